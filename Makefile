@@ -1,0 +1,59 @@
+# The two commands a newcomer needs are `make demo` and `make test`; the rest is for developers.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+UV     := $(BIN)/uv
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format soak bench sandbox clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "cryptolake needs Python 3.11 or newer; run: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+$(STAMP)-run: $(UV) uv.lock pyproject.toml
+	$(UV) sync --frozen --quiet --inexact
+	@touch $@
+
+$(STAMP)-dev: $(UV) uv.lock pyproject.toml
+	$(UV) sync --frozen --quiet --inexact --group dev
+	@touch $@ $(STAMP)-run
+
+# The local EVM node and the protocols' published contracts come from npm; without Node those tests skip and say so.
+$(STAMP)-node: package.json package-lock.json $(UV)
+	@if command -v npm >/dev/null 2>&1; then npm ci --ignore-scripts --no-audit --no-fund --silent && touch $@; \
+	else echo "npm not found: tests that need the local EVM node will be skipped"; fi
+
+demo: $(STAMP)-run ## run the main job on the bundled sandbox (no keys, no internet)
+	$(BIN)/cryptolake demo
+
+test: $(STAMP)-dev $(STAMP)-node ## run lint, types, import contracts and the whole suite
+	$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest -n auto --dist loadgroup
+
+lint: $(STAMP)-dev ## ruff, mypy and the import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)-dev ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+soak: $(STAMP)-dev $(STAMP)-node ## the slow endurance tests
+	$(BIN)/python -m pytest -m soak
+
+bench: $(STAMP)-dev ## run every benchmark and rewrite the tables in benchmarks/README.md
+	$(BIN)/python -m benchmarks
+
+sandbox: $(STAMP)-dev $(STAMP)-node ## record the sandbox again from a local chain with the real contracts
+	$(BIN)/python scripts/record_sandbox.py
+
+clean: ## remove the environment and the sandbox's data
+	rm -rf $(VENV) node_modules sandbox

@@ -1,0 +1,35 @@
+"""`Entry`: one line of the ledger, what is known about one partition's progress. Storage belongs to `lake.ledger`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from cryptolake.contracts.partition import Partition
+
+# claimed: someone works on it; landed: bronze is on disk, not yet parsed; done: parsed and typed;
+# empty: answered, and the answer is "nothing happened"; failed: may be retried; gone: can never be answered.
+State = Literal["claimed", "landed", "done", "empty", "failed", "gone"]
+SETTLED: frozenset[State] = frozenset({"done", "empty", "gone"})
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What happened to a partition, when (`at`, aware UTC), by which worker (`host:pid`) and in which attempt.
+
+    `digest` is the SHA-256 of the landed payload, `rows` the parsed row count, `cursor` a resume point inside a trip,
+    `reason` a stable code for failed and gone, `error` one redacted line.
+    """
+
+    partition: Partition
+    state: State
+    at: datetime
+    worker: str = ""
+    attempt: int = 1
+    rows: int | None = None
+    digest: str | None = None
+    block: int | None = None
+    cursor: str | None = None
+    reason: str | None = None
+    error: str | None = None

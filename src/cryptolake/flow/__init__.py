@@ -1,0 +1,1 @@
+"""The order of things: plan, journey (the whole trip on one page), monitor. No vendor, protocol or SQL detail."""

@@ -1,0 +1,1 @@
+"""Where bytes rest: bronze files, Delta tables and the ledger. Knows no vendor, no protocol and no SQL server."""

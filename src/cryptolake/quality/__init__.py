@@ -1,0 +1,1 @@
+"""Checks that speak DeFi: invariants, coverage, reconciliation, drift. Pure functions over tables."""

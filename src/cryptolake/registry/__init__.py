@@ -1,0 +1,1 @@
+"""Rows about the world (chains, markets, entities) and their typed, linted loaders. No network."""
