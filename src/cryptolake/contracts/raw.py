@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 from cryptolake.contracts.partition import Partition
 
@@ -44,6 +45,6 @@ class Miss:
     """
 
     partition: Partition
-    state: str  # "gone" | "failed"
+    state: Literal["gone", "failed"]
     reason: str
     message: str

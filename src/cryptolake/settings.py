@@ -1,0 +1,161 @@
+"""Every knob in one place: environment, `.env`, `cryptolake.toml`, in that order. The only reader of the environment.
+
+What does not belong here: what the settings are used for. Secrets are `SecretStr` and print as asterisks everywhere.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from cryptolake.errors import BadInput
+
+# Variables whose *name* carries a part of the setting: CRYPTOLAKE_RPC_<CHAIN>, CRYPTOLAKE_URL_<HOST>, ALCHEMY_KEY_<n>.
+_RPC, _URL, _ALCHEMY = "CRYPTOLAKE_RPC_", "CRYPTOLAKE_URL_", re.compile(r"ALCHEMY_KEY(_\d+)?", re.IGNORECASE)
+
+
+class _NamedVariables(PydanticBaseSettingsSource):
+    """Collects the settings whose variable names are open-ended into the `rpc`, `urls` and `alchemy_keys` fields."""
+
+    def __init__(self, settings: type[BaseSettings], variables: Mapping[str, str | None]) -> None:
+        super().__init__(settings)
+        self._variables = {name: value for name, value in variables.items() if value}
+
+    def get_field_value(self, field: object, field_name: str) -> tuple[object, str, bool]:
+        """Unused: this source fills whole fields in `__call__`."""
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, object]:
+        """The three mappings, each only when at least one of its variables is set."""
+        rpc, urls, keys = {}, {}, []
+        for name, value in sorted(self._variables.items()):
+            upper = name.upper()
+            if upper.startswith(_RPC):
+                rpc[upper.removeprefix(_RPC).lower()] = [url.strip() for url in value.split(",") if url.strip()]
+            elif upper.startswith(_URL):
+                urls[upper.removeprefix(_URL).lower()] = value
+            elif _ALCHEMY.fullmatch(name):
+                keys += [key.strip() for key in value.split(",") if key.strip()]
+        return {name: value for name, value in (("rpc", rpc), ("urls", urls), ("alchemy_keys", keys)) if value}
+
+
+class Settings(BaseSettings):
+    """All settings with the recommended defaults; see `docs/settings.md` for the rendered list."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CRYPTOLAKE_", env_file=".env", toml_file="cryptolake.toml", extra="ignore", frozen=True
+    )
+    defaults_file: ClassVar[str] = "cryptolake.toml"
+
+    # The six open decisions of the plan, each with its recommended default.
+    days: int = Field(365, ge=1, description="time range: how many days back a run reaches when no start date is given")
+    granularity: Literal["day", "hour"] = Field("day", description="one snapshot a day or one an hour")
+    start_date: date | None = Field(
+        None, description="fixed first day; unset means rolling: `days` before the end date"
+    )
+    workers: int = Field(5, ge=1, le=256, description="parallel conversations")
+    data: Path = Field(Path("data"), description="storage location: the data folder")
+    test_csu: str = Field("aave_v3_ethereum", description="market used by commands when none is selected for a trial")
+
+    end_date: date | None = Field(None, description="last day, included; unset means yesterday (UTC)")
+    day_boundary: Literal["utc", "ny"] = Field("utc", description="where a day begins: UTC or New York midnight")
+    registry: Path | None = Field(None, description="YAML file that adds or overrides markets and chains")
+    database_url: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("DATABASE_URL", "CRYPTOLAKE_DATABASE_URL", "database_url"),
+        description="PostgreSQL 15+ to publish to; unset means an embedded one under the data folder",
+    )
+    rpc: dict[str, list[SecretStr]] = Field(
+        default_factory=dict, description="endpoints per chain: CRYPTOLAKE_RPC_<CHAIN>=url,url"
+    )
+    public_rpc: bool = Field(True, description="fall back to the registry's public endpoints")
+    alchemy_keys: list[SecretStr] = Field(default_factory=list, description="ALCHEMY_KEY_1..n, one per account")
+    urls: dict[str, str] = Field(
+        default_factory=dict,
+        description="vendor base URLs: CRYPTOLAKE_URL_<HOST>, e.g. CRYPTOLAKE_URL_DEFILLAMA_STABLECOINS",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "warning", description="least severe log line shown"
+    )
+    log_json: bool = Field(False, description="log lines as JSON objects")
+
+    @field_validator("rpc", mode="before")
+    @classmethod
+    def _split_lists(cls, value: object) -> object:
+        """Accept `ethereum = "url,url"` as well as lists, so that file and environment read alike."""
+        if isinstance(value, dict):
+            return {k: v.split(",") if isinstance(v, str) else v for k, v in value.items()}
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then environment, then `.env`, then `cryptolake.toml`."""
+        del file_secret_settings
+        dotenv = dotenv_settings.env_vars if isinstance(dotenv_settings, DotEnvSettingsSource) else {}
+        env = env_settings.env_vars if isinstance(env_settings, EnvSettingsSource) else {}
+        return (
+            init_settings,
+            _NamedVariables(settings_cls, env),
+            env_settings,
+            _NamedVariables(settings_cls, dotenv),
+            dotenv_settings,
+            TomlConfigSettingsSource(settings_cls),
+        )
+
+    def span(self, today: date | None = None) -> tuple[date, date]:
+        """First and last day wanted, both included; the last defaults to yesterday UTC. Raises BadInput if reversed."""
+        last = self.end_date or (today or datetime.now(UTC).date()) - timedelta(days=1)
+        first = self.start_date or last - timedelta(days=self.days - 1)
+        if first > last:
+            raise BadInput(f"the start date {first} is after the end date {last}; swap them or change --days")
+        return first, last
+
+    def secrets(self) -> list[str]:
+        """Every secret value in force, for the redactor; never print this."""
+        found = [url.get_secret_value() for urls in self.rpc.values() for url in urls]
+        found += [key.get_secret_value() for key in self.alchemy_keys]
+        if self.database_url is not None:
+            found.append(self.database_url.get_secret_value())
+        return found
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings; `overrides` are command-line flags (None: not given). Raises BadInput."""
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)  # type: ignore[arg-type]  # pydantic validates each value
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
+            for fault in error.errors(include_input=False)
+        )
+        raise BadInput(f"settings: {faults} (look at the flags, the environment, .env and cryptolake.toml)") from None
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput(f"cryptolake.toml: {error}; correct that line") from None
+
+
+def debug_wanted() -> bool:
+    """Whether the user asked for tracebacks (CRYPTOLAKE_DEBUG=1)."""
+    return os.environ.get("CRYPTOLAKE_DEBUG", "") not in {"", "0"}
