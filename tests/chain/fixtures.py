@@ -1,0 +1,35 @@
+"""Pytest fixtures over the local chain; tests/conftest.py re-exports them to every test folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from .anvil import Anvil, binary
+from .scenario import Fortnight, play
+from .solidity import ARTIFACTS
+
+
+def require_chain() -> None:
+    """Skip the calling test, with the remedy, where the node or the contracts are not installed."""
+    if binary() is None:
+        pytest.skip("the local EVM node is not installed for this platform; run: npm ci --ignore-scripts")
+    if not ARTIFACTS.is_dir():
+        pytest.skip("the published Aave V3 contracts are not installed; run: npm ci --ignore-scripts")
+
+
+@pytest.fixture
+def anvil() -> Iterator[Anvil]:
+    """A fresh node with nothing but Multicall3 on it, for tests that change the chain."""
+    require_chain()
+    with Anvil() as node:
+        yield node
+
+
+@pytest.fixture(scope="session")
+def aave_fortnight() -> Iterator[Fortnight]:
+    """The finished fortnight on a running node, shared by all tests of a worker: read it, do not mine on it."""
+    require_chain()
+    with Anvil() as node:
+        yield play(node)
