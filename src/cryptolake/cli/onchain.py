@@ -1,0 +1,282 @@
+"""Commands of the lending-market river: plan, collect, refine, build, publish, run, monitor."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+
+import typer
+
+from cryptolake import __version__
+from cryptolake.app import App
+from cryptolake.cli.options import (
+    ChainFlag,
+    CsuFlag,
+    DatasetFlag,
+    DaysFlag,
+    EndFlag,
+    FamilyFlag,
+    JsonFlag,
+    ResumeFlag,
+    StartFlag,
+    WorkersFlag,
+    chosen_csus,
+    chosen_partitions,
+    dates,
+)
+from cryptolake.cli.show import print_json, print_line, print_table, progress
+from cryptolake.contracts.partition import Partition
+from cryptolake.flow import journey
+from cryptolake.flow.collect import Collected, collect
+from cryptolake.flow.monitor import report
+from cryptolake.flow.plan import Span, costs, make_plan, set_aside
+from cryptolake.registry.markets import Csu
+from cryptolake.sources.onchain.families import families
+
+
+def add_commands(cli: typer.Typer) -> None:
+    """Register this module's commands."""
+    group = "Lending markets"
+    cli.command("plan", rich_help_panel=group)(plan_command)
+    cli.command("collect", rich_help_panel=group)(collect_command)
+    cli.command("refine", rich_help_panel=group)(refine_command)
+    cli.command("build", rich_help_panel=group)(build_command)
+    cli.command("publish", rich_help_panel=group)(publish_command)
+    cli.command("run", rich_help_panel=group)(run_command)
+    cli.command("monitor", rich_help_panel=group)(monitor_command)
+
+
+def plan_command(
+    context: typer.Context,
+    csu: CsuFlag = None,
+    chain: ChainFlag = None,
+    family: FamilyFlag = None,
+    dataset: DatasetFlag = None,
+    start_date: StartFlag = None,
+    end_date: EndFlag = None,
+    days: DaysFlag = None,
+    assume_log_span: int = typer.Option(2000, min=1, help="Blocks per eth_getLogs call to plan with."),
+    resume: ResumeFlag = True,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show what a collection would ask and what it would cost. Needs no network.
+
+    Example: cryptolake plan --csu aave_v3_ethereum --start-date 2024-12-01 --end-date 2024-12-31
+    """
+    app, csus, partitions = _select(context, csu, chain, family, dataset, start_date, end_date, days)
+    plan = make_plan(partitions, app.ledger.states(), resume=resume, intact=app.bronze.intact)
+    found = costs(plan.missing, {csu.name: csu for csu in csus}, app.registry.chains, log_span=assume_log_span)
+    first, last = app.settings.span()
+    aside = set_aside(csus, families(), Span(first, last))
+    if as_json:
+        print_json(
+            {
+                "start_date": first,
+                "end_date": last,
+                "markets": [csu.name for csu in csus],
+                "wanted": len(plan.wanted),
+                "missing": len(plan.missing),
+                "settled": plan.settled,
+                "failed_before": plan.failed_before,
+                "total_calls": sum(cost.requests for cost in found),
+                "costs": [asdict(cost) for cost in found],
+                "set_aside": aside,
+            }
+        )
+        return
+    print_table(
+        f"Plan {first} .. {last}: {len(csus)} markets, {len(plan.missing):,} of {len(plan.wanted):,} answers missing",
+        ("chain", "method", "requests", "answers market-periods"),
+        [(cost.chain, cost.method, cost.requests, cost.market_periods) for cost in found],
+    )
+    for reason in sorted(set(aside.values())):
+        names = [name for name, why in aside.items() if why == reason]
+        print_line(
+            f"[yellow]{reason}[/] ({len(names)} markets): {', '.join(names[:4])}{' ...' * (len(names) > 4)}"
+        )
+    total = sum(cost.requests for cost in found)
+    print_line(
+        f"{total:,} requests at {assume_log_span:,} blocks per log call. Next: [bold]cryptolake collect[/], same flags"
+    )
+
+
+def collect_command(
+    context: typer.Context,
+    csu: CsuFlag = None,
+    chain: ChainFlag = None,
+    family: FamilyFlag = None,
+    dataset: DatasetFlag = None,
+    start_date: StartFlag = None,
+    end_date: EndFlag = None,
+    days: DaysFlag = None,
+    workers: WorkersFlag = None,
+    resume: ResumeFlag = True,
+    as_json: JsonFlag = False,
+) -> None:
+    """Ask the chains and keep every answer in bronze. Skips what is done; killed, it goes on where it stopped.
+
+    Example: cryptolake collect --csu aave_v3_ethereum --days 7 --workers 5
+    """
+    app, csus, partitions = _select(context, csu, chain, family, dataset, start_date, end_date, days, workers)
+    result = _collect(app, csus, partitions, resume=resume)
+    _print_collected(result, as_json)
+    raise typer.Exit(1 if result.failed else 0)
+
+
+def refine_command(
+    context: typer.Context,
+    csu: CsuFlag = None,
+    chain: ChainFlag = None,
+    family: FamilyFlag = None,
+    dataset: DatasetFlag = None,
+    start_date: StartFlag = None,
+    end_date: EndFlag = None,
+    days: DaysFlag = None,
+) -> None:
+    """Bronze to silver: scale, price and check what was collected. Needs no network.
+
+    Example: cryptolake refine --csu aave_v3_ethereum --days 7
+    """
+    app, csus, partitions = _select(context, csu, chain, family, dataset, start_date, end_date, days)
+    _print_made(journey.refine(app.onchain(csus), partitions, bronze=app.bronze, tables=app.tables), "cryptolake build")
+
+
+def build_command(context: typer.Context) -> None:
+    """Silver to gold: the balanced daily panel.
+
+    Example: cryptolake build
+    """
+    app: App = context.obj.open()
+    _print_made(journey.build(tables=app.tables, ledger=app.ledger, csus=app.registry.csus), "cryptolake publish")
+
+
+def publish_command(context: typer.Context) -> None:
+    """Write the finished tables to Parquet files, checkpoints and PostgreSQL.
+
+    Example: cryptolake publish
+    """
+    app: App = context.obj.open()
+    _print_made(publish(app), 'cryptolake query --sql "select * from daily_panel limit 5"')
+
+
+def run_command(
+    context: typer.Context,
+    csu: CsuFlag = None,
+    chain: ChainFlag = None,
+    family: FamilyFlag = None,
+    dataset: DatasetFlag = None,
+    start_date: StartFlag = None,
+    end_date: EndFlag = None,
+    days: DaysFlag = None,
+    workers: WorkersFlag = None,
+    resume: ResumeFlag = True,
+) -> None:
+    """The whole trip: collect, refine, build, publish.
+
+    Example: cryptolake run --csu aave_v3_ethereum --days 7
+    """
+    app, csus, partitions = _select(context, csu, chain, family, dataset, start_date, end_date, days, workers)
+    result = _collect(app, csus, partitions, resume=resume)
+    made = travel_on(app, csus, partitions)
+    _print_collected(result, as_json=False)
+    _print_made(made, 'cryptolake query --sql "select * from daily_panel limit 5"')
+    raise typer.Exit(1 if result.failed else 0)
+
+
+def monitor_command(
+    context: typer.Context,
+    csu: CsuFlag = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Per market and day: what is collected, what failed and why.
+
+    Example: cryptolake monitor --csu aave_v3_ethereum
+    """
+    app: App = context.obj.open()
+    for name in csu or ():
+        app.registry.csu(name)
+    found = report(app.ledger.states(), csu)
+    if as_json:
+        print_json(found.document())
+        return
+    for line in found.lines():
+        print_line(line)
+
+
+def travel_on(app: App, csus: list[Csu], partitions: list[Partition]) -> list[journey.Made]:
+    """Everything after collecting: refine, build, publish."""
+    made = journey.refine(app.onchain(csus), partitions, bronze=app.bronze, tables=app.tables)
+    made += journey.build(tables=app.tables, ledger=app.ledger, csus=app.registry.csus)
+    return made + publish(app)
+
+
+def publish(app: App) -> list[journey.Made]:
+    """Publish with this app's parts."""
+    with app.warehouse() as warehouse:
+        return journey.publish(
+            tables=app.tables,
+            ledger=app.ledger,
+            csus=app.registry.csus,
+            data=app.settings.data,
+            warehouse=warehouse,
+            code_version=__version__,
+        )
+
+
+def _select(
+    context: typer.Context,
+    csu: list[str] | None,
+    chain: list[str] | None,
+    family: list[str] | None,
+    dataset: list[str] | None,
+    start_date: datetime | None,
+    end_date: datetime | None,
+    days: int | None,
+    workers: int | None = None,
+) -> tuple[App, list[Csu], list[Partition]]:
+    app: App = context.obj.open(workers=workers, **dates(start_date, end_date, days))
+    csus = chosen_csus(app, csu, chain, family)
+    return app, csus, chosen_partitions(app, csus, dataset)
+
+
+def _collect(app: App, csus: list[Csu], partitions: list[Partition], *, resume: bool) -> Collected:
+    plan = make_plan(partitions, app.ledger.states(), resume=resume, intact=app.bronze.intact)
+    with progress("collect", len(plan.missing)) as tell:
+        return collect(
+            app.onchain(csus),
+            plan.missing,
+            bronze=app.bronze,
+            ledger=app.ledger,
+            workers=app.settings.workers,
+            progress=tell,
+        )
+
+
+def _print_collected(result: Collected, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "done": result.done,
+                "empty": result.empty,
+                "gone": result.gone,
+                "failed": result.failed,
+                "elsewhere": result.elsewhere,
+                "failures": [
+                    {"partition": str(entry.partition), "reason": entry.reason, "error": entry.error}
+                    for entry in result.failures
+                ],
+            }
+        )
+        return
+    counts = [("done", result.done), ("nothing happened", result.empty), ("not there (gone)", result.gone)]
+    counts += [("failed", result.failed), ("left to another run", result.elsewhere)]
+    print_table("Collected", ("partitions", "count"), [row for row in counts if row[1] or row[0] == "done"])
+    for entry in result.failures[:5]:
+        print_line(f"[red]failed[/] {entry.partition}: {entry.error}")
+    if result.failed > 5:
+        print_line(f"... and {result.failed - 5:,} more; see [bold]cryptolake monitor[/]")
+
+
+def _print_made(made: list[journey.Made], next_step: str) -> None:
+    print_table("Made", ("what", "rows", "where"), [(one.what, one.rows, one.where) for one in made])
+    print_line(f"Next: [bold]{next_step}[/]")

@@ -1,0 +1,97 @@
+"""The selection flags, written once: every command that selects markets, days or datasets uses these."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from cryptolake.app import App
+from cryptolake.contracts.partition import Partition
+from cryptolake.errors import BadInput
+from cryptolake.flow.plan import Span, wanted
+from cryptolake.registry.loader import select
+from cryptolake.registry.markets import Csu
+
+_PANEL = "Selection"
+
+
+def _complete_csu(incomplete: str) -> list[str]:
+    from cryptolake.registry.loader import load_registry
+
+    return [name for name in (*load_registry().csus, "all") if name.startswith(incomplete)]
+
+
+def _complete_chain(incomplete: str) -> list[str]:
+    from cryptolake.registry.loader import load_registry
+
+    return [name for name in load_registry().chains if name.startswith(incomplete)]
+
+
+CsuFlag = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--csu",
+        help="Market, repeatable; 'all' for every market.",
+        autocompletion=_complete_csu,
+        rich_help_panel=_PANEL,
+    ),
+]
+ChainFlag = Annotated[
+    list[str] | None,
+    typer.Option("--chain", help="All markets of a chain.", autocompletion=_complete_chain, rich_help_panel=_PANEL),
+]
+FamilyFlag = Annotated[
+    list[str] | None, typer.Option("--family", help="All markets of a protocol family.", rich_help_panel=_PANEL)
+]
+DatasetFlag = Annotated[
+    list[str] | None,
+    typer.Option("--dataset", help="tvl, liquidations or a vendor dataset; repeatable.", rich_help_panel=_PANEL),
+]
+StartFlag = Annotated[
+    datetime | None, typer.Option("--start-date", formats=["%Y-%m-%d"], help="First day.", rich_help_panel=_PANEL)
+]
+EndFlag = Annotated[
+    datetime | None,
+    typer.Option("--end-date", formats=["%Y-%m-%d"], help="Last day, included (yesterday).", rich_help_panel=_PANEL),
+]
+DaysFlag = Annotated[
+    int | None, typer.Option("--days", min=1, help="How many days back from the end date.", rich_help_panel=_PANEL)
+]
+WorkersFlag = Annotated[int | None, typer.Option("--workers", min=1, max=256, help="Parallel conversations.")]
+ResumeFlag = Annotated[bool, typer.Option("--resume/--no-resume", help="Skip what is done, or ask again.")]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+ONCHAIN_DATASETS = ("tvl", "liquidations")
+
+
+def chosen_csus(app: App, csu: list[str] | None, chain: list[str] | None, family: list[str] | None) -> list[Csu]:
+    """The selected markets; the test market of the settings when nothing was selected. Raises BadInput."""
+    if csu and "all" in csu:
+        csu = None
+    elif not (csu or chain or family):
+        csu = [app.settings.test_csu]
+    return select(app.registry, csus=csu or (), chains=chain or (), families=family or ())
+
+
+def chosen_datasets(dataset: list[str] | None) -> list[str]:
+    """The selected on-chain datasets, both when none was named. Raises BadInput for an unknown one."""
+    for name in dataset or ():
+        if name not in ONCHAIN_DATASETS:
+            raise BadInput(f"unknown dataset {name!r}; known: {', '.join(ONCHAIN_DATASETS)}")
+    return list(dataset or ONCHAIN_DATASETS)
+
+
+def chosen_partitions(app: App, csus: list[Csu], dataset: list[str] | None) -> list[Partition]:
+    """Every partition of the selection over the settings' span of days."""
+    first, last = app.settings.span()
+    span = Span(first, last, app.settings.granularity, app.settings.day_boundary)
+    return wanted(app.onchain(csus), chosen_datasets(dataset), [csu.name for csu in csus], span)
+
+
+def dates(start: datetime | None, end: datetime | None, days: int | None) -> dict[str, object]:
+    """The three date flags as settings overrides. Raises BadInput for a contradictory pair."""
+    if start is not None and days is not None:
+        raise BadInput("--start-date and --days contradict each other; give one of them")
+    return {"start_date": start and start.date(), "end_date": end and end.date(), "days": days}

@@ -1,0 +1,94 @@
+"""Printing: tables that fit 100 columns, progress bars, JSON. Results go to stdout, progress to stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import orjson
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from cryptolake.contracts.partition import Partition
+from cryptolake.flow.collect import Progress as Report
+
+_WIDTH = 100
+
+
+def console() -> Console:
+    """Standard output, never wider than 100 columns."""
+    out = Console(highlight=False)
+    return out if out.width <= _WIDTH and out.is_terminal else Console(width=_WIDTH, highlight=False)
+
+
+def print_json(document: object) -> None:
+    """One JSON document on standard output; dates as ISO 8601."""
+    text = orjson.dumps(document, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS)
+    Console(soft_wrap=True, highlight=False, markup=False).out(text.decode(), highlight=False)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table; numbers are right-aligned."""
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    for number, column in enumerate(columns):
+        numeric = bool(rows) and all(isinstance(row[number], int | float) for row in rows)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_text(cell) for cell in row))
+    console().print(table)
+
+
+def print_line(text: str) -> None:
+    """One line on standard output (rich markup allowed)."""
+    console().print(text)
+
+
+def _text(cell: object) -> str:
+    if cell is None:
+        return "–"
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    if isinstance(cell, int):
+        return f"{cell:,}"
+    if isinstance(cell, float):
+        return f"{cell:,.2f}"
+    return str(cell)
+
+
+@contextmanager
+def progress(label: str, total: int) -> Iterator[Report]:
+    """A progress bar on a terminal, a line every tenth of the work elsewhere."""
+    err = Console(stderr=True)
+    if not err.is_terminal:
+        yield _lines(err, label, total)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task(label, total=total)
+
+        def report(partition: Partition, state: str) -> None:
+            bar.update(task, advance=1, description=f"{label} {partition} {state}")
+
+        yield report
+
+
+def _lines(err: Console, label: str, total: int) -> Report:
+    seen = 0
+    step = max(1, total // 10)
+
+    def report(partition: Partition, state: str) -> None:
+        nonlocal seen
+        seen += 1
+        if seen % step == 0 or seen == total:
+            err.print(f"{label}: {seen}/{total} {partition} {state}", markup=False, highlight=False)
+
+    return report

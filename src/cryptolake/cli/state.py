@@ -1,0 +1,35 @@
+"""What all commands share: the global flags, and the app opened from them when a command first needs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from cryptolake.app import App, configure_logging, prepare_folder
+from cryptolake.settings import load_settings
+
+
+class State:
+    """The global flags of one invocation. `secrets` holds every secret value seen, for redacting the last line."""
+
+    secrets: ClassVar[list[str]] = []
+
+    def __init__(self, *, data: Path | None = None, registry: Path | None = None, log_level: str | None = None) -> None:
+        self._flags: dict[str, object] = {"data": data, "registry": registry, "log_level": log_level}
+        self._app: App | None = None
+
+    def open(self, **overrides: object) -> App:
+        """The app under the settings, the global flags and these overrides. Raises BadInput or Stop."""
+        settings = load_settings(**{**self._flags, **overrides})
+        State.secrets[:] = settings.secrets()
+        configure_logging(settings)
+        prepare_folder(settings)
+        self.close()
+        self._app = App(settings)
+        return self._app
+
+    def close(self) -> None:
+        """Close the app if one was opened."""
+        if self._app is not None:
+            self._app.close()
+            self._app = None

@@ -1,0 +1,85 @@
+"""What the ledger says about progress, per market and day, as lines for people and a document for programs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from cryptolake.contracts.entry import Entry, State
+from cryptolake.contracts.partition import Partition, Period
+
+_TICK: dict[State, str] = {"done": "✅", "empty": "✅", "gone": "➖", "failed": "❌", "claimed": "⏳", "landed": "⏳"}
+_LABEL = {"tvl": "TVL", "liquidations": "Liquidations"}
+
+# What to do about each reason a partition failed for; shown next to the count.
+REMEDIES = {
+    "unreachable": "the endpoint did not answer; run the same command again or set another endpoint",
+    "rpc": "the endpoint answered with an error; run again or set another endpoint",
+    "not_yet": "the day is not final on the chain yet; run again later",
+    "stopped": "read the message, correct it, run again",
+    "too_big": "the endpoint refuses this range; set another endpoint",
+    "entitlement": "this endpoint of the vendor needs a paid key",
+    "schema_drift": "the vendor changed its answer; the raw answer is kept, update cryptolake and run again",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The latest entry per (market, period, dataset)."""
+
+    entries: Mapping[tuple[str, Period], Mapping[str, Entry]]
+
+    def counts(self) -> dict[str, int]:
+        """Partitions by state."""
+        return dict(Counter(entry.state for found in self.entries.values() for entry in found.values()))
+
+    def failures(self) -> dict[str, list[Entry]]:
+        """Failed entries by reason."""
+        grouped: dict[str, list[Entry]] = {}
+        for found in self.entries.values():
+            for entry in found.values():
+                if entry.state == "failed":
+                    grouped.setdefault(entry.reason or "unknown", []).append(entry)
+        return grouped
+
+    def lines(self) -> list[str]:
+        """One line per market and period, then the failures grouped by cause with the remedy."""
+        lines, last_key = [], ""
+        for (key, period), found in sorted(self.entries.items()):
+            if key != last_key:
+                lines.append(f"[bold]{key}[/]")
+                last_key = key
+            ticks = " ".join(f"{_TICK[entry.state]} {_LABEL.get(name, name)}" for name, entry in sorted(found.items()))
+            lines.append(f"  {period}: {ticks}")
+        for reason, entries in sorted(self.failures().items()):
+            lines.append(f"[red]{len(entries)} failed[/] ({reason}): {REMEDIES.get(reason, entries[0].error)}")
+        counts = self.counts()
+        lines.append(
+            ", ".join(f"{count:,} {state}" for state, count in sorted(counts.items())) or "nothing collected yet"
+        )
+        return lines
+
+    def document(self) -> dict[str, object]:
+        """The same for programs."""
+        return {
+            "counts": self.counts(),
+            "failures": [
+                {"partition": str(entry.partition), "reason": reason, "error": entry.error}
+                for reason, entries in sorted(self.failures().items())
+                for entry in entries
+            ],
+            "periods": [
+                {"key": key, "period": str(period), **{name: entry.state for name, entry in sorted(found.items())}}
+                for (key, period), found in sorted(self.entries.items())
+            ],
+        }
+
+
+def report(states: Mapping[Partition, Entry], keys: Collection[str] | None = None) -> Report:
+    """Arrange the ledger's latest entries, for the named keys or all of them."""
+    entries: dict[tuple[str, Period], dict[str, Entry]] = {}
+    for partition, entry in states.items():
+        if not keys or partition.key in keys:
+            entries.setdefault((partition.key, partition.period), {})[partition.dataset] = entry
+    return Report(entries)

@@ -1,0 +1,50 @@
+"""The rendered pages and the README say what the code does today."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+import typer
+
+from cryptolake.cli import app
+
+ROOT = Path(__file__).resolve().parents[2]
+_spec = importlib.util.spec_from_file_location("render_docs", ROOT / "scripts" / "render_docs.py")
+assert _spec is not None
+assert _spec.loader is not None
+render_docs = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(render_docs)
+
+COMMANDS = sorted(typer.main.get_command(app).commands)
+
+
+@pytest.mark.parametrize("page", sorted(render_docs.PAGES))
+def test_a_rendered_page_is_up_to_date(page: str) -> None:
+    assert (ROOT / "docs" / page).read_text() == render_docs.PAGES[page](), "run: python scripts/render_docs.py"
+
+
+def test_the_stable_commands_are_all_there() -> None:
+    stable = "setup sources plan collect refine build publish run pull backfill query monitor demo".split()
+    assert set(stable) <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_and_an_example(command: str) -> None:
+    text = typer.main.get_command(app).commands[command].help or ""
+    assert f"Example: cryptolake {command}" in text
+
+
+def _documents() -> list[Path]:
+    return [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").rglob("*.md")]
+
+
+@pytest.mark.parametrize("path", _documents(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_and_command_in_the_docs_exists(path: Path) -> None:
+    text = path.read_text()
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
+        assert (path.parent / target).exists(), f"{path.name} links to {target}"
+    for command in re.findall(r"(?:^|`|\$ |bin/)cryptolake ((?:--\w+ \S+ )*)([a-z]+)", text, flags=re.MULTILINE):
+        assert command[1] in COMMANDS, f"{path.name} shows `cryptolake {command[1]}`"
