@@ -62,7 +62,8 @@ def market() -> dict[str, Any]:
     (csu,) = body["csus"]
     assert (csu["name"], csu["sandbox"], csu["chain"]) == ("aave_v3_sandbox", True, "sandbox")
     assert body["chains"]["sandbox"]["chain_id"] == csu["chain_id"] == 31337
-    return csu
+    result: dict[str, Any] = csu
+    return result
 
 
 @pytest.fixture(scope="module")
