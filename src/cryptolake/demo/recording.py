@@ -123,7 +123,7 @@ class ChainRecording:
                 return self._call(call, self._number(tag))
             case (("eth_getBlockByNumber" | "eth_getLogs" | "eth_call"), _):
                 raise Fault(BAD_PARAMS, f"invalid params for {method}")
-        raise Fault(NO_METHOD, f"the sandbox does not answer {method}")
+        raise Fault(NO_METHOD, f"method {method} is not supported: the sandbox replays recordings only")
 
     def _number(self, tag: Json) -> int:
         match tag:
@@ -198,7 +198,9 @@ class ChainRecording:
     def _recorded(self, block: int, to: str, data: str) -> CallAnswer:
         answer = self.calls.get((block, to, data))
         if answer is None:
-            raise Fault(NOT_RECORDED, f"not recorded in the sandbox: call {data[:10]} to {to} at block {block}")
+            # worded like a pruned node's answer: no client should ask this endpoint the same again
+            asked = f"call {data[:10]} to {to} at block {block}"
+            raise Fault(NOT_RECORDED, f"historical state not available, not recorded in the sandbox: {asked}")
         return answer
 
 

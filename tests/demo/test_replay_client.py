@@ -1,0 +1,70 @@
+"""The sandbox seen by the project's own client, and compared with the chain it was recorded from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tests.chain.anvil import NodeError
+from tests.chain.scenario import Fortnight
+
+from cryptolake.demo.recording import MAX_LOG_RANGE, ChainRecording
+from cryptolake.demo.replay import RECORDINGS, Replay
+from cryptolake.errors import Narrow, Retry
+from cryptolake.net.faults import Elsewhere, RpcFault, classify
+from cryptolake.net.http import Http
+from cryptolake.net.rpc import Endpoint, Pool, SecretUrl
+
+
+@pytest.fixture
+def pool() -> Iterator[Pool]:
+    http = Http()
+    with Replay() as replay:
+        endpoint = Endpoint("sandbox", SecretUrl(replay.rpc_url), calls_per_s=10_000)
+        yield Pool("sandbox", 31337, [endpoint], http, attempts=1)
+    http.close()
+
+
+@pytest.fixture(scope="module")
+def recording() -> ChainRecording:
+    return ChainRecording.load(RECORDINGS / "chain.json.gz")
+
+
+def test_the_client_reads_headers_calls_and_reverts(pool: Pool, recording: ChainRecording) -> None:
+    assert pool.finalized() == recording.finalized
+    (block, to, data), answer = next((key, one) for key, one in recording.calls.items() if one.success)
+    (_, bad_to, bad_data), refusal = next((key, one) for key, one in recording.calls.items() if not one.success)
+    good, bad = pool.batch(
+        [("eth_call", [{"to": t, "data": d}, hex(block)]) for t, d in ((to, data), (bad_to, bad_data))]
+    )
+    assert good == answer.data
+    assert isinstance(bad, RpcFault)
+    assert bad.data == refusal.data
+
+
+def test_a_question_outside_the_recording_fails_loudly(pool: Pool) -> None:
+    with pytest.raises(Retry):
+        pool.call("eth_call", [{"to": "0x" + "11" * 20, "data": "0x12345678"}, "0x44"])
+
+
+def test_refusals_are_worded_so_that_clients_react_rightly() -> None:
+    limit = classify(-32005, f"query exceeds max block range {MAX_LOG_RANGE}")
+    assert isinstance(limit, Narrow)
+    not_recorded = classify(-32001, "historical state not available, not recorded in the sandbox: call 0x12 to 0x34")
+    assert isinstance(not_recorded, Elsewhere)
+
+
+@pytest.mark.chain
+def test_the_bundle_is_what_the_chain_says(aave_fortnight: Fortnight, recording: ChainRecording) -> None:
+    node = aave_fortnight.node
+    assert len(recording.blocks) == node.number() + 1
+    for block in recording.blocks:
+        header = node.rpc("eth_getBlockByNumber", hex(block.number), False)
+        assert (header["hash"], int(header["timestamp"], 16)) == (block.hash, block.timestamp)
+    assert node.rpc("eth_getLogs", {"fromBlock": "0x0", "toBlock": "latest"}) == recording.logs
+    for (number, to, data), answer in recording.calls.items():
+        try:
+            success, said = True, node.rpc("eth_call", {"to": to, "data": data}, hex(number))
+        except NodeError as error:
+            success, said = False, error.data or "0x"
+        assert (success, said) == (answer.success, answer.data), (number, to, data)
