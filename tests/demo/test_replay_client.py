@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 
 import pytest
 from tests.chain.anvil import NodeError
 from tests.chain.scenario import Fortnight
 
+from cryptolake.contracts.partition import days
 from cryptolake.demo.recording import MAX_LOG_RANGE, ChainRecording
 from cryptolake.demo.replay import RECORDINGS, Replay
 from cryptolake.errors import Narrow, Retry
+from cryptolake.net.blocks import Blocks
 from cryptolake.net.faults import Elsewhere, RpcFault, classify
 from cryptolake.net.http import Http
 from cryptolake.net.rpc import Endpoint, Pool, SecretUrl
@@ -68,3 +71,15 @@ def test_the_bundle_is_what_the_chain_says(aave_fortnight: Fortnight, recording:
         except NodeError as error:
             success, said = False, error.data or "0x"
         assert (success, said) == (answer.success, answer.data), (number, to, data)
+
+
+def test_day_boundaries_are_found_on_the_sandbox(pool: Pool, recording: ChainRecording) -> None:
+    blocks = Blocks(pool)
+    for period in days(date(2024, 12, 1), date(2024, 12, 16)):
+        found, snapshot = blocks.range_of(period)
+        inside = [
+            b.number for b in recording.blocks if period.start.timestamp() <= b.timestamp < period.end.timestamp()
+        ]
+        assert (found.start, found.end) == (inside[0], inside[-1] + 1), str(period)
+        assert snapshot.number == inside[-1]
+        assert any(number == snapshot.number for number, _, _ in recording.calls)
