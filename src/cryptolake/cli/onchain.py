@@ -91,9 +91,7 @@ def plan_command(
     )
     for reason in sorted(set(aside.values())):
         names = [name for name, why in aside.items() if why == reason]
-        print_line(
-            f"[yellow]{reason}[/] ({len(names)} markets): {', '.join(names[:4])}{' ...' * (len(names) > 4)}"
-        )
+        print_line(f"[yellow]{reason}[/] ({len(names)} markets): {', '.join(names[:4])}{' ...' * (len(names) > 4)}")
     total = sum(cost.requests for cost in found)
     print_line(
         f"{total:,} requests at {assume_log_span:,} blocks per log call. Next: [bold]cryptolake collect[/], same flags"

@@ -100,6 +100,11 @@ class Blocks:
         """The header of block `number`. Raises Retry when the endpoint does not have it."""
         return self._fetch([number])[number]
 
+    def fresh_header(self, number: int) -> Header:
+        """The header of block `number`, asked again even if it is known: tells whether the chain was reorganised."""
+        self._headers.pop(number, None)
+        return self.header(number)
+
     def range_of(self, period: Period) -> tuple[BlockRange, Header]:
         """The blocks with timestamps in `[start, end)` and the period's snapshot block, the last one before its end.
 

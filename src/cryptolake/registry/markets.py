@@ -1,0 +1,34 @@
+"""`Csu`: one lending market deployment, the row everything about it starts from. Families give it meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+
+@dataclass(frozen=True, slots=True)
+class Csu:
+    """A credit supply unit, e.g. `aave_v3_ethereum`.
+
+    `entry` holds the EIP-55 addresses a family starts from (`pool`, `comet`, ...); a value `resolve_on_chain:<call>` is
+    read from the chain. `deployed_block` and `deployed_on` may be bounds. `status` says how many independent
+    organisations state the main address. `sandbox` marks demonstration markets.
+    """
+
+    name: str
+    family: str
+    protocol: str
+    version: str
+    chain: str
+    chain_id: int
+    entry: Mapping[str, str]
+    deployed_block: int | None = None
+    deployed_on: date | None = None
+    sources: tuple[str, ...] = ()
+    status: str = "unverified"
+    aliases: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    in_seed_43: bool = False
+    in_thesis_46: bool = False
+    sandbox: bool = False

@@ -1,0 +1,54 @@
+"""What every family's program returns: reserves and liquidations in raw integers. Scaling and pricing in USD is silver's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """One asset of a market at a block. All amounts are unscaled integers in the asset's own units.
+
+    `supplied_raw` and `borrowed_raw` include interest up to the block. `price_raw / price_unit` is the protocol oracle's
+    price of one whole token in `price_quote` ("usd", or the numeraire's address); None when the oracle has no price.
+    """
+
+    asset: str
+    symbol: str
+    decimals: int
+    supplied_raw: int
+    borrowed_raw: int
+    cash_raw: int
+    collateral_raw: int
+    price_raw: int | None
+    price_unit: int | None
+    price_quote: str
+
+
+@dataclass(frozen=True, slots=True)
+class Liquidation:
+    """One liquidation event. `borrower` is None where the event does not name one; amounts are unscaled integers."""
+
+    tx: str
+    block: int
+    block_hash: str
+    log_index: int
+    liquidator: str
+    borrower: str | None
+    collateral_asset: str
+    collateral_amount_raw: int
+    debt_asset: str
+    debt_amount_raw: int
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AssetFacts:
+    """Symbol, decimals and oracle price of an asset that appears in a liquidation; price as in Reserve."""
+
+    symbol: str
+    decimals: int
+    price_raw: int | None
+    price_unit: int | None
+    price_quote: str
