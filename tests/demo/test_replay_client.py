@@ -9,14 +9,17 @@ import pytest
 from tests.chain.anvil import NodeError
 from tests.chain.scenario import Fortnight
 
-from cryptolake.contracts.partition import days
+from cryptolake.contracts.partition import Partition, days
+from cryptolake.contracts.raw import Raw
 from cryptolake.demo.recording import MAX_LOG_RANGE, ChainRecording
-from cryptolake.demo.replay import RECORDINGS, Replay
+from cryptolake.demo.replay import RECORDINGS, Replay, sandbox_registry
 from cryptolake.errors import Narrow, Retry
 from cryptolake.net.blocks import Blocks
 from cryptolake.net.faults import Elsewhere, RpcFault, classify
 from cryptolake.net.http import Http
 from cryptolake.net.rpc import Endpoint, Pool, SecretUrl
+from cryptolake.registry.loader import load_registry
+from cryptolake.sources.onchain.source import OnchainSource
 
 
 @pytest.fixture
@@ -83,3 +86,23 @@ def test_day_boundaries_are_found_on_the_sandbox(pool: Pool, recording: ChainRec
         assert (found.start, found.end) == (inside[0], inside[-1] + 1), str(period)
         assert snapshot.number == inside[-1]
         assert any(number == snapshot.number for number, _, _ in recording.calls)
+
+
+def test_the_whole_fortnight_is_collected_without_a_node(pool: Pool) -> None:
+    registry = load_registry(sandbox_registry())
+    source = OnchainSource(registry=registry, csus=[registry.csu("aave_v3_sandbox")], pools=lambda _chain: pool)
+    wanted = [
+        Partition(dataset.name, "aave_v3_sandbox", period)
+        for dataset in source.datasets
+        for period in days(date(2024, 12, 1), date(2024, 12, 14))
+    ]
+    rows: dict[tuple[str, date], int] = {}
+    for trip in source.trips(wanted):
+        for raw in source.fetch(trip):
+            assert isinstance(raw, Raw), raw
+            rows[raw.partition.dataset, raw.partition.period.day] = len(source.parse(raw))
+    tvl = [rows["tvl", period.day] for period in days(date(2024, 12, 1), date(2024, 12, 14))]
+    assert tvl == [3] * 3 + [4] * 11
+    assert {day.day: count for (dataset, day), count in rows.items() if dataset == "liquidations" and count} == {
+        5: 3, 9: 1, 10: 1,
+    }  # fmt: skip
