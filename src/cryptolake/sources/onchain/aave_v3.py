@@ -43,7 +43,8 @@ def snapshot(csu: Csu) -> Program[list[Reserve]]:
     oracle = address_at(answers[0].need(f"{csu.name}: getPriceOracle"), 0)
     tokens = [_tokens(csu, asset, answer) for asset, answer in zip(assets, answers[1:], strict=True)]
 
-    calls = [*_price_calls(oracle, assets)]
+    calls = [*_quote_calls(oracle), Call(oracle, call_data("getAssetsPrices(address[])", assets))]
+    first_amount = len(calls)
     for asset, (a_token, stable_debt, variable_debt) in zip(assets, tokens, strict=True):
         calls += [
             Call(asset, call_data("symbol()")),
@@ -55,7 +56,7 @@ def snapshot(csu: Csu) -> Program[list[Reserve]]:
         if stable_debt != _ZERO:
             calls.append(Call(stable_debt, call_data("totalSupply()")))
     answers = yield calls
-    amounts = iter(answers[len(_price_calls(oracle, assets)) :])
+    amounts = iter(answers[first_amount:])
     prices, unit, quote = yield from _prices(csu, oracle, assets, answers)
 
     reserves = []
@@ -112,18 +113,19 @@ def facts(csu: Csu, assets: Sequence[str]) -> Program[Mapping[str, AssetFacts]]:
     provider_at = address_at(provider.need(f"{csu.name}: Pool.ADDRESSES_PROVIDER"), 0)
     (answer,) = yield [Call(provider_at, call_data("getPriceOracle()"))]
     oracle = address_at(answer.need(f"{csu.name}: getPriceOracle"), 0)
-    head = _price_calls(oracle, assets)
+    asked = ("symbol()", "decimals()")
     answers = yield [
-        *head,
-        *(Call(asset, call_data(what)) for asset in assets for what in ("symbol()", "decimals()")),
+        *_quote_calls(oracle),
+        *(Call(oracle, call_data("getAssetPrice(address)", asset)) for asset in assets),
+        *(Call(asset, call_data(what)) for asset in assets for what in asked),
     ]
-    tail = answers[len(head) :]
-    prices, unit, quote = yield from _prices(csu, oracle, assets, answers)
+    unit, quote = _quote(answers)
+    prices, tokens = answers[2 : 2 + len(assets)], answers[2 + len(assets) :]
     return {
         asset: AssetFacts(
-            _symbol(tail[2 * number], asset),
-            word(tail[2 * number + 1].need(f"{csu.name}: decimals of {asset}"), 0),
-            prices[asset],
+            _symbol(tokens[2 * number], asset),
+            word(tokens[2 * number + 1].need(f"{csu.name}: decimals of {asset}"), 0),
+            _price(prices[number], unit),
             unit,
             quote,
         )
@@ -143,33 +145,33 @@ def _symbol(answer: Result, asset: str) -> str:
     return text(answer.data) if answer.success and answer.data else f"{asset[:6]}..{asset[-4:]}"
 
 
-def _price_calls(oracle: str, assets: Sequence[str]) -> list[Call]:
-    return [
-        Call(oracle, call_data("BASE_CURRENCY_UNIT()")),
-        Call(oracle, call_data("BASE_CURRENCY()")),
-        Call(oracle, call_data("getAssetsPrices(address[])", assets)),
-    ]
+def _quote_calls(oracle: str) -> list[Call]:
+    return [Call(oracle, call_data("BASE_CURRENCY_UNIT()")), Call(oracle, call_data("BASE_CURRENCY()"))]
+
+
+def _quote(answers: Sequence[Result]) -> tuple[int | None, str]:
+    """The price of one quote unit and the quote: `usd` where the base currency is the zero address, else its address."""
+    unit, base = answers[:2]
+    base_at = address_at(base.data, 0) if base.success and base.data else _ZERO
+    return word(unit.data, 0) if unit.success and unit.data else None, "usd" if base_at == _ZERO else base_at
+
+
+def _price(answer: Result, unit: int | None) -> int | None:
+    """The oracle's price; 0, a revert or an unknown unit mean that it has none."""
+    return (word(answer.data, 0) or None) if unit is not None and answer.success and answer.data else None
 
 
 def _prices(
     csu: Csu, oracle: str, assets: Sequence[str], answers: Sequence[Result]
 ) -> Program[tuple[dict[str, int | None], int | None, str]]:
-    """Prices by asset, their unit and quote. One asset without a source reverts the whole list: then asked singly.
-
-    A price of 0 means the oracle has none. Base currency zero address means USD.
-    """
-    unit_answer, base, listed = answers[:3]
-    unit = word(unit_answer.data, 0) if unit_answer.success and unit_answer.data else None
-    base_at = address_at(base.data, 0) if base.success and base.data else _ZERO
-    quote = "usd" if base_at == _ZERO else base_at
-    found: list[int | None]
+    """Prices by asset, their unit and quote. One asset without a source reverts the whole list: then asked singly."""
+    unit, quote = _quote(answers)
+    listed = answers[2]
     if listed.success and listed.data:
-        found = [price or None for price in uints_at(listed.data, 0)]
+        found = [(price or None) if unit is not None else None for price in uints_at(listed.data, 0)]
         if len(found) != len(assets):
             raise Skip(f"{csu.name}: the oracle gave {len(found)} prices for {len(assets)} assets", reason="layout")
     else:
         single = yield [Call(oracle, call_data("getAssetPrice(address)", asset)) for asset in assets]
-        found = [(word(one.data, 0) or None) if one.success and one.data else None for one in single]
-    if unit is None:
-        found = [None] * len(assets)
+        found = [_price(one, unit) for one in single]
     return dict(zip(assets, found, strict=True)), unit, quote
