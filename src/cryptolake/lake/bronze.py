@@ -1,0 +1,140 @@
+"""Bronze: answers as they came, their documented reading beside them, and a compact Parquet twin per month.
+
+    bronze/tvl/<csu>/<period>.raw.json.gz           the answer, with request, provenance and digest
+    bronze/tvl/<csu>/<period>.json                  the documented form
+    bronze/tvl/<csu>/<YYYY-MM>.parquet              the month's rows, typed
+    bronze/<source>/<dataset>/<period>/<key>.raw.json.gz    vendors
+
+What does not belong here: reading an answer (sources) and scaling or pricing it (silver).
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import orjson
+import polars as pl
+
+from cryptolake.contracts.partition import Partition
+from cryptolake.contracts.raw import Raw
+from cryptolake.contracts.source import Row
+from cryptolake.lake.store import write_bytes
+
+ONCHAIN = "onchain"  # its bronze lies directly under the dataset, as documented; vendors' under their name
+
+
+class Bronze:
+    """The bronze folder under the data folder `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root / "bronze"
+
+    def _stem(self, partition: Partition, source: str) -> Path:
+        if source == ONCHAIN:
+            return self._root / partition.dataset / partition.key / str(partition.period)
+        return self._root / source / partition.dataset / str(partition.period) / partition.key
+
+    def raw_path(self, partition: Partition, source: str) -> Path:
+        """Where the partition's answer lies."""
+        stem = self._stem(partition, source)
+        return stem.with_name(f"{stem.name}.raw.json.gz")
+
+    def land(self, raw: Raw) -> str:
+        """Keep an answer; returns its digest. The same answer again changes nothing.
+
+        Another answer supersedes the old one, which stays beside it as `.superseded-<digest>`. The payload is stored
+        as text whose code points are its bytes, so that any bytes survive.
+        """
+        path = self.raw_path(raw.partition, raw.source)
+        old = self.read(raw.partition, raw.source) if path.exists() else None
+        if old is not None and old.digest == raw.digest:
+            return raw.digest
+        if old is not None:
+            path.replace(path.with_name(f"{path.name}.superseded-{old.digest[:12]}"))
+        envelope = {
+            "partition": str(raw.partition),
+            "source": raw.source,
+            "fetched_at": raw.fetched_at.isoformat(),
+            "observed_at": raw.observed_at.isoformat(),
+            "block": raw.block,
+            "block_hash": raw.block_hash,
+            "request": dict(raw.request),
+            "provenance": dict(raw.provenance),
+            "digest": raw.digest,
+            "payload": raw.payload.decode("latin-1"),
+        }
+        write_bytes(path, gzip.compress(orjson.dumps(envelope), 6, mtime=0))
+        return raw.digest
+
+    def read(self, partition: Partition, source: str) -> Raw | None:
+        """The kept answer; None when there is none or its bytes no longer match their digest."""
+        path = self.raw_path(partition, source)
+        try:
+            document = orjson.loads(gzip.decompress(path.read_bytes()))
+            raw = Raw(
+                partition=Partition.parse(document["partition"]),
+                source=document["source"],
+                fetched_at=datetime.fromisoformat(document["fetched_at"]),
+                observed_at=datetime.fromisoformat(document["observed_at"]),
+                payload=document["payload"].encode("latin-1"),
+                request=document["request"],
+                provenance=document["provenance"],
+                block=document["block"],
+                block_hash=document["block_hash"],
+            )
+        except (
+            FileNotFoundError,
+            EOFError,
+            zlib.error,
+            gzip.BadGzipFile,
+            orjson.JSONDecodeError,
+            KeyError,
+            ValueError,
+        ):
+            return None  # absent, truncated or damaged: the plan asks again
+        return raw if raw.digest == document["digest"] else None
+
+    def intact(self, partition: Partition, source: str = ONCHAIN) -> bool:
+        """Whether the partition's answer is there and unharmed."""
+        return self.read(partition, source) is not None
+
+    def document(self, raw: Raw, rows: Sequence[Row]) -> None:
+        """Write the documented form of an on-chain answer: tvl with `tvl_raw`, liquidations with `liquidations`.
+
+        Raw integers are decimal text, because JSON numbers lose digits above 2^53. Vendors have no documented form.
+        """
+        if raw.source != ONCHAIN:
+            return
+        stem = self._stem(raw.partition, raw.source)
+        head: dict[str, object] = {
+            "csu": raw.partition.key,
+            "date": str(raw.partition.period),
+            "block": raw.block,
+            "block_hash": raw.block_hash,
+            "timestamp": int(raw.observed_at.timestamp()),
+        }
+        if raw.provenance.get("sandbox"):
+            head["sandbox"] = True
+        shared = {
+            "csu",
+            "date",
+            "chain",
+            *(("block", "block_hash", "timestamp") if raw.partition.dataset == "tvl" else ()),
+        }
+        section = "tvl_raw" if raw.partition.dataset == "tvl" else "liquidations"
+        head[section] = [{name: value for name, value in row.items() if name not in shared} for row in rows]
+        write_bytes(stem.with_name(f"{stem.name}.json"), orjson.dumps(head, option=orjson.OPT_INDENT_2))
+
+    def compact(self, dataset: str, key: str, month: str, rows: Sequence[Mapping[str, object]]) -> Path:
+        """Write the month's typed twin (`month` as YYYY-MM) from its rows; the same rows give the same bytes."""
+        path = self._root / dataset / key / f"{month}.parquet"
+        frame = pl.DataFrame(rows, infer_schema_length=None)
+        buffer = io.BytesIO()
+        frame.write_parquet(buffer, compression="zstd", compression_level=3)
+        write_bytes(path, buffer.getvalue())
+        return path
