@@ -1,0 +1,245 @@
+"""One row of YAML into one typed `Chain` or `Csu`, with every fault of the row reported.
+
+What does not belong here: rules between rows (`loader`) and asking a chain whether a row is true.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from datetime import date
+
+from cryptolake.net.abi import checksum
+from cryptolake.registry.chains import Chain
+from cryptolake.registry.markets import Csu
+from cryptolake.registry.rows import LINE, Row, report_unknown
+
+# The entry that identifies a market within its chain, per family; None: the name alone does.
+PRIMARY_ENTRY: Mapping[str, str | None] = {
+    "aave_v2": "pool",
+    "aave_v3": "pool",
+    "aave_v4": None,
+    "cap": "cap_token_vault",
+    "compound_v2": "comptroller",
+    "compound_v3": "comet",
+    "dolomite": "dolomite_margin",
+    "euler_v2": "evault_factory",
+    "fluid": "liquidity",
+    "gearbox": "address_provider_v300",
+    "morpho_blue": "morpho",
+    "silo_v2": "silo_factory",
+}
+_STATUSES = ("verified", "single-source", "unverified")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
+_ON_CHAIN = "resolve_on_chain:"
+
+_CHAIN_KEYS = frozenset(
+    [
+        "name",
+        "chain_id",
+        "aliases",
+        "native_symbol",
+        "block_time_s",
+        "block_time_source",
+        "block_time_history",
+        "kind",
+        "notes",
+        "multicall3",
+        "public_rpcs",
+        "alchemy_subdomain",
+        "alchemy_source",
+        "defillama_name",
+        "viem_name",
+        "web3py_poa_middleware",
+    ]
+)
+_CSU_KEYS = frozenset(
+    [
+        "name",
+        "aliases",
+        "family",
+        "protocol",
+        "version",
+        "variant",
+        "chain",
+        "chain_id",
+        "entry",
+        "deployment",
+        "sources",
+        "status",
+        "notes",
+        "in_seed_43",
+        "in_thesis_46",
+        "sandbox",
+        "base_token",
+        "price_numeraire",
+        "collateral_symbols_in_repo",
+        "protocol_data_provider_history",
+        "entry_deployment_blocks",
+        "resolver_history",
+    ]
+)
+
+
+class _Faults:
+    """Collects the faults of one row, each with the row's place and name."""
+
+    def __init__(self, row: Row, kind: str, faults: list[str]) -> None:
+        self._start = f"{row.where}: {kind} {row.values.get('name')}: "
+        self._faults, self._before = faults, len(faults)
+
+    def __call__(self, text: str) -> None:
+        self._faults.append(self._start + text)
+
+    def __bool__(self) -> bool:
+        return len(self._faults) > self._before
+
+
+def read_chain(row: Row, faults: list[str]) -> Chain | None:
+    """The chain of this row, or None when `faults` grew."""
+    values, fault = row.values, _Faults(row, "chain", faults)
+    report_unknown(values, _CHAIN_KEYS, row.where, faults)
+    name = str(values.get("name"))
+    if not _NAME.fullmatch(name):
+        fault("a name has lower-case letters, digits and underscores")
+    chain_id = _whole(values.get("chain_id"))
+    if not chain_id:
+        fault("chain_id must be a whole number above 0, e.g. chain_id: 1")
+    block_time = values.get("block_time_s")
+    if block_time is not None and (not isinstance(block_time, int | float) or not 0 < block_time < 3600):
+        fault(f"block_time_s {block_time!r} must be seconds between 0 and 3600")
+    multicall = values.get("multicall3") or {}
+    if not isinstance(multicall, dict):
+        fault("multicall3 has the keys address and block")
+        multicall = {}
+    address, since = multicall.get("address"), multicall.get("block")
+    if address is not None:
+        _check_address("multicall3.address", address, fault)
+    if since is not None and _whole(since) is None:
+        fault(f"multicall3.block {since!r} is no whole number")
+    aliases = _texts("aliases", values.get("aliases"), fault)
+    public_rpcs = _texts("public_rpcs", values.get("public_rpcs"), fault)
+    if fault or chain_id is None:
+        return None
+    return Chain(
+        name=name,
+        chain_id=chain_id,
+        aliases=aliases,
+        native_symbol=str(values.get("native_symbol") or ""),
+        block_time_s=float(block_time) if isinstance(block_time, int | float) else None,
+        multicall3_address=address,
+        multicall3_block=_whole(since),
+        public_rpcs=public_rpcs,
+        alchemy_subdomain=str(values["alchemy_subdomain"]) if values.get("alchemy_subdomain") else None,
+        defillama_name=str(values["defillama_name"]) if values.get("defillama_name") else None,
+    )
+
+
+def read_csu(row: Row, chains: Mapping[str, Chain], faulty: Collection[str], faults: list[str]) -> Csu | None:
+    """The market of this row, or None when `faults` grew. A chain in `faulty` is known but has a fault of its own."""
+    values, fault = row.values, _Faults(row, "market", faults)
+    report_unknown(values, _CSU_KEYS, row.where, faults)
+    name, family, chain_name = (str(values.get(key)) for key in ("name", "family", "chain"))
+    if not _NAME.fullmatch(name):
+        fault("a name has lower-case letters, digits and underscores")
+    if family not in PRIMARY_ENTRY:
+        fault(f"unknown family {family!r}; known: {', '.join(PRIMARY_ENTRY)}")
+    chain = chains.get(chain_name) or next((one for one in chains.values() if chain_name in one.aliases), None)
+    if chain is None and chain_name not in faulty:
+        fault(f"unknown chain {values.get('chain')!r}; add it under `chains:` or use a known one")
+    elif chain is not None and values.get("chain_id", chain.chain_id) != chain.chain_id:
+        fault(f"chain_id {values.get('chain_id')!r} is not {chain.name}'s {chain.chain_id}")
+    entry = _entry(values.get("entry"), family, fault)
+    sandbox = values.get("sandbox", False)
+    sources = _texts("sources", values.get("sources"), fault)
+    if not sources and sandbox is not True:
+        fault("at least one source must be named under `sources:`")
+    status = str(values.get("status", "unverified"))
+    if status not in _STATUSES:
+        fault(f"status {status!r} must be one of {', '.join(_STATUSES)}")
+    for flag in ("sandbox", "in_seed_43", "in_thesis_46"):
+        if not isinstance(values.get(flag, False), bool):
+            fault(f"{flag} must be true or false")
+    deployed_block, deployed_on = _deployment(values.get("deployment"), fault)
+    aliases, notes = (_texts(key, values.get(key), fault) for key in ("aliases", "notes"))
+    if fault or chain is None:
+        return None
+    return Csu(
+        name=name,
+        family=family,
+        protocol=str(values.get("protocol") or family),
+        version=str(values.get("version") or ""),
+        chain=chain.name,
+        chain_id=chain.chain_id,
+        entry=entry,
+        deployed_block=deployed_block,
+        deployed_on=deployed_on,
+        sources=sources,
+        status=status,
+        aliases=aliases,
+        notes=notes,
+        in_seed_43=values.get("in_seed_43") is True,
+        in_thesis_46=values.get("in_thesis_46") is True,
+        sandbox=sandbox is True,
+    )
+
+
+def _entry(found: object, family: str, fault: _Faults) -> dict[str, str]:
+    """Addresses by role; several under one role are joined by commas."""
+    entry: dict[str, str] = {}
+    for key, value in found.items() if isinstance(found, dict) else ():
+        if key == LINE:
+            continue
+        parts = value if isinstance(value, list) else [value]
+        for part in parts:
+            if not (isinstance(part, str) and part.startswith(_ON_CHAIN)):
+                _check_address(str(key), part, fault)
+        entry[str(key)] = ",".join(map(str, parts))
+    primary = PRIMARY_ENTRY.get(family)
+    if not entry or (primary and primary not in entry):
+        fault(f"entry needs {primary or 'an address'}, written as {primary or 'pool'}: '0x...'")
+    return entry
+
+
+def _check_address(key: str, value: object, fault: _Faults) -> None:
+    if isinstance(value, int):
+        fault(f"{key} is read as a number; put the address in quotes")
+    elif not isinstance(value, str) or not _ADDRESS.fullmatch(value):
+        fault(f"{key} {value!r} is no address; write '0x' and 40 hexadecimal digits in quotes")
+    elif checksum(value) != value:
+        fault(f"{key} {value} fails EIP-55; if every digit is right it reads {checksum(value)}")
+
+
+def _deployment(found: object, fault: _Faults) -> tuple[int | None, date | None]:
+    if found is None:
+        return None, None
+    if not isinstance(found, dict):
+        fault("deployment has the keys block and date")
+        return None, None
+    block, day = found.get("block"), found.get("date")
+    if block is not None and _whole(block) is None:
+        fault(f"deployment block {block!r} is no whole number")
+    deployed_on: date | None = None
+    if day is not None:
+        try:
+            deployed_on = date.fromisoformat(str(day))
+        except ValueError:
+            fault(f"deployment date {str(day)!r} is no date like 2024-12-31")
+    if deployed_on is not None and not 2015 <= deployed_on.year <= 2100:
+        fault(f"deployment date {deployed_on} lies outside 2015 to 2100")
+    return _whole(block), deployed_on
+
+
+def _whole(value: object) -> int | None:
+    """`value` if it is a whole number of 0 or more."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _texts(key: str, value: object, fault: _Faults) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        fault(f"{key} must be a list, one `- ` line each")
+        return ()
+    return tuple(str(one) for one in value)
