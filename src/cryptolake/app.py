@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import logging
 import pkgutil
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -32,6 +33,9 @@ from cryptolake.registry.markets import Csu
 from cryptolake.settings import Settings
 from cryptolake.sources.onchain.source import OnchainSource
 from cryptolake.warehouse.connection import Warehouse
+
+# Planning limits until a provider says otherwise: a free key bears about five log calls a second (300 compute units).
+_CALLS_PER_S, _KEYED_CALLS_PER_S, _LOCAL_CALLS_PER_S = 25.0, 5.0, 10_000.0
 
 
 class _VendorModule(Protocol):
@@ -84,17 +88,20 @@ class App:
 
     def _endpoints(self, chain: Chain) -> Iterator[Endpoint]:
         own = self.settings.rpc.get(chain.name, [])
-        for number, url in enumerate(own, start=1):
-            yield Endpoint(f"{chain.name}-own-{number}", SecretUrl(url.get_secret_value()))
+        for number, secret in enumerate(own, start=1):
+            url = secret.get_secret_value()
+            local = url.startswith(("http://127.0.0.1", "http://localhost", "http://[::1]"))
+            rate = _LOCAL_CALLS_PER_S if local else _CALLS_PER_S
+            yield Endpoint(f"{chain.name}-own-{number}", SecretUrl(url), calls_per_s=rate)
         if own:
             return
         if chain.alchemy_subdomain:
             for number, key in enumerate(self.settings.alchemy_keys, start=1):
                 url = f"https://{chain.alchemy_subdomain}.g.alchemy.com/v2/{key.get_secret_value()}"
-                yield Endpoint(f"alchemy-{number}", SecretUrl(url), calls_per_s=5)
+                yield Endpoint(f"alchemy-{number}", SecretUrl(url), calls_per_s=_KEYED_CALLS_PER_S)
         if self.settings.public_rpc:
             for number, address in enumerate(chain.public_rpcs, start=1):
-                yield Endpoint(f"{chain.name}-public-{number}", SecretUrl(address), calls_per_s=5)
+                yield Endpoint(f"{chain.name}-public-{number}", SecretUrl(address), calls_per_s=_KEYED_CALLS_PER_S)
 
     def onchain(self, csus: Sequence[Csu]) -> OnchainSource:
         """The chain as a source, for the given markets."""
@@ -175,22 +182,9 @@ def configure_logging(settings: Settings) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.log_level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(file=_Stderr()),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=False,
     )
-
-
-class _Stderr:
-    """Standard error looked up at each write, so that progress bars and tests may replace it."""
-
-    def write(self, text: str) -> int:
-        import sys
-
-        return sys.stderr.write(text)
-
-    def flush(self) -> None:
-        import sys
-
-        sys.stderr.flush()
 
 
 def redact_text(text: str, secrets: Iterable[str]) -> str:

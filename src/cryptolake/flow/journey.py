@@ -59,7 +59,9 @@ def refine(source: Source, partitions: Iterable[Partition], *, bronze: Bronze, t
         chosen = [partition for partition in asked if partition.dataset == dataset]
         if not chosen:
             continue
-        frame = conform(_rows(source, chosen, bronze))
+        rows = _rows(source, chosen, bronze)
+        _compact(dataset, chosen, source, bronze)
+        frame = conform(rows)
         _hold(table, frame)
         tables.write(
             table,
@@ -68,6 +70,14 @@ def refine(source: Source, partitions: Iterable[Partition], *, bronze: Bronze, t
         )
         made.append(Made(f"silver {table.name}", frame.height, str(tables.path(table))))
     return made
+
+
+def _compact(dataset: str, chosen: Sequence[Partition], source: Source, bronze: Bronze) -> None:
+    """Rewrite the Parquet twin of every month touched, from all of the month's answers."""
+    for key, month in sorted({(p.key, p.period.day.strftime("%Y-%m")) for p in chosen}):
+        kept = bronze.partitions(dataset, key, month)
+        if rows := _rows(source, kept, bronze):
+            bronze.compact(dataset, key, month, rows)
 
 
 def _rows(source: Source, partitions: Sequence[Partition], bronze: Bronze) -> list[Row]:
@@ -137,9 +147,8 @@ def publish(
             made.append(Made(f"file {table.name}", part.height, str(tables.publish(table, part, csu=str(csu)))))
     panel = tables.read(daily_panel.DAILY_PANEL)
     made.append(Made("file daily_panel", panel.height, str(tables.publish(daily_panel.DAILY_PANEL, panel))))
-    document = metadata_document(
-        panel, csus={name: csus[name] for name in panel["csu"].unique() if name in csus}, code_version=code_version
-    )
+    in_panel = {name: csus[name] for name in panel["csu"].unique() if name in csus}
+    document = metadata_document(daily_panel.DAILY_PANEL, panel, csus=in_panel, code_version=code_version)
     made.append(Made("file metadata", 1, str(tables.publish_json("gold/metadata.json", document))))
     write_checkpoints(ledger, data / "checkpoints")
     warehouse.setup(WAREHOUSE_TABLES)

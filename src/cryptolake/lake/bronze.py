@@ -20,7 +20,7 @@ from pathlib import Path
 import orjson
 import polars as pl
 
-from cryptolake.contracts.partition import Partition
+from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Raw
 from cryptolake.contracts.source import Row
 from cryptolake.lake.store import write_bytes
@@ -129,6 +129,12 @@ class Bronze:
         section = "tvl_raw" if raw.partition.dataset == "tvl" else "liquidations"
         head[section] = [{name: value for name, value in row.items() if name not in shared} for row in rows]
         write_bytes(stem.with_name(f"{stem.name}.json"), orjson.dumps(head, option=orjson.OPT_INDENT_2))
+
+    def partitions(self, dataset: str, key: str, month: str) -> list[Partition]:
+        """The on-chain partitions of a month (YYYY-MM) that have an answer, in order."""
+        suffix = ".raw.json.gz"
+        names = (path.name.removesuffix(suffix) for path in (self._root / dataset / key).glob(f"{month}-*{suffix}"))
+        return sorted(Partition(dataset, key, Period.parse(name)) for name in names)
 
     def compact(self, dataset: str, key: str, month: str, rows: Sequence[Mapping[str, object]]) -> Path:
         """Write the month's typed twin (`month` as YYYY-MM) from its rows; the same rows give the same bytes."""

@@ -1,0 +1,182 @@
+"""`Warehouse`: one PostgreSQL session with the contracts' tables. Loads and queries; decides nothing about content."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+import polars as pl
+import psycopg
+from psycopg import sql as psql
+from psycopg.conninfo import conninfo_to_dict
+
+from cryptolake.contracts.table import Table
+from cryptolake.errors import BadInput, Retry, Stop
+from cryptolake.warehouse.server import ensure_running
+
+Rule = Literal["nothing", "update", "replace"]
+_TIMEOUT_MS = 300_000  # a query by hand that runs longer is cancelled
+_CSV_ROWS = 200_000  # rows turned into CSV at a time: bounds the memory of a load
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a load changed, in rows."""
+
+    inserted: int
+    updated: int
+    unchanged: int
+
+
+class Warehouse:
+    """An open session in UTC; a context manager. `url` is fit to print."""
+
+    def __init__(self, connection: psycopg.Connection, url: str) -> None:
+        self._connection = connection
+        self.url = url
+
+    @classmethod
+    def open(cls, data: Path, database_url: str | None) -> Self:
+        """Connect to the user's server, or to the embedded one under `data`. Raises Stop without showing the password."""
+        url = database_url or ensure_running(data)
+        try:
+            parts = conninfo_to_dict(url)
+            host, port = parts.get("host") or "local", parts.get("port") or 5432
+            shown = f"{parts.get('user') or ''}@{host}:{port}/{parts.get('dbname') or ''}"
+            connection = psycopg.connect(url, connect_timeout=10, autocommit=True, options="-c timezone=UTC")
+        except psycopg.ProgrammingError:
+            raise BadInput(
+                "DATABASE_URL is no PostgreSQL URL; write postgresql://user:password@host:5432/database"
+            ) from None
+        except psycopg.OperationalError as error:
+            reason = str(error).strip().splitlines()[-1].split("FATAL:")[-1].strip() or "no answer"
+            raise Stop(f"PostgreSQL at {shown} cannot be used ({reason}); check DATABASE_URL") from None
+        if connection.info.server_version < 150000:
+            connection.close()
+            raise Stop(f"PostgreSQL at {shown} is older than version 15; upgrade it or unset DATABASE_URL")
+        return cls(connection, shown)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    @contextmanager
+    def _work(self, what: str) -> Iterator[psycopg.Cursor]:
+        """One transaction; database errors become one line."""
+        try:
+            with self._connection.transaction(), self._connection.cursor() as cursor:
+                yield cursor
+        except (psycopg.errors.DiskFull, psycopg.errors.InsufficientPrivilege) as error:
+            raise Stop(f"{what}: PostgreSQL refuses ({_line(error)}); free space or grant the right") from None
+        except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected):
+            raise Retry(f"{what}: another writer was in the way; run the same command again") from None
+        except psycopg.OperationalError as error:
+            raise Stop(
+                f"{what}: the connection to PostgreSQL broke ({_line(error)}); run the same command again"
+            ) from None
+
+    def setup(self, tables: Sequence[Table]) -> None:
+        """Create what is missing: tables, columns, indexes, comments. Never drops; safe to run again and at once."""
+        with self._work("setup") as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtext('cryptolake setup'))")
+            for table in tables:
+                create, *rest = table.ddl()
+                cursor.execute(create)
+                cursor.execute(
+                    "SELECT column_name FROM information_schema.columns "
+                    "WHERE table_schema = current_schema() AND table_name = %s",
+                    (table.name,),
+                )
+                present = {row[0] for row in cursor.fetchall()}
+                for field in table.fields:
+                    if field.name not in present:
+                        cursor.execute(
+                            f"ALTER TABLE {table.name} ADD COLUMN IF NOT EXISTS {table.column_ddl(field.name)}"
+                        )
+                for statement in rest:
+                    cursor.execute(statement)
+
+    def load(self, table: Table, frame: pl.DataFrame, rule: Rule) -> Loaded:
+        """COPY into a temporary table, then one INSERT by the rule for rows whose key is there already.
+
+        nothing: leave them (backfills). update: change them where a value differs (live pulls). replace: the table
+        becomes exactly these rows, in one transaction, so readers never see it empty. Repeated keys: the last row wins.
+        Raises Stop when the frame does not fit the contract, BadInput for text PostgreSQL cannot hold.
+        """
+        if dict(frame.schema) != dict(table.polars_schema()):
+            raise Stop(f"{table.name}: the rows do not have the contract's columns; nothing was loaded")
+        if table.key:
+            frame = frame.unique(subset=table.key, keep="last", maintain_order=True)
+        columns = ", ".join(table.columns)
+        match = " AND ".join(f"t.{name} = n.{name}" for name in table.key)
+        rest = [name for name in table.columns if name not in table.key]
+        with self._work(f"loading {table.name}") as cursor:
+            cursor.execute(
+                f"CREATE TEMPORARY TABLE incoming ON COMMIT DROP AS SELECT {columns} FROM {table.name} WITH NO DATA"
+            )
+            self._copy(cursor, table, frame)
+            if rule == "replace":
+                cursor.execute(f"DELETE FROM {table.name}")
+                cursor.execute(f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM incoming")
+                return Loaded(frame.height, 0, 0)
+            if not table.key:
+                cursor.execute(f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM incoming")
+                return Loaded(frame.height, 0, 0)
+            updated = 0
+            if rule == "update" and rest:
+                assign = ", ".join(f"{name} = n.{name}" for name in rest)
+                old, new = (f"({', '.join(f'{alias}.{name}' for name in rest)})" for alias in ("t", "n"))
+                cursor.execute(
+                    f"UPDATE {table.name} t SET {assign} FROM incoming n WHERE {match} AND {old} IS DISTINCT FROM {new}"
+                )
+                updated = cursor.rowcount
+            # The anti-join keeps ON CONFLICT from burning an id per row that is there already.
+            cursor.execute(
+                f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM incoming n "
+                f"WHERE NOT EXISTS (SELECT FROM {table.name} t WHERE {match}) ON CONFLICT DO NOTHING"
+            )
+            inserted = cursor.rowcount
+        return Loaded(inserted, updated, frame.height - inserted - updated)
+
+    def append(self, table: Table, frame: pl.DataFrame) -> None:
+        """Add rows to a log table that has no natural key."""
+        self.load(table, frame, "nothing")
+
+    @staticmethod
+    def _copy(cursor: psycopg.Cursor, table: Table, frame: pl.DataFrame) -> None:
+        columns = psql.SQL(", ").join(map(psql.Identifier, table.columns))
+        statement = psql.SQL("COPY incoming ({}) FROM STDIN (FORMAT csv, NULL '\\N')").format(columns)
+        try:
+            with cursor.copy(statement) as copy:
+                for piece in frame.iter_slices(_CSV_ROWS):
+                    copy.write(piece.write_csv(include_header=False, null_value="\\N", quote_style="non_numeric"))
+        except (psycopg.errors.CharacterNotInRepertoire, psycopg.errors.UntranslatableCharacter):
+            raise BadInput(f"{table.name}: a text holds a NUL character, which PostgreSQL cannot store") from None
+
+    def query(self, statement: str) -> pl.DataFrame:
+        """The answer to one read-only statement. Raises BadInput with the server's own words when it is wrong."""
+        try:
+            with self._connection.transaction(), self._connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION READ ONLY")
+                cursor.execute(f"SET LOCAL statement_timeout = {_TIMEOUT_MS}")
+                cursor.execute(statement.encode())
+                if cursor.description is None:
+                    raise BadInput("the statement answers no rows; write a SELECT")
+                names = [column.name for column in cursor.description]
+                rows = cursor.fetchall()
+        except psycopg.errors.QueryCanceled:
+            raise BadInput(f"the query ran longer than {_TIMEOUT_MS // 1000} s; ask for less") from None
+        except psycopg.errors.ReadOnlySqlTransaction:
+            raise BadInput("queries may only read; use the pull and backfill commands to change data") from None
+        except psycopg.Error as error:
+            raise BadInput(f"SQL: {_line(error)}") from None
+        return pl.DataFrame(rows, schema=names, orient="row", infer_schema_length=None, strict=False)
+
+
+def _line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
