@@ -82,15 +82,16 @@ def pull_or_backfill(
     loaded = warehouse.load(metrics.METRICS, frame, "update" if operation == "pull" else "nothing")
     failed = collected.failures
     status = "error" if failed else "success" if frame.height else "no_data"
-    log_row: dict[str, object] = {
+    log_row = {
         "source_name": source.name,
         "pulled_at": asked_at.replace(tzinfo=None),
         "status": status,
         "records_count": frame.height,
+        "operation": operation,
         "duration_s": time.monotonic() - started,
         "error": failed[0].error if failed else None,
     }
-    warehouse.append(pulls.PULLS, pl.DataFrame([log_row], schema_overrides=pulls.PULLS.polars_schema()))
+    warehouse.append(pulls.PULLS, pl.DataFrame([log_row], schema=pulls.PULLS.polars_schema()))
     return Pulled(
         source.name, operation, status, frame.height, loaded.inserted, loaded.updated, loaded.unchanged, collected
     )

@@ -81,7 +81,7 @@ def build(tvl: pl.DataFrame, liquidations: pl.DataFrame, expected: pl.DataFrame)
         liquidations.sort("csu", "date", "tx", "log_index")
         .group_by("csu", "date", maintain_order=True)
         .agg(
-            pl.col("debt_usd").sum().alias("liquidations_usd"),
+            pl.when(pl.col("debt_usd").is_not_null().any()).then(pl.col("debt_usd").sum()).alias("liquidations_usd"),
             pl.len().cast(pl.Int32).alias("liquidation_count"),
             pl.col("debt_usd").is_null().any().alias("unpriced_event"),
         )
@@ -95,10 +95,12 @@ def build(tvl: pl.DataFrame, liquidations: pl.DataFrame, expected: pl.DataFrame)
         _status("tvl", pl.col("priced_share").fill_null(1.0) < 1).alias("status"),
         _status("liq", pl.col("unpriced_event").fill_null(False)).alias("liquidations_status"),
         *(pl.when(answered).then(pl.col(name)).alias(name) for name in sums),
-        *(
-            pl.when(scanned).then(pl.col(name).fill_null(0)).alias(name)
-            for name in ("liquidations_usd", "liquidation_count")
-        ),
+        pl.when(scanned).then(pl.col("liquidation_count").fill_null(0)).alias("liquidation_count"),
+        pl.when(scanned & pl.col("liquidation_count").is_null())
+        .then(0.0)  # asked, and nothing happened
+        .when(scanned)
+        .then(pl.col("liquidations_usd"))  # null when no event of the day has a price
+        .alias("liquidations_usd"),
     ).with_columns(
         *(pl.when(some_price).then(pl.col(name)).alias(name) for name in sums if name.endswith("_usd")),
     )

@@ -1,0 +1,120 @@
+"""The main job end to end: the demo's files, tables and numbers, and what happens when it is run again or damaged."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tests.journey.conftest import cryptolake
+
+pytestmark = pytest.mark.xdist_group("demo")
+Demo = tuple[Path, subprocess.CompletedProcess[str]]
+TRIP = Path(__file__).resolve().parents[2] / "docs" / "trip.md"
+
+
+def test_the_demo_ends_with_a_table_and_the_next_command(demo: Demo) -> None:
+    _, result = demo
+    assert result.returncode == 0, result.stderr
+    assert "Traceback" not in result.stderr
+    for words in ("daily_panel", "sandbox", "732", "query --sql"):
+        assert words in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 100
+
+
+def test_every_documented_file_is_there(demo: Demo) -> None:
+    data = demo[0] / "sandbox"
+    for name in (
+        "bronze/tvl/aave_v3_sandbox/2024-12-14.json",
+        "bronze/liquidations/aave_v3_sandbox/2024-12-05.json",
+        "bronze/tvl/aave_v3_sandbox/2024-12.parquet",
+        "silver/tvl/aave_v3_sandbox.parquet",
+        "silver/liquidations/aave_v3_sandbox.parquet",
+        "gold/daily_panel.parquet",
+        "gold/metadata.json",
+        "checkpoints/tvl_progress.json",
+        "checkpoints/liquidations_progress.json",
+    ):
+        assert (data / name).stat().st_size > 0, name
+    assert not list(data.rglob("*.tmp"))
+    progress = json.loads((data / "checkpoints/tvl_progress.json").read_text())["aave_v3_sandbox"]
+    assert len(progress["completed_dates"]) == 14
+    assert progress["failed_dates"] == []
+    assert json.loads((data / "gold/metadata.json").read_text())["sandbox"] is True
+
+
+def test_zero_missing_and_present_are_told_apart(demo: Demo) -> None:
+    panel = pl.read_parquet(demo[0] / "sandbox/gold/daily_panel.parquet")
+    rows = {row["date"]: row for row in panel.iter_rows(named=True)}
+    assert len(rows) == 14
+    assert rows[date(2024, 12, 6)]["liquidations_usd"] == 0.0
+    assert rows[date(2024, 12, 5)]["liquidation_count"] == 3
+    assert rows[date(2024, 12, 10)]["liquidations_usd"] is None
+    assert rows[date(2024, 12, 10)]["status"] == "missing_price"
+
+
+def test_the_database_holds_what_the_files_hold(demo: Demo) -> None:
+    folder, _ = demo
+    panel = pl.read_parquet(folder / "sandbox/gold/daily_panel.parquet")
+    sql = "select csu, date, total_tvl_usd, liquidations_usd from daily_panel order by csu, date"
+    answer = cryptolake(folder, "--data", "sandbox", "query", "--json", "--sql", sql)
+    assert answer.returncode == 0, answer.stderr
+    rows = json.loads(answer.stdout)
+    assert [row["total_tvl_usd"] for row in rows] == panel["total_tvl_usd"].to_list()
+    assert [row["liquidations_usd"] for row in rows] == panel["liquidations_usd"].to_list()
+
+
+def test_the_metrics_follow_the_documented_conflict_rules(demo: Demo) -> None:
+    folder, _ = demo
+    sql = "select asset, count(*) n, count(distinct pulled_at) d from metrics group by 1 order by 1"
+    rows = json.loads(cryptolake(folder, "--data", "sandbox", "query", "--json", "--sql", sql).stdout)
+    assert [row["asset"] for row in rows] == ["tether", "usd-coin"]
+    assert all(row["n"] == row["d"] == 366 for row in rows)
+    pulls = "select operation, status, records_count from pulls order by pull_id limit 2"
+    rows = json.loads(cryptolake(folder, "--data", "sandbox", "query", "--json", "--sql", pulls).stdout)
+    assert [tuple(row.values()) for row in rows] == [("backfill", "success", 732), ("pull", "success", 2)]
+
+
+def test_a_second_run_changes_no_byte_and_mends_damage(demo: Demo) -> None:
+    folder, _ = demo
+    data = folder / "sandbox"
+    files = [*data.glob("silver/*/*.parquet"), data / "gold/daily_panel.parquet"]
+    before = {path: path.read_bytes() for path in files}
+    damaged = data / "bronze/tvl/aave_v3_sandbox/2024-12-07.raw.json.gz"
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    result = cryptolake(folder, "demo")
+    assert result.returncode == 0, result.stderr
+    assert "collect: 1/1 tvl/aave_v3_sandbox/2024-12-07" in result.stderr
+    assert {path: path.read_bytes() for path in files} == before
+
+
+def test_the_monitor_shows_every_day(demo: Demo) -> None:
+    result = cryptolake(demo[0], "--data", "sandbox", "monitor", "--csu", "aave_v3_ethereum", "--json")
+    assert json.loads(result.stdout)["periods"] == []
+    document = json.loads(cryptolake(demo[0], "--data", "sandbox", "monitor", "--json").stdout)
+    assert document["counts"]["done"] + document["counts"]["empty"] >= 28
+    assert "2024-12-05: ✅ Liquidations ✅ TVL" in cryptolake(demo[0], "--data", "sandbox", "monitor").stdout
+
+
+def test_the_trip_page_quotes_the_real_files(demo: Demo) -> None:
+    data, text = demo[0] / "sandbox", TRIP.read_text()
+    files = re.findall(r"<!-- file: (\S+) -->\n```json\n(.*?)```", text, flags=re.DOTALL)
+    tables = re.findall(r"<!-- table: (\S+) where (.*?) -->\n```json\n(.*?)```", text, flags=re.DOTALL)
+    assert files
+    assert tables
+    for name, quoted in files:
+        content = (data / name).read_text().splitlines()
+        for line in quoted.splitlines():
+            assert line in content, f"{name}: {line}"
+    for name, conditions, quoted in tables:
+        frame = pl.read_parquet(data / name)
+        for column, value in (condition.split("=") for condition in conditions.split()):
+            frame = frame.filter(pl.col(column).cast(pl.String) == value)
+        assert frame.height == 1
+        row = frame.row(0, named=True)
+        assert {column: row[column] for column in json.loads(quoted)} == json.loads(quoted)
