@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
 
 import orjson
 
@@ -110,7 +109,7 @@ class DefiLlama:
                 yield Raw(partition, self.name, asked_at, asked_at, answer, request, self._provenance)
 
     def parse(self, raw: Raw) -> Sequence[Row]:
-        """Rows of `metrics`, oldest first, with the vendor's own timestamps. Zero is kept; a missing value is left out.
+        """Rows of `metrics` in the vendor's order with the vendor's own timestamps. Zero is kept; a missing value is left out.
 
         Raises Skip: `unreadable` when the body is no JSON, `schema_drift` (naming the field) when the layout changed.
         """
@@ -155,7 +154,7 @@ class DefiLlama:
             )
         if points and not with_peg:
             raise _drift(key, f"totalCirculating.{coin.peg}")
-        return sorted(rows, key=lambda row: str(row["pulled_at"]))
+        return rows
 
     def _converse(self, coin: Stablecoin) -> bytes | _Refusal:
         """Ask until there is a body worth keeping, a refusal that will not change, or the attempts are used up."""
@@ -168,13 +167,13 @@ class DefiLlama:
             try:
                 answer = self._http.get(self._url + _PATH, params={"stablecoin": coin.id})
             except Retry as error:
-                judged: Literal["kept"] | _Refusal = _Refusal("unreachable", str(error), again=True)
+                refusal, unreadable = _Refusal("unreachable", str(error), again=True), None
             else:
                 judged = _judge(answer)
-                if judged == "kept":
+                if judged is None:
                     return answer.body
-                unreadable = answer.body if judged.reason == "unreadable" else None
-            refusal = judged
+                refusal = judged
+                unreadable = answer.body if refusal.reason == "unreadable" else None
             if refusal.reason == "entitlement":
                 self._needs_key.set()
             if not refusal.again or attempt == self._attempts or (refusal.after_s or 0) > _LONGEST_WAIT_S:
@@ -205,8 +204,11 @@ def open_source(access: Access) -> DefiLlama:
     )
 
 
-def _judge(answer: Answer) -> Literal["kept"] | _Refusal:
-    """What an answer means. The vendor puts errors into bodies with status 200 and sends permanent 4xx as text or HTML."""
+def _judge(answer: Answer) -> _Refusal | None:
+    """Why an answer is none; None for a good one.
+
+    The vendor puts errors into bodies with status 200 and sends permanent refusals as text or HTML.
+    """
     status = answer.status
     if status == 402:
         return _ENTITLEMENT
@@ -232,9 +234,11 @@ def _judge(answer: Answer) -> Literal["kept"] | _Refusal:
         return _Refusal("unreadable", "the answer is no JSON", again=True)
     if isinstance(document, dict) and (code := document.get("statusCode")) is not None:
         return _Refusal(
-            "vendor_error", f"an error came inside a good answer (statusCode {code})", again=code == 429 or code == 500
+            "vendor_error",
+            f"an error came inside a good answer (statusCode {code})",
+            again=code in (429, 500, 502, 503),
         )
-    return "kept"
+    return None
 
 
 def _read_json(body: bytes) -> object:
