@@ -27,7 +27,21 @@ def test_a_rendered_page_is_up_to_date(page: str) -> None:
 
 
 def test_the_stable_commands_are_all_there() -> None:
-    stable = "setup sources plan collect refine build publish run pull backfill query monitor demo".split()
+    stable = [
+        "setup",
+        "sources",
+        "plan",
+        "collect",
+        "refine",
+        "build",
+        "publish",
+        "run",
+        "pull",
+        "backfill",
+        "query",
+        "monitor",
+        "demo",
+    ]
     assert set(stable) <= set(COMMANDS)
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-
 from tests.journey.conftest import cryptolake
 
 pytestmark = pytest.mark.xdist_group("demo")
