@@ -33,7 +33,8 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
     """A table; numbers are right-aligned."""
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     for number, column in enumerate(columns):
-        numeric = bool(rows) and all(isinstance(row[number], int | float) for row in rows)
+        cells = [row[number] for row in rows if row[number] is not None]
+        numeric = bool(cells) and all(isinstance(cell, int | float) for cell in cells)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*(_text(cell) for cell in row))

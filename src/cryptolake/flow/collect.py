@@ -18,7 +18,7 @@ import structlog
 from cryptolake.contracts.entry import Entry, State
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
-from cryptolake.contracts.source import Source, Trip
+from cryptolake.contracts.source import Row, Source, Trip
 from cryptolake.errors import CryptolakeError, Retry, Skip, Stop
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.ledger import Ledger
@@ -152,6 +152,20 @@ def interpret(source: Source, raw: Raw, bronze: Bronze) -> Entry:
         )
     bronze.document(raw, rows)
     return _entry(raw.partition, "done" if rows else "empty", rows=len(rows), digest=raw.digest, block=raw.block)
+
+
+def read_rows(source: Source, partitions: Iterable[Partition], bronze: Bronze) -> list[Row]:
+    """The rows of every kept answer that can be read. One that cannot stands as failed in the ledger since it landed."""
+    rows: list[Row] = []
+    for partition in partitions:
+        raw = bronze.read(partition, source.name)
+        if raw is None:
+            continue
+        try:
+            rows.extend(source.parse(raw))
+        except Skip as error:
+            log.warning("answer left out", partition=str(partition), reason=error.reason, error=str(error))
+    return rows
 
 
 def _entry(

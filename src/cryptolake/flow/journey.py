@@ -14,9 +14,10 @@ import polars as pl
 
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition
-from cryptolake.contracts.source import Row, Source
+from cryptolake.contracts.source import Source
 from cryptolake.contracts.table import Table
 from cryptolake.errors import Stop
+from cryptolake.flow.collect import read_rows
 from cryptolake.gold import daily_panel
 from cryptolake.gold.metadata import metadata_document
 from cryptolake.lake.bronze import Bronze
@@ -59,7 +60,7 @@ def refine(source: Source, partitions: Iterable[Partition], *, bronze: Bronze, t
         chosen = [partition for partition in asked if partition.dataset == dataset]
         if not chosen:
             continue
-        rows = _rows(source, chosen, bronze)
+        rows = read_rows(source, chosen, bronze)
         _compact(dataset, chosen, source, bronze)
         frame = conform(rows)
         _hold(table, frame)
@@ -76,17 +77,8 @@ def _compact(dataset: str, chosen: Sequence[Partition], source: Source, bronze: 
     """Rewrite the Parquet twin of every month touched, from all of the month's answers."""
     for key, month in sorted({(p.key, p.period.day.strftime("%Y-%m")) for p in chosen}):
         kept = bronze.partitions(dataset, key, month)
-        if rows := _rows(source, kept, bronze):
+        if rows := read_rows(source, kept, bronze):
             bronze.compact(dataset, key, month, rows)
-
-
-def _rows(source: Source, partitions: Sequence[Partition], bronze: Bronze) -> list[Row]:
-    rows: list[Row] = []
-    for partition in partitions:
-        raw = bronze.read(partition, source.name)
-        if raw is not None:
-            rows.extend(source.parse(raw))
-    return rows
 
 
 def _hold(table: Table, frame: pl.DataFrame) -> None:

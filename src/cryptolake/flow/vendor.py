@@ -14,8 +14,8 @@ from typing import Literal
 import polars as pl
 
 from cryptolake.contracts.partition import Partition, Period
-from cryptolake.contracts.source import Row, Source
-from cryptolake.flow.collect import Collected, Progress, collect
+from cryptolake.contracts.source import Source
+from cryptolake.flow.collect import Collected, Progress, collect, read_rows
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.ledger import Ledger
 from cryptolake.silver import metrics, pulls
@@ -72,11 +72,7 @@ def pull_or_backfill(
     collected = collect(
         source, [p for p in wanted if p not in known], bronze=bronze, ledger=ledger, workers=workers, progress=progress
     )
-    rows: list[Row] = []
-    for partition in wanted:
-        raw = bronze.read(partition, source.name)
-        if raw is not None and raw.fetched_at >= period.start:
-            rows.extend(source.parse(raw))
+    rows = read_rows(source, wanted, bronze)
     conform = metrics.conform_live if operation == "pull" else metrics.conform_backfill
     frame = conform(rows, asked_at)
     loaded = warehouse.load(metrics.METRICS, frame, "update" if operation == "pull" else "nothing")

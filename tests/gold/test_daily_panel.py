@@ -1,0 +1,87 @@
+"""The panel is balanced, says why a number is missing, and does not depend on the order of its inputs."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cryptolake.gold.daily_panel import DAILY_PANEL, EXPECTED, build
+from cryptolake.silver.liquidations import LIQUIDATIONS
+from cryptolake.silver.tvl import TVL, conform
+
+DAY = date(2024, 12, 31)
+
+
+def row(asset: str, supplied: int, borrowed: int, price: int | None, **more: object) -> dict[str, object]:
+    return {
+        "csu": "m",
+        "date": DAY,
+        "chain": "c",
+        "block": 1,
+        "block_hash": "0x1",
+        "timestamp": int(datetime(2024, 12, 31, 23, 59, tzinfo=UTC).timestamp()),
+        "asset": asset,
+        "symbol": asset,
+        "decimals": 6,
+        "total_supplied_raw": str(supplied),
+        "total_borrowed_raw": str(borrowed),
+        "cash_raw": str(max(0, supplied - borrowed)),
+        "collateral_raw": "0",
+        "price_raw": None if price is None else str(price),
+        "price_unit": "100000000",
+        "price_quote": "usd",
+        "price_source": "protocol_oracle",
+        **more,
+    }
+
+
+def expected(tvl: str | None, liq: str | None, tvl_reason: str | None = None, day: date = DAY) -> pl.DataFrame:
+    return pl.DataFrame([("m", day, "c", "f", "p", tvl, tvl_reason, liq, None)], schema=EXPECTED, orient="row")
+
+
+def panel_row(frame: pl.DataFrame) -> dict[str, object]:
+    assert frame.height == 1
+    assert DAILY_PANEL.violations(frame) == []
+    return frame.row(0, named=True)
+
+
+def test_net_and_gross() -> None:
+    tvl = conform([row("a", 5_000_000, 2_000_000, 10**8), row("b", 10**6, 0, 3 * 10**8)])
+    found = panel_row(build(tvl, LIQUIDATIONS.empty(), expected("done", "empty")))
+    assert (found["total_supplied_usd"], found["total_borrowed_usd"], found["total_tvl_usd"]) == (8.0, 2.0, 6.0)
+    assert found["utilization_rate"] == 0.25
+    assert (found["status"], found["num_assets"], found["priced_share"]) == ("ok", 2, 1.0)
+
+
+def test_zero_missing_and_not_deployed_are_three_things() -> None:
+    zero = panel_row(build(conform([row("a", 0, 0, 10**8)]), LIQUIDATIONS.empty(), expected("done", "empty")))
+    assert (zero["total_supplied_usd"], zero["utilization_rate"], zero["liquidations_usd"]) == (0.0, None, 0.0)
+    gone = panel_row(build(TVL.empty(), LIQUIDATIONS.empty(), expected("gone", None, "not_deployed")))
+    assert (gone["status"], gone["total_supplied_usd"], gone["liquidations_usd"]) == ("not_deployed", None, None)
+    assert gone["liquidations_status"] == "pending"
+    failed = panel_row(build(TVL.empty(), LIQUIDATIONS.empty(), expected("failed", "failed", "rpc")))
+    assert (failed["status"], failed["total_supplied_usd"]) == ("failed", None)
+    unpriced = panel_row(build(conform([row("a", 5, 0, None)]), LIQUIDATIONS.empty(), expected("done", "empty")))
+    assert (unpriced["status"], unpriced["total_supplied_usd"], unpriced["num_assets"]) == ("missing_price", None, 1)
+
+
+def test_a_quote_that_is_not_usd_gives_no_dollars() -> None:
+    tvl = conform([row("a", 5, 1, 10**8, price_quote="0xC02aaA39b223FE8D0A0e5C4F27eAD9083C756Cc2")])
+    assert tvl["price"].to_list() == tvl["supplied_usd"].to_list() == [None]
+
+
+@settings(max_examples=50)
+@given(st.permutations(range(6)), st.lists(st.integers(0, 10**30), min_size=6, max_size=6))
+def test_the_order_of_the_rows_does_not_matter(order: list[int], amounts: list[int]) -> None:
+    rows = [row(str(number), amounts[number], amounts[number] // 2, 10**8) for number in range(6)]
+    straight = conform(rows)
+    shuffled = conform([rows[number] for number in order])
+    assert straight.equals(shuffled)
+    keys = expected("done", "empty")
+    assert build(straight, LIQUIDATIONS.empty(), keys).equals(
+        build(shuffled.sample(fraction=1, shuffle=True, seed=1), LIQUIDATIONS.empty(), keys)
+    )
+    assert straight["supplied_raw"].to_list() == [str(amount) for amount in amounts]
