@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -72,6 +73,9 @@ def collect(
     """
     stopping = stopping or threading.Event()
     asked = sorted(set(partitions))
+    for holder in ledger.holders():
+        if _has_died(holder):
+            ledger.release(holder)
     mine = ledger.claim(asked, WORKER, lease_s)
     result = Collected(elsewhere=len(asked) - len(mine))
     lock = threading.Lock()
@@ -99,6 +103,20 @@ def collect(
                 threads.shutdown(wait=True, cancel_futures=True)
             ledger.release(WORKER)
     return result
+
+
+def _has_died(worker: str) -> bool:
+    """Whether a worker of this machine no longer runs, so that a killed run's claims need not wait for their lease."""
+    host, _, pid = worker.rpartition(":")
+    if host != socket.gethostname() or sys.platform == "win32":  # there signal 0 would end the process
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
 
 
 def _travel(source: Source, trip: Trip, bronze: Bronze, ledger: Ledger, settle: Callable[[Entry], None]) -> None:

@@ -126,6 +126,11 @@ class Ledger:
                     taken.add(partition)
         return taken
 
+    def holders(self) -> list[str]:
+        """The workers that hold claims now."""
+        with self._lock:
+            return [row[0] for row in self._connection.execute("SELECT DISTINCT worker FROM claims")]
+
     def release(self, worker: str) -> None:
         """Give back everything `worker` still holds."""
         with self._transaction() as connection:

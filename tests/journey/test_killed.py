@@ -1,0 +1,84 @@
+"""Killed at many moments with SIGKILL, the run ends with the same data as one that was never disturbed."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import polars as pl
+import pytest
+from tests.journey.conftest import CLEAN, cryptolake
+
+from cryptolake.warehouse.server import stop_embedded
+
+pytestmark = [
+    pytest.mark.xdist_group("demo"),
+    pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL"),
+]
+
+# Runs the demo and kills its own process at the n-th file that is put into place: between any two durable steps.
+KILLER = """
+import os, signal, sys
+from pathlib import Path
+from cryptolake.cli import main
+left = int(sys.argv.pop())
+when = sys.argv.pop()
+real = Path.replace
+def replace(self, target):
+    global left
+    left -= 1
+    if left == 0 and when == "before":
+        os.kill(os.getpid(), signal.SIGKILL)
+    found = real(self, target)
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return found
+Path.replace = replace
+main()
+"""
+
+
+def published(data: Path) -> dict[str, pl.DataFrame]:
+    """Every published table, by path."""
+    paths = [*data.glob("silver/*/*.parquet"), data / "gold" / "daily_panel.parquet"]
+    return {path.relative_to(data).as_posix(): pl.read_parquet(path) for path in paths}
+
+
+def test_kill_9_between_any_two_files_changes_nothing(demo: tuple[Path, object]) -> None:
+    wanted = published(demo[0] / "sandbox")
+    folder = Path(tempfile.mkdtemp(prefix="cryptolake-killed-"))
+    folder.chmod(0o755)
+    moments = random.Random(20241231)
+    killed = 0
+    try:
+        for _ in range(8):
+            arguments = ["demo", moments.choice(["before", "after"]), str(moments.randint(1, 12))]
+            run = subprocess.run(
+                [sys.executable, "-c", KILLER, *arguments],
+                cwd=folder,
+                env=CLEAN,
+                capture_output=True,
+                timeout=240,
+                check=False,
+            )
+            killed += run.returncode == -signal.SIGKILL
+        assert killed >= 6, "the killer must really have killed"
+        result = cryptolake(folder, "demo")
+        assert result.returncode == 0, result.stderr
+        found = published(folder / "sandbox")
+        assert found.keys() == wanted.keys()
+        for name, frame in wanted.items():
+            assert found[name].equals(frame), name
+        sql = "select count(*) n, count(distinct (csu, date, asset)) k from tvl"
+        (row,) = json.loads(cryptolake(folder, "--data", "sandbox", "query", "--json", "--sql", sql).stdout)
+        assert row["n"] == row["k"] == wanted["silver/tvl/aave_v3_sandbox.parquet"].height
+        assert not list((folder / "sandbox" / "silver").rglob("*.tmp"))
+    finally:
+        stop_embedded(folder / "sandbox")
+        shutil.rmtree(folder, ignore_errors=True)
