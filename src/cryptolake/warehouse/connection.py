@@ -111,8 +111,7 @@ class Warehouse:
         if dict(frame.schema) != dict(table.polars_schema()):
             raise Stop(f"{table.name}: the rows do not have the contract's columns; nothing was loaded")
         if table.key:
-            # Sorted by key the unique index grows at its right edge: measured 131,000 rows/s instead of 108,000.
-            frame = frame.unique(subset=table.key, keep="last").sort(table.key)
+            frame = frame.unique(subset=table.key, keep="last")
         columns = ", ".join(table.columns)
         match = " AND ".join(f"t.{name} = n.{name}" for name in table.key)
         rest = [name for name in table.columns if name not in table.key]
@@ -120,12 +119,14 @@ class Warehouse:
             cursor.execute(
                 f"CREATE TEMPORARY TABLE incoming ON COMMIT DROP AS SELECT {columns} FROM {table.name} WITH NO DATA"
             )
-            self._copy(cursor, table, frame)
+            nothing_there = rule != "replace" and self._is_empty(cursor, table)
+            # Sorted by key the unique index grows at its right edge: measured 131,000 rows/s instead of 108,000.
+            self._copy(cursor, table, frame.sort(table.key) if nothing_there and table.key else frame)
             if rule == "replace":
                 cursor.execute(f"DELETE FROM {table.name}")
                 cursor.execute(f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM incoming")
                 return Loaded(frame.height, 0, 0)
-            if not table.key or self._is_empty(cursor, table):
+            if not table.key or nothing_there:
                 cursor.execute(f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM incoming")
                 return Loaded(frame.height, 0, 0)
             updated = 0
@@ -139,7 +140,8 @@ class Warehouse:
             # The anti-join keeps ON CONFLICT from burning an id per row that is there already.
             cursor.execute(
                 f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM incoming n "
-                f"WHERE NOT EXISTS (SELECT FROM {table.name} t WHERE {match}) ON CONFLICT DO NOTHING"
+                f"WHERE NOT EXISTS (SELECT FROM {table.name} t WHERE {match}) "
+                f"ORDER BY {', '.join(table.key)} ON CONFLICT DO NOTHING"
             )
             inserted = cursor.rowcount
         return Loaded(inserted, updated, frame.height - inserted - updated)
