@@ -71,7 +71,7 @@ def _print_panel(app: App) -> None:
     with app.warehouse() as warehouse:
         frame = warehouse.query(
             "SELECT date, status, total_supplied_usd AS supplied_usd, total_borrowed_usd AS borrowed_usd, "
-            "utilization_rate AS utilization, liquidations_usd AS liquidated_usd, liquidation_count AS events "
+            "utilization_rate AS used, liquidations_usd AS liquidated_usd, liquidation_count AS events "
             "FROM daily_panel ORDER BY date"
         )
     print_table(f"daily_panel of {CSU} (sandbox)", frame.columns, frame.rows())
