@@ -69,7 +69,7 @@ def conform(rows: Sequence[Row]) -> pl.DataFrame:
         new |= {"block_time": datetime.fromtimestamp(int(str(row["timestamp"])), UTC), "price_basis": "snapshot"}
         for side in ("collateral", "debt"):
             amount = scaled(row[f"{side}_amount_raw"], int(str(row[f"{side}_decimals"])))
-            price = usd_price(row, f"{side}_price_raw")
+            price = usd_price(row, f"{side}_")
             new |= {
                 f"{side}_asset": row[f"{side}_asset"],
                 f"{side}_symbol": row[f"{side}_symbol"],

@@ -59,11 +59,12 @@ def scaled(raw: object, decimals: int) -> float:
     return float(int(str(raw)) / 10**decimals)
 
 
-def usd_price(row: Row, raw: str) -> float | None:
-    """The oracle price in USD of the row's field `raw`; None when it has none or is quoted in something else."""
-    if row[raw] is None or row["price_unit"] is None or row["price_quote"] != "usd":
+def usd_price(row: Row, prefix: str) -> float | None:
+    """The oracle price in USD of the row's `{prefix}price_*`; None when it has none or is quoted in something else."""
+    raw, unit = row[f"{prefix}price_raw"], row[f"{prefix}price_unit"]
+    if raw is None or unit is None or row[f"{prefix}price_quote"] != "usd":
         return None
-    return int(str(row[raw])) / int(str(row["price_unit"]))
+    return int(str(raw)) / int(str(unit))
 
 
 def conform(rows: Sequence[Row]) -> pl.DataFrame:
@@ -71,7 +72,7 @@ def conform(rows: Sequence[Row]) -> pl.DataFrame:
     out: dict[tuple[str, str, str], dict[str, object]] = {}
     for row in rows:
         decimals = int(str(row["decimals"]))
-        price = usd_price(row, "price_raw")
+        price = usd_price(row, "")
         new: dict[str, object] = {
             "date": row["date"],
             "block": row["block"],

@@ -6,14 +6,14 @@ Layouts: aave-v3-core (3.0) and aave-v3-origin (3.1 to 3.6), `Pool.getReserveDat
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from cryptolake.errors import Skip
 from cryptolake.net.abi import address_at, addresses_at, call_data, text, topic, uints_at, word
 from cryptolake.net.logs import Log, LogFilter
 from cryptolake.net.multicall import Call, Program, Result
 from cryptolake.registry.markets import Csu
-from cryptolake.sources.onchain.records import AssetFacts, Liquidation, Reserve
+from cryptolake.sources.onchain.records import AssetFacts, Liquidation, Reserve, Settled
 
 METHODOLOGY = (
     "supplied = aToken.totalSupply(); borrowed = variable + stable debt token totalSupply(), both with interest to the "
@@ -80,15 +80,46 @@ def snapshot(csu: Csu) -> Program[list[Reserve]]:
     return reserves
 
 
-def liquidation_filters(csu: Csu) -> list[LogFilter]:
-    """One topic on the Pool gives every liquidation."""
+def emitters(csu: Csu) -> Program[list[LogFilter]]:
+    """One topic on the Pool gives every liquidation; nothing need be asked."""
+    yield from ()
     return [LogFilter(csu.entry["pool"], frozenset({LIQUIDATION_CALL}))]
 
 
-def decode_liquidation(csu: Csu, log: Log) -> Liquidation | None:
+def liquidations(csu: Csu, logs: Sequence[Log]) -> list[Liquidation]:
     """LiquidationCall(collateral, debt, user indexed; debtToCover, collateralAmount, liquidator, receiveAToken)."""
-    if log.topics[0] != LIQUIDATION_CALL:
-        return None
+    return [_liquidation(csu, log) for log in logs if log.topics[0] == LIQUIDATION_CALL]
+
+
+def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:
+    """Symbol, decimals and oracle price of the events' assets, also of ones no longer listed; amounts are tokens' already."""
+    assets = sorted({asset for event in events for asset in (event.collateral_asset, event.debt_asset)})
+    (provider,) = yield [Call(csu.entry["pool"], call_data("ADDRESSES_PROVIDER()"))]
+    provider_at = address_at(provider.need(f"{csu.name}: Pool.ADDRESSES_PROVIDER"), 0)
+    (answer,) = yield [Call(provider_at, call_data("getPriceOracle()"))]
+    oracle = address_at(answer.need(f"{csu.name}: getPriceOracle"), 0)
+    asked = ("symbol()", "decimals()")
+    answers = yield [
+        *_quote_calls(oracle),
+        *(Call(oracle, call_data("getAssetPrice(address)", asset)) for asset in assets),
+        *(Call(asset, call_data(what)) for asset in assets for what in asked),
+    ]
+    unit, quote = _quote(answers)
+    prices, tokens = answers[2 : 2 + len(assets)], answers[2 + len(assets) :]
+    found = {
+        asset: AssetFacts(
+            _symbol(tokens[2 * number], asset),
+            word(tokens[2 * number + 1].need(f"{csu.name}: decimals of {asset}"), 0),
+            _price(prices[number], unit),
+            unit,
+            quote,
+        )
+        for number, asset in enumerate(assets)
+    }
+    return Settled(events, found)
+
+
+def _liquidation(csu: Csu, log: Log) -> Liquidation:
     if len(log.topics) != 4 or len(log.data) != 4 * 32:
         raise Skip(f"{csu.name}: LiquidationCall in {log.tx} has an unknown layout", reason="layout")
     collateral, debt, user = (address_at(bytes.fromhex(one[2:]), 0) for one in log.topics[1:])
@@ -105,32 +136,6 @@ def decode_liquidation(csu: Csu, log: Log) -> Liquidation | None:
         debt_amount_raw=word(log.data, 0),
         extra={"receive_a_token": "true" if word(log.data, 3) else "false"},
     )
-
-
-def facts(csu: Csu, assets: Sequence[str]) -> Program[Mapping[str, AssetFacts]]:
-    """Symbol, decimals and oracle price of the named assets, also of ones no longer listed."""
-    (provider,) = yield [Call(csu.entry["pool"], call_data("ADDRESSES_PROVIDER()"))]
-    provider_at = address_at(provider.need(f"{csu.name}: Pool.ADDRESSES_PROVIDER"), 0)
-    (answer,) = yield [Call(provider_at, call_data("getPriceOracle()"))]
-    oracle = address_at(answer.need(f"{csu.name}: getPriceOracle"), 0)
-    asked = ("symbol()", "decimals()")
-    answers = yield [
-        *_quote_calls(oracle),
-        *(Call(oracle, call_data("getAssetPrice(address)", asset)) for asset in assets),
-        *(Call(asset, call_data(what)) for asset in assets for what in asked),
-    ]
-    unit, quote = _quote(answers)
-    prices, tokens = answers[2 : 2 + len(assets)], answers[2 + len(assets) :]
-    return {
-        asset: AssetFacts(
-            _symbol(tokens[2 * number], asset),
-            word(tokens[2 * number + 1].need(f"{csu.name}: decimals of {asset}"), 0),
-            _price(prices[number], unit),
-            unit,
-            quote,
-        )
-        for number, asset in enumerate(assets)
-    }
 
 
 def _tokens(csu: Csu, asset: str, answer: Result) -> tuple[str, str, str]:

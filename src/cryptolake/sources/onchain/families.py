@@ -1,10 +1,10 @@
-"""Finds the protocol families: every module of this folder that holds the three programs below is one. No list to forget."""
+"""Finds the protocol families: every module of this folder that holds the programs below is one. No list to forget."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -13,14 +13,15 @@ from typing import Protocol, cast
 from cryptolake.net.logs import Log, LogFilter
 from cryptolake.net.multicall import Program
 from cryptolake.registry.markets import Csu
-from cryptolake.sources.onchain.records import AssetFacts, Liquidation, Reserve
+from cryptolake.sources.onchain.records import Liquidation, Reserve, Settled
 
 
 class Family(Protocol):
     """What a family module offers. All of it is I/O-free.
 
-    `snapshot` reads every asset of a market. `liquidation_filters` names the emitters and topics. `decode_liquidation`
-    reads one log, None for an event that is no liquidation. `facts` reads what is needed to value the named assets.
+    `snapshot` reads every asset of a market. `emitters` names the contracts and first topics whose events are wanted, as
+    of the block it is run at. `liquidations` reads a period's logs of those, in order, leaving out what is none.
+    `settle` turns events into amounts of the tokens themselves and reads what is needed to value them.
     """
 
     METHODOLOGY: str
@@ -28,11 +29,11 @@ class Family(Protocol):
     @staticmethod
     def snapshot(csu: Csu) -> Program[list[Reserve]]: ...
     @staticmethod
-    def liquidation_filters(csu: Csu) -> list[LogFilter]: ...
+    def emitters(csu: Csu) -> Program[list[LogFilter]]: ...
     @staticmethod
-    def decode_liquidation(csu: Csu, log: Log) -> Liquidation | None: ...
+    def liquidations(csu: Csu, logs: Sequence[Log]) -> list[Liquidation]: ...
     @staticmethod
-    def facts(csu: Csu, assets: Sequence[str]) -> Program[Mapping[str, AssetFacts]]: ...
+    def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]: ...
 
 
 @lru_cache(maxsize=1)

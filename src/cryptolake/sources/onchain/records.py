@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -28,7 +28,11 @@ class Reserve:
 
 @dataclass(frozen=True, slots=True)
 class Liquidation:
-    """One liquidation event. `borrower` is None where the event does not name one; amounts are unscaled integers."""
+    """One liquidation event. `borrower` is None where the event does not name one; amounts are unscaled integers.
+
+    As decoded, an asset may be a receipt token (a Compound cToken) and its amount shares; `settle` turns both into the
+    underlying token's.
+    """
 
     tx: str
     block: int
@@ -52,3 +56,11 @@ class AssetFacts:
     price_raw: int | None
     price_unit: int | None
     price_quote: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Events in the tokens' own units, as many and in the order given, and the facts of every asset they name."""
+
+    events: Sequence[Liquidation]
+    facts: Mapping[str, AssetFacts]

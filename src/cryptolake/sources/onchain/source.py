@@ -20,7 +20,7 @@ from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.families import families
-from cryptolake.sources.onchain.records import AssetFacts, Liquidation, Reserve
+from cryptolake.sources.onchain.records import AssetFacts, Liquidation, Reserve, Settled
 
 TVL = Dataset(
     "tvl",
@@ -97,12 +97,12 @@ class OnchainSource:
         if raw.partition.dataset == TVL.name:
             reserves = replay(families()[csu.family].snapshot(csu), transcript_from_json(document["rounds"]))
             return [_tvl_row(csu, raw, document["timestamp"], reserve) for reserve in reserves]
-        events = _decoded(csu, [parse_log(log) for log in document["logs"]])
-        facts: Mapping[str, AssetFacts] = {}
-        if events:
-            program = families()[csu.family].facts(csu, _assets(events))
-            facts = replay(program, transcript_from_json(document["context"]))
-        return [_liquidation_row(csu, raw, document["timestamps"][str(event.block)], event, facts) for event in events]
+        events = families()[csu.family].liquidations(csu, [parse_log(log) for log in document["logs"]])
+        if not events:
+            return []
+        settled = replay(families()[csu.family].settle(csu, events), transcript_from_json(document["context"]))
+        stamps = document["timestamps"]
+        return [_liquidation_row(csu, raw, stamps[str(one.block)], one, settled.facts) for one in settled.events]
 
     def _snapshots(self, pool: Pool, blocks: Blocks, chain: Chain, asked: Sequence[Partition]) -> Iterator[Raw | Miss]:
         period = asked[0].period
@@ -141,15 +141,33 @@ class OnchainSource:
                 ranges[period] = blocks.range_of(period)
             except Skip as error:
                 yield from (_miss(partition, error) for partition in asked if partition.period == period)
-        csus = {p.key: self._csus[p.key] for p in asked}
-        filters = {name: families()[csu.family].liquidation_filters(csu) for name, csu in csus.items()}
-        every: list[LogFilter] = [one for found in filters.values() for one in found]
         for run_of in _consecutive(sorted(ranges)):
-            whole = BlockRange(ranges[run_of[0]][0].start, ranges[run_of[-1]][0].end)
-            logs, windows = scan(pool, every, whole)
-            for period in run_of:
-                members = [partition for partition in asked if partition.period == period]
-                yield from self._days_events(pool, blocks, chain, members, ranges[period], logs, windows, filters)
+            members = [partition for partition in asked if partition.period in run_of]
+            yield from self._run_of_events(pool, blocks, chain, members, {period: ranges[period] for period in run_of})
+
+    def _run_of_events(
+        self,
+        pool: Pool,
+        blocks: Blocks,
+        chain: Chain,
+        asked: Sequence[Partition],
+        ranges: Mapping[Period, tuple[BlockRange, Header]],
+    ) -> Iterator[Raw | Miss]:
+        """Periods that touch each other: emitters as of the last block, one scan over all of it, then period by period."""
+        bounds = [ranges[period] for period in sorted(ranges)]
+        csus = [self._csus[name] for name in sorted({partition.key for partition in asked})]
+        programs = {csu.name: families()[csu.family].emitters(csu) for csu in csus}
+        filters: dict[str, list[LogFilter]] = {}
+        for name, outcome in _run(pool, programs, bounds[-1][1].number, chain).items():
+            if isinstance(outcome, Failed):
+                yield from (_miss(partition, outcome.error) for partition in asked if partition.key == name)
+            else:
+                filters[name] = outcome.value
+        every = [one for found in filters.values() for one in found]
+        logs, windows = scan(pool, every, BlockRange(bounds[0][0].start, bounds[-1][0].end))
+        for period in sorted(ranges):
+            members = [one for one in asked if one.period == period and one.key in filters]
+            yield from self._days_events(pool, blocks, chain, members, ranges[period], logs, windows, filters)
 
     def _days_events(
         self,
@@ -165,13 +183,13 @@ class OnchainSource:
         block_range, header = bounds
         inside = [log for log in logs if block_range.start <= log.block < block_range.end]
         by_csu: dict[str, list[Log]] = {}
-        programs: dict[str, Program[Mapping[str, AssetFacts]]] = {}
+        programs: dict[str, Program[Settled]] = {}
         for partition in asked:
             csu = self._csus[partition.key]
             emitters = {one.address: one.topics0 for one in filters[csu.name]}
             by_csu[csu.name] = [log for log in inside if log.topics[0] in emitters.get(log.address, frozenset())]
-            if events := _decoded(csu, by_csu[csu.name]):
-                programs[csu.name] = families()[csu.family].facts(csu, _assets(events))
+            if events := families()[csu.family].liquidations(csu, by_csu[csu.name]):
+                programs[csu.name] = families()[csu.family].settle(csu, events)
         outcomes = _run(pool, programs, header.number, chain)
         for partition in asked:
             csu = self._csus[partition.key]
@@ -188,6 +206,7 @@ class OnchainSource:
                 "from_block": block_range.start,
                 "to_block": block_range.end - 1,
                 "block": header.number,
+                "filters": {one.address: sorted(one.topics0) for one in filters[csu.name]},
                 "coverage": [[w.start, w.end - 1, w.endpoint] for w in covered],
                 "logs": [log_to_json(log) for log in by_csu[csu.name]],
                 "timestamps": {str(log.block): blocks.header(log.block).timestamp for log in by_csu[csu.name]},
@@ -240,15 +259,6 @@ def _consecutive(periods: Sequence[Period]) -> Iterator[list[Period]]:
         yield run_of
 
 
-def _decoded(csu: Csu, logs: Sequence[Log]) -> list[Liquidation]:
-    decoded = (families()[csu.family].decode_liquidation(csu, log) for log in logs)
-    return [event for event in decoded if event is not None]
-
-
-def _assets(events: Sequence[Liquidation]) -> list[str]:
-    return sorted({asset for event in events for asset in (event.collateral_asset, event.debt_asset)})
-
-
 def _number(value: int | None) -> str | None:
     """An integer of any size as decimal text: JSON and Parquet have no uint256."""
     return None if value is None else str(value)
@@ -277,8 +287,7 @@ def _tvl_row(csu: Csu, raw: Raw, timestamp: int, reserve: Reserve) -> Row:
 
 
 def _liquidation_row(csu: Csu, raw: Raw, timestamp: int, event: Liquidation, facts: Mapping[str, AssetFacts]) -> Row:
-    collateral, debt = facts[event.collateral_asset], facts[event.debt_asset]
-    return {
+    row: dict[str, object] = {
         "csu": csu.name,
         "date": raw.partition.period.day,
         "chain": csu.chain,
@@ -289,17 +298,20 @@ def _liquidation_row(csu: Csu, raw: Raw, timestamp: int, event: Liquidation, fac
         "log_index": event.log_index,
         "liquidator": event.liquidator,
         "borrower": event.borrower,
-        "collateral_asset": event.collateral_asset,
-        "collateral_symbol": collateral.symbol,
-        "collateral_decimals": collateral.decimals,
-        "collateral_amount_raw": _number(event.collateral_amount_raw),
-        "collateral_price_raw": _number(collateral.price_raw),
-        "debt_asset": event.debt_asset,
-        "debt_symbol": debt.symbol,
-        "debt_decimals": debt.decimals,
-        "debt_amount_raw": _number(event.debt_amount_raw),
-        "debt_price_raw": _number(debt.price_raw),
-        "price_unit": _number(debt.price_unit),
-        "price_quote": debt.price_quote,
         "extra": orjson.dumps(dict(event.extra), option=orjson.OPT_SORT_KEYS).decode(),
     }
+    for side, asset, amount in (
+        ("collateral", event.collateral_asset, event.collateral_amount_raw),
+        ("debt", event.debt_asset, event.debt_amount_raw),
+    ):
+        found = facts[asset]
+        row |= {
+            f"{side}_asset": asset,
+            f"{side}_symbol": found.symbol,
+            f"{side}_decimals": found.decimals,
+            f"{side}_amount_raw": _number(amount),
+            f"{side}_price_raw": _number(found.price_raw),
+            f"{side}_price_unit": _number(found.price_unit),
+            f"{side}_price_quote": found.price_quote,
+        }
+    return row
