@@ -55,6 +55,7 @@ class Pool:
         own = limiters or (lambda one: for_limit(one.limits.rate, cost=one.limits.dearest, sleep=sleep))
         self.stations = [Station(one, own(one), Learned(one.limits.log_span)) for one in endpoints]
         self._local = threading.local()
+        self.finality_assumed = False  # whether the chain has no `finalized` tag, as far as it was asked
 
     @property
     def last_endpoint(self) -> str:
@@ -127,7 +128,8 @@ class Pool:
             (block,) = self.batch([("eth_getBlockByNumber", ["finalized", False])])
         except Elsewhere:
             block = None
-        if isinstance(block, Mapping) and isinstance(block.get("number"), str):
+        self.finality_assumed = not (isinstance(block, Mapping) and isinstance(block.get("number"), str))
+        if isinstance(block, Mapping) and not self.finality_assumed:
             return int(str(block["number"]), 16)
         return max(0, int(str(self.call("eth_blockNumber", [])), 16) - 64)
 

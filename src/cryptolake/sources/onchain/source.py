@@ -142,7 +142,7 @@ class OnchainSource:
                 programs[name] = families()[csu.family].snapshot(csu)
         likely = [call for name in programs for call in self._likely.get(name, ())]
         outcomes = run_programs(pool, programs, header.number, chain, likely)
-        if blocks.fresh_header(header.number).hash != header.hash:
+        if pool.finality_assumed and blocks.fresh_header(header.number).hash != header.hash:
             raise Skip(f"block {header.number} changed while it was read; run again", reason="reorganised")
         for name, outcome in outcomes.items():
             if isinstance(outcome, Failed):
