@@ -280,24 +280,32 @@ def limits() -> None:
 
 def peers() -> None:
     """The same small job by a web3.py loop, and by the reader."""
-    calls, rows = 400, []
+    calls = 400
+    rows: list[tuple[object, ...]] = []
     serving = Serving(0.08, 10)
-    script = Path(__file__).parent / "peers" / "web3_loop.py"
+    runs = (
+        ("web3.py, 1 thread", "web3_loop.py", ["web3"], ["1"]),
+        ("web3.py, 10 threads", "web3_loop.py", ["web3"], ["10"]),
+        ("cryo, limit 300/s", "cryo_collect.py", ["cryo-python", "polars", "pandas", "pyarrow"], []),
+    )
     try:
-        for threads in (1, 10):
-            command = ["uv", "run", "--no-project", "--quiet", "--with", "web3", "python", str(script)]
-            command[0] = str(Path(sys.executable).with_name("uv"))
-            done = subprocess.run(
-                [*command, serving.url, "1000", str(calls * 10), str(threads)],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+        for name, script, packages, more in runs:
+            command = [str(Path(sys.executable).with_name("uv")), "run", "--no-project", "--quiet"]
+            command += [word for package in packages for word in ("--with", package)]
+            command += [
+                "python",
+                str(Path(__file__).parent / "peers" / script),
+                serving.url,
+                "1000",
+                str(calls * 10),
+                *more,
+            ]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
-                rows.append((f"web3.py, {threads} threads", "not installable here", "", "", ""))
-                continue
-            peer = json.loads(done.stdout)
-            rows.append(_row(f"web3.py, {threads} threads", peer["calls"], peer["seconds"], peer["cpu"]))
+                rows.append((name, "not installable here", "", "", ""))
+            else:
+                peer = json.loads(done.stdout)
+                rows.append(_row(name, peer["calls"], peer["seconds"], peer["cpu"]))
         seconds, cpu = ours(serving.url, 300, calls)
         rows.append(_row("cryptolake, limit 300/s", calls, seconds, cpu))
     finally:

@@ -114,7 +114,10 @@ def garbled(change: Callable[[Any], Any], *, only_batches: bool = False, method:
         first = question[0] if isinstance(question, list) else question
         if (only_batches and not isinstance(question, list)) or (method and first["method"] != method):
             return False
-        return handler.send(200, orjson.dumps(change(orjson.loads(handler.server.hostile.node.answer(body)))))
+        answer = orjson.loads(handler.server.hostile.node.answer(body))
+        if isinstance(answer, dict) and "result" not in answer:
+            return False  # a refusal is passed on as it is: the change is meant for answers
+        return handler.send(200, orjson.dumps(change(answer)))
 
     return fault
 

@@ -271,3 +271,28 @@ def test_a_batch_too_large_for_the_endpoint_is_halved(http: Http) -> None:
 
     with Hostile(Node(), {"batch": (refuse, 10**6)}) as server:
         assert len(Blocks(pool_on(http, server)).headers(list(range(50)))) == 50
+
+
+def test_a_months_budget_stops_before_the_provider_does(http: Http) -> None:
+    with Hostile(Node()) as server:
+        limits = Limits(rate=1e6, unit="compute units", weights={"eth_chainId": 0, "*": 10}, monthly=100)
+        pool = Pool("test", CHAIN_ID, [Endpoint("mine", SecretUrl(server.url), limits)], http, sleep=lambda _: None)
+        for _ in range(10):
+            pool.call("eth_blockNumber", [])
+        with pytest.raises(Stop, match="has used its 100 compute units of this month"):
+            pool.call("eth_blockNumber", [])
+        assert server.node.methods["eth_blockNumber"] == 10
+
+
+def test_a_chain_without_the_finalized_tag_is_read_behind_its_head(http: Http) -> None:
+    def no_tag(handler: Any, body: bytes) -> bool:
+        question = orjson.loads(body)
+        if isinstance(question, list) or question["params"][:1] != ["finalized"]:
+            return False
+        error = {"code": -32602, "message": "invalid argument 0: hex string without 0x prefix"}
+        return bool(handler.send(200, orjson.dumps({"jsonrpc": "2.0", "id": question["id"], "error": error})))
+
+    with Hostile(Node(head=5000), {"no tag": (no_tag, 10**6)}) as server:
+        pool = pool_on(http, server)
+        assert pool.finalized() == 5000 - 64
+        assert pool.finality_assumed

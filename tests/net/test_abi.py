@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.net.node import EMITTER
 
-from cryptolake.net.abi import call_data, checksum, decode_aggregate3, encode_aggregate3, selector, text, topic
+from cryptolake.net.abi import call_data, checksum, decode_aggregate3, encode_aggregate3, selector, text, topic, word
 
 
 def test_known_hashes_and_spellings() -> None:
@@ -37,3 +37,10 @@ def test_an_aggregate_answer_is_read_back(results: list[tuple[bool, bytes]]) -> 
     encoded = (32).to_bytes(32, "big") + len(bodies).to_bytes(32, "big") + b"".join(offsets) + b"".join(bodies)
     assert decode_aggregate3(encoded) == results
     assert encode_aggregate3([(EMITTER, data) for _, data in results])[:4].hex() == "82ad56cb"
+
+
+def test_extremes_are_read_as_they_are() -> None:
+    assert word(b"\xff" * 32, 0) == 2**256 - 1
+    assert text(b"\xff\xfe".ljust(32, b"\0")) == "\ufffd\ufffd"
+    long = (32).to_bytes(32, "big") + (3).to_bytes(32, "big") + b"a\xffb".ljust(32, b"\0")
+    assert text(long) == "a\ufffdb"

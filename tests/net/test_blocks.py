@@ -13,7 +13,7 @@ from tests.net.node import Node, linear, pool_of
 
 from cryptolake.contracts.partition import Period, days
 from cryptolake.errors import Skip
-from cryptolake.net.blocks import Blocks, FileBlockCache
+from cryptolake.net.blocks import BlockRange, Blocks, FileBlockCache
 
 # First Ethereum block of each UTC day of December 2024 and of 1 January 2025, and of the months around: public facts.
 DECEMBER = [
@@ -84,6 +84,12 @@ def test_the_days_of_december_2024_start_at_their_real_blocks(tmp_path: Path) ->
     again = Blocks(pool_of(node), FileBlockCache(tmp_path / "blocks.json"))
     assert [again.range_of(period)[0].start for period in month] == DECEMBER[:-1]
     assert node.requests == before  # boundaries are cached
+
+
+def test_the_first_block_of_base_in_december_2024() -> None:
+    node = Node(time=lambda number: 1_686_789_347 + 2 * number, head=25_000_000)
+    within, _ = Blocks(pool_of(node)).range_of(Period.of_day(date(2024, 12, 1)))
+    assert within == BlockRange(23_110_927, 23_110_927 + 43_200)
 
 
 def test_two_chains_do_not_share_a_boundary(tmp_path: Path) -> None:

@@ -191,7 +191,9 @@ class Pool:
         stopped = all(station.stopped for station in self.stations)
         reason = next((one.stopped for one in self.stations if one.stopped), str(last)) if stopped else str(last)
         message = f"{self.chain}: {reason} (asked {names})"
-        return Stop(message) if stopped else Retry(message)
+        if stopped:
+            return Stop(message)
+        return Elsewhere(message) if isinstance(last, Elsewhere) else Retry(message)
 
     def _pause(self, attempt: int, last: CryptolakeError) -> float:
         """Exponential back-off with jitter, at least what the other side asked for, capped at a minute."""
