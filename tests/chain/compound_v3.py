@@ -167,12 +167,6 @@ class CometFortnight:
     usdc: CometMarket
     weth: CometMarket
     absorptions: list[AbsorptionTruth] = field(default_factory=list)
-    first_block: int = 0
-
-    def last_block_of(self, day: date) -> int:
-        """The highest block before the end of `day` (UTC)."""
-        end = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
-        return max(number for number in range(self.node.number() + 1) if self.node.timestamp(number) < end.timestamp())
 
     def absorptions_on(self, day: date, market: CometMarket) -> list[AbsorptionTruth]:
         """The accounts a Comet absorbed on one UTC day, in order."""

@@ -10,19 +10,14 @@ from datetime import date, timedelta
 
 import pytest
 from tests.chain.anvil import Anvil
+from tests.chain.collecting import answers, collected, last_block_of, only, source_on
 from tests.chain.compiled import compiler_missing
 from tests.chain.compound_v3 import DESTROYED_DAY, PRICELESS_DAY, CometFortnight, CometMarket, play, synthetic
 from tests.chain.fixtures import require_chain
 
-from cryptolake.contracts.partition import Partition, Period
-from cryptolake.contracts.raw import Miss, Raw
+from cryptolake.contracts.raw import Miss
 from cryptolake.contracts.source import Row
 from cryptolake.net.abi import checksum
-from cryptolake.net.http import Http
-from cryptolake.net.rpc import Endpoint, Pool, SecretUrl
-from cryptolake.registry.chains import Chain
-from cryptolake.registry.loader import Registry
-from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.source import OnchainSource
 
 pytestmark = [pytest.mark.chain, pytest.mark.xdist_group("comets")]
@@ -38,22 +33,9 @@ def fortnight() -> Iterator[CometFortnight]:
         yield play(node, synthetic())
 
 
-def source_on(fortnight: CometFortnight, *markets: CometMarket) -> OnchainSource:
+def source_of(*markets: CometMarket) -> OnchainSource:
     entry = {"comet": ",".join(checksum(one.comet) for one in markets)}
-    csu = Csu("local", "compound_v3", "compound", "3", "local", 31337, entry, deployed_block=1)
-    chain = Chain("local", 31337, multicall3_address="0xcA11bde05977b3631167028862bE2a173976CA11", multicall3_block=0)
-    pool = Pool("local", 31337, [Endpoint("anvil", SecretUrl(fortnight.node.url), calls_per_s=10_000)], Http())
-    return OnchainSource(registry=Registry({csu.name: csu}, {"local": chain}), csus=[csu], pools=lambda _: pool)
-
-
-def collected(source: OnchainSource, dataset: str, *when: date) -> dict[date, list[Row]]:
-    partitions = [Partition(dataset, "local", Period.of_day(day)) for day in when]
-    found: dict[date, list[Row]] = {}
-    for trip in source.trips(partitions):
-        for raw in source.fetch(trip):
-            assert isinstance(raw, Raw), raw
-            found[raw.partition.period.day] = list(source.parse(raw))
-    return found
+    return source_on(markets[0].node, "compound_v3", entry)
 
 
 def expected(market: CometMarket, block: int, quote: str, *, destroyed: str = "") -> list[Row]:
@@ -100,17 +82,13 @@ def expected(market: CometMarket, block: int, quote: str, *, destroyed: str = ""
     return rows
 
 
-def only(row: Row, like: Row) -> Row:
-    return {name: row[name] for name in like}
-
-
 @pytest.mark.parametrize("which", ["usdc", "weth"])
 def test_every_asset_on_every_day(fortnight: CometFortnight, which: str) -> None:
     market: CometMarket = getattr(fortnight, which)
     quote = {"usdc": "usd", "weth": checksum(market.base.asset)}[which]
     seen = []
-    for day, rows in collected(source_on(fortnight, market), "tvl", *DAYS).items():
-        block = fortnight.last_block_of(day)
+    for day, rows in collected(source_of(market), "tvl", *DAYS).items():
+        block = last_block_of(fortnight.node, day)
         truth = expected(market, block, quote, destroyed="MKR" if day >= DESTROYED_DAY else "")
         assert [only(row, like) for row, like in zip(rows, truth, strict=True)] == truth
         supplied, borrowed, cash = (
@@ -125,7 +103,7 @@ def test_every_asset_on_every_day(fortnight: CometFortnight, which: str) -> None
 
 
 def test_a_missing_price_is_null_and_the_others_stay(fortnight: CometFortnight) -> None:
-    rows = collected(source_on(fortnight, fortnight.usdc), "tvl", PRICELESS_DAY)[PRICELESS_DAY]
+    rows = collected(source_of(fortnight.usdc), "tvl", PRICELESS_DAY)[PRICELESS_DAY]
     prices = {str(row["symbol"]): row["price_raw"] for row in rows}
     assert prices.pop("WBTC") is None
     assert prices.pop("BRK") is None
@@ -134,7 +112,7 @@ def test_a_missing_price_is_null_and_the_others_stay(fortnight: CometFortnight) 
 
 
 def test_absorbed_collateral_is_cash_until_it_is_sold(fortnight: CometFortnight) -> None:
-    source = source_on(fortnight, fortnight.usdc)
+    source = source_of(fortnight.usdc)
     weth = {
         day: next(row for row in rows if row["symbol"] == "WETH")
         for day, rows in collected(source, "tvl", DAYS[3], DAYS[4], DAYS[5]).items()
@@ -148,7 +126,7 @@ def test_absorbed_collateral_is_cash_until_it_is_sold(fortnight: CometFortnight)
 def test_every_absorption_once_and_on_its_day(fortnight: CometFortnight, which: str) -> None:
     market: CometMarket = getattr(fortnight, which)
     count = 0
-    for day, rows in collected(source_on(fortnight, market), "liquidations", *DAYS).items():
+    for day, rows in collected(source_of(market), "liquidations", *DAYS).items():
         truths = fortnight.absorptions_on(day, market)
         seized = [
             (str(row["tx"]), str(row["borrower"]).lower(), str(row["collateral_asset"]).lower(),
@@ -174,7 +152,7 @@ def test_every_absorption_once_and_on_its_day(fortnight: CometFortnight, which: 
 
 
 def test_absorptions_are_valued_by_the_feeds_at_the_days_end(fortnight: CometFortnight) -> None:
-    rows = collected(source_on(fortnight, fortnight.usdc), "liquidations", DAYS[4])[DAYS[4]]
+    rows = collected(source_of(fortnight.usdc), "liquidations", DAYS[4])[DAYS[4]]
     assert [(row["collateral_symbol"], row["collateral_price_raw"], row["debt_price_raw"]) for row in rows] == [
         ("WETH", str(2900 * 10**8), str(10**8)),
         ("WBTC", str(96_000 * 10**8), str(10**8)),
@@ -184,8 +162,8 @@ def test_absorptions_are_valued_by_the_feeds_at_the_days_end(fortnight: CometFor
 
 
 def test_two_comets_of_one_row_are_summed_per_asset(fortnight: CometFortnight) -> None:
-    both = source_on(fortnight, fortnight.usdc, fortnight.weth)
-    ones = [source_on(fortnight, market) for market in (fortnight.usdc, fortnight.weth)]
+    both = source_of(fortnight.usdc, fortnight.weth)
+    ones = [source_of(market) for market in (fortnight.usdc, fortnight.weth)]
     day = DAYS[6]
     sums: dict[tuple[str, str], int] = {}
     amounts = ("total_supplied_raw", "total_borrowed_raw", "cash_raw", "collateral_raw")
@@ -205,13 +183,7 @@ def test_two_comets_of_one_row_are_summed_per_asset(fortnight: CometFortnight) -
 
 
 def test_before_its_deployment_a_comet_is_gone_not_zero(fortnight: CometFortnight) -> None:
-    source = source_on(fortnight, fortnight.usdc)
-    nowhere = Csu(
-        "local", "compound_v3", "compound", "3", "local", 31337,
-        {"comet": "0x000000000000000000000000000000000000dEaD"},
-    )  # fmt: skip
-    source._csus["local"] = nowhere
-    (trip,) = source.trips([Partition("tvl", "local", Period.of_day(DAYS[0]))])
-    (miss,) = source.fetch(trip)
+    nowhere = source_on(fortnight.node, "compound_v3", {"comet": "0x000000000000000000000000000000000000dEaD"})
+    (miss,) = answers(nowhere, "tvl", DAYS[0])
     assert isinstance(miss, Miss)
     assert (miss.state, miss.reason) == ("gone", "not_deployed")
