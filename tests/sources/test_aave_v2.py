@@ -54,7 +54,7 @@ def test_a_mainnet_liquidation_decodes_to_what_it_says() -> None:
     assert (event.collateral_asset, event.collateral_amount_raw) == (WETH, 956_418_919_660_594_328)
     assert (event.debt_asset, event.debt_amount_raw) == (WETH, 910_875_161_581_518_408)
     assert event.borrower == "0x1dB64086b4cdA94884E4FC296799a512dfc564CA"
-    assert event.liquidator == "0xB6569481DCcdDd527C2B0e8ba32f494E52224CA1"
+    assert event.liquidator == "0xb6569481DCcDdD527c2b0E8Ba32f494E52224CA1"
     assert event.extra == {"pool": CSU.entry["pool"], "receive_a_token": "false"}
 
 
