@@ -1,9 +1,12 @@
-"""The family cap without a node: selectors and topics, and how a Slash and its Liquidate are joined."""
+"""The family cap without a node: recorded answers of the protocol's own code, selectors, how two events are joined."""
 
 from __future__ import annotations
 
+import gzip
 import json
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,12 +14,17 @@ from hypothesis import strategies as st
 
 from cryptolake.errors import Skip
 from cryptolake.net.abi import WORD, checksum, selector, topic
-from cryptolake.net.logs import Log
+from cryptolake.net.logs import Log, parse_log
+from cryptolake.net.multicall import replay, transcript_from_json
 from cryptolake.registry.loader import load_registry
 from cryptolake.sources.onchain import cap
 
 REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "reference"
+RECORDING: dict[str, Any] = json.loads(
+    gzip.decompress((Path(__file__).parent / "data" / "cap_answers.json.gz").read_bytes())
+)
 CSU = load_registry().csu("cap_ethereum")
+RECORDED_CSU = replace(CSU, entry=RECORDING["entry"])
 LENDER = CSU.entry["lender"]
 NETWORK, OTHER = checksum("0x" + "05" * 20), checksum("0x" + "06" * 20)
 ASSET = 0xA55E7
@@ -32,9 +40,48 @@ SELECTORS = {
 }
 
 
+@pytest.mark.parametrize("case", [one for one in RECORDING["answers"] if "rounds" in one], ids=lambda one: one["date"])
+def test_recorded_snapshots_are_what_the_protocols_code_said(case: dict[str, Any]) -> None:
+    reserves = replay(cap.snapshot(RECORDED_CSU), transcript_from_json(case["rounds"]))
+    renamed = {"supplied_raw": "total_supplied_raw", "borrowed_raw": "total_borrowed_raw"}
+    rows = [
+        {
+            renamed.get(name, name): str(value) if name.endswith(("_raw", "_unit")) and value is not None else value
+            for name, value in asdict(reserve).items()
+        }
+        for reserve in reserves
+    ]
+    assert rows == case["expected"]
+
+
+@pytest.mark.parametrize("case", [one for one in RECORDING["answers"] if "logs" in one], ids=lambda one: one["date"])
+def test_recorded_liquidations_are_what_changed_hands(case: dict[str, Any]) -> None:
+    events = cap.liquidations(RECORDED_CSU, [parse_log(log) for log in case["logs"]])
+    settled = replay(cap.settle(RECORDED_CSU, events), transcript_from_json(case["context"]))
+    assert [
+        {
+            "tx": one.tx,
+            "liquidator": one.liquidator.lower(),
+            "agent": str(one.borrower).lower(),
+            "collateral": one.collateral_asset.lower(),
+            "collateral_amount": str(one.collateral_amount_raw),
+            "debt": one.debt_asset.lower(),
+            "debt_amount": str(one.debt_amount_raw),
+        }
+        for one in settled.events
+    ] == case["expected"]
+    assert {asset for one in settled.events for asset in (one.collateral_asset, one.debt_asset)} <= set(settled.facts)
+
+
 def test_selectors_and_topics_are_the_protocols() -> None:
     assert {signature: selector(signature).hex() for signature in SELECTORS} == SELECTORS
     assert cap.LIQUIDATE == "0x8246cc71ab01533b5bebc672a636df812f10637ad720797319d5741d5ebb3962"
+
+
+def test_every_call_that_is_made_is_among_the_facts() -> None:
+    made = {data[:8] for one in RECORDING["answers"] for stored in one.get("rounds", ()) for _, data, _, _ in stored}
+    common = ("symbol()", "decimals()", "agents()")
+    assert made == {*SELECTORS.values(), *(selector(signature).hex() for signature in common)}
 
 
 def test_facts_agree_with_the_reference() -> None:

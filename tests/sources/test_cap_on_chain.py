@@ -1,6 +1,6 @@
 """What we collect from a cap token market on a real EVM node equals what its contracts say, to the last wei.
 
-The contracts are `SyntheticCap.sol`, this suite's own code: the protocol publishes no package with its own.
+The contracts are `SyntheticCap.sol`, this suite's own code; `test_cap.py` holds answers of the protocol's code.
 """
 
 from __future__ import annotations

@@ -14,6 +14,10 @@ contract TestToken {
         decimals = decimals_;
     }
 
+    function name() external view returns (string memory) {
+        return symbol;
+    }
+
     function mint(address to, uint256 amount) external {
         totalSupply += amount;
         balanceOf[to] += amount;
