@@ -8,8 +8,9 @@ from datetime import UTC, date, datetime, timedelta
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Row
+from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.net.http import Http
-from cryptolake.net.rpc import Endpoint, Pool, SecretUrl
+from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry
 from cryptolake.registry.markets import Csu
@@ -22,7 +23,7 @@ def source_on(node: Anvil, family: str, entry: Mapping[str, str], numeraire: str
     """The source with one market, `local`, of `family` on the node."""
     csu = Csu("local", family, family, "", "local", 31337, entry, deployed_block=1, price_numeraire=numeraire)
     chain = Chain("local", 31337, multicall3_address=MULTICALL3, multicall3_block=0)
-    pool = Pool("local", 31337, [Endpoint("anvil", SecretUrl(node.url), calls_per_s=10_000)], Http())
+    pool = Pool("local", 31337, [Endpoint("anvil", SecretUrl(node.url), Limits(rate=10_000))], Http())
     return OnchainSource(registry=Registry({csu.name: csu}, {"local": chain}), csus=[csu], pools=lambda _: pool)
 
 
