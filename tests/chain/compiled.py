@@ -36,7 +36,6 @@ def compiled(*files: str) -> dict[str, Artifact]:
         "sources": {name: {"content": (CONTRACTS / name).read_text("utf-8")} for name in files},
         "settings": {
             "evmVersion": "cancun",
-            "optimizer": {"enabled": True, "runs": 1},
             "outputSelection": {"*": {"*": ["evm.bytecode.object"]}},
         },
     }
