@@ -91,6 +91,7 @@ def test_a_slow_endpoint_is_left_for_a_well_one(http: Http, name: str, fault: Fa
 @pytest.mark.parametrize(
     ("value", "least"),
     [("3", 3.0), ("0.7", 0.7), (format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True), 55.0)],
+    ids=["seconds", "fraction", "date"],
 )
 def test_the_wait_an_endpoint_asks_for_is_kept(http: Http, value: str, least: float) -> None:
     waits: list[float] = []

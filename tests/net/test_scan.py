@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -159,6 +161,15 @@ def test_a_journal_cut_short_anywhere_loses_one_window_at_most(tmp_path: Path) -
     assert journal.read()[-1] == answered[-1]
     journal.forget()
     assert not path.exists()
+
+
+def test_a_journal_nobody_went_on_with_is_removed_after_a_month(tmp_path: Path) -> None:
+    for name, age_days in (("old.jsonl", 31), ("young.jsonl", 29)):
+        (tmp_path / name).touch()
+        then = time.time() - 86400 * age_days
+        os.utime(tmp_path / name, (then, then))
+    ScanJournal(tmp_path, "test", FILTERS)
+    assert [path.name for path in tmp_path.iterdir()] == ["young.jsonl"]
 
 
 def test_other_filters_have_another_journal(tmp_path: Path) -> None:

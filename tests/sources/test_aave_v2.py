@@ -6,11 +6,12 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import orjson
 import pytest
 
 from cryptolake.errors import Skip
 from cryptolake.net.abi import WORD, address_at, address_word, call_data, checksum, selector, topic, word
-from cryptolake.net.logs import Log, parse_log
+from cryptolake.net.logs import Log, parse_logs
 from cryptolake.net.multicall import Call, Result
 from cryptolake.registry.loader import load_registry
 from cryptolake.sources.onchain import aave_v2
@@ -63,7 +64,7 @@ def test_the_recorded_receipt_holds_that_liquidation_and_its_payments() -> None:
     if not path.is_file():
         pytest.skip("the reference folder is not beside this repository")
     found = [one["response"]["body"].get("result") for one in json.loads(path.read_text("utf-8"))]
-    logs = [parse_log(log) for one in found if isinstance(one, dict) for log in one.get("logs", ())]
+    logs = parse_logs(orjson.dumps([log for one in found if isinstance(one, dict) for log in one.get("logs", ())]))
     of_pool = [log for log in logs if log.address == CSU.entry["pool"]]
     assert [log for log in of_pool if log.topics[0] == aave_v2.LIQUIDATION_CALL] == [MAINNET]
     (event,) = aave_v2.liquidations(CSU, of_pool)

@@ -8,13 +8,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cryptolake.errors import Skip
 from cryptolake.net.abi import WORD, checksum, selector, topic
-from cryptolake.net.logs import Log, parse_log
+from cryptolake.net.logs import Log, parse_logs
 from cryptolake.net.multicall import replay, transcript_from_json
 from cryptolake.registry.loader import load_registry
 from cryptolake.sources.onchain import cap
@@ -56,7 +57,7 @@ def test_recorded_snapshots_are_what_the_protocols_code_said(case: dict[str, Any
 
 @pytest.mark.parametrize("case", [one for one in RECORDING["answers"] if "logs" in one], ids=lambda one: one["date"])
 def test_recorded_liquidations_are_what_changed_hands(case: dict[str, Any]) -> None:
-    events = cap.liquidations(RECORDED_CSU, [parse_log(log) for log in case["logs"]])
+    events = cap.liquidations(RECORDED_CSU, parse_logs(orjson.dumps(case["logs"])))
     settled = replay(cap.settle(RECORDED_CSU, events), transcript_from_json(case["context"]))
     assert [
         {

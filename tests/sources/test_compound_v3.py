@@ -9,13 +9,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cryptolake.errors import Skip
 from cryptolake.net.abi import WORD, address_word, call_data, checksum, selector, topic
-from cryptolake.net.logs import Log, parse_log
+from cryptolake.net.logs import Log, parse_logs
 from cryptolake.net.multicall import Call, Program, Result, replay, transcript_from_json
 from cryptolake.registry.loader import load_registry
 from cryptolake.registry.markets import Csu
@@ -73,7 +74,7 @@ def test_recorded_snapshots_are_what_the_protocols_code_said(case: dict[str, Any
 @pytest.mark.parametrize("case", [one for one in RECORDED if "logs" in one])
 def test_recorded_absorptions_are_what_the_accounts_lost(case: dict[str, Any]) -> None:
     csu = csu_of(case["comet"])
-    events = compound_v3.liquidations(csu, [parse_log(log) for log in case["logs"]])
+    events = compound_v3.liquidations(csu, parse_logs(orjson.dumps(case["logs"])))
     settled = replay(compound_v3.settle(csu, events), transcript_from_json(case["context"]))
     assert [(e.tx, e.log_index) for e in settled.events] == [(e.tx, e.log_index) for e in events]
     assert [
@@ -133,7 +134,7 @@ def test_recorded_mainnet_logs_of_a_comet_hold_no_absorption() -> None:
     if not path.is_file():
         pytest.skip("the reference folder is not beside this repository")
     answers = [one["response"]["body"].get("result") for one in json.loads(path.read_text("utf-8"))]
-    logs = [parse_log(log) for one in answers if isinstance(one, dict) for log in one.get("logs", ())]
+    logs = parse_logs(orjson.dumps([log for one in answers if isinstance(one, dict) for log in one.get("logs", ())]))
     comet = load_registry().csu("compound_v3_eth_usdc").entry["comet"]
     assert any(log.address == comet for log in logs)
     assert compound_v3.liquidations(csu_of(comet), logs) == []

@@ -9,13 +9,25 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import orjson
 
 from cryptolake.errors import Retry
 from cryptolake.net.logs import Answered, LogFilter, Window, log_to_json, parse_logs
+
+_KEPT_S = 30 * 86400.0  # a journal that nobody went on with: its run was killed after its last day had landed
+
+
+def _sweep(folder: Path) -> None:
+    """Remove journals nobody has written to for a month."""
+    for path in folder.glob("*.jsonl"):
+        with suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > _KEPT_S:
+                path.unlink()
 
 
 class ScanJournal:
@@ -26,6 +38,7 @@ class ScanJournal:
         self._path = folder / f"{chain}-{hashlib.sha256(chr(10).join(wanted).encode()).hexdigest()[:16]}.jsonl"
         self._lock = threading.Lock()
         self._file: int | None = None
+        _sweep(folder)
 
     def read(self) -> list[Answered]:
         """Every window kept; a line cut short by a kill is left out, its window is asked again."""
