@@ -31,6 +31,7 @@ from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry, load_registry
 from cryptolake.registry.markets import Csu
 from cryptolake.settings import Settings
+from cryptolake.sources.onchain.discovery import Discoveries
 from cryptolake.sources.onchain.source import OnchainSource
 from cryptolake.warehouse.connection import Warehouse
 
@@ -111,6 +112,7 @@ class App:
             csus=csus,
             pools=self.pool,
             block_cache=FileBlockCache(self.settings.data / "block_cache.json"),
+            discoveries=Discoveries(self.settings.data / "discovered"),
             provenance={"cryptolake": __version__, **sandbox},
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -19,7 +20,8 @@ from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry
 from cryptolake.registry.markets import Csu
-from cryptolake.sources.onchain.families import families
+from cryptolake.sources.onchain.discovery import Discoveries
+from cryptolake.sources.onchain.families import discovering, families
 from cryptolake.sources.onchain.records import AssetFacts, Liquidation, Reserve, Settled
 
 TVL = Dataset(
@@ -48,10 +50,12 @@ class OnchainSource:
         csus: Sequence[Csu],
         pools: Callable[[Chain], Pool],
         block_cache: FileBlockCache | None = None,
+        discoveries: Discoveries | None = None,
         provenance: Mapping[str, str] | None = None,
     ) -> None:
         self._registry, self._pools, self._cache = registry, pools, block_cache
         self._csus = {csu.name: csu for csu in csus}
+        self._discoveries = discoveries or Discoveries()
         self._provenance = dict(provenance or {})
 
     def keys(self, dataset: str) -> Sequence[str]:
@@ -95,6 +99,7 @@ class OnchainSource:
         csu = self._csus[raw.partition.key]
         document = orjson.loads(raw.payload)
         if raw.partition.dataset == TVL.name:
+            csu = replace(csu, found=tuple(document.get("found", ())))
             reserves = replay(families()[csu.family].snapshot(csu), transcript_from_json(document["rounds"]))
             return [_tvl_row(csu, raw, document["timestamp"], reserve) for reserve in reserves]
         events = families()[csu.family].liquidations(csu, [parse_log(log) for log in document["logs"]])
@@ -112,13 +117,20 @@ class OnchainSource:
             yield from (_miss(partition, error) for partition in asked)
             return
         programs: dict[str, Program[list[Reserve]]] = {}
+        found: dict[str, Sequence[str]] = {}
         by_name = {partition.key: partition for partition in asked}
         for name, partition in by_name.items():
             csu = self._csus[name]
             if csu.deployed_block is not None and csu.deployed_block > header.number:
                 yield Miss(partition, "gone", "not_deployed", f"{name} was deployed at block {csu.deployed_block}")
-            else:
-                programs[name] = families()[csu.family].snapshot(csu)
+                continue
+            try:
+                csu = self._discovered(pool, csu, header)
+            except CryptolakeError as error:
+                yield _miss(partition, error)
+                continue
+            found[name] = csu.found
+            programs[name] = families()[csu.family].snapshot(csu)
         outcomes = _run(pool, programs, header.number, chain)
         self._confirm(blocks, header)
         for name, outcome in outcomes.items():
@@ -130,9 +142,18 @@ class OnchainSource:
                 "block": header.number,
                 "block_hash": header.hash,
                 "timestamp": header.timestamp,
+                **({"found": found[name]} if found[name] else {}),
                 "rounds": transcript_to_json(outcome.transcript),
             }
             yield self._raw(by_name[name], header, payload, pool)
+
+    def _discovered(self, pool: Pool, csu: Csu, header: Header) -> Csu:
+        """The market with what its family's discovery events say up to the block; unchanged where it needs none."""
+        family = discovering(csu.family)
+        if family is None:
+            return csu
+        history = BlockRange(csu.deployed_block or 0, header.number + 1)
+        return family.discover(csu, self._discoveries.upto(pool, family.discovery(csu), history))
 
     def _events(self, pool: Pool, blocks: Blocks, chain: Chain, asked: Sequence[Partition]) -> Iterator[Raw | Miss]:
         ranges: dict[Period, tuple[BlockRange, Header]] = {}
