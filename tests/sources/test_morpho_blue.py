@@ -17,7 +17,7 @@ from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Row
 from cryptolake.errors import Skip
-from cryptolake.net.abi import checksum
+from cryptolake.net.abi import checksum, selector
 from cryptolake.net.http import Http
 from cryptolake.net.logs import Log
 from cryptolake.net.rpc import Endpoint, Json, Pool, SecretUrl
@@ -29,7 +29,6 @@ from cryptolake.sources.onchain.discovery import Discoveries
 from cryptolake.sources.onchain.source import OnchainSource
 
 DAYS = [FIRST_DAY + timedelta(days=number) for number in range((LAST_DAY - FIRST_DAY).days + 1)]
-chained = [pytest.mark.chain, pytest.mark.xdist_group("morpho")]
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +80,10 @@ def rows_on(morpho: MorphoBlue, day: date, **more: object) -> dict[str, Row]:
     return {morpho.symbol_of(str(row["asset"]).lower()): row for row in source.parse(raw)}
 
 
+@pytest.mark.chain
+@pytest.mark.xdist_group("morpho")
 class TestOnTheNode:
     """Everything that needs the chain, on one worker."""
-
-    pytestmark = chained
 
     @pytest.mark.parametrize("day", DAYS, ids=str)
     def test_every_token_on_every_day(self, morpho: MorphoBlue, day: date) -> None:
@@ -239,39 +238,49 @@ def _fields(csu: Csu) -> dict[str, object]:
 def test_topics_and_selectors_are_the_documented_ones() -> None:
     assert morpho_blue.CREATE_MARKET == "0xac4b2400f169220b0c0afdde7a0b32e775ba727ea1cb30b35f935cdaab8683ac"
     assert morpho_blue.LIQUIDATE == "0xa4946ede45d0c6f06a0f5ce92c9ad3b4751452d2fe0e25010783bcab57a67e41"
-    from cryptolake.net.abi import selector
-
+    params, state = "(address,address,address,address,uint256)", "(uint128,uint128,uint128,uint128,uint128,uint128)"
     documented = {
         "market(bytes32)": "5c60e39a",
         "idToMarketParams(bytes32)": "2c3c9157",
         "price()": "a035b1fe",
         "peek(address)": "acefafae",
-        "borrowRateView((address,address,address,address,uint256),(uint128,uint128,uint128,uint128,uint128,uint128))": "8c00bf6b",
+        f"borrowRateView({params},{state})": "8c00bf6b",
     }
     assert {one: selector(one).hex() for one in documented} == documented
 
 
 CSU = Csu("m", "morpho_blue", "lista", "1", "binance", 56, {"morpho": "0x8F73b65B4caAf64FBA2aF91cC5D4a2A1318E5D8C"})
-# WETH/USDC 86 % on Ethereum, parameters and id as Morpho publishes them.
-PARAMS = (
-    "000000000000000000000000a0b86991c6218b36c1d19d4a2e9eb0ce3606eb48"
-    "000000000000000000000000c02aaa39b223fe8d0a0e5c4f27ead9083c756cc2"
-    "000000000000000000000000dddd770badd886df3864029e4b377b5f6a2b6b83"
-    "000000000000000000000000870ac11d48b15db9a138cf899d20f13f79ba00bc"
-    "0000000000000000000000000000000000000000000000000bef55718ad60000"
-)
+# Two markets of Ethereum as Morpho publishes them: id, loan, collateral, oracle, rate model, LLTV.
+PUBLISHED = {
+    "WBTC/USDC": (
+        "0x3a85e619751152991742810df6ec69ce473daef99e28a64ab2340d7b7ccfee49",
+        "a0b86991c6218b36c1d19d4a2e9eb0ce3606eb48",
+        "2260fac5e5542a773aa44fbcfedf7c193bc2c599",
+        "dddd770badd886df3864029e4b377b5f6a2b6b83",
+        "870ac11d48b15db9a138cf899d20f13f79ba00bc",
+        860000000000000000,
+    ),
+    "wstETH/WETH": (
+        "0xc54d7acf14de29e0e5527cabd7a576506870346a78a11a6762e2cca66322ec41",
+        "c02aaa39b223fe8d0a0e5c4f27ead9083c756cc2",
+        "7f39c581f595b53c5cb19bd0b3f8da6c935e2ca0",
+        "2a01eb9496094da03c4e364def50f5ad1280ad72",
+        "870ac11d48b15db9a138cf899d20f13f79ba00bc",
+        945000000000000000,
+    ),
+}
 
 
 def a_log(topics: Sequence[str], data: str) -> Log:
     return Log(CSU.entry["morpho"], tuple(topics), bytes.fromhex(data), 5, "0x" + "ab" * 32, "0x" + "cd" * 32, 3)
 
 
-def test_a_market_is_known_by_the_hash_of_its_parameters() -> None:
-    from cryptolake.net.abi import keccak
-
-    market_id = "0x" + keccak(bytes.fromhex(PARAMS)).hex()
-    assert morpho_blue.discover(CSU, [a_log((morpho_blue.CREATE_MARKET, market_id), PARAMS)]).found == (PARAMS,)
-    for topics, data in (((morpho_blue.CREATE_MARKET, "0x" + "11" * 32), PARAMS), ((market_id,), PARAMS[:-64])):
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_market_is_known_by_the_hash_of_its_parameters(name: str) -> None:
+    market_id, *addresses, lltv = PUBLISHED[name]
+    params = "".join(str(one).rjust(64, "0") for one in addresses) + f"{lltv:064x}"
+    assert morpho_blue.discover(CSU, [a_log((morpho_blue.CREATE_MARKET, market_id), params)]).found == (params,)
+    for topics, data in (((morpho_blue.CREATE_MARKET, "0x" + "11" * 32), params), ((market_id,), params[:-64])):
         with pytest.raises(Skip, match="unknown layout"):
             morpho_blue.discover(CSU, [a_log(topics, data)])
 
