@@ -25,10 +25,11 @@ from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Row
 from cryptolake.errors import Skip
 from cryptolake.net.abi import checksum, selector
+from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.net.http import Http
 from cryptolake.net.logs import Log
 from cryptolake.net.multicall import Result
-from cryptolake.net.rpc import Endpoint, Pool, SecretUrl
+from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry
 from cryptolake.registry.markets import Csu
@@ -135,7 +136,7 @@ def source_on(one: Fluid, chain_id: int = 31337) -> OnchainSource:
     entry = {"liquidity": checksum(one.liquidity), "vault_factory": checksum(one.factory)}
     csu = Csu("local", "fluid", "fluid", "1", "local", chain_id, entry, deployed_block=one.deployed_block)
     chain = Chain("local", 31337, multicall3_address="0xcA11bde05977b3631167028862bE2a173976CA11", multicall3_block=0)
-    pool = Pool("local", 31337, [Endpoint("anvil", SecretUrl(one.node.url), calls_per_s=10_000)], Http())
+    pool = Pool("local", 31337, [Endpoint("anvil", SecretUrl(one.node.url), Limits(rate=10_000))], Http())
     return OnchainSource(registry=Registry({"local": csu}, {"local": chain}), csus=[csu], pools=lambda _: pool)
 
 

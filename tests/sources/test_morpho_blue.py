@@ -18,14 +18,14 @@ from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Row
 from cryptolake.errors import Skip
 from cryptolake.net.abi import checksum, selector
+from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl, Station
 from cryptolake.net.http import Http
 from cryptolake.net.logs import Log
-from cryptolake.net.rpc import Endpoint, Json, Pool, SecretUrl
+from cryptolake.net.rpc import Json, Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain import morpho_blue
-from cryptolake.sources.onchain.discovery import Discoveries
 from cryptolake.sources.onchain.source import OnchainSource
 
 DAYS = [FIRST_DAY + timedelta(days=number) for number in range((LAST_DAY - FIRST_DAY).days + 1)]
@@ -45,15 +45,15 @@ class CountingPool(Pool):
     """A pool that remembers the block ranges whose logs were asked for."""
 
     def __init__(self, url: str) -> None:
-        super().__init__("local", 31337, [Endpoint("anvil", SecretUrl(url), calls_per_s=10_000)], Http())
+        super().__init__("local", 31337, [Endpoint("anvil", SecretUrl(url), Limits(rate=10_000))], Http())
         self.scanned: list[tuple[int, int]] = []
 
-    def call(self, method: str, params: Sequence[Json]) -> Json:
+    def ask(self, station: Station, method: str, params: Sequence[Json], block: int | None = None) -> Json:
         if method == "eth_getLogs":
             question = params[0]
             assert isinstance(question, dict)
             self.scanned.append((int(str(question["fromBlock"]), 16), int(str(question["toBlock"]), 16)))
-        return super().call(method, params)
+        return super().ask(station, method, params, block)
 
 
 def csu_on(morpho: MorphoBlue, **more: object) -> Csu:
@@ -62,10 +62,10 @@ def csu_on(morpho: MorphoBlue, **more: object) -> Csu:
                entry={"morpho": checksum(morpho.address)}, **values)  # type: ignore[arg-type]  # fmt: skip
 
 
-def source_on(pool: Pool, csu: Csu, discoveries: Discoveries | None = None) -> OnchainSource:
+def source_on(pool: Pool, csu: Csu, discovered: Path | None = None) -> OnchainSource:
     chain = Chain("local", 31337, multicall3_address="0xcA11bde05977b3631167028862bE2a173976CA11", multicall3_block=0)
     registry = Registry({csu.name: csu}, {"local": chain})
-    return OnchainSource(registry=registry, csus=[csu], pools=lambda _: pool, discoveries=discoveries)
+    return OnchainSource(registry=registry, csus=[csu], pools=lambda _: pool, discovered=discovered)
 
 
 def collected(source: OnchainSource, dataset: str, *when: date) -> Iterator[Raw | Miss]:
@@ -196,9 +196,9 @@ class TestOnTheNode:
 
     def test_the_history_is_scanned_once_for_all_days_and_runs(self, morpho: MorphoBlue, tmp_path: Path) -> None:
         first, second = (CountingPool(morpho.node.url) for _ in range(2))
-        source = source_on(first, csu_on(morpho), Discoveries(tmp_path))
+        source = source_on(first, csu_on(morpho), tmp_path)
         early = list(collected(source, "tvl", *DAYS[:3]))
-        again = source_on(second, csu_on(morpho), Discoveries(tmp_path))
+        again = source_on(second, csu_on(morpho), tmp_path)
         late = list(collected(again, "tvl", *DAYS))
         known = morpho.last_block_of(DAYS[2])
         assert first.scanned[0][0] == morpho.deployed_block
@@ -212,12 +212,12 @@ class TestOnTheNode:
 
     def test_a_damaged_history_is_scanned_again_from_the_damage(self, morpho: MorphoBlue, tmp_path: Path) -> None:
         for days in (DAYS[:1], DAYS[:2], DAYS[:3]):
-            source = source_on(CountingPool(morpho.node.url), csu_on(morpho), Discoveries(tmp_path))
+            source = source_on(CountingPool(morpho.node.url), csu_on(morpho), tmp_path)
             whole = list(collected(source, "tvl", *days))
         (path,) = tmp_path.rglob("*.jsonl")
         path.write_bytes(path.read_bytes()[:-7])  # killed while writing
         pool = CountingPool(morpho.node.url)
-        repaired = list(collected(source_on(pool, csu_on(morpho), Discoveries(tmp_path)), "tvl", *DAYS[:3]))
+        repaired = list(collected(source_on(pool, csu_on(morpho), tmp_path), "tvl", *DAYS[:3]))
         assert pool.scanned == [(morpho.last_block_of(DAYS[1]) + 1, morpho.last_block_of(DAYS[2]))]
         assert [orjson.loads(one.payload) for one in repaired if isinstance(one, Raw)] == [
             orjson.loads(one.payload) for one in whole if isinstance(one, Raw)

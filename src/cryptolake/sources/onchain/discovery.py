@@ -1,99 +1,119 @@
 """Keeps the logs that name a market's parts (e.g. CreateMarket), so that each block is scanned once for ever.
 
-One file of JSON lines per emitter, a line per scanned window; it is only a cache and may be deleted. What does not belong
-here: what the events mean (families).
+One journal per chain and emitter; it is only a cache and may be deleted. What does not belong here: how windows are asked
+(net/logs) and what the events mean (families).
 """
 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import orjson
-
 from cryptolake.errors import Skip
+from cryptolake.net.audit import second_opinions
 from cryptolake.net.blocks import BlockRange
-from cryptolake.net.logs import Log, LogFilter, Window, log_to_json, parse_log, scan
+from cryptolake.net.journal import ScanJournal
+from cryptolake.net.logs import Answered, Log, LogFilter, Question, gather, scan
 from cryptolake.net.rpc import Pool
 
 _MOST_QUESTIONS = 250_000  # of one history: about three hours at 25 a second
+_FIRST_WINDOWS = 50  # after so many the spans are learned, and the whole can be reckoned
 
 
 @dataclass(slots=True)
 class _History:
-    """The logs of blocks `[start, until)`, in order."""
+    """The windows known of one emitter, and where they are kept."""
 
-    until: int
-    logs: list[Log] = field(default_factory=list)
+    journal: ScanJournal | None
+    known: list[Answered] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def add(self, start: int, end: int, logs: list[Log]) -> bool:
-        """Take a window if it continues the history; blocks already known are not taken twice."""
-        if not start <= self.until < end:
-            return False
-        self.logs += [log for log in logs if log.block >= self.until]
-        self.until = end
-        return True
 
 
 class Discoveries:
-    """Log histories of all chains under `folder`; kept in memory only when it is None. Thread-safe.
+    """Log histories of all chains, kept in `folder`; in memory only when it is None. Thread-safe.
 
-    A killed scan continues where its last whole window ended. Two processes may scan the same: each line says which
-    blocks it covers, and a line that adds nothing is passed over.
+    A killed scan goes on where it was. `audit` is the share of new windows that a second endpoint is asked for too.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
-        self._folder, self._lock = folder, threading.Lock()
-        self._histories: dict[tuple[str, LogFilter, int], _History] = {}
+    def __init__(self, folder: Path | None = None, audit: float = 0.0) -> None:
+        self._folder, self._audit, self._lock = folder, audit, threading.Lock()
+        self._histories: dict[tuple[str, LogFilter], _History] = {}
 
-    def upto(self, pool: Pool, wanted: LogFilter, blocks: BlockRange) -> list[Log]:
-        """Every wanted log of `blocks`, in order. Asks only for blocks beyond those known.
+    def upto(
+        self, pool: Pool, wanted: LogFilter, blocks: BlockRange, watch: Callable[[int], None] = lambda _done: None
+    ) -> list[Log]:
+        """Every wanted log of `blocks`, in order. Asks only for blocks not known; `watch` is told how many are.
 
-        Raises Skip(reason="log_history") when the endpoints answer so few blocks a question that it would take for ever.
+        Raises Skip: `log_history` when the endpoints answer so few blocks a question that it would take for ever,
+        `suspect` when two endpoints disagree.
         """
-        path = self._path(pool.chain, wanted, blocks.start)
-        with self._lock:
-            key = (pool.chain, wanted, blocks.start)
-            history = self._histories.setdefault(key, _History(blocks.start))
+        history = self._history(pool.chain, wanted)
         with history.lock:
-            if path is not None and history.until == blocks.start:
-                _load(path, history)
-            if history.until < blocks.end:
-
-                def keep(window: Window, logs: list[Log]) -> None:
-                    if history.add(window.start, window.end, logs) and path is not None:
-                        _append(path, window, logs)
-                    if (blocks.end - window.end) // (window.end - window.start) > _MOST_QUESTIONS:
+            known = [_upto(one, blocks.end) for one in history.known if one.window.start < blocks.end]
+            answers, fresh, longest = [], [], 1
+            kept, done = {one.window for one in known}, 0
+            with closing(scan(pool, [wanted], blocks, known=known)) as windows:
+                for answered in windows:
+                    answers.append(answered)
+                    done += answered.window.end - answered.window.start
+                    if answered.window in kept:
+                        continue
+                    fresh.append(answered)
+                    history.known.append(answered)
+                    if history.journal is not None:
+                        history.journal.keep(answered)
+                    watch(done)
+                    longest = max(longest, answered.window.end - answered.window.start)
+                    if len(fresh) >= _FIRST_WINDOWS and (len(blocks) - done) // longest > _MOST_QUESTIONS:
                         raise Skip(
-                            f"{pool.chain}: the endpoint answers {window.end - window.start} blocks of logs a question, "
-                            f"too few for the {blocks.end - blocks.start} since the deployment; set another endpoint",
+                            f"{pool.chain}: the endpoints answer {longest} blocks of logs a question, too few for the "
+                            f"{len(blocks)} since the deployment; set an endpoint with a wider log range",
                             reason="log_history",
                         )
+            logs, _ = gather(answers)
+            self._doubt(pool, wanted, blocks, history, fresh, logs)
+            return logs
 
-                scan(pool, [wanted], BlockRange(history.until, blocks.end), on_window=keep)
-            return [log for log in history.logs if log.block < blocks.end]
+    def _history(self, chain: str, wanted: LogFilter) -> _History:
+        with self._lock:
+            if (chain, wanted) not in self._histories:
+                journal = None if self._folder is None else ScanJournal(self._folder, chain, [wanted])
+                self._histories[chain, wanted] = _History(journal, journal.read() if journal is not None else [])
+            return self._histories[chain, wanted]
 
-    def _path(self, chain: str, wanted: LogFilter, start: int) -> Path | None:
-        events = "-".join(sorted(one[2:10] for one in wanted.topics0))
-        return None if self._folder is None else self._folder / chain / f"{wanted.address}-{events}-{start}.jsonl"
+    def _doubt(
+        self,
+        pool: Pool,
+        wanted: LogFilter,
+        blocks: BlockRange,
+        history: _History,
+        fresh: list[Answered],
+        logs: list[Log],
+    ) -> None:
+        """A sample of the new windows elsewhere; where two disagree, nothing of the history is believed."""
+        question = Question(pool.chain, [wanted])
+        opinions, _ = second_opinions(pool, question, [one.window for one in fresh], logs, blocks, self._audit)
+        differing = [one for one in opinions if one.verdict == "different"]
+        if not differing:
+            return
+        history.known.clear()
+        if history.journal is not None:
+            history.journal.forget()
+        one = differing[0]
+        raise Skip(
+            f"{pool.chain}: {one.first} and {one.second} disagree about events of blocks {one.start} to {one.end - 1}; "
+            "the history is scanned again on the next run, leave out the endpoint that is wrong",
+            reason="suspect",
+        )
 
 
-def _load(path: Path, history: _History) -> None:
-    """Every whole line that continues the history; a line cut short by a kill is passed over."""
-    if not path.exists():
-        return
-    for line in path.read_bytes().splitlines():
-        try:
-            stored = orjson.loads(line)
-            history.add(stored["start"], stored["end"], [parse_log(one) for one in stored["logs"]])
-        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
-            continue
-
-
-def _append(path: Path, window: Window, logs: list[Log]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    line = orjson.dumps({"start": window.start, "end": window.end, "logs": [log_to_json(log) for log in logs]})
-    with path.open("ab") as file:
-        file.write(b"\n" + line)  # the break comes first: it also ends a line that a kill cut short
+def _upto(answered: Answered, end: int) -> Answered:
+    """A known window, cut off at `end`: an earlier day needs no question when a later one was asked."""
+    window = answered.window
+    if window.end <= end:
+        return answered
+    logs = tuple(log for log in answered.logs if log.block < end)
+    return Answered(replace(window, end=end, logs=len(logs)), logs)
