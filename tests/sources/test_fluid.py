@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
 import orjson
 import pytest
@@ -28,7 +29,7 @@ from cryptolake.net.abi import checksum, selector
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.net.http import Http
 from cryptolake.net.logs import Log
-from cryptolake.net.multicall import Result
+from cryptolake.net.multicall import Result, replay, transcript_from_json
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry
@@ -96,6 +97,17 @@ def test_the_example_of_the_protocols_documentation() -> None:
         | 10**12 << 91 | 10**12 << 155 | supply_ratio << 219 | borrow_ratio << 234
     )  # fmt: skip
     assert fluid.exchange_prices(packed, NOW) == (1_020_000_000_000, 1_050_000_000_000)
+
+
+def test_a_snapshot_of_the_protocols_own_contracts_equals_their_resolver() -> None:
+    """Recorded on a local node with Fluid's own proxy and resolver over invented storage; see data/README.md."""
+    recorded = orjson.loads((Path(__file__).parent / "data" / "fluid_recorded.json").read_bytes())
+    csu = Csu("f", "fluid", "fluid", "1", "local", 31337, {"liquidity": recorded["liquidity"]})
+    reserves = replay(fluid.snapshot(csu), transcript_from_json(recorded["rounds"]))
+    found = {one.asset: [str(one.supplied_raw), str(one.borrowed_raw)] for one in reserves}
+    assert found == recorded["resolver"]
+    assert [one.symbol for one in reserves] == ["ETH", "USDC", "MKR", "weETH"]
+    assert [one.cash_raw for one in reserves] == [1313131313131313131313, 2345678901234, 0, 0]
 
 
 @given(st.integers(0, 2**120))

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.chain.anvil import Anvil
 from tests.chain.fixtures import require_chain
 from tests.chain.morpho_blue import DONATED, FIRST_DAY, LAST_DAY, MorphoBlue, cannot_play, play
@@ -298,3 +300,46 @@ def test_an_unknown_layout_of_a_liquidation_is_refused() -> None:
     who = "0x" + "00" * 12 + "22" * 20
     with pytest.raises(Skip, match="unknown layout"):
         morpho_blue.liquidations(CSU, [a_log((morpho_blue.LIQUIDATE, "0x" + "33" * 32, who, who), "00" * 128)])
+
+
+TOKENS = [checksum(f"0x{number:040x}") for number in range(1, 7)]
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(TOKENS), st.sampled_from(TOKENS), st.integers(1, 10**24), st.integers(0, 10**40)),
+        max_size=20,
+    )
+)
+def test_quotes_never_run_in_a_circle(drawn: list[tuple[str, str, int, int]]) -> None:
+    markets = [
+        morpho_blue._Market(number, b"", loan, collateral, "", "", borrowed=debt, price=price)
+        for number, (loan, collateral, debt, price) in enumerate(drawn)
+    ]
+    quotes = morpho_blue._quotes(markets, dict.fromkeys(TOKENS, ("T", 18)), {})
+    for start in quotes:
+        token, seen = start, set[str]()
+        while token in quotes:
+            assert token not in seen
+            seen.add(token)
+            token = quotes[token][2]
+    offered = {collateral for loan, collateral, _, price in drawn if price and loan != collateral}
+    assert set(quotes) <= offered
+    assert quotes or not offered, "the first price of all cannot lead back to itself"
+
+
+def test_the_largest_debt_in_the_most_lent_token_gives_the_price() -> None:
+    usdc, weth, wsteth, junk, *_ = TOKENS
+    drawn = [
+        (usdc, weth, 900, 3000), (usdc, weth, 10, 7), (usdc, junk, 50, 10**30),
+        (weth, wsteth, 10**6, 2), (usdc, wsteth, 1, 6000), (junk, weth, 10**9, 1),
+    ]  # fmt: skip
+    markets = [
+        morpho_blue._Market(number, b"", loan, collateral, "", "", borrowed=debt, price=price * 10**36)
+        for number, (loan, collateral, debt, price) in enumerate(drawn)
+    ]
+    held = {weth: 5, wsteth: 1000, junk: 1}
+    quotes = morpho_blue._quotes(markets, dict.fromkeys(TOKENS, ("T", 18)), held)
+    assert quotes[weth] == (3000 * 10**36, 10**36, usdc)
+    assert quotes[wsteth] == (2 * 10**36, 10**36, weth), "the USDC market's debt is too small for what is held"
+    assert junk not in quotes

@@ -300,19 +300,27 @@ def _quotes(
     rank = {token: place for place, token in enumerate(sorted(lent, key=lambda one: (-lent[one], one)))}
     largest: dict[tuple[int, str], _Market] = {}
     for market in sorted(markets, key=lambda one: (-one.borrowed, one.id)):
-        # a token is priced only in one ranked above it, so that quotes never run in a circle
-        if market.price and rank[market.loan] < rank.get(market.collateral, len(rank)):
+        if market.price:
             largest.setdefault((rank[market.loan], market.collateral), market)
     found: dict[str, _Price] = {}
     for (_, token), market in sorted(largest.items()):
         decimals, loan_decimals = metadata.get(token, ("", None))[1], metadata.get(market.loan, ("", None))[1]
         if token in found or decimals is None or loan_decimals is None or market.price is None:
             continue
+        if _leads(market.loan, token, found):  # quotes must not run in a circle
+            continue
         exponent = _ORACLE_DECIMALS + loan_decimals - decimals
         worth = collateral.get(token, 0) * market.price // 10**_ORACLE_DECIMALS
         if exponent >= 0 and worth <= _BELIEVED * market.borrowed:
             found[token] = (market.price, 10**exponent, market.loan)
     return found
+
+
+def _leads(quote: str, token: str, found: Mapping[str, _Price]) -> bool:
+    """Whether the price in `quote` would in the end be one in `token` itself."""
+    while quote != token and quote in found:
+        quote = found[quote][2]
+    return quote == token
 
 
 def _peek_calls(csu: Csu, markets: Iterable[_Market]) -> list[Call]:
