@@ -56,7 +56,7 @@ class Fluid:
     deployed_block: int
     tokens: dict[str, str] = field(default_factory=dict)
     vaults: dict[str, str] = field(default_factory=dict)
-    pool: str = "0x" + "d1" * 20
+    pool: str = ""
 
     def store(self, slot: int, value: int) -> Tx:
         """Write one word of the Liquidity contract."""
@@ -76,6 +76,26 @@ class Fluid:
     def sets(self, symbol: str, prices: int, totals: int) -> list[Tx]:
         """Give a token its packed words."""
         return [self.store(self.mapped(symbol, 5), prices), self.store(self.mapped(symbol, 7), totals)]
+
+    def fills(self, *shares: tuple[int, int, int], price: int) -> list[Tx]:
+        """Give the pool ETH/USDC its price (USDC per ETH), and per side all shares and what they hold, in raw units."""
+        tokens = [self.tokens[symbol] for symbol in ("ETH", "USDC")]
+        owner, number = self.node.accounts[0], big(price * 10**27)
+        variables = (number >> 8) >> 24 << 8 | (number & 0xFF) + 24  # 32 bits of coefficient
+        words = [(self.pool, 0, variables << 41)]
+        for slot, users, (all_shares, *held) in ((2, 8, shares[0]), (4, 9, shares[1])):
+            words.append((self.pool, slot, all_shares | 2**127 << 128))
+            inner = int.from_bytes(keccak(encode("(address,uint256)", self.pool, users)), "big")
+            for token, amount, interest in zip(tokens, held, (1, 0), strict=True):
+                place = int.from_bytes(keccak(encode("(address,uint256)", token, inner)), "big")
+                words.append((self.liquidity, place, big(amount) << 1 | interest))
+        signature = "write(bytes32,uint256)"
+        return [Tx(owner, to, call_data(signature, slot.to_bytes(32, "big"), value)) for to, slot, value in words]
+
+    def part(self, symbol: str, users: int, amount: int, block: int) -> int:
+        """What `amount` supply (8) or borrow (9) shares of the pool hold of a token, by the second implementation."""
+        where = (self.liquidity, self.pool, self.tokens[symbol], users, amount)
+        return words(self.node.call(self.lens, "part(address,address,address,uint256,uint256)", *where, block=block))[0]
 
     def vault(self, at: datetime, name: str, kind: int) -> None:
         """Deploy a vault WETH-like/USDC: kind 10000 in the first layout, 40000 (both sides smart) in the later one."""
@@ -126,10 +146,10 @@ def play(node: Anvil) -> tuple[Fluid, Sequence[str]]:
     """Three days: native coin, interest-free parts both ways, a late listing, staked weETH; the liquidations' hashes."""
     owner, first, second = node.accounts[0], *node.accounts[6:8]
     parts = built(COMPILER, "SyntheticFluid.sol")
-    names = ("SyntheticLiquidity", "SyntheticLens", "SyntheticVaultFactory")
+    names = ("SyntheticLiquidity", "SyntheticLens", "SyntheticVaultFactory", "SyntheticLiquidity")
     made = node.block(at(0, "13:00"), [Tx(owner, None, parts[name].creation({})) for name in names])
-    liquidity, lens, factory = (one.created or "" for one in made)
-    fluid = Fluid(node, liquidity, lens, factory, made[0].block)
+    liquidity, lens, factory, pool = (one.created or "" for one in made)
+    fluid = Fluid(node, liquidity, lens, factory, made[0].block, pool=pool)
     for minute, (address, amount) in enumerate(((WEETH, LEFT), (ZIRCUIT, STAKED))):
         stake = parts["SyntheticStake"].creation({}, "(uint256)", (amount,))
         copy = node.block(at(0, f"13:1{minute}"), [Tx(owner, None, stake)])[0].created
@@ -167,6 +187,8 @@ def play(node: Anvil) -> tuple[Fluid, Sequence[str]]:
     fluid.vault(at(1, "13:00"), "T1", T1)
     first_txs = fluid.liquidate(at(1, "14:00"), ("T1", first, 3 * 10**18, 9_999_000_001))
     fluid.vault(at(2, "09:00"), "T4", T4)
+    supplied, owed = (10**21, 2000 * 10**18, 7 * 10**12), (5 * 10**20, 900 * 10**18, 3 * 10**12)
+    node.block(at(2, "09:30"), fluid.fills(supplied, owed, price=3500))
     morning = at(2, "10:00")
     node.block(
         morning,
@@ -182,6 +204,8 @@ def play(node: Anvil) -> tuple[Fluid, Sequence[str]]:
     more_txs = fluid.liquidate(
         at(2, "11:00"), ("T4", second, 5 * 10**17, 4 * 10**17), ("T1", first, 10**17, 350_000_000)
     )
+    node.block(at(3, "08:00"), [Tx(owner, pool, call_data("write(bytes32,uint256)", bytes(31) + b"\2", 0))])
+    more_txs += fluid.liquidate(at(3, "09:00"), ("T4", second, 10**15, 10**15))  # the pool was emptied
     node.block(at(3, "23:59"))  # a quiet day: interest only
     node.block(at(4, "12:00"))
     node.empty_blocks(70, 12)

@@ -34,7 +34,7 @@ from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry
 from cryptolake.registry.markets import Csu
-from cryptolake.sources.onchain import fluid
+from cryptolake.sources.onchain import fluid, fluid_storage
 from cryptolake.sources.onchain.source import OnchainSource
 
 Played = tuple[Fluid, Sequence[str]]
@@ -84,8 +84,8 @@ RECORDED = {
 @pytest.mark.parametrize("case", RECORDED)
 def test_arithmetic_is_the_protocols_own(case: str) -> None:
     prices, amounts, answer = RECORDED[case]
-    found = fluid.exchange_prices(prices, NOW)
-    assert (*found, *fluid.totals(amounts, *found)) == answer
+    found = fluid_storage.exchange_prices(prices, NOW)
+    assert (*found, *fluid_storage.totals(amounts, *found)) == answer
 
 
 def test_the_example_of_the_protocols_documentation() -> None:
@@ -96,7 +96,7 @@ def test_the_example_of_the_protocols_documentation() -> None:
         1000 | 5000 << 16 | 7500 << 30 | (NOW - half_a_year) << 58
         | 10**12 << 91 | 10**12 << 155 | supply_ratio << 219 | borrow_ratio << 234
     )  # fmt: skip
-    assert fluid.exchange_prices(packed, NOW) == (1_020_000_000_000, 1_050_000_000_000)
+    assert fluid_storage.exchange_prices(packed, NOW) == (1_020_000_000_000, 1_050_000_000_000)
 
 
 def test_a_snapshot_of_the_protocols_own_contracts_equals_their_resolver() -> None:
@@ -112,14 +112,14 @@ def test_a_snapshot_of_the_protocols_own_contracts_equals_their_resolver() -> No
 
 @given(st.integers(0, 2**120))
 def test_big_numbers_lose_only_what_does_not_fit(amount: int) -> None:
-    supplied, borrowed = fluid.totals(big(amount) | big(amount) << 192, 10**12, 10**12)
+    supplied, borrowed = fluid_storage.totals(big(amount) | big(amount) << 192, 10**12, 10**12)
     assert supplied == borrowed <= amount
     assert amount - supplied < 2 ** max(0, amount.bit_length() - 56)
 
 
 def test_a_price_of_zero_is_refused() -> None:
     with pytest.raises(ValueError, match="exchange price of 0"):
-        fluid.exchange_prices(1 << 91, NOW)
+        fluid_storage.exchange_prices(1 << 91, NOW)
 
 
 def test_topics_and_selectors_are_the_documented_ones() -> None:
@@ -194,17 +194,26 @@ class TestOnTheNode:
         assert [row["tx"] for row in found] == list(hashes)
         assert all(row["borrower"] is None for row in found)
         eth, usdc = (checksum(one.tokens[symbol]) for symbol in ("ETH", "USDC"))
-        first, smart, last = found
+        first, smart, last, emptied = found
         for row, amounts in ((first, (3 * 10**18, 9_999_000_001)), (last, (10**17, 350_000_000))):
             assert (row["collateral_asset"], row["collateral_symbol"], row["collateral_decimals"]) == (eth, "ETH", 18)
             assert (row["debt_asset"], row["debt_symbol"], row["debt_decimals"]) == (usdc, "USDC", 6)
             assert (int(str(row["collateral_amount_raw"])), int(str(row["debt_amount_raw"]))) == amounts
             assert row["liquidator"] == checksum(one.node.accounts[6])
             assert orjson.loads(str(row["extra"]))["vault"] == checksum(one.vaults["T1"])
-        for side in ("collateral", "debt"):
-            assert smart[f"{side}_asset"] == checksum(one.pool)
-            assert (smart[f"{side}_symbol"], smart[f"{side}_decimals"]) == ("ETH/USDC DEX", 18)
-            assert orjson.loads(str(smart["extra"]))[f"{side}_tokens"] == f"{eth} {usdc}"
+        extra, block = orjson.loads(str(smart["extra"])), one.last_block_of(2)
+        for side, users, shares in (("collateral", 8, 5 * 10**17), ("debt", 9, 4 * 10**17)):
+            parts = [one.part(symbol, users, shares, block) for symbol in ("ETH", "USDC")]
+            assert all(parts)
+            assert (smart[f"{side}_asset"], smart[f"{side}_symbol"]) == (eth, "ETH")
+            assert extra[f"{side}_tokens"] == f"{eth} {usdc}"
+            assert extra[f"{side}_tokens_raw"] == f"{parts[0]} {parts[1]}"
+            assert (extra[f"{side}_pool"], extra[f"{side}_shares"]) == (checksum(one.pool), str(shares))
+            in_eth = parts[0] + parts[1] * 10**12 / 3500
+            assert int(str(smart[f"{side}_amount_raw"])) == pytest.approx(in_eth, rel=1e-9)  # the pool keeps 32 bits
+        assert (emptied["collateral_asset"], emptied["collateral_symbol"]) == (checksum(one.pool), "ETH/USDC DEX")
+        assert (emptied["collateral_amount_raw"], emptied["collateral_decimals"]) == (str(10**15), 18)
+        assert emptied["debt_asset"] == eth, "the other side's shares still hold tokens"
 
     def test_before_the_vault_factory_there_is_nothing_to_scan(self, played: Played) -> None:
         one, _ = played

@@ -60,6 +60,21 @@ contract SyntheticLens {
         supplied = raw(amounts, 1) + (raw(amounts, 0) * supply) / 1e12;
         borrowed = raw(amounts, 3) + (raw(amounts, 2) * borrow) / 1e12;
     }
+
+    /// What an amount of a pool's supply (slot 8) or borrow (slot 9) shares holds of one token.
+    function part(SyntheticLiquidity liquidity, SyntheticLiquidity pool, address token, uint256 users, uint256 amount)
+        external
+        view
+        returns (uint256)
+    {
+        bytes32 inner = keccak256(abi.encode(address(pool), users));
+        uint256 user = liquidity.readFromStorage(keccak256(abi.encode(token, inner)));
+        (uint256 supply, uint256 borrow) = prices(liquidity.readFromStorage(keccak256(abi.encode(token, 5))));
+        uint256 number = uint64(user / 2);
+        uint256 all = (number / 256) * 2 ** (number % 256);
+        if (user % 2 == 1) all = (all * (users == 8 ? supply : borrow)) / 1e12;
+        return (all * amount) / uint128(pool.readFromStorage(bytes32(users == 8 ? uint256(2) : 4)));
+    }
 }
 
 /// A vault that answers the constants it was given and says that it was liquidated.
