@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -22,7 +24,8 @@ from cryptolake.errors import Skip
 from cryptolake.net.abi import checksum, selector
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl, Station
 from cryptolake.net.http import Http
-from cryptolake.net.logs import Log
+from cryptolake.net.logs import Log, parse_log
+from cryptolake.net.multicall import replay, transcript_from_json
 from cryptolake.net.rpc import Json, Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry
@@ -285,6 +288,40 @@ def test_a_market_is_known_by_the_hash_of_its_parameters(name: str) -> None:
     for topics, data in (((morpho_blue.CREATE_MARKET, "0x" + "11" * 32), params), ((market_id,), params[:-64])):
         with pytest.raises(Skip, match="unknown layout"):
             morpho_blue.discover(CSU, [a_log(topics, data)])
+
+
+def recorded_lista() -> tuple[Csu, dict[str, Any]]:
+    """Answers of Lista's own Moolah contract on a local node; see data/README.md."""
+    recorded = orjson.loads((Path(__file__).parent / "data" / "lista_recorded.json").read_bytes())
+    csu = replace(CSU, entry={"morpho": recorded["moolah"]})
+    return morpho_blue.discover(csu, [parse_log(one) for one in recorded["create_market"]]), recorded
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_snapshot_of_listas_own_contract_equals_its_truth(number: int) -> None:
+    csu, recorded = recorded_lista()
+    stored = recorded["snapshots"][number]
+    reserves = replay(morpho_blue.snapshot(csu), transcript_from_json(stored["rounds"]))
+    found = {one.asset: [str(one.supplied_raw), str(one.borrowed_raw), str(one.collateral_raw)] for one in reserves}
+    assert found == stored["truth"]
+    assert {one.symbol: str(one.price_raw) for one in reserves} == stored["prices"]
+    assert {(one.price_unit, one.price_quote) for one in reserves} == {(10**8, "usd")}
+
+
+def test_liquidations_of_listas_own_contract_equal_what_changed_hands() -> None:
+    csu, recorded = recorded_lista()
+    stored = recorded["liquidations"]
+    events = morpho_blue.liquidations(csu, [parse_log(one) for one in stored["logs"]])
+    settled = replay(morpho_blue.settle(csu, events), transcript_from_json(stored["rounds"]))
+    *real, write_off = settled.events
+    assert [
+        [one.liquidator, one.borrower, one.collateral_asset, str(one.collateral_amount_raw),
+         one.debt_asset, str(one.debt_amount_raw)] for one in real
+    ] == stored["truth"]  # fmt: skip
+    assert all(one.extra["write_off"] == "false" for one in real)
+    assert int(real[1].extra["bad_debt_raw"]) > 0
+    assert (write_off.tx, write_off.extra["write_off"]) == (stored["write_off"], "true")
+    assert (write_off.debt_amount_raw, write_off.collateral_amount_raw) == (0, 0)
 
 
 def test_a_brokers_write_off_repays_nothing() -> None:
