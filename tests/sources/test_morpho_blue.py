@@ -290,6 +290,13 @@ def test_a_market_is_known_by_the_hash_of_its_parameters(name: str) -> None:
             morpho_blue.discover(CSU, [a_log(topics, data)])
 
 
+def test_interest_by_morphos_own_rate_model_equals_the_contracts_accrual() -> None:
+    recorded = orjson.loads((Path(__file__).parent / "data" / "morpho_recorded.json").read_bytes())
+    csu = replace(CSU, protocol="morpho", entry={"morpho": recorded["morpho"]}, found=tuple(recorded["found"]))
+    reserves = replay(morpho_blue.snapshot(csu), transcript_from_json(recorded["rounds"]))
+    assert {one.asset: [str(one.supplied_raw), str(one.borrowed_raw)] for one in reserves} == recorded["truth"]
+
+
 def recorded_lista() -> tuple[Csu, dict[str, Any]]:
     """Answers of Lista's own Moolah contract on a local node; see data/README.md."""
     recorded = orjson.loads((Path(__file__).parent / "data" / "lista_recorded.json").read_bytes())
