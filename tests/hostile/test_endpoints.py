@@ -222,7 +222,7 @@ def test_logs_out_of_range_or_twice_are_not_believed(http: Http) -> None:
             garbled(lambda d: {**d, "result": [{**one, "data": "0xzz"} for one in d["result"]]}, method="eth_getLogs"), 1,
         ),
     }  # fmt: skip
-    with Hostile(Node(), faults) as server:
+    with Hostile(Node(limit=100), faults) as server:
         logs, _ = gather(scan(pool_on(http, server), FILTERS, RANGE))
         assert [one.block for one in logs] == TRUTH
         assert server.struck == {"stray": 2, "twice": 2, "field missing": 1, "invalid text": 1}

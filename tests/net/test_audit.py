@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 from tests.net.node import EMITTER, TOPIC, Node, pool_of
 
 from cryptolake.net.audit import check_blooms, second_opinions
@@ -74,8 +75,6 @@ def test_a_bloom_betrays_a_log_that_was_left_out() -> None:
 @pytest.mark.parametrize(("change", "word"), [("hash", "another block hash"), ("topic", "not in the block's bloom")])
 def test_a_log_that_the_header_does_not_know(change: str, word: str) -> None:
     logs, _ = gather(scan(pool_of(Node()), FILTERS, BlockRange(1000, 1020)))
-    from dataclasses import replace
-
     told = (
         replace(logs[0], block_hash="0x" + "9" * 64)
         if change == "hash"

@@ -228,11 +228,13 @@ CSU = Csu("f", "fluid", "fluid", "1", "ethereum", 1, {"liquidity": "0x52Aa899454
 
 
 def test_an_unknown_layout_is_refused_by_name() -> None:
-    vault = "0x" + "12" * 20
-    log = Log(checksum(vault), (fluid.LOG_LIQUIDATE,), b"\1" * 96, 5, "0x" + "ab" * 32, "0x" + "cd" * 32, 3)
+    def log(data: bytes) -> Log:
+        vault = checksum("0x" + "12" * 20)
+        return Log(vault, (fluid.LOG_LIQUIDATE,), data, 5, "0x" + "ab" * 32, "0x" + "cd" * 32, 3)
+
     with pytest.raises(Skip, match="unknown layout"):
-        fluid.liquidations(CSU, [log])
-    (event,) = fluid.liquidations(CSU, [replace(log, data=bytes(128))])
+        fluid.liquidations(CSU, [log(bytes(96))])
+    (event,) = fluid.liquidations(CSU, [log(bytes(128))])
     program = fluid.settle(CSU, [event])
     next(program)
     with pytest.raises(Skip, match="512 bytes, 416 or 576 known"):

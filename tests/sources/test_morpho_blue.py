@@ -24,7 +24,7 @@ from cryptolake.errors import Skip
 from cryptolake.net.abi import checksum, selector
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl, Station
 from cryptolake.net.http import Http
-from cryptolake.net.logs import Log, parse_log
+from cryptolake.net.logs import Log, parse_logs
 from cryptolake.net.multicall import replay, transcript_from_json
 from cryptolake.net.rpc import Json, Pool
 from cryptolake.registry.chains import Chain
@@ -53,7 +53,7 @@ class CountingPool(Pool):
         super().__init__("local", 31337, [Endpoint("anvil", SecretUrl(url), Limits(rate=10_000))], Http())
         self.scanned: list[tuple[int, int]] = []
 
-    def ask(self, station: Station, method: str, params: Sequence[Json], block: int | None = None) -> Json:
+    def ask(self, station: Station, method: str, params: Sequence[Json], block: int | None = None) -> bytes:
         if method == "eth_getLogs":
             question = params[0]
             assert isinstance(question, dict)
@@ -301,7 +301,7 @@ def recorded_lista() -> tuple[Csu, dict[str, Any]]:
     """Answers of Lista's own Moolah contract on a local node; see data/README.md."""
     recorded = orjson.loads((Path(__file__).parent / "data" / "lista_recorded.json").read_bytes())
     csu = replace(CSU, entry={"morpho": recorded["moolah"]})
-    return morpho_blue.discover(csu, [parse_log(one) for one in recorded["create_market"]]), recorded
+    return morpho_blue.discover(csu, parse_logs(orjson.dumps(recorded["create_market"]))), recorded
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -318,7 +318,7 @@ def test_a_snapshot_of_listas_own_contract_equals_its_truth(number: int) -> None
 def test_liquidations_of_listas_own_contract_equal_what_changed_hands() -> None:
     csu, recorded = recorded_lista()
     stored = recorded["liquidations"]
-    events = morpho_blue.liquidations(csu, [parse_log(one) for one in stored["logs"]])
+    events = morpho_blue.liquidations(csu, parse_logs(orjson.dumps(stored["logs"])))
     settled = replay(morpho_blue.settle(csu, events), transcript_from_json(stored["rounds"]))
     *real, write_off = settled.events
     assert [

@@ -142,7 +142,8 @@ def check_blooms(
         bloom = headers[number].bloom
         promised = [one for one in question.addresses if _in_bloom(bloom, one)]
         if any(_in_bloom(bloom, topic) for topic in question.topics(promised)) if promised else False:
-            answer = pool.call(METHOD, question.params(number, number + 1, promised))
+            station = pool.pick(METHOD, number)
+            answer = pool.ask(station, METHOD, question.params(number, number + 1, promised), number)
             if question.read(answer, number, number + 1):
                 contradictions.append(f"block {number} has a wanted log that was left out of the answer")
     return BloomCheck(len(headers), usable, tuple(contradictions))

@@ -221,7 +221,12 @@ def _probes(at: int, low: Header, high: Header, *, wide: bool) -> set[int]:
     width = high.number - low.number
     per_block = max(1e-9, (high.timestamp - low.timestamp) / width)
     guess = low.number + round((at - low.timestamp) / per_block - 0.5)
-    around = {guess} if width > 4096 else {guess, guess + 1}
+    if guess <= low.number:
+        around = {low.number + 1}  # expected right behind a known block: one header proves it
+    elif guess + 1 >= high.number:
+        around = {high.number - 1}
+    else:
+        around = {guess} if width > 4096 else {guess, guess + 1}
     if wide:
         around |= {low.number + width * part // (_WIDE + 1) for part in range(1, _WIDE + 1)}
     # A guess at or beyond an end of the bracket still asks next to it, so that the bracket always shrinks.
