@@ -146,6 +146,7 @@ class App:
             block_cache=self.block_cache,
             provenance={"cryptolake": __version__, **sandbox},
             journals=self.settings.data / "scans",
+            discovered=self.settings.data / "discovered",
             audit=self.settings.audit,
             watch=watch,
         )

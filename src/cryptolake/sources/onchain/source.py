@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,18 +13,19 @@ import orjson
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Dataset, Row, Trip
-from cryptolake.errors import Skip
-from cryptolake.net.blocks import Blocks, FileBlockCache
+from cryptolake.errors import CryptolakeError, Skip
+from cryptolake.net.blocks import BlockRange, Blocks, FileBlockCache, Header
 from cryptolake.net.logs import parse_logs
 from cryptolake.net.multicall import Call, Failed, Program, replay, transcript_from_json, transcript_to_json
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry
 from cryptolake.registry.markets import Csu
-from cryptolake.sources.onchain.families import families
+from cryptolake.sources.onchain.discovery import Discoveries
+from cryptolake.sources.onchain.families import discovering, families
 from cryptolake.sources.onchain.records import Reserve
 from cryptolake.sources.onchain.rows import liquidation_row, tvl_row
-from cryptolake.sources.onchain.scans import LiquidationScan, Watch, miss, run_programs
+from cryptolake.sources.onchain.scans import LiquidationScan, Scanned, Watch, miss, run_programs
 
 TVL = Dataset(
     "tvl",
@@ -38,7 +40,8 @@ class OnchainSource:
     """Markets on EVM chains, by archive JSON-RPC. `pools` opens a chain's endpoint pool when it is first needed.
 
     `journals` is the folder where unfinished log scans are kept (None: nowhere), `audit` the share of log windows that a
-    second endpoint is asked for too, and `watch` is told how far every scan has come.
+    second endpoint is asked for too, and `watch` is told how far every scan has come. `discovered` is the folder where the
+    events that name markets' parts are kept for ever (None: in memory).
     """
 
     name = "onchain"
@@ -53,11 +56,13 @@ class OnchainSource:
         block_cache: FileBlockCache | None = None,
         provenance: Mapping[str, str] | None = None,
         journals: Path | None = None,
+        discovered: Path | None = None,
         audit: float = 0.0,
         watch: Watch = lambda _scanned: None,
     ) -> None:
         self._registry, self._pools, self._cache = registry, pools, block_cache
         self._journals, self._audit, self._watch = journals, audit, watch
+        self._discoveries = Discoveries(discovered, audit)
         self._blocks: dict[str, Blocks] = {}
         self._lock = threading.Lock()
         # What each market's program asked last time: next time all of it goes in the first request.
@@ -116,6 +121,7 @@ class OnchainSource:
         csu = self._csus[raw.partition.key]
         document = orjson.loads(raw.payload)
         if raw.partition.dataset == TVL.name:
+            csu = replace(csu, found=tuple(document.get("found", ())))
             reserves = replay(families()[csu.family].snapshot(csu), transcript_from_json(document["rounds"]))
             return [tvl_row(csu, raw, document["timestamp"], reserve) for reserve in reserves]
         events = families()[csu.family].liquidations(csu, parse_logs(orjson.dumps(document["logs"])))
@@ -133,13 +139,20 @@ class OnchainSource:
             yield from (miss(partition, error) for partition in asked)
             return
         programs: dict[str, Program[list[Reserve]]] = {}
+        found: dict[str, Sequence[str]] = {}
         by_name = {partition.key: partition for partition in asked}
         for name, partition in by_name.items():
             csu = self._csus[name]
             if csu.deployed_block is not None and csu.deployed_block > header.number:
                 yield Miss(partition, "gone", "not_deployed", f"{name} was deployed at block {csu.deployed_block}")
-            else:
-                programs[name] = families()[csu.family].snapshot(csu)
+                continue
+            try:
+                csu = self._discovered(pool, csu, header)
+            except CryptolakeError as error:
+                yield miss(partition, error)
+                continue
+            found[name] = csu.found
+            programs[name] = families()[csu.family].snapshot(csu)
         likely = [call for name in programs for call in self._likely.get(name, ())]
         outcomes = run_programs(pool, programs, header.number, chain, likely)
         if pool.finality_assumed and blocks.fresh_header(header.number).hash != header.hash:
@@ -154,6 +167,7 @@ class OnchainSource:
                 "block": header.number,
                 "block_hash": header.hash,
                 "timestamp": header.timestamp,
+                **({"found": found[name]} if found[name] else {}),
                 "rounds": transcript_to_json(outcome.transcript),
             }
             yield Raw(
@@ -167,3 +181,15 @@ class OnchainSource:
                 block=header.number,
                 block_hash=header.hash,
             )
+
+    def _discovered(self, pool: Pool, csu: Csu, header: Header) -> Csu:
+        """The market with what its family's discovery events say up to the block; unchanged where it needs none."""
+        family = discovering(csu.family)
+        if family is None:
+            return csu
+        history = BlockRange(csu.deployed_block or 0, header.number + 1)
+
+        def watch(done: int) -> None:
+            self._watch(Scanned(csu.chain, done, len(history)))
+
+        return family.discover(csu, self._discoveries.upto(pool, family.discovery(csu), history, watch))
