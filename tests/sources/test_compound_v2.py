@@ -43,7 +43,7 @@ KNOWN = {
 # Asked too, but not in the reference; selectors as the published ABIs of Venus, LayerBank and Sumer have them.
 MORE = {
     "allMarkets()", "priceCalculator()", "exchangeRate()", "isCToken()", "vaiController()", "liquidatorContract()",
-    "getVAIAddress()", "vaiMinted()",
+    "getVAIAddress()", "vaiMinted()", "markets(address)",
 }  # fmt: skip
 TOPICS = {
     "LiquidateBorrow": "0x298637f684da70674f26509b10f07ec2fbc77a335ab1e7d6215a4b2484d8bb52",
@@ -335,6 +335,24 @@ def test_what_cannot_be_read_is_named(broken: tuple[str, str], answer: bytes | N
     with pytest.raises(Skip, match=f"local: .*{message}") as caught:
         answered(family.snapshot(csu()), book)
     assert caught.value.reason == reason
+
+
+def test_before_compounds_comptroller_kept_a_list_the_known_markets_are_asked_for() -> None:
+    book = {
+        **base(),
+        **market(ONE_MARKET, TOKEN, price=1, shares=1, rate=1, borrows=1, cash=1),
+        **erc20(TOKEN, "TOK", 6),
+        (COMPTROLLER, "getAllMarkets()"): None,
+        (COMPTROLLER, f"markets(address){ONE_MARKET}"): uint(1) + uint(75 * 10**16),
+        (COMPTROLLER, f"markets(address){OTHER_MARKET}"): uint(0) + uint(0),
+    }
+    early = csu(first_ctokens=f"{OTHER_MARKET},{ONE_MARKET}")
+    ((row,), _) = answered(family.snapshot(early), book)
+    assert row.symbol == "TOK"
+    (filters, _) = answered(family.emitters(early), book)
+    assert [one.address for one in filters] == [ONE_MARKET]
+    with pytest.raises(Skip, match="getAllMarkets"):
+        answered(family.snapshot(csu()), book)
 
 
 def test_layerbank_speaks_otherwise() -> None:

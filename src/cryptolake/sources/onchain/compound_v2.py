@@ -68,26 +68,38 @@ _DIALECTS = {
 
 
 @dataclass(frozen=True, slots=True)
+class _Listed:
+    """What the comptroller names: its cTokens and oracle and, in Venus' core pool, who mints VAI and who liquidates."""
+
+    markets: list[str]
+    oracle: str
+    vai_controller: str | None
+    liquidator: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Assets:
-    """The token behind every cToken, and what each token is and costs."""
+    """The token behind every cToken, what each token is and costs, and VAI's address where there is one."""
 
     of: Mapping[str, str]
     facts: Mapping[str, AssetFacts]
+    vai: str | None
 
 
 def snapshot(csu: Csu) -> Program[list[Reserve]]:
     """Every underlying of the market, summed over its cTokens: three rounds, a fourth where a cToken cannot accrue."""
     dialect = _DIALECTS.get(csu.protocol, _COMPOUND)
-    markets, oracle, controller = yield from _listed(csu, dialect)
+    listed = yield from _listed(csu, dialect)
+    markets = listed.markets
     # Plain reads stand before the accruing ones: within one multicall those would change what is read after them.
     plain = ["totalSupply()", "getCash()", *(["isCToken()"] if dialect.mints else [])]
     calls = [Call(one, call_data(what)) for one in markets for what in plain]
     accruing = [Call(one, call_data(what)) for one in markets for what in (dialect.rate, dialect.borrows)]
-    names = _name_calls(markets, oracle, controller)
+    names = _name_calls(listed, markets)
     answers = yield [*names, *calls, *accruing]
     named, amounts = answers[: len(names)], answers[len(names) : len(names) + len(calls)]
     grown = list(answers[len(names) + len(calls) :])
-    assets, vai = yield from _facts(csu, dialect, markets, oracle, named, controller)
+    assets = yield from _facts(csu, dialect, listed, markets, named)
     if stuck := [number for number, answer in enumerate(grown) if not answer.success]:
         stored = (dialect.stored_rate, dialect.stored_borrows)
         again = yield [Call(markets[number // 2], call_data(stored[number % 2])) for number in stuck]
@@ -108,24 +120,19 @@ def snapshot(csu: Csu) -> Program[list[Reserve]]:
         for place, amount in enumerate((shares * rate // _ONE, borrowed, cash)):
             total[place] += amount
     rows = [_reserve(asset, assets.facts[asset], *total) for asset, total in totals.items()]
-    if vai is not None:
-        rows.append(_reserve(vai, assets.facts[vai], 0, (yield from _minted(csu, vai)), 0))
+    if assets.vai is not None:
+        rows.append(_reserve(assets.vai, assets.facts[assets.vai], 0, (yield from _minted(csu, assets.vai)), 0))
     return rows
 
 
 def emitters(csu: Csu) -> Program[list[LogFilter]]:
-    """Every listed cToken; on Venus' core pool also the VAI controller and the Liquidator, which knows who liquidated."""
-    dialect = _DIALECTS.get(csu.protocol, _COMPOUND)
-    comptroller = csu.entry["comptroller"]
-    asked = (dialect.markets, "vaiController()", "liquidatorContract()")
-    listed, *others = yield [Call(comptroller, call_data(what)) for what in asked]
-    found = [
-        LogFilter(market, frozenset({LIQUIDATE_BORROW}))
-        for market in addresses_at(listed.need(f"{csu.name}: {dialect.markets}"), 0)
-    ]
-    for answer, wanted in zip(others, (LIQUIDATE_VAI, LIQUIDATE_BORROWED_TOKENS), strict=True):
-        if address := _address(answer):
-            found.append(LogFilter(address, frozenset({wanted})))
+    """Every listed cToken; in Venus' core pool also the VAI controller and the Liquidator, which knows who liquidated."""
+    listed = yield from _listed(csu, _DIALECTS.get(csu.protocol, _COMPOUND))
+    found = [LogFilter(market, frozenset({LIQUIDATE_BORROW})) for market in listed.markets]
+    if listed.vai_controller:
+        found.append(LogFilter(listed.vai_controller, frozenset({LIQUIDATE_VAI})))
+    if listed.liquidator:
+        found.append(LogFilter(listed.liquidator, frozenset({LIQUIDATE_BORROWED_TOKENS})))
     return found
 
 
@@ -146,20 +153,20 @@ def liquidations(csu: Csu, logs: Sequence[Log]) -> list[Liquidation]:
 def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:
     """Seized cTokens become tokens at the stored exchange rate, cTokens their underlying; then symbols and prices."""
     dialect = _DIALECTS.get(csu.protocol, _COMPOUND)
-    listed, oracle, controller = yield from _listed(csu, dialect)
+    listed = yield from _listed(csu, dialect)
     debts = {event.debt_asset for event in events if event.extra["event"] == "LiquidateBorrow"}
     seized = sorted({event.collateral_asset for event in events})
-    markets = list(dict.fromkeys([*listed, *sorted(debts), *seized]))
-    names = _name_calls(markets, oracle, controller)
+    markets = list(dict.fromkeys([*listed.markets, *sorted(debts), *seized]))
+    names = _name_calls(listed, markets)
     answers = yield [*names, *(Call(market, call_data(dialect.stored_rate)) for market in seized)]
     rates = {
         market: _uint(answer, f"{csu.name}: exchange rate of {market}")
         for market, answer in zip(seized, answers[len(names) :], strict=True)
     }
-    assets, vai = yield from _facts(csu, dialect, markets, oracle, answers[: len(names)], controller)
+    assets = yield from _facts(csu, dialect, listed, markets, answers[: len(names)])
     settled = []
     for event in events:
-        debt = assets.of.get(event.debt_asset) or vai
+        debt = assets.of.get(event.debt_asset) or assets.vai
         if debt is None:
             raise Skip(
                 f"{csu.name}: VAI was liquidated in {event.tx}, but there is no VAI at this block", reason="layout"
@@ -178,36 +185,44 @@ def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:
     return Settled(settled, {asset: assets.facts[asset] for asset in sorted(named)})
 
 
-def _listed(csu: Csu, dialect: _Dialect) -> Program[tuple[list[str], str, str | None]]:
-    """The cTokens, the oracle and, on Venus' core pool, the VAI controller."""
+def _listed(csu: Csu, dialect: _Dialect) -> Program[_Listed]:
     comptroller = csu.entry["comptroller"]
-    asked = (dialect.markets, dialect.oracle, "vaiController()")
-    markets, oracle, controller = yield [Call(comptroller, call_data(what)) for what in asked]
-    return (
-        addresses_at(markets.need(f"{csu.name}: {dialect.markets}"), 0),
-        _address(oracle) or _ZERO,  # a comptroller without an oracle has markets without prices
-        _address(controller),
-    )
+    asked = (dialect.markets, dialect.oracle, "vaiController()", "liquidatorContract()")
+    answers = yield [Call(comptroller, call_data(what)) for what in asked]
+    # A comptroller without an oracle has markets without prices.
+    oracle, controller, liquidator = _address(answers[1]) or _ZERO, _address(answers[2]), _address(answers[3])
+    if (known := csu.entry.get("first_ctokens")) and not answers[0].success:
+        markets = yield from _first_listed(csu, known.split(","))
+    else:
+        markets = addresses_at(answers[0].need(f"{csu.name}: {dialect.markets}"), 0)
+    return _Listed(markets, oracle, controller, liquidator)
 
 
-def _name_calls(markets: Sequence[str], oracle: str, controller: str | None) -> list[Call]:
+def _first_listed(csu: Csu, known: Sequence[str]) -> Program[list[str]]:
+    """Which of the `known` cTokens are listed: Compound's comptroller kept no list before COMP was given out (June 2020)."""
+    answers = yield [Call(csu.entry["comptroller"], call_data("markets(address)", one)) for one in known]
+    told = [_uint(answer, f"{csu.name}: markets({one})") for one, answer in zip(known, answers, strict=True)]
+    return [one for one, is_listed in zip(known, told, strict=True) if is_listed]
+
+
+def _name_calls(listed: _Listed, markets: Sequence[str]) -> list[Call]:
     calls = [Call(market, call_data("underlying()")) for market in markets]
-    calls += [Call(oracle, call_data("getUnderlyingPrice(address)", market)) for market in markets]
-    return [*calls, Call(controller, call_data("getVAIAddress()"))] if controller else calls
+    calls += [Call(listed.oracle, call_data("getUnderlyingPrice(address)", market)) for market in markets]
+    return [*calls, Call(listed.vai_controller, call_data("getVAIAddress()"))] if listed.vai_controller else calls
 
 
 def _facts(
-    csu: Csu, dialect: _Dialect, markets: Sequence[str], oracle: str, named: Sequence[Result], controller: str | None
-) -> Program[tuple[_Assets, str | None]]:
-    """What stands behind the cTokens, from the answers to `_name_calls`, and VAI's address where there is one."""
+    csu: Csu, dialect: _Dialect, listed: _Listed, markets: Sequence[str], named: Sequence[Result]
+) -> Program[_Assets]:
+    """What stands behind the cTokens, from the answers to `_name_calls`."""
     count = len(markets)
     of = {market: _address(answer) or NATIVE for market, answer in zip(markets, named[:count], strict=True)}
     tokens = list(dict.fromkeys(asset for asset in of.values() if asset != NATIVE))
     calls = []
-    vai = _address(named[2 * count]) if controller else None
+    vai = _address(named[2 * count]) if listed.vai_controller else None
     if vai is not None:
         tokens.append(vai)
-        calls.append(Call(oracle, call_data("getUnderlyingPrice(address)", vai)))
+        calls.append(Call(listed.oracle, call_data("getUnderlyingPrice(address)", vai)))
     calls += [Call(token, call_data(what)) for token in tokens for what in ("symbol()", "decimals()")]
     answers = (yield calls) if calls else []
     prices: dict[str, int] = {}
@@ -228,17 +243,19 @@ def _facts(
         digits = 36 - decimals if dialect.price_digits is None else dialect.price_digits
         unit = 10**digits if digits >= 0 else None
         facts[asset] = AssetFacts(symbol, decimals, prices.get(asset) if unit else None, unit, quote)
-    return _Assets(of, facts), vai
+    return _Assets(of, facts, vai)
 
 
 def _minted(csu: Csu, vai: str) -> Program[int]:
-    """VAI owed by its minters: what circulates less what the peg stability module minted against other stablecoins."""
-    module = csu.entry.get("psm")
-    calls = [Call(vai, call_data("totalSupply()")), *([Call(module, call_data("vaiMinted()"))] if module else [])]
-    supply, *pegged = yield calls
-    minted = _uint(supply, f"{csu.name}: VAI supply")
-    # Before the module was deployed it had minted nothing.
-    return minted - sum(_uint(one, f"{csu.name}: vaiMinted") for one in pegged if not (one.success and one.empty))
+    """VAI owed by its minters: what circulates less what peg stability modules minted against other stablecoins."""
+    modules = csu.entry["psm"].split(",") if "psm" in csu.entry else []
+    supply, *pegged = yield [
+        Call(vai, call_data("totalSupply()")),
+        *(Call(module, call_data("vaiMinted()")) for module in modules),
+    ]
+    circulating = _uint(supply, f"{csu.name}: VAI supply")
+    # Before a module was deployed it had minted nothing.
+    return circulating - sum(_uint(one, f"{csu.name}: vaiMinted") for one in pegged if not (one.success and one.empty))
 
 
 def _reserve(asset: str, facts: AssetFacts, supplied: int, borrowed: int, cash: int) -> Reserve:
