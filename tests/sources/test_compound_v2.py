@@ -275,6 +275,32 @@ def test_plain_reads_stand_before_accruing_ones() -> None:
     assert not any(name.endswith("Current()") for asked in (rounds[0], *rounds[2:]) for name in asked)
 
 
+def test_a_market_is_stuck_only_if_it_fails_twice() -> None:
+    """A multicall may run out of gas on the way: that must not pass for a contract that cannot accrue."""
+    book = {
+        **base(ONE_MARKET),
+        **market(ONE_MARKET, None, price=1, shares=10**18, rate=7, borrows=8, cash=9),
+        (ONE_MARKET, "exchangeRateStored()"): uint(5),
+        (ONE_MARKET, "totalBorrows()"): uint(6),
+    }
+    for recovers, expected in ((True, (7, 8)), (False, (5, 6))):
+        program = family.snapshot(csu())
+        calls, rounds = next(program), 0
+        try:
+            while True:
+                answers = []
+                for call in calls:
+                    name = next(one for one in [*KNOWN, *MORE] if selector(one) == call.data[:4])
+                    argument = checksum(call.data[-20:].hex()) if len(call.data) > 4 else ""
+                    found = book.get((call.to, name + argument))
+                    lost = name.endswith("Current()") and not (recovers and rounds >= 2)
+                    answers.append(Result(False, b"") if found is None or lost else Result(True, found))
+                calls, rounds = program.send(answers), rounds + 1
+        except StopIteration as stop:
+            (row,) = stop.value
+        assert (row.supplied_raw, row.borrowed_raw) == expected
+
+
 @pytest.mark.parametrize(("price", "quote"), [(10**18, "eth"), (2000 * 10**18, "usd")])
 def test_where_ether_costs_one_prices_are_in_ether(price: int, quote: str) -> None:
     book = {

@@ -112,6 +112,11 @@ def test_vai_is_what_its_minters_owe(venus_core: Days, with_psm: bool) -> None:
         assert row["price_raw"] == (None if raw.partition.period.day == day(5) else str(10**18))
 
 
+def test_the_native_market_answers_what_it_does_not_know_with_nothing(venus_core: Days) -> None:
+    """Its payable fallback takes any call for a deposit: an empty answer of it is no missing contract."""
+    assert venus_core.node.call(venus_core.market.tokens["BNB"].vtoken, "noSuchThing()") == "0x"
+
+
 def test_an_oracle_that_reverts_costs_prices_only(venus_core: Days) -> None:
     source = source_on(venus_core)
     (raw,) = collected(source, "tvl", day(5))

@@ -101,10 +101,14 @@ def snapshot(csu: Csu) -> Program[list[Reserve]]:
     grown = list(answers[len(names) + len(calls) :])
     assets = yield from _facts(csu, dialect, listed, markets, named)
     if stuck := [number for number, answer in enumerate(grown) if not answer.success]:
-        stored = (dialect.stored_rate, dialect.stored_borrows)
-        again = yield [Call(markets[number // 2], call_data(stored[number % 2])) for number in stuck]
-        for number, answer in zip(stuck, again, strict=True):
-            grown[number] = answer
+        # Asked once more among few others, lest a multicall that ran out of gas passes for a contract that cannot accrue.
+        stored = (call_data(dialect.stored_rate), call_data(dialect.stored_borrows))
+        again = yield [
+            *(accruing[number] for number in stuck),
+            *(Call(accruing[number].to, stored[number % 2]) for number in stuck),
+        ]
+        for number, current, last in zip(stuck, again[: len(stuck)], again[len(stuck) :], strict=True):
+            grown[number] = current if current.success else last
 
     totals: dict[str, list[int]] = {}
     for number, market in enumerate(markets):
