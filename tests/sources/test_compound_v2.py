@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.sources.answering import Book, array, at, run_by_book, string, uint
 
 from cryptolake.errors import Skip
 from cryptolake.net.abi import address_word, checksum, selector, topic
@@ -51,51 +51,16 @@ TOPICS = {
 }
 
 
-def at(number: int) -> str:
-    """A made-up address."""
-    return checksum(f"0x{number:040x}")
-
-
 COMPTROLLER, ORACLE, ONE_MARKET, OTHER_MARKET, TOKEN, WETH = (at(0xA0 + number) for number in range(6))
-
-
-def uint(value: int) -> bytes:
-    return value.to_bytes(32, "big")
-
-
-def array(*addresses: str) -> bytes:
-    return uint(32) + uint(len(addresses)) + b"".join(map(address_word, addresses))
-
-
-def string(value: str) -> bytes:
-    return uint(32) + uint(len(value)) + value.encode().ljust(32, b"\0")
 
 
 def csu(protocol: str = "compound", chain: str = "ethereum", **entry: str) -> Csu:
     return Csu("local", "compound_v2", protocol, "2", chain, 1, {"comptroller": COMPTROLLER, **entry})
 
 
-Book = Mapping[tuple[str, str], bytes | None]
-
-
 def answered(program: Program[T], book: Book) -> tuple[T, list[list[str]]]:
-    """Run a program against a book of (contract, signature) -> answer; what is not in it reverts. Also what was asked."""
-    names = {selector(signature): signature for signature in [*KNOWN, *MORE]}
-    rounds: list[list[str]] = []
-    try:
-        calls = next(program)
-        while True:
-            asked = [(call.to, names[call.data[:4]], call.data[4:]) for call in calls]
-            rounds.append([name for _, name, _ in asked])
-            answers = []
-            for to, name, argument in asked:
-                key = (to, f"{name}{checksum(argument[-20:].hex())}" if argument else name)
-                found = book.get(key)
-                answers.append(Result(found is not None, found or b""))
-            calls = program.send(answers)
-    except StopIteration as stop:
-        value: T = stop.value
-        return value, rounds
+    """Run a program against a book of answers; also what it asked, round by round."""
+    return run_by_book(program, book, [*KNOWN, *MORE])
 
 
 def market(
