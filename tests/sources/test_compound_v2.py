@@ -1,4 +1,8 @@
-"""The Compound V2 programs without a chain: recorded mainnet logs, forks whose code no package has, and malformed answers."""
+"""The Compound V2 programs without a chain: recorded mainnet logs, recorded forks, and malformed answers.
+
+No npm package publishes the code of Compound itself, Benqi and LayerBank, so the suite cannot deploy it:
+`data/compound_v2_local_node.json` was recorded once from their sources on a local node.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from tests.sources.answering import Book, array, at, run_by_book, string, uint
 from cryptolake.errors import Skip
 from cryptolake.net.abi import address_word, checksum, selector, topic
 from cryptolake.net.logs import Log, parse_log
-from cryptolake.net.multicall import Program, Result
+from cryptolake.net.multicall import Program, Result, replay, transcript_from_json
 from cryptolake.registry.loader import load_registry
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain import compound_v2 as family
@@ -55,7 +59,7 @@ COMPTROLLER, ORACLE, ONE_MARKET, OTHER_MARKET, TOKEN, WETH = (at(0xA0 + number) 
 
 
 def csu(protocol: str = "compound", chain: str = "ethereum", **entry: str) -> Csu:
-    return Csu("local", "compound_v2", protocol, "2", chain, 1, {"comptroller": COMPTROLLER, **entry})
+    return Csu("local", "compound_v2", protocol, "2", chain, 1, {"comptroller": COMPTROLLER} | entry)
 
 
 def answered(program: Program[T], book: Book) -> tuple[T, list[list[str]]]:
@@ -208,6 +212,54 @@ def test_each_liquidator_is_matched_to_its_own_liquidation(steps: list[tuple[str
         expected.append((someone, gate if through else None))
     events = family.liquidations(csu(), logs)
     assert [(event.liquidator, event.extra.get("through")) for event in events] == expected
+
+
+# -- recorded forks
+
+FORKS = json.loads((Path(__file__).parent / "data" / "compound_v2_local_node.json").read_text())
+# What each fork's native coin is called and how its oracle counts.
+QUOTED = {
+    "compound_without_a_list": ("ETH", "eth"),
+    "compound": ("ETH", "eth"),
+    "benqi": ("AVAX", "usd"),
+    "layerbank": ("ETH", "usd"),
+}
+
+
+def recorded_csu(fork: str) -> Csu:
+    return csu(FORKS[fork]["protocol"], FORKS[fork]["chain"], **FORKS[fork]["entry"])
+
+
+@pytest.mark.parametrize("fork", QUOTED)
+def test_recorded_forks_hold_what_the_formula_says(fork: str) -> None:
+    """Interest of 200 blocks by formula from the stored values, cash as the token's own balance."""
+    recorded = FORKS[fork]["snapshot"]
+    rows = replay(family.snapshot(recorded_csu(fork)), transcript_from_json(recorded["rounds"]))
+    told = {row.asset: [str(row.supplied_raw), str(row.borrowed_raw), str(row.cash_raw)] for row in rows}
+    assert told == recorded["formula_says"]
+    assert [(row.symbol, row.price_quote) for row in rows] == [QUOTED[fork], ("USDC", QUOTED[fork][1])]
+    assert all(row.borrowed_raw % 10**6 for row in rows if row.symbol == "USDC")  # there is interest
+
+
+@pytest.mark.parametrize("fork", QUOTED)
+def test_recorded_liquidations_of_forks(fork: str) -> None:
+    recorded = FORKS[fork]["liquidation"]
+    logs = [parse_log(log) for log in recorded["logs"]]
+    filters = replay(family.emitters(recorded_csu(fork)), transcript_from_json(recorded["emitters"]))
+    wanted = {one.address: one.topics0 for one in filters}
+    mine = [log for log in logs if log.topics[0] in wanted.get(log.address, ())]
+    (event,) = family.liquidations(recorded_csu(fork), mine)
+    assert (event.liquidator, event.borrower) == (recorded["liquidator"], recorded["borrower"])
+    assert (event.debt_asset, str(event.debt_amount_raw)) == (recorded["market"], recorded["repaid"])
+    assert (event.collateral_asset, str(event.collateral_amount_raw)) == (
+        recorded["collateral_market"],
+        recorded["shares"],
+    )
+    settled = replay(family.settle(recorded_csu(fork), [event]), transcript_from_json(recorded["rounds"]))
+    (done,) = settled.events
+    assert (done.debt_asset, done.collateral_asset) == (recorded["debt"], family.NATIVE)
+    assert done.collateral_amount_raw == int(recorded["shares"]) * int(done.extra["exchange_rate"]) // 10**18
+    assert {one.price_quote for one in settled.facts.values()} == {QUOTED[fork][1]}
 
 
 # -- reading
