@@ -115,10 +115,14 @@ def test_the_reference_folder_agrees() -> None:
 
 
 def test_native_coins_are_called_what_the_registry_calls_them() -> None:
-    registry = load_registry()
-    chains = {one.chain for one in registry.csus.values() if one.family == "compound_v2"}
-    told = {chain: family.NATIVE_SYMBOLS.get(chain, "ETH") for chain in chains}
-    assert told == {chain: registry.chains[chain].native_symbol for chain in chains}
+    assert {name: chain.native_symbol for name, chain in load_registry().chains.items()} == family.NATIVE_SYMBOLS
+
+
+def test_the_coin_of_an_unknown_chain_is_not_taken_for_ether() -> None:
+    book = {**base(ONE_MARKET), **market(ONE_MARKET, None, price=10**18, shares=1, rate=1, borrows=1, cash=1)}
+    for chain in ("gnosis", "a chain of mine"):  # where the coin may well cost exactly one dollar
+        ((row,), _) = answered(family.snapshot(csu(chain=chain)), book)
+        assert row.price_quote == "usd"
 
 
 # -- events

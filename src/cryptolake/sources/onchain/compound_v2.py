@@ -36,8 +36,12 @@ LIQUIDATE_BORROWED_TOKENS = topic("LiquidateBorrowedTokens(address,address,uint2
 # The address EIP-7528 gives to a chain's native coin; cETH-like markets have no underlying().
 NATIVE = "0xEeeeeEeeeEeEeeEeEeEeeEEEeeeeEeeeeeeeEEeE"
 NATIVE_SYMBOLS = {
-    "avalanche": "AVAX", "binance": "BNB", "core": "CORE", "cronos": "CRO", "flare": "FLR", "meter": "MTR",
-    "moonbeam": "GLMR", "moonriver": "MOVR", "opbnb": "BNB", "polygon": "POL", "sei": "SEI",
+    **dict.fromkeys(("arbitrum", "base", "blast", "bob", "ethereum", "ink", "katana", "linea", "megaeth"), "ETH"),
+    **dict.fromkeys(("optimism", "scroll", "soneium", "swellchain", "unichain", "worldchain", "zksync"), "ETH"),
+    "avalanche": "AVAX", "berachain": "BERA", "binance": "BNB", "celo": "CELO", "core": "CORE", "cronos": "CRO",
+    "fantom": "FTM", "flare": "FLR", "gnosis": "XDAI", "harmony": "ONE", "hyperevm": "HYPE", "mantle": "MNT",
+    "meter": "MTR", "metis": "METIS", "monad": "MON", "moonbeam": "GLMR", "moonriver": "MOVR", "opbnb": "BNB",
+    "plasma": "XPL", "polygon": "POL", "ronin": "RON", "sei": "SEI", "sonic": "S", "tac": "TAC", "xlayer": "OKB",
 }  # fmt: skip
 _ZERO = "0x0000000000000000000000000000000000000000"
 _ONE = 10**18
@@ -235,7 +239,7 @@ def _facts(
     if vai is not None:
         _keep_price(prices, vai, answers[0])
     told = answers[len(calls) - 2 * len(tokens) :]
-    shapes = {NATIVE: (NATIVE_SYMBOLS.get(csu.chain, "ETH"), 18)} if NATIVE in of.values() else {}
+    shapes = {NATIVE: (NATIVE_SYMBOLS.get(csu.chain, "COIN"), 18)} if NATIVE in of.values() else {}
     for number, token in enumerate(tokens):
         decimals = _uint(told[2 * number + 1], f"{csu.name}: decimals of {token}")
         shapes[token] = (_symbol(told[2 * number], token), decimals)
