@@ -13,8 +13,9 @@ from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Row
 from cryptolake.net.abi import checksum
+from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.net.http import Http
-from cryptolake.net.rpc import Endpoint, Pool, SecretUrl
+from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry
 from cryptolake.registry.markets import Csu
@@ -29,7 +30,7 @@ def source_on(days: Days, *, chain: str = "binance", multicall3: bool = True, **
     csu = Csu("local", "compound_v2", "venus", "2", chain, 31337, named, deployed_block=1)
     address = "0xcA11bde05977b3631167028862bE2a173976CA11" if multicall3 else None
     where = Chain(chain, 31337, multicall3_address=address, multicall3_block=0 if multicall3 else None)
-    pool = Pool(chain, 31337, [Endpoint("anvil", SecretUrl(days.node.url), calls_per_s=10_000)], Http())
+    pool = Pool(chain, 31337, [Endpoint("anvil", SecretUrl(days.node.url), Limits(rate=10_000))], Http())
     return OnchainSource(registry=Registry({csu.name: csu}, {chain: where}), csus=[csu], pools=lambda _: pool)
 
 

@@ -17,7 +17,7 @@ from tests.sources.answering import Book, array, at, run_by_book, string, uint
 
 from cryptolake.errors import Skip
 from cryptolake.net.abi import address_word, selector
-from cryptolake.net.logs import Log, parse_log
+from cryptolake.net.logs import Log, parse_logs
 from cryptolake.net.multicall import Program, replay, transcript_from_json
 from cryptolake.registry.loader import load_registry
 from cryptolake.registry.markets import Csu
@@ -147,7 +147,7 @@ def test_recorded_vaults_hold_what_they_say(when: int) -> None:
 
 def test_a_recorded_liquidation_is_what_the_vault_had_allowed() -> None:
     recorded = RECORDED["liquidation"]
-    logs = [parse_log(log) for log in recorded["logs"]]
+    logs = parse_logs(json.dumps(recorded["logs"]).encode())
     assert len(logs) > 2  # everything else that happened in the transaction
     (event,) = family.liquidations(recorded_csu(), logs)
     assert (event.liquidator, event.borrower) == (recorded["liquidator"], recorded["violator"])

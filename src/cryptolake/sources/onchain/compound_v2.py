@@ -104,15 +104,13 @@ def snapshot(csu: Csu) -> Program[list[Reserve]]:
     named, amounts = answers[: len(names)], answers[len(names) : len(names) + len(calls)]
     grown = list(answers[len(names) + len(calls) :])
     assets = yield from _facts(csu, dialect, listed, markets, named)
-    if stuck := [number for number, answer in enumerate(grown) if not answer.success]:
-        # Asked once more among few others, lest a multicall that ran out of gas passes for a contract that cannot accrue.
-        stored = (call_data(dialect.stored_rate), call_data(dialect.stored_borrows))
-        again = yield [
-            *(accruing[number] for number in stuck),
-            *(Call(accruing[number].to, stored[number % 2]) for number in stuck),
-        ]
-        for number, current, last in zip(stuck, again[: len(stuck)], again[len(stuck) :], strict=True):
-            grown[number] = current if current.success else last
+    if stuck := sorted({number // 2 for number, answer in enumerate(grown) if not answer.success}):
+        # In a multicall the stored values are read after one more try to accrue, lest one that ran out of gas passes for a
+        # contract that cannot. Both values are taken, so that they belong together.
+        last = ("accrueInterest()", dialect.stored_rate, dialect.stored_borrows)
+        again = yield [Call(markets[number], call_data(what)) for number in stuck for what in last]
+        for place, number in enumerate(stuck):
+            grown[2 * number : 2 * number + 2] = again[3 * place + 1 : 3 * place + 3]
 
     totals: dict[str, list[int]] = {}
     for number, market in enumerate(markets):
