@@ -207,6 +207,11 @@ def test_a_token_that_says_nonsense_keeps_its_vault() -> None:
         assert rows[2].supplied_raw == 3
 
 
+def test_a_token_of_absurd_decimals_has_no_price() -> None:
+    (rows, _) = answered(family.snapshot(csu()), world() | {(BTC_ESCROW, "decimals()"): uint(255)})
+    assert [(row.decimals, row.price_raw) for row in rows if row.symbol == "WBTC"] == [(255, None)]
+
+
 @pytest.mark.parametrize(
     ("broken", "answer", "reason", "message"),
     [

@@ -31,6 +31,9 @@ DEBT_SOCIALIZED = topic("DebtSocialized(address,uint256)")
 
 USD = "0x0000000000000000000000000000000000000348"  # ISO 4217 code 840, Euler's address of the dollar; 18 decimals
 _ZERO = "0x0000000000000000000000000000000000000000"
+_MOST_DECIMALS = (
+    77  # 10**77 is the last power of ten that fits a word: no oracle can be asked about one whole token beyond
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,11 +211,13 @@ def _facts(csu: Csu, shapes: Mapping[str, int], ways: Mapping[str, Sequence[_Way
     scale = {USD: 10**18}
     for unit, answer in zip(units, told[len(calls) :], strict=True):
         # Euler takes 18 decimals for a unit of account that does not say.
-        scale[unit] = 10 ** (word(answer.data, 0) if answer.success and len(answer.data) >= 32 else 18)
+        told_decimals = word(answer.data, 0) if answer.success and len(answer.data) >= 32 else 18
+        scale[unit] = 10 ** min(told_decimals, _MOST_DECIMALS)
     asked = [
         (way, Call(way.oracle, call_data("getQuote(uint256,address,address)", 10 ** shapes[asset], asset, way.unit)))
         for asset, found in ways.items()
         for way in found
+        if shapes[asset] <= _MOST_DECIMALS
     ]
     answers = (yield [call for _, call in asked]) if asked else []
     prices: dict[str, tuple[int, _Way]] = {}
