@@ -210,6 +210,8 @@ def test_a_token_that_says_nonsense_keeps_its_vault() -> None:
 def test_a_token_of_absurd_decimals_has_no_price() -> None:
     (rows, _) = answered(family.snapshot(csu()), world() | {(BTC_ESCROW, "decimals()"): uint(255)})
     assert [(row.decimals, row.price_raw) for row in rows if row.symbol == "WBTC"] == [(255, None)]
+    (rows, _) = answered(family.snapshot(csu()), world() | {(WETH, "decimals()"): uint(2**255)})
+    assert [(row.price_raw, row.price_quote) for row in rows if row.symbol == "WETH"] == [(None, "usd")]
 
 
 @pytest.mark.parametrize(
@@ -234,6 +236,12 @@ def test_a_perspective_that_does_not_exist_yet_is_left_out_and_all_of_them_mean_
     with pytest.raises(Skip, match="no perspective at this block") as caught:
         answered(family.snapshot(csu()), before | {(GOVERNED, "verifiedArray()"): b""})
     assert caught.value.reason == "not_deployed"
+
+
+def test_no_verified_vault_is_an_empty_market() -> None:
+    empty = {(GOVERNED, "verifiedArray()"): array(), (ESCROWED, "verifiedArray()"): array()}
+    assert answered(family.snapshot(csu()), empty)[0] == []
+    assert answered(family.emitters(csu()), empty)[0] == []
 
 
 def test_a_row_without_perspectives_says_what_is_missing() -> None:

@@ -83,7 +83,7 @@ def snapshot(csu: Csu) -> Program[list[Reserve]]:
     for one in vaults:
         by_asset.setdefault(one.asset, []).append(one)
     shapes = {asset: members[0].decimals for asset, members in by_asset.items()}
-    facts = yield from _facts(csu, shapes, {asset: _ways(asset, vaults) for asset in by_asset})
+    facts = yield from _facts(shapes, {asset: _ways(asset, vaults) for asset in by_asset})
     return [
         Reserve(
             asset=asset,
@@ -162,7 +162,7 @@ def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:
     shapes = {one.asset: one.decimals for one in vaults.values()}
     for found in ways.values():
         found.sort(key=lambda way: way.unit != USD)
-    facts = yield from _facts(csu, shapes, {asset: ways.get(asset, []) for asset in shapes})
+    facts = yield from _facts(shapes, {asset: ways.get(asset, []) for asset in shapes})
     return Settled(settled, facts)
 
 
@@ -203,7 +203,7 @@ def _ways(asset: str, vaults: Sequence[_Vault]) -> list[_Way]:
     return list(dict.fromkeys(sorted(found, key=lambda way: way.unit != USD)))
 
 
-def _facts(csu: Csu, shapes: Mapping[str, int], ways: Mapping[str, Sequence[_Way]]) -> Program[dict[str, AssetFacts]]:
+def _facts(shapes: Mapping[str, int], ways: Mapping[str, Sequence[_Way]]) -> Program[dict[str, AssetFacts]]:
     """Symbols and prices of assets whose decimals are known, each by the first of its ways that answers."""
     units = sorted({way.unit for found in ways.values() for way in found if way.unit != USD})
     calls = [Call(asset, call_data("symbol()")) for asset in shapes]
@@ -211,13 +211,14 @@ def _facts(csu: Csu, shapes: Mapping[str, int], ways: Mapping[str, Sequence[_Way
     scale = {USD: 10**18}
     for unit, answer in zip(units, told[len(calls) :], strict=True):
         # Euler takes 18 decimals for a unit of account that does not say.
-        told_decimals = word(answer.data, 0) if answer.success and len(answer.data) >= 32 else 18
-        scale[unit] = 10 ** min(told_decimals, _MOST_DECIMALS)
+        decimals = word(answer.data, 0) if answer.success and len(answer.data) >= 32 else 18
+        if decimals <= _MOST_DECIMALS:
+            scale[unit] = 10**decimals
     asked = [
         (way, Call(way.oracle, call_data("getQuote(uint256,address,address)", 10 ** shapes[asset], asset, way.unit)))
         for asset, found in ways.items()
         for way in found
-        if shapes[asset] <= _MOST_DECIMALS
+        if way.unit in scale and shapes[asset] <= _MOST_DECIMALS
     ]
     answers = (yield [call for _, call in asked]) if asked else []
     prices: dict[str, tuple[int, _Way]] = {}
