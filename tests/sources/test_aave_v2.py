@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import orjson
 import pytest
 
@@ -80,7 +81,7 @@ def test_the_recorded_receipt_holds_that_liquidation_and_its_payments() -> None:
 
 def test_an_event_of_unknown_layout_names_its_transaction() -> None:
     with pytest.raises(Skip, match=MAINNET.tx):
-        aave_v2.liquidations(CSU, [replace(MAINNET, data=MAINNET.data[:-WORD])])
+        aave_v2.liquidations(CSU, [msgspec.structs.replace(MAINNET, data=MAINNET.data[:-WORD])])
 
 
 def test_selectors_and_topics_are_the_protocols() -> None:
