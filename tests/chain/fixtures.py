@@ -7,6 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from .anvil import Anvil, binary
+from .gearbox import GearboxMarket
+from .gearbox import play as play_gearbox
+from .gearbox_sources import gearbox_missing
 from .scenario import Fortnight, play
 from .solidity import ARTIFACTS
 
@@ -33,3 +36,13 @@ def aave_fortnight() -> Iterator[Fortnight]:
     require_chain()
     with Anvil() as node:
         yield play(node)
+
+
+@pytest.fixture(scope="session")
+def gearbox_market() -> Iterator[GearboxMarket]:
+    """The finished Gearbox story on a running node, shared by all tests of a worker: read it, do not mine on it."""
+    require_chain()
+    if (missing := gearbox_missing()) is not None:
+        pytest.skip(missing)
+    with Anvil() as node:
+        yield play_gearbox(node)
