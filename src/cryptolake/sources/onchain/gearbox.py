@@ -131,13 +131,13 @@ def liquidations(csu: Csu, logs: Sequence[Log]) -> list[Liquidation]:
             tx = _Tx(log.tx)
         kind = log.topics[0]
         if kind == REPAY:
-            _need(csu, log, "Repay", topics=2, words=3)
+            _check_layout(csu, log, "Repay", topics=2, words=3)
             tx.repay = log
             tx.lossy = tx.lossy or word(log.data, 2) > 0
         elif kind in (UNCOVERED, UNCOVERED_V1):
             tx.uncovered += word(log.data, 0)
         elif kind == WITHDRAW_COLLATERAL:
-            _need(csu, log, "WithdrawCollateral", topics=3, words=2)
+            _check_layout(csu, log, "WithdrawCollateral", topics=3, words=2)
             tx.withdrawn.setdefault(_topic_address(log, 1), []).append(log)
         elif kind in (LIQUIDATE, LIQUIDATE_EXPIRED, LIQUIDATE_V1):
             found += _full(csu, log, tx)
@@ -162,7 +162,7 @@ def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:
         *(Call(manager, call_data("getBorrowerOrRevert(address)", account)) for manager, account in accounts),
     ]
     underlying = {
-        pool: address_at(answer.need(f"{csu.name}: underlyingToken of {pool}"), 0)
+        pool: address_at(_must(answer, f"{csu.name}: underlyingToken of {pool}"), 0)
         for pool, answer in zip(pools, answers, strict=False)
     }
     found = answers[len(pools) : len(pools) + len(managers)]
@@ -215,7 +215,7 @@ def _listed(csu: Csu) -> Program[tuple[list[str], list[str]]]:
         factory_at = [Call(entry["address_provider_v310"], call_data(lookup, _key("MARKET_CONFIGURATOR_FACTORY"), 0))]
     answers = yield [*firsts, *factory_at]
     named = [
-        address_at(answer.need(f"{csu.name}: the contracts register of {call.to}"), 0)
+        address_at(_must(answer, f"{csu.name}: the contracts register of {call.to}"), 0)
         for call, answer in zip(firsts, answers, strict=False)
         if not (answer.success and answer.empty)
     ]
@@ -233,12 +233,12 @@ def _listed(csu: Csu) -> Program[tuple[list[str], list[str]]]:
     listed = [
         configurator
         for one, answer in zip(factories, answers[2 * len(registers) :], strict=True)
-        for configurator in addresses_at(answer.need(f"{csu.name}: getMarketConfigurators of {one}"), 0)
+        for configurator in addresses_at(_must(answer, f"{csu.name}: getMarketConfigurators of {one}"), 0)
     ]
     if listed:
         answers = yield [Call(configurator, call_data("contractsRegister()")) for configurator in listed]
         newer = [
-            address_at(answer.need(f"{csu.name}: contractsRegister of {configurator}"), 0)
+            address_at(_must(answer, f"{csu.name}: contractsRegister of {configurator}"), 0)
             for configurator, answer in zip(listed, answers, strict=True)
         ]
         newer = [one for one in dict.fromkeys(newer) if one not in registers]
@@ -256,8 +256,8 @@ def _members(csu: Csu, registers: Sequence[str], answers: Sequence[Result]) -> t
     pools: list[str] = []
     managers: list[str] = []
     for number, register in enumerate(registers):
-        pools += addresses_at(answers[2 * number].need(f"{csu.name}: getPools of {register}"), 0)
-        managers += addresses_at(answers[2 * number + 1].need(f"{csu.name}: getCreditManagers of {register}"), 0)
+        pools += addresses_at(_must(answers[2 * number], f"{csu.name}: getPools of {register}"), 0)
+        managers += addresses_at(_must(answers[2 * number + 1], f"{csu.name}: getCreditManagers of {register}"), 0)
     return pools, managers
 
 
@@ -276,7 +276,7 @@ def _oracles(managers: Sequence[str], answers: Sequence[Result]) -> list[tuple[s
 
 def _pool(csu: Csu, pool: str, answers: Sequence[Result], oracles: Iterable[tuple[str, str]]) -> _Pool:
     what = ("underlyingToken", "expectedLiquidity", "availableLiquidity", "totalBorrowed")
-    data = [answer.need(f"{csu.name}: {name} of {pool}") for name, answer in zip(what, answers, strict=True)]
+    data = [_must(answer, f"{csu.name}: {name} of {pool}") for name, answer in zip(what, answers, strict=True)]
     supplied, cash, principal = (word(one, 0) for one in data[1:])
     return _Pool(
         pool,
@@ -302,11 +302,18 @@ def _facts(
     return {
         asset: (
             _symbol(answers[2 * number], asset),
-            word(answers[2 * number + 1].need(f"{csu.name}: decimals of {asset}"), 0),
+            word(_must(answers[2 * number + 1], f"{csu.name}: decimals of {asset}"), 0),
             prices[asset],
         )
         for number, asset in enumerate(assets)
     }
+
+
+def _must(answer: Result, what: str) -> bytes:
+    """The data of a contract that others name: its silence is a fault to look at, not a market that is not there yet."""
+    if answer.success and answer.empty:
+        raise Skip(f"{what}: the contract that is named there has no code", reason="layout")
+    return answer.need(what)
 
 
 def _symbol(answer: Result, asset: str) -> str:
@@ -328,7 +335,7 @@ def _topic_address(log: Log, index: int) -> str:
     return address_at(bytes.fromhex(log.topics[index][2:]), 0)
 
 
-def _need(csu: Csu, log: Log, name: str, *, topics: int, words: int) -> None:
+def _check_layout(csu: Csu, log: Log, name: str, *, topics: int, words: int) -> None:
     if len(log.topics) != topics or len(log.data) != words * 32:
         raise Skip(f"{csu.name}: {name} in {log.tx} has an unknown layout", reason="layout")
 
@@ -362,13 +369,13 @@ def _full(csu: Csu, log: Log, tx: _Tx) -> list[Liquidation]:
     borrower: str | None = None
     seized: list[Log] = []
     if log.topics[0] == LIQUIDATE_V1:
-        _need(csu, log, "LiquidateCreditAccount", topics=3, words=1)
+        _check_layout(csu, log, "LiquidateCreditAccount", topics=3, words=1)
         borrower = _topic_address(log, 1)
     elif len(log.topics) == 4:
-        _need(csu, log, "LiquidateCreditAccount", topics=4, words=1)
+        _check_layout(csu, log, "LiquidateCreditAccount", topics=4, words=1)
         borrower = _topic_address(log, 1)
     else:
-        _need(csu, log, "LiquidateCreditAccount", topics=3, words=2)
+        _check_layout(csu, log, "LiquidateCreditAccount", topics=3, words=2)
         extra["credit_account"] = _topic_address(log, 1)
         seized = tx.withdrawn.get(extra["credit_account"], [])
     extra["kind"] = "expired" if log.topics[0] == LIQUIDATE_EXPIRED else "full"
@@ -392,7 +399,7 @@ def _full(csu: Csu, log: Log, tx: _Tx) -> list[Liquidation]:
 
 def _partial(csu: Csu, log: Log, tx: _Tx) -> Liquidation:
     """PartiallyLiquidateCreditAccount(account, token, liquidator indexed; repaidDebt, seizedCollateral, fee)."""
-    _need(csu, log, "PartiallyLiquidateCreditAccount", topics=4, words=3)
+    _check_layout(csu, log, "PartiallyLiquidateCreditAccount", topics=4, words=3)
     repay, extra = _repaid(csu, log, tx)
     extra |= {"credit_account": _topic_address(log, 1), "kind": "partial", "fee_raw": str(word(log.data, 2))}
     row = _row(log, log.index, None, _topic_address(log, 2), word(log.data, 1), repay.address, extra)
