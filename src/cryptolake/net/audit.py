@@ -1,0 +1,149 @@
+"""Doubt: log answers are compared with a second endpoint and with the headers' bloom filters, on a sample.
+
+An endpoint can leave out logs without an error. What does not belong here: asking in the first place (logs), and what a
+suspect day means for a table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cryptolake.errors import CryptolakeError
+from cryptolake.net.abi import keccak
+from cryptolake.net.blocks import BlockRange, Blocks
+from cryptolake.net.logs import METHOD, Log, Question, Window
+from cryptolake.net.rpc import Pool
+
+_BLOOM_BLOCKS = 4  # blocks without logs whose bloom filter is looked at, per period
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """One comparison. `verdict`: same, different, or unanswered (nobody else could say).
+
+    `missing` and `extra` count logs that the second endpoint had and the first had not, and the reverse; `third` names
+    the endpoint asked to decide, `sides_with` the one it agreed with ("" for neither).
+    """
+
+    start: int
+    end: int
+    first: str
+    second: str
+    verdict: str
+    missing: int = 0
+    extra: int = 0
+    third: str = ""
+    sides_with: str = ""
+
+
+def second_opinions(
+    pool: Pool, question: Question, windows: Sequence[Window], logs: Sequence[Log], within: BlockRange, share: float
+) -> tuple[list[Opinion], list[Log]]:
+    """Ask a `share` of the period's windows (at least one) again elsewhere; the opinions, and logs that two others agree on.
+
+    The choice depends on the chain and block only, so that a repeated run doubts the same windows.
+    """
+    inside = [window for window in windows if window.start < within.end and window.end > within.start]
+    others = {station.endpoint.name for station in pool.stations if station.stopped is None}
+    if not share or not inside or len(others) < 2:
+        return [], []
+    ordered = sorted(inside, key=lambda window: _lot(pool.chain, window.start))
+    opinions: list[Opinion] = []
+    found: list[Log] = []
+    for window in ordered[: max(1, math.ceil(share * len(inside)))]:
+        start, end = max(window.start, within.start), min(window.end, within.end)
+        opinion, agreed = _opinion(pool, question, window.endpoint, start, end, logs)
+        opinions.append(opinion)
+        found += agreed
+    return opinions, found
+
+
+def _opinion(
+    pool: Pool, question: Question, first: str, start: int, end: int, logs: Sequence[Log]
+) -> tuple[Opinion, list[Log]]:
+    try:
+        station = pool.pick(METHOD, start, avoid=frozenset({first}))
+        end = min(end, start + station.learned.span)
+        second = station.endpoint.name
+        answer = pool.ask(station, METHOD, question.params(start, end, question.addresses), start)
+        theirs = question.read(answer, start, end)
+    except CryptolakeError:
+        return Opinion(start, end, first, "", "unanswered"), []
+    ours = {log for log in logs if start <= log.block < end}
+    missing, extra = set(theirs) - ours, ours - set(theirs)
+    if not missing and not extra:
+        return Opinion(start, end, first, second, "same"), []
+    third, sides_with = "", ""
+    try:
+        judge = pool.pick(METHOD, start, avoid=frozenset({first, second}))
+        answer = pool.ask(judge, METHOD, question.params(start, end, question.addresses), start)
+        verdict = set(question.read(answer, start, end))
+        third = judge.endpoint.name
+        sides_with = first if verdict == ours else second if verdict == set(theirs) else ""
+    except CryptolakeError:
+        pass  # nobody to decide: the difference stands, and the period is suspect either way
+    opinion = Opinion(start, end, first, second, "different", len(missing), len(extra), third, sides_with)
+    return opinion, sorted(missing, key=lambda log: (log.block, log.index)) if sides_with == second else []
+
+
+@dataclass(frozen=True, slots=True)
+class BloomCheck:
+    """What the headers say: blocks looked at, whether this chain's headers have bloom filters, and contradictions."""
+
+    blocks: int
+    usable: bool
+    contradictions: tuple[str, ...] = ()
+
+
+def check_blooms(
+    pool: Pool, blocks: Blocks, question: Question, logs: Sequence[Log], within: BlockRange, *, sample: bool
+) -> BloomCheck:
+    """Compare logs with headers: hash and bloom of every block with logs, and the bloom of a few without any.
+
+    A bloom that promises a wanted event is only a hint (one in some hundred is false): the block is then asked for by
+    itself, and only a log found there contradicts.
+    """
+    with_logs = sorted({log.block for log in logs})
+    quiet = _quiet_blocks(pool.chain, within, set(with_logs)) if sample and question.addresses else []
+    headers = blocks.headers([*with_logs, *quiet])
+    usable = all(any(headers[number].bloom) for number in with_logs)
+    contradictions = []
+    for log in logs:
+        header = headers[log.block]
+        if header.hash != log.block_hash:
+            contradictions.append(f"the log {log.index} of block {log.block} names another block hash than its header")
+        elif usable and not (_in_bloom(header.bloom, log.address) and _in_bloom(header.bloom, log.topics[0])):
+            contradictions.append(f"the log {log.index} of block {log.block} is not in the block's bloom filter")
+    for number in quiet if usable else ():
+        bloom = headers[number].bloom
+        promised = [one for one in question.addresses if _in_bloom(bloom, one)]
+        if any(_in_bloom(bloom, topic) for topic in question.topics(promised)) if promised else False:
+            answer = pool.call(METHOD, question.params(number, number + 1, promised))
+            if question.read(answer, number, number + 1):
+                contradictions.append(f"block {number} has a wanted log that was left out of the answer")
+    return BloomCheck(len(headers), usable, tuple(contradictions))
+
+
+def _quiet_blocks(chain: str, within: BlockRange, taken: set[int]) -> list[int]:
+    width = len(within)
+    chosen = (
+        {within.start + _lot(chain, within.start + part) % width for part in range(_BLOOM_BLOCKS)} if width else set()
+    )
+    return sorted(chosen - taken)
+
+
+def _lot(chain: str, number: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"{chain}:{number}".encode()).digest()[:8], "big")
+
+
+def _in_bloom(bloom: bytes, text: str) -> bool:
+    """Whether a 2048-bit header bloom may hold an address or topic (0x hex); Ethereum yellow paper, section 4.3.1."""
+    digest = keccak(bytes.fromhex(text[2:]))
+    for place in (0, 2, 4):
+        bit = int.from_bytes(digest[place : place + 2], "big") & 2047
+        if len(bloom) != 256 or not bloom[255 - bit // 8] >> (bit % 8) & 1:
+            return False
+    return True
