@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from typing import TypeVar
 
@@ -14,10 +15,11 @@ from cryptolake.contracts.raw import Raw
 from cryptolake.errors import Skip
 from cryptolake.net.abi import checksum
 from cryptolake.net.blocks import BlockRange
+from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.net.http import Http
 from cryptolake.net.logs import Log, LogFilter, scan
 from cryptolake.net.multicall import Failed, Finished, Program, run
-from cryptolake.net.rpc import Endpoint, Pool, SecretUrl
+from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry
 from cryptolake.registry.markets import Csu
@@ -50,7 +52,7 @@ def csu_on(market: GearboxMarket) -> Csu:
 
 
 def pool_on(market: GearboxMarket) -> Pool:
-    return Pool("local", 31337, [Endpoint("anvil", SecretUrl(market.node.url), calls_per_s=10_000)], Http())
+    return Pool("local", 31337, [Endpoint("anvil", SecretUrl(market.node.url), Limits(rate=10_000))], Http())
 
 
 def finish(market: GearboxMarket, program: Program[T], block: int, *, multicall: bool = True) -> T:
@@ -65,11 +67,16 @@ def snapshot(market: GearboxMarket, block: int, *, multicall: bool = True) -> di
     return {one.asset: one for one in finish(market, gearbox.snapshot(csu_on(market)), block, multicall=multicall)}
 
 
+def scanned(market: GearboxMarket, filters: Sequence[LogFilter], start: int, end: int) -> list[Log]:
+    answers = scan(pool_on(market), filters, BlockRange(start, end))
+    return sorted((log for one in answers for log in one.logs), key=lambda log: (log.block, log.index))
+
+
 def events(market: GearboxMarket, first: str, last: str) -> list[Liquidation]:
     start, end = market.marks[first], market.marks[last]
     csu = csu_on(market)
     filters = finish(market, gearbox.emitters(csu), end)
-    logs, _ = scan(pool_on(market), filters, BlockRange(start + 1, end + 1))
+    logs = scanned(market, filters, start + 1, end + 1)
     return list(finish(market, gearbox.settle(csu, gearbox.liquidations(csu, logs)), end).events)
 
 
@@ -191,8 +198,8 @@ def test_a_facade_that_is_not_asked_does_not_hide_a_loss(gearbox_market: Gearbox
     end = gearbox_market.marks["loss"]
     filters = finish(gearbox_market, gearbox.emitters(csu), end)
     facades = {checksum(suite.facade) for suite in gearbox_market.suites.values()}
-    logs, _ = scan(pool_on(gearbox_market), filters, BlockRange(gearbox_market.marks["liquidated"], end + 1))
-    without: list[Log] = [log for log in logs if log.address not in facades]
+    logs = scanned(gearbox_market, filters, gearbox_market.marks["liquidated"], end + 1)
+    without = [log for log in logs if log.address not in facades]
     assert gearbox.liquidations(csu, logs)
     with pytest.raises(Skip, match="facade") as caught:
         gearbox.liquidations(csu, without)
