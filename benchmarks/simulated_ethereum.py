@@ -162,7 +162,7 @@ def _made_asset(kind: str) -> Answer:
     return lambda market, to, _data: market.made(kind, index_of(to) % 40)
 
 
-def _constant(value: bytes) -> Answer:
+def _constant(value: bytes | None) -> Answer:
     return lambda _market, _to, _data: value
 
 
@@ -200,7 +200,9 @@ _ANSWERS: dict[str, Answer] = {
     "getAssetInfo(uint8)": _asset_info,
     "description()": _constant(_text("USDC / USD")),
     "totalsCollateral(address)": _constant(uint(10**20) + uint(0)),
-    # compound_v2; no VAI and no Liquidator on Ethereum
+    # compound_v2; no VAI and no Liquidator on Ethereum: the getters revert
+    "vaiController()": _constant(None),
+    "liquidatorContract()": _constant(None),
     "getAllMarkets()": _list_of("ctoken"),
     "oracle()": _one("oracle"),
     "underlying()": _made_asset("token"),

@@ -97,7 +97,7 @@ def test_an_empty_file_adds_nothing(tmp_path: Path, empty: str) -> None:
         ("sandbox: true", "sandbox: true\n  aliases: [aave_v3_base]", 5, ["aave_v3_base", "already"]),
         ("sandbox: true", "sandbox: true\n  deployment: {blok: 1}", 5, ["blok", "block"]),
         ("sandbox: true", f"sandbox: true\n  base_token: {{address: '{MINE.lower()}'}}", 5, ["base_token", "EIP-55"]),
-        (f"'{MINE}'", f"'{MINE}'\n    oracle: '{MINE}'", 5, [MINE, "two roles"]),
+        (f"'{MINE}'", f"'{MINE}'\n    vaults: ['{MINE}', '{MINE}']", 5, [MINE, "vaults", "twice"]),
         ("my_market", "My-Market", 5, ["lower-case"]),
         ("chain_id: 424242", "chain_id: '424242'", 3, ["chain_id"]),
         ("chain_id: 424242", "chain_id: 1", 3, ["ethereum"]),

@@ -73,7 +73,11 @@ ANCHORS: Mapping[str, tuple[Anchor, ...]] = {
         Anchor("pool_addresses_provider", "getPoolConfigurator()", "address", "pool_configurator"),
     ),
     "aave_v4": (Anchor("hubs", "getAssetCount()", "count"),),
-    "cap": (Anchor("cap_token_vault", "assets()", "list"), Anchor("lender", "reservesCount()", "count")),
+    "cap": (
+        Anchor("cap_token_vault", "assets()", "list"),
+        Anchor("lender", "reservesCount()", "count"),
+        Anchor("delegation", "agents()", "list"),
+    ),
     "compound_v2": (
         Anchor("comptroller", "getAllMarkets()", "list"),
         Anchor("comptroller", "oracle()", "address", "oracle"),
@@ -87,6 +91,7 @@ ANCHORS: Mapping[str, tuple[Anchor, ...]] = {
     "euler_v2": (
         Anchor("evault_factory", "implementation()", "address"),
         Anchor("evault_factory", "getProxyListLength()", "count"),
+        Anchor("perspectives", "verifiedArray()", "list"),
     ),
     "fluid": (
         *(Anchor(role, "LIQUIDITY()", "address", "liquidity") for role in _FLUID_RESOLVERS),

@@ -198,9 +198,10 @@ def _entry(found: object, family: str, fault: _Faults) -> dict[str, str]:
             if not (isinstance(part, str) and part.startswith(RESOLVED)):
                 _check_address(str(key), part, fault)
         entry[str(key)] = ",".join(map(str, parts))
-    stated = [one for joined in entry.values() for one in joined.split(",") if one.startswith("0x")]
-    for twice in sorted({one for one in stated if stated.count(one) > 1}):
-        fault(f"{twice} stands under two roles; one contract has one role")
+    for key, joined in entry.items():
+        stated = joined.split(",")
+        for twice in sorted({one for one in stated if stated.count(one) > 1}):
+            fault(f"{key} lists {twice} twice; leave one")
     primary = PRIMARY_ENTRY.get(family)
     if not entry or (primary and primary not in entry):
         fault(f"entry needs {primary or 'an address'}, written as {primary or 'pool'}: '0x...'")
