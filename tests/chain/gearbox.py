@@ -1,8 +1,8 @@
-"""`GearboxMarket`: the published Gearbox v3.1 core on the local node, borrowed from, liquidated and driven into losses.
+"""`GearboxMarket`: the published Gearbox v2 and v3.1 on the local node, borrowed from, liquidated and driven into losses.
 
-Real: pools, quota keepers, rate models and keepers, credit managers, facades, accounts, account factory, bot list, loss
-policy, price oracle. Synthetic (not in the npm package): access control, address providers, contracts registers, market
-configurators, feeds (`contracts/GearboxTown.sol`). Nothing of v1, v2 or v3.0 is deployed here.
+Real in v3.1: pools, quota keepers, rate models and keepers, credit managers, facades, accounts, account factory, bot list,
+loss policy, price oracle; they stand in v2's real register, as v3.0's did. Synthetic (not in the npm package): v3's access
+control and address providers, registers and configurators of v3.1, feeds (`contracts/GearboxTown.sol`). v2: `gearbox_v2`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from .anvil import Anvil, Mined, Tx
 from .gearbox_sources import gearbox_contracts
+from .gearbox_v2 import GearboxV2
 from .solidity import address, artifact, bytes32_symbol_token, call_data, words
 
 ZERO = "0x" + "00" * 20
@@ -64,6 +65,10 @@ class GearboxMarket:
     oracle: str = ZERO
     treasury: str = ZERO
     clock: datetime = datetime(2024, 12, 1, tzinfo=UTC)
+    v2: GearboxV2 = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.v2 = GearboxV2(self)
 
     # -- plumbing
 
@@ -165,11 +170,12 @@ class GearboxMarket:
     def lend(self, name: str, who: str, amount: int) -> None:
         suite = self.suites[name]
         self.mine(
-            *self._funded(who, suite.underlying, suite.pool, amount),
+            *self.funded(who, suite.underlying, suite.pool, amount),
             self.do(suite.pool, "deposit(uint256,address)", amount, who, sender=who),
         )
 
-    def _funded(self, who: str, token: str, spender: str, amount: int) -> list[Tx]:
+    def funded(self, who: str, token: str, spender: str, amount: int) -> list[Tx]:
+        """Mint tokens to somebody and let `spender` take them."""
         return [
             self.do(token, "mint(address,uint256)", who, amount, sender=who),
             self.do(token, "approve(address,uint256)", spender, MAX, sender=who),
@@ -185,7 +191,7 @@ class GearboxMarket:
         txs: list[Tx] = []
         for symbol, amount in collateral.items():
             token = self.tokens[symbol]
-            txs += self._funded(who, token, suite.manager, amount)
+            txs += self.funded(who, token, suite.manager, amount)
             inner.append(call_data("addCollateral(address,uint256)", token, amount))
             inner.append(call_data("updateQuota(address,int96,uint96)", token, 2 * debt, 0))
         inner.append(call_data("withdrawCollateral(address,uint256,address)", suite.underlying, debt, who))
@@ -205,7 +211,7 @@ class GearboxMarket:
             call_data("decreaseDebt(uint256)", amount),
         )
         self.mine(
-            *self._funded(who, suite.underlying, suite.manager, amount),
+            *self.funded(who, suite.underlying, suite.manager, amount),
             self.do(
                 suite.facade, f"multicall(address,{_MULTICALL})", at, self._calls(suite.facade, *inner), sender=who
             ),
@@ -224,7 +230,7 @@ class GearboxMarket:
         ]
         debt = self.debt(account)[0]
         txs = [
-            *self._funded(liquidator, suite.underlying, suite.manager, pay),
+            *self.funded(liquidator, suite.underlying, suite.manager, pay),
             self.do(
                 suite.facade, f"liquidateCreditAccount(address,address,{_MULTICALL})", at, liquidator,
                 self._calls(suite.facade, *inner), sender=liquidator,
@@ -237,10 +243,17 @@ class GearboxMarket:
         suite = self.suites[name]
         signature = "partiallyLiquidateCreditAccount(address,address,uint256,uint256,address,(address,bytes)[])"
         txs = [
-            *self._funded(liquidator, suite.underlying, suite.manager, pay),
+            *self.funded(liquidator, suite.underlying, suite.manager, pay),
             self.do(suite.facade, signature, at, self.tokens[symbol], pay, 0, liquidator, [], sender=liquidator),
         ]
         self._record(account, liquidator, borrower, self.debt(account)[0], {symbol: 0}, txs, False)
+
+    def liquidate_v2(self, liquidator: str, borrower: str) -> None:
+        """A v2 liquidation: the tokens are sent to the liquidator without any event of the protocol."""
+        at = self.v2.account(borrower)
+        debt = self.ask(self.v2.manager, "calcCreditAccountAccruedInterest(address)", at)[0]
+        mined = self.mine(*self.v2.liquidation(liquidator, borrower, "DAI"))[-1]
+        self.liquidations.append(Seized(mined.tx, mined.block, liquidator, borrower, at, "v2", debt, {}, loss=False))
 
     def _record(
         self, account: str, liquidator: str, borrower: str, debt: int, take: dict[str, int], txs: list[Tx], loss: bool
@@ -289,9 +302,12 @@ def play(node: Anvil) -> GearboxMarket:
     market.treasury = node.accounts[9]
     market.mine()
     market.mark("nothing")
+    market.v2.deploy_core()
+    market.mark("v2 provider")
     acl = market.create("GearboxTown")
     provider = market.create("GearboxTown")
-    register_v300, register_legacy, register_mine = (market.create("GearboxTown") for _ in range(3))
+    register_v300 = market.v2.register  # v3.0's provider names the register of v1 and v2
+    register_legacy, register_mine = (market.create("GearboxTown") for _ in range(2))
     market.provider_v300, market.provider_v310 = provider, market.create("GearboxTown")
     market.legacy, configurator, factory_of = (market.create("GearboxTown") for _ in range(3))
     market.mine(
@@ -307,6 +323,7 @@ def play(node: Anvil) -> GearboxMarket:
     market.add_token("WETH", 18, 3000.0)
     market.add_token("WBTC", 8, 90_000.0)
     market.add_token("MKR", 18, 1500.0, bytes32=True)
+    market.add_token("DAI", 18, 0.999)
     shared = (
         market.create("DefaultAccountFactoryV3", "(address)", provider),
         market.create("BotListV3", "(address)", provider),
@@ -317,6 +334,10 @@ def play(node: Anvil) -> GearboxMarket:
     usdc, ether = 10**6, 10**18
     market.lend("usdc", lender, 1_000_000 * usdc)
     market.borrow("ann", "usdc", ann, 100_000 * usdc, {"WETH": 60 * ether})
+    market.v2.open_pool("DAI", "WETH")
+    market.v2.lend(lender, "DAI", 90_000 * ether)
+    market.v2.borrow(ben, 30_000 * ether, "WETH", 12 * 10**17)
+    market.v2.borrow(dan, 20_000 * ether, "WETH", 8 * 10**17)
     market.mark("v300 only")
 
     # v3.1: a second USDC pool of another curator, a pool of a bytes32 token that nobody borrows, one legacy listing
@@ -351,11 +372,16 @@ def play(node: Anvil) -> GearboxMarket:
     market.liquidate("dan", first, dan, 30_000 * usdc, {"WETH": 25 * ether}, loss=True)
     market.mark("loss")
 
+    for borrower, price in ((ben, 1916.0), (dan, 1.0)):  # the second account is worth less than its debt
+        market.set_price("WETH", price)
+        market.liquidate_v2(second, borrower)
+    market.mark("v2 liquidated")
+
     market.set_price("MKR", 0)  # the real oracle refuses a price of 0
     market.mark("no price")
     market.mine(
         market.do(market.suites["usdc2"].pool, "pause()"),
-        *market._funded(lender, market.tokens["MKR"], market.suites["mkr"].pool, 3 * ether),
+        *market.funded(lender, market.tokens["MKR"], market.suites["mkr"].pool, 3 * ether),
         market.do(
             market.tokens["MKR"], "transfer(address,uint256)", market.suites["mkr"].pool, 2 * ether, sender=lender
         ),

@@ -1,6 +1,7 @@
-"""`gearbox_contracts`: Gearbox core v3.1 from npm `@gearbox-protocol/core-v3`, compiled in memory by npm `solc` (about 7 s).
+"""`gearbox_contracts`: Gearbox core v2 and v3.1 from npm `@gearbox-protocol/core-v2` and `core-v3`, compiled by npm `solc`.
 
-Nothing built is written to disk. 1inch's transfer library is replaced by `contracts/GearboxTransfers.sol`.
+In memory, nothing built is written to disk; about 12 s. 1inch's transfer library is replaced by `GearboxTransfers.sol`, what
+v2 imports from Chainlink and for adapters by `GearboxV2Imports.sol`.
 """
 
 from __future__ import annotations
@@ -14,8 +15,12 @@ from pathlib import Path
 from .solidity import NODE_MODULES, Artifact
 
 CONTRACTS = Path(__file__).parent / "contracts"
-_CORE = "@gearbox-protocol/core-v3/contracts"
-_WANTED = (
+_V2, _V3 = "@gearbox-protocol/core-v2/contracts", "@gearbox-protocol/core-v3/contracts"
+_WANTED_V2 = (
+    "core/ACL", "core/AddressProvider", "core/ContractsRegister", "core/AccountFactory", "pool/PoolService",
+    "pool/LinearInterestRateModel", "credit/CreditManager", "credit/CreditFacade", "oracles/PriceOracle",
+)  # fmt: skip
+_WANTED_V3 = (
     "pool/PoolV3", "pool/PoolQuotaKeeperV3", "pool/LinearInterestRateModelV3", "pool/TumblerV3", "credit/CreditManagerV3",
     "credit/CreditFacadeV3", "core/PriceOracleV3", "core/BotListV3", "core/DefaultAccountFactoryV3",
     "core/AliasedLossPolicyV3",
@@ -38,20 +43,26 @@ def gearbox_missing() -> str | None:
     """Why the contracts cannot be compiled here, with the remedy; None when they can."""
     if shutil.which("node") is None:
         return "Node.js is not installed; install it and run: npm ci --ignore-scripts"
-    missing = [one for one in ("solc", "openzeppelin-4", _CORE) if not (NODE_MODULES / one).is_dir()]
+    missing = [one for one in ("solc", "openzeppelin-4", _V2, _V3) if not (NODE_MODULES / one).is_dir()]
     return f"{', '.join(missing)} not installed; run: npm ci --ignore-scripts" if missing else None
 
 
 @cache
 def gearbox_contracts() -> dict[str, Artifact]:
     """Every contract by name; raises ValueError with the compiler's words."""
-    files = {f"{_CORE}/{name}.sol": NODE_MODULES / _CORE / f"{name}.sol" for name in _WANTED}
+    names = [f"{core}/{name}.sol" for core, wanted in ((_V2, _WANTED_V2), (_V3, _WANTED_V3)) for name in wanted]
+    files = {name: NODE_MODULES / name for name in names}
     files["GearboxTown.sol"] = CONTRACTS / "GearboxTown.sol"
     job = {
         "modules": str(NODE_MODULES),
         "instead": {
             "@openzeppelin/contracts/": f"{NODE_MODULES}/openzeppelin-4/",
             "@1inch/solidity-utils/contracts/libraries/SafeERC20.sol": str(CONTRACTS / "GearboxTransfers.sol"),
+            "@chainlink/contracts/src/v0.8/interfaces/AggregatorV3Interface.sol": str(
+                CONTRACTS / "GearboxV2Imports.sol"
+            ),
+            "@gearbox-protocol/integration-types/contracts/PriceFeedType.sol": str(CONTRACTS / "GearboxV2Imports.sol"),
+            "@gearbox-protocol/integration-types/contracts/AdapterType.sol": str(CONTRACTS / "GearboxV2Imports.sol"),
         },
         "input": {
             "language": "Solidity",

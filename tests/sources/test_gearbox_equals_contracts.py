@@ -1,4 +1,4 @@
-"""What the family `gearbox` reads on a real node equals what the published v3.1 contracts say there, to the last wei."""
+"""What the family `gearbox` reads on a real node equals what the published v2 and v3.1 contracts say, to the last wei."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ MARKS = (
     "partial",
     "liquidated",
     "loss",
+    "v2 liquidated",
     "no price",
     "paused and given",
 )
@@ -44,6 +45,7 @@ MARKS = (
 
 def csu_on(market: GearboxMarket) -> Csu:
     entry = {
+        "address_provider_v1": checksum(market.v2.provider),
         "address_provider_v300": checksum(market.provider_v300),
         "address_provider_v310": checksum(market.provider_v310),
         "legacy_market_configurators": checksum(market.legacy),
@@ -80,6 +82,14 @@ def events(market: GearboxMarket, first: str, last: str) -> list[Liquidation]:
     return list(finish(market, gearbox.settle(csu, gearbox.liquidations(csu, logs)), end).events)
 
 
+def truths(market: GearboxMarket, mark: str) -> list[tuple[str, dict[str, int]]]:
+    """What the contracts say of every pool that is registered by then, with its underlying."""
+    block = market.marks[mark]
+    names = ["usdc"] if mark == "v300 only" else list(market.suites)
+    found = [(checksum(market.suites[name].underlying), market.truth(name, block)) for name in names]
+    return [*found, (checksum(market.tokens["DAI"]), market.v2.truth(block))]
+
+
 @pytest.mark.parametrize("multicall", [True, False], ids=["multicall3", "json-rpc batch"])
 def test_every_asset_at_every_mark(gearbox_market: GearboxMarket, multicall: bool) -> None:
     seen = 0
@@ -87,15 +97,11 @@ def test_every_asset_at_every_mark(gearbox_market: GearboxMarket, multicall: boo
         block = gearbox_market.marks[mark]
         found = snapshot(gearbox_market, block, multicall=multicall)
         expected: dict[str, dict[str, int]] = {}
-        for name, suite in gearbox_market.suites.items():
-            if mark == "v300 only" and name != "usdc":
-                continue
-            truth = gearbox_market.truth(name, block)
-            total = expected.setdefault(checksum(suite.underlying), dict.fromkeys(truth, 0))
-            borrowed = max(truth["principal"], truth["supplied"] - truth["cash"])
+        for asset, truth in truths(gearbox_market, mark):
+            total = expected.setdefault(asset, dict.fromkeys([*truth, "borrowed"], 0))
+            truth["borrowed"] = max(truth["principal"], truth["supplied"] - truth["cash"])
             for key, value in truth.items():
                 total[key] += value
-            total["borrowed"] = total.get("borrowed", 0) + borrowed
         assert set(found) == set(expected), mark
         for asset, total in expected.items():
             assert found[asset].supplied_raw == total["supplied"]
@@ -107,7 +113,7 @@ def test_every_asset_at_every_mark(gearbox_market: GearboxMarket, multicall: boo
             # account's interest compounds at every update of the index, the pool's expectation grows with the principal.
             if mark != "paused and given":
                 assert 0 <= total["owed"] - found[asset].borrowed_raw <= total["owed"] // 10**7 + 5, (mark, asset)
-    assert seen == 17
+    assert seen == 2 + 3 * (len(MARKS) - 1)
 
 
 def test_interest_is_in_what_is_borrowed(gearbox_market: GearboxMarket) -> None:
@@ -116,6 +122,12 @@ def test_interest_is_in_what_is_borrowed(gearbox_market: GearboxMarket) -> None:
     assert after.cash_raw == before.cash_raw
     grown = after.borrowed_raw - before.borrowed_raw
     assert grown == after.supplied_raw - before.supplied_raw > 10**9, "over a thousand dollars in a month"
+
+
+def test_what_is_supplied_to_v2_is_what_its_shares_are_worth(gearbox_market: GearboxMarket) -> None:
+    for mark in MARKS:
+        truth = gearbox_market.v2.truth(gearbox_market.marks[mark])
+        assert 0 <= truth["supplied"] - truth["diesel_worth"] <= 1, mark
 
 
 def test_tokens_and_prices(gearbox_market: GearboxMarket) -> None:
@@ -137,7 +149,7 @@ def test_tokens_and_prices(gearbox_market: GearboxMarket) -> None:
 def test_a_refused_price_is_null_and_the_market_stays(gearbox_market: GearboxMarket) -> None:
     found = snapshot(gearbox_market, gearbox_market.marks["no price"])
     prices = {one.symbol: one.price_raw for one in found.values()}
-    assert prices == {"USDC": 10**8, "MKR": None}
+    assert prices == {"USDC": 10**8, "MKR": None, "DAI": 99_900_000}
 
 
 def test_tokens_given_to_a_pool_make_no_negative_debt(gearbox_market: GearboxMarket) -> None:
@@ -151,6 +163,7 @@ def test_before_the_providers_nothing_is_deployed_and_before_the_first_pool_noth
     with pytest.raises(Skip, match="no address provider") as caught:
         snapshot(gearbox_market, gearbox_market.marks["nothing"])
     assert caught.value.reason == "not_deployed"
+    assert snapshot(gearbox_market, gearbox_market.marks["v2 provider"]) == {}
     assert snapshot(gearbox_market, gearbox_market.marks["providers"]) == {}
 
 
@@ -159,8 +172,30 @@ def test_liquidations_are_what_changed_hands(gearbox_market: GearboxMarket) -> N
     whole = [one for one in found if "part_of_log_index" not in one.extra]
     assert [one.tx for one in whole] == [one.tx for one in gearbox_market.liquidations]
     for event, truth in zip(whole, gearbox_market.liquidations, strict=True):
-        _compare(gearbox_market, event, truth, found)
-    assert len(found) == 4, "one of them seized two tokens"
+        if truth.suite == "v2":
+            _compare_v2(gearbox_market, event, truth)
+        else:
+            _compare(gearbox_market, event, truth, found)
+    assert len(found) == 6, "one of them seized two tokens"
+
+
+def _compare_v2(market: GearboxMarket, event: Liquidation, truth: Seized) -> None:
+    """v2 names the borrower; what was seized is sent without an event; repaid = principal + interest + profit - loss."""
+    v2, dai = market.v2, checksum(market.tokens["DAI"])
+    assert (event.block, event.liquidator, event.borrower) == (
+        truth.block,
+        checksum(truth.liquidator),
+        checksum(truth.borrower),
+    )
+    assert (event.debt_asset, event.collateral_asset, event.collateral_amount_raw) == (dai, dai, 0)
+    assert (event.extra["pool"], event.extra["credit_manager"]) == (checksum(v2.pool), checksum(v2.manager))
+    principal, profit, loss = (int(event.extra[name]) for name in ("principal_raw", "profit_raw", "loss_raw"))
+    assert principal == truth.debt_before
+    assert event.debt_amount_raw == principal - loss
+    paid = v2.truth(truth.block)["cash"] - v2.truth(truth.block - 1)["cash"]
+    before = market.ask(v2.manager, "calcCreditAccountAccruedInterest(address)", truth.account, block=truth.block - 1)
+    interest = paid - principal - profit + loss
+    assert before[1] - before[0] <= interest <= (before[1] - before[0]) * (1 + 10**-5)
 
 
 def _compare(market: GearboxMarket, event: Liquidation, truth: Seized, found: list[Liquidation]) -> None:
@@ -193,6 +228,12 @@ def test_a_loss_the_treasury_cannot_bear_is_told(gearbox_market: GearboxMarket) 
     assert before[usdc].borrowed_raw - after[usdc].borrowed_raw > int(event.extra["principal_raw"]) - 10**6
 
 
+def test_v2_losses_are_told_apart(gearbox_market: GearboxMarket) -> None:
+    healthy, lossy = events(gearbox_market, "loss", "v2 liquidated")
+    assert (healthy.extra["loss_raw"], int(healthy.extra["profit_raw"]) > 0) == ("0", True)
+    assert int(lossy.extra["loss_raw"]) > int(lossy.extra["uncovered_loss_raw"]) > 0
+
+
 def test_a_facade_that_is_not_asked_does_not_hide_a_loss(gearbox_market: GearboxMarket) -> None:
     csu = csu_on(gearbox_market)
     end = gearbox_market.marks["loss"]
@@ -210,6 +251,7 @@ def test_pools_facades_and_nothing_else_are_listened_to(gearbox_market: GearboxM
     filters = finish(gearbox_market, gearbox.emitters(csu_on(gearbox_market)), gearbox_market.marks["borrowed"])
     suites = gearbox_market.suites.values()
     expected = {checksum(one) for suite in suites for one in (suite.pool, suite.facade) if int(one, 16)}
+    expected |= {checksum(gearbox_market.v2.pool), checksum(gearbox_market.v2.facade)}
     assert {one.address for one in filters} == expected
     assert all(isinstance(one, LogFilter) and one.topics0 for one in filters)
 
