@@ -48,7 +48,20 @@ def commands_page() -> str:
                 flags = ", ".join(f"`{flag}`" for flag in (*parameter.opts, *parameter.secondary_opts))
                 lines.append(f"| {flags} | {(getattr(parameter, 'help', '') or '').replace('|', '/')} |")
             lines.append("")
+            for inner in getattr(command, "commands", {}):
+                lines += _subcommand(name, command.commands[inner])
     return "\n".join(lines)
+
+
+def _subcommand(group: str, command: click.Command) -> list[str]:
+    """The lines of one command of a command group."""
+    what, _, example = " ".join((command.help or "").split()).partition("Example: ")
+    lines = [f"### {group} {command.name}", "", what.strip(), ""]
+    lines += ["```sh", example.strip(), "```", "", "| flag | meaning |", "|---|---|"]
+    for parameter in command.params:
+        flags = ", ".join(f"`{flag}`" for flag in (*parameter.opts, *parameter.secondary_opts))
+        lines.append(f"| {flags} | {(getattr(parameter, 'help', '') or '').replace('|', '/')} |")
+    return [*lines, ""]
 
 
 def _flags(command: object) -> list[str]:

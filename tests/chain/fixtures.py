@@ -8,6 +8,9 @@ import pytest
 
 from .anvil import Anvil, binary
 from .compound_v2 import PACKAGES
+from .gearbox import GearboxMarket
+from .gearbox import play as play_gearbox
+from .gearbox_sources import gearbox_missing
 from .scenario import Fortnight, play
 from .solidity import ARTIFACTS
 from .venus_days import Days, play_core, play_pool
@@ -59,3 +62,12 @@ def venus_pool() -> Iterator[Days]:
     require_venus()
     with Anvil(any_size=True) as node:
         yield play_pool(node)
+
+
+def gearbox_market() -> Iterator[GearboxMarket]:
+    """The finished Gearbox story on a running node, shared by all tests of a worker: read it, do not mine on it."""
+    require_chain()
+    if (missing := gearbox_missing()) is not None:
+        pytest.skip(missing)
+    with Anvil() as node:
+        yield play_gearbox(node)
