@@ -64,6 +64,7 @@ def venus_pool() -> Iterator[Days]:
         yield play_pool(node)
 
 
+@pytest.fixture(scope="session")
 def gearbox_market() -> Iterator[GearboxMarket]:
     """The finished Gearbox story on a running node, shared by all tests of a worker: read it, do not mine on it."""
     require_chain()
