@@ -79,6 +79,11 @@ class App:
         return Tables(self.settings.data)
 
     @cached_property
+    def block_cache(self) -> FileBlockCache:
+        """Proven day boundaries of all chains."""
+        return FileBlockCache(self.settings.data / "block_cache.json")
+
+    @cached_property
     def ledger(self) -> Ledger:
         """The only record of progress."""
         return Ledger(self.settings.data / "ledger.sqlite")
@@ -138,7 +143,7 @@ class App:
             registry=self.registry,
             csus=csus,
             pools=self.pool,
-            block_cache=FileBlockCache(self.settings.data / "block_cache.json"),
+            block_cache=self.block_cache,
             provenance={"cryptolake": __version__, **sandbox},
             journals=self.settings.data / "scans",
             audit=self.settings.audit,

@@ -85,7 +85,7 @@ class Node:
             case "eth_blockNumber":
                 return head | {"result": hex(self.head)}
             case "eth_getBlockByNumber":
-                number = self.head if params[0] == "finalized" else int(params[0], 16)
+                number = self.head if params[0] in {"finalized", "latest"} else int(params[0], 16)
                 return head | {"result": self.header(number) if number <= self.head else None}
             case "eth_call":
                 block = int(params[1], 16)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cryptolake.errors import CryptolakeError
+from cryptolake.errors import CryptolakeError, Narrow
 from cryptolake.net.abi import keccak
 from cryptolake.net.blocks import BlockRange, Blocks
 from cryptolake.net.logs import METHOD, Log, Question, Window
@@ -42,49 +42,70 @@ class Opinion:
 def second_opinions(
     pool: Pool, question: Question, windows: Sequence[Window], logs: Sequence[Log], within: BlockRange, share: float
 ) -> tuple[list[Opinion], list[Log]]:
-    """Ask a `share` of the period's windows (at least one) again elsewhere; the opinions, and logs that two others agree on.
+    """Ask a `share` of the period again elsewhere, at least one question; opinions, and logs that two others agree on.
 
-    The choice depends on the chain and block only, so that a repeated run doubts the same windows.
+    The choice depends on chain and block only, so that a repeated run doubts the same blocks.
     """
-    inside = [window for window in windows if window.start < within.end and window.end > within.start]
-    others = {station.endpoint.name for station in pool.stations if station.stopped is None}
-    if not share or not inside or len(others) < 2:
+    if not share or len(pool.stations) < 2:
         return [], []
-    ordered = sorted(inside, key=lambda window: _lot(pool.chain, window.start))
+    pieces = [piece for window in windows for piece in _pieces(pool, window, within)]
+    pieces.sort(key=lambda piece: _lot(pool.chain, piece.start))
     opinions: list[Opinion] = []
     found: list[Log] = []
-    for window in ordered[: max(1, math.ceil(share * len(inside)))]:
-        start, end = max(window.start, within.start), min(window.end, within.end)
-        opinion, agreed = _opinion(pool, question, window.endpoint, start, end, logs)
+    for piece in pieces[: math.ceil(share * len(pieces))]:
+        opinion, agreed = _opinion(pool, question, piece, logs)
         opinions.append(opinion)
         found += agreed
     return opinions, found
 
 
-def _opinion(
-    pool: Pool, question: Question, first: str, start: int, end: int, logs: Sequence[Log]
-) -> tuple[Opinion, list[Log]]:
+def _pieces(pool: Pool, window: Window, within: BlockRange) -> list[Window]:
+    """The part of a window inside the period, cut to what another endpoint answers in one question."""
+    start, end = max(window.start, within.start), min(window.end, within.end)
+    others = [one.learned.span for one in pool.stations if one.endpoint.name != window.endpoint and one.stopped is None]
+    if start >= end or not others:
+        return []
+    step = max(others)
+    return [Window(at, min(end, at + step), window.endpoint, 0) for at in range(start, end, step)]
+
+
+def _elsewhere(pool: Pool, question: Question, piece: Window, avoid: frozenset[str]) -> tuple[str, Window, set[Log]]:
+    """Who else answers, for which blocks (fewer where it refused), and with which logs. Raises when nobody does."""
+    station = pool.pick(METHOD, piece.start, avoid=avoid)
+    while True:
+        end = min(piece.end, piece.start + station.learned.span)
+        params = question.params(piece.start, end, question.addresses)
+        try:
+            answer = pool.ask(station, METHOD, params, piece.start)
+        except Narrow as error:
+            if end - piece.start == 1:
+                raise
+            station.learned.refused(end - piece.start, error.hint)
+            continue
+        station.learned.answered(end - piece.start)
+        name = station.endpoint.name
+        return name, Window(piece.start, end, name, 0), set(question.read(answer, piece.start, end))
+
+
+def _opinion(pool: Pool, question: Question, piece: Window, logs: Sequence[Log]) -> tuple[Opinion, list[Log]]:
+    first = piece.endpoint
     try:
-        station = pool.pick(METHOD, start, avoid=frozenset({first}))
-        end = min(end, start + station.learned.span)
-        second = station.endpoint.name
-        answer = pool.ask(station, METHOD, question.params(start, end, question.addresses), start)
-        theirs = question.read(answer, start, end)
+        second, asked, theirs = _elsewhere(pool, question, piece, frozenset({first}))
     except CryptolakeError:
-        return Opinion(start, end, first, "", "unanswered"), []
+        return Opinion(piece.start, piece.end, first, "", "unanswered"), []
+    start, end = asked.start, asked.end
     ours = {log for log in logs if start <= log.block < end}
-    missing, extra = set(theirs) - ours, ours - set(theirs)
+    missing, extra = theirs - ours, ours - theirs
     if not missing and not extra:
         return Opinion(start, end, first, second, "same"), []
     third, sides_with = "", ""
     try:
-        judge = pool.pick(METHOD, start, avoid=frozenset({first, second}))
-        answer = pool.ask(judge, METHOD, question.params(start, end, question.addresses), start)
-        verdict = set(question.read(answer, start, end))
-        third = judge.endpoint.name
-        sides_with = first if verdict == ours else second if verdict == set(theirs) else ""
+        third, judged, verdict = _elsewhere(pool, question, asked, frozenset({first, second}))
     except CryptolakeError:
         pass  # nobody to decide: the difference stands, and the period is suspect either way
+    else:
+        if judged.end == end:
+            sides_with = first if verdict == ours else second if verdict == theirs else ""
     opinion = Opinion(start, end, first, second, "different", len(missing), len(extra), third, sides_with)
     return opinion, sorted(missing, key=lambda log: (log.block, log.index)) if sides_with == second else []
 
@@ -121,7 +142,8 @@ def check_blooms(
         bloom = headers[number].bloom
         promised = [one for one in question.addresses if _in_bloom(bloom, one)]
         if any(_in_bloom(bloom, topic) for topic in question.topics(promised)) if promised else False:
-            answer = pool.call(METHOD, question.params(number, number + 1, promised))
+            station = pool.pick(METHOD, number)
+            answer = pool.ask(station, METHOD, question.params(number, number + 1, promised), number)
             if question.read(answer, number, number + 1):
                 contradictions.append(f"block {number} has a wanted log that was left out of the answer")
     return BloomCheck(len(headers), usable, tuple(contradictions))

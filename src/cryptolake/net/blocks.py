@@ -68,17 +68,27 @@ class FileBlockCache:
 
     def __init__(self, path: Path) -> None:
         self._path, self._lock = path, threading.Lock()
-        self._known: dict[str, dict[str, list[int | str]]] = {}
-        if path.exists():
-            try:
-                self._known = orjson.loads(path.read_bytes())
-            except orjson.JSONDecodeError:
-                path.rename(path.with_suffix(".damaged"))
+        self._known = self._read()
+
+    def _read(self) -> dict[str, dict[str, list[int | str]]]:
+        try:
+            known: dict[str, dict[str, list[int | str]]] = orjson.loads(self._path.read_bytes())
+        except FileNotFoundError:
+            return {}
+        except orjson.JSONDecodeError:
+            self._path.rename(self._path.with_suffix(".damaged"))
+            return {}
+        return known
 
     def get(self, chain: str, timestamp: int) -> Header | None:
         """The last block before `timestamp` if it was proven before."""
         found = self._known.get(chain, {}).get(str(timestamp))
         return None if found is None else Header(int(found[0]), int(found[1]), str(found[2]))
+
+    def blocks(self, chain: str, period: Period) -> int | None:
+        """The real number of blocks of a period, None when one of its boundaries is not known yet."""
+        start, end = (self.get(chain, int(instant.timestamp())) for instant in (period.start, period.end))
+        return None if start is None or end is None else end.number - start.number
 
     def put(self, chain: str, proven: Mapping[int, Header]) -> None:
         """Keep proven boundaries, by timestamp."""
@@ -86,6 +96,8 @@ class FileBlockCache:
             rows: dict[str, list[int | str]] = {
                 str(at): [header.number, header.timestamp, header.hash] for at, header in proven.items()
             }
+            for other, found in self._read().items():  # another process may have written meanwhile
+                self._known.setdefault(other, {}).update(found)
             self._known.setdefault(chain, {}).update(rows)
             self._path.parent.mkdir(parents=True, exist_ok=True)
             handle, temporary = tempfile.mkstemp(dir=self._path.parent, prefix=".block_cache")
@@ -209,7 +221,12 @@ def _probes(at: int, low: Header, high: Header, *, wide: bool) -> set[int]:
     width = high.number - low.number
     per_block = max(1e-9, (high.timestamp - low.timestamp) / width)
     guess = low.number + round((at - low.timestamp) / per_block - 0.5)
-    around = {guess} if width > 4096 else {guess, guess + 1}
+    if guess <= low.number:
+        around = {low.number + 1}  # expected right behind a known block: one header proves it
+    elif guess + 1 >= high.number:
+        around = {high.number - 1}
+    else:
+        around = {guess} if width > 4096 else {guess, guess + 1}
     if wide:
         around |= {low.number + width * part // (_WIDE + 1) for part in range(1, _WIDE + 1)}
     # A guess at or beyond an end of the bracket still asks next to it, so that the bracket always shrinks.

@@ -80,9 +80,10 @@ class Learned:
         self._refused = 2 * _RUNGS[-1]  # the smallest span refused
         self._since, self._patience = 0, 64  # windows answered since the search ended, and how many until another try
         self._probing = False
-        self.latency_s = 0.1
+        self.latency_s = self.last_s = 0.1  # moving average and latest, seconds
         self.oldest: dict[str, int] = {}  # the oldest block of a kind that was answered
-        self.missing: dict[str, int] = {}  # the newest block of a kind that was missing
+        self.missing: dict[str, int] = {}  # the newest block of a kind that is taken to be missing
+        self._margin = 500  # blocks
 
     @property
     def span(self) -> int:
@@ -149,6 +150,7 @@ class Learned:
     def took(self, seconds: float) -> None:
         """A request took this long; a moving average."""
         with self._lock:
+            self.last_s = seconds
             self.latency_s += 0.2 * (seconds - self.latency_s)
 
     def reaches(self, kind: str, block: int | None) -> bool:
@@ -156,10 +158,16 @@ class Learned:
         return block is None or block > self.missing.get(kind, -1)
 
     def pruned(self, kind: str, block: int | None) -> None:
-        """`kind` of `block` was missing here."""
+        """`kind` of `block` was missing here.
+
+        What is kept reaches back from the head, so blocks a little newer are taken to be missing too, and more of them
+        after every disappointment; an answer corrects it.
+        """
         if block is not None:
             with self._lock:
-                self.missing[kind] = max(block, self.missing.get(kind, -1))
+                self._margin = min(2 * self._margin, 1_000_000)
+                guess = max(block + self._margin, self.missing.get(kind, -1))
+                self.missing[kind] = min(guess, self.oldest.get(kind, guess + 1) - 1)
 
     def proved(self, kind: str, block: int | None) -> None:
         """`kind` of `block` was answered here: what was missing at it or above before was no limit of depth."""

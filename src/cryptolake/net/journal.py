@@ -15,7 +15,7 @@ from pathlib import Path
 import orjson
 
 from cryptolake.errors import Retry
-from cryptolake.net.logs import Answered, LogFilter, Window, log_to_json, parse_log
+from cryptolake.net.logs import Answered, LogFilter, Window, log_to_json, parse_logs
 
 
 class ScanJournal:
@@ -35,7 +35,7 @@ class ScanJournal:
         for line in self._path.read_bytes().split(b"\n"):
             try:
                 start, end, endpoint, logs = orjson.loads(line)
-                parsed = tuple(parse_log(log) for log in logs)
+                parsed = tuple(parse_logs(orjson.dumps(logs)))
             except (orjson.JSONDecodeError, ValueError, TypeError, Retry):
                 continue
             found.append(Answered(Window(start, end, endpoint, len(parsed)), parsed))

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import heapq
 import threading
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
+
+import msgspec
 
 from cryptolake.errors import CryptolakeError, Narrow, Retry, Stop
 from cryptolake.net.abi import checksum
@@ -30,8 +32,7 @@ class LogFilter:
     topics0: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Log:
+class Log(msgspec.Struct, frozen=True):
     """One event as the node gave it; topics and hashes lower-case 0x hex, address EIP-55."""
 
     address: str
@@ -85,25 +86,26 @@ class Question:
         }
         return [found]
 
-    def read(self, answer: Json, start: int, end: int) -> list[Log]:
-        """The wanted logs of an answer, sorted, each once. Raises Retry when it holds what was not asked for."""
-        if not isinstance(answer, list):
-            raise Retry(f"{self.chain}: a log question was answered with something else; it is asked elsewhere")
-        everything = self.topics(self.addresses)
+    def read(self, answer: bytes, start: int, end: int) -> list[Log]:
+        """The wanted logs of an answer's JSON, sorted, each once. Raises Retry when it holds what was not asked for."""
+        try:
+            entries = _ENTRIES.decode(answer.lower())
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise Retry(
+                f"{self.chain}: a log question was answered with something else; it is asked elsewhere"
+            ) from None
+        everything = frozenset(self.topics(self.addresses))
         found: dict[tuple[str, int], Log] = {}
-        for one in answer:
-            if not isinstance(one, Mapping):
-                raise Retry(f"{self.chain}: a log is no object; it is asked elsewhere")
-            if one.get("removed"):
+        for entry in entries:
+            if entry.removed:
                 continue
-            log = parse_log(one)
-            if not (
-                start <= log.block < end and log.address in self.wanted and log.topics and log.topics[0] in everything
-            ):
+            log = _log(entry)
+            wanted = self.wanted.get(log.address)
+            if wanted is None or not start <= log.block < end or not log.topics or log.topics[0] not in everything:
                 raise Retry(f"{self.chain}: a log of block {log.block} was not asked for; it is asked elsewhere")
-            if log.topics[0] in self.wanted[log.address]:
+            if log.topics[0] in wanted:
                 found[(log.block_hash, log.index)] = log
-        return sorted(found.values(), key=lambda log: (log.block, log.index))
+        return sorted(found.values(), key=_place)
 
 
 def scan(
@@ -234,17 +236,14 @@ def _window(pool: Pool, station: Station, question: Question, start: int, end: i
     """Ask for one window; after a failure, a little later."""
     if attempt:
         pool.rest(attempt)
-    answer = _ask(pool, station, question, start, end, question.addresses)
-    logs = question.read(answer, start, end)
+    logs = sorted(_ask(pool, station, question, start, end, question.addresses), key=_place)
     return Answered(Window(start, end, station.endpoint.name, len(logs)), tuple(logs))
 
 
-def _ask(
-    pool: Pool, station: Station, question: Question, start: int, end: int, addresses: Sequence[str]
-) -> list[Json]:
+def _ask(pool: Pool, station: Station, question: Question, start: int, end: int, addresses: Sequence[str]) -> list[Log]:
     """One question; where a single block is refused, the address list is too long: asked in halves."""
     try:
-        answer = pool.ask(station, METHOD, question.params(start, end, addresses), start)
+        return question.read(pool.ask(station, METHOD, question.params(start, end, addresses), start), start, end)
     except Narrow:
         if end - start > 1:
             raise
@@ -256,9 +255,6 @@ def _ask(
         return _ask(pool, station, question, start, end, addresses[:half]) + _ask(
             pool, station, question, start, end, addresses[half:]
         )
-    if not isinstance(answer, list):
-        raise Retry(f"{pool.chain}: a log question was answered with something else; it is asked elsewhere")
-    return list(answer)
 
 
 def _within(known: Iterable[Answered], block_range: BlockRange) -> list[Answered]:
@@ -284,23 +280,47 @@ def _gaps(block_range: BlockRange, done: Sequence[Answered]) -> list[tuple[int, 
     return gaps
 
 
-def parse_log(one: Mapping[str, Json]) -> Log:
-    """A log object of JSON-RPC. Raises Retry when it is none."""
+class _Entry(msgspec.Struct):
+    """A log object of JSON-RPC after lower-casing everything: some nodes spell hex in upper case."""
+
+    address: str
+    topics: tuple[str, ...]
+    data: str
+    blocknumber: str
+    blockhash: str
+    transactionhash: str
+    logindex: str
+    removed: bool | None = None
+
+
+_ENTRIES = msgspec.json.Decoder(list[_Entry])
+
+
+def _place(log: Log) -> tuple[int, int]:
+    return log.block, log.index
+
+
+def _log(entry: _Entry) -> Log:
     try:
-        topics = one["topics"]
-        if not isinstance(topics, Sequence):
-            raise TypeError("topics")
         return Log(
-            checksum(str(one["address"])),
-            tuple(str(topic).lower() for topic in topics),
-            bytes.fromhex(str(one["data"]).removeprefix("0x")),
-            int(str(one["blockNumber"]), 16),
-            str(one["blockHash"]).lower(),
-            str(one["transactionHash"]).lower(),
-            int(str(one["logIndex"]), 16),
+            checksum(entry.address),
+            entry.topics,
+            bytes.fromhex(entry.data[2:]),
+            int(entry.blocknumber, 16),
+            entry.blockhash,
+            entry.transactionhash,
+            int(entry.logindex, 16),
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise Retry(f"a log lacks or misspells a field ({error}); it is asked elsewhere") from None
+    except ValueError as error:
+        raise Retry(f"a log misspells a field ({error}); it is asked elsewhere") from None
+
+
+def parse_logs(raw: bytes) -> list[Log]:
+    """Stored log objects, as `log_to_json` writes them, in the order given. Raises Retry when they are none."""
+    try:
+        return [_log(entry) for entry in _ENTRIES.decode(raw.lower())]
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise Retry("stored logs cannot be read; collect them again") from None
 
 
 def log_to_json(log: Log) -> dict[str, Json]:

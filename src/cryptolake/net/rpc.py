@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+import msgspec
 import orjson
 
 from cryptolake.errors import BadInput, CryptolakeError, Narrow, Retry, Skip, Stop
@@ -22,6 +23,7 @@ from cryptolake.net.limiter import Limiter, for_limit
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 Question = tuple[str, Sequence[Json]]
 
+_NOTHING, _NULL = msgspec.Raw(), msgspec.Raw(b"null")
 _HEADERS = {"content-type": "application/json"}
 _SIT_OUT_S = 15.0  # how long an endpoint that failed is passed over while others are well
 _LONGEST_WAIT_S = 60.0
@@ -53,6 +55,7 @@ class Pool:
         own = limiters or (lambda one: for_limit(one.limits.rate, cost=one.limits.dearest, sleep=sleep))
         self.stations = [Station(one, own(one), Learned(one.limits.log_span)) for one in endpoints]
         self._local = threading.local()
+        self.finality_assumed = False  # whether the chain has no `finalized` tag, as far as it was asked
 
     @property
     def last_endpoint(self) -> str:
@@ -99,8 +102,11 @@ class Pool:
             raise self._nobody(Retry("no endpoint is left to ask"))
         return stations[0]
 
-    def ask(self, station: Station, method: str, params: Sequence[Json], block: int | None = None) -> Json:
-        """One call at one endpoint, for callers that learn per endpoint. Raises by reaction; marks the endpoint's health."""
+    def ask(self, station: Station, method: str, params: Sequence[Json], block: int | None = None) -> bytes:
+        """One call at one endpoint, for callers that learn per endpoint; the undecoded JSON of its result.
+
+        Raises by reaction and marks the endpoint's health.
+        """
         (answer,) = self._try(station, [(method, params)], block)
         if isinstance(answer, RpcFault):
             raise Retry(f"{station.endpoint.name} answered {method} with an error; it is asked elsewhere")
@@ -122,7 +128,8 @@ class Pool:
             (block,) = self.batch([("eth_getBlockByNumber", ["finalized", False])])
         except Elsewhere:
             block = None
-        if isinstance(block, Mapping) and isinstance(block.get("number"), str):
+        self.finality_assumed = not (isinstance(block, Mapping) and isinstance(block.get("number"), str))
+        if isinstance(block, Mapping) and not self.finality_assumed:
             return int(str(block["number"]), 16)
         return max(0, int(str(self.call("eth_blockNumber", [])), 16) - 64)
 
@@ -134,7 +141,9 @@ class Pool:
             errors: list[CryptolakeError] = []
             for station in self._order(method, block):
                 try:
-                    answers = self._try(station, calls, block)
+                    answers = [
+                        one if isinstance(one, RpcFault) else _decoded(one) for one in self._try(station, calls, block)
+                    ]
                 except (Retry, Stop) as error:
                     errors.append(error)
                 else:
@@ -148,7 +157,7 @@ class Pool:
                 self._sleep(self._pause(attempt, last))
         raise self._nobody(last)
 
-    def _try(self, station: Station, calls: Sequence[Question], block: int | None) -> list[Json | RpcFault]:
+    def _try(self, station: Station, calls: Sequence[Question], block: int | None) -> list[bytes | RpcFault]:
         """Ask one endpoint and remember how it went."""
         kind = _kind(calls[0][0])
         try:
@@ -203,12 +212,13 @@ class Pool:
 
     def _check_chain(self, station: Station) -> None:
         (answer,) = self._exchange(station, [("eth_chainId", [])])
-        found = int(answer, 16) if isinstance(answer, str) else None
+        name = None if isinstance(answer, RpcFault) else _decoded(answer)
+        found = int(name, 16) if isinstance(name, str) else None
         if found != self.chain_id:
             raise Stop(f"endpoint {station.endpoint.name} is on chain id {found}, not {self.chain_id}; correct its URL")
         station.chain_ok = True
 
-    def _exchange(self, station: Station, calls: Sequence[Question]) -> list[Json | RpcFault]:
+    def _exchange(self, station: Station, calls: Sequence[Question]) -> list[bytes | RpcFault]:
         cost = sum(station.endpoint.limits.cost(method) for method, _ in calls)
         budget = station.endpoint.limits.monthly
         if budget is not None and station.limiter.used() + cost > budget:
@@ -243,43 +253,60 @@ def _state_block(calls: Sequence[Question]) -> int | None:
     return min(numbers) if numbers else None
 
 
-def _parse(answer: Answer) -> list[Mapping[str, Json]]:
-    """The error or answer objects of an HTTP answer. Raises by reaction when it is none."""
+class _Envelope(msgspec.Struct):
+    """One JSON-RPC answer; its content stays undecoded until it is known what it should be."""
+
+    id: int | str | None = None
+    result: msgspec.Raw = _NOTHING
+    error: msgspec.Raw = _NOTHING
+
+
+_ONE, _MANY = msgspec.json.Decoder(_Envelope), msgspec.json.Decoder(list[_Envelope])
+
+
+def _parse(answer: Answer) -> list[_Envelope]:
+    """The answers in an HTTP answer. Raises by reaction when it holds none."""
     if answer.status == 429:
         raise TooFast("the endpoint's rate limit is reached", after_s=retry_after(answer.headers.get("retry-after")))
     try:
-        document = orjson.loads(answer.body)
-    except orjson.JSONDecodeError:
-        document = None
-    objects = document if isinstance(document, list) else [document]
-    if not all(isinstance(one, dict) and ("result" in one or "error" in one) for one in objects):
+        found = _MANY.decode(answer.body) if answer.body.lstrip()[:1] == b"[" else [_ONE.decode(answer.body)]
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        found = []
+    if not found or any(one.result == _NOTHING and one.error == _NOTHING for one in found):
         if answer.status in {401, 402, 403}:
             raise Stop(f"the endpoint refuses the key or plan (HTTP {answer.status}); set another key or endpoint")
         if answer.status == 413:
             raise Narrow("the endpoint refuses a request of this size; it is asked in smaller pieces")
         raise Retry(f"the endpoint's answer (HTTP {answer.status}) is no JSON-RPC")
-    return objects
+    return found
 
 
-def _match(objects: Sequence[Mapping[str, Json]], count: int) -> list[Json | RpcFault]:
-    """Answers by id, each exactly once; whatever concerns the whole request is raised."""
-    found: dict[int, Json | RpcFault] = {}
-    for one in objects:
-        error = one.get("error")
-        number = one.get("id")
-        if error is not None:
-            fault = _classified(error)
+def _match(envelopes: Sequence[_Envelope], count: int) -> list[bytes | RpcFault]:
+    """Undecoded answers by id, each exactly once; whatever concerns the whole request is raised."""
+    found: dict[int, bytes | RpcFault] = {}
+    for one in envelopes:
+        answer: bytes | RpcFault
+        if one.error not in (_NOTHING, _NULL):
+            fault = _classified(_decoded(bytes(one.error)))
             if isinstance(fault, CryptolakeError):
                 raise fault
-            answer: Json | RpcFault = fault
+            answer = fault
         else:
-            answer = one.get("result")
-        if not isinstance(number, int) or not 0 <= number < count or number in found:
+            answer = bytes(one.result)
+        if not isinstance(one.id, int) or not 0 <= one.id < count or one.id in found:
             raise Retry("the endpoint's answers do not match the questions")
-        found[number] = answer
+        found[one.id] = answer
     if len(found) != count:
         raise Retry("the endpoint left questions unanswered")
     return [found[number] for number in range(count)]
+
+
+def _decoded(raw: bytes) -> Json:
+    try:
+        found: Json = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        raise Retry("the endpoint's answer is no JSON; it is asked again") from None
+    return found
 
 
 def _classified(error: Json) -> CryptolakeError | RpcFault:

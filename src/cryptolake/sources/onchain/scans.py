@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -26,6 +26,7 @@ from cryptolake.net.multicall import Call, Failed, Finished, Program, run, trans
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.markets import Csu
+from cryptolake.sources.onchain.certificate import certificate
 from cryptolake.sources.onchain.families import families
 from cryptolake.sources.onchain.records import Settled
 
@@ -180,17 +181,7 @@ class LiquidationScan:
         """The completeness certificate of a period, and logs that were left out at first but that two endpoints have."""
         opinions, found = second_opinions(self.pool, question, windows, logs, within, self.audit)
         blooms = check_blooms(self.pool, self.blocks, question, logs, within, sample=self.audit > 0)
-        differ = any(one.verdict == "different" for one in opinions)
-        certificate: dict[str, object] = {
-            "from_block": within.start,
-            "to_block": within.end - 1,
-            "asked_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "windows": _joined(windows, within),
-            "opinions": [asdict(one) for one in opinions],
-            "blooms": asdict(blooms),
-            "verdict": "suspect" if differ or blooms.contradictions else "complete",
-        }
-        return certificate, found
+        return certificate(within, windows, opinions, blooms, datetime.now(UTC)), found
 
 
 class _Covered:
@@ -237,17 +228,3 @@ def _touching(periods: Sequence[Period]) -> Iterator[list[Period]]:
         together.append(period)
     if together:
         yield together
-
-
-def _joined(windows: Sequence[Window], within: BlockRange) -> list[list[object]]:
-    """`[first block, last block, endpoint, windows]`, neighbours of one endpoint joined, cut to the period."""
-    found: list[list[object]] = []
-    for window in windows:
-        start, end = max(window.start, within.start), min(window.end, within.end)
-        if start >= end:
-            continue
-        if found and found[-1][2] == window.endpoint and found[-1][1] == start - 1:
-            found[-1][1], found[-1][3] = end - 1, int(str(found[-1][3])) + 1
-        else:
-            found.append([start, end - 1, window.endpoint, 1])
-    return found
