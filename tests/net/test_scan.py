@@ -83,7 +83,7 @@ def test_a_named_limit_is_believed_at_once() -> None:
 
 def test_dense_windows_are_split_without_losing_the_span_for_ever() -> None:
     node = Node(most_logs=40, logs_of=lambda number: range(30) if 5000 <= number < 5020 else [])
-    logs, windows = gather(scan(pool_of(node), FILTERS, BlockRange(0, 400_000)))
+    logs, windows = gather(scan(pool_of(node), FILTERS, BlockRange(0, 150_000)))
     assert len(logs) == 600
     assert windows[-1].end - windows[-2].start > 1000
 

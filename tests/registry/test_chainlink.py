@@ -7,7 +7,7 @@ from importlib.resources import files
 import pytest
 
 from cryptolake.errors import BadInput
-from cryptolake.registry.chainlink import chainlink_feeds, read_feeds
+from cryptolake.registry.chainlink import feeds, feeds_of, named_tokens, read_feeds
 
 TEXT = (files("cryptolake.registry") / "data" / "chainlink_feeds.csv").read_text("utf-8")
 HEAD, FIRST = TEXT.splitlines()[:2]
@@ -15,24 +15,29 @@ AAVE = "0x7Fc66500c84A76Ad7e9c93437bFc5Ac33E2DDaE9"
 
 
 def test_every_feed_is_there_and_typed() -> None:
-    feeds = chainlink_feeds()
-    every = [feed for found in feeds.values() for feed in found]
-    assert len(every) == 207
-    assert len({feed.chain for feed in every}) == 17
+    every = feeds()
+    assert len(every) == 203, "207 rows, of which Ronin's four name no pair"
+    assert len({feed.chain for feed in every}) == 16
     assert {feed.decimals for feed in every} == {8, 18}
     assert sum(feed.heartbeat_s is not None for feed in every) == 2
-    assert sum(feed.status == "verified" for feed in every) == 121
+    assert sum(feed.verified for feed in every) == 121
     assert all(feed.sources for feed in every)
-    assert [feed.chain for feed in every if feed.quote is None] == ["ronin"] * 4
     assert not any(feed.quote == "USD" and feed.decimals == 18 for feed in every if feed.decimals_certain)
 
 
 def test_a_token_can_be_priced_in_several_quotes() -> None:
-    in_eth, in_usd = sorted(chainlink_feeds()["ethereum", AAVE], key=lambda feed: feed.decimals, reverse=True)
+    in_eth, in_usd = sorted(feeds_of("ethereum", AAVE), key=lambda feed: feed.decimals, reverse=True)
     assert (in_usd.quote, in_usd.decimals, in_usd.decimals_certain) == ("USD", 8, True)
     assert (in_eth.quote, in_eth.decimals, in_eth.decimals_certain) == ("ETH", 18, False)
-    assert in_usd.feed == "0x547a514d5e3769680Ce22B2361c10Ea13619e8a9"
+    assert in_usd.address == "0x547a514d5e3769680Ce22B2361c10Ea13619e8a9"
     assert len(in_usd.sources) == 2
+    assert feeds_of("ethereum", "0x000000000000000000000000000000000000dEaD") == ()
+
+
+def test_wrapped_ether_stands_for_eth_and_nothing_for_btc() -> None:
+    named = named_tokens()
+    assert set(named["name"]) == {"eth"}
+    assert ("ethereum", "0xC02aaA39b223FE8D0A0e5C4F27eAD9083C756Cc2", "eth") in named.rows()
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from cryptolake.net.http import Http
 from cryptolake.net.logs import Log, LogFilter, scan
 from cryptolake.net.multicall import Failed, Finished, Program, run
 from cryptolake.net.rpc import Pool
+from cryptolake.registry.anchors import identity
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry
 from cryptolake.registry.markets import Csu
@@ -254,6 +255,16 @@ def test_pools_facades_and_nothing_else_are_listened_to(gearbox_market: GearboxM
     expected |= {checksum(gearbox_market.v2.pool), checksum(gearbox_market.v2.facade)}
     assert {one.address for one in filters} == expected
     assert all(isinstance(one, LogFilter) and one.topics0 for one in filters)
+
+
+def test_the_row_of_this_market_passes_the_registry_check(gearbox_market: GearboxMarket) -> None:
+    found = finish(gearbox_market, identity(csu_on(gearbox_market)), gearbox_market.marks["loss"])
+    assert len(found.findings) == 4
+    assert {one.verdict for one in found.findings} == {"confirmed"}
+    early = finish(gearbox_market, identity(csu_on(gearbox_market)), gearbox_market.marks["v2 provider"])
+    verdicts = {one.field.partition(".")[0]: one.verdict for one in early.findings}
+    assert verdicts["address_provider_v1"] == "confirmed"
+    assert verdicts["address_provider_v300"] == "wrong", "not there yet"
 
 
 def test_days_through_the_source(gearbox_market: GearboxMarket) -> None:

@@ -1,7 +1,7 @@
 """What a market's contracts must answer if its row is true, per family: getters that name each other or list something.
 
 I/O-free: `identity` is a program run like a family's. What does not belong here: code, deployment blocks, what to print.
-The signatures are the protocols' own; a getter is listed only if every deployment of the family in the registry has it.
+The signatures are the protocols' own; a getter is listed only where all deployments in the registry should have it.
 """
 
 from __future__ import annotations
@@ -56,6 +56,17 @@ def _key(text: str) -> int:
 
 
 _FLUID_RESOLVERS = ("liquidity_resolver", "dex_reserves_resolver", "vault_t1_resolver", "lending_factory")
+# Forks that name the same things otherwise: Core of layerbank/contracts, Moolah of lista-dao/moolah.
+ANCHORS_OF_PROTOCOL: Mapping[str, tuple[Anchor, ...]] = {
+    "layerbank": (
+        Anchor("comptroller", "allMarkets()", "list"),
+        Anchor("comptroller", "priceCalculator()", "address", "oracle"),
+    ),
+    "lista": (
+        Anchor("morpho", "getRoleMemberCount(bytes32)", "count", arguments=(0,)),
+        Anchor("vault_factory", "MOOLAH()", "address", "morpho"),
+    ),
+}
 ANCHORS: Mapping[str, tuple[Anchor, ...]] = {
     "aave_v2": (
         Anchor("pool_addresses_provider", "getLendingPool()", "address", "pool"),
@@ -152,8 +163,9 @@ def identity(csu: Csu, without_code: Collection[str] = ()) -> Program[Identity]:
     """
     primary = primary_role(csu)
     roles = {role: stated[0] for role in csu.entry if len(stated := addresses(csu, role)) == 1}
-    named = {anchor.same_as for anchor in ANCHORS[csu.family] if anchor.role in csu.entry}
-    waiting = [anchor for anchor in ANCHORS[csu.family] if anchor.role in csu.entry or anchor.role in named]
+    anchors = ANCHORS_OF_PROTOCOL.get(csu.protocol, ANCHORS[csu.family])
+    named = {anchor.same_as for anchor in anchors if anchor.role in csu.entry}
+    waiting = [anchor for anchor in anchors if anchor.role in csu.entry or anchor.role in named]
     findings: list[Finding] = []
     while waiting:
         named = {anchor.same_as for anchor in waiting} - {primary}

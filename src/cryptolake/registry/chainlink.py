@@ -1,6 +1,6 @@
-"""Chainlink price feeds by chain and token, typed and linted. A feed is not the protocol's own price: see families.
+"""The Chainlink price feeds by chain, typed and linted, and which tokens are the plain-name numeraires `eth` and `btc`.
 
-What does not belong here: reading a feed from the chain.
+What does not belong here: asking a feed. A feed is not the protocol's own price: see the families.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
+
+import polars as pl
 
 from cryptolake.errors import BadInput
 from cryptolake.net.abi import checksum
@@ -25,42 +27,57 @@ _UNNAMED = "as configured in the Comet"  # a pair that the source of the row doe
 
 
 @dataclass(frozen=True, slots=True)
-class ChainlinkFeed:
-    """The price of one whole `base` in `quote` (as in the pair, e.g. `AAVE`, `USD`); both None where no source names them.
+class Feed:
+    """One feed contract that prices a token. `base` and `quote` are its pair (`ETH`, `USD`); `verified` by two sources.
 
     `base` can be another name than the token's (`WETH` is priced as `ETH`): then `note` says so. `decimals` scale the
-    answer; where `decimals_certain` is False they follow the convention and must be read from the feed. `heartbeat_s` is
-    the longest silence in seconds that is normal, None where it is not known. `token` and `feed` are EIP-55 addresses.
+    answer; where not `decimals_certain` they follow the convention and must be read on the chain. `heartbeat_s` is the
+    longest silence in seconds that is normal, None where it is not known. `token` and `address` are EIP-55.
     """
 
     chain: str
     token: str
     symbol: str
-    feed: str
-    base: str | None
-    quote: str | None
-    decimals: int
-    decimals_certain: bool
-    heartbeat_s: int | None
-    status: str
-    note: str
-    sources: tuple[str, ...]
+    address: str
+    base: str
+    quote: str
+    verified: bool
+    decimals: int = 8
+    decimals_certain: bool = False
+    heartbeat_s: int | None = None
+    note: str = ""
+    sources: tuple[str, ...] = ()
 
 
 @lru_cache(maxsize=1)
-def chainlink_feeds() -> Mapping[tuple[str, str], tuple[ChainlinkFeed, ...]]:
-    """The package's feeds by (chain, token address); several where a token is priced in several quotes."""
+def feeds() -> tuple[Feed, ...]:
+    """Every feed with a plain pair. Feeds wrapped for one market ("as configured in the Comet") have none: left out."""
     text = (files("cryptolake.registry") / "data" / _FILE).read_text("utf-8")
     return read_feeds(text, load_registry().chains)
 
 
-def read_feeds(text: str, chains: Collection[str]) -> Mapping[tuple[str, str], tuple[ChainlinkFeed, ...]]:
-    """Feeds from CSV text. Raises BadInput with every fault at once, each with its line."""
+def feeds_of(chain: str, token: str) -> tuple[Feed, ...]:
+    """The feeds of a token; several where it is priced in several quotes, none where nobody prices it."""
+    return tuple(feed for feed in feeds() if (feed.chain, feed.token) == (chain, token))
+
+
+def named_tokens() -> pl.DataFrame:
+    """Tokens that are a plain-name numeraire one to one (columns chain, asset, name): wrapped ether is `eth`.
+
+    No token stands for `btc`: every wrapped bitcoin may lose its peg.
+    """
+    found = sorted({(one.chain, one.token) for one in feeds() if (one.base, one.quote) == ("ETH", "USD")})
+    rows = [(chain, token, "eth") for chain, token in found]
+    return pl.DataFrame(rows, schema={"chain": pl.String, "asset": pl.String, "name": pl.String}, orient="row")
+
+
+def read_feeds(text: str, chains: Collection[str]) -> tuple[Feed, ...]:
+    """Feeds from CSV text, those with a plain pair. Raises BadInput with every fault at once, each with its line."""
     reader = csv.DictReader(text.splitlines())
     if list(reader.fieldnames or ()) != _COLUMNS:
         raise BadInput(f"{_FILE}:1: the columns must be {','.join(_COLUMNS)}")
     faults: list[str] = []
-    found: dict[tuple[str, str], list[ChainlinkFeed]] = {}
+    found: list[Feed] = []
     seen: dict[tuple[str, str, str], int] = {}
     for row in reader:
         where = f"{_FILE}:{reader.line_num}: {row['chain']} {row['token_symbol']}: "
@@ -69,11 +86,11 @@ def read_feeds(text: str, chains: Collection[str]) -> Mapping[tuple[str, str], t
         pair = (row["chain"], row["token_address"], row["pair"])
         if (other := seen.setdefault(pair, reader.line_num)) != reader.line_num:
             faults.append(f"{where}the pair {row['pair']} of this token stands in line {other} already")
-        if len(faults) == before:
-            found.setdefault(pair[:2], []).append(_feed(row))
+        if len(faults) == before and row["pair"] != _UNNAMED:
+            found.append(_feed(row))
     if faults:
         raise BadInput(f"registry, {len(faults)} fault{'s' * (len(faults) > 1)}: " + "; ".join(faults))
-    return {key: tuple(feeds) for key, feeds in found.items()}
+    return tuple(found)
 
 
 def _faults(row: Mapping[str, str], chains: Collection[str]) -> list[str]:
@@ -103,19 +120,19 @@ def _faults(row: Mapping[str, str], chains: Collection[str]) -> list[str]:
     return found
 
 
-def _feed(row: Mapping[str, str]) -> ChainlinkFeed:
-    base, quote = row["pair"].split(" / ") if row["pair"] != _UNNAMED else (None, None)
-    return ChainlinkFeed(
+def _feed(row: Mapping[str, str]) -> Feed:
+    base, quote = row["pair"].split(" / ")
+    return Feed(
         chain=row["chain"],
         token=row["token_address"],
         symbol=row["token_symbol"],
-        feed=row["feed_address"],
+        address=row["feed_address"],
         base=base,
         quote=quote,
+        verified=row["status"] == "verified",
         decimals=int(row["decimals"]),
         decimals_certain=not row["decimals_source"].startswith("convention"),
         heartbeat_s=int(row["heartbeat_s"]) if row["heartbeat_s"] else None,
-        status=row["status"],
         note=row["note"],
         sources=tuple(row["source"].split(" | ")),
     )

@@ -75,16 +75,20 @@ class LiquidationScan:
             yield from self._touching(members, {period: ranges[period] for period in touching})
 
     def _touching(self, asked: Sequence[Partition], ranges: Mapping[Period, Bounds]) -> Iterator[Raw | Miss]:
-        """Periods that touch each other: emitters as of the last block, one scan over all of it, period by period."""
-        last = ranges[max(ranges)][1].number
+        """Periods that touch each other: the emitters of first and last block, one scan over all of it, period by period."""
+        first, last = (ranges[period][1].number for period in (min(ranges), max(ranges)))
         csus = [self.csus[name] for name in sorted({partition.key for partition in asked})]
-        programs = {csu.name: families()[csu.family].emitters(csu) for csu in csus}
         filters: dict[str, list[LogFilter]] = {}
-        for name, outcome in run_programs(self.pool, programs, last, self.chain).items():
+        for name, outcome in self._emitters(csus, last).items():
             if isinstance(outcome, Failed):
                 yield from (miss(partition, outcome.error) for partition in asked if partition.key == name)
             else:
                 filters[name] = outcome.value
+        if first != last:
+            # An emitter replaced on the way stands only in the first list. No list yet: the market was born on the way.
+            for name, outcome in self._emitters([csu for csu in csus if csu.name in filters], first).items():
+                if isinstance(outcome, Finished):
+                    filters[name] = _united([*filters[name], *outcome.value])
         if not filters:
             return
         every = [one for found in filters.values() for one in found]
@@ -110,6 +114,10 @@ class LiquidationScan:
             yield from self._period(members, ranges[period], covered, question, filters)
         if journal is not None:
             journal.forget()
+
+    def _emitters(self, csus: Sequence[Csu], block: int) -> dict[str, Finished[list[LogFilter]] | Failed]:
+        programs = {csu.name: families()[csu.family].emitters(csu) for csu in csus}
+        return run_programs(self.pool, programs, block, self.chain)
 
     def _period(
         self,
@@ -216,6 +224,14 @@ def miss(partition: Partition, error: CryptolakeError) -> Miss:
     """`not_deployed` is for ever; any other reason may be retried."""
     reason = error.reason if isinstance(error, Skip) else "rpc"
     return Miss(partition, "gone" if reason == "not_deployed" else "failed", reason, str(error))
+
+
+def _united(filters: Sequence[LogFilter]) -> list[LogFilter]:
+    """One filter per emitter."""
+    topics: dict[str, frozenset[str]] = {}
+    for one in filters:
+        topics[one.address] = topics.get(one.address, frozenset()) | one.topics0
+    return [LogFilter(address, wanted) for address, wanted in topics.items()]
 
 
 def _touching(periods: Sequence[Period]) -> Iterator[list[Period]]:

@@ -65,6 +65,8 @@ class OnchainSource:
         self._discoveries = Discoveries(discovered, audit)
         self._blocks: dict[str, Blocks] = {}
         self._lock = threading.Lock()
+        self._instants: dict[str, set[datetime]] = {}  # boundaries that the trips handed out will need, by chain
+        self._finding: dict[str, threading.Lock] = {}
         # What each market's program asked last time: next time all of it goes in the first request.
         self._likely: dict[str, list[Call]] = {}
         self._csus = {csu.name: csu for csu in csus}
@@ -84,6 +86,7 @@ class OnchainSource:
             if partition.dataset == LIQUIDATIONS.name:
                 slot = (partition.period.day.year, partition.period.day.month)
             groups.setdefault((chain, partition.dataset, slot), []).append(partition)
+            self._instants.setdefault(chain, set()).update((partition.period.start, partition.period.end))
         for (chain, dataset, _), members in groups.items():
             yield Trip(self.name, f"{dataset} {chain} {members[0].period}", tuple(members))
 
@@ -101,6 +104,10 @@ class OnchainSource:
             return
         pool = self._pools(chain)
         blocks = self.blocks(chain)
+        with self._lock:
+            first_of_chain = self._finding.setdefault(chain.name, threading.Lock())
+        with first_of_chain:  # the boundaries of all trips of a chain are found together, by whoever comes first
+            blocks.prefetch(self._instants.pop(chain.name, ()))
         if askable[0].dataset == TVL.name:
             yield from self._snapshots(pool, blocks, chain, askable)
         else:
