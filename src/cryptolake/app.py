@@ -60,8 +60,9 @@ class App:
 
     @cached_property
     def registry(self) -> Registry:
-        """Markets and chains: the package's own plus the user's file."""
-        return load_registry(self.settings.registry)
+        """Markets and chains: the package's own plus the user's file, else the one that lies in the data folder."""
+        own = self.settings.data / "registry.yaml"
+        return load_registry(self.settings.registry or (own if own.exists() else None))
 
     @cached_property
     def http(self) -> Http:
