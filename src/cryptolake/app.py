@@ -119,6 +119,7 @@ class App:
         access = Access(
             http=self.http,
             urls=self.settings.urls,
+            secrets=self.settings.vendor_secrets(),
             provenance={"cryptolake": __version__, **(provenance or {})},
         )
         found = {}
