@@ -99,7 +99,7 @@ class CoinGecko:
         self._attempts, self._asked_at = attempts, asked_at
         self._clock, self._sleep, self._jitter = clock, sleep, jitter
         self._lock = threading.Lock()
-        self._opened: Conversation | Refusal | None = None
+        self._opened: list[Conversation | Refusal] = []  # at most one; shared with the copies that watch other coins
 
     def watching(self, coins: Sequence[str]) -> CoinGecko:
         """The same conversation and limits, with other coins' history to keep."""
@@ -219,11 +219,10 @@ class CoinGecko:
     def _open(self) -> Conversation | Refusal:
         """The conversation, limited as the plan allows; a pro plan is asked for its limit first, once per run."""
         with self._lock:
-            if self._opened is None:
-                self._opened = self._conversation(self.tier.calls_per_minute, self.tier.burst)
-                if self.tier is PRO:
-                    self._opened = self._sized(self._opened)
-            return self._opened
+            if not self._opened:
+                conversation = self._conversation(self.tier.calls_per_minute, self.tier.burst)
+                self._opened.append(self._sized(conversation) if self.tier is PRO else conversation)
+            return self._opened[0]
 
     def _conversation(self, per_minute: float, burst: float) -> Conversation:
         limiter = Limiter(per_minute / 60, burst, clock=self._clock, sleep=self._sleep)
