@@ -26,17 +26,26 @@ def commands_page() -> str:
         lines += ["Before any command: " + ", ".join(f"`{flag}`" for flag in _flags(group)), ""]
         for name in sorted(group.list_commands(root)):  # type: ignore[attr-defined]
             command = group.get_command(root, name)  # type: ignore[attr-defined]
-            text = " ".join((command.help or "").split())
-            what, _, example = text.partition("Example: ")
-            lines += [f"## {name}", "", what.strip(), ""]
-            if example:
-                lines += ["```sh", example.strip(), "```", ""]
-            lines += ["| flag | meaning |", "|---|---|"]
-            for parameter in command.params:
-                flags = ", ".join(f"`{flag}`" for flag in (*parameter.opts, *parameter.secondary_opts))
-                lines.append(f"| {flags} | {(getattr(parameter, 'help', '') or '').replace('|', '/')} |")
-            lines.append("")
+            lines += _section(name, command)
+            for part, inner in sorted(getattr(command, "commands", {}).items()):
+                lines += _section(f"{name} {part}", inner)
     return "\n".join(lines)
+
+
+def _section(name: str, command: click.Command) -> list[str]:
+    """A command's help, example and flags; a group of commands is followed by its own commands' sections."""
+    text = " ".join((command.help or "").split())
+    what, _, example = text.partition("Example: ")
+    lines = [f"## {name}", "", what.strip(), ""]
+    if example:
+        lines += ["```sh", example.strip(), "```", ""]
+    if hasattr(command, "commands"):
+        return lines
+    lines += ["| flag | meaning |", "|---|---|"]
+    for parameter in command.params:
+        flags = ", ".join(f"`{flag}`" for flag in (*parameter.opts, *parameter.secondary_opts))
+        lines.append(f"| {flags} | {(getattr(parameter, 'help', '') or '').replace('|', '/')} |")
+    return [*lines, ""]
 
 
 def _flags(command: object) -> list[str]:

@@ -16,9 +16,11 @@ from cryptolake.lake.ledger import Ledger
 from cryptolake.lake.runs import Runs
 from cryptolake.lake.tables import Tables
 from cryptolake.net.http import Http
+from cryptolake.silver.metrics import METRICS
+from cryptolake.silver.pulls import PULLS
 from cryptolake.sources.coingecko import CoinGecko
 from cryptolake.warehouse.connection import Warehouse
-from cryptolake.warehouse.server import stop_embedded
+from cryptolake.warehouse.server import ensure_running, stop_embedded
 
 
 @pytest.fixture
@@ -56,10 +58,17 @@ def pg_data() -> Iterator[Path]:
 
 
 @pytest.fixture
+def database_url(pg_data: Path, warehouse: Warehouse) -> str:
+    """The address of that server, the market's tables gone."""
+    del warehouse
+    return ensure_running(pg_data)
+
+
+@pytest.fixture
 def warehouse(pg_data: Path) -> Iterator[Warehouse]:
     """An open session on it, the market's tables gone."""
     with Warehouse.open(pg_data, None) as opened:
-        for table in (*MARKET_TABLES,):
+        for table in (*MARKET_TABLES, METRICS, PULLS):
             opened._connection.execute(f"DROP TABLE IF EXISTS {table.name} CASCADE")
         yield opened
 

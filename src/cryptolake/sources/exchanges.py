@@ -192,9 +192,8 @@ class Exchanges:
                         words = "refuses this address (blocked region or firewall); ask from another network"
                         raise Skip(f"{exchange.name} {words}", reason="blocked") from None
                     if attempt == self._attempts:
-                        kind = (
-                            "asks us to slow down" if isinstance(error, module.RateLimitExceeded) else "does not answer"
-                        )
+                        limits = (module.RateLimitExceeded, module.DDoSProtection)
+                        kind = "asks us to slow down" if isinstance(error, limits) else "does not answer"
                         raise Retry(f"{exchange.name} {kind}; run the same command again later") from None
                     self._sleep(2.0**attempt)
                 except module.BaseError as error:
