@@ -273,6 +273,8 @@ def test_the_whole_river(source: Exchanges, venues: Venues, tmp_path: Path, ware
         "AS step FROM exchange_candles) AS steps WHERE step <> interval '1 hour'"
     )
     assert warehouse.query(sql).rows() == [(0,)]  # type: ignore[attr-defined]
+    logged = warehouse.query("SELECT operation, status, records_count FROM pulls ORDER BY pull_id").rows()  # type: ignore[attr-defined]
+    assert logged == [("pull", "success", 5), ("backfill", "success", 360), ("backfill", "success", 360)]
     room["ledger"].close()  # type: ignore[attr-defined]
 
 
