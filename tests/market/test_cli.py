@@ -115,7 +115,7 @@ def test_a_users_afternoon(cryptolake: Run, vendor: Vendor) -> None:
     [
         (("market", "refresh", "--mode", "half"), "incremental or full"),
         (("market", "replay", "latest"), "no run is kept yet"),
-        (("market", "replay", "--all"), "no run is kept yet"),
+        (("market", "replay", "--all"), "no run could be loaded"),
         (("market", "history", "--top", "5"), "no run is loaded yet"),
         (("exchanges", "candles", "--symbol", "BTC/EUR"), "no watched pair matches"),
         (("exchanges", "tickers", "--exchange", "mtgox"), "known: binance, coinbase, kraken"),

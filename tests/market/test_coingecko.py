@@ -15,7 +15,7 @@ from tests.market.vendor import ASKED_AT, TOTALS, Vendor, coin, market
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.errors import Skip
-from cryptolake.flow.market import run_of, totals_of
+from cryptolake.flow.market_runs import run_of, totals_of
 from cryptolake.net.access import Access
 from cryptolake.net.http import Http
 from cryptolake.registry.coingecko import DEMO, KEYLESS, PRO, Tier, watched_coins

@@ -11,8 +11,10 @@ import polars as pl
 import pytest
 from tests.market.vendor import ASKED_AT, Vendor, coin, market
 
+from cryptolake.contracts.partition import Partition
 from cryptolake.errors import BadInput, Stop
 from cryptolake.flow import market as flow
+from cryptolake.flow import market_runs
 from cryptolake.flow.market import HISTORY, MARKET_TABLES, STAGING, MarketLoaded, Room
 from cryptolake.sources.coingecko import CoinGecko
 from cryptolake.warehouse.connection import Loaded, Warehouse
@@ -180,9 +182,9 @@ def test_an_older_run_does_not_overwrite_a_newer_one_unless_replayed(
     assert late.staging is None
     assert late.marts == {}
     newest = f"SELECT DISTINCT processed_at FROM {STAGING.name}"
-    assert room.warehouse.query(newest).rows() == [(flow.instant_of(second),)]
+    assert room.warehouse.query(newest).rows() == [(market_runs.instant_of(second),)]
     flow.load_run(source, first, room, replay=True)
-    assert room.warehouse.query(newest).rows() == [(flow.instant_of(first),)]
+    assert room.warehouse.query(newest).rows() == [(market_runs.instant_of(first),)]
 
 
 def test_replaying_everything_rebuilds_a_lost_database(source: CoinGecko, vendor: Vendor, room: Room) -> None:
@@ -195,7 +197,7 @@ def test_replaying_everything_rebuilds_a_lost_database(source: CoinGecko, vendor
     for table in MARKET_TABLES:
         room.warehouse._connection.execute(f"DROP TABLE {table.name} CASCADE")
     vendor.asked.clear()
-    assert len(flow.replay_all(source, room)) == 3
+    assert len(flow.replay_all(source, room).loaded) == 3
     assert vendor.asked == [], "a replay asks nobody"
     for name in tables:
         assert room.warehouse.query(f"SELECT * FROM {name} ORDER BY 1, 2").equals(before[name]), name
@@ -210,7 +212,7 @@ def test_a_run_that_lost_pages_is_kept_but_not_loaded(source: CoinGecko, vendor:
     assert room.warehouse.query(f"SELECT count(*) FROM {STAGING.name}").rows() == [(100,)]
     failed = room.warehouse.query("SELECT check_name FROM market_checks WHERE NOT passed AND severity = 'block'")
     assert failed.rows() == [("row_count_drift",)]
-    kept = flow.find_run(room.runs, "latest")
+    kept = market_runs.find_run(room.runs, "latest")
     flow.load_run(source, kept, room, despite_drift=True)
     assert room.warehouse.query(f"SELECT count(*) FROM {STAGING.name}").rows() == [(80,)]
 
@@ -281,24 +283,24 @@ def test_pruning_spares_the_young_the_newest_and_a_dry_run(
     vendor.coins = market(30)
     days = (100, 91, 90, 89)
     runs = [refresh(source, room, -60 * 24 * day, top=30).run for day in days]
-    prune: Callable[[int, bool], list[flow.Pruned]] = lambda keep, dry: flow.prune(  # noqa: E731
-        room.runs, room.ledger, keep_days=keep, today=ASKED_AT.date(), dry_run=dry
-    )
+    prune: Callable[[int, bool], list[market_runs.Pruned]] = lambda keep, dry: market_runs.prune(  # noqa: E731
+        room.runs, room.ledger, room.tables, flow.LAKE_TABLES, keep_days=keep, today=ASKED_AT.date(), dry_run=dry
+    )[0]
     planned = prune(90, True)
     assert [one.run for one in planned] == runs[:2]
     assert all(one.bytes > 1000 for one in planned)
-    assert flow.kept_runs(room.runs) == runs
+    assert market_runs.kept_runs(room.runs) == runs
     assert prune(90, False) == planned
-    assert flow.kept_runs(room.runs) == runs[2:]
+    assert market_runs.kept_runs(room.runs) == runs[2:]
     assert prune(90, False) == []
     assert not (tmp_path / "bronze" / "coingecko" / "coins_markets" / "2026-08-13").exists()
     entry = room.ledger.state(runs[0])
     assert entry is not None
     assert (entry.state, entry.reason) == ("gone", "pruned")
     prune(1, False)
-    assert flow.kept_runs(room.runs) == runs[-1:], "the newest run always stays"
+    assert market_runs.kept_runs(room.runs) == runs[-1:], "the newest run always stays"
     with pytest.raises(BadInput, match="names 0 kept runs"):
-        flow.find_run(room.runs, str(runs[0]))
+        market_runs.find_run(room.runs, str(runs[0]))
     counted = room.warehouse.query(f"SELECT count(DISTINCT processed_at) FROM {HISTORY.name}").row(0)
     assert counted == (4,), "history stays in PostgreSQL"
 
@@ -311,17 +313,17 @@ def test_an_unanswered_run_stops_with_the_vendors_reason_and_is_logged(
         refresh(source, room)
     sql = "SELECT status, records_count, error LIKE '%10002%' FROM pulls ORDER BY pull_id DESC LIMIT 1"
     assert room.warehouse.query(sql).rows() == [("error", 0, True)]
-    assert flow.kept_runs(room.runs) == []
+    assert market_runs.kept_runs(room.runs) == []
 
 
 def test_run_names_and_instants_are_one_to_one() -> None:
     at = datetime(2026, 2, 3, 4, 5, 6, tzinfo=ASKED_AT.tzinfo)
-    run = flow.run_of(250, at)
+    run = market_runs.run_of(250, at)
     assert str(run) == "coins_markets/top250-040506Z/2026-02-03"
-    assert flow.instant_of(run) == at
-    assert str(flow.totals_of(run)) == "market_global/all-040506Z/2026-02-03"
+    assert market_runs.instant_of(run) == at
+    assert str(market_runs.totals_of(run)) == "market_global/all-040506Z/2026-02-03"
     with pytest.raises(BadInput):
-        flow.instant_of(flow.Partition("coins_markets", "top250", run.period))
+        market_runs.instant_of(Partition("coins_markets", "top250", run.period))
 
 
 def test_the_parquet_twin_holds_the_vendors_rows(source: CoinGecko, vendor: Vendor, room: Room) -> None:
@@ -331,3 +333,43 @@ def test_the_parquet_twin_holds_the_vendors_rows(source: CoinGecko, vendor: Vend
     assert twin["id"].to_list() == [one["id"] for one in vendor.coins]
     assert twin["current_price"].to_list() == [one["current_price"] for one in vendor.coins]
     assert twin.schema["last_updated"] == pl.Datetime("us", "UTC")
+
+
+def test_rebuilding_leaves_out_what_checks_kept_out_and_what_is_damaged(
+    source: CoinGecko, vendor: Vendor, room: Room
+) -> None:
+    kept = []
+    for minutes, count in ((0, 100), (60, 50), (120, 50), (180, 100)):
+        vendor.coins = market(count)
+        if count == 50:  # the second short run is measured against the last good one, not against the first short one
+            with pytest.raises(flow.KeptOut, match="50 coins after 100"):
+                refresh(source, room, minutes, top=100)
+        else:
+            kept.append(refresh(source, room, minutes, top=100).run)
+    everything = market_runs.kept_runs(room.runs)
+    room.bronze.raw_path(everything[1], "coingecko").write_bytes(b"damaged")
+    for table in MARKET_TABLES:
+        room.warehouse._connection.execute(f"DROP TABLE {table.name} CASCADE")
+    done = flow.replay_all(source, room)
+    assert list(done.unreadable) == [everything[1]]
+    assert list(done.kept_out) == [everything[2]]
+    assert [one.run for one in done.loaded] == kept
+    assert room.warehouse.query(f"SELECT DISTINCT processed_at FROM {STAGING.name}").rows() == [
+        (market_runs.instant_of(kept[-1]),)
+    ]
+
+
+def test_old_versions_in_the_lake_are_taken_away_and_the_table_stays(
+    source: CoinGecko, vendor: Vendor, room: Room
+) -> None:
+    for minutes in range(3):
+        vendor.coins = market(60)
+        refresh(source, room, minutes, top=60)
+    before = room.tables.read(STAGING)
+    planned = room.tables.expire(STAGING, keep_days=0, dry_run=True)
+    assert planned > 0
+    assert room.tables.expire(STAGING, keep_days=1, dry_run=True) == 0
+    assert room.tables.expire(STAGING, keep_days=0, dry_run=False) == planned
+    assert room.tables.expire(STAGING, keep_days=0, dry_run=True) == 0
+    assert room.tables.read(STAGING).equals(before)
+    assert before.height == 60

@@ -14,6 +14,7 @@ import pytest
 from tests.market.vendor import Vendor, market
 
 from cryptolake.flow import market as flow
+from cryptolake.flow import market_runs
 from cryptolake.lake.runs import Runs
 from cryptolake.warehouse.connection import Warehouse
 
@@ -33,6 +34,7 @@ def start(folder: Path, vendor: Vendor, database_url: str, *arguments: str) -> s
 
 
 def staged(warehouse: Warehouse) -> list[tuple[object, ...]]:
+    warehouse.setup(flow.MARKET_TABLES)
     return warehouse.query("SELECT count(*), min(processed_at), max(processed_at) FROM staging_crypto_market").rows()
 
 
@@ -48,7 +50,7 @@ def test_killed_between_two_pages_leaves_nothing_half(
 
     vendor.before = kill
     assert process.wait(120) == -signal.SIGKILL
-    assert flow.kept_runs(Runs(tmp_path)) == []
+    assert market_runs.kept_runs(Runs(tmp_path)) == []
     assert staged(warehouse)[0][0] == 0
     vendor.before = lambda _path, _query: None
     assert start(tmp_path, vendor, database_url, "refresh", "--top", "600").wait(120) in {
@@ -56,7 +58,7 @@ def test_killed_between_two_pages_leaves_nothing_half(
         1,
     }  # 1: the coins look stale
     assert staged(warehouse)[0][0] == 600
-    assert len(flow.kept_runs(Runs(tmp_path))) == 1
+    assert len(market_runs.kept_runs(Runs(tmp_path))) == 1
 
 
 def test_killed_before_the_load_keeps_the_run_and_the_old_tables(
@@ -77,10 +79,10 @@ def test_killed_before_the_load_keeps_the_run_and_the_old_tables(
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
         assert process.wait(120) == -signal.SIGKILL
-    kept = flow.kept_runs(Runs(tmp_path))
+    kept = market_runs.kept_runs(Runs(tmp_path))
     assert len(kept) == 2
     assert staged(warehouse) == before
     vendor.asked.clear()
     start(tmp_path, vendor, database_url, "replay", "latest").wait(120)
     assert vendor.asked == []
-    assert staged(warehouse) == [(100, flow.instant_of(kept[-1]), flow.instant_of(kept[-1]))]
+    assert staged(warehouse) == [(100, market_runs.instant_of(kept[-1]), market_runs.instant_of(kept[-1]))]

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from cryptolake.app import App
 from cryptolake.cli.options import JsonFlag, ResumeFlag, WorkersFlag
@@ -15,8 +16,10 @@ from cryptolake.cli.show import print_json, print_line, print_table, progress
 from cryptolake.contracts.partition import Partition
 from cryptolake.errors import BadInput
 from cryptolake.flow import market as flow
+from cryptolake.flow import market_runs
 from cryptolake.flow.journey import WAREHOUSE_TABLES
-from cryptolake.flow.market import SOURCE, MarketLoaded, Mode, Room
+from cryptolake.flow.market import LAKE_TABLES, MarketLoaded, Mode, Room
+from cryptolake.flow.market_runs import SOURCE
 from cryptolake.flow.vendor import pull_or_backfill
 from cryptolake.lake.runs import Runs
 from cryptolake.quality.market import Finding
@@ -75,8 +78,13 @@ def refresh_command(
     """
     chosen = _mode(mode)
     app: App = context.obj.open()
-    with _room(app) as room, progress(f"{SOURCE} top {top}", 2) as tell:
-        loaded = flow.refresh(_coingecko(app), room, top=top, mode=chosen, progress=tell)
+    source = _coingecko(app)
+    waiting = source.least_seconds(top)
+    label = f"{SOURCE} top {top}, {source.tier.name}" + (f" (about {waiting:.0f} s)" if waiting > 5 else "")
+    if waiting > 5:
+        Console(stderr=True).print(f"{label}: the vendor's limit; a free demo key is faster", highlight=False)
+    with _room(app) as room, progress(label, 2) as tell:
+        loaded = flow.refresh(source, room, top=top, mode=chosen, progress=tell)
     _show([loaded], as_json)
 
 
@@ -98,13 +106,17 @@ def replay_command(
     source = _coingecko(app)
     with _room(app) as room:
         if every:
-            found = flow.replay_all(source, room, despite_drift=despite_drift)
+            done = flow.replay_all(source, room, despite_drift=despite_drift)
+            found = done.loaded
         else:
-            named = flow.find_run(room.runs, run)
+            named = market_runs.find_run(room.runs, run)
             found = [flow.load_run(source, named, room, mode=chosen, despite_drift=despite_drift, replay=True)]
+            done = flow.Replayed(found, {}, {})
+    for left_out in (*done.kept_out.values(), *done.unreadable.values()):
+        Console(stderr=True).print(f"[yellow]left out[/] {left_out}", highlight=False)
     if not found:
-        raise BadInput("no run is kept yet; run `cryptolake market refresh`")
-    _show(found, as_json)
+        raise BadInput("no run could be loaded; see `cryptolake market runs`, or run `cryptolake market refresh`")
+    _show(found, as_json, failed=bool(done.unreadable))
 
 
 @market.command("runs")
@@ -119,10 +131,15 @@ def runs_command(
     """
     app: App = context.obj.open()
     runs = Runs(app.settings.data)
-    kept = flow.kept_runs(runs)[::-1][:limit]
+    kept = market_runs.kept_runs(runs)[::-1][:limit]
     states = app.ledger.states(COINS_MARKETS.name)
     rows = [
-        (str(run), flow.instant_of(run).isoformat(), states[run].rows if run in states else None, _size(runs, run))
+        (
+            str(run),
+            market_runs.instant_of(run).isoformat(),
+            states[run].rows if run in states else None,
+            _size(runs, run),
+        )
         for run in kept
     ]
     if as_json:
@@ -135,7 +152,7 @@ def runs_command(
 
 
 def _size(runs: Runs, run: Partition) -> int:
-    return runs.size(run, SOURCE) + runs.size(flow.totals_of(run), SOURCE)
+    return runs.size(run, SOURCE) + runs.size(market_runs.totals_of(run), SOURCE)
 
 
 @market.command("prune")
@@ -153,16 +170,26 @@ def prune_command(
     """
     app: App = context.obj.open()
     runs = Runs(app.settings.data)
-    found = flow.prune(runs, app.ledger, keep_days=keep_days, today=datetime.now(UTC).date(), dry_run=dry_run)
+    today = datetime.now(UTC).date()
+    found, versions = market_runs.prune(
+        runs, app.ledger, app.tables, LAKE_TABLES, keep_days=keep_days, today=today, dry_run=dry_run
+    )
     if as_json:
-        print_json({"dry_run": dry_run, "runs": [{"run": str(one.run), "bytes": one.bytes} for one in found]})
+        print_json(
+            {
+                "dry_run": dry_run,
+                "version_bytes": versions,
+                "runs": [{"run": str(one.run), "bytes": one.bytes} for one in found],
+            }
+        )
         return
     if found:
         title = "Would be taken away" if dry_run else "Taken away"
         print_table(title, ("run", "bytes"), [(str(one.run), one.bytes) for one in found])
     total = sum(one.bytes for one in found)
-    print_line(f"{len(found)} runs, {total / 1e6:,.1f} MB{' (nothing was changed)' if dry_run else ''}")
-    if dry_run and found:
+    extra = f" and {versions / 1e6:,.1f} MB of replaced table versions" if versions else ""
+    print_line(f"{len(found)} runs, {total / 1e6:,.1f} MB{extra}{' (nothing was changed)' if dry_run else ''}")
+    if dry_run and (found or versions):
         print_line(f"Next: [bold]cryptolake market prune --keep-days {keep_days}[/]")
 
 
@@ -243,7 +270,7 @@ def history_command(
     raise typer.Exit(1 if result.collected.failed else 0)
 
 
-def _show(results: list[MarketLoaded], as_json: bool) -> None:
+def _show(results: list[MarketLoaded], as_json: bool, *, failed: bool = False) -> None:
     if as_json:
         print_json([_document(one) for one in results])
     else:
@@ -254,7 +281,7 @@ def _show(results: list[MarketLoaded], as_json: bool) -> None:
         last = results[-1]
         _print_findings(last.findings)
         print_line('Next: [bold]cryptolake query --sql "select * from market_segment_analysis"[/]')
-    raise typer.Exit(1 if any(one.failed for one in results) else 0)
+    raise typer.Exit(1 if failed or results[-1].failed else 0)
 
 
 def _rows(one: MarketLoaded) -> list[tuple[object, ...]]:
@@ -273,7 +300,7 @@ def _rows(one: MarketLoaded) -> list[tuple[object, ...]]:
 def _document(one: MarketLoaded) -> dict[str, object]:
     return {
         "run": str(one.run),
-        "processed_at": flow.instant_of(one.run),
+        "processed_at": market_runs.instant_of(one.run),
         "coins": one.coins,
         "repeated": one.repeated,
         "staging": one.staging,

@@ -1,4 +1,4 @@
-"""The coin market's river: ask -> bronze -> staging -> marts, replay of any past run, retention, checks at rest.
+"""The coin market's river: ask -> bronze -> staging -> marts, replay of any past run, checks at rest.
 
 Every step is a function of what the one before it stored. What does not belong here: how the vendor is asked (its source),
 how rows are cleaned (silver), what the marts hold (gold) and what a check means (quality).
@@ -9,17 +9,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Literal
 
 import polars as pl
 
-from cryptolake.contracts.entry import Entry
-from cryptolake.contracts.partition import Partition, Period
+from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.source import Row, Source
 from cryptolake.contracts.table import Table
-from cryptolake.errors import BadInput, Skip, Stop
-from cryptolake.flow.collect import WORKER, Progress, collect, read_rows
+from cryptolake.errors import Skip, Stop
+from cryptolake.flow.collect import Progress, collect, read_rows
+from cryptolake.flow.market_runs import instant_of, kept_runs, run_of, totals_of
 from cryptolake.gold import crypto_analytics_mart, crypto_market_summary, market_segment_analysis
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.ledger import Ledger
@@ -30,17 +30,25 @@ from cryptolake.quality.market import Finding
 from cryptolake.silver import crypto_market, pulls
 from cryptolake.silver.crypto_market import GLOBAL, HISTORY, STAGING, Market
 from cryptolake.silver.market_checks import MARKET_CHECKS
-from cryptolake.sources.coingecko import COINS_MARKETS, DEFAULT_TOP, MARKET_GLOBAL, top_of
+from cryptolake.sources.coingecko import DEFAULT_TOP, top_of
 from cryptolake.warehouse.connection import Loaded, Warehouse
 
 Mode = Literal["incremental", "full"]
-SOURCE = "coingecko"
 LOCK = "coin market"  # one loader at a time; readers are never kept waiting
 
 MART = crypto_analytics_mart.CRYPTO_ANALYTICS_MART
 SEGMENTS = market_segment_analysis.MARKET_SEGMENT_ANALYSIS
 SUMMARY = crypto_market_summary.CRYPTO_MARKET_SUMMARY
+LAKE_TABLES: tuple[Table, ...] = (STAGING, MART, SEGMENTS, SUMMARY)  # kept as versions in the lake too
 MARKET_TABLES: tuple[Table, ...] = (STAGING, HISTORY, GLOBAL, MART, SEGMENTS, SUMMARY, MARKET_CHECKS)
+
+
+class Unreadable(Stop):
+    """A kept run's answer is damaged, or of a layout this version does not know."""
+
+
+class KeptOut(Stop):
+    """A check kept the run out of the tables; the run itself is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,48 +79,6 @@ class MarketLoaded:
     def failed(self) -> list[Finding]:
         """The findings a person should look at."""
         return [finding for finding in self.findings if not finding.passed and finding.severity != "warn"]
-
-
-def run_of(top: int, at: datetime) -> Partition:
-    """The run of the `top` coins asked at `at` (aware): `coins_markets/top1000-072337Z/2026-11-21`."""
-    at = at.astimezone(UTC)
-    return Partition(COINS_MARKETS.name, f"top{top}-{at:%H%M%S}Z", Period.of_day(at.date()))
-
-
-def instant_of(run: Partition) -> datetime:
-    """The UTC instant a run's name says; the inverse of `run_of`. It becomes `processed_at`."""
-    top_of(run.key)
-    clock = run.key.rpartition("-")[2]
-    try:
-        moment = datetime.strptime(clock, "%H%M%SZ").replace(tzinfo=UTC)
-    except ValueError:
-        raise BadInput(f"{run} is no run; see `cryptolake market runs`") from None
-    return datetime.combine(run.period.day, moment.time(), UTC)
-
-
-def totals_of(run: Partition) -> Partition:
-    """The partition of the whole market's totals, asked in the same run."""
-    return Partition(MARKET_GLOBAL.name, f"all-{run.key.rpartition('-')[2]}", run.period)
-
-
-def kept_runs(runs: Runs) -> list[Partition]:
-    """Every run in bronze, oldest first."""
-    found = [run for run in runs.kept(SOURCE, COINS_MARKETS.name) if "-" in run.key]
-    return sorted(found, key=lambda run: (instant_of(run), run.key))
-
-
-def find_run(runs: Runs, text: str) -> Partition:
-    """The kept run that `text` names: `latest`, the whole partition, or any part of it that only one run has."""
-    kept = kept_runs(runs)
-    if not kept:
-        raise BadInput("no run is kept yet; run `cryptolake market refresh`")
-    if text == "latest":
-        return kept[-1]
-    found = [run for run in kept if str(run) == text] or [run for run in kept if text in str(run)]
-    if len(found) != 1:
-        known = ", ".join(str(run) for run in (found or kept)[-3:])
-        raise BadInput(f"{text!r} names {len(found)} kept runs; write one of them, e.g. {known}")
-    return found[0]
 
 
 def collect_market(
@@ -153,14 +119,14 @@ def collect_market(
 
 
 def read_run(source: Source, run: Partition, bronze: Bronze) -> tuple[Market, int]:
-    """A kept run, conformed, and how many of its pages had been asked again. Raises Stop when it cannot be read."""
+    """A kept run, conformed, and how many of its pages had been asked again. Raises Unreadable."""
     raw = bronze.read(run, source.name)
     if raw is None:
-        raise Stop(f"{run}: its answer is not in bronze, or damaged; see `cryptolake market runs`")
+        raise Unreadable(f"{run}: its answer is not in bronze, or damaged; see `cryptolake market runs`")
     try:
         rows = source.parse(raw)
     except Skip as error:
-        raise Stop(f"{run}: {error}") from None
+        raise Unreadable(f"{run}: {error}") from None
     totals: Sequence[Row] = read_rows(source, [totals_of(run)], bronze)
     conformed = crypto_market.conform(rows, totals, top=top_of(run.key), processed_at=instant_of(run))
     return conformed, len([page for page in raw.request.get("asked_again", "").split(",") if page])
@@ -178,7 +144,7 @@ def load_run(
 ) -> MarketLoaded:
     """One kept run into staging, history and marts, all visible at once. The same run gives the same tables, by any mode.
 
-    A failed `block` check keeps the run out (Stop); `despite_drift` lets a run pass that has far fewer coins than the one
+    A failed `block` check keeps the run out (KeptOut); `despite_drift` lets a run pass that has far fewer coins than the one
     before. Tables that hold a newer run are left alone, unless this is a replay.
     """
     started = time.monotonic()
@@ -196,7 +162,7 @@ def load_run(
         if not (drifted and despite_drift):
             _log(room.warehouse, str(run), findings, now())
             remedy = f"; if it is right, `cryptolake market replay {run} --despite-drift`"
-            raise Stop(
+            raise KeptOut(
                 f"{run}: check {first.check} failed ({first.detail}); nothing was loaded{remedy if drifted else ''}"
             )
     with room.warehouse.together(LOCK):
@@ -251,9 +217,26 @@ def refresh(
     return load_run(source, run, room, mode=mode, now=now)
 
 
-def replay_all(source: Source, room: Room, *, despite_drift: bool = False) -> list[MarketLoaded]:
-    """Every kept run again, oldest first: rebuilds the history and ends with the newest run in staging and marts."""
-    return [load_run(source, run, room, despite_drift=despite_drift, replay=True) for run in kept_runs(room.runs)]
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What replaying every run made: what was loaded, which runs a check kept out and which could not be read, with why."""
+
+    loaded: list[MarketLoaded]
+    kept_out: dict[Partition, str]
+    unreadable: dict[Partition, str]
+
+
+def replay_all(source: Source, room: Room, *, despite_drift: bool = False) -> Replayed:
+    """Every kept run again, oldest first: rebuilds the history and ends with the newest good run in staging and marts."""
+    done = Replayed([], {}, {})
+    for run in kept_runs(room.runs):
+        try:
+            done.loaded.append(load_run(source, run, room, despite_drift=despite_drift, replay=True))
+        except KeptOut as error:
+            done.kept_out[run] = str(error)
+        except Unreadable as error:
+            done.unreadable[run] = str(error)
+    return done
 
 
 def check_now(room: Room, now: datetime) -> list[Finding]:
@@ -270,48 +253,20 @@ def check_now(room: Room, now: datetime) -> list[Finding]:
     return [*found, *quality.partitions(*room.warehouse.month_state(HISTORY), now.date())]
 
 
-@dataclass(frozen=True, slots=True)
-class Pruned:
-    """A run that retention takes away, and how many bytes that frees."""
-
-    run: Partition
-    bytes: int
-
-
-def prune(runs: Runs, ledger: Ledger, *, keep_days: int, today: date, dry_run: bool) -> list[Pruned]:
-    """Take away the raw JSON and Parquet of runs older than `keep_days` days; the newest run always stays.
-
-    PostgreSQL keeps their history. The ledger says `gone`, reason `pruned`. A dry run only says what would go.
-    """
-    oldest = today - timedelta(days=keep_days)
-    found = []
-    for run in kept_runs(runs)[:-1]:
-        if run.period.day >= oldest:
-            continue
-        parts = [part for part in (run, totals_of(run)) if runs.size(part, SOURCE)]
-        size = sum(runs.size(part, SOURCE) for part in parts)
-        if not dry_run:
-            for part in reversed(parts):
-                runs.delete(part, SOURCE)
-            at = datetime.now(UTC)
-            ledger.append_many([Entry(part, "gone", at, WORKER, reason="pruned") for part in parts])
-        found.append(Pruned(run, size))
-    return found
-
-
 def _newest(warehouse: Warehouse) -> datetime:
     (newest,) = warehouse.query(f"SELECT max(processed_at) AS newest FROM {STAGING.name}").row(0)
     return newest if isinstance(newest, datetime) else datetime.min.replace(tzinfo=UTC)
 
 
 def _previous_rows(room: Room, run: Partition) -> int | None:
-    """Coins of the run before with the same depth, as history holds it."""
-    at = instant_of(run)
-    earlier = [one for one in kept_runs(room.runs) if top_of(one.key) == top_of(run.key) and instant_of(one) < at]
-    if not earlier:
+    """Coins of the newest earlier run of the same depth that history holds; a run that was kept out does not count."""
+    at, top = instant_of(run), top_of(run.key)
+    earlier = [instant_of(one) for one in kept_runs(room.runs) if top_of(one.key) == top]
+    listed = ", ".join(f"'{when.isoformat()}'" for when in earlier if when < at)
+    if not listed:
         return None
-    when = instant_of(earlier[-1]).isoformat()
-    (rows,) = room.warehouse.query(f"SELECT count(*) AS n FROM {HISTORY.name} WHERE processed_at = '{when}'").row(0)
+    newest = f"(SELECT max(processed_at) FROM {HISTORY.name} WHERE processed_at IN ({listed}))"
+    (rows,) = room.warehouse.query(f"SELECT count(*) AS n FROM {HISTORY.name} WHERE processed_at = {newest}").row(0)
     return int(rows) or None
 
 

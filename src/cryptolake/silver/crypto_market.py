@@ -139,6 +139,7 @@ def record_hash(values: tuple[object, ...]) -> int:
 def derived(global_market_cap: float | None) -> list[pl.Expr]:
     """The derived columns that need only vendor columns; null where an input is unknown or a divisor is not positive."""
     price, cap, rank = pl.col("current_price"), pl.col("market_cap"), pl.col("market_cap_rank")
+    known_cap = pl.when(cap > 0).then(cap)  # the vendor writes 0 where it knows no supply
     return [
         pl.when(rank.is_null())
         .then(pl.lit("unranked"))
@@ -151,8 +152,8 @@ def derived(global_market_cap: float | None) -> list[pl.Expr]:
         _ratio(pl.col("high_24h") - pl.col("low_24h"), price, 100).alias("price_volatility_24h"),
         _ratio(price - pl.col("ath"), pl.col("ath"), 100).alias("distance_from_ath_pct"),
         _ratio(pl.col("total_volume"), cap, 1).alias("volume_to_mcap_ratio"),
-        _ratio(cap, cap.sum(), 100).alias("market_dominance_pct"),
-        _ratio(cap, pl.lit(global_market_cap, dtype=pl.Float64), 100).alias("market_dominance_global_pct"),
+        _ratio(known_cap, cap.sum(), 100).alias("market_dominance_pct"),
+        _ratio(known_cap, pl.lit(global_market_cap, dtype=pl.Float64), 100).alias("market_dominance_global_pct"),
     ]
 
 

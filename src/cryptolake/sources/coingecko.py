@@ -107,6 +107,11 @@ class CoinGecko:
         other.coins = tuple(sorted(set(coins)))
         return other
 
+    def least_seconds(self, top: int) -> float:
+        """How long the tier's limit makes a run of the `top` coins take at least."""
+        calls = math.ceil(top / PER_PAGE) + 1
+        return max(0.0, calls - self.tier.burst) * 60 / self.tier.calls_per_minute
+
     def keys(self, dataset: str) -> Sequence[str]:
         """`top1000` for the market, `all` for its totals, the watched coin ids for history."""
         return {COINS_MARKETS.name: [f"top{DEFAULT_TOP}"], MARKET_GLOBAL.name: ["all"]}.get(dataset, list(self.coins))

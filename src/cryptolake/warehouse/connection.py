@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Literal, Self
 
@@ -17,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from cryptolake.contracts.table import Table
 from cryptolake.errors import BadInput, Retry, Stop
+from cryptolake.warehouse.answers import answer_frame
 from cryptolake.warehouse.months import AHEAD, later, months, open_months, opened, strays
 from cryptolake.warehouse.server import ensure_running
 
@@ -79,6 +79,8 @@ class Warehouse:
             raise Stop(f"{what}: PostgreSQL refuses ({_line(error)}); free space or grant the right") from None
         except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected):
             raise Retry(f"{what}: another writer was in the way; run the same command again") from None
+        except psycopg.IntegrityError as error:
+            raise Stop(f"{what}: a row breaks a rule of the table ({_line(error)}); nothing was loaded") from None
         except psycopg.OperationalError as error:
             raise Stop(
                 f"{what}: the connection to PostgreSQL broke ({_line(error)}); run the same command again"
@@ -164,6 +166,10 @@ class Warehouse:
                 cursor.execute(f"DELETE FROM {table.name}")
                 cursor.execute(f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM incoming")
                 return Loaded(frame.height, 0, 0)
+            if table.monthly and frame.height:  # constants, so that only the months concerned are looked at
+                instants = pl.col(table.monthly)
+                low, high = frame.select(instants.min().alias("low"), instants.max().alias("high")).row(0)
+                match += f" AND t.{table.monthly} BETWEEN '{low}' AND '{high}'"
             if rule == "mirror" and table.key:
                 return self._mirror(cursor, table, frame.height)
             if not table.key or nothing_there:
@@ -264,7 +270,7 @@ class Warehouse:
                 cursor.execute(statement.encode())
                 if cursor.description is None:
                     raise BadInput("the statement answers no rows; write a SELECT")
-                names = _distinct([column.name for column in cursor.description])
+                names = [column.name for column in cursor.description]
                 rows = cursor.fetchall()
         except psycopg.errors.QueryCanceled:
             raise BadInput(f"the query ran longer than {_TIMEOUT_MS // 1000} s; ask for less") from None
@@ -272,36 +278,7 @@ class Warehouse:
             raise BadInput("queries may only read; use the pull and backfill commands to change data") from None
         except psycopg.Error as error:
             raise BadInput(f"SQL: {_line(error)}") from None
-        plain = [tuple(_plain(cell) for cell in row) for row in rows] if _has_decimals(rows) else rows
-        return pl.DataFrame(plain, schema=names, orient="row", infer_schema_length=None, strict=False)
-
-
-def _distinct(names: Sequence[str]) -> list[str]:
-    """Column names with a number after each repetition: `count, count` becomes `count, count_2`."""
-    taken: list[str] = []
-    for name in names:
-        number, candidate = 1, name
-        while candidate in taken:
-            number += 1
-            candidate = f"{name}_{number}"
-        taken.append(candidate)
-    return taken
-
-
-def _has_decimals(rows: Sequence[tuple[object, ...]]) -> bool:
-    return any(isinstance(cell, Decimal) for row in rows for cell in row)
-
-
-def _plain(cell: object) -> object:
-    """A NUMERIC as a float, or as an integer where it has no decimals and fits 64 bits.
-
-    A fixed-point column holds 38 digits at most and would lose the extremes of a market (1.2e-09 next to 1.6e+37).
-    """
-    if not isinstance(cell, Decimal):
-        return cell
-    if cell.is_finite() and int(cell.as_tuple().exponent) >= 0 and abs(cell) < 2**63:
-        return int(cell)
-    return float(cell)
+        return answer_frame(names, rows)
 
 
 def _line(error: Exception) -> str:
