@@ -254,9 +254,38 @@ def test_history_reaches_as_far_as_the_tier(vendor: Vendor, http: Http, tier: Ti
         ("PRICE", 1.0),
         ("VOLUME_24H", 2.5),
     ]
-    hour = ask(source, Partition("market_chart", "bitcoin", Period.of_hour(ASKED_AT)))
-    assert isinstance(hour, Raw)
-    assert vendor.asked[-1][1]["days"] == "1"
+
+
+def test_live_values_of_many_coins_are_one_question(source: CoinGecko, vendor: Vendor) -> None:
+    vendor.coins = market(300)
+    hour = Period.of_hour(ASKED_AT)
+    wanted = [Partition("market_chart", one, hour) for one in ("coin-3", "coin-1", "gone-coin")]
+    found = {outcome.partition.key: outcome for trip in source.trips(wanted) for outcome in source.fetch(trip)}
+    ((path, query, _),) = vendor.asked
+    assert (path, query["ids"]) == ("/coins/markets", "coin-1,coin-3,gone-coin")
+    missing, third = found["gone-coin"], found["coin-3"]
+    assert isinstance(missing, Miss)
+    assert missing.reason == "unknown_entity"
+    assert isinstance(third, Raw)
+    rows = {str(row["metric_name"]): row["value"] for row in source.parse(third)}
+    assert rows["PRICE"] == vendor.coins[2]["current_price"]
+    assert rows["FDV"] == vendor.coins[2]["fully_diluted_valuation"]
+    assert set(rows) <= {
+        *("PRICE", "MARKET_CAP", "VOLUME_24H", "FDV"),
+        *("CIRCULATING_SUPPLY", "TOTAL_SUPPLY", "MAX_SUPPLY"),
+    }
+    many = [Partition("market_chart", f"c{number}", hour) for number in range(501)]
+    assert [len(trip.partitions) for trip in source.trips(many)] == [250, 250, 1]
+
+
+def test_a_live_refusal_fails_every_coin_of_it(source: CoinGecko, vendor: Vendor) -> None:
+    vendor.before = lambda _path, _query: vendor.replies.append((403, {}, b""))
+    hour = Period.of_hour(ASKED_AT)
+    (trip,) = source.trips([Partition("market_chart", one, hour) for one in ("a", "b")])
+    assert [(one.reason, one.partition.key) for one in source.fetch(trip) if isinstance(one, Miss)] == [
+        ("blocked", "a"),
+        ("blocked", "b"),
+    ]
 
 
 def test_an_unreadable_history_is_kept_as_evidence(source: CoinGecko, vendor: Vendor) -> None:

@@ -102,7 +102,8 @@ class Vendor:
         body: object
         if path == "/coins/markets":
             size, page = int(query["per_page"]), int(query["page"])
-            body = self.coins[(page - 1) * size : page * size]
+            chosen = [one for one in self.coins if "ids" not in query or one["id"] in query["ids"].split(",")]
+            body = chosen[(page - 1) * size : page * size]
         elif path == "/global":
             body = self.totals
         elif path == "/key":

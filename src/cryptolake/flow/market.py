@@ -152,7 +152,8 @@ def load_run(
     market, asked_again = read_run(source, run, room.bronze)
     at = instant_of(run)
     findings = [
-        *quality.check_staging(STAGING, market.staging, as_of=at, previous_rows=_previous_rows(room, run)),
+        *quality.check_staging(STAGING, market.staging, as_of=at),
+        quality.row_count_drift(market.staging.height, _previous_rows(room, run)),
         quality.page_drift(market.repeated, asked_again),
         quality.whole_market_known(market.totals),
     ]

@@ -35,13 +35,8 @@ class Finding:
     detail: str
 
 
-def check_staging(
-    table: Table, staging: pl.DataFrame, *, as_of: datetime, previous_rows: int | None = None
-) -> list[Finding]:
-    """Every check of the staging rows. `as_of` is the run's instant (or now, for a table that rests).
-
-    `previous_rows` is the coin count of the run before with the same depth, None when there is none to compare with.
-    """
+def check_staging(table: Table, staging: pl.DataFrame, *, as_of: datetime) -> list[Finding]:
+    """Every check of the staging rows by themselves. `as_of` is the run's instant (or now, for a table that rests)."""
     broken = table.violations(staging)
     contract = "; ".join(f"{one.check} in {one.rows} rows ({one.example})" for one in broken)
     return [
@@ -49,7 +44,6 @@ def check_staging(
             "contract", "block", not broken, sum(one.rows for one in broken), contract or "types, bounds and key hold"
         ),
         Finding("row_count", "block", staging.height > 0, staging.height, f"{staging.height:,} coins"),
-        row_count_drift(staging.height, previous_rows),
         freshness(staging, as_of),
         stale_coins(staging, as_of),
         price_range(staging),
@@ -59,7 +53,10 @@ def check_staging(
 
 
 def row_count_drift(rows: int, previous: int | None) -> Finding:
-    """Fewer coins than the run before: pages were lost. More coins are welcome."""
+    """Fewer coins than the run before: pages were lost. More coins are welcome.
+
+    `previous` is the coin count of the run before with the same depth, None when there is none to compare with.
+    """
     if not previous:
         return Finding("row_count_drift", "block", True, 0, "no earlier run of this depth to compare with")
     lost = max(0, previous - rows)

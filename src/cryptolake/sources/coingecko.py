@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import orjson
 import structlog
 
 from cryptolake.contracts.coin_fields import FULLY_DILUTED_VALUATION, VENDOR_FIELDS
@@ -49,7 +50,7 @@ MARKET_GLOBAL = Dataset(
 MARKET_CHART = Dataset(
     "market_chart",
     feeds="metrics",
-    doc="daily price, capitalisation and volume of a coin; 365 days back, all of it with a pro key",
+    doc="daily price, capitalisation and volume of a coin, 365 days back (all of it with a pro key), and live its supplies too",
     reach="whole_history",
 )
 PER_PAGE = 250  # the vendor's largest page
@@ -57,6 +58,15 @@ DEFAULT_TOP = 1000
 _HOST = "coingecko"  # the setting that overrides the base URL; also the endpoint's name in provenance
 _TOP = re.compile(r"top([1-9][0-9]{0,5})(-[0-9]{6}Z)?")
 _SERIES = {"prices": "PRICE", "market_caps": "MARKET_CAP", "total_volumes": "VOLUME_24H"}
+_LIVE = {
+    "PRICE": "current_price",
+    "MARKET_CAP": "market_cap",
+    "VOLUME_24H": "total_volume",
+    "FDV": "fully_diluted_valuation",
+    "CIRCULATING_SUPPLY": "circulating_supply",
+    "TOTAL_SUPPLY": "total_supply",
+    "MAX_SUPPLY": "max_supply",
+}
 _COIN_FIELDS = (*VENDOR_FIELDS, FULLY_DILUTED_VALUATION)
 
 
@@ -98,7 +108,7 @@ class CoinGecko:
         self._provenance = {"endpoint": _HOST, "tier": tier.name, **(provenance or {})}
         self._attempts, self._asked_at = attempts, asked_at
         self._clock, self._sleep, self._jitter = clock, sleep, jitter
-        self._lock = threading.Lock()
+        self._lock, self._said = threading.Lock(), threading.Event()
         self._opened: list[Conversation | Refusal] = []  # at most one; shared with the copies that watch other coins
 
     def watching(self, coins: Sequence[str]) -> CoinGecko:
@@ -117,14 +127,19 @@ class CoinGecko:
         return {COINS_MARKETS.name: [f"top{DEFAULT_TOP}"], MARKET_GLOBAL.name: ["all"]}.get(dataset, list(self.coins))
 
     def trips(self, partitions: Iterable[Partition]) -> Iterator[Trip]:
-        """One per run of the market or of its totals, and one per coin for history: an answer serves every period."""
-        by_key: dict[tuple[str, ...], list[Partition]] = {}
+        """One per run of the market or of its totals; for coins one per coin's history, and one per 250 live values."""
+        groups: dict[tuple[str, ...], list[Partition]] = {}
         for partition in sorted(partitions):
-            one_answer = partition.dataset == MARKET_CHART.name
-            kind = partition.period.granularity if one_answer else str(partition.period)
-            by_key.setdefault((partition.dataset, partition.key, kind), []).append(partition)
-        for (dataset, key, _), members in by_key.items():
-            yield Trip(self.name, f"{dataset} {key}", tuple(members))
+            head = (partition.dataset, str(partition.period), partition.key)
+            if partition.dataset == MARKET_CHART.name:
+                live = partition.period.granularity == "hour"
+                head = (partition.dataset, str(partition.period) if live else "history", "" if live else partition.key)
+            groups.setdefault(head, []).append(partition)
+        for (dataset, _, key), members in groups.items():
+            size = len(members) if key else PER_PAGE
+            for start in range(0, len(members), size):
+                part = tuple(members[start : start + size])
+                yield Trip(self.name, f"{dataset} {key or f'{len(part)} coins'}", part)
 
     def fetch(self, trip: Trip) -> Iterator[Raw | Miss]:
         """Ask for one run or one coin's history. Refusals become Misses with the reason; an unreadable body is kept as Raw.
@@ -136,6 +151,9 @@ class CoinGecko:
         if as_of and not first.period.start <= asked_at < first.period.end:
             message = f"{self.name} answers {first.dataset} for the present only, not for {first.period}"
             yield from (Miss(partition, "gone", "past", message) for partition in trip.partitions)
+            return
+        if not as_of and first.period.granularity == "hour":
+            yield from self._live(trip, asked_at)
             return
         request: dict[str, str] = {"method": "GET", "vs_currency": "usd"}
         if first.dataset == COINS_MARKETS.name:
@@ -192,25 +210,52 @@ class CoinGecko:
 
     def _page(self, page: int, size: int) -> tuple[list[str], bytes] | Refusal:
         params = {"vs_currency": "usd", "order": "market_cap_desc", "per_page": str(size), "page": str(page)}
+        answer = self._page_of(params)
+        if isinstance(answer, Refusal):
+            return answer
+        items, body = answer
+        return [str(item.get("id")) for item in items if isinstance(item, dict)], body
+
+    def _page_of(self, params: Mapping[str, str]) -> tuple[list[object], bytes] | Refusal:
+        """The coins of one `/coins/markets` answer and its body."""
         body = self._ask("/coins/markets", params)
         if isinstance(body, Refusal):
             return body
         items = read_json(body)
         if not isinstance(items, list):
             return Refusal("vendor_error", "the answer is no list of coins; run again later")
-        return [str(item.get("id")) for item in items if isinstance(item, dict)], body
+        return items, body
+
+    def _live(self, trip: Trip, asked_at: datetime) -> Iterator[Raw | Miss]:
+        """The present values of up to 250 coins by one question; every coin's part of the answer is kept as its own."""
+        ids = ",".join(partition.key for partition in trip.partitions)  # the vendor trips over a space after the comma
+        params = {"vs_currency": "usd", "ids": ids, "per_page": str(PER_PAGE), "page": "1"}
+        answer = self._page_of(params)
+        if isinstance(answer, Refusal):
+            for partition in trip.partitions:
+                yield Miss(partition, "failed", answer.reason, f"{self.name} {partition.key}: {answer.message}")
+            return
+        items = {item["id"]: item for item in answer[0] if isinstance(item, dict) and "id" in item}
+        request = {"method": "GET", "path": "/coins/markets", "vs_currency": "usd", "coins": str(len(trip.partitions))}
+        for partition in trip.partitions:
+            if partition.key in items:
+                payload = orjson.dumps({"coin": items[partition.key]})
+                yield Raw(partition, self.name, asked_at, asked_at, payload, request, self._provenance)
+            else:
+                message = f"{self.name} {partition.key}: the vendor leaves this coin out; check the id"
+                yield Miss(partition, "failed", "unknown_entity", message)
 
     def _chart(self, partition: Partition, request: dict[str, str]) -> bytes | Refusal:
-        """A coin's daily history as far back as the tier allows; for an hour's partition (a live pull) the last day only."""
-        path = f"/coins/{partition.key}/market_chart"
-        if partition.period.granularity == "hour":
-            params = {"vs_currency": "usd", "days": "1"}
-        else:
-            reach = self.tier.history_days
-            params = {"vs_currency": "usd", "days": str(reach or "max"), "interval": "daily"}
-            if reach:
-                log.warning("history is cut", source=self.name, coin=partition.key, days=reach, tier=self.tier.name)
-                request["clamped_to_days"] = str(reach)
+        """A coin's daily history as far back as the tier allows; a cut is said once per run and stands in the request."""
+        path, reach = f"/coins/{partition.key}/market_chart", self.tier.history_days
+        params = {"vs_currency": "usd", "days": str(reach or "max"), "interval": "daily"}
+        if reach:
+            request["clamped_to_days"] = str(reach)
+            if not self._said.is_set():
+                self._said.set()
+                log.warning(
+                    "history is cut; a pro key reaches further", source=self.name, days=reach, tier=self.tier.name
+                )
         request |= {"path": path, **params}
         return self._ask(path, params)
 
@@ -373,18 +418,29 @@ def _totals(what: str, document: object) -> Row:
 
 
 def _points(what: str, key: str, document: object) -> list[Row]:
-    rows: list[Row] = []
-    for series, metric in _SERIES.items():
-        points = document.get(series) if isinstance(document, dict) else None
-        if not isinstance(points, list):
-            raise drift(what, series)
-        for point in points:
-            if not isinstance(point, list) or len(point) != 2:
-                raise drift(what, f"{series} point ([milliseconds, value])")
-            value = typed(what, series, "float64", point[1], null=True)
-            if value is not None:
-                at = instant(what, series, point[0], per_second=1000)
-                rows.append(
-                    {"pulled_at": at, "source": "coingecko", "asset": key, "metric_name": metric, "value": value}
-                )
-    return rows
+    """Rows of `metrics`: the three series of a history, or the seven present values of a live answer."""
+    if not isinstance(document, dict):
+        raise drift(what, "object")
+    if (item := document.get("coin")) is not None:
+        (coin,) = _coins(what, [[item]])
+        if coin["id"] != key or coin["last_updated"] is None:
+            raise drift(what, f"coin {key} with last_updated")
+        found = [(metric, coin["last_updated"], coin[name]) for metric, name in _LIVE.items()]
+    else:
+        found = [point for series, metric in _SERIES.items() for point in _series(what, metric, series, document)]
+    return [
+        {"pulled_at": at, "source": "coingecko", "asset": key, "metric_name": metric, "value": value}
+        for metric, at, value in found
+        if value is not None
+    ]
+
+
+def _series(what: str, metric: str, name: str, document: Mapping[str, object]) -> Iterator[tuple[str, object, object]]:
+    points = document.get(name)
+    if not isinstance(points, list):
+        raise drift(what, name)
+    for point in points:
+        if not isinstance(point, list) or len(point) != 2:
+            raise drift(what, f"{name} point ([milliseconds, value])")
+        value = typed(what, name, "float64", point[1], null=True)
+        yield metric, instant(what, name, point[0], per_second=1000), value
