@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import structlog
 import typer
 from tests.market.vendor import Vendor, coin
 from typer.testing import CliRunner
@@ -57,6 +58,7 @@ def cryptolake(tmp_path: Path, vendor: Vendor, database_url: str, monkeypatch: p
         return Outcome(code, result.stdout, error)
 
     yield run
+    structlog.reset_defaults()  # the command line logs to the runner's standard error, which is closed by now
     for file in folder.rglob("*"):
         assert not file.is_file() or KEY.encode() not in file.read_bytes(), f"the key lies in {file}"
 
