@@ -87,12 +87,16 @@ class Settings(BaseSettings):
     alchemy_keys: list[SecretStr] = Field(default_factory=list, description="ALCHEMY_KEY_1..n, one per account")
     coingecko_demo_api_key: SecretStr | None = Field(
         None,
-        validation_alias=AliasChoices("COINGECKO_DEMO_API_KEY", "coingecko_demo_api_key"),
+        validation_alias=AliasChoices(
+            "COINGECKO_DEMO_API_KEY", "CRYPTOLAKE_COINGECKO_DEMO_API_KEY", "coingecko_demo_api_key"
+        ),
         description="CoinGecko demo key (free): about 100 calls a minute instead of 5",
     )
     coingecko_pro_api_key: SecretStr | None = Field(
         None,
-        validation_alias=AliasChoices("COINGECKO_PRO_API_KEY", "coingecko_pro_api_key"),
+        validation_alias=AliasChoices(
+            "COINGECKO_PRO_API_KEY", "CRYPTOLAKE_COINGECKO_PRO_API_KEY", "coingecko_pro_api_key"
+        ),
         description="CoinGecko paid key: its own host, the plan's limit, history beyond 365 days; wins over the demo key",
     )
     urls: dict[str, str] = Field(
@@ -142,19 +146,22 @@ class Settings(BaseSettings):
             raise BadInput(f"the start date {first} is after the end date {last}; swap them or change --days")
         return first, last
 
-    def vendor_secrets(self) -> dict[str, str]:
-        """The vendors' keys in force by the name their source looks for; never print this."""
-        keys = {"coingecko_demo": self.coingecko_demo_api_key, "coingecko_pro": self.coingecko_pro_api_key}
-        return {name: key.get_secret_value() for name, key in keys.items() if key and key.get_secret_value()}
-
     def secrets(self) -> list[str]:
         """Every secret value in force, for the redactor; never print this."""
         found = [url.get_secret_value() for urls in self.rpc.values() for url in urls]
         found += [key.get_secret_value() for key in self.alchemy_keys]
-        found += self.vendor_secrets().values()
+        found += [key.get_secret_value() for key in self.vendor_keys().values()]
         if self.database_url is not None:
             found.append(self.database_url.get_secret_value())
         return found
+
+    def vendor_keys(self) -> dict[str, SecretStr]:
+        """The vendors' keys that are set, by the name of their variable."""
+        known = {
+            "COINGECKO_DEMO_API_KEY": self.coingecko_demo_api_key,
+            "COINGECKO_PRO_API_KEY": self.coingecko_pro_api_key,
+        }
+        return {name: key for name, key in known.items() if key is not None and key.get_secret_value()}
 
 
 def load_settings(**overrides: object) -> Settings:

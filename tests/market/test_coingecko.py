@@ -111,9 +111,9 @@ def test_another_period_cannot_be_answered(source: CoinGecko, vendor: Vendor) ->
     ("secrets", "tier", "header"),
     [
         ({}, KEYLESS, None),
-        ({"coingecko_demo": KEY}, DEMO, "x-cg-demo-api-key"),
-        ({"coingecko_pro": KEY}, PRO, "x-cg-pro-api-key"),
-        ({"coingecko_demo": "CG-other", "coingecko_pro": KEY}, PRO, "x-cg-pro-api-key"),
+        ({"COINGECKO_DEMO_API_KEY": KEY}, DEMO, "x-cg-demo-api-key"),
+        ({"COINGECKO_PRO_API_KEY": KEY}, PRO, "x-cg-pro-api-key"),
+        ({"COINGECKO_DEMO_API_KEY": "CG-other", "COINGECKO_PRO_API_KEY": KEY}, PRO, "x-cg-pro-api-key"),
     ],
 )
 def test_the_key_decides_tier_host_and_header(

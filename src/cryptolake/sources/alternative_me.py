@@ -16,7 +16,7 @@ from cryptolake.contracts.reading import drift, instant, read_json, typed
 from cryptolake.contracts.source import Dataset, Row, Trip
 from cryptolake.errors import Skip
 from cryptolake.net.access import Access
-from cryptolake.net.conversation import Conversation, Refusal
+from cryptolake.net.asking import Conversation, Refusal
 from cryptolake.net.http import Answer, Http, retry_after
 from cryptolake.net.limiter import Limiter
 

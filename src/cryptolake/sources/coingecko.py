@@ -26,7 +26,7 @@ from cryptolake.contracts.reading import drift, instant, read_json, typed
 from cryptolake.contracts.source import Dataset, Row, Trip
 from cryptolake.errors import Skip
 from cryptolake.net.access import Access
-from cryptolake.net.conversation import Conversation, Refusal
+from cryptolake.net.asking import Conversation, Refusal
 from cryptolake.net.http import Answer, Http, retry_after
 from cryptolake.net.limiter import Limiter
 from cryptolake.registry.coingecko import DEMO, ERROR_CODES, KEYLESS, PRO, Tier, watched_coins
@@ -322,7 +322,7 @@ def open_source(access: Access) -> CoinGecko:
 
     CRYPTOLAKE_URL_COINGECKO overrides the host.
     """
-    pro, demo = access.secrets.get("coingecko_pro"), access.secrets.get("coingecko_demo")
+    pro, demo = access.secrets.get("COINGECKO_PRO_API_KEY"), access.secrets.get("COINGECKO_DEMO_API_KEY")
     tier = PRO if pro else DEMO if demo else KEYLESS
     return CoinGecko(
         access.http,
