@@ -70,25 +70,25 @@ def fresh(count: int) -> list[dict[str, object]]:
 
 def test_a_users_afternoon(cryptolake: Run, vendor: Vendor) -> None:
     vendor.coins = fresh(80)
-    first = cryptolake("market", "refresh", "--top", "60")
+    first = cryptolake("coins", "refresh", "--top", "60")
     assert first.code == 0, first
     for words in ("60 coins", "staging_crypto_market", "crypto_analytics_mart", "freshness", "Next:"):
         assert words in first.stdout
     assert max(map(len, first.stdout.splitlines())) <= 100
     assert vendor.asked[-1][2]["x-cg-demo-api-key"] == KEY
 
-    kept = json.loads(cryptolake("market", "runs", "--json").stdout)
+    kept = json.loads(cryptolake("coins", "runs", "--json").stdout)
     assert [(run["rows"], run["bytes"] > 1000) for run in kept] == [(60, True)]
     questions = len(vendor.asked)
-    replayed = cryptolake("market", "replay", "latest", "--mode", "full", "--json")
+    replayed = cryptolake("coins", "replay", "latest", "--mode", "full", "--json")
     assert replayed.code == 0, replayed
     (document,) = json.loads(replayed.stdout)
     assert (document["run"], document["coins"]) == (kept[0]["run"], 60)
     assert len(vendor.asked) == questions
-    checked = cryptolake("market", "check", "--json")
+    checked = cryptolake("coins", "check", "--json")
     assert checked.code == 0, checked.stdout
     assert {one["check"] for one in json.loads(checked.stdout)} >= {"freshness", "price_range", "rank_uniqueness"}
-    pruned = cryptolake("market", "prune", "--keep-days", "1", "--dry-run")
+    pruned = cryptolake("coins", "prune", "--keep-days", "1", "--dry-run")
     assert "0 runs" in pruned.stdout
     asked = cryptolake(
         "query", "--sql", "select segment, crypto_count from market_segment_analysis order by 2", "--json"
@@ -102,12 +102,12 @@ def test_a_users_afternoon(cryptolake: Run, vendor: Vendor) -> None:
     day = 86_400_000
     chart = {name: [[n * day, n + 0.5] for n in range(3)] for name in ("prices", "market_caps", "total_volumes")}
     vendor.charts = {"coin-1": chart, "coin-2": chart}
-    history = cryptolake("market", "history", "--top", "2")
+    history = cryptolake("coins", "history", "--top", "2")
     assert history.code == 0, history
     assert "cut to 365 days" in history.stdout
     series = cryptolake("query", "--sql", "select asset, count(*) n from metrics group by 1 order by 1")
     assert "coin-2" in series.stdout
-    unknown = cryptolake("market", "history", "--key", "no-such-coin")
+    unknown = cryptolake("coins", "history", "--key", "no-such-coin")
     assert unknown.code == 1
     assert "does not know this coin" in " ".join(unknown.stdout.split())
 
@@ -115,10 +115,10 @@ def test_a_users_afternoon(cryptolake: Run, vendor: Vendor) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("market", "refresh", "--mode", "half"), "incremental or full"),
-        (("market", "replay", "latest"), "no run is kept yet"),
-        (("market", "replay", "--all"), "no run could be loaded"),
-        (("market", "history", "--top", "5"), "no run is loaded yet"),
+        (("coins", "refresh", "--mode", "half"), "incremental or full"),
+        (("coins", "replay", "latest"), "no run is kept yet"),
+        (("coins", "replay", "--all"), "no run could be loaded"),
+        (("coins", "history", "--top", "5"), "no run is loaded yet"),
         (("exchanges", "candles", "--symbol", "BTC/EUR"), "no watched pair matches"),
         (("exchanges", "tickers", "--exchange", "mtgox"), "known: binance, coinbase, kraken"),
         (("exchanges", "candles", "--end-date", "2999-01-01"), "not over yet"),
@@ -133,14 +133,14 @@ def test_bad_input_is_one_clear_line(cryptolake: Run, arguments: tuple[str, ...]
 
 def test_a_refused_key_is_one_line_and_hidden(cryptolake: Run, vendor: Vendor) -> None:
     vendor.before = lambda _path, _query: vendor.replies.append((400, {}, b'{"status":{"error_code":10010}}'))
-    result = cryptolake("market", "refresh", "--top", "10")
+    result = cryptolake("coins", "refresh", "--top", "10")
     assert result.code == 1
     assert "COINGECKO_PRO_API_KEY" in result.error
 
 
 def _inner() -> list[tuple[str, str]]:
     groups = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    return [(group, name) for group in ("market", "exchanges") for name in groups[group].commands]
+    return [(group, name) for group in ("coins", "exchanges") for name in groups[group].commands]
 
 
 @pytest.mark.parametrize(("group", "name"), _inner())

@@ -26,7 +26,7 @@ def start(folder: Path, vendor: Vendor, database_url: str, *arguments: str) -> s
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("CRYPTOLAKE", "COINGECKO"))}
     ours = {"CRYPTOLAKE_URL_COINGECKO": vendor.url, "COINGECKO_DEMO_API_KEY": "CG-x", "DATABASE_URL": database_url}
     return subprocess.Popen(
-        [sys.executable, "-c", "from cryptolake.cli import main; main()", "--data", str(folder), "market", *arguments],
+        [sys.executable, "-c", "from cryptolake.cli import main; main()", "--data", str(folder), "coins", *arguments],
         env={**clean, **ours},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -26,12 +26,12 @@ from cryptolake.quality.market import Finding
 from cryptolake.silver.crypto_market import HISTORY, STAGING
 from cryptolake.sources.coingecko import COINS_MARKETS, DEFAULT_TOP, MARKET_CHART, CoinGecko
 
-market = typer.Typer(
+coins = typer.Typer(
     no_args_is_help=True,
-    help="The coin market: CoinGecko to staging to marts.\n\nExample: cryptolake market refresh --top 1000",
+    help="The coin market: CoinGecko to staging to marts.\n\nExample: cryptolake coins refresh --top 1000",
 )
 RunArgument = Annotated[
-    str, typer.Argument(help="`latest`, a run's name or a part of it; see `cryptolake market runs`.")
+    str, typer.Argument(help="`latest`, a run's name or a part of it; see `cryptolake coins runs`.")
 ]
 TopFlag = Annotated[int, typer.Option("--top", min=1, max=100_000, help="How many coins, by market capitalisation.")]
 ModeFlag = Annotated[
@@ -44,7 +44,7 @@ DriftFlag = Annotated[
 
 def add_commands(cli: typer.Typer) -> None:
     """Register this module's commands."""
-    cli.add_typer(market, name="market", rich_help_panel="Vendors")
+    cli.add_typer(coins, name="coins", rich_help_panel="Vendors")
 
 
 @contextmanager
@@ -68,13 +68,13 @@ def _coingecko(app: App) -> CoinGecko:
     return source
 
 
-@market.command("refresh")
+@coins.command("refresh")
 def refresh_command(
     context: typer.Context, top: TopFlag = DEFAULT_TOP, mode: ModeFlag = "incremental", as_json: JsonFlag = False
 ) -> None:
     """Ask for the market now, keep the answer, load staging, history and marts, run the checks.
 
-    Example: cryptolake market refresh --top 1000
+    Example: cryptolake coins refresh --top 1000
     """
     chosen = _mode(mode)
     app: App = context.obj.open()
@@ -88,7 +88,7 @@ def refresh_command(
     _show([loaded], as_json)
 
 
-@market.command("replay")
+@coins.command("replay")
 def replay_command(
     context: typer.Context,
     run: RunArgument = "latest",
@@ -99,7 +99,7 @@ def replay_command(
 ) -> None:
     """Load a kept run again, without asking anyone: staging and marts become as they were then.
 
-    Example: cryptolake market replay latest
+    Example: cryptolake coins replay latest
     """
     chosen = _mode(mode)
     app: App = context.obj.open()
@@ -115,11 +115,11 @@ def replay_command(
     for left_out in (*done.kept_out.values(), *done.unreadable.values()):
         Console(stderr=True).print(f"[yellow]left out[/] {left_out}", highlight=False)
     if not found:
-        raise BadInput("no run could be loaded; see `cryptolake market runs`, or run `cryptolake market refresh`")
+        raise BadInput("no run could be loaded; see `cryptolake coins runs`, or run `cryptolake coins refresh`")
     _show(found, as_json, failed=bool(done.unreadable))
 
 
-@market.command("runs")
+@coins.command("runs")
 def runs_command(
     context: typer.Context,
     limit: Annotated[int, typer.Option(min=1, help="How many of the newest runs are shown.")] = 20,
@@ -127,7 +127,7 @@ def runs_command(
 ) -> None:
     """List the kept runs, newest first.
 
-    Example: cryptolake market runs
+    Example: cryptolake coins runs
     """
     app: App = context.obj.open()
     runs = Runs(app.settings.data)
@@ -147,7 +147,7 @@ def runs_command(
         return
     print_table("Kept runs", ("run", "asked at (UTC)", "rows", "bytes"), rows)
     print_line(
-        "Next: [bold]cryptolake market replay latest[/] or [bold]cryptolake market prune --keep-days 90 --dry-run[/]"
+        "Next: [bold]cryptolake coins replay latest[/] or [bold]cryptolake coins prune --keep-days 90 --dry-run[/]"
     )
 
 
@@ -155,7 +155,7 @@ def _size(runs: Runs, run: Partition) -> int:
     return runs.size(run, SOURCE) + runs.size(market_runs.totals_of(run), SOURCE)
 
 
-@market.command("prune")
+@coins.command("prune")
 def prune_command(
     context: typer.Context,
     keep_days: Annotated[int, typer.Option("--keep-days", min=1, help="Runs younger than this stay.")],
@@ -166,7 +166,7 @@ def prune_command(
 
     A run that is taken away cannot be replayed, nor asked for again: the vendor only tells the present.
 
-    Example: cryptolake market prune --keep-days 90 --dry-run
+    Example: cryptolake coins prune --keep-days 90 --dry-run
     """
     app: App = context.obj.open()
     runs = Runs(app.settings.data)
@@ -190,14 +190,14 @@ def prune_command(
     extra = f" and {versions / 1e6:,.1f} MB of replaced table versions" if versions else ""
     print_line(f"{len(found)} runs, {total / 1e6:,.1f} MB{extra}{' (nothing was changed)' if dry_run else ''}")
     if dry_run and (found or versions):
-        print_line(f"Next: [bold]cryptolake market prune --keep-days {keep_days}[/]")
+        print_line(f"Next: [bold]cryptolake coins prune --keep-days {keep_days}[/]")
 
 
-@market.command("check")
+@coins.command("check")
 def check_command(context: typer.Context, as_json: JsonFlag = False) -> None:
     """Check the tables as they rest: freshness within the hour, prices, ranks, volumes, partitions.
 
-    Example: cryptolake market check
+    Example: cryptolake coins check
     """
     app: App = context.obj.open()
     with app.warehouse() as warehouse:
@@ -207,11 +207,11 @@ def check_command(context: typer.Context, as_json: JsonFlag = False) -> None:
         print_json([_finding(one) for one in findings])
     else:
         _print_findings(findings)
-        print_line("Next: [bold]cryptolake market refresh[/]")
+        print_line("Next: [bold]cryptolake coins refresh[/]")
     raise typer.Exit(1 if any(not one.passed and one.severity != "warn" for one in findings) else 0)
 
 
-@market.command("history")
+@coins.command("history")
 def history_command(
     context: typer.Context,
     key: Annotated[list[str] | None, typer.Option("--key", help="Coin id, repeatable; any the vendor knows.")] = None,
@@ -222,19 +222,19 @@ def history_command(
 ) -> None:
     """Backfill daily PRICE, MARKET_CAP and VOLUME_24H into `metrics`: 365 days, everything with a pro key.
 
-    Example: cryptolake market history --key bitcoin --key ethereum
+    Example: cryptolake coins history --key bitcoin --key ethereum
     """
     app: App = context.obj.open(workers=workers)
     source = _coingecko(app)
     with app.warehouse() as warehouse:
         warehouse.setup(WAREHOUSE_TABLES)
-        coins = list(key or ())
+        ids = list(key or ())
         if top is not None:
             sql = f"SELECT id FROM {STAGING.name} WHERE market_cap_rank <= {top} ORDER BY market_cap_rank"
-            coins += warehouse.query(sql)["id"].to_list()
-        if not coins and top is not None:
-            raise BadInput("no run is loaded yet, so there are no largest coins; run `cryptolake market refresh`")
-        chosen = source.watching(coins) if coins else source
+            ids += warehouse.query(sql)["id"].to_list()
+        if not ids and top is not None:
+            raise BadInput("no run is loaded yet, so there are no largest coins; run `cryptolake coins refresh`")
+        chosen = source.watching(ids) if ids else source
         with progress("history", len(chosen.coins)) as tell:
             result = pull_or_backfill(
                 "backfill",

@@ -122,7 +122,7 @@ def read_run(source: Source, run: Partition, bronze: Bronze) -> tuple[Market, in
     """A kept run, conformed, and how many of its pages had been asked again. Raises Unreadable."""
     raw = bronze.read(run, source.name)
     if raw is None:
-        raise Unreadable(f"{run}: its answer is not in bronze, or damaged; see `cryptolake market runs`")
+        raise Unreadable(f"{run}: its answer is not in bronze, or damaged; see `cryptolake coins runs`")
     try:
         rows = source.parse(raw)
     except Skip as error:
@@ -162,7 +162,7 @@ def load_run(
         drifted = first.check == "row_count_drift"
         if not (drifted and despite_drift):
             _log(room.warehouse, str(run), findings, now())
-            remedy = f"; if it is right, `cryptolake market replay {run} --despite-drift`"
+            remedy = f"; if it is right, `cryptolake coins replay {run} --despite-drift`"
             raise KeptOut(
                 f"{run}: check {first.check} failed ({first.detail}); nothing was loaded{remedy if drifted else ''}"
             )

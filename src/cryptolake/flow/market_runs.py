@@ -35,7 +35,7 @@ def instant_of(run: Partition) -> datetime:
     try:
         moment = datetime.strptime(clock, "%H%M%SZ").replace(tzinfo=UTC)
     except ValueError:
-        raise BadInput(f"{run} is no run; see `cryptolake market runs`") from None
+        raise BadInput(f"{run} is no run; see `cryptolake coins runs`") from None
     return datetime.combine(run.period.day, moment.time(), UTC)
 
 
@@ -54,7 +54,7 @@ def find_run(runs: Runs, text: str) -> Partition:
     """The kept run that `text` names: `latest`, the whole partition, or any part of it that only one run has."""
     kept = kept_runs(runs)
     if not kept:
-        raise BadInput("no run is kept yet; run `cryptolake market refresh`")
+        raise BadInput("no run is kept yet; run `cryptolake coins refresh`")
     if text == "latest":
         return kept[-1]
     found = [run for run in kept if str(run) == text] or [run for run in kept if text in str(run)]
