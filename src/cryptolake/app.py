@@ -157,6 +157,7 @@ class App:
         access = Access(
             http=self.http,
             urls=self.settings.urls,
+            secrets={name: key.get_secret_value() for name, key in self.settings.vendor_keys().items()},
             provenance={"cryptolake": __version__, **(provenance or {})},
         )
         found = {}

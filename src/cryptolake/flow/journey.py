@@ -18,6 +18,8 @@ from cryptolake.contracts.source import Source
 from cryptolake.contracts.table import Table
 from cryptolake.errors import Stop
 from cryptolake.flow.collect import read_rows
+from cryptolake.flow.exchanges import EXCHANGE_TABLES
+from cryptolake.flow.market import MARKET_TABLES
 from cryptolake.gold import daily_panel
 from cryptolake.gold.metadata import metadata_document
 from cryptolake.lake.bronze import Bronze
@@ -34,6 +36,8 @@ WAREHOUSE_TABLES: tuple[Table, ...] = (
     tvl.TVL,
     liquidations.LIQUIDATIONS,
     daily_panel.DAILY_PANEL,
+    *MARKET_TABLES,
+    *EXCHANGE_TABLES,
 )
 
 
