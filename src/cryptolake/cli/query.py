@@ -108,10 +108,8 @@ def query_command(
             where = _ask(warehouse)
         template = _LATEST if latest else _SERIES if chosen or step_by_step else _COVERAGE
         template = _COVERAGE if coverage else template
-        if sql is not None:
-            frame = warehouse.query(sql)
-        else:
-            frame = warehouse.query(template.format(where=where.text()), where.values)
+        statement = sql if sql is not None else template.format(where=where.text())
+        frame = warehouse.query(statement, [] if sql is not None else where.values)
     newest_last = sql is None and template is _SERIES
     _show(frame, limit, csv, parquet, as_json=as_json, newest_last=newest_last)
 

@@ -225,7 +225,7 @@ class Warehouse:
                 cursor.execute(statement.encode(), values or None)
                 if cursor.description is None:
                     raise BadInput("the statement answers no rows; write a SELECT")
-                names = [column.name for column in cursor.description]
+                names = _distinct([column.name for column in cursor.description])
                 rows = cursor.fetchall()
         except psycopg.errors.QueryCanceled:
             raise BadInput(f"the query ran longer than {_TIMEOUT_MS // 1000} s; ask for less") from None
@@ -234,6 +234,15 @@ class Warehouse:
         except psycopg.Error as error:
             raise BadInput(f"SQL: {_line(error)}") from None
         return pl.DataFrame(rows, schema=names, orient="row", infer_schema_length=None, strict=False)
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Column names with a number after those that came before: `count, count_2`; SQL allows what a frame does not."""
+    found: list[str] = []
+    for name in names:
+        number = sum(1 for other in names[: len(found)] if other == name)
+        found.append(f"{name}_{number + 1}" if number else name)
+    return found
 
 
 def _line(error: Exception) -> str:

@@ -57,6 +57,7 @@ _PRO_PER_MINUTE, _FREE_PER_MINUTE, _BURST = 900, 480, 12
 _BULK_WORKERS = 12
 _UNKNOWN = Refusal("not_listed", "the vendor does not know this entity")
 _NO_DATA = Refusal("no_data", "the vendor has no data of this kind for this entity")
+_FALLBACKS = frozenset({"name", "gecko_id"})  # an entity not found by its slug: worth a line in the log
 _FOREVER = frozenset({"not_listed", "no_data"})  # reasons that are answers: the partition is settled
 
 
@@ -251,7 +252,7 @@ class DefiLlama:
         match = self._directory(listed).find(entity, self._vendor_id(entity))
         if match is None:
             return None, ""
-        if match.by != "slug":
+        if match.by in _FALLBACKS:
             log.info("found under another name", entity=key, by=match.by, dataset=question.dataset)
         return match.index, match.by
 
@@ -308,14 +309,14 @@ class DefiLlama:
             match = self._directory(known).find(entity) if isinstance(known, Listed) else None
             if isinstance(known, Listed) and match is not None:
                 name = str(known.members[match.index]["name"])
-                if match.by != "name":
+                if match.by in _FALLBACKS:
                     log.info("asked under the list's name", entity=key, name=name, by=match.by)
                 return [name]
         else:
             known = self._lookups.get(PROTOCOLS)
             match = self._directory(known).find(entity) if isinstance(known, Listed) else None
             if isinstance(known, Listed) and match is not None and known.members[match.index].get("slug"):
-                if match.by != "slug":
+                if match.by in _FALLBACKS:
                     log.info("asked under the list's slug", entity=key, by=match.by)
                 return [str(known.members[match.index]["slug"])]
         log.info("not in the vendor's list, trying its names", entity=key, dataset=question.dataset)
