@@ -68,7 +68,9 @@ class Universe:
             case ["overview", what]:
                 return 200, self._listed(f"{what}{kind}", lambda: self._overview(what + kind))
             case ["overview", what, chain]:
-                return self._dimension(f"chain {what}{kind} {chain.lower()}", chain.lower() in self.chains_with(what), query)
+                return self._dimension(
+                    f"chain {what}{kind} {chain.lower()}", chain.lower() in self.chains_with(what), query
+                )
             case ["summary", what, slug]:
                 has = slug in self.slugs() and number(f"{what} {slug}") % 2 == 0
                 status, body = self._dimension(f"{what}{kind} {slug}", has, query)
@@ -171,7 +173,14 @@ class Universe:
         ]
         filler = "methodology and description " * 45
         others = [
-            {"id": f"x{n}", "name": f"Nobody {n}", "slug": f"nobody-{n}", "gecko_id": None, "tvl": n, "methodology": filler}
+            {
+                "id": f"x{n}",
+                "name": f"Nobody {n}",
+                "slug": f"nobody-{n}",
+                "gecko_id": None,
+                "tvl": n,
+                "methodology": filler,
+            }
             for n in range(self.padding)
         ]
         return [*others[: self.padding // 2], *watched, *others[self.padding // 2 :]]
@@ -180,9 +189,17 @@ class Universe:
         dimension = what.replace("dailyRevenue", "")
         return {
             "totalDataChart": [],
-            "allChains": sorted(one.name for one in last_known_chains() if one.name.lower() in self.chains_with(dimension)),
+            "allChains": sorted(
+                one.name for one in last_known_chains() if one.name.lower() in self.chains_with(dimension)
+            ),
             "protocols": [
-                {"defillamaId": slug, "slug": slug, "name": slug, "total24h": value(f"{what} {slug}", 1), "total7d": 1.0}
+                {
+                    "defillamaId": slug,
+                    "slug": slug,
+                    "name": slug,
+                    "total24h": value(f"{what} {slug}", 1),
+                    "total7d": 1.0,
+                }
                 for slug in sorted(self.slugs())
                 if number(f"{dimension} {slug}") % 2 == 0
             ],

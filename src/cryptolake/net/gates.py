@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 
 from cryptolake.net.limiter import Limiter
 
 
 class Gates:
-    """Hands the same limiter to everybody who talks to the same host with the same key. Thread-safe."""
+    """Hands the same limiter to everybody who talks to the same host with the same key. Thread-safe.
 
-    def __init__(self) -> None:
+    `clock` (monotonic seconds) and `sleep` are replaceable for tests.
+    """
+
+    def __init__(
+        self, *, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._clock, self._sleep = clock, sleep
         self._lock = threading.Lock()
         self._limiters: dict[tuple[str, str], Limiter] = {}
 
@@ -21,5 +29,6 @@ class Gates:
         """
         with self._lock:
             if (host, key) not in self._limiters:
-                self._limiters[host, key] = Limiter((per_minute - burst) / 60, burst)
+                rate = (per_minute - burst) / 60
+                self._limiters[host, key] = Limiter(rate, burst, clock=self._clock, sleep=self._sleep)
             return self._limiters[host, key]

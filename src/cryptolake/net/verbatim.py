@@ -44,8 +44,8 @@ def _keys(text: str, at: int) -> Iterator[tuple[str, int]]:
     """Key and start of every member of the object at `at`; a value is read only when the next key is asked for."""
     if text[at : at + 1] != "{":
         raise ValueError("no object")
-    at = _skip(text, at + 1)
-    while text[at : at + 1] != "}":
+    at = _first(text, at, "}")
+    while at >= 0:
         key, at = _DECODER.raw_decode(text, at)
         at = _after(text, at, ":")
         yield str(key), at
@@ -61,17 +61,23 @@ def _cut(text: str, at: int) -> Iterator[Member]:
         return
     if text[at : at + 1] != "[":
         raise ValueError("no list or object")
-    at = _skip(text, at + 1)
-    while text[at : at + 1] != "]":
+    at = _first(text, at, "]")
+    while at >= 0:
         value, end = _DECODER.raw_decode(text, at)
         yield Member("", value, text[at:end].encode())
         at = _next(text, end, "]")
 
 
+def _first(text: str, at: int, closing: str) -> int:
+    """Where the first member starts; -1 when there is none."""
+    at = _skip(text, at + 1)
+    return -1 if text[at : at + 1] == closing else at
+
+
 def _next(text: str, at: int, closing: str) -> int:
-    """The next member, or the closing bracket."""
+    """Where the next member starts; -1 when the last one is read."""
     at = _skip(text, at)
-    return at if text[at : at + 1] == closing else _after(text, at, ",")
+    return -1 if text[at : at + 1] == closing else _after(text, at, ",")
 
 
 def _after(text: str, at: int, sign: str) -> int:

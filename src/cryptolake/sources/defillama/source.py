@@ -186,6 +186,8 @@ class DefiLlama:
             message = f"{self.name} {key}: the stored answer is no JSON; collect it again"
             raise Skip(message, reason="unreadable") from None
         coin = self._coins.get(key)
+        if coin is None and BY_DATASET[raw.partition.dataset].subject == "stablecoin":
+            raise Skip(f"{self.name} {key}: not on the stablecoin watch list", reason="unknown_entity")
         about = About(int(raw.observed_at.timestamp()), coin.peg if coin else "")
         try:
             found = ask.reader(document, about)
@@ -249,7 +251,8 @@ class DefiLlama:
                 return None, ""
             match = self._directory(listed).find(Entity("", entity.name, slugged(entity.name), ""))
             return (match.index, match.by) if match else (None, "")
-        match = self._directory(listed).find(entity, self._vendor_id(entity))
+        by_id = question.subject == "protocol" and question.live is not PROTOCOLS
+        match = self._directory(listed).find(entity, self._vendor_id(entity) if by_id else "")
         if match is None:
             return None, ""
         if match.by in _FALLBACKS:
