@@ -5,6 +5,7 @@ A backfill reads two million points; as one dictionary each they cost minutes an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import overload
@@ -53,17 +54,12 @@ class Points(Sequence[Row]):
             raise ValueError("an instant or a value is no number") from None
         if len(at) and not (at.null_count() == 0 and _EARLIEST_S <= _bound(at.min()) <= _bound(at.max()) < _LATEST_S):
             raise ValueError("an instant lies outside 1970 to 2100")
-        keep = numbers.is_finite().fill_null(value=False)
-        at, numbers = at.filter(keep), numbers.filter(keep)
-        height = len(at)
-        columns = [
-            (at * 1_000_000).cast(pl.Datetime("us", "UTC")),
-            pl.repeat(source, height, dtype=pl.String, eager=True).alias("source"),
-            pl.repeat(asset, height, dtype=pl.String, eager=True).alias("asset"),
-            pl.repeat(metric_name, height, dtype=pl.String, eager=True).alias("metric_name"),
-            numbers,
-        ]
-        return cls(pl.DataFrame(columns))
+        if numbers.null_count() or not math.isfinite(numbers.sum()):  # one sum is cheaper than looking at every value
+            keep = numbers.is_finite().fill_null(value=False)
+            at, numbers = at.filter(keep), numbers.filter(keep)
+        names = {"source": source, "asset": asset, "metric_name": metric_name}
+        columns = [pl.Series(name, [text], dtype=pl.String).new_from_index(0, len(at)) for name, text in names.items()]
+        return cls(pl.DataFrame([(at * 1_000_000).cast(pl.Datetime("us", "UTC")), *columns, numbers]))
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> Points:

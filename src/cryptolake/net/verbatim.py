@@ -34,38 +34,39 @@ def members(body: bytes, *path: str) -> list[Member]:
 
 def _seek(text: str, at: int, wanted: str) -> int:
     """Where the value of `wanted` starts in the object at `at`; the values before it are skipped, it is not read yet."""
-    for key, start in _keys(text, at):
-        if key == wanted:
-            return start
-    raise ValueError(f"no {wanted}")
-
-
-def _keys(text: str, at: int) -> Iterator[tuple[str, int]]:
-    """Key and start of every member of the object at `at`; a value is read only when the next key is asked for."""
     if text[at : at + 1] != "{":
         raise ValueError("no object")
     at = _first(text, at, "}")
     while at >= 0:
-        key, at = _DECODER.raw_decode(text, at)
-        at = _after(text, at, ":")
-        yield str(key), at
+        key, at = _key(text, at)
+        if key == wanted:
+            return at
         _, at = _DECODER.raw_decode(text, at)
         at = _next(text, at, "}")
+    raise ValueError(f"no {wanted}")
+
+
+def _key(text: str, at: int) -> tuple[str, int]:
+    """The key at `at`, and where its value starts."""
+    key, at = _DECODER.raw_decode(text, at)
+    if not isinstance(key, str):
+        raise ValueError("no JSON object")
+    return key, _after(text, at, ":")
 
 
 def _cut(text: str, at: int) -> Iterator[Member]:
-    if text[at : at + 1] == "{":
-        for key, start in _keys(text, at):
-            value, end = _DECODER.raw_decode(text, start)
-            yield Member(key, value, text[start:end].encode())
-        return
-    if text[at : at + 1] != "[":
+    opening = text[at : at + 1]
+    if opening not in {"[", "{"}:
         raise ValueError("no list or object")
-    at = _first(text, at, "]")
+    closing = "]" if opening == "[" else "}"
+    at = _first(text, at, closing)
     while at >= 0:
+        key = ""
+        if opening == "{":
+            key, at = _key(text, at)
         value, end = _DECODER.raw_decode(text, at)
-        yield Member("", value, text[at:end].encode())
-        at = _next(text, end, "]")
+        yield Member(key, value, text[at:end].encode())
+        at = _next(text, end, closing)
 
 
 def _first(text: str, at: int, closing: str) -> int:
