@@ -72,7 +72,7 @@ class Universe:
                     f"chain {what}{kind} {chain.lower()}", chain.lower() in self.chains_with(what), query
                 )
             case ["summary", what, slug]:
-                has = slug in self.slugs() and number(f"{what} {slug}") % 2 == 0
+                has = slug in self.slugs() and self.has(what, slug)
                 status, body = self._dimension(f"{what}{kind} {slug}", has, query)
                 return (status, body) if status == 200 else (400, json.dumps(f"{what} for {slug} not found").encode())
             case ["v2", "historicalChainTvl", chain]:
@@ -134,7 +134,12 @@ class Universe:
 
     def chains_with(self, what: str) -> frozenset[str]:
         """Names of the chains that have data of a kind, in lower case."""
-        return frozenset(name for name in self.chain_names() if number(f"{what} {name}") % 3)
+        return frozenset(name for name in self.chain_names() if name == "solana" or number(f"{what} {name}") % 3)
+
+    @staticmethod
+    def has(what: str, slug: str) -> bool:
+        """Whether a protocol has data of a kind."""
+        return slug == "lido" or number(f"{what} {slug}") % 2 == 0
 
     @staticmethod
     @cache
@@ -201,7 +206,7 @@ class Universe:
                     "total7d": 1.0,
                 }
                 for slug in sorted(self.slugs())
-                if number(f"{dimension} {slug}") % 2 == 0
+                if self.has(dimension, slug)
             ],
         }
 
