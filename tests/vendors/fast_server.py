@@ -1,7 +1,7 @@
-"""Serves the universe over real HTTP from a process of its own: `python -m tests.vendors.fast_server PORT SIZE DELAY_MS`.
+"""Serves the universe from a process of its own: `python -m tests.vendors.fast_server SIZE DELAY_MS KBYTES_PER_S`.
 
-Fast enough not to be what a benchmark measures. Prints `ready <points>` when it listens. GET /-/count says how many
-requests came, and when the first and last of them did.
+Fast enough not to be what a benchmark measures; an answer takes the delay plus its size over the rate (0: at once). Prints
+`ready <port> <Artemis points>` when it listens. GET /-/stamps gives the seconds at which requests came.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ REASONS = {200: b"OK", 400: b"Bad Request", 404: b"Not Found", 500: b"Internal S
 class Handler(asyncio.Protocol):
     """One connection: requests one after the other, kept alive."""
 
-    def __init__(self, universe: Universe, stamps: list[float], delay_s: float) -> None:
-        self._universe, self._stamps, self._delay_s = universe, stamps, delay_s
+    def __init__(self, universe: Universe, stamps: list[float], delay_s: float, bytes_per_s: float) -> None:
+        self._universe, self._stamps, self._delay_s, self._bytes_per_s = universe, stamps, delay_s, bytes_per_s
         self._waiting = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -33,23 +33,24 @@ class Handler(asyncio.Protocol):
         while b"\r\n\r\n" in self._waiting:
             head, self._waiting = self._waiting.split(b"\r\n\r\n", 1)
             url = urlsplit(head.split(b" ", 2)[1].decode())
-            if url.path == "/-/count":
+            if url.path == "/-/stamps":
                 body = repr(self._stamps).encode()
                 self._send(200, body)
                 continue
             self._stamps.append(time.time())
-            asyncio.get_running_loop().call_later(self._delay_s, self._answer, url.path, url.query)
-
-    def _answer(self, path: str, query: str) -> None:
-        status, body = answer(self._universe, path, dict(parse_qsl(query)))
-        self._send(status, body)
+            status, body = answer(self._universe, url.path, dict(parse_qsl(url.query)))
+            wait = self._delay_s + (len(body) / self._bytes_per_s if self._bytes_per_s else 0.0)
+            if wait:
+                asyncio.get_running_loop().call_later(wait, self._send, status, body)
+            else:
+                self._send(status, body)
 
     def _send(self, status: int, body: bytes) -> None:
         head = b"HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
         self._transport.write(head % (status, REASONS.get(status, b"Other"), len(body)) + body)
 
 
-async def serve(port: int, size: float, delay_s: float) -> None:
+async def serve(size: float, delay_s: float, bytes_per_s: float) -> None:
     """Listen until the process is ended."""
     universe = Universe(datetime.now(UTC).date(), size)
     points = universe.warm()
@@ -57,11 +58,11 @@ async def serve(port: int, size: float, delay_s: float) -> None:
         answer(universe, path, {})
     stamps: list[float] = []
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Handler(universe, stamps, delay_s), "127.0.0.1", port)
+    server = await loop.create_server(lambda: Handler(universe, stamps, delay_s, bytes_per_s), "127.0.0.1", 0)
     bound = server.sockets[0].getsockname()[1]
     print(f"ready {bound} {points}", flush=True)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3]) / 1000))
+    asyncio.run(serve(float(sys.argv[1]), float(sys.argv[2]) / 1000, float(sys.argv[3]) * 1000))

@@ -89,6 +89,7 @@ def pull_or_backfill(
         kept = _kept(wanted, remembering, bronze, ledger) if resume and operation == "backfill" else set()
         missing = [one for one in wanted if one not in kept]
         collected = collect(remembering, missing, bronze=bronze, ledger=ledger, workers=workers, progress=progress)
+        bronze.settle()  # durable before anything is loaded that was made of it
         points = remembering.points()
         conform = metrics.conform_live if operation == "pull" else metrics.conform_backfill
         frame = conform(points, asked_at)

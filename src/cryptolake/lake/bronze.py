@@ -23,7 +23,7 @@ import polars as pl
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Raw
 from cryptolake.contracts.source import Row
-from cryptolake.lake.store import write_bytes
+from cryptolake.lake.store import sync_all, write_bytes
 
 ONCHAIN = "onchain"  # its bronze lies directly under the dataset, as documented; vendors' under their name
 
@@ -33,6 +33,7 @@ class Bronze:
 
     def __init__(self, root: Path) -> None:
         self._root = root / "bronze"
+        self._unsynced: list[Path] = []  # vendors' answers come by the thousand; they are made durable together
 
     def _stem(self, partition: Partition, source: str) -> Path:
         if source == ONCHAIN:
@@ -68,8 +69,17 @@ class Bronze:
             "digest": raw.digest,
             "payload": raw.payload.decode("latin-1"),
         }
-        write_bytes(path, gzip.compress(orjson.dumps(envelope), 6, mtime=0))
+        alone = raw.source == ONCHAIN
+        write_bytes(path, gzip.compress(orjson.dumps(envelope), 6, mtime=0), synced=alone)
+        if not alone:
+            self._unsynced.append(path)
         return raw.digest
+
+    def settle(self) -> None:
+        """Make every vendor answer landed so far survive a power cut. One lost before that no longer has its digest."""
+        paths, self._unsynced = self._unsynced, []
+        if paths:
+            sync_all(paths)
 
     def read(self, partition: Partition, source: str) -> Raw | None:
         """The kept answer; None when there is none or its bytes no longer match their digest."""
