@@ -57,6 +57,7 @@ class Lake:
         datasets: list[str] | None = None,
         resume: bool = True,
         restate: bool = False,
+        workers: int = 5,
     ) -> Pulled:
         return pull_or_backfill(
             operation,
@@ -68,6 +69,7 @@ class Lake:
             warehouse=self.warehouse,
             resume=resume,
             restate=restate,
+            workers=workers,
             now=lambda: now,
         )
 

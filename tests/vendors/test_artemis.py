@@ -22,7 +22,9 @@ from cryptolake.net.access import Access
 from cryptolake.net.conversation import Patience
 from cryptolake.net.http import Http
 from cryptolake.registry.artemis import Watched
-from cryptolake.sources.artemis import HISTORY_DAYS, MAX_POINTS, Artemis, _windows
+from cryptolake.sources.artemis import Artemis
+from cryptolake.sources.artemis.readers import MAX_POINTS
+from cryptolake.sources.artemis.source import HISTORY_DAYS, _windows
 
 NOW = datetime(2026, 11, 20, 0, 5, tzinfo=UTC)
 HOUR, DAY = Period.of_hour(NOW), Period.of_day(NOW.date())

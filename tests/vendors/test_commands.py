@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -198,54 +199,11 @@ def test_fresh_and_restate(shell: Shell) -> None:
     assert {row["assets"] for row in after if row["metric_name"] == "TVL"} == {1}
 
 
-ONE_FILE = '''
-"""A vendor in one file: the temperature of two cities."""
-from collections.abc import Iterable, Iterator
-from cryptolake.contracts.partition import Partition
-from cryptolake.contracts.raw import Miss, Raw
-from cryptolake.contracts.source import Dataset, Row, Trip
-from cryptolake.net.access import Access
-
-
-class Weather:
-    name = "weather"
-    datasets = (Dataset("temperature", feeds="metrics", doc="degrees", reach="as_of", every="hour"),)
-
-    def __init__(self, access: Access) -> None:
-        self.access = access
-
-    def keys(self, dataset: str) -> list[str]:
-        return ["london", "zug"]
-
-    def trips(self, partitions: Iterable[Partition]) -> Iterator[Trip]:
-        return (Trip(self.name, str(one), (one,)) for one in partitions)
-
-    def fetch(self, trip: Trip) -> Iterator[Raw | Miss]:
-        (one,) = trip.partitions
-        now = self.access.now()
-        answer = self.access.http.get(self.access.url("weather", "https://weather.example") + "/" + one.key)
-        yield Raw(one, self.name, now, now, answer.body)
-
-    def parse(self, raw: Raw) -> list[Row]:
-        return [
-            {
-                "pulled_at": raw.observed_at,
-                "source": self.name,
-                "asset": raw.partition.key,
-                "metric_name": "TEMPERATURE",
-                "value": float(raw.payload),
-            }
-        ]
-
-
-def open_source(access: Access) -> Weather:
-    return Weather(access)
-'''
-
-
 def test_a_new_source_is_one_file(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing but the file itself: it is found, listed, pulled through bronze into `metrics` and queried."""
-    (tmp_path / "weather.py").write_text(ONE_FILE)
+    """The file that docs/add-a-source.md shows, and nothing else: found, listed, pulled through bronze and queried."""
+    page = (Path(__file__).parents[2] / "docs" / "add-a-source.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    (tmp_path / "weather.py").write_text(code)
     monkeypatch.setattr(cryptolake.sources, "__path__", [*cryptolake.sources.__path__, str(tmp_path)])
     with vendor(lambda path, _query: Reply(200, b"21.5" if path == "/zug" else b"0")) as server:
         host = {"CRYPTOLAKE_URL_WEATHER": server.url}
@@ -256,4 +214,3 @@ def test_a_new_source_is_one_file(shell: Shell, tmp_path: Path, monkeypatch: pyt
     assert list((shell.folder / "data/bronze/weather/temperature").rglob("zug.raw.json.gz"))
     rows = json.loads(shell("query", "--source", "weather", "--latest", "--json").stdout)
     assert {row["asset"]: row["value"] for row in rows} == {"zug": 21.5, "london": 0.0}
-    assert (tmp_path / "weather.py").read_text() in (Path(__file__).parents[2] / "docs/add-a-source.md").read_text()

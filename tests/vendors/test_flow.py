@@ -180,6 +180,25 @@ def test_a_settled_backfill_is_not_asked_again_but_a_lost_answer_is(lake: Lake) 
     assert told.asked_for[2:] == ["y"]
 
 
+class Dies(Told):
+    """As `Told`, but the process ends before the third answer."""
+
+    def fetch(self, trip: Trip) -> Iterator[Raw | Miss]:
+        if len(self.asked_for) == 2:
+            raise KeyboardInterrupt
+        yield from super().fetch(trip)
+
+
+def test_a_backfill_that_was_killed_goes_on_where_it_stopped(lake: Lake) -> None:
+    series = {key: {days(1)[0]: 1.0} for key in "abcde"}
+    with pytest.raises(KeyboardInterrupt):
+        lake.run("backfill", Dies(series), NOW, workers=1)
+    assert lake.rows() == []
+    told = Told(series)
+    assert lake.run("backfill", told, NOW).inserted == 5
+    assert told.asked_for == ["c", "d", "e"]
+
+
 def test_many_pulls_at_once_leave_one_row_a_series(lake: Lake, pg_data: Path, tmp_path: Path) -> None:
     def pull(number: int) -> str:
         folder = tmp_path / str(number)

@@ -26,21 +26,19 @@ from cryptolake.registry.defillama import (
     chain_keys,
     defillama_entities,
     last_known_chains,
-    slugged,
 )
 from cryptolake.registry.stablecoins import Stablecoin, stablecoins
-from cryptolake.sources.defillama.lookups import Directory, Listed, Lookups, chain_names
+from cryptolake.sources.defillama.lookups import Lookups, chain_names
 from cryptolake.sources.defillama.questions import (
-    BRIDGES,
     BY_DATASET,
     CHAINS,
-    PROTOCOLS,
     QUESTIONS,
     Ask,
     Question,
     bulks,
 )
 from cryptolake.sources.defillama.readers import About, Drift
+from cryptolake.sources.defillama.who import Who
 
 log = structlog.get_logger(__name__)
 
@@ -57,7 +55,6 @@ _PRO_PER_MINUTE, _FREE_PER_MINUTE, _BURST = 900, 480, 12
 _BULK_WORKERS = 12
 _UNKNOWN = Refusal("not_listed", "the vendor does not know this entity")
 _NO_DATA = Refusal("no_data", "the vendor has no data of this kind for this entity")
-_FALLBACKS = frozenset({"name", "gecko_id"})  # an entity not found by its slug: worth a line in the log
 _FOREVER = frozenset({"not_listed", "no_data"})  # reasons that are answers: the partition is settled
 
 
@@ -86,7 +83,7 @@ class DefiLlama:
         self._tally = Tally()
         self._needs_key: set[str] = set()  # endpoints that answered 402: it holds for every entity and the whole run
         self._lookups = Lookups(self._ask_bulk)
-        self._directories: dict[int, Directory] = {}
+        self._who = Who(self._entities, self._coins, self._lookups)
 
     @property
     def datasets(self) -> Sequence[Dataset]:
@@ -125,7 +122,7 @@ class DefiLlama:
     def prepare(self, datasets: Collection[str], granularity: Granularity) -> None:
         """Ask the bulk questions these datasets need, in parallel and once; forget those of the operation before."""
         self._lookups.forget()
-        self._directories = {}
+        self._who.forget()
         self._needs_key = set()
         wanted = bulks(set(datasets), live=granularity == "hour")
         if not wanted:
@@ -231,44 +228,12 @@ class DefiLlama:
             yield from (self._miss(partition, drift) for partition in partitions[1:])
             return
         for partition in partitions:
-            index, by = self._place(question, listed, partition.key)
+            index, by = self._who.place(question, listed, partition.key)
             if index is None:
                 yield self._miss(partition, _UNKNOWN)
                 continue
             request = {"matched_by": by, **({"absent": listed.absent} if listed.absent else {})}
             yield self._raw(partition, ask, listed.raws[index], asked_at, request)
-
-    def _place(self, question: Question, listed: Listed, key: str) -> tuple[int | None, str]:
-        """Where the entity stands in a bulk answer, and how it was recognised."""
-        if question.subject == "stablecoin":
-            coin = self._coins[key]
-            ids = [str(one.get("id")) for one in listed.members]
-            return (ids.index(coin.id), "id") if coin.id in ids else (None, "")
-        entity = self._entities[key]
-        if question.subject == "bridge":
-            entity = Entity(key, bridges()[key], entity.slug, entity.category)
-            if not entity.name:
-                return None, ""
-            match = self._directory(listed).find(Entity("", entity.name, slugged(entity.name), ""))
-            return (match.index, match.by) if match else (None, "")
-        by_id = question.subject == "protocol" and question.live is not PROTOCOLS
-        match = self._directory(listed).find(entity, self._vendor_id(entity) if by_id else "")
-        if match is None:
-            return None, ""
-        if match.by in _FALLBACKS:
-            log.info("found under another name", entity=key, by=match.by, dataset=question.dataset)
-        return match.index, match.by
-
-    def _directory(self, listed: Listed) -> Directory:
-        if id(listed) not in self._directories:
-            self._directories[id(listed)] = Directory(listed.members)
-        return self._directories[id(listed)]
-
-    def _vendor_id(self, entity: Entity) -> str:
-        """The vendor's own id of a protocol, from the protocol list when that was asked for."""
-        listed = self._lookups.known(PROTOCOLS)
-        match = self._directory(listed).find(entity) if listed else None
-        return str(listed.members[match.index].get("id") or "") if listed and match else ""
 
     # One entity at a time
 
@@ -277,7 +242,7 @@ class DefiLlama:
         asked_at = self._asked_at()
         answer: bytes | Refusal = _UNKNOWN
         asked_as, params = "", dict(ask.params)
-        for asked_as in self._names(question, key):
+        for asked_as in self._who.names(question, key):
             values = {
                 "id": asked_as,
                 "since": str(int((asked_at - timedelta(days=1)).timestamp())),
@@ -295,36 +260,6 @@ class DefiLlama:
                 yield self._miss(partition, answer)
             else:
                 yield self._raw(partition, ask, answer, asked_at, {**params, "asked_as": asked_as})
-
-    def _names(self, question: Question, key: str) -> list[str]:
-        """What to call the entity, the likeliest first; the list's own name when the vendor lists it."""
-        if question.subject == "stablecoin":
-            return [self._coins[key].id] if key in self._coins else []
-        entity = self._entities.get(key)
-        if entity is None:
-            return []
-        if question.subject == "bridge":
-            listed = self._lookups.get(BRIDGES)
-            place = self._place(question, listed, key)[0] if isinstance(listed, Listed) else None
-            return [str(listed.members[place].get("id"))] if isinstance(listed, Listed) and place is not None else []
-        if question.subject == "chain":
-            known = self._lookups.get(CHAINS)
-            match = self._directory(known).find(entity) if isinstance(known, Listed) else None
-            if isinstance(known, Listed) and match is not None:
-                name = str(known.members[match.index]["name"])
-                if match.by in _FALLBACKS:
-                    log.info("asked under the list's name", entity=key, name=name, by=match.by)
-                return [name]
-        else:
-            known = self._lookups.get(PROTOCOLS)
-            match = self._directory(known).find(entity) if isinstance(known, Listed) else None
-            if isinstance(known, Listed) and match is not None and known.members[match.index].get("slug"):
-                if match.by in _FALLBACKS:
-                    log.info("asked under the list's slug", entity=key, by=match.by)
-                return [str(known.members[match.index]["slug"])]
-        log.info("not in the vendor's list, trying its names", entity=key, dataset=question.dataset)
-        names = [entity.slug, entity.name if question.subject == "chain" else slugged(entity.name), key]
-        return list(dict.fromkeys(name for name in names if name))
 
     def _judge(self, ask: Ask, question: Question, asked_as: str) -> Callable[[Answer], Refusal | None]:
         """Judges an answer about one entity: the vendor says "nothing here" with 400, 404 and, for chains, with 500."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from urllib.parse import quote
 
 from cryptolake.contracts.partition import Partition
@@ -19,23 +19,19 @@ from cryptolake.errors import Skip
 from cryptolake.net.access import Access
 from cryptolake.net.conversation import Patience, Refusal, Tally, converse, judge_plainly, read_json
 from cryptolake.net.http import Answer
-from cryptolake.net.verbatim import members
 from cryptolake.registry.artemis import Watched, artemis_assets, key_of
 from cryptolake.registry.metrics import metrics
+from cryptolake.sources.artemis.readers import MAX_POINTS, Piece, drift, points_of, series_in, take_apart
 
 URL = "https://data-svc.artemisxyz.com"
 KEY = "ARTEMIS_API_KEY"
 HISTORY_DAYS, LIVE_DAYS = 5 * 365 + 2, 14  # how far a backfill and a pull look back
-MAX_POINTS = 1000  # of one series in one answer
 _WINDOW_DAYS = MAX_POINTS - 1  # a full answer is then always a cut one
 _PER_MINUTE, _BURST = 480, 8  # no limit is published; eight a second is what its users live with
 _BATCH, _MARKET_BATCH = 50, 100  # symbols a call
 _MARKET = frozenset({"PRICE", "MC", "FDMC", "SPOT_VOLUME", "PERP_VOLUME", "OPEN_INTEREST"})
 _PREFIX = "artemis_"
-_SENTINELS = ("not found", "not available")  # "Metric not found.", "Latest data not available for this asset.", ...
 _BREAKER = 8  # conversations in a row without any answer: then the rest is not tried
-
-Piece = bytes | Refusal
 
 
 class Artemis:
@@ -146,22 +142,22 @@ class Artemis:
             message = f"{self.name} {asset}: the stored answer is no JSON; collect it again"
             raise Skip(message, reason="unreadable") from None
         if not isinstance(pieces, list):
-            raise _drift(asset, "windows (a list)")
+            raise drift(asset, "windows (a list)")
         seconds: list[int] = []
         values: list[float | int | None] = []
         for piece in pieces:
-            series = _series_in(piece, metric, asset)
+            series = series_in(piece, metric, asset)
             if isinstance(series, int | float) and not isinstance(series, bool):  # the form without dates
                 seconds.append(int(raw.observed_at.timestamp()))
                 values.append(series)
             elif series is not None:
-                at, numbers = _points(series, asset)
+                at, numbers = points_of(series, asset)
                 seconds += at
                 values += numbers
         try:
             return Points.series(self.name, asset, metric, seconds, values)
         except ValueError as error:
-            raise _drift(asset, f"date ({error})") from None
+            raise drift(asset, f"date ({error})") from None
 
     # Asking
 
@@ -175,7 +171,7 @@ class Artemis:
             return found
         answer = self._converse(metric, assets, start, end)
         if isinstance(answer, bytes):
-            taken = _take_apart(answer, metric, assets)
+            taken = take_apart(answer, metric, assets)
             if not isinstance(taken, Refusal):
                 return taken
             if (
@@ -243,91 +239,6 @@ def _judge(answer: Answer, symbols: int) -> Refusal | None:
     return judge_plainly(answer)
 
 
-def _take_apart(body: bytes, metric: str, assets: Sequence[str]) -> dict[str, Piece] | Refusal:
-    """Every asset's own bytes; `null` where the answer says nothing of it, the vendor's words where it says why."""
-    try:
-        data = {one.key: one for one in members(body, "data")}
-        if "symbols" in data and isinstance(data["symbols"].value, str):
-            return dict.fromkeys(assets, data["symbols"].raw)  # one sentence in place of all symbols
-        found = members(data["symbols"].raw) if "symbols" in data else list(data.values())
-    except (ValueError, RecursionError):
-        return Refusal(
-            "schema_drift", "the answer has no data.symbols; the vendor changed its format; upgrade cryptolake"
-        )
-    by_symbol = {one.key.lower(): one for one in found}
-    if found and not by_symbol.keys() & {asset.lower() for asset in assets}:
-        return Refusal(
-            "schema_drift", "the answer names none of the symbols asked for; it is kept with the first of them"
-        )
-    points = [_length(one.value, metric) for one in found]
-    if len(assets) > 1 and (max(points, default=0) >= MAX_POINTS or sum(points) == MAX_POINTS):
-        return Refusal("too_big", "the answer was cut at the vendor's limit of points")
-    return {asset: by_symbol[asset.lower()].raw if asset.lower() in by_symbol else b"null" for asset in assets}
-
-
-def _length(value: object, metric: str) -> int:
-    series = (
-        next((v for k, v in value.items() if k.lower() == metric.lower()), None) if isinstance(value, dict) else None
-    )
-    return len(series) if isinstance(series, list) else 0
-
-
-def _series_in(piece: object, metric: str, asset: str) -> object:
-    """What an asset's piece says about the metric: a list, a number, or None for the vendor's "not available"."""
-    if isinstance(piece, dict):
-        by_name = {str(name).lower(): value for name, value in piece.items()}
-        if metric.lower() not in by_name:
-            if by_name:
-                raise _drift(asset, metric)
-            return None
-        piece = by_name[metric.lower()]
-    if isinstance(piece, str):
-        if any(words in piece.lower() for words in _SENTINELS):
-            return None
-        message = f"artemis {asset}: {metric}: the vendor answered with words it never used before; the answer is kept"
-        raise Skip(message, reason="vendor_error")
-    if piece is None or isinstance(piece, list | int | float):
-        return piece
-    raise _drift(asset, f"{metric} (a list)")
-
-
-def _points(series: object, asset: str) -> tuple[list[int], list[float | int | None]]:
-    assert isinstance(series, list)
-    try:
-        at = [_DAYS[point["date"]] for point in series]
-        values = [point["val"] for point in series]
-    except (KeyError, TypeError, ValueError):
-        raise _drift(asset, "date and val of every point") from None
-    if not set(map(type, values)) <= {int, float, type(None)}:
-        values = [_number(value, asset) for value in values]
-    return at, values
-
-
-def _number(value: object, asset: str) -> float | int | None:
-    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
-        return value
-    if isinstance(value, str):
-        if any(words in value.lower() for words in _SENTINELS):
-            return None
-        try:
-            return float(value)
-        except ValueError:
-            pass
-    raise _drift(asset, "val (a number)")
-
-
-class _Days(dict[str, int]):
-    """Seconds since 1970 of a written day; there are few different ones among millions of points."""
-
-    def __missing__(self, text: str) -> int:
-        moment = datetime.fromisoformat(text)
-        self[text] = int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
-        return self[text]
-
-
-_DAYS = _Days()
-
-
 def _windows(last: date, days: int) -> Iterator[tuple[date, date]]:
     """Adjoining windows of at most `_WINDOW_DAYS` days that end on `last`, the oldest first, of even length."""
     count = -(-days // _WINDOW_DAYS)
@@ -339,11 +250,3 @@ def _windows(last: date, days: int) -> Iterator[tuple[date, date]]:
 
 def _metric(dataset: str) -> str:
     return dataset.removeprefix(_PREFIX).upper()
-
-
-def _drift(asset: str, field: str) -> Skip:
-    return Skip(
-        f"artemis {asset}: the answer has no {field}; the vendor changed its format, the answer is kept, "
-        "upgrade cryptolake and refine again",
-        reason="schema_drift",
-    )
