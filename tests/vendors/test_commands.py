@@ -11,6 +11,7 @@ import re
 import shutil
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -211,6 +212,7 @@ def test_a_new_source_is_one_file(shell: Shell, tmp_path: Path, monkeypatch: pyt
         result = shell("pull", "weather", "--json", **host)
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["inserted"] == 2
-    assert list((shell.folder / "data/bronze/weather/temperature").rglob("zug.raw.json.gz"))
+    (fold,) = (shell.folder / "data/bronze/weather/temperature").glob("*.zip")
+    assert zipfile.ZipFile(fold).namelist() == ["london.raw.json.gz", "zug.raw.json.gz"]
     rows = json.loads(shell("query", "--source", "weather", "--latest", "--json").stdout)
     assert {row["asset"]: row["value"] for row in rows} == {"zug": 21.5, "london": 0.0}

@@ -330,6 +330,16 @@ def test_bridges_are_halved_and_resolved_at_run_time(http: Http) -> None:
     assert none.reason == "not_listed"
 
 
+@pytest.mark.parametrize(
+    ("body", "reason"), [(Reply(402, b"Upgrade"), "entitlement"), (Reply(200, b"[1]"), "schema_drift")]
+)
+def test_a_list_of_bridges_that_did_not_come_is_not_an_unknown_bridge(http: Http, body: Reply, reason: str) -> None:
+    with vendor(in_turn(body)) as server:
+        outcome = one(source(http, server.url), "bridge_volume", "hop-protocol", DAY)
+    assert isinstance(outcome, Miss)
+    assert (outcome.state, outcome.reason) == ("failed", reason)
+
+
 def test_an_error_in_disguise_of_a_bridge_answer(http: Http) -> None:
     listed = json.dumps({"bridges": [{"id": 13, "name": "hop", "lastDailyVolume": 1}]}).encode()
     disguised = Reply(200, b'{"statusCode":400,"body":"{\\"message\\":\\"invalid id\\"}"}')

@@ -95,6 +95,9 @@ def pull_or_backfill(
         frame = conform(points, asked_at)
         alerts = _alerts(operation, source, wanted, points, frame, warehouse, asked_at)
         loaded = _load(operation, source.name, frame, warehouse, restate=restate, at=asked_at)
+        if operation == "pull":
+            for dataset in sorted({one.dataset for one in wanted}):
+                bronze.fold(source.name, dataset, period)
     except CryptolakeError as error:
         spent = time.monotonic() - started
         _log(warehouse, source, operation, asked_at, "error", 0, spent, _since(source, before), (), str(error))

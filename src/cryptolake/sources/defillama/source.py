@@ -242,7 +242,10 @@ class DefiLlama:
         asked_at = self._asked_at()
         answer: bytes | Refusal = _UNKNOWN
         asked_as, params = "", dict(ask.params)
-        for asked_as in self._who.names(question, key):
+        names = self._who.names(question, key)
+        if isinstance(names, Refusal):
+            answer, names = names, []
+        for asked_as in names:
             values = {
                 "id": asked_as,
                 "since": str(int((asked_at - timedelta(days=1)).timestamp())),

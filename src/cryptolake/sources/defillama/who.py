@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import structlog
 
+from cryptolake.net.conversation import Refusal
 from cryptolake.registry.defillama import Entity, bridges, slugged
 from cryptolake.registry.stablecoins import Stablecoin
 from cryptolake.sources.defillama.lookups import Directory, Listed, Lookups
@@ -58,8 +59,11 @@ class Who:
         match = self._directory(listed).find(entity) if listed else None
         return str(listed.members[match.index].get("id") or "") if listed and match else ""
 
-    def names(self, question: Question, key: str) -> list[str]:
-        """What to call the entity, the likeliest first; the list's own name when the vendor lists it."""
+    def names(self, question: Question, key: str) -> list[str] | Refusal:
+        """What to call the entity, the likeliest first; the list's own name when the vendor lists it.
+
+        A refusal when only a list could tell and the vendor did not give it: that is not "unknown to the vendor".
+        """
         if question.subject == "stablecoin":
             return [self._coins[key].id] if key in self._coins else []
         entity = self._entities.get(key)
@@ -67,8 +71,12 @@ class Who:
             return []
         if question.subject == "bridge":
             listed = self._lookups.get(BRIDGES)
-            place = self.place(question, listed, key)[0] if isinstance(listed, Listed) else None
-            return [str(listed.members[place].get("id"))] if isinstance(listed, Listed) and place is not None else []
+            if isinstance(listed, Refusal):
+                return listed
+            if listed.broken:
+                return Refusal("schema_drift", f"the list of bridges has no {listed.broken}; upgrade cryptolake")
+            place = self.place(question, listed, key)[0]
+            return [] if place is None else [str(listed.members[place].get("id"))]
         if question.subject == "chain":
             known = self._lookups.get(CHAINS)
             match = self._directory(known).find(entity) if isinstance(known, Listed) else None
