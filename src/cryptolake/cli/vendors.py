@@ -294,7 +294,7 @@ def print_pulled(results: list[Pulled]) -> None:
         [(r.source, r.operation, r.status, r.records, r.inserted, r.updated, r.unchanged) for r in results],
     )
     for result in results:
-        failed = [entry for entry in result.collected.failures if entry.reason != "entitlement"]
+        failed = result.collected.failures
         for entry in failed[:_SHOWN]:
             print_line(f"[red]failed[/] {entry.partition}: {entry.error}")
         if len(failed) > _SHOWN:

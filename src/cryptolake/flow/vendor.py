@@ -37,7 +37,8 @@ log = structlog.get_logger(__name__)
 class Pulled:
     """One operation: how many points the vendor gave, and what the load made of them.
 
-    `needs_key` names the datasets that were not asked or were refused for want of a paid key: no failure, but not data.
+    `needs_key` names the datasets that were not asked or were refused for want of a paid key: no failure (and not counted
+    as one in `collected`), but no data.
     `alerts` are lines about series that disappeared and days that can never be filled.
     """
 
@@ -104,6 +105,7 @@ def pull_or_backfill(
         raise
     refused = {entry.partition.dataset for entry in collected.failures if entry.reason == "entitlement"}
     failures = [entry for entry in collected.failures if entry.reason != "entitlement"]
+    collected.failures, collected.failed = failures, len(failures)
     status = "error" if failures else "success" if frame.height else "no_data"
     asked, spent = _since(source, before), time.monotonic() - started
     first = failures[0].error if failures else None
