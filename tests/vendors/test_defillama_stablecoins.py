@@ -28,7 +28,7 @@ from cryptolake.sources.defillama import DefiLlama, open_source
 
 ASKED_AT = datetime(2024, 12, 5, 13, 0, tzinfo=UTC)
 DAY = Period.of_day(date(2024, 12, 5))
-SMALL = (Path(__file__).parent / "data" / "stablecoincharts_small.json").read_bytes()
+SMALL = (Path(__file__).parents[1] / "sources" / "data" / "stablecoincharts_small.json").read_bytes()
 RECORDED = (
     Path(__file__).resolve().parents[2] / ".." / "shared" / "reference" / "apis" / "recorded" / "defillama"
 ) / "stablecoins"
