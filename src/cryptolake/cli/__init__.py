@@ -13,7 +13,7 @@ import typer
 
 from cryptolake import __version__
 from cryptolake.app import redact_text
-from cryptolake.cli import onchain, query, sandbox, vendors
+from cryptolake.cli import markets, onchain, query, rpc, sandbox, vendors
 from cryptolake.cli.state import State
 from cryptolake.errors import BadInput, CryptolakeError
 from cryptolake.settings import debug_wanted
@@ -55,7 +55,9 @@ def _global_options(
 vendors.add_commands(app)
 query.add_commands(app)
 onchain.add_commands(app)
+rpc.add_commands(app)
 sandbox.add_commands(app)
+markets.add_commands(app)
 
 
 def main() -> None:
