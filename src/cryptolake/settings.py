@@ -124,6 +124,25 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="vendor base URLs: CRYPTOLAKE_URL_<HOST>, e.g. CRYPTOLAKE_URL_DEFILLAMA_STABLECOINS",
     )
+    defillama_api_key: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("DEFILLAMA_API_KEY", "CRYPTOLAKE_DEFILLAMA_API_KEY", "defillama_api_key"),
+        description="DefiLlama Pro key; unset means the free hosts and the metrics they give",
+    )
+    artemis_api_key: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("ARTEMIS_API_KEY", "CRYPTOLAKE_ARTEMIS_API_KEY", "artemis_api_key"),
+        description="Artemis key; nothing of Artemis is free",
+    )
+    defillama_config: Path | None = Field(
+        None, description="CSV (name,slug,gecko_id,category) that replaces the shipped DefiLlama watch list"
+    )
+    artemis_config: Path | None = Field(
+        None, description="CSV matrix (name,asset,category,Pull,<metric>...) that replaces the shipped Artemis one"
+    )
+    vendor_rates: dict[str, int] = Field(
+        default_factory=dict, description="calls a minute by vendor, e.g. defillama = 900; unset means its default"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "warning", description="least severe log line shown"
     )
@@ -181,6 +200,8 @@ class Settings(BaseSettings):
         known = {
             "COINGECKO_DEMO_API_KEY": self.coingecko_demo_api_key,
             "COINGECKO_PRO_API_KEY": self.coingecko_pro_api_key,
+            "DEFILLAMA_API_KEY": self.defillama_api_key,
+            "ARTEMIS_API_KEY": self.artemis_api_key,
         }
         return {name: key for name, key in known.items() if key is not None and key.get_secret_value()}
 

@@ -13,7 +13,7 @@ import typer
 
 from cryptolake import __version__
 from cryptolake.app import redact_text
-from cryptolake.cli import exchanges, market, markets, onchain, rpc, sandbox, vendors
+from cryptolake.cli import exchanges, market, markets, onchain, query, rpc, sandbox, vendors
 from cryptolake.cli.state import State
 from cryptolake.errors import BadInput, CryptolakeError
 from cryptolake.settings import debug_wanted
@@ -53,6 +53,7 @@ def _global_options(
 
 
 vendors.add_commands(app)
+query.add_commands(app)
 onchain.add_commands(app)
 market.add_commands(app)
 exchanges.add_commands(app)

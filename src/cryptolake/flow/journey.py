@@ -27,12 +27,13 @@ from cryptolake.lake.checkpoints import write_checkpoints
 from cryptolake.lake.ledger import Ledger
 from cryptolake.lake.tables import Tables
 from cryptolake.registry.markets import Csu
-from cryptolake.silver import liquidations, metrics, pulls, tvl
+from cryptolake.silver import liquidations, metrics, pulls, revisions, tvl
 from cryptolake.warehouse.connection import Warehouse
 
 WAREHOUSE_TABLES: tuple[Table, ...] = (
     pulls.PULLS,
     metrics.METRICS,
+    revisions.REVISIONS,
     tvl.TVL,
     liquidations.LIQUIDATIONS,
     daily_panel.DAILY_PANEL,

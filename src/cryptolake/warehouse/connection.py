@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -235,6 +235,49 @@ class Warehouse:
             (stray,) = cursor.fetchone() or (0,)
             return stray, opened(cursor, table)
 
+    def restate(self, table: Table, frame: pl.DataFrame, log: Table, at: datetime) -> Loaded:
+        """Take over every value of `frame` that differs, after writing old and new to `log`; add rows that are new.
+
+        `table` has one column beside its key, `value`; `log` has `revised_at`, the key, `old_value` and `new_value`. One
+        transaction: a value never changes without its revision.
+        """
+        if dict(frame.schema) != dict(table.polars_schema()):
+            raise Stop(f"{table.name}: the rows do not have the contract's columns; nothing was loaded")
+        frame = frame.unique(subset=table.key, keep="last")
+        columns, key = ", ".join(table.columns), ", ".join(table.key)
+        match = " AND ".join(f"t.{name} = n.{name}" for name in table.key)
+        with self._work(f"restating {table.name}") as cursor:
+            cursor.execute(
+                f"CREATE TEMPORARY TABLE incoming ON COMMIT DROP AS SELECT {columns} FROM {table.name} WITH NO DATA"
+            )
+            self._copy(cursor, table, frame)
+            changed = f"FROM {table.name} t JOIN incoming n ON {match} WHERE t.value IS DISTINCT FROM n.value"
+            theirs = ", ".join(f"t.{name}" for name in table.key)
+            cursor.execute(
+                f"INSERT INTO {log.name} (revised_at, {key}, old_value, new_value) "
+                f"SELECT %s, {theirs}, t.value, n.value {changed}",
+                (at,),
+            )
+            cursor.execute(
+                f"UPDATE {table.name} t SET value = n.value FROM incoming n "
+                f"WHERE {match} AND t.value IS DISTINCT FROM n.value"
+            )
+            updated = cursor.rowcount
+            cursor.execute(
+                f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM incoming n "
+                f"WHERE NOT EXISTS (SELECT FROM {table.name} t WHERE {match}) ORDER BY {key} ON CONFLICT DO NOTHING"
+            )
+            inserted = cursor.rowcount
+        return Loaded(inserted, updated, frame.height - inserted - updated)
+
+    def forget(self, table: Table, *, where: Mapping[str, str], keep: Mapping[str, Sequence[str]]) -> int:
+        """Delete the rows whose columns have the values of `where`, but none whose column has a value listed in `keep`."""
+        terms = [f"{name} = %s" for name in where] + [f"NOT ({name} = ANY(%s))" for name in keep]
+        values: list[object] = [*where.values(), *(list(one) for one in keep.values())]
+        with self._work(f"clearing {table.name}") as cursor:
+            cursor.execute(f"DELETE FROM {table.name} WHERE {' AND '.join(terms)}", values)
+            return cursor.rowcount
+
     def append(self, table: Table, frame: pl.DataFrame) -> None:
         """Add rows to a log table that has no natural key."""
         self.load(table, frame, "nothing")
@@ -261,13 +304,13 @@ class Warehouse:
         except (psycopg.errors.CharacterNotInRepertoire, psycopg.errors.UntranslatableCharacter):
             raise BadInput(f"{table.name}: a text holds a NUL character, which PostgreSQL cannot store") from None
 
-    def query(self, statement: str) -> pl.DataFrame:
-        """The answer to one read-only statement. Raises BadInput with the server's own words when it is wrong."""
+    def query(self, statement: str, values: Sequence[object] = ()) -> pl.DataFrame:
+        """The answer to one read-only statement; `values` fill its `%s`. Raises BadInput with the server's own words."""
         try:
             with self._connection.transaction(), self._connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION READ ONLY")
                 cursor.execute(f"SET LOCAL statement_timeout = {_TIMEOUT_MS}")
-                cursor.execute(statement.encode())
+                cursor.execute(statement.encode(), values or None)
                 if cursor.description is None:
                     raise BadInput("the statement answers no rows; write a SELECT")
                 names = [column.name for column in cursor.description]
