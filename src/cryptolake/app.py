@@ -72,8 +72,8 @@ class App:
 
     @cached_property
     def gates(self) -> Gates:
-        """The vendors' rate limits, one per host and key for this process."""
-        return Gates()
+        """The vendors' rate limits, one per host and key, shared by all processes of this data folder."""
+        return Gates(self.settings.data / "limits")
 
     @cached_property
     def bronze(self) -> Bronze:
@@ -194,7 +194,7 @@ class App:
 
     def close(self) -> None:
         """Close what was opened; safe to call twice."""
-        for name in ("http", "ledger"):
+        for name in ("http", "ledger", "gates"):
             if name in self.__dict__:
                 self.__dict__.pop(name).close()
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +17,16 @@ def test_the_same_host_and_key_share_a_limiter() -> None:
     assert gates.at("host", "key", per_minute=900, burst=12) is one
     assert gates.at("host", "other", per_minute=900, burst=12) is not one
     assert gates.at("elsewhere", "key", per_minute=900, burst=12) is not one
+
+
+def test_processes_share_a_limit_and_no_file_name_tells_the_key(tmp_path: Path) -> None:
+    first, second = (Gates(tmp_path, clock=lambda: 1000.0, sleep=lambda _s: None) for _ in range(2))
+    waits = [one.at("host", "open-sesame", per_minute=72, burst=12).reserve() for one in (first, second) * 8]
+    assert waits[:12] == [0.0] * 12
+    assert waits[12:] == pytest.approx([1.0, 2.0, 3.0, 4.0])
+    assert [file.name.startswith("host-") and "sesame" not in file.name for file in tmp_path.iterdir()] == [True]
+    first.close()
+    second.close()
 
 
 @given(st.lists(st.floats(0, 3), max_size=60), st.sampled_from([(900, 12), (480, 12), (480, 8)]))

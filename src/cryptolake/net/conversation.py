@@ -103,6 +103,7 @@ def converse(
             tally.add(limited=answer.status == 429)
             judged = judge(answer)
             if judged is None:
+                limiter.speed_up()
                 return answer.body
             refusal = judged
             unreadable = answer.body if refusal.reason == "unreadable" else None
@@ -117,6 +118,7 @@ def _wait(refusal: Refusal, attempt: int, limiter: Limiter, patience: Patience) 
     pause = min(_LONGEST_PAUSE_S, 0.5 * 2 ** (attempt - 1)) * (0.5 + patience.jitter())
     wait = max(pause, refusal.after_s or 0.0)
     if refusal.reason == "rate_limited":
+        limiter.slow_down()
         limiter.push_back(wait)
     else:
         patience.sleep(wait)
