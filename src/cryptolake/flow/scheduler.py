@@ -176,7 +176,7 @@ class Scheduler:
             outcome = work()
         except CryptolakeError as error:
             outcome = Outcome(False, note=str(error))
-        except Exception as error:  # noqa: BLE001  # a defect in one job must not stop the others; it is told and noted
+        except Exception as error:  # a defect in one job must not stop the others; it is told and noted
             log.exception("job failed", job=job.name)
             outcome = Outcome(False, note=f"{type(error).__name__}; this is a defect, please report it with the log")
         if not outcome.ok:

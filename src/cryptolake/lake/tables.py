@@ -61,6 +61,14 @@ class Tables:
         frame = pl.DataFrame(pl.from_arrow(delta.to_pyarrow_table()))
         return frame.select(table.columns).cast(table.polars_schema()).sort(table.key)
 
+    def size(self, table: Table) -> int:
+        """Bytes of the files that make up the table now; 0 when nothing was written yet."""
+        try:
+            delta = DeltaTable(str(self.path(table)))
+        except TableNotFoundError:
+            return 0
+        return sum(Path(uri).stat().st_size for uri in delta.file_uris())
+
     def publish(self, table: Table, frame: pl.DataFrame, *, csu: str = "") -> Path:
         """Write the rows as the plain Parquet file people open; the same rows give the same bytes."""
         if table.publish_as is None:

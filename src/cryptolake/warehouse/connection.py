@@ -39,14 +39,18 @@ class Warehouse:
         self.url = url
 
     @classmethod
-    def open(cls, data: Path, database_url: str | None) -> Self:
-        """Connect to the user's server, or to the embedded one under `data`. Raises Stop without showing the password."""
+    def open(cls, data: Path, database_url: str | None, schema: str | None = None) -> Self:
+        """Connect to the user's server, or to the embedded one under `data`. Raises Stop without showing the password.
+
+        `schema` (made when absent) holds the tables; None is the server's default.
+        """
         url = database_url or ensure_running(data)
         try:
             parts = conninfo_to_dict(url)
             host, port = parts.get("host") or "local", parts.get("port") or 5432
             shown = f"{parts.get('user') or ''}@{host}:{port}/{parts.get('dbname') or ''}"
-            connection = psycopg.connect(url, connect_timeout=10, autocommit=True, options="-c timezone=UTC")
+            options = "-c timezone=UTC" + (f" -c search_path={schema}" if schema else "")
+            connection = psycopg.connect(url, connect_timeout=10, autocommit=True, options=options)
         except psycopg.ProgrammingError:
             raise BadInput(
                 "DATABASE_URL is no PostgreSQL URL; write postgresql://user:password@host:5432/database"
@@ -57,6 +61,8 @@ class Warehouse:
         if connection.info.server_version < 150000:
             connection.close()
             raise Stop(f"PostgreSQL at {shown} is older than version 15; upgrade it or unset DATABASE_URL")
+        if schema:
+            connection.execute(psql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(psql.Identifier(schema)))
         return cls(connection, shown)
 
     def __enter__(self) -> Self:
