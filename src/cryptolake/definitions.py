@@ -243,9 +243,7 @@ class _Build:
         made = [node for node in self._nodes if (node.step != "vendor") == (job.source == work.ONCHAIN)]
         if job.source == work.ONCHAIN:
             keys += [*(self._table(node.table.name) for node in made), self._published]
-            return dg.define_asset_job(
-                job.name, dg.AssetSelection.assets(*keys), partitions_def=self._days, tags=self._tags
-            )
+            return dg.define_asset_job(job.name, dg.AssetSelection.assets(*keys), tags=self._tags)
         asked = {(job.source, name) for name in job.datasets}
         fed = {node.table.name for node in made if asked & set(node.datasets)}
         fed |= {node.table.name for node in made if fed & set(node.tables)}

@@ -121,13 +121,13 @@ def collect_days(app: App, datasets: Sequence[str], first: date, last: date) -> 
     What failed in the week before is asked again as well.
     """
     source = app.onchain(markets(app)[0])
-    return _landed(app, source, _partitions(app, source, datasets, first - timedelta(days=_MEND_DAYS), last))
+    return _landed(app, source, _partitions(app, source, datasets, _mended(app, first), last))
 
 
 def refine_days(app: App, first: date, last: date) -> list[journey.Made]:
     """Bronze to silver for the days, both included, and the week before."""
-    source, first = app.onchain(markets(app)[0]), first - timedelta(days=_MEND_DAYS)
-    asked = _partitions(app, source, [one.name for one in source.datasets], first, last)
+    source = app.onchain(markets(app)[0])
+    asked = _partitions(app, source, [one.name for one in source.datasets], _mended(app, first), last)
     return journey.refine(source, asked, bronze=app.bronze, tables=app.tables)
 
 
@@ -262,6 +262,11 @@ class AppWork:
 
 def _note(app: App) -> Path:
     return app.settings.data / "unfinished.json"
+
+
+def _mended(app: App, first: date) -> date:
+    """A week earlier, but not before anything could be asked for."""
+    return min(first, max(first - timedelta(days=_MEND_DAYS), first_day(app)))
 
 
 def _partitions(app: App, source: OnchainSource, datasets: Sequence[str], first: date, last: date) -> list[Partition]:
