@@ -75,7 +75,8 @@ class _Build:
     """Makes each definition from its contract. `nodes` is every table with its origin."""
 
     def __init__(self, settings: Settings, first: date, nodes: Sequence[Node]) -> None:
-        self._days = dg.DailyPartitionsDefinition(start_date=first.isoformat(), timezone="UTC")
+        end = settings.end_date and (settings.end_date + timedelta(days=1)).isoformat()
+        self._days = dg.DailyPartitionsDefinition(start_date=first.isoformat(), end_date=end, timezone="UTC")
         self._nodes, self._prefix = nodes, [settings.environment] if settings.prefix else []
         self._on = dg.DefaultScheduleStatus.RUNNING if settings.schedules else dg.DefaultScheduleStatus.STOPPED
         self._tags = {"environment": settings.environment}

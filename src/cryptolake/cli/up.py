@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from cryptolake import work
 from cryptolake.app import App
 from cryptolake.cli.children import Child, Children, free_port
 from cryptolake.cli.dagster_home import URL_VARIABLE, storage_url, write_home
@@ -66,6 +67,7 @@ def up_command(
             raise BadInput(
                 f"port {number} is taken; stop what uses it or give another one with --{'monitor-' * (name == 'monitor')}port"
             )
+    work.jobs(app)  # what is wrong with the settings is said here, not in a log
     mine = app.settings.database_url is None and not is_running(app.settings.data)
     variables = _prepare(app, code_host, code_port)
     chosen = _children(parts, host, port, monitor_port, code_host, code_port, variables["DAGSTER_HOME"])
