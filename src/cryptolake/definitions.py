@@ -18,8 +18,7 @@ from cryptolake.app import App, configure_logging, prepare_folder
 from cryptolake.contracts.source import Source
 from cryptolake.contracts.table import Table
 from cryptolake.flow import report
-from cryptolake.flow.journey import WAREHOUSE_TABLES
-from cryptolake.flow.lineage import Node, lineage
+from cryptolake.flow.lineage import Node
 from cryptolake.flow.schedule import Job
 from cryptolake.settings import Settings, load_settings
 
@@ -59,7 +58,7 @@ def definitions() -> dg.Definitions:
     with _app() as app:
         chain, vendors = app.onchain(work.markets(app)[0]), list(app.vendors().values())
         jobs, _ = work.jobs(app)
-        build = _Build(app.settings, work.first_day(app), lineage(chain, vendors, WAREHOUSE_TABLES))
+        build = _Build(app.settings, work.first_day(app), work.nodes(app))
     scheduled = [build.job(job) for job in jobs]
     return dg.Definitions(
         assets=[build.collect(chain), *map(build.pull, vendors), *build.tables(), build.publish()],
@@ -75,7 +74,7 @@ class _Build:
     """Makes each definition from its contract. `nodes` is every table with its origin."""
 
     def __init__(self, settings: Settings, first: date, nodes: Sequence[Node]) -> None:
-        end = settings.end_date and (settings.end_date + timedelta(days=1)).isoformat()
+        end = None if settings.end_date is None else (settings.end_date + timedelta(days=1)).isoformat()
         self._days = dg.DailyPartitionsDefinition(start_date=first.isoformat(), end_date=end, timezone="UTC")
         self._nodes, self._prefix = nodes, [settings.environment] if settings.prefix else []
         self._on = dg.DefaultScheduleStatus.RUNNING if settings.schedules else dg.DefaultScheduleStatus.STOPPED

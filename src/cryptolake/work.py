@@ -21,7 +21,7 @@ from cryptolake.contracts.source import Dataset, Source
 from cryptolake.errors import BadInput, CryptolakeError
 from cryptolake.flow import journey, report
 from cryptolake.flow.collect import Collected, collect
-from cryptolake.flow.lineage import Node
+from cryptolake.flow.lineage import Node, lineage
 from cryptolake.flow.plan import Span, make_plan, wanted
 from cryptolake.flow.schedule import Job, jobs_of
 from cryptolake.flow.scheduler import Outcome as Outcome
@@ -77,6 +77,11 @@ def jobs(app: App) -> tuple[list[Job], list[str]]:
                 askable.append(dataset)
         found += jobs_of(source, askable)
     return found, waiting
+
+
+def nodes(app: App) -> list[Node]:
+    """Every table with its origin."""
+    return lineage(app.onchain(markets(app)[0]), app.vendors().values(), journey.WAREHOUSE_TABLES)
 
 
 def pull(app: App, source_name: str, datasets: Sequence[str], operation: Operation) -> Outcome:
@@ -226,14 +231,14 @@ class AppWork:
             yield self._travel(job.datasets, piece[-1], piece[0])
 
     def run(self, job: Job, slots: Sequence[datetime]) -> Outcome:
-        """A vendor: pull (and backfill when whole days were missed). The chain: every day up to yesterday that is due."""
-        yesterday = self._today() - timedelta(days=1)
+        """A vendor: pull (and backfill when whole days were missed). The chain: the days before the slots, up to the last."""
         earliest = min([slot.date() for slot in slots], default=self._today())
         if job.source != ONCHAIN:
             missed = earliest < self._today()
             operations: tuple[Operation, ...] = ("backfill", "pull") if missed else ("pull",)
             return _sum([pull(self._app, job.source, job.datasets, operation) for operation in operations])
-        return self._travel(job.datasets, min(earliest - timedelta(days=1), yesterday), yesterday)
+        last = self._app.settings.span(self._today())[1]  # yesterday, unless the settings end earlier
+        return self._travel(job.datasets, min(earliest - timedelta(days=1), last), last)
 
     def alert(self, title: str, text: str) -> None:
         """See `alert`."""

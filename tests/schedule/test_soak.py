@@ -116,7 +116,9 @@ def live(world: World, path: Path) -> None:
         journal = Journal(path)
         journal.world = world
         try:
-            Scheduler(JOBS, journal, world, wait=world.wait, now=world.read).run()
+            scheduler = Scheduler(JOBS, journal, world, wait=world.wait, now=world.read)
+            scheduler.start()
+            scheduler.run()
         except Killed:
             world.now += timedelta(seconds=world.random.choice([1, 40, 4000]))
         else:

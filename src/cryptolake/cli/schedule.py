@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from cryptolake import fresh as starts
 from cryptolake import work
 from cryptolake.app import App
 from cryptolake.cli.options import JsonFlag
@@ -47,30 +48,51 @@ def scheduler_command(
         if not mine:
             other = holder(app.settings.data / "scheduler.lock")
             raise Stop(f"a scheduler is at work on this data folder ({other}); stop it first or use another --data")
-        _run(app, fresh=fresh, yes=yes)
+        _run(app, afresh=fresh, yes=yes)
 
 
-def _run(app: App, *, fresh: bool, yes: bool) -> None:
+def _run(app: App, *, afresh: bool, yes: bool) -> None:
     stopping = threading.Event()
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         stopping.set()
         raise KeyboardInterrupt  # ends the conversation at hand; what was answered is kept
 
-    signal.signal(signal.SIGTERM, stop)
+    for one in (signal.SIGTERM, signal.SIGINT):  # a shell starts background programs with SIGINT ignored
+        signal.signal(one, stop)
     jobs, waiting = work.jobs(app)
     for line in waiting:
         print_line(f"[yellow]left out[/] {line}")
     _print_aside(app)
+    if afresh and not yes:
+        _confirm(app)
+    if afresh or starts.pending(app):
+        _tell(
+            f"fresh start: everything lies under {starts.set_aside(app)} now, in the data folder's aside/ and PostgreSQL"
+        )
     slots = Slots(app.settings.data / "scheduler.sqlite")
     scheduler = Scheduler(jobs, slots, work.AppWork(app), wait=stopping.wait, tell=_tell)
     try:
         _tell(f"scheduler: {len(jobs)} jobs: {', '.join(f'{job.name} ({job.cron} UTC)' for job in jobs)}")
+        scheduler.start()
+        if starts.pending(app):
+            _tell(f"fresh start: {starts.put_back(app):,} rows that no vendor gave again were put back")
         scheduler.run()
     except KeyboardInterrupt:
         _tell("scheduler: stopped; what was collected is kept, the next start goes on from there")
     finally:
         slots.close()
+
+
+def _confirm(app: App) -> None:
+    """Say what a fresh start does and ask. Raises Stop when the answer is no."""
+    found = starts.prospect(app)
+    print_line("A fresh start sets aside (nothing is deleted): " + ", ".join(found.moved) + ".")
+    print_line("It keeps: " + ", ".join(found.kept) + ".")
+    if not sys.stdin.isatty():
+        raise Stop("nobody is there to confirm; give --yes to start afresh without asking")
+    if not typer.confirm("Set it aside and fill again?"):
+        raise Stop("nothing was changed")
 
 
 def _print_aside(app: App) -> None:

@@ -75,7 +75,8 @@ def up_command(
     if only and len(chosen) == 1 and sys.platform != "win32":  # a container: become the program itself
         os.execve(chosen[0].command[0], list(chosen[0].command), {**os.environ, **variables})  # noqa: S606
     children = Children(app.settings.data / "logs", {**os.environ, **variables})
-    signal.signal(signal.SIGTERM, _interrupt)
+    for one in (signal.SIGTERM, signal.SIGINT):  # a shell starts background programs with SIGINT ignored
+        signal.signal(one, _interrupt)
     try:
         for child in chosen:
             children.start(child)

@@ -85,8 +85,7 @@ class Scheduler:
             self._cover(job, self._due(job))
 
     def run(self) -> None:
-        """Work until told to stop."""
-        self.start()
+        """Work until told to stop; `start` first."""
         while True:
             worked = self.step()
             if self._wait(0.0 if worked or self._backlog else self.pause_s()):
