@@ -27,8 +27,8 @@ def storage_url(database_url: str, schema: str) -> str:
     return f"postgresql+psycopg2://{rest}{joint}options={quote(f'-csearch_path={schema}')}"
 
 
-def write_home(folder: Path, *, location: str, code_host: str, code_port: int) -> None:
-    """Write both files. Safe to run again; what Dagster keeps beside them stays."""
+def write_instance(folder: Path) -> None:
+    """Write `dagster.yaml`. Safe to run again; what Dagster keeps beside it stays."""
     instance = {
         "storage": {"postgres": {"postgres_url": {"env": URL_VARIABLE}}},
         "telemetry": {"enabled": False},
@@ -38,6 +38,10 @@ def write_home(folder: Path, *, location: str, code_host: str, code_port: int) -
         "run_monitoring": {"enabled": True, "start_timeout_seconds": 300},
         "retention": {"schedule": {"purge_after_days": 90}, "sensor": {"purge_after_days": 7}},
     }
-    server = {"grpc_server": {"host": code_host, "port": code_port, "location_name": location}}
     write_bytes(folder / "dagster.yaml", yaml.safe_dump(instance, sort_keys=False).encode())
+
+
+def write_workspace(folder: Path, *, location: str, host: str, port: int) -> None:
+    """Write `workspace.yaml`: where the web page and the daemon find the code server."""
+    server = {"grpc_server": {"host": host, "port": port, "location_name": location}}
     write_bytes(folder / "workspace.yaml", yaml.safe_dump({"load_from": [server]}, sort_keys=False).encode())

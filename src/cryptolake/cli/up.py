@@ -16,7 +16,7 @@ import typer
 from cryptolake import work
 from cryptolake.app import App
 from cryptolake.cli.children import Child, Children, free_port
-from cryptolake.cli.dagster_home import URL_VARIABLE, storage_url, write_home
+from cryptolake.cli.dagster_home import URL_VARIABLE, storage_url, write_instance, write_workspace
 from cryptolake.cli.ready import EVERYWHERE, daemon_ready, listening, web_ready
 from cryptolake.cli.show import print_line
 from cryptolake.errors import BadInput, Stop
@@ -69,7 +69,11 @@ def up_command(
             )
     work.jobs(app)  # what is wrong with the settings is said here, not in a log
     mine = app.settings.database_url is None and not is_running(app.settings.data)
-    variables = _prepare(app, code_host, code_port)
+    variables = _prepare(app)
+    if parts & {"web", "daemon"}:  # a code server alone knows only where it listens, not where others find it
+        found = _LOCAL if code_host in EVERYWHERE else code_host
+        location = f"{app.settings.prefix}cryptolake"
+        write_workspace(Path(variables["DAGSTER_HOME"]), location=location, host=found, port=code_port)
     chosen = _children(parts, host, port, monitor_port, code_host, code_port, variables["DAGSTER_HOME"])
     app.close()
     if only and len(chosen) == 1 and sys.platform != "win32":  # a container: become the program itself
@@ -110,7 +114,7 @@ def _address(code_server: str | None) -> tuple[str, int]:
     return code_host, int(number)
 
 
-def _prepare(app: App, code_host: str, code_port: int) -> dict[str, str]:
+def _prepare(app: App) -> dict[str, str]:
     """Make the database's tables and Dagster's folder; the variables every part gets."""
     settings = app.settings
     url = settings.database_url.get_secret_value() if settings.database_url else ensure_running(settings.data)
@@ -119,9 +123,7 @@ def _prepare(app: App, code_host: str, code_port: int) -> dict[str, str]:
     schema = f"{settings.prefix}dagster"
     with Warehouse.open(settings.data, url, schema):
         home = settings.data.resolve() / "dagster"
-    location = f"{settings.prefix}cryptolake"
-    found = _LOCAL if code_host in EVERYWHERE else code_host
-    write_home(home, location=location, code_host=found, code_port=code_port)
+    write_instance(home)
     folder = settings.data if settings.environment == "prod" else settings.data.parent  # the parts add its name again
     variables = {
         "DAGSTER_HOME": str(home),
