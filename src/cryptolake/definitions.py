@@ -214,7 +214,7 @@ class _Build:
 
     def checks(self) -> list[dg.AssetChecksDefinition]:
         """The contracts' checks of every table."""
-        return [self._check(node) for node in self._nodes]
+        return [self._check(node) for node in self._nodes if work.check_kinds(node)]
 
     def _check(self, node: Node) -> dg.AssetChecksDefinition:
         key = self._table(node.table.name)

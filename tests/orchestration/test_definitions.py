@@ -9,7 +9,9 @@ import pytest
 
 dg = pytest.importorskip("dagster", reason="the dagster extra is not installed")
 
+from cryptolake import work  # noqa: E402
 from cryptolake.app import App  # noqa: E402
+from cryptolake.contracts.source import Dataset  # noqa: E402
 from cryptolake.definitions import definitions  # noqa: E402
 from cryptolake.flow.journey import WAREHOUSE_TABLES  # noqa: E402
 from cryptolake.settings import load_settings  # noqa: E402
@@ -123,3 +125,33 @@ def test_another_environment_has_its_own_names(sandbox: Path, monkeypatch: pytes
     settings = load_settings()
     assert settings.data == sandbox / "staging"
     assert settings.db_schema == "staging_cryptolake"
+
+
+class _Found:
+    """A vendor nobody has heard of, as it would be found in `sources/`."""
+
+    name = "newvendor"
+    datasets = (
+        Dataset("prices", "metrics", "prices", "whole_history", "hour", 20),
+        Dataset("secret", "metrics", "more prices", "whole_history", "day", 95, needs="NEWVENDOR_KEY"),
+    )
+
+    def keys(self, dataset: str) -> list[str]:
+        return ["a", "b"]
+
+
+def test_a_source_that_is_added_appears_by_itself(sandbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = App.vendors
+    monkeypatch.setattr(
+        App, "vendors", lambda self, provenance=None: {**known(self, provenance), "newvendor": _Found()}
+    )
+    repository, parents = _found(sandbox)
+    assert {"bronze/newvendor/prices", "bronze/newvendor/secret"} <= parents["silver/metrics"]
+    crons = {schedule.job_name: schedule.cron_schedule for schedule in repository.schedule_defs}
+    assert crons["newvendor_hourly"] == "20 * * * *"
+    assert "newvendor_daily" not in crons, "what waits for a key is not scheduled"
+    app = App(load_settings())
+    jobs, waiting = work.jobs(app)
+    app.close()
+    assert "newvendor_hourly" in {job.name for job in jobs}
+    assert any("NEWVENDOR_KEY" in line for line in waiting)

@@ -12,7 +12,9 @@ from cryptolake.contracts.table import Table
 # vendor: loaded into PostgreSQL by the vendor's own operation; refine, build: made in the lake by `journey`.
 Step = Literal["vendor", "refine", "build"]
 
-# Gold tables made of vendor-fed tables, not of the lending markets' silver: table -> what it reads.
+# A table of the lending markets says of which market or chain a row is; every other one comes from vendors.
+_LENDING = {"csu", "chain"}
+# Vendors' gold tables whose parents are known by name; others are drawn below every vendor-fed table but `metrics`.
 _VENDOR_GOLD: Mapping[str, tuple[str, ...]] = {
     "crypto_analytics_mart": ("staging_crypto_market",),
     "market_segment_analysis": ("staging_crypto_market",),
@@ -37,18 +39,21 @@ def lineage(chain: Source, vendors: Iterable[Source], tables: Sequence[Table]) -
         for dataset in source.datasets:
             fed.setdefault(dataset.feeds, []).append((source.name, dataset.name))
     onchain = tuple((chain.name, dataset.name) for dataset in chain.datasets)
-    refined = tuple(one.name for one in tables if one.layer == "silver" and one.name not in fed)
+    own = [one for one in tables if one.name not in fed and _LENDING & set(one.columns)]
+    refined = tuple(one.name for one in own if one.layer == "silver")
+    vendors_own = tuple(one.name for one in tables if one.name in fed and one.name != "metrics")
     nodes = []
     for table in tables:
         if table.name in fed:
             nodes.append(Node(table, "vendor", tuple(sorted(fed[table.name])), ()))
-        elif table.name in _VENDOR_GOLD:
-            nodes.append(Node(table, "vendor", (), _VENDOR_GOLD[table.name]))
-        elif table.layer == "silver":
-            own = tuple(one for one in onchain if _feeds(chain.datasets, one[1]) == table.name)
-            nodes.append(Node(table, "refine", own or onchain, ()))
-        elif table.layer == "gold":
+        elif table in own and table.layer == "silver":
+            asked = tuple(one for one in onchain if _feeds(chain.datasets, one[1]) == table.name)
+            nodes.append(Node(table, "refine", asked or onchain, ()))
+        elif table in own and table.layer == "gold":
             nodes.append(Node(table, "build", (), refined))
+        elif table.layer in {"silver", "gold"}:
+            parents = tuple(one for one in _VENDOR_GOLD.get(table.name, vendors_own) if one in vendors_own)
+            nodes.append(Node(table, "vendor", (), parents))
     return nodes
 
 
