@@ -33,7 +33,8 @@ def materialise_from_the_page(tab: Page, site: str) -> None:
     """Click what a person clicks: a vendor's asset, then every asset of the lending markets over all days."""
     tab.open(f"{site}/assets/bronze/defillama/stablecoin_supply")
     tab.click("Materialize")
-    tab.wait_for(f"{BODY}.includes('Latest materialization') && !/No materializations|Never mat/.test({BODY})", 120)
+    tab.wait_for(f"/Launched run/.test({BODY})")
+    tab.wait_for(f"/Latest materialization\\s+(Nov|[A-Z][a-z]+ \\d|\\d+ |a |an )/.test({BODY})", 240)
     tab.open(f"{site}/{UPSTREAM}")
     tab.click("Materialize all…")
     tab.click("All")
@@ -45,6 +46,7 @@ def materialise_from_the_page(tab: Page, site: str) -> None:
     )
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(PROGRAM is None, reason="no Chromium here")
 def test_lineage_is_drawn_and_assets_materialise_from_the_page(replay: Replay, folder: Path) -> None:
     with stack(sandbox_variables(replay, folder)) as running, page() as tab:
