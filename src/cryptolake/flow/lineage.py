@@ -14,11 +14,13 @@ Step = Literal["vendor", "refine", "build"]
 
 # A table of the lending markets says of which market or chain a row is; every other one comes from vendors.
 _LENDING = {"csu", "chain"}
-# Vendors' gold tables whose parents are known by name; others are drawn below every vendor-fed table but `metrics`.
-_VENDOR_GOLD: Mapping[str, tuple[str, ...]] = {
+# Tables made of vendors' tables, with their parents by name; others are drawn below every vendor-fed table but `metrics`.
+_MADE_OF: Mapping[str, tuple[str, ...]] = {
     "crypto_analytics_mart": ("staging_crypto_market",),
     "market_segment_analysis": ("staging_crypto_market",),
-    "crypto_market_summary": ("staging_crypto_market",),
+    "crypto_market_summary": ("staging_crypto_market", "crypto_market_global"),
+    "crypto_market_history": ("staging_crypto_market",),
+    "exchange_spread": ("exchange_tickers",),
 }
 
 
@@ -52,7 +54,7 @@ def lineage(chain: Source, vendors: Iterable[Source], tables: Sequence[Table]) -
         elif table in own and table.layer == "gold":
             nodes.append(Node(table, "build", (), refined))
         elif table.layer in {"silver", "gold"}:
-            parents = tuple(one for one in _VENDOR_GOLD.get(table.name, vendors_own) if one in vendors_own)
+            parents = tuple(one for one in _MADE_OF.get(table.name, vendors_own) if one in vendors_own)
             nodes.append(Node(table, "vendor", (), parents))
     return nodes
 
