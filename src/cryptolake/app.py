@@ -189,7 +189,8 @@ class App:
     def warehouse(self) -> Iterator[Warehouse]:
         """The user's PostgreSQL, or the embedded one under the data folder, started if need be."""
         url = self.settings.database_url
-        with Warehouse.open(self.settings.data, url.get_secret_value() if url else None) as warehouse:
+        address = url.get_secret_value() if url else None
+        with Warehouse.open(self.settings.data, address, self.settings.db_schema) as warehouse:
             yield warehouse
 
     def close(self) -> None:

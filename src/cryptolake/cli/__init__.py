@@ -13,7 +13,7 @@ import typer
 
 from cryptolake import __version__
 from cryptolake.app import redact_text
-from cryptolake.cli import exchanges, market, markets, onchain, query, rpc, sandbox, vendors
+from cryptolake.cli import exchanges, market, markets, onchain, query, rpc, sandbox, schedule, up, vendors
 from cryptolake.cli.state import State
 from cryptolake.errors import BadInput, CryptolakeError
 from cryptolake.settings import debug_wanted
@@ -60,6 +60,8 @@ exchanges.add_commands(app)
 rpc.add_commands(app)
 sandbox.add_commands(app)
 markets.add_commands(app)
+schedule.add_commands(app)
+up.add_commands(app)
 
 
 def main() -> None:

@@ -76,6 +76,14 @@ class Tables:
             delta.vacuum(retention_hours=keep_days * 24, dry_run=False, enforce_retention_duration=False)
         return freed
 
+    def size(self, table: Table) -> int:
+        """Bytes of the files that make up the table now; 0 when nothing was written yet."""
+        try:
+            delta = DeltaTable(str(self.path(table)))
+        except TableNotFoundError:
+            return 0
+        return sum(Path(uri).stat().st_size for uri in delta.file_uris())
+
     def publish(self, table: Table, frame: pl.DataFrame, *, csu: str = "") -> Path:
         """Write the rows as the plain Parquet file people open; the same rows give the same bytes."""
         if table.publish_as is None:
