@@ -6,7 +6,8 @@ here: steps (flow), text for people (cli), and everything of Dagster (definition
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
@@ -19,16 +20,18 @@ from cryptolake.app import App, redact_text
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.source import Dataset, Source
 from cryptolake.errors import BadInput, CryptolakeError
-from cryptolake.flow import journey, report
+from cryptolake.flow import exchanges, journey, market, report
 from cryptolake.flow.collect import Collected, collect
 from cryptolake.flow.lineage import Node, lineage
 from cryptolake.flow.plan import Span, make_plan, wanted
 from cryptolake.flow.schedule import Job, jobs_of
 from cryptolake.flow.scheduler import Outcome as Outcome
 from cryptolake.flow.vendor import Operation, pull_or_backfill
+from cryptolake.lake.runs import Runs
 from cryptolake.lake.store import write_bytes
 from cryptolake.net.mail import send_mail
 from cryptolake.registry.markets import Csu
+from cryptolake.silver import exchanges as silver_exchanges
 from cryptolake.sources.onchain.families import families
 from cryptolake.sources.onchain.source import OnchainSource
 
@@ -37,6 +40,8 @@ log = structlog.get_logger(__name__)
 ONCHAIN = "onchain"
 _MEND_DAYS = 7  # a daily run also asks again for what failed in the week before
 _PIECE_DAYS = 7  # one piece of a long history
+# What the coin market's and the exchanges' own flows load, whichever of their datasets is due.
+_LOADED_BY_ITS_FLOW = frozenset({*(one.name for one in (*market.MARKET_TABLES, *exchanges.EXCHANGE_TABLES))})
 
 
 def markets(app: App) -> tuple[list[Csu], dict[str, str]]:
@@ -85,11 +90,22 @@ def nodes(app: App) -> list[Node]:
 
 
 def pull(app: App, source_name: str, datasets: Sequence[str], operation: Operation) -> Outcome:
-    """Ask a vendor and load what is for `metrics`; other datasets are landed in bronze for their own step."""
+    """Ask a vendor and load what it feeds: `metrics`, the coin market or the exchanges' tables. Others land in bronze."""
     source = app.vendor(source_name)
+    feeds = {one.feeds for one in source.datasets if one.name in datasets}
     direct = [one.name for one in source.datasets if one.name in datasets and one.feeds == "metrics"]
-    other = [one.name for one in source.datasets if one.name in datasets and one.feeds != "metrics"]
+    other = [
+        one.name
+        for one in source.datasets
+        if one.name in datasets and one.feeds not in {"metrics", *_LOADED_BY_ITS_FLOW}
+    ]
     outcomes = []
+    if operation == "pull" and market.STAGING.name in feeds:
+        with market_room(app) as room:
+            loaded = market.refresh(source, room)
+        faults = "; ".join(f"{finding.check}: {finding.detail}" for finding in loaded.failed)
+        outcomes.append(Outcome(not faults, loaded.coins, f"market: {loaded.coins:,} coins{faults and ', ' + faults}"))
+    outcomes += _exchanges(app, source, feeds, operation)
     if direct:
         with app.warehouse() as warehouse:
             warehouse.setup(journey.WAREHOUSE_TABLES)
@@ -112,6 +128,45 @@ def pull(app: App, source_name: str, datasets: Sequence[str], operation: Operati
             _landed(app, source, [Partition(name, key, period) for name in other for key in source.keys(name)])
         )
     return _sum(outcomes)
+
+
+@contextmanager
+def market_room(app: App) -> Iterator[market.Room]:
+    """Where the coin market's data rests, with the warehouse open."""
+    with app.warehouse() as warehouse:
+        warehouse.setup(journey.WAREHOUSE_TABLES)
+        yield market.Room(app.bronze, Runs(app.settings.data), app.ledger, app.tables, warehouse)
+
+
+def _exchanges(app: App, source: Source, feeds: Collection[str], operation: Operation) -> Iterator[Outcome]:
+    """Tickers now, and the candles of finished days: the week's, or on a backfill the settings' whole span."""
+    if operation == "pull" and silver_exchanges.TICKERS.name in feeds:
+        with app.warehouse() as warehouse:
+            found = exchanges.tickers(
+                source,
+                keys=source.keys("tickers"),
+                bronze=app.bronze,
+                ledger=app.ledger,
+                tables=app.tables,
+                warehouse=warehouse,
+            )
+        yield Outcome(not found.collected.failed, found.rows, f"tickers: {found.rows:,} rows{_failed(found.collected)}")
+    if silver_exchanges.CANDLES.name in feeds:
+        first, last = app.settings.span()
+        if operation == "pull":
+            first = max(first, last - timedelta(days=_MEND_DAYS - 1))
+        with app.warehouse() as warehouse:
+            found = exchanges.candles(
+                source,
+                first=first,
+                last=last,
+                keys=source.keys("candles"),
+                bronze=app.bronze,
+                ledger=app.ledger,
+                tables=app.tables,
+                warehouse=warehouse,
+            )
+        yield Outcome(not found.collected.failed, found.rows, f"candles: {found.rows:,} rows{_failed(found.collected)}")
 
 
 def first_day(app: App) -> date:
