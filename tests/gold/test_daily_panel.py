@@ -9,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cryptolake.gold.daily_panel import DAILY_PANEL, EXPECTED, build
+from cryptolake.silver import prices, tvl
 from cryptolake.silver.liquidations import LIQUIDATIONS
-from cryptolake.silver.tvl import TVL, conform
+from cryptolake.silver.tvl import TVL
 
 DAY = date(2024, 12, 31)
+NO_ALIASES = pl.DataFrame(schema={"chain": pl.String, "asset": pl.String, "name": pl.String})
 
 
 def row(asset: str, supplied: int, borrowed: int, price: int | None, **more: object) -> dict[str, object]:
@@ -36,6 +38,13 @@ def row(asset: str, supplied: int, borrowed: int, price: int | None, **more: obj
         "price_source": "protocol_oracle",
         **more,
     }
+
+
+def conform(rows: list[dict[str, object]]) -> pl.DataFrame:
+    """Rows valued by the market's own oracle alone."""
+    held = tvl.conform(rows)
+    quotes = prices.oracle_quotes(held, LIQUIDATIONS.empty(), NO_ALIASES)
+    return tvl.value(held, prices.choose(quotes, held.select("date", "chain", "asset")))
 
 
 def expected(tvl: str | None, liq: str | None, tvl_reason: str | None = None, day: date = DAY) -> pl.DataFrame:

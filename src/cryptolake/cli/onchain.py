@@ -136,7 +136,7 @@ def refine_command(
     Example: cryptolake refine --csu aave_v3_ethereum --days 7
     """
     app, csus, partitions = _select(context, csu, chain, family, dataset, start_date, end_date, days)
-    _print_made(journey.refine(app.onchain(csus), partitions, bronze=app.bronze, tables=app.tables), "cryptolake build")
+    _print_made(refine(app, csus, partitions), "cryptolake build")
 
 
 def build_command(context: typer.Context) -> None:
@@ -203,9 +203,16 @@ def monitor_command(
 
 def travel_on(app: App, csus: list[Csu], partitions: list[Partition]) -> list[journey.Made]:
     """Everything after collecting: refine, build, publish."""
-    made = journey.refine(app.onchain(csus), partitions, bronze=app.bronze, tables=app.tables)
+    made = refine(app, csus, partitions)
     made += journey.build(tables=app.tables, ledger=app.ledger, csus=app.registry.csus)
     return made + publish(app)
+
+
+def refine(app: App, csus: list[Csu], partitions: list[Partition]) -> list[journey.Made]:
+    """Refine with this app's parts."""
+    return journey.refine(
+        app.onchain(csus), partitions, bronze=app.bronze, tables=app.tables, states=app.ledger.states()
+    )
 
 
 def publish(app: App) -> list[journey.Made]:

@@ -92,6 +92,7 @@ class Table:
     publish_as: str | None = None  # file under data/, `{csu}` is replaced per market
     indexes: tuple[tuple[str, ...], ...] = ()
     identity: str | None = None  # surrogate bigint id column that only PostgreSQL has, if documented
+    partition: str | None = None  # column whose values get files of their own in the lake, so a day is replaced alone
 
     def __post_init__(self) -> None:
         names = [field.name for field in self.fields]

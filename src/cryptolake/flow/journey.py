@@ -6,26 +6,24 @@ belong here: how anything is fetched, stored or computed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
 
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition
-from cryptolake.contracts.source import Source
 from cryptolake.contracts.table import Table
-from cryptolake.errors import Stop
-from cryptolake.flow.collect import read_rows
+from cryptolake.flow.made import Made as Made
+from cryptolake.flow.refine import hold
+from cryptolake.flow.refine import refine as refine
 from cryptolake.gold import daily_panel
 from cryptolake.gold.metadata import metadata_document
-from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.checkpoints import write_checkpoints
 from cryptolake.lake.ledger import Ledger
 from cryptolake.lake.tables import Tables
 from cryptolake.registry.markets import Csu
-from cryptolake.silver import liquidations, metrics, pulls, tvl
+from cryptolake.silver import liquidations, metrics, prices, pulls, tvl
 from cryptolake.warehouse.connection import Warehouse
 
 WAREHOUSE_TABLES: tuple[Table, ...] = (
@@ -33,59 +31,9 @@ WAREHOUSE_TABLES: tuple[Table, ...] = (
     metrics.METRICS,
     tvl.TVL,
     liquidations.LIQUIDATIONS,
+    prices.PRICES,
     daily_panel.DAILY_PANEL,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """One thing a step made: a table or file, how many rows it holds and where it is."""
-
-    what: str
-    rows: int
-    where: str
-
-
-def refine(source: Source, partitions: Iterable[Partition], *, bronze: Bronze, tables: Tables) -> list[Made]:
-    """Bronze to silver: conform every answered partition and replace exactly those days of those markets.
-
-    Reads no network. The same bronze always gives the same silver, whether refined day by day or all at once.
-    """
-    made = []
-    asked = sorted(set(partitions))
-    for dataset, table, conform in (
-        ("tvl", tvl.TVL, tvl.conform),
-        ("liquidations", liquidations.LIQUIDATIONS, liquidations.conform),
-    ):
-        chosen = [partition for partition in asked if partition.dataset == dataset]
-        if not chosen:
-            continue
-        rows = read_rows(source, chosen, bronze)
-        _compact(dataset, chosen, source, bronze)
-        frame = conform(rows)
-        _hold(table, frame)
-        tables.write(
-            table,
-            frame,
-            replace_where={"csu": sorted({p.key for p in chosen}), "date": sorted({p.period.day for p in chosen})},
-        )
-        made.append(Made(f"silver {table.name}", frame.height, str(tables.path(table))))
-    return made
-
-
-def _compact(dataset: str, chosen: Sequence[Partition], source: Source, bronze: Bronze) -> None:
-    """Rewrite the Parquet twin of every month touched, from all of the month's answers."""
-    for key, month in sorted({(p.key, p.period.day.strftime("%Y-%m")) for p in chosen}):
-        kept = bronze.partitions(dataset, key, month)
-        if rows := read_rows(source, kept, bronze):
-            bronze.compact(dataset, key, month, rows)
-
-
-def _hold(table: Table, frame: pl.DataFrame) -> None:
-    """Refuse to store a frame that breaks its contract; raises Stop naming the first broken check."""
-    if broken := table.violations(frame):
-        first = broken[0]
-        raise Stop(f"{table.name}: {first.rows} rows break {first.check} ({first.example}); nothing was written")
 
 
 def expected_rows(states: Mapping[Partition, Entry], csus: Mapping[str, Csu]) -> pl.DataFrame:
@@ -123,7 +71,7 @@ def build(*, tables: Tables, ledger: Ledger, csus: Mapping[str, Csu]) -> list[Ma
     """Silver to gold: the balanced daily panel over every market and day the ledger knows of."""
     expected = expected_rows(ledger.states(), csus)
     frame = daily_panel.build(tables.read(tvl.TVL), tables.read(liquidations.LIQUIDATIONS), expected)
-    _hold(daily_panel.DAILY_PANEL, frame)
+    hold(daily_panel.DAILY_PANEL, frame)
     tables.write(daily_panel.DAILY_PANEL, frame)
     return [Made("gold daily_panel", frame.height, str(tables.path(daily_panel.DAILY_PANEL)))]
 
@@ -133,18 +81,22 @@ def publish(
 ) -> list[Made]:
     """Finished tables to plain files and to PostgreSQL, and the ledger to the documented checkpoints."""
     made = []
+    frames = {table: tables.read(table) for table in (tvl.TVL, liquidations.LIQUIDATIONS, prices.PRICES)}
     for table in (tvl.TVL, liquidations.LIQUIDATIONS):
-        frame = tables.read(table)
-        for (csu,), part in sorted(frame.group_by("csu", maintain_order=True), key=lambda group: str(group[0][0])):
+        parts = frames[table].partition_by("csu", as_dict=True, maintain_order=True)
+        for (csu,), part in sorted(parts.items(), key=lambda item: str(item[0])):
             made.append(Made(f"file {table.name}", part.height, str(tables.publish(table, part, csu=str(csu)))))
-    panel = tables.read(daily_panel.DAILY_PANEL)
+    made.append(
+        Made("file prices", frames[prices.PRICES].height, str(tables.publish(prices.PRICES, frames[prices.PRICES])))
+    )
+    panel = frames[daily_panel.DAILY_PANEL] = tables.read(daily_panel.DAILY_PANEL)
     made.append(Made("file daily_panel", panel.height, str(tables.publish(daily_panel.DAILY_PANEL, panel))))
     in_panel = {name: csus[name] for name in panel["csu"].unique() if name in csus}
     document = metadata_document(daily_panel.DAILY_PANEL, panel, csus=in_panel, code_version=code_version)
     made.append(Made("file metadata", 1, str(tables.publish_json("gold/metadata.json", document))))
     write_checkpoints(ledger, data / "checkpoints")
     warehouse.setup(WAREHOUSE_TABLES)
-    for table in (tvl.TVL, liquidations.LIQUIDATIONS, daily_panel.DAILY_PANEL):
-        warehouse.load(table, tables.read(table), "replace")
-        made.append(Made(f"PostgreSQL {table.name}", tables.read(table).height, table.name))
+    for table, frame in frames.items():
+        warehouse.load(table, frame, "replace")
+        made.append(Made(f"PostgreSQL {table.name}", frame.height, table.name))
     return made
