@@ -5,6 +5,7 @@ Run `python scripts/render_docs.py` after changing a command, a setting or a tab
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -24,19 +25,27 @@ def commands_page() -> str:
     lines += ["Exit codes: 0 done, 1 something failed, 2 the command or its input was wrong.", ""]
     with click.Context(group, info_name="cryptolake") as root:  # type: ignore[arg-type]
         lines += ["Before any command: " + ", ".join(f"`{flag}`" for flag in _flags(group)), ""]
-        for name in sorted(group.list_commands(root)):  # type: ignore[attr-defined]
-            command = group.get_command(root, name)  # type: ignore[attr-defined]
-            text = " ".join((command.help or "").split())
+        for name, command in _commands(group, root, ""):
+            text = " ".join((command.help or "").split())  # type: ignore[attr-defined]
             what, _, example = text.partition("Example: ")
             lines += [f"## {name}", "", what.strip(), ""]
             if example:
                 lines += ["```sh", example.strip(), "```", ""]
             lines += ["| flag | meaning |", "|---|---|"]
-            for parameter in command.params:
+            for parameter in command.params:  # type: ignore[attr-defined]
                 flags = ", ".join(f"`{flag}`" for flag in (*parameter.opts, *parameter.secondary_opts))
                 lines.append(f"| {flags} | {(getattr(parameter, 'help', '') or '').replace('|', '/')} |")
             lines.append("")
     return "\n".join(lines)
+
+
+def _commands(group: object, context: click.Context, before: str) -> Iterator[tuple[str, object]]:
+    """Every command with its full name; the commands of a group follow it."""
+    for name in sorted(group.list_commands(context)):  # type: ignore[attr-defined]
+        command = group.get_command(context, name)  # type: ignore[attr-defined]
+        yield before + name, command
+        if hasattr(command, "list_commands"):
+            yield from _commands(command, context, f"{before}{name} ")
 
 
 def _flags(command: object) -> list[str]:
@@ -53,6 +62,7 @@ def settings_page() -> str:
         "rpc": "CRYPTOLAKE_RPC_<CHAIN>",
         "urls": "CRYPTOLAKE_URL_<HOST>",
         "alchemy_keys": "ALCHEMY_KEY_1 ... ALCHEMY_KEY_n",
+        "coingecko_api_key": "COINGECKO_API_KEY",
     }
     for name, field in Settings.model_fields.items():
         default = field.get_default(call_default_factory=True)

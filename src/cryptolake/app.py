@@ -31,7 +31,13 @@ from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry, load_registry
 from cryptolake.registry.markets import Csu
 from cryptolake.settings import Settings
+from cryptolake.silver.prices import LADDER, Pricing
+from cryptolake.sources.onchain.chainlink import ChainlinkPrices
 from cryptolake.sources.onchain.source import OnchainSource
+from cryptolake.sources.price_history.asked import Wanted
+from cryptolake.sources.price_history.coingecko import CoinGeckoPrices
+from cryptolake.sources.price_history.defillama import DefiLlamaPrices
+from cryptolake.sources.price_history.file import PriceFile
 from cryptolake.warehouse.connection import Warehouse
 
 # Planning limits until a provider says otherwise: a free key bears about five log calls a second (300 compute units).
@@ -135,6 +141,35 @@ class App:
         if name not in known:
             raise BadInput(f"unknown source {name!r}; known: {', '.join(sorted(known))}")
         return known[name]
+
+    def access(self) -> Access:
+        """What the price vendors are handed."""
+        key = self.settings.coingecko_api_key
+        secrets = {"COINGECKO_API_KEY": key.get_secret_value()} if key is not None else {}
+        return Access(self.http, self.settings.urls, secrets, {"cryptolake": __version__})
+
+    def chainlink(self) -> ChainlinkPrices:
+        """The chains' price feeds."""
+        return ChainlinkPrices(
+            chains=self.registry.chains,
+            pools=self.pool,
+            block_cache=FileBlockCache(self.settings.data / "block_cache.json"),
+            provenance={"cryptolake": __version__},
+        )
+
+    def price_sources(self, wanted: Wanted | None = None) -> list[Source]:
+        """Everybody who tells prices apart from the markets themselves; `wanted` is what vendors are to be asked."""
+        asked = wanted or {}
+        llama = DefiLlamaPrices(self.access(), self.registry.chains, asked)
+        return [self.chainlink(), llama, CoinGeckoPrices(self.access(), asked), PriceFile()]
+
+    @property
+    def pricing(self) -> Pricing:
+        """How prices are chosen. Raises BadInput for a source in CRYPTOLAKE_PRICE_ORDER that there is not."""
+        order = tuple(name.strip() for name in self.settings.price_order.split(",") if name.strip())
+        if unknown := [name for name in order if name not in LADDER]:
+            raise BadInput(f"price_order: unknown source {unknown[0]!r}; known: {', '.join(LADDER)}")
+        return Pricing(ladder=order, tolerance=self.settings.price_tolerance)
 
     @contextmanager
     def warehouse(self) -> Iterator[Warehouse]:

@@ -89,6 +89,16 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="vendor base URLs: CRYPTOLAKE_URL_<HOST>, e.g. CRYPTOLAKE_URL_DEFILLAMA_STABLECOINS",
     )
+    price_order: str = Field(
+        "protocol_oracle,chainlink,defillama,coingecko,file",
+        description="whose price is taken first; leave a source out to ignore it",
+    )
+    price_tolerance: float = Field(0.02, gt=0, description="spread between fresh prices above which they are flagged")
+    coingecko_api_key: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("COINGECKO_API_KEY", "CRYPTOLAKE_COINGECKO_API_KEY", "coingecko_api_key"),
+        description="CoinGecko demo key; without it about five questions a minute are answered",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "warning", description="least severe log line shown"
     )
@@ -136,6 +146,8 @@ class Settings(BaseSettings):
         """Every secret value in force, for the redactor; never print this."""
         found = [url.get_secret_value() for urls in self.rpc.values() for url in urls]
         found += [key.get_secret_value() for key in self.alchemy_keys]
+        if self.coingecko_api_key is not None:
+            found.append(self.coingecko_api_key.get_secret_value())
         if self.database_url is not None:
             found.append(self.database_url.get_secret_value())
         return found

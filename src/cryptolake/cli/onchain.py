@@ -211,7 +211,12 @@ def travel_on(app: App, csus: list[Csu], partitions: list[Partition]) -> list[jo
 def refine(app: App, csus: list[Csu], partitions: list[Partition]) -> list[journey.Made]:
     """Refine with this app's parts."""
     return journey.refine(
-        app.onchain(csus), partitions, bronze=app.bronze, tables=app.tables, states=app.ledger.states()
+        app.onchain(csus),
+        partitions,
+        bronze=app.bronze,
+        tables=app.tables,
+        states=app.ledger.states(),
+        pricing=app.pricing,
     )
 
 

@@ -15,7 +15,7 @@ import structlog
 from cryptolake import __version__
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition
-from cryptolake.contracts.source import Source
+from cryptolake.contracts.source import Row, Source
 from cryptolake.contracts.table import Table
 from cryptolake.errors import Skip, Stop
 from cryptolake.flow.made import Made
@@ -113,9 +113,10 @@ def answers(
     for (key, month), members in sorted(months.items()):
         twin = bronze.compacted(dataset, key, month, reader=__version__)
         rows, digests = twin if twin is not None else (pl.DataFrame(schema={"period": pl.String(), **schema}), {})
+        before = dict(digests) if twin is not None else None
         wanted = {str(member.period) for member in members}
-        read: dict[str, pl.DataFrame] = {}
-        gone: set[str] = set()
+        new: list[Row] = []
+        stale: set[str] = set()  # periods whose rows in the twin no longer count
         # Without a twin the whole month is read, so that the twin always holds all of the month.
         for member in members if twin is not None else sorted({*members, *bronze.partitions(dataset, key, month)}):
             period = str(member.period)
@@ -123,25 +124,23 @@ def answers(
             if entry is not None and entry.digest is not None and digests.get(period) == entry.digest:
                 continue
             raw = bronze.read(member, source.name)
-            if raw is None:
-                gone.update({period} & digests.keys())
+            if raw is not None and digests.get(period) == raw.digest:
                 continue
-            if digests.get(period) == raw.digest:
+            if period in digests:
+                stale.add(period)
+                del digests[period]
+            if raw is None:
                 continue
             try:
-                parsed = source.parse(raw)
+                new += ({"period": period, **row} for row in source.parse(raw))
             except Skip as error:
                 log.warning("answer left out", partition=str(member), reason=error.reason, error=str(error))
-                gone.update({period} & digests.keys())
                 continue
-            frame = pl.DataFrame(list(parsed), schema=schema, strict=False)
-            read[period] = frame.select(pl.lit(period).alias("period"), *schema.names())
             digests[period] = raw.digest
-        if read or gone:
-            old = rows.filter(~pl.col("period").is_in([*read, *gone]))
-            pieces = [old, *(read[period] for period in sorted(read))]
-            rows = pl.concat(pieces).sort("period", maintain_order=True)
-            digests = {period: digest for period, digest in digests.items() if period not in gone}
+        if digests != before:
+            # One frame from all rows: thousands of one-day frames would keep their buffers alive (measured: + 1 GB a year).
+            read = pl.DataFrame(new, schema=rows.schema, strict=False)
+            rows = pl.concat([rows.filter(~pl.col("period").is_in(stale)), read]).sort("period", maintain_order=True)
             bronze.compact(dataset, key, month, rows, answers=digests, reader=__version__)
         found.append(rows.filter(pl.col("period").is_in(list(wanted))).select(schema.names()))
     return pl.concat(found, rechunk=False) if found else pl.DataFrame(schema=schema)
