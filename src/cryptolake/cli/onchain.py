@@ -31,6 +31,7 @@ from cryptolake.flow.collect import Collected, collect
 from cryptolake.flow.monitor import report
 from cryptolake.flow.plan import Span, costs, make_plan, set_aside
 from cryptolake.registry.markets import Csu
+from cryptolake.registry.version import registry_version
 from cryptolake.sources.onchain.families import families
 
 
@@ -230,6 +231,8 @@ def publish(app: App) -> list[journey.Made]:
             data=app.settings.data,
             warehouse=warehouse,
             code_version=__version__,
+            registry_version=registry_version(app.registry),
+            day_boundary=app.settings.day_boundary,
         )
 
 

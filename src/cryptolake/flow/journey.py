@@ -41,43 +41,50 @@ def expected_rows(states: Mapping[Partition, Entry], csus: Mapping[str, Csu]) ->
 
     Columns: csu, date, chain, family, protocol, tvl_state, tvl_reason, liq_state, liq_reason (null if never asked).
     """
-    asked = [
-        partition for partition in states if partition.dataset in {"tvl", "liquidations"} and partition.key in csus
-    ]
-    days = sorted({partition.period.day for partition in asked})
-    latest: dict[tuple[str, str, object], Entry] = {(p.dataset, p.key, p.period.day): states[p] for p in sorted(asked)}
-    rows = []
-    for name in sorted({partition.key for partition in asked}):
-        csu = csus[name]
-        for day in days:
-            snapshot, scan = latest.get(("tvl", name, day)), latest.get(("liquidations", name, day))
-            rows.append(
-                {
-                    "csu": name,
-                    "date": day,
-                    "chain": csu.chain,
-                    "family": csu.family,
-                    "protocol": csu.protocol,
-                    "tvl_state": snapshot and snapshot.state,
-                    "tvl_reason": snapshot and snapshot.reason,
-                    "liq_state": scan and scan.state,
-                    "liq_reason": scan and scan.reason,
-                }
-            )
-    return pl.DataFrame(rows, schema=daily_panel.EXPECTED)
+    asked = [one for one in states if one.dataset in {"tvl", "liquidations"} and one.key in csus]
+    columns = {"csu": pl.String, "date": pl.Date, "period": pl.String, "state": pl.String, "reason": pl.String}
+    keys = pl.DataFrame({"csu": sorted({one.key for one in asked})}, schema={"csu": pl.String})
+    days = pl.DataFrame({"date": sorted({one.period.day for one in asked})}, schema={"date": pl.Date})
+    about = [(name, csus[name].chain, csus[name].family, csus[name].protocol) for name in keys["csu"]]
+    markets = pl.DataFrame(
+        about, schema=["csu", "chain", "family", "protocol"], orient="row", schema_overrides={"csu": pl.String}
+    )
+    frame = keys.join(days, how="cross").join(markets, on="csu", how="left")
+    for dataset, side in (("tvl", "tvl"), ("liquidations", "liq")):
+        entries = [
+            (p.key, p.period.day, str(p.period), states[p].state, states[p].reason)
+            for p in asked
+            if p.dataset == dataset
+        ]
+        known = pl.DataFrame(entries, schema=columns, orient="row").sort("csu", "date", "period")
+        last = known.unique(subset=["csu", "date"], keep="last", maintain_order=True).drop("period")
+        frame = frame.join(
+            last.rename({"state": f"{side}_state", "reason": f"{side}_reason"}), on=["csu", "date"], how="left"
+        )
+    return frame.select(daily_panel.EXPECTED.names()).cast(daily_panel.EXPECTED).sort("csu", "date")
 
 
 def build(*, tables: Tables, ledger: Ledger, csus: Mapping[str, Csu]) -> list[Made]:
     """Silver to gold: the balanced daily panel over every market and day the ledger knows of."""
     expected = expected_rows(ledger.states(), csus)
-    frame = daily_panel.build(tables.read(tvl.TVL), tables.read(liquidations.LIQUIDATIONS), expected)
+    amounts = tables.read(tvl.TVL, columns=daily_panel.TVL_COLUMNS)
+    events = tables.read(liquidations.LIQUIDATIONS, columns=daily_panel.LIQUIDATION_COLUMNS)
+    frame = daily_panel.build(amounts, events, expected)
     hold(daily_panel.DAILY_PANEL, frame)
     tables.write(daily_panel.DAILY_PANEL, frame)
     return [Made("gold daily_panel", frame.height, str(tables.path(daily_panel.DAILY_PANEL)))]
 
 
 def publish(
-    *, tables: Tables, ledger: Ledger, csus: Mapping[str, Csu], data: Path, warehouse: Warehouse, code_version: str
+    *,
+    tables: Tables,
+    ledger: Ledger,
+    csus: Mapping[str, Csu],
+    data: Path,
+    warehouse: Warehouse,
+    code_version: str,
+    registry_version: str = "",
+    day_boundary: str = "utc",
 ) -> list[Made]:
     """Finished tables to plain files and to PostgreSQL, and the ledger to the documented checkpoints."""
     made = []
@@ -92,7 +99,15 @@ def publish(
     panel = frames[daily_panel.DAILY_PANEL] = tables.read(daily_panel.DAILY_PANEL)
     made.append(Made("file daily_panel", panel.height, str(tables.publish(daily_panel.DAILY_PANEL, panel))))
     in_panel = {name: csus[name] for name in panel["csu"].unique() if name in csus}
-    document = metadata_document(daily_panel.DAILY_PANEL, panel, csus=in_panel, code_version=code_version)
+    document = metadata_document(
+        daily_panel.DAILY_PANEL,
+        panel,
+        csus=in_panel,
+        code_version=code_version,
+        registry_version=registry_version,
+        day_boundary=day_boundary,
+        prices=frames[prices.PRICES],
+    )
     made.append(Made("file metadata", 1, str(tables.publish_json("gold/metadata.json", document))))
     write_checkpoints(ledger, data / "checkpoints")
     warehouse.setup(WAREHOUSE_TABLES)

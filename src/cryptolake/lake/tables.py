@@ -65,12 +65,18 @@ class Tables:
         raise Retry(f"{table.name}: other writers kept committing first; run the same command again")
 
     def read(
-        self, table: Table, *, version: int | None = None, among: Mapping[str, Sequence[str | date]] | None = None
+        self,
+        table: Table,
+        *,
+        version: int | None = None,
+        among: Mapping[str, Sequence[str | date]] | None = None,
+        columns: Sequence[str] | None = None,
     ) -> pl.DataFrame:
         """The whole table, sorted by its key; empty when nothing was written yet.
 
-        `version` reads it as it was at that commit, `among` only the rows whose columns have the given values. Raises
-        Stop when that version is gone or the stored columns are those of an older contract.
+        `version` reads it as it was at that commit, `among` only the rows whose columns have the given values, `columns`
+        only these, which must hold the key. Raises Stop when that version is gone or the stored columns are those of an
+        older contract.
         """
         try:
             delta = DeltaTable(str(self.path(table)), version=version)
@@ -79,14 +85,17 @@ class Tables:
         except DeltaError:
             raise Stop(f"{table.name} has no version {version}; see `cryptolake prices versions`") from None
         terms = [(column, "in", list(values)) for column, values in (among or {}).items()]
-        # Through Arrow's own scanner: it reads only the files whose partition value is wanted.
-        frame = pl.DataFrame(pl.from_arrow(delta.to_pyarrow_table(filters=terms or None)))
-        if missing := sorted(set(table.columns) - set(frame.columns)):
+        wanted = list(columns or table.columns)
+        stored = {one.name for one in delta.schema().fields}
+        if missing := sorted(set(wanted) - stored):
             raise Stop(
                 f"{table.name} was written by an older version (no column {missing[0]}); run `cryptolake rebuild`, "
                 "nothing is collected again"
             )
-        return frame.select(table.columns).cast(table.polars_schema()).sort(table.key)
+        # Through Arrow's own scanner: it reads only the files whose partition value is wanted.
+        frame = pl.DataFrame(pl.from_arrow(delta.to_pyarrow_table(filters=terms or None, columns=wanted)))
+        schema = table.polars_schema()
+        return frame.select(wanted).cast({name: schema[name] for name in wanted}).sort(table.key)
 
     def version(self, table: Table) -> int | None:
         """The number of the table's last commit; None when nothing was written yet."""
