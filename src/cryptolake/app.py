@@ -32,12 +32,12 @@ from cryptolake.registry.loader import Registry, load_registry
 from cryptolake.registry.markets import Csu
 from cryptolake.settings import Settings
 from cryptolake.silver.prices import LADDER, Pricing
+from cryptolake.sources.history.asked import Wanted
+from cryptolake.sources.history.coingecko import CoinGeckoPrices
+from cryptolake.sources.history.defillama import DefiLlamaPrices
+from cryptolake.sources.history.file import PriceFile
 from cryptolake.sources.onchain.chainlink import ChainlinkPrices
 from cryptolake.sources.onchain.source import OnchainSource
-from cryptolake.sources.price_history.asked import Wanted
-from cryptolake.sources.price_history.coingecko import CoinGeckoPrices
-from cryptolake.sources.price_history.defillama import DefiLlamaPrices
-from cryptolake.sources.price_history.file import PriceFile
 from cryptolake.warehouse.connection import Warehouse
 
 # Planning limits until a provider says otherwise: a free key bears about five log calls a second (300 compute units).

@@ -154,7 +154,7 @@ def test_r_reads_the_stata_file_and_plm_takes_its_ids(tmp_path: Path) -> None:
     frame = prepare(panel(), recipe).frame
     run = subprocess.run([rscript, "-e", R_CODE, str(path)], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
-    rows, units, days, slope, first, label = run.stdout.strip().splitlines()
+    rows, units, days, slope, first, label = (line for line in run.stdout.splitlines() if line)
     assert (int(rows), int(units), int(days)) == (frame.height, frame["csu"].n_unique(), frame["date"].n_unique())
     assert float(slope) == pytest.approx(1.0, abs=1e-6)
     assert first == str(frame["date"].min())

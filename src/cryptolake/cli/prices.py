@@ -24,7 +24,7 @@ from cryptolake.flow.collect import WORKER, Collected
 from cryptolake.flow.made import Made
 from cryptolake.flow.refine import SILVER, refine, reprice
 from cryptolake.silver.prices import LADDER, PRICES
-from cryptolake.sources.price_history.file import landed
+from cryptolake.sources.history.file import landed
 
 prices_app = typer.Typer(
     no_args_is_help=True,

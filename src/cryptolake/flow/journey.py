@@ -22,6 +22,7 @@ from cryptolake.gold.metadata import metadata_document
 from cryptolake.lake.checkpoints import write_checkpoints
 from cryptolake.lake.ledger import Ledger
 from cryptolake.lake.tables import Tables
+from cryptolake.quality.results import QUALITY_RESULTS
 from cryptolake.registry.markets import Csu
 from cryptolake.silver import liquidations, metrics, prices, pulls, tvl
 from cryptolake.warehouse.connection import Warehouse
@@ -33,6 +34,7 @@ WAREHOUSE_TABLES: tuple[Table, ...] = (
     liquidations.LIQUIDATIONS,
     prices.PRICES,
     daily_panel.DAILY_PANEL,
+    QUALITY_RESULTS,
 )
 
 

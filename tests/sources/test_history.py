@@ -23,10 +23,10 @@ from cryptolake.net.access import Access
 from cryptolake.net.http import Http
 from cryptolake.registry.loader import load_registry
 from cryptolake.silver.prices import QUOTES
-from cryptolake.sources.price_history.asked import Polite
-from cryptolake.sources.price_history.coingecko import PLATFORMS, CoinGeckoPrices
-from cryptolake.sources.price_history.defillama import DefiLlamaPrices
-from cryptolake.sources.price_history.file import PriceFile, landed
+from cryptolake.sources.history.asked import Polite
+from cryptolake.sources.history.coingecko import PLATFORMS, CoinGeckoPrices
+from cryptolake.sources.history.defillama import DefiLlamaPrices
+from cryptolake.sources.history.file import PriceFile, landed
 
 AT = int(datetime(2024, 12, 31, 23, 59, 47, tzinfo=UTC).timestamp())
 USDC, ODD = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48", "0x000000000000000000000000000000000000dEaD"

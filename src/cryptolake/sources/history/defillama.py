@@ -17,7 +17,7 @@ from cryptolake.contracts.source import Dataset, Row, Trip
 from cryptolake.errors import Skip
 from cryptolake.net.access import Access
 from cryptolake.registry.chains import Chain
-from cryptolake.sources.price_history.asked import NEAREST_S, Polite, Wanted
+from cryptolake.sources.history.asked import NEAREST_S, Polite, Wanted
 
 DATASET = Dataset(
     "defillama_prices", feeds="quotes", doc="price of each token nearest to the snapshot", reach="as_of", needs=None

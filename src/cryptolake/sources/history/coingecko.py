@@ -16,7 +16,7 @@ from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Dataset, Row, Trip
 from cryptolake.errors import Skip
 from cryptolake.net.access import Access
-from cryptolake.sources.price_history.asked import NEAREST_S, Polite, Wanted
+from cryptolake.sources.history.asked import NEAREST_S, Polite, Wanted
 
 DATASET = Dataset("coingecko_prices", feeds="quotes", doc="price of each token nearest to the snapshot", reach="as_of")
 URL = "https://api.coingecko.com/api/v3"
