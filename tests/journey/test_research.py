@@ -26,7 +26,7 @@ def test_rebuilding_from_bronze_gives_the_same_bytes(demo: Demo) -> None:
     data = demo[0] / "sandbox"
     files = [*data.glob("silver/*/*.parquet"), data / "silver/prices.parquet", data / "gold/daily_panel.parquet"]
     before = {path: path.read_bytes() for path in files}
-    for arguments in (("rebuild",), ("rebuild", "--reparse"), ("reprice",)):
+    for arguments in (("rebuild", "--reparse"), ("reprice",)):
         result = run(demo, *arguments)
         assert result.returncode == 0, result.stderr
         assert {path: path.read_bytes() for path in files} == before, arguments
@@ -73,10 +73,9 @@ def test_describe_and_export(demo: Demo) -> None:
     described = run(demo, "panel", "describe", "--html", "panel.html")
     assert described.returncode == 0, described.stderr
     assert "too short" in described.stdout
+    assert "1 markets x 14 days (2024-12-01" in " ".join(described.stdout.split())
     assert "<svg" in (demo[0] / "panel.html").read_text()
-    document = json.loads(run(demo, "panel", "describe", "--json").stdout)
-    assert document["largest_window"]["days"] == 14
-    for kind, suffix in (("parquet", "parquet"), ("stata", "dta"), ("csv", "csv"), ("feather", "feather")):
+    for kind, suffix in (("parquet", "parquet"), ("stata", "dta")):
         options = ["--balance", "longest", "--winsorize", "0.05", "--log", "--diff"]
         result = run(demo, "panel", "export", "--format", kind, "--out", f"out.{suffix}", *options)
         assert result.returncode == 0, result.stderr
@@ -90,11 +89,10 @@ def test_describe_and_export(demo: Demo) -> None:
 
 
 def test_quality_prints_stores_and_decides(demo: Demo) -> None:
-    result = run(demo, "quality", "--html", "quality.html")
-    assert result.returncode == 0, result.stderr
+    result = run(demo, "quality", "--html", "quality.html", "--fail-on", "warning")
+    assert result.returncode == 1, result.stderr
     assert "unpriced_share" in result.stdout
     assert "aave_v3_sandbox" in (demo[0] / "quality.html").read_text()
-    assert run(demo, "quality", "--fail-on", "warning", "--no-store").returncode == 1
     sql = "select check_name, passed, broken_rows from quality_results where check_name = 'unpriced_share'"
     (row,) = json.loads(run(demo, "query", "--json", "--sql", sql).stdout)
     assert (row["passed"], row["broken_rows"]) == (False, 1)
@@ -114,7 +112,6 @@ def test_explain_adds_up(demo: Demo, tmp_path: Path) -> None:
     document = json.loads(run(demo, *arguments, "--json").stdout)
     assert sum(document["by_cause"].values()) == pytest.approx(document["ours"] - 4_000_000)
     assert "definition" in document["by_cause"]
-    assert "difference" in run(demo, *arguments).stdout
     events = tmp_path / "events.csv"
     events.write_text("usd\n60000\n")
     found = json.loads(run(demo, *arguments[:3], "--against", str(events), "--what", "liquidations", "--json").stdout)

@@ -192,7 +192,7 @@ def rebuild_command(
         pricing=app.pricing,
         fresh=True,
     )
-    made += journey.build(tables=app.tables, ledger=app.ledger, csus=app.registry.csus)
+    made += journey.build(tables=app.tables, ledger=app.ledger, csus=app.registry.csus, states=states)
     if publish_too:
         made += publish(app)
     _print_made(made, "cryptolake panel describe")

@@ -66,9 +66,14 @@ def expected_rows(states: Mapping[Partition, Entry], csus: Mapping[str, Csu]) ->
     return frame.select(daily_panel.EXPECTED.names()).cast(daily_panel.EXPECTED).sort("csu", "date")
 
 
-def build(*, tables: Tables, ledger: Ledger, csus: Mapping[str, Csu]) -> list[Made]:
-    """Silver to gold: the balanced daily panel over every market and day the ledger knows of."""
-    expected = expected_rows(ledger.states(), csus)
+def build(
+    *, tables: Tables, ledger: Ledger, csus: Mapping[str, Csu], states: Mapping[Partition, Entry] | None = None
+) -> list[Made]:
+    """Silver to gold: the balanced daily panel over every market and day the ledger knows of.
+
+    `states` spares a second reading of the ledger to a caller that has just read it.
+    """
+    expected = expected_rows(ledger.states() if states is None else states, csus)
     amounts = tables.read(tvl.TVL, columns=daily_panel.TVL_COLUMNS)
     events = tables.read(liquidations.LIQUIDATIONS, columns=daily_panel.LIQUIDATION_COLUMNS)
     frame = daily_panel.build(amounts, events, expected)

@@ -44,32 +44,34 @@ class PanelTest:
 
 def screen(frame: pl.DataFrame, value: str) -> list[Screen]:
     """Test `value` of every market (long frame with csu, date). KPSS p-values are cut to 0.01 .. 0.1 by its table."""
-    with needs_research("unit-root screening"):
-        from statsmodels.tsa.stattools import adfuller, kpss
+    parts = frame.sort("date").partition_by("csu", as_dict=True, maintain_order=True)
+    runs = {str(csu): longest_run(rows[value].to_list()) for (csu,), rows in parts.items()}
+    if any(len(run) >= MIN_T for run in runs.values()):
+        with needs_research("unit-root screening"):
+            from statsmodels.tsa.stattools import adfuller, kpss
     found = []
-    for (csu,), rows in sorted(frame.partition_by("csu", as_dict=True).items(), key=lambda item: str(item[0])):
-        run = longest_run(rows.sort("date")[value].to_list())
+    for csu, run in sorted(runs.items()):
         if len(run) < MIN_T:
-            found.append(Screen(str(csu), len(run), None, None, "too short"))
+            found.append(Screen(csu, len(run), None, None, "too short"))
             continue
         if max(run) == min(run):
-            found.append(Screen(str(csu), len(run), None, None, "constant"))
+            found.append(Screen(csu, len(run), None, None, "constant"))
             continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # KPSS warns that p lies outside its table: the cut is documented above
             adf_p = float(adfuller(run, regression="c", autolag="AIC")[1])
             kpss_p = float(kpss(run, regression="c", nlags="auto")[1])
-        found.append(Screen(str(csu), len(run), adf_p, kpss_p, _verdict(adf_p, kpss_p)))
+        found.append(Screen(csu, len(run), adf_p, kpss_p, _verdict(adf_p, kpss_p)))
     return found
 
 
 def panel_tests(screens: Sequence[Screen]) -> list[PanelTest]:
     """Maddala-Wu and Choi over the ADF p-values of the markets that were tested; none below two markets."""
-    with needs_research("panel unit-root tests"):
-        from scipy.stats import combine_pvalues
     found = [max(one.adf_p, 1e-300) for one in screens if one.adf_p is not None]
     if len(found) < 2:
         return []
+    with needs_research("panel unit-root tests"):
+        from scipy.stats import combine_pvalues
     tests = []
     for name, method in (("Maddala-Wu (Fisher)", "fisher"), ("Choi (inverse normal)", "stouffer")):
         combined = combine_pvalues(found, method=method)

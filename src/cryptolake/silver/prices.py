@@ -152,7 +152,9 @@ def oracle_quotes(tvl: pl.DataFrame, liquidations: pl.DataFrame, aliases: pl.Dat
 def tidy(quotes: pl.DataFrame) -> pl.DataFrame:
     """One row per key, the weightiest, sorted: the form in which quotes are stored, whatever order they came in."""
     return (
-        quotes.sort(*QUOTES.key, "weight", "observed_at", "quote_price", descending=[False] * 5 + [True, False, False])
+        quotes.with_columns((-pl.col("weight")).alias("_lightest_last"))
+        .sort(*QUOTES.key, "_lightest_last", "observed_at", "quote_price", "quote", "age_s")
+        .drop("_lightest_last")
         .unique(subset=QUOTES.key, keep="first", maintain_order=True)
         .sort(QUOTES.key)
     )
