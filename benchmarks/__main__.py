@@ -7,7 +7,9 @@ import pkgutil
 import sys
 from pathlib import Path
 
+NO_BENCHMARK = {"__main__", "report", "provider", "peers", "simulated_ethereum", "synthetic_lake"}
+
 wanted = sys.argv[1:]
 for module in sorted(one.name for one in pkgutil.iter_modules([str(Path(__file__).parent)])):
-    if module not in {"__main__", "report", "synthetic_lake"} and (not wanted or module in wanted):
+    if module not in NO_BENCHMARK and (not wanted or module in wanted):
         importlib.import_module(f"benchmarks.{module}").main()

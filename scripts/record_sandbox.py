@@ -33,8 +33,9 @@ from cryptolake.contracts.raw import Miss  # noqa: E402
 from cryptolake.demo.recording import Block, CallAnswer, ChainRecording  # noqa: E402
 from cryptolake.demo.replay import RECORDINGS, sandbox_registry  # noqa: E402
 from cryptolake.net.blocks import FileBlockCache  # noqa: E402
+from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl  # noqa: E402
 from cryptolake.net.http import Http  # noqa: E402
-from cryptolake.net.rpc import Endpoint, Pool, SecretUrl  # noqa: E402
+from cryptolake.net.rpc import Pool  # noqa: E402
 from cryptolake.registry.chains import Chain  # noqa: E402
 from cryptolake.registry.loader import load_registry  # noqa: E402
 from cryptolake.sources.onchain.source import OnchainSource  # noqa: E402
@@ -135,7 +136,7 @@ def record_collection(node: Anvil, recording: ChainRecording) -> int:
     http = Http()
 
     def pool(chain: Chain) -> Pool:
-        endpoint = Endpoint("sandbox", SecretUrl(tap.url), calls_per_s=10_000)
+        endpoint = Endpoint("sandbox", SecretUrl(tap.url), Limits(rate=10_000))
         return Pool(chain.name, chain.chain_id, [endpoint], http)
 
     with Tap(node.url, recording) as tap, tempfile.TemporaryDirectory() as scratch:

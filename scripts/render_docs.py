@@ -5,7 +5,6 @@ Run `python scripts/render_docs.py` after changing a command, a setting or a tab
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -18,34 +17,51 @@ from cryptolake.settings import Settings
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
+def commands() -> list[tuple[str, click.Command]]:
+    """Every command by its full name, those of groups included (`rpc probe`)."""
+    found: list[tuple[str, click.Command]] = []
+    waiting: list[tuple[str, click.Command]] = [("", typer.main.get_command(app))]  # type: ignore[list-item]
+    while waiting:
+        name, command = waiting.pop()
+        if inner := getattr(command, "commands", None):
+            waiting += [(f"{name} {one}".strip(), below) for one, below in inner.items()]
+        else:
+            found.append((name, command))
+    return sorted(found, key=lambda pair: pair[0])
+
+
 def commands_page() -> str:
     """One section per command, from the command line's own help."""
     group = typer.main.get_command(app)
     lines = ["# Commands", "", "Rendered from the command line itself by `scripts/render_docs.py`.", ""]
     lines += ["Exit codes: 0 done, 1 something failed, 2 the command or its input was wrong.", ""]
-    with click.Context(group, info_name="cryptolake") as root:  # type: ignore[arg-type]
+    with click.Context(group, info_name="cryptolake"):  # type: ignore[arg-type]
         lines += ["Before any command: " + ", ".join(f"`{flag}`" for flag in _flags(group)), ""]
-        for name, command in _commands(group, root, ""):
-            text = " ".join((command.help or "").split())  # type: ignore[attr-defined]
+        for name, command in commands():
+            text = " ".join((command.help or "").split())
             what, _, example = text.partition("Example: ")
             lines += [f"## {name}", "", what.strip(), ""]
             if example:
                 lines += ["```sh", example.strip(), "```", ""]
             lines += ["| flag | meaning |", "|---|---|"]
-            for parameter in command.params:  # type: ignore[attr-defined]
+            for parameter in command.params:
                 flags = ", ".join(f"`{flag}`" for flag in (*parameter.opts, *parameter.secondary_opts))
                 lines.append(f"| {flags} | {(getattr(parameter, 'help', '') or '').replace('|', '/')} |")
             lines.append("")
+            for inner in getattr(command, "commands", {}):
+                lines += _subcommand(name, command.commands[inner])
     return "\n".join(lines)
 
 
-def _commands(group: object, context: click.Context, before: str) -> Iterator[tuple[str, object]]:
-    """Every command with its full name; the commands of a group follow it."""
-    for name in sorted(group.list_commands(context)):  # type: ignore[attr-defined]
-        command = group.get_command(context, name)  # type: ignore[attr-defined]
-        yield before + name, command
-        if hasattr(command, "list_commands"):
-            yield from _commands(command, context, f"{before}{name} ")
+def _subcommand(group: str, command: click.Command) -> list[str]:
+    """The lines of one command of a command group."""
+    what, _, example = " ".join((command.help or "").split()).partition("Example: ")
+    lines = [f"### {group} {command.name}", "", what.strip(), ""]
+    lines += ["```sh", example.strip(), "```", "", "| flag | meaning |", "|---|---|"]
+    for parameter in command.params:
+        flags = ", ".join(f"`{flag}`" for flag in (*parameter.opts, *parameter.secondary_opts))
+        lines.append(f"| {flags} | {(getattr(parameter, 'help', '') or '').replace('|', '/')} |")
+    return [*lines, ""]
 
 
 def _flags(command: object) -> list[str]:

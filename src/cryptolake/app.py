@@ -5,14 +5,18 @@ What does not belong here: steps (flow), text for people (cli), reading variable
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import logging
 import pkgutil
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from typing import Protocol, cast
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -25,11 +29,14 @@ from cryptolake.lake.ledger import Ledger
 from cryptolake.lake.tables import Tables
 from cryptolake.net.access import Access
 from cryptolake.net.blocks import FileBlockCache
+from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.net.http import Http
-from cryptolake.net.rpc import Endpoint, Pool, SecretUrl
+from cryptolake.net.limiter import Limiter, for_limit
+from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry, load_registry
 from cryptolake.registry.markets import Csu
+from cryptolake.registry.providers import OWN, PUBLIC, plan_of, rpc_plans
 from cryptolake.settings import Settings
 from cryptolake.silver.prices import LADDER, Pricing
 from cryptolake.sources.history.asked import Wanted
@@ -37,11 +44,9 @@ from cryptolake.sources.history.coingecko import CoinGeckoPrices
 from cryptolake.sources.history.defillama import DefiLlamaPrices
 from cryptolake.sources.history.file import PriceFile
 from cryptolake.sources.onchain.chainlink import ChainlinkPrices
+from cryptolake.sources.onchain.scans import Watch
 from cryptolake.sources.onchain.source import OnchainSource
 from cryptolake.warehouse.connection import Warehouse
-
-# Planning limits until a provider says otherwise: a free key bears about five log calls a second (300 compute units).
-_CALLS_PER_S, _KEYED_CALLS_PER_S, _LOCAL_CALLS_PER_S = 25.0, 5.0, 10_000.0
 
 
 class _VendorModule(Protocol):
@@ -56,6 +61,8 @@ class App:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._pools: dict[str, Pool] = {}
+        self._limiters: dict[str, Limiter] = {}
+        self._lock = threading.RLock()
 
     @cached_property
     def registry(self) -> Registry:
@@ -78,6 +85,11 @@ class App:
         return Tables(self.settings.data)
 
     @cached_property
+    def block_cache(self) -> FileBlockCache:
+        """Proven day boundaries of all chains."""
+        return FileBlockCache(self.settings.data / "block_cache.json")
+
+    @cached_property
     def ledger(self) -> Ledger:
         """The only record of progress."""
         return Ledger(self.settings.data / "ledger.sqlite")
@@ -85,39 +97,64 @@ class App:
     def pool(self, chain: Chain) -> Pool:
         """The chain's endpoints: the user's own, else keyed, then public ones. Raises BadInput if there are none."""
         if chain.name not in self._pools:
-            endpoints = list(self._endpoints(chain))
+            endpoints = self.endpoints(chain)
             if not endpoints:
                 variable = f"CRYPTOLAKE_RPC_{chain.name.upper()}"
                 raise BadInput(f"no endpoint for chain {chain.name}; set {variable}=url or ALCHEMY_KEY_1")
-            self._pools[chain.name] = Pool(chain.name, chain.chain_id, endpoints, self.http)
+            self._pools[chain.name] = Pool(chain.name, chain.chain_id, endpoints, self.http, limiters=self._limiter)
         return self._pools[chain.name]
 
-    def _endpoints(self, chain: Chain) -> Iterator[Endpoint]:
-        own = self.settings.rpc.get(chain.name, [])
-        for number, secret in enumerate(own, start=1):
-            url = secret.get_secret_value()
-            local = url.startswith(("http://127.0.0.1", "http://localhost", "http://[::1]"))
-            rate = _LOCAL_CALLS_PER_S if local else _CALLS_PER_S
-            yield Endpoint(f"{chain.name}-own-{number}", SecretUrl(url), calls_per_s=rate)
-        if own:
-            return
-        if chain.alchemy_subdomain:
-            for number, key in enumerate(self.settings.alchemy_keys, start=1):
-                url = f"https://{chain.alchemy_subdomain}.g.alchemy.com/v2/{key.get_secret_value()}"
-                yield Endpoint(f"alchemy-{number}", SecretUrl(url), calls_per_s=_KEYED_CALLS_PER_S)
-        if self.settings.public_rpc:
-            for number, address in enumerate(chain.public_rpcs, start=1):
-                yield Endpoint(f"{chain.name}-public-{number}", SecretUrl(address), calls_per_s=_KEYED_CALLS_PER_S)
+    def pools(self) -> Sequence[Pool]:
+        """Every pool opened so far."""
+        return list(self._pools.values())
 
-    def onchain(self, csus: Sequence[Csu]) -> OnchainSource:
-        """The chain as a source, for the given markets."""
+    def _limiter(self, endpoint: Endpoint) -> Limiter:
+        """One limiter per account, for all its chains and all processes that share this data folder."""
+        with self._lock:
+            if endpoint.account not in self._limiters:
+                path = self.settings.data / "limits" / endpoint.account
+                self._limiters[endpoint.account] = for_limit(
+                    endpoint.limits.rate, cost=endpoint.limits.dearest, path=path
+                )
+            return self._limiters[endpoint.account]
+
+    def endpoints(self, chain: Chain) -> list[Endpoint]:
+        """The user's own endpoints of the chain; else the keyed ones, then public ones, in the order they are preferred."""
+        settings, found = self.settings, []
+        for number, secret in enumerate(settings.rpc.get(chain.name, []), start=1):
+            url = secret.get_secret_value()
+            limits = plan_of(url, OWN).limits
+            if settings.rpc_rate is not None:
+                limits = replace(limits, rate=settings.rpc_rate)
+            found.append(_endpoint(f"{chain.name}-own-{number}", url, limits, account=url))
+        if found:
+            return found
+        if chain.alchemy_subdomain:
+            limits = rpc_plans()[f"alchemy_{settings.alchemy_plan}"].limits
+            for number, key in enumerate(settings.alchemy_keys, start=1):
+                secret_key = key.get_secret_value()
+                url = f"https://{chain.alchemy_subdomain}.g.alchemy.com/v2/{secret_key}"
+                found.append(_endpoint(f"alchemy-{number}", url, limits, account=secret_key))
+        if settings.public_rpc:
+            for url in chain.public_rpcs:
+                plan = plan_of(url, PUBLIC)
+                name = plan.name if plan.name != PUBLIC else (urlsplit(url).hostname or PUBLIC)
+                found.append(_endpoint(f"{chain.name}-{name}", url, plan.limits, account=url))
+        return found
+
+    def onchain(self, csus: Sequence[Csu], watch: Watch = lambda _scanned: None) -> OnchainSource:
+        """The chain as a source, for the given markets; `watch` is told how far log scans have come."""
         sandbox = {"sandbox": "true"} if any(csu.sandbox for csu in csus) else {}
         return OnchainSource(
             registry=self.registry,
             csus=csus,
             pools=self.pool,
-            block_cache=FileBlockCache(self.settings.data / "block_cache.json"),
+            block_cache=self.block_cache,
             provenance={"cryptolake": __version__, **sandbox},
+            journals=self.settings.data / "scans",
+            discovered=self.settings.data / "discovered",
+            audit=self.settings.audit,
+            watch=watch,
         )
 
     def vendors(self, provenance: dict[str, str] | None = None) -> dict[str, Source]:
@@ -153,7 +190,7 @@ class App:
         return ChainlinkPrices(
             chains=self.registry.chains,
             pools=self.pool,
-            block_cache=FileBlockCache(self.settings.data / "block_cache.json"),
+            block_cache=self.block_cache,
             provenance={"cryptolake": __version__},
         )
 
@@ -183,6 +220,11 @@ class App:
         for name in ("http", "ledger"):
             if name in self.__dict__:
                 self.__dict__.pop(name).close()
+
+
+def _endpoint(name: str, url: str, limits: Limits, *, account: str) -> Endpoint:
+    """The account is named by a digest: its name becomes a file name and must not tell the key."""
+    return Endpoint(name, SecretUrl(url), limits, hashlib.sha256(account.encode()).hexdigest()[:16])
 
 
 def prepare_folder(settings: Settings) -> None:

@@ -50,8 +50,20 @@ class _NamedVariables(PydanticBaseSettingsSource):
             elif upper.startswith(_URL):
                 urls[upper.removeprefix(_URL).lower()] = value
             elif _ALCHEMY.fullmatch(name):
-                keys += [key.strip() for key in value.split(",") if key.strip()]
+                keys += _keys(name, value)
         return {name: value for name, value in (("rpc", rpc), ("urls", urls), ("alchemy_keys", keys)) if value}
+
+
+def _keys(name: str, value: str) -> list[str]:
+    """Keys of a variable: one, several with commas, or `@file` with one per line (`#` starts a comment)."""
+    if not value.startswith("@"):
+        return [key.strip() for key in value.split(",") if key.strip()]
+    try:
+        lines = Path(value[1:]).read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "is not UTF-8 text"
+        raise BadInput(f"{name}: the key file {value[1:]}: {reason}; correct the path after @") from None
+    return [key for line in lines if (key := line.partition("#")[0].strip())]
 
 
 class Settings(BaseSettings):
@@ -84,7 +96,16 @@ class Settings(BaseSettings):
         default_factory=dict, description="endpoints per chain: CRYPTOLAKE_RPC_<CHAIN>=url,url"
     )
     public_rpc: bool = Field(True, description="fall back to the registry's public endpoints")
-    alchemy_keys: list[SecretStr] = Field(default_factory=list, description="ALCHEMY_KEY_1..n, one per account")
+    rpc_rate: float | None = Field(
+        None, gt=0, description="calls a second (or the provider's units) of each own endpoint; unset means its plan's"
+    )
+    alchemy_keys: list[SecretStr] = Field(
+        default_factory=list, description="ALCHEMY_KEY_1..n, one per account; also `key,key` or `@file`, a key per line"
+    )
+    alchemy_plan: Literal["free", "payg"] = Field("free", description="the plan of the Alchemy accounts")
+    audit: float = Field(
+        0.02, ge=0, le=1, description="share of log windows asked again at a second endpoint and compared"
+    )
     urls: dict[str, str] = Field(
         default_factory=dict,
         description="vendor base URLs: CRYPTOLAKE_URL_<HOST>, e.g. CRYPTOLAKE_URL_DEFILLAMA_STABLECOINS",

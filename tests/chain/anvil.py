@@ -43,11 +43,17 @@ class NodeError(Exception):
 
 @dataclass(frozen=True)
 class Tx:
-    """One transaction to mine: `to` None creates a contract from `data`."""
+    """One transaction to mine: `to` None creates a contract from `data`; `value` is native coin in wei."""
 
     sender: str
     to: str | None
     data: str
+    value: int = 0
+
+    def fields(self) -> dict[str, str]:
+        """The transaction as the node takes it."""
+        named = {"from": self.sender, "data": self.data, "gas": _GAS, "value": hex(self.value)}
+        return named | ({"to": self.to} if self.to else {})
 
 
 @dataclass(frozen=True)
@@ -62,10 +68,11 @@ class Mined:
 class Anvil:
     """A node that mines only when told to, at the timestamp it is told.
 
-    Use as a context manager. Blocks are sparse: only those that `block()` and `empty_blocks()` make.
+    Use as a context manager. Blocks are sparse: only those that `block()` and `empty_blocks()` make. `any_size` lifts the
+    limit of 24,576 bytes a contract, which some published artifacts exceed because they were compiled for tests.
     """
 
-    def __init__(self, start: datetime = _START) -> None:
+    def __init__(self, start: datetime = _START, *, any_size: bool = False) -> None:
         executable = binary()
         if executable is None:
             raise FileNotFoundError("anvil is not installed; run: npm ci --ignore-scripts")
@@ -75,6 +82,7 @@ class Anvil:
                 "--timestamp", str(int(start.timestamp())), "--hardfork", "cancun", "--no-mining", "--order", "fifo",
                 "--gas-limit", "1000000000", "--block-base-fee-per-gas", "0", "--gas-price", "0",
                 "--slots-in-an-epoch", "1", "--max-persisted-states", "10000", "--color", "never",
+                *(["--disable-code-size-limit"] if any_size else []),
             ],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
         )  # fmt: skip
@@ -166,10 +174,7 @@ class Anvil:
 
     def block(self, at: datetime, txs: Sequence[Tx] = ()) -> list[Mined]:
         """Mine one block at the aware instant `at` that holds exactly `txs`, in order; raises when one reverts."""
-        hashes = []
-        for tx in txs:
-            fields = {"from": tx.sender, "data": tx.data, "gas": _GAS} | ({"to": tx.to} if tx.to else {})
-            hashes.append(self.rpc("eth_sendTransaction", fields))
+        hashes = [self.rpc("eth_sendTransaction", tx.fields()) for tx in txs]
         self.rpc("evm_setNextBlockTimestamp", int(at.timestamp()))
         self.rpc("evm_mine")
         mined = []
@@ -183,9 +188,8 @@ class Anvil:
         return mined
 
     def _why(self, tx: Tx, receipt: dict[str, Any]) -> str:
-        fields = {"from": tx.sender, "data": tx.data, "gas": _GAS} | ({"to": tx.to} if tx.to else {})
         try:
-            self.rpc("eth_call", fields, hex(int(receipt["blockNumber"], 16) - 1))
+            self.rpc("eth_call", tx.fields(), hex(int(receipt["blockNumber"], 16) - 1))
         except NodeError as error:
             return str(error)
         return "reverts only in its place in the block"

@@ -15,9 +15,10 @@ from cryptolake.demo.recording import MAX_LOG_RANGE, ChainRecording
 from cryptolake.demo.replay import RECORDINGS, Replay, sandbox_registry
 from cryptolake.errors import Narrow, Retry
 from cryptolake.net.blocks import Blocks
+from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.net.faults import Elsewhere, RpcFault, classify
 from cryptolake.net.http import Http
-from cryptolake.net.rpc import Endpoint, Pool, SecretUrl
+from cryptolake.net.rpc import Pool
 from cryptolake.registry.loader import load_registry
 from cryptolake.sources.onchain.source import OnchainSource
 
@@ -26,7 +27,7 @@ from cryptolake.sources.onchain.source import OnchainSource
 def pool() -> Iterator[Pool]:
     http = Http()
     with Replay() as replay:
-        endpoint = Endpoint("sandbox", SecretUrl(replay.rpc_url), calls_per_s=10_000)
+        endpoint = Endpoint("sandbox", SecretUrl(replay.rpc_url), Limits(rate=10_000))
         yield Pool("sandbox", 31337, [endpoint], http, attempts=1)
     http.close()
 

@@ -7,9 +7,6 @@ import re
 from pathlib import Path
 
 import pytest
-import typer
-
-from cryptolake.cli import app
 
 ROOT = Path(__file__).resolve().parents[2]
 _spec = importlib.util.spec_from_file_location("render_docs", ROOT / "scripts" / "render_docs.py")
@@ -18,7 +15,8 @@ assert _spec.loader is not None
 render_docs = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(render_docs)
 
-COMMANDS = sorted(typer.main.get_command(app).commands)
+COMMANDS = dict(render_docs.commands())
+FIRST_WORDS = {name.split()[0] for name in COMMANDS}
 
 
 @pytest.mark.parametrize("page", sorted(render_docs.PAGES))
@@ -31,9 +29,9 @@ def test_the_stable_commands_are_all_there() -> None:
     assert set(stable.split()) <= set(COMMANDS)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_command_has_help_and_an_example(command: str) -> None:
-    text = typer.main.get_command(app).commands[command].help or ""
+    text = COMMANDS[command].help or ""
     assert f"Example: cryptolake {command}" in text
 
 
@@ -47,4 +45,4 @@ def test_every_link_and_command_in_the_docs_exists(path: Path) -> None:
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
         assert (path.parent / target).exists(), f"{path.name} links to {target}"
     for command in re.findall(r"(?:^|`|\$ |bin/)cryptolake ((?:--\w+ \S+ )*)([a-z]+)", text, flags=re.MULTILINE):
-        assert command[1] in COMMANDS, f"{path.name} shows `cryptolake {command[1]}`"
+        assert command[1] in FIRST_WORDS, f"{path.name} shows `cryptolake {command[1]}`"

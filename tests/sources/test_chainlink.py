@@ -11,10 +11,11 @@ from tests.chain.anvil import Anvil
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.net.abi import checksum, selector
+from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.net.http import Http
-from cryptolake.net.rpc import Endpoint, Pool, SecretUrl
-from cryptolake.registry.chainlink import Feed, feeds, named_tokens
+from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
+from cryptolake.registry.price_feeds import Feed, feeds, named_tokens
 from cryptolake.silver.prices import QUOTES, choose
 from cryptolake.sources.onchain.chainlink import ChainlinkPrices
 
@@ -62,7 +63,7 @@ def test_every_feed_is_read_by_its_own_scale_and_time(anvil: Anvil) -> None:
     anvil.block(day.end.replace(hour=0, minute=0, second=0, microsecond=0), [])
     anvil.empty_blocks(3, 12)
     chain = Chain("local", 31337, multicall3_address="0xcA11bde05977b3631167028862bE2a173976CA11", multicall3_block=0)
-    pool = Pool("local", 31337, [Endpoint("anvil", SecretUrl(anvil.url), calls_per_s=10_000)], Http())
+    pool = Pool("local", 31337, [Endpoint("anvil", SecretUrl(anvil.url), Limits(rate=10_000))], Http())
     source = ChainlinkPrices(chains={"local": chain}, pools=lambda _: pool, known=known)
     partition = Partition("chainlink_prices", "local", day)
     (raw,) = [answer for trip in source.trips([partition]) for answer in source.fetch(trip)]

@@ -13,8 +13,9 @@ from tests.chain.scenario import PRICELESS, Fortnight
 from cryptolake.contracts.partition import Partition, Period, days
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.net.abi import checksum
+from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.net.http import Http
-from cryptolake.net.rpc import Endpoint, Pool, SecretUrl
+from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry
 from cryptolake.registry.markets import Csu
@@ -33,7 +34,7 @@ def csu_on(fortnight: Fortnight, **more: object) -> Csu:
 def source_on(fortnight: Fortnight, csu: Csu, *, multicall3_block: int | None = 0) -> OnchainSource:
     multicall3 = "0xcA11bde05977b3631167028862bE2a173976CA11" if multicall3_block is not None else None
     chain = Chain("local", 31337, multicall3_address=multicall3, multicall3_block=multicall3_block)
-    pool = Pool("local", 31337, [Endpoint("anvil", SecretUrl(fortnight.node.url), calls_per_s=10_000)], Http())
+    pool = Pool("local", 31337, [Endpoint("anvil", SecretUrl(fortnight.node.url), Limits(rate=10_000))], Http())
     return OnchainSource(registry=Registry({csu.name: csu}, {"local": chain}), csus=[csu], pools=lambda _: pool)
 
 

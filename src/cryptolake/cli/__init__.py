@@ -13,7 +13,7 @@ import typer
 
 from cryptolake import __version__
 from cryptolake.app import redact_text
-from cryptolake.cli import onchain, panel, prices, quality, release, sandbox, vendors
+from cryptolake.cli import markets, onchain, panel, prices, quality, release, rpc, sandbox, vendors
 from cryptolake.cli.state import State
 from cryptolake.errors import BadInput, CryptolakeError
 from cryptolake.settings import debug_wanted
@@ -58,7 +58,9 @@ prices.add_commands(app)
 panel.add_commands(app)
 quality.add_commands(app)
 release.add_commands(app)
+rpc.add_commands(app)
 sandbox.add_commands(app)
+markets.add_commands(app)
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ import typer
 
 from cryptolake import __version__
 from cryptolake.app import App
+from cryptolake.cli.live import live
 from cryptolake.cli.options import (
     ChainFlag,
     CsuFlag,
@@ -24,13 +25,15 @@ from cryptolake.cli.options import (
     chosen_partitions,
     dates,
 )
-from cryptolake.cli.show import print_json, print_line, print_table, progress
+from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.contracts.partition import Partition
 from cryptolake.flow import journey
 from cryptolake.flow.collect import Collected, collect
+from cryptolake.flow.estimate import METHODS, Cost, advice, costs, duration_s, offers, work
 from cryptolake.flow.monitor import report
-from cryptolake.flow.plan import Span, costs, make_plan, set_aside
+from cryptolake.flow.plan import Span, make_plan, set_aside
 from cryptolake.registry.markets import Csu
+from cryptolake.registry.providers import rpc_plans
 from cryptolake.registry.version import registry_version
 from cryptolake.sources.onchain.families import families
 
@@ -56,7 +59,9 @@ def plan_command(
     start_date: StartFlag = None,
     end_date: EndFlag = None,
     days: DaysFlag = None,
-    assume_log_span: int = typer.Option(2000, min=1, help="Blocks per eth_getLogs call to plan with."),
+    assume_log_span: int | None = typer.Option(
+        None, min=1, help="Blocks per eth_getLogs call to plan with; default: what the endpoint's plan publishes."
+    ),
     resume: ResumeFlag = True,
     as_json: JsonFlag = False,
 ) -> None:
@@ -66,9 +71,13 @@ def plan_command(
     """
     app, csus, partitions = _select(context, csu, chain, family, dataset, start_date, end_date, days)
     plan = make_plan(partitions, app.ledger.states(), resume=resume, intact=app.bronze.intact)
-    found = costs(plan.missing, {csu.name: csu for csu in csus}, app.registry.chains, log_span=assume_log_span)
     first, last = app.settings.span()
     aside = set_aside(csus, families(), Span(first, last))
+    able = {csu.name: csu for csu in csus if csu.name not in aside}
+    chains = work(plan.missing, able, app.registry.chains, app.block_cache.blocks)
+    found = costs(chains, lambda name: app.endpoints(app.registry.chain(name)), log_span=assume_log_span)
+    seconds = duration_s(chains, lambda name: app.endpoints(app.registry.chain(name)), assume_log_span)
+    total = sum(cost.calls for cost in found)
     if as_json:
         print_json(
             {
@@ -79,24 +88,47 @@ def plan_command(
                 "missing": len(plan.missing),
                 "settled": plan.settled,
                 "failed_before": plan.failed_before,
-                "total_calls": sum(cost.requests for cost in found),
+                "total_calls": total,
                 "costs": [asdict(cost) for cost in found],
+                "expected_seconds": round(seconds, 1),
+                "plans": [asdict(offer) for offer in offers(chains, rpc_plans().values())],
+                "archive_needed_from": first if any(one.snapshots for one in chains) else None,
                 "set_aside": aside,
             }
         )
         return
     print_table(
         f"Plan {first} .. {last}: {len(csus)} markets, {len(plan.missing):,} of {len(plan.wanted):,} answers missing",
-        ("chain", "method", "requests", "answers market-periods"),
-        [(cost.chain, cost.method, cost.requests, cost.market_periods) for cost in found],
+        ("chain", "first asked of", "logs", "eth_call", "headers", "units", "unit"),
+        [_chain_row([cost for cost in found if cost.chain == one.chain]) for one in chains],
+    )
+    print_table(
+        "The same under one account of a priced plan, at its own log span",
+        ("plan", "calls", "million units", "USD", "hours", "fits the month"),
+        [(o.plan, o.calls, o.units / 1e6, o.usd, o.hours, o.fits) for o in offers(chains, rpc_plans().values())],
     )
     for reason in sorted(set(aside.values())):
         names = [name for name, why in aside.items() if why == reason]
         print_line(f"[yellow]{reason}[/] ({len(names)} markets): {', '.join(names[:4])}{' ...' * (len(names) > 4)}")
-    total = sum(cost.requests for cost in found)
-    print_line(
-        f"{total:,} requests at {assume_log_span:,} blocks per log call. Next: [bold]cryptolake collect[/], same flags"
-    )
+    if archive := [one.chain for one in chains if one.snapshots]:
+        print_line(f"Archive state back to {first} is needed on: {', '.join(archive)}")
+    spans = [each.limits.log_span for one in chains for each in app.endpoints(app.registry.chain(one.chain))[:1]]
+    span = assume_log_span or min(spans, default=2000)
+    for line in advice(chains, found, span).lines:
+        print_line(f"[green]cheaper[/]: {line}")
+    print_line(f"{total:,} calls, about {_span_of_time(seconds)}. Next: [bold]cryptolake collect[/], same flags")
+
+
+def _chain_row(found: list[Cost]) -> tuple[object, ...]:
+    calls = {cost.method: cost.calls for cost in found}
+    units = round(sum(cost.units for cost in found))
+    return found[0].chain, found[0].endpoint, *(calls.get(method, 0) for method in METHODS), units, found[0].unit
+
+
+def _span_of_time(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:,.0f} s"
+    return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
 
 
 def collect_command(
@@ -254,14 +286,14 @@ def _select(
 
 def _collect(app: App, csus: list[Csu], partitions: list[Partition], *, resume: bool) -> Collected:
     plan = make_plan(partitions, app.ledger.states(), resume=resume, intact=app.bronze.intact)
-    with progress("collect", len(plan.missing)) as tell:
+    with live("collect", len(plan.missing), app.pools) as tell:
         return collect(
-            app.onchain(csus),
+            app.onchain(csus, tell.scanned),
             plan.missing,
             bronze=app.bronze,
             ledger=app.ledger,
             workers=app.settings.workers,
-            progress=tell,
+            progress=tell.partition,
         )
 
 

@@ -169,7 +169,15 @@ def interpret(source: Source, raw: Raw, bronze: Bronze) -> Entry:
             raw.partition, "failed", digest=raw.digest, block=raw.block, reason=error.reason, error=str(error)
         )
     bronze.document(raw, rows)
-    return _entry(raw.partition, "done" if rows else "empty", rows=len(rows), digest=raw.digest, block=raw.block)
+    # A source marks an answer it has reason to doubt; the row says so instead of passing for sound.
+    return _entry(
+        raw.partition,
+        "done" if rows else "empty",
+        rows=len(rows),
+        digest=raw.digest,
+        block=raw.block,
+        reason=raw.provenance.get("doubt"),
+    )
 
 
 def read_rows(source: Source, partitions: Iterable[Partition], bronze: Bronze) -> list[Row]:

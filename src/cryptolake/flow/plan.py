@@ -1,8 +1,7 @@
-"""What is wanted, what is missing and what asking for it would cost. No network, no writing."""
+"""What is wanted and what is missing of it. No network, no writing. What asking would cost is the estimate's."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -10,11 +9,7 @@ from datetime import date
 from cryptolake.contracts.entry import SETTLED, Entry
 from cryptolake.contracts.partition import Boundary, Granularity, Partition, Period, days, hours
 from cryptolake.contracts.source import Source
-from cryptolake.registry.chains import Chain
 from cryptolake.registry.markets import Csu
-
-# Rounds of a snapshot program plus block lookups: what one chain-day of TVL with prices costs in HTTP requests.
-_REQUESTS_PER_SNAPSHOT = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +26,6 @@ class Span:
         if self.granularity == "hour":
             return list(hours(self.first, self.last))
         return list(days(self.first, self.last, self.boundary))
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """Expected requests for one chain and JSON-RPC method; `market_periods` is what they answer."""
-
-    chain: str
-    method: str
-    requests: int
-    market_periods: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,32 +76,6 @@ def wanted(source: Source, datasets: Sequence[str], keys: Iterable[str], span: S
         if key in chosen
         for period in periods
     ]
-
-
-def costs(
-    missing: Iterable[Partition], csus: Mapping[str, Csu], chains: Mapping[str, Chain], *, log_span: int = 2000
-) -> list[Cost]:
-    """Expected JSON-RPC requests per chain and method when each chain is asked once for all its markets.
-
-    `log_span` is the assumed number of blocks per eth_getLogs call. Blocks per period come from the registry's block
-    time, which is a planning figure only: collection finds the real blocks.
-    """
-    snapshots: dict[str, list[Period]] = {}
-    scans: dict[str, list[Period]] = {}
-    for partition in missing:
-        if partition.key not in csus:
-            continue
-        asked = snapshots if partition.dataset == "tvl" else scans
-        asked.setdefault(csus[partition.key].chain, []).append(partition.period)
-    found = []
-    for chain in sorted({*snapshots, *scans}):
-        if periods := snapshots.get(chain):
-            found.append(Cost(chain, "eth_call", len(set(periods)) * _REQUESTS_PER_SNAPSHOT, len(periods)))
-        if periods := scans.get(chain):
-            seconds = sum((period.end - period.start).total_seconds() for period in set(periods))
-            blocks = seconds / (chains[chain].block_time_s or 12.0)
-            found.append(Cost(chain, "eth_getLogs", math.ceil(blocks / log_span), len(periods)))
-    return found
 
 
 def set_aside(csus: Iterable[Csu], families: Iterable[str], span: Span) -> dict[str, str]:

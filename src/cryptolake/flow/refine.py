@@ -21,7 +21,7 @@ from cryptolake.errors import Skip, Stop
 from cryptolake.flow.made import Made
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
-from cryptolake.registry.chainlink import named_tokens
+from cryptolake.registry.price_feeds import named_tokens
 from cryptolake.silver import liquidations, prices, tvl
 
 log = structlog.get_logger(__name__)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
-from collections.abc import Mapping
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,16 +23,17 @@ from cryptolake.errors import Retry, Skip
 from cryptolake.net.multicall import Asks as _Asks
 from cryptolake.net.rpc import Json
 
-_PROBES = 8  # headers asked per round trip while closing in on a boundary
+_WIDE = 8  # headers asked per round for a boundary that interpolation alone does not close in on
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A block's number, timestamp (seconds since 1970, UTC) and hash."""
+    """A block's number, timestamp (seconds since 1970, UTC), hash, and bloom filter of its logs (empty when not known)."""
 
     number: int
     timestamp: int
     hash: str
+    bloom: bytes = b""
 
     @property
     def time(self) -> datetime:
@@ -66,22 +68,37 @@ class FileBlockCache:
 
     def __init__(self, path: Path) -> None:
         self._path, self._lock = path, threading.Lock()
-        self._known: dict[str, dict[str, list[int | str]]] = {}
-        if path.exists():
-            try:
-                self._known = orjson.loads(path.read_bytes())
-            except orjson.JSONDecodeError:
-                path.rename(path.with_suffix(".damaged"))
+        self._known = self._read()
+
+    def _read(self) -> dict[str, dict[str, list[int | str]]]:
+        try:
+            known: dict[str, dict[str, list[int | str]]] = orjson.loads(self._path.read_bytes())
+        except FileNotFoundError:
+            return {}
+        except orjson.JSONDecodeError:
+            self._path.rename(self._path.with_suffix(".damaged"))
+            return {}
+        return known
 
     def get(self, chain: str, timestamp: int) -> Header | None:
         """The last block before `timestamp` if it was proven before."""
         found = self._known.get(chain, {}).get(str(timestamp))
         return None if found is None else Header(int(found[0]), int(found[1]), str(found[2]))
 
-    def put(self, chain: str, timestamp: int, header: Header) -> None:
-        """Keep a proven boundary."""
+    def blocks(self, chain: str, period: Period) -> int | None:
+        """The real number of blocks of a period, None when one of its boundaries is not known yet."""
+        start, end = (self.get(chain, int(instant.timestamp())) for instant in (period.start, period.end))
+        return None if start is None or end is None else end.number - start.number
+
+    def put(self, chain: str, proven: Mapping[int, Header]) -> None:
+        """Keep proven boundaries, by timestamp."""
         with self._lock:
-            self._known.setdefault(chain, {})[str(timestamp)] = [header.number, header.timestamp, header.hash]
+            rows: dict[str, list[int | str]] = {
+                str(at): [header.number, header.timestamp, header.hash] for at, header in proven.items()
+            }
+            for other, found in self._read().items():  # another process may have written meanwhile
+                self._known.setdefault(other, {}).update(found)
+            self._known.setdefault(chain, {}).update(rows)
             self._path.parent.mkdir(parents=True, exist_ok=True)
             handle, temporary = tempfile.mkstemp(dir=self._path.parent, prefix=".block_cache")
             with os.fdopen(handle, "wb") as file:
@@ -95,15 +112,21 @@ class Blocks:
     def __init__(self, pool: Asks, cache: FileBlockCache | None = None) -> None:
         self._pool, self._cache = pool, cache
         self._headers: dict[int, Header] = {}
+        self._seen: list[Header] = []  # the same, by number and so by time
+        self._lock = threading.Lock()
 
     def header(self, number: int) -> Header:
         """The header of block `number`. Raises Retry when the endpoint does not have it."""
         return self._fetch([number])[number]
 
+    def headers(self, numbers: Sequence[int]) -> dict[int, Header]:
+        """Many headers at once, by number."""
+        return self._fetch(numbers)
+
     def fresh_header(self, number: int) -> Header:
         """The header of block `number`, asked again even if it is known: tells whether the chain was reorganised."""
-        self._headers.pop(number, None)
-        return self.header(number)
+        (answer,) = self._pool.batch([("eth_getBlockByNumber", [hex(number), False])])
+        return _header(answer, number, self._pool.chain)
 
     def range_of(self, period: Period) -> tuple[BlockRange, Header]:
         """The blocks with timestamps in `[start, end)` and the period's snapshot block, the last one before its end.
@@ -122,54 +145,96 @@ class Blocks:
     def last_before(self, instant: datetime) -> Header:
         """The last block whose timestamp is before `instant`, proven by the next block's timestamp."""
         wanted = int(instant.timestamp())
-        if self._cache is not None and (known := self._cache.get(self._pool.chain, wanted)) is not None:
-            return known
-        head = self.header(self._pool.finalized())
-        if head.timestamp < wanted:
-            raise Skip(
-                f"{self._pool.chain}: {instant:%Y-%m-%d %H:%M} UTC is not final yet; run again later", reason="not_yet"
-            )
-        low, high = self.header(0), head
-        if low.timestamp >= wanted:
+        found = self.prefetch([instant])
+        if wanted in found:
+            return found[wanted]
+        if self.header(0).timestamp >= wanted:
             raise Skip(f"{self._pool.chain} did not exist before {instant:%Y-%m-%d}", reason="not_deployed")
-        # Headers seen before narrow the bracket at once: neighbouring days cost one or two round trips.
-        for seen in self._headers.values():
-            if low.number < seen.number and seen.timestamp < wanted:
-                low = seen
-            elif wanted <= seen.timestamp and seen.number < high.number:
-                high = seen
-        while high.number - low.number > 1:
-            low, high = self._narrow(low, high, wanted)
-        if self._cache is not None:
-            self._cache.put(self._pool.chain, wanted, low)
-        return low
+        raise Skip(
+            f"{self._pool.chain}: {instant:%Y-%m-%d %H:%M} UTC is not final yet; run again later", reason="not_yet"
+        )
 
-    def _narrow(self, low: Header, high: Header, wanted: int) -> tuple[Header, Header]:
-        """One batched round: probes around the interpolated block and evenly over the bracket, so it always shrinks."""
-        width = high.number - low.number
-        share = (wanted - low.timestamp) / max(1, high.timestamp - low.timestamp)
-        guess = low.number + int(width * share)
-        step = max(1, width // 1000)
-        around = {guess + offset for offset in (-8 * step, -2 * step, -1, 0, 1, 2 * step, 8 * step)}
-        evenly = {low.number + width * part // (_PROBES + 1) for part in range(1, _PROBES + 1)}
-        inside = sorted(number for number in around | evenly if low.number < number < high.number)
-        for header in self._fetch(inside).values():
-            if header.timestamp < wanted:
-                low = max(low, header, key=lambda one: one.number)
-            else:
-                high = min(high, header, key=lambda one: one.number)
-        return low, high
+    def prefetch(self, instants: Iterable[datetime]) -> dict[int, Header]:
+        """The last blocks before many instants, by timestamp, found together in a few batched rounds.
 
-    def _fetch(self, numbers: list[int]) -> dict[int, Header]:
+        Instants before the chain's first block or after its finalized head are left out.
+        """
+        wanted = sorted({int(instant.timestamp()) for instant in instants})
+        found = {at: known for at in wanted if (known := self._known(at)) is not None}
+        if len(found) == len(wanted):
+            return found
+        ends = self._fetch([0, self._pool.finalized()])
+        first, head = ends[min(ends)], ends[max(ends)]
+        search = {
+            at: self._bracket(at, first, head)
+            for at in wanted
+            if at not in found and first.timestamp < at <= head.timestamp
+        }
+        proven: dict[int, Header] = {}
+        stuck: set[int] = set()
+        while search:
+            probes = {at: _probes(at, *bracket, wide=at in stuck) for at, bracket in search.items()}
+            self._fetch(sorted({number for asked in probes.values() for number in asked}))
+            for at, (low, high) in list(search.items()):
+                search[at] = self._bracket(at, low, high)
+                left = search[at][1].number - search[at][0].number
+                # Interpolation that did not take off three quarters gets a wide round, which always takes off most.
+                stuck = stuck | {at} if left * 4 > high.number - low.number and at not in stuck else stuck - {at}
+                if left <= 1:
+                    proven[at] = search.pop(at)[0]
+        if proven and self._cache is not None:
+            self._cache.put(self._pool.chain, proven)
+        return found | proven
+
+    def _known(self, at: int) -> Header | None:
+        return None if self._cache is None else self._cache.get(self._pool.chain, at)
+
+    def _bracket(self, at: int, low: Header, high: Header) -> tuple[Header, Header]:
+        """The closest headers seen on both sides of the instant."""
+        with self._lock:
+            place = bisect_left(self._seen, at, key=lambda header: header.timestamp)
+            below, above = (
+                self._seen[place - 1] if place else low,
+                self._seen[place] if place < len(self._seen) else high,
+            )
+        return max(low, below, key=_number), min(high, above, key=_number)
+
+    def _fetch(self, numbers: Sequence[int]) -> dict[int, Header]:
         missing = [number for number in numbers if number not in self._headers]
         if missing:
             answers = self._pool.batch([("eth_getBlockByNumber", [hex(number), False]) for number in missing])
-            for number, answer in zip(missing, answers, strict=True):
-                self._headers[number] = _header(answer, number, self._pool.chain)
+            with self._lock:
+                for number, answer in zip(missing, answers, strict=True):
+                    header = _header(answer, number, self._pool.chain)
+                    if number not in self._headers:
+                        insort(self._seen, header, key=_number)
+                    self._headers[number] = header
         return {number: self._headers[number] for number in numbers}
+
+
+def _number(header: Header) -> int:
+    return header.number
+
+
+def _probes(at: int, low: Header, high: Header, *, wide: bool) -> set[int]:
+    """Blocks to look at next: where the boundary should be by interpolation, with its neighbour when that is close."""
+    width = high.number - low.number
+    per_block = max(1e-9, (high.timestamp - low.timestamp) / width)
+    guess = low.number + round((at - low.timestamp) / per_block - 0.5)
+    if guess <= low.number:
+        around = {low.number + 1}  # expected right behind a known block: one header proves it
+    elif guess + 1 >= high.number:
+        around = {high.number - 1}
+    else:
+        around = {guess} if width > 4096 else {guess, guess + 1}
+    if wide:
+        around |= {low.number + width * part // (_WIDE + 1) for part in range(1, _WIDE + 1)}
+    # A guess at or beyond an end of the bracket still asks next to it, so that the bracket always shrinks.
+    return {min(max(number, low.number + 1), high.number - 1) for number in around}
 
 
 def _header(answer: Json | object, number: int, chain: str) -> Header:
     if not isinstance(answer, Mapping) or answer.get("number") != hex(number):
         raise Retry(f"{chain}: the endpoint does not have block {number}; set another endpoint")
-    return Header(number, int(str(answer["timestamp"]), 16), str(answer["hash"]))
+    bloom = str(answer.get("logsBloom") or "")
+    return Header(number, int(str(answer["timestamp"]), 16), str(answer["hash"]), bytes.fromhex(bloom[2:]))

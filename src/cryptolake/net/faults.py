@@ -24,6 +24,10 @@ class Elsewhere(Retry):
     """This endpoint cannot answer (pruned state, method missing); another one may. Waiting does not help."""
 
 
+class TooFast(Retry):
+    """The endpoint's rate limit is reached: ask it more slowly."""
+
+
 _SUGGESTED = re.compile(r"\[\s*(0x[0-9a-f]+)\s*[,-]\s*(0x[0-9a-f]+)\s*\]")
 _LIMIT = tuple(
     re.compile(pattern)
@@ -44,7 +48,7 @@ _LIMIT = tuple(
 _TOO_BIG = re.compile(
     r"block range|range (?:is )?too|too (?:wide|large|many)|more than [\d,]+k? results|exceeds? (?:the )?max results"
     r"|query (?:returned|exceeds|must be smaller)|response size|size exceeded|log response|out of gas|gas limit"
-    r"|requested too many blocks|limited to|max range|query timeout exceeded"
+    r"|requested too many blocks|limited to|max range|query timeout exceeded|batch .*(?:size|limit|large|many|exceed)"
 )
 _REVERT = re.compile(r"revert|invalid opcode|invalid jump|stack underflow|bad instruction|vm execution error")
 _PRUNED = re.compile(
@@ -69,13 +73,13 @@ def classify(code: int | None, message: str, data: str | None = None) -> Cryptol
     if code == 3 or _REVERT.search(text):
         return RpcFault(code, message, data)
     if code == 429 or (code == -32005 and "result" not in text and "range" not in text) or _RATE.search(text):
-        return Retry("the endpoint's rate limit is reached; it will be asked again")
+        return TooFast("the endpoint's rate limit is reached; it will be asked again")
     limit = _limit(text)
     if limit is not None or _TOO_BIG.search(text):
         return Narrow("the endpoint refuses a question of this size; it is asked in smaller pieces", hint=limit)
     if _PLAN.search(text):
         return Stop("the endpoint refuses the key or plan; set another key or endpoint")
-    if _PRUNED.search(text):
+    if code in {-32601, -32602} or _PRUNED.search(text):
         return Elsewhere("the endpoint has no archive state or method for this question; set an archive endpoint")
     return Retry(f"the endpoint answered with error {code}; it will be asked again or another endpoint will")
 

@@ -1,10 +1,37 @@
-"""A rate limiter shared by threads: reserves its place under a lock, sleeps outside it. Knows no provider."""
+"""Rate limiters: reserve a place under a lock, sleep outside it. Shared by threads, and through a file by processes.
+
+What does not belong here: which provider has which limit (registry) and what to do when it is reached (rpc).
+"""
 
 from __future__ import annotations
 
+import os
+import struct
+import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+_SHARE = 0.985  # of the limit that is used: arrivals jitter on the way, a provider counts them when they arrive
+
+
+class _Record(NamedTuple):
+    """A limiter's whole state."""
+
+    full_at: float  # when everything granted so far will have been earned, on the monotonic clock
+    used: float  # units granted in `month`
+    month: int  # year x 12 + month, UTC
+
+
+_NOTHING = _Record(float("-inf"), 0.0, 0)
+_RECORD = struct.Struct("<ddi")
+
+
+def _month() -> int:
+    now = time.gmtime()
+    return now.tm_year * 12 + now.tm_mon
 
 
 class Limiter:
@@ -24,27 +51,160 @@ class Limiter:
     ) -> None:
         if rate <= 0 or burst <= 0:
             raise ValueError("a limiter needs a positive rate and burst")
-        self.rate = rate
-        self._tolerance = burst / rate
+        self.rate = rate  # what is used now; falls when the other side complains, never rises above the limit given
+        self._most, self._tolerance = rate, burst / rate
         self._clock, self._sleep = clock, sleep
         self._lock = threading.Lock()
-        self._next = float("-inf")  # when the bucket will be full again
+        self._record = _NOTHING
 
     def reserve(self, cost: float = 1.0) -> float:
         """Take `cost` units and return how many seconds to wait before using them."""
         with self._lock:
-            now = self._clock()
-            full_at = max(self._next, now) + cost / self.rate
-            self._next = full_at
+            now, record, month = self._clock(), self._load(), _month()
+            full_at = max(record.full_at, now) + cost / self.rate
+            used = record.used if record.month == month else 0.0
+            self._store(_Record(full_at, used + cost, month))
             return max(0.0, full_at - now - self._tolerance)
 
-    def acquire(self, cost: float = 1.0) -> None:
-        """Take `cost` units, sleeping until they may be used."""
+    def acquire(self, cost: float = 1.0) -> float:
+        """Take `cost` units, sleeping until they may be used; returns the seconds slept."""
         wait = self.reserve(cost)
         if wait > 0:
             self._sleep(wait)
+        return wait
+
+    def backlog(self) -> float:
+        """Seconds until a unit would be free now: what an impatient caller compares between endpoints."""
+        with self._lock:
+            return max(0.0, self._load().full_at - self._clock())
+
+    def used(self) -> float:
+        """Units taken in this calendar month (UTC), as far as this limiter has seen."""
+        with self._lock:
+            record = self._load()
+        return record.used if record.month == _month() else 0.0
 
     def push_back(self, seconds: float) -> None:
         """Grant nothing for `seconds` from now on: the other side asked for a pause."""
         with self._lock:
-            self._next = max(self._next, self._clock() + seconds + self._tolerance)
+            record = self._load()
+            full_at = max(record.full_at, self._clock() + seconds + self._tolerance)
+            self._store(_Record(full_at, record.used, record.month))
+
+    def slow_down(self) -> None:
+        """The other side said that this is too fast: use a fifth less, down to a twentieth of the limit given."""
+        with self._lock:
+            self.rate = max(self._most / 20, self.rate * 0.8)
+
+    def speed_up(self) -> None:
+        """An answer came: find back to the limit given, a little with each."""
+        if self.rate < self._most:
+            with self._lock:
+                self.rate = min(self._most, self.rate + self._most / 500)
+
+    def _load(self) -> _Record:
+        return self._record
+
+    def _store(self, record: _Record) -> None:
+        self._record = record
+
+
+class SharedLimiter(Limiter):
+    """The same, shared by every process of this machine that names the same file.
+
+    The file holds one small record: the monotonic clock counts from boot and is the same in all processes. A value from
+    before a reboot lies far ahead and is ignored.
+    """
+
+    _FAR_S = 600.0
+
+    def __init__(
+        self,
+        path: Path,
+        rate: float,
+        burst: float = 1.0,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        super().__init__(rate, burst, clock=clock, sleep=sleep)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+
+    def reserve(self, cost: float = 1.0) -> float:
+        """As `Limiter.reserve`, while holding the file's lock, which dies with its holder."""
+        with self._process_lock:
+            return super().reserve(cost)
+
+    def push_back(self, seconds: float) -> None:
+        """As `Limiter.push_back`, for all processes."""
+        with self._process_lock:
+            super().push_back(seconds)
+
+    def _load(self) -> _Record:
+        os.lseek(self._file, 0, os.SEEK_SET)
+        data = os.read(self._file, _RECORD.size)
+        if len(data) < _RECORD.size:
+            return _NOTHING
+        full_at, used, month = _RECORD.unpack(data)
+        return _Record(full_at if full_at < self._clock() + self._FAR_S else float("-inf"), used, month)
+
+    def _store(self, record: _Record) -> None:
+        os.lseek(self._file, 0, os.SEEK_SET)
+        os.write(self._file, _RECORD.pack(*record))
+
+    @property
+    def _process_lock(self) -> _FileLock:
+        return _FileLock(self._file)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+
+class _FileLock:
+    """An advisory lock on an open file for the time of a `with`; threads of one process are kept apart by their own lock."""
+
+    _threads = threading.RLock()
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+
+    def __enter__(self) -> None:
+        self._threads.acquire()
+        if sys.platform == "win32":
+            import msvcrt
+
+            os.lseek(self._file, _RECORD.size, os.SEEK_SET)
+            msvcrt.locking(self._file, msvcrt.LK_LOCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            if sys.platform == "win32":
+                import msvcrt
+
+                os.lseek(self._file, _RECORD.size, os.SEEK_SET)
+                msvcrt.locking(self._file, msvcrt.LK_UNLCK, 1)
+            else:
+                import fcntl
+
+                fcntl.flock(self._file, fcntl.LOCK_UN)
+        finally:
+            self._threads.release()
+
+
+def for_limit(
+    limit: float, *, cost: float = 1.0, path: Path | None = None, sleep: Callable[[float], None] = time.sleep
+) -> Limiter:
+    """A limiter for a provider that counts `limit` units in any second; shared by processes when a `path` is given.
+
+    Calls of `cost` units are spaced evenly, so that a second holds at most `limit` of them; when costs are mixed it may
+    hold at most one call more.
+    """
+    if path is None:
+        return Limiter(limit * _SHARE, cost, sleep=sleep)
+    return SharedLimiter(path, limit * _SHARE, cost, sleep=sleep)

@@ -7,6 +7,7 @@ re-run from stored answers by `replay`. What does not belong here: what any call
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -86,8 +87,12 @@ def run(
     multicall3: str | None = MULTICALL3,
     multicall3_since: int = 0,
     max_calls: int = MAX_CALLS,
+    likely: Sequence[Call] = (),
 ) -> dict[str, Finished[T] | Failed]:
     """Run all programs at `block` in lock-step. A failing program fails alone; transport errors (Retry, Stop) pass through.
+
+    `likely` are calls the programs will probably make (what they asked at another block): all of them go in the first
+    request, so that rounds whose calls are all known cost nothing. Should that request fail, it is as if nothing were known.
 
     Before `multicall3_since`, or with `multicall3=None`, the calls go as a JSON-RPC batch instead.
     """
@@ -106,11 +111,17 @@ def run(
 
     for name in programs:
         advance(name, None)
+    use_multicall = multicall3 if multicall3 is not None and block >= multicall3_since else None
+    answers: dict[Call, Result] = {}
+    first = list(dict.fromkeys([*likely, *(call for calls in waiting.values() for call in calls)]))
+    if waiting and likely:
+        with suppress(CryptolakeError):
+            answers.update(zip(first, _ask(pool, first, block, use_multicall, max_calls), strict=True))
     while waiting:
         round_calls, waiting = waiting, {}
-        unique = list(dict.fromkeys(call for calls in round_calls.values() for call in calls))
-        use_multicall = multicall3 if multicall3 is not None and block >= multicall3_since else None
-        answers = dict(zip(unique, _ask(pool, unique, block, use_multicall, max_calls), strict=True))
+        asked = dict.fromkeys(call for calls in round_calls.values() for call in calls)
+        unknown = [call for call in asked if call not in answers]
+        answers.update(zip(unknown, _ask(pool, unknown, block, use_multicall, max_calls), strict=True))
         for name, calls in round_calls.items():
             given = [answers[call] for call in calls]
             transcripts[name].append(list(zip(calls, given, strict=True)))
@@ -119,34 +130,61 @@ def run(
 
 
 def _ask(pool: Asks, calls: Sequence[Call], block: int, multicall3: str | None, max_calls: int) -> list[Result]:
+    if not multicall3 or len(calls) < 2:
+        return _one_by_one(pool, calls, block)
+    pieces = [calls[start : start + max_calls] for start in range(0, len(calls), max_calls)]
     results: list[Result] = []
-    for start in range(0, len(calls), max_calls):
-        piece = calls[start : start + max_calls]
-        results += _aggregate(pool, piece, block, multicall3) if multicall3 else _one_by_one(pool, piece, block)
+    for piece, decoded in zip(pieces, _aggregates(pool, pieces, block, multicall3), strict=True):
+        results += decoded if decoded is not None else _halved(pool, piece, block, multicall3)
     return results
 
 
-def _aggregate(pool: Asks, calls: Sequence[Call], block: int, multicall3: str) -> list[Result]:
-    """One aggregate3; halved when it is too big or fails as a whole, down to a plain call."""
+def _aggregates(pool: Asks, pieces: Sequence[Sequence[Call]], block: int, multicall3: str) -> list[list[Result] | None]:
+    """One aggregate3 per piece, all in one request; None for a piece that failed as a whole."""
+    asked: list[tuple[str, Sequence[Json]]] = []
+    for piece in pieces:
+        data = "0x" + encode_aggregate3([(call.to, call.data) for call in piece]).hex()
+        asked.append(("eth_call", [{"to": multicall3, "data": data}, hex(block)]))
+    try:
+        answers = pool.batch(asked)
+    except Narrow:
+        return [None] * len(pieces)
+    return [_decoded(answer, len(piece)) for answer, piece in zip(answers, pieces, strict=True)]
+
+
+def _decoded(answer: Json | RpcFault, count: int) -> list[Result] | None:
+    if isinstance(answer, RpcFault):
+        return None
+    try:
+        decoded = decode_aggregate3(_bytes(answer))
+    except Skip:
+        return None
+    return [Result(ok, piece) for ok, piece in decoded] if len(decoded) == count else None
+
+
+def _halved(pool: Asks, calls: Sequence[Call], block: int, multicall3: str) -> list[Result]:
+    """Calls that were too much together, in halves, down to plain calls."""
     if len(calls) == 1:
         return _one_by_one(pool, calls, block)
-    data = "0x" + encode_aggregate3([(call.to, call.data) for call in calls]).hex()
-    try:
-        answer = pool.call("eth_call", [{"to": multicall3, "data": data}, hex(block)])
-        decoded = decode_aggregate3(_bytes(answer))
-        if len(decoded) != len(calls):
-            raise Narrow("the multicall answered another number of calls than asked")
-    except (Narrow, Skip):
-        half = len(calls) // 2
-        return _aggregate(pool, calls[:half], block, multicall3) + _aggregate(pool, calls[half:], block, multicall3)
-    return [Result(ok, piece) for ok, piece in decoded]
+    pieces = [calls[: len(calls) // 2], calls[len(calls) // 2 :]]
+    results: list[Result] = []
+    for piece, decoded in zip(pieces, _aggregates(pool, pieces, block, multicall3), strict=True):
+        results += decoded if decoded is not None else _halved(pool, piece, block, multicall3)
+    return results
 
 
 def _one_by_one(pool: Asks, calls: Sequence[Call], block: int) -> list[Result]:
+    """Plain calls in JSON-RPC batches. One that is too big by itself counts as reverted: it fails its market alone."""
     asked: list[tuple[str, Sequence[Json]]] = [
         ("eth_call", [{"to": call.to, "data": "0x" + call.data.hex()}, hex(block)]) for call in calls
     ]
-    answers = pool.batch(asked)
+    try:
+        answers = pool.batch(asked)
+    except Narrow:
+        if len(calls) == 1:
+            return [Result(False, b"")]
+        half = len(calls) // 2
+        return _one_by_one(pool, calls[:half], block) + _one_by_one(pool, calls[half:], block)
     return [Result(False, b"") if isinstance(a, RpcFault) else Result(True, _bytes(a)) for a in answers]
 
 

@@ -1,6 +1,7 @@
-"""The endpoint pool of one chain: JSON-RPC calls and batches over ordered endpoints with limits, sit-out and return.
+"""The endpoint pool of one chain: JSON-RPC over many accounts and providers, within their limits.
 
-What does not belong here: what a call means, and how a question is made smaller (multicall, logs).
+Chooses by health, archive depth and expected wait; an endpoint that fails sits out and comes back; what an error means is
+told from its body (faults). What does not belong here: what a call means, and how a question is made smaller.
 """
 
 from __future__ import annotations
@@ -9,59 +10,30 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 
+import msgspec
 import orjson
 
 from cryptolake.errors import BadInput, CryptolakeError, Narrow, Retry, Skip, Stop
-from cryptolake.net.faults import Elsewhere, RpcFault, classify
+from cryptolake.net.endpoint import Endpoint, Learned, Station
+from cryptolake.net.faults import Elsewhere, RpcFault, TooFast, classify
 from cryptolake.net.http import Answer, Http, retry_after
-from cryptolake.net.limiter import Limiter
+from cryptolake.net.limiter import Limiter, for_limit
 
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
+Question = tuple[str, Sequence[Json]]
 
+_NOTHING, _NULL = msgspec.Raw(), msgspec.Raw(b"null")
 _HEADERS = {"content-type": "application/json"}
 _SIT_OUT_S = 15.0  # how long an endpoint that failed is passed over while others are well
-
-
-class SecretUrl:
-    """An endpoint's URL; may hold a key, so it never prints."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    def reveal(self) -> str:
-        """The URL itself, for the transport only."""
-        return self._url
-
-    def __repr__(self) -> str:
-        return "SecretUrl(***)"
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """One provider account on one chain. `calls_per_s` is the limit we keep; `max_batch` calls go in one request."""
-
-    name: str
-    url: SecretUrl
-    calls_per_s: float = 25.0
-    max_batch: int = 100
-
-
-@dataclass(slots=True)
-class _State:
-    endpoint: Endpoint
-    limiter: Limiter
-    back_at: float = 0.0
-    stopped: str | None = None  # the Stop message once the endpoint refused the key or the plan
-    chain_ok: bool = False
-    lock: threading.Lock = field(default_factory=threading.Lock)
+_LONGEST_WAIT_S = 60.0
 
 
 class Pool:
-    """The endpoints of one chain, asked in order; one that fails sits out and comes back.
+    """The endpoints of one chain. Thread-safe. Errors name endpoints, never their URLs.
 
-    `attempts` bounds the rounds over all endpoints. Thread-safe. Errors name endpoints, never their URLs.
+    `limiters` gives the limiter of an account, so that one account's budget holds over all its chains; by default each
+    endpoint has its own. `attempts` bounds the rounds over all endpoints.
     """
 
     def __init__(
@@ -71,6 +43,7 @@ class Pool:
         endpoints: Sequence[Endpoint],
         http: Http,
         *,
+        limiters: Callable[[Endpoint], Limiter] | None = None,
         attempts: int = 4,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -79,12 +52,20 @@ class Pool:
             raise BadInput(f"no endpoint for chain {chain}; set CRYPTOLAKE_RPC_{chain.upper()}=url")
         self.chain, self.chain_id = chain, chain_id
         self._http, self._attempts, self._clock, self._sleep = http, attempts, clock, sleep
-        self._states = [
-            _State(one, Limiter(one.calls_per_s, max(1.0, one.calls_per_s), clock=clock, sleep=sleep))
-            for one in endpoints
-        ]
-        self.requests = 0
-        self.last_endpoint = endpoints[0].name
+        own = limiters or (lambda one: for_limit(one.limits.rate, cost=one.limits.dearest, sleep=sleep))
+        self.stations = [Station(one, own(one), Learned(one.limits.log_span)) for one in endpoints]
+        self._local = threading.local()
+        self.finality_assumed = False  # whether the chain has no `finalized` tag, as far as it was asked
+
+    @property
+    def last_endpoint(self) -> str:
+        """Who gave this thread its latest answer; empty before the first."""
+        return str(getattr(self._local, "endpoint", ""))
+
+    @property
+    def requests(self) -> int:
+        """HTTP requests sent so far."""
+        return sum(station.requests for station in self.stations)
 
     def call(self, method: str, params: Sequence[Json]) -> Json:
         """One call. Raises Skip(reason="revert") for a revert, Narrow when too big, Retry or Stop when nobody answers."""
@@ -93,130 +74,241 @@ class Pool:
             raise Skip(f"{method} on {self.chain} was answered with an error by the contract", reason="revert")
         return answer
 
-    def batch(self, calls: Sequence[tuple[str, Sequence[Json]]]) -> list[Json | RpcFault]:
-        """Many calls, in few requests; answers in the order asked. An error object of one call is that call's answer."""
+    def batch(self, calls: Sequence[Question]) -> list[Json | RpcFault]:
+        """Many calls in few requests; answers in the order asked. An error object of one call is that call's answer."""
         answers: list[Json | RpcFault] = []
-        position = 0
-        size = min(state.endpoint.max_batch for state in self._states)
-        while position < len(calls):
-            piece = calls[position : position + size]
-            answers += self._somewhere(piece)
-            position += len(piece)
+        size = min(station.endpoint.limits.max_batch for station in self.stations)
+        for start in range(0, len(calls), size):
+            answers += self._halving(calls[start : start + size])
         return answers
+
+    def _halving(self, calls: Sequence[Question]) -> list[Json | RpcFault]:
+        """A batch, in halves where it is too big for whoever was asked. Raises Narrow when a single call is."""
+        try:
+            return self._somewhere(calls)
+        except Narrow:
+            if len(calls) == 1:
+                raise
+            half = len(calls) // 2
+            return self._halving(calls[:half]) + self._halving(calls[half:])
+
+    def pick(self, method: str, block: int | None = None, *, avoid: frozenset[str] = frozenset()) -> Station:
+        """The endpoint to ask next for `method` at `block`: well, deep enough, soonest to answer.
+
+        Raises Stop or Retry when there is none besides those to `avoid`.
+        """
+        stations = [one for one in self._order(method, block) if one.endpoint.name not in avoid]
+        if not stations:
+            raise self._nobody(Retry("no endpoint is left to ask"))
+        return stations[0]
+
+    def ask(self, station: Station, method: str, params: Sequence[Json], block: int | None = None) -> bytes:
+        """One call at one endpoint, for callers that learn per endpoint; the undecoded JSON of its result.
+
+        Raises by reaction and marks the endpoint's health.
+        """
+        (answer,) = self._try(station, [(method, params)], block)
+        if isinstance(answer, RpcFault):
+            raise Retry(f"{station.endpoint.name} answered {method} with an error; it is asked elsewhere")
+        return answer
+
+    def rest(self, attempt: int) -> None:
+        """Sleep before asking again for the `attempt`-th time."""
+        self._sleep(self._pause(attempt - 1, Retry("")))
+
+    def parallel(self, method: str) -> int:
+        """How many requests in flight the limits can feed: rate x latency, with room to spare (Little's law)."""
+        usable = [station for station in self.stations if station.stopped is None]
+        wanted = sum(one.limiter.rate / one.endpoint.limits.cost(method) * one.learned.latency_s for one in usable)
+        return max(2, min(128, int(1.5 * wanted) + 1))
 
     def finalized(self) -> int:
         """The newest block that cannot be reorganised away; 64 below the head where the chain has no such tag."""
         try:
-            block = self.call("eth_getBlockByNumber", ["finalized", False])
-        except (Skip, Retry, Narrow):
+            (block,) = self.batch([("eth_getBlockByNumber", ["finalized", False])])
+        except Elsewhere:
             block = None
-        if isinstance(block, Mapping) and isinstance(block.get("number"), str):
+        self.finality_assumed = not (isinstance(block, Mapping) and isinstance(block.get("number"), str))
+        if isinstance(block, Mapping) and not self.finality_assumed:
             return int(str(block["number"]), 16)
         return max(0, int(str(self.call("eth_blockNumber", [])), 16) - 64)
 
-    def _somewhere(self, calls: Sequence[tuple[str, Sequence[Json]]]) -> list[Json | RpcFault]:
-        last: CryptolakeError = Retry(f"no endpoint of {self.chain} answered")
+    def _somewhere(self, calls: Sequence[Question]) -> list[Json | RpcFault]:
+        """Ask until somebody answers: other endpoints first, then later."""
+        method, block = calls[0][0], _state_block(calls)
+        last: CryptolakeError = Retry("no endpoint answered")
         for attempt in range(self._attempts):
-            for state in self._order():
+            errors: list[CryptolakeError] = []
+            for station in self._order(method, block):
                 try:
-                    answers = self._ask(state, calls)
-                except Narrow:
-                    raise
-                except Stop as error:
-                    state.stopped, last = str(error), error
-                except Elsewhere as error:
-                    last = error
-                except Retry as error:
-                    last = error
-                    state.back_at = self._clock() + (error.after_s if error.after_s is not None else _SIT_OUT_S)
+                    answers = [
+                        one if isinstance(one, RpcFault) else _decoded(one) for one in self._try(station, calls, block)
+                    ]
+                except (Retry, Stop) as error:
+                    errors.append(error)
                 else:
-                    state.back_at, self.last_endpoint = 0.0, state.endpoint.name
+                    self._local.endpoint = station.endpoint.name
                     return answers
-            if isinstance(last, Elsewhere) or all(state.stopped for state in self._states):
+            # That somebody may be well later matters more than that another can never answer.
+            last = next((error for error in errors if _worth_waiting(error)), errors[-1] if errors else last)
+            if not _worth_waiting(last) or all(station.stopped for station in self.stations):
                 break
             if attempt + 1 < self._attempts:
                 self._sleep(self._pause(attempt, last))
-        names = ", ".join(state.endpoint.name for state in self._states)
-        message = f"{self.chain}: {last} (asked {names})"
-        if all(state.stopped for state in self._states):
-            raise Stop(message) from None
-        raise Retry(message) from None
+        raise self._nobody(last)
+
+    def _try(self, station: Station, calls: Sequence[Question], block: int | None) -> list[bytes | RpcFault]:
+        """Ask one endpoint and remember how it went."""
+        kind = _kind(calls[0][0])
+        try:
+            if not station.chain_ok:
+                with station.lock:
+                    if not station.chain_ok:
+                        self._check_chain(station)
+            answers = self._exchange(station, calls)
+        except Stop as error:
+            station.stopped = str(error)
+            raise
+        except Elsewhere:
+            station.learned.pruned(kind, block)
+            raise
+        except Retry as error:
+            station.retries += 1
+            station.failures += 1
+            pause = self._pause(min(station.failures, 8) - 1, error)
+            if isinstance(error, TooFast):
+                station.limiter.slow_down()
+                station.limiter.push_back(pause)
+            station.back_at = self._clock() + max(pause, _SIT_OUT_S if error.after_s is None else 0.0)
+            raise
+        station.back_at, station.failures = 0.0, 0
+        station.limiter.speed_up()
+        station.learned.proved(kind, block)
+        return answers
+
+    def _nobody(self, last: CryptolakeError) -> CryptolakeError:
+        names = ", ".join(station.endpoint.name for station in self.stations)
+        stopped = all(station.stopped for station in self.stations)
+        reason = next((one.stopped for one in self.stations if one.stopped), str(last)) if stopped else str(last)
+        message = f"{self.chain}: {reason} (asked {names})"
+        if stopped:
+            return Stop(message)
+        return Elsewhere(message) if isinstance(last, Elsewhere) else Retry(message)
 
     def _pause(self, attempt: int, last: CryptolakeError) -> float:
-        """Exponential back-off with full jitter, at least what the other side asked for, capped at a minute."""
+        """Exponential back-off with jitter, at least what the other side asked for, capped at a minute."""
         asked = last.after_s if isinstance(last, Retry) and last.after_s is not None else 0.0
-        return min(60.0, max(asked, random.uniform(0.1, 0.5) * float(2**attempt)))  # noqa: S311  # jitter, not a secret
+        backoff = random.uniform(0.1, 0.5) * float(2**attempt)  # noqa: S311  # jitter, not a secret
+        return min(_LONGEST_WAIT_S, max(asked, backoff))
 
-    def _order(self) -> list[_State]:
-        """Endpoints to ask now: the well ones in their order, then those sitting out, soonest back first."""
-        now = self._clock()
-        usable = [state for state in self._states if state.stopped is None]
-        well = [state for state in usable if state.back_at <= now]
-        return well or sorted(usable, key=lambda state: state.back_at)
+    def _order(self, method: str, block: int | None) -> list[Station]:
+        """Endpoints to ask now: well ones that reach the block, soonest to answer first; else the others, soonest back."""
+        now, kind = self._clock(), _kind(method)
+        usable = [one for one in self.stations if one.stopped is None]
+        well = [one for one in usable if one.back_at <= now and one.learned.reaches(kind, block)]
+        if well:
+            # The listed order breaks ties, so that the user's own endpoint comes before public ones.
+            waits = {id(one): one.limiter.backlog() + one.learned.latency_s for one in well}
+            return sorted(well, key=lambda one: round(waits[id(one)], 1))
+        return sorted(usable, key=lambda one: (not one.learned.reaches(kind, block), one.back_at))
 
-    def _ask(self, state: _State, calls: Sequence[tuple[str, Sequence[Json]]]) -> list[Json | RpcFault]:
-        if not state.chain_ok:
-            with state.lock:
-                if not state.chain_ok:
-                    self._check_chain(state)
-        return self._exchange(state, calls)
-
-    def _check_chain(self, state: _State) -> None:
-        (answer,) = self._exchange(state, [("eth_chainId", [])])
-        found = int(answer, 16) if isinstance(answer, str) else None
+    def _check_chain(self, station: Station) -> None:
+        (answer,) = self._exchange(station, [("eth_chainId", [])])
+        name = None if isinstance(answer, RpcFault) else _decoded(answer)
+        found = int(name, 16) if isinstance(name, str) else None
         if found != self.chain_id:
-            raise Stop(f"endpoint {state.endpoint.name} is on chain id {found}, not {self.chain_id}; correct its URL")
-        state.chain_ok = True
+            raise Stop(f"endpoint {station.endpoint.name} is on chain id {found}, not {self.chain_id}; correct its URL")
+        station.chain_ok = True
 
-    def _exchange(self, state: _State, calls: Sequence[tuple[str, Sequence[Json]]]) -> list[Json | RpcFault]:
-        state.limiter.acquire(len(calls))
+    def _exchange(self, station: Station, calls: Sequence[Question]) -> list[bytes | RpcFault]:
+        cost = sum(station.endpoint.limits.cost(method) for method, _ in calls)
+        budget = station.endpoint.limits.monthly
+        if budget is not None and station.limiter.used() + cost > budget:
+            unit = station.endpoint.limits.unit
+            raise Stop(f"{station.endpoint.name} has used its {budget:,.0f} {unit} of this month; set another key")
+        station.limiter.acquire(cost)
         questions = [
             {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
             for number, (method, params) in enumerate(calls)
         ]
         body = orjson.dumps(questions[0] if len(questions) == 1 else questions)
-        self.requests += 1
-        answer = self._http.post(state.endpoint.url.reveal(), body, headers=_HEADERS)
+        station.requests += 1
+        station.units += cost
+        answer = self._http.post(station.endpoint.url.reveal(), body, headers=_HEADERS)
+        station.learned.took(answer.elapsed_s)
         return _match(_parse(answer), len(calls))
 
 
-def _parse(answer: Answer) -> list[Mapping[str, Json]]:
-    """The error or answer objects of an HTTP answer. Raises by reaction when it is none."""
+def _kind(method: str) -> str:
+    """What an endpoint must have kept to answer."""
+    return "logs" if method == "eth_getLogs" else "state"
+
+
+def _worth_waiting(last: CryptolakeError) -> bool:
+    return isinstance(last, Retry) and not isinstance(last, Elsewhere)
+
+
+def _state_block(calls: Sequence[Question]) -> int | None:
+    """The oldest block whose state is asked for, which decides who can answer; None when no state is asked for."""
+    blocks = [params[1] for method, params in calls if method == "eth_call" and len(params) > 1]
+    numbers = [int(block, 16) for block in blocks if isinstance(block, str) and block.startswith("0x")]
+    return min(numbers) if numbers else None
+
+
+class _Envelope(msgspec.Struct):
+    """One JSON-RPC answer; its content stays undecoded until it is known what it should be."""
+
+    id: int | str | None = None
+    result: msgspec.Raw = _NOTHING
+    error: msgspec.Raw = _NOTHING
+
+
+_ONE, _MANY = msgspec.json.Decoder(_Envelope), msgspec.json.Decoder(list[_Envelope])
+
+
+def _parse(answer: Answer) -> list[_Envelope]:
+    """The answers in an HTTP answer. Raises by reaction when it holds none."""
     if answer.status == 429:
-        raise Retry("the endpoint's rate limit is reached", after_s=retry_after(answer.headers.get("retry-after")))
+        raise TooFast("the endpoint's rate limit is reached", after_s=retry_after(answer.headers.get("retry-after")))
     try:
-        document = orjson.loads(answer.body)
-    except orjson.JSONDecodeError:
-        document = None
-    objects = document if isinstance(document, list) else [document]
-    if not all(isinstance(one, dict) and ("result" in one or "error" in one) for one in objects):
+        found = _MANY.decode(answer.body) if answer.body.lstrip()[:1] == b"[" else [_ONE.decode(answer.body)]
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        found = []
+    if not found or any(one.result == _NOTHING and one.error == _NOTHING for one in found):
         if answer.status in {401, 402, 403}:
             raise Stop(f"the endpoint refuses the key or plan (HTTP {answer.status}); set another key or endpoint")
         if answer.status == 413:
-            raise Narrow("the endpoint refuses a request of this size")
+            raise Narrow("the endpoint refuses a request of this size; it is asked in smaller pieces")
         raise Retry(f"the endpoint's answer (HTTP {answer.status}) is no JSON-RPC")
-    return objects
+    return found
 
 
-def _match(objects: Sequence[Mapping[str, Json]], count: int) -> list[Json | RpcFault]:
-    """Answers by id, each exactly once; whatever concerns the whole request is raised."""
-    found: dict[int, Json | RpcFault] = {}
-    for one in objects:
-        error = one.get("error")
-        number = one.get("id")
-        if error is not None:
-            fault = _classified(error)
+def _match(envelopes: Sequence[_Envelope], count: int) -> list[bytes | RpcFault]:
+    """Undecoded answers by id, each exactly once; whatever concerns the whole request is raised."""
+    found: dict[int, bytes | RpcFault] = {}
+    for one in envelopes:
+        answer: bytes | RpcFault
+        if one.error not in (_NOTHING, _NULL):
+            fault = _classified(_decoded(bytes(one.error)))
             if isinstance(fault, CryptolakeError):
                 raise fault
-            answer: Json | RpcFault = fault
+            answer = fault
         else:
-            answer = one.get("result")
-        if not isinstance(number, int) or not 0 <= number < count or number in found:
+            answer = bytes(one.result)
+        if not isinstance(one.id, int) or not 0 <= one.id < count or one.id in found:
             raise Retry("the endpoint's answers do not match the questions")
-        found[number] = answer
+        found[one.id] = answer
     if len(found) != count:
         raise Retry("the endpoint left questions unanswered")
     return [found[number] for number in range(count)]
+
+
+def _decoded(raw: bytes) -> Json:
+    try:
+        found: Json = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        raise Retry("the endpoint's answer is no JSON; it is asked again") from None
+    return found
 
 
 def _classified(error: Json) -> CryptolakeError | RpcFault:

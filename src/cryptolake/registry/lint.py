@@ -6,7 +6,7 @@ What does not belong here: rules between rows (`loader`) and asking a chain whet
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date
 
 from cryptolake.net.abi import checksum
@@ -32,7 +32,7 @@ PRIMARY_ENTRY: Mapping[str, str | None] = {
 _STATUSES = ("verified", "single-source", "unverified")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
-_ON_CHAIN = "resolve_on_chain:"
+RESOLVED = "resolve_on_chain:"  # an entry to be read from the chain, followed by the call that gives it
 
 _CHAIN_KEYS = frozenset(
     [
@@ -80,6 +80,7 @@ _CSU_KEYS = frozenset(
         "resolver_history",
     ]
 )
+_DEPLOYMENT_KEYS = frozenset(["block", "block_source", "date", "date_kind", LINE])
 
 
 class _Faults:
@@ -162,6 +163,7 @@ def read_csu(row: Row, chains: Mapping[str, Chain], faulty: Collection[str], fau
         if not isinstance(values.get(flag, False), bool):
             fault(f"{flag} must be true or false")
     deployed_block, deployed_on = _deployment(values.get("deployment"), fault)
+    _check_other_addresses(values, fault)
     aliases, notes = (_texts(key, values.get(key), fault) for key in ("aliases", "notes"))
     if fault or chain is None:
         return None
@@ -182,6 +184,7 @@ def read_csu(row: Row, chains: Mapping[str, Chain], faulty: Collection[str], fau
         in_seed_43=values.get("in_seed_43") is True,
         in_thesis_46=values.get("in_thesis_46") is True,
         sandbox=sandbox is True,
+        price_numeraire=str(values["price_numeraire"]) if values.get("price_numeraire") else None,
     )
 
 
@@ -193,9 +196,13 @@ def _entry(found: object, family: str, fault: _Faults) -> dict[str, str]:
             continue
         parts = value if isinstance(value, list) else [value]
         for part in parts:
-            if not (isinstance(part, str) and part.startswith(_ON_CHAIN)):
+            if not (isinstance(part, str) and part.startswith(RESOLVED)):
                 _check_address(str(key), part, fault)
         entry[str(key)] = ",".join(map(str, parts))
+    for key, joined in entry.items():
+        stated = joined.split(",")
+        for twice in sorted({one for one in stated if stated.count(one) > 1}):
+            fault(f"{key} lists {twice} twice; leave one")
     primary = PRIMARY_ENTRY.get(family)
     if not entry or (primary and primary not in entry):
         fault(f"entry needs {primary or 'an address'}, written as {primary or 'pool'}: '0x...'")
@@ -211,12 +218,32 @@ def _check_address(key: str, value: object, fault: _Faults) -> None:
         fault(f"{key} {value} fails EIP-55; if every digit is right it reads {checksum(value)}")
 
 
+def _check_other_addresses(values: Mapping[str, object], fault: _Faults) -> None:
+    """EIP-55 of every address outside `entry`, e.g. of earlier helpers; text in notes and sources is left alone."""
+    for key, value in values.items():
+        if key not in ("entry", "notes", "sources"):
+            for one in _leaves(value):
+                if isinstance(one, str) and _ADDRESS.fullmatch(one):
+                    _check_address(key, one, fault)
+
+
+def _leaves(value: object) -> Iterator[object]:
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(inner)
+    else:
+        yield value
+
+
 def _deployment(found: object, fault: _Faults) -> tuple[int | None, date | None]:
     if found is None:
         return None, None
     if not isinstance(found, dict):
         fault("deployment has the keys block and date")
         return None, None
+    for key in found:
+        if key not in _DEPLOYMENT_KEYS:
+            fault(f"deployment has no key {key!r}; known: {', '.join(sorted(_DEPLOYMENT_KEYS - {LINE}))}")
     block, day = found.get("block"), found.get("date")
     if block is not None and _whole(block) is None:
         fault(f"deployment block {block!r} is no whole number")

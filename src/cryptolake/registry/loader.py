@@ -88,15 +88,28 @@ def load_registry(extra: Path | None = None) -> Registry:
     """
     if extra is None:
         return _package_registry()
+    faults: list[str] = []
+    return _registry(*_rows(extra, faults), faults)
+
+
+def market_rows(extra: Path | None = None) -> dict[str, Row]:
+    """The markets' rows as written, by name, with everything a `Csu` leaves out. Raises BadInput as `load_registry`."""
+    faults: list[str] = []
+    _, csus = _rows(extra, faults) if extra is not None else _package_rows()
+    _report(faults)
+    return {str(row.values.get("name")): row for row in csus}
+
+
+def _rows(extra: Path, faults: list[str]) -> tuple[list[Row], list[Row]]:
+    """Chain and market rows of the package with those of a user's file added or overriding."""
     try:
         text = extra.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "is not UTF-8 text"
         raise BadInput(f"registry file {extra}: {reason}; correct --registry or CRYPTOLAKE_REGISTRY") from None
-    faults: list[str] = []
     mine = read_rows(str(extra), text, faults)
     chains, csus = _package_rows()
-    return _registry(override(chains, mine["chains"]), override(csus, mine["csus"]), faults)
+    return override(chains, mine["chains"]), override(csus, mine["csus"])
 
 
 def _registry(chain_rows: Sequence[Row], csu_rows: Sequence[Row], faults: list[str]) -> Registry:
@@ -124,8 +137,10 @@ def _registry(chain_rows: Sequence[Row], csu_rows: Sequence[Row], faults: list[s
         if csu.name in csus:
             faults.append(f"{row.where}: market {csu.name} is listed twice; leave one")
         csus[csu.name] = csu
-        primary = csu.entry.get(PRIMARY_ENTRY.get(csu.family) or "", "")
-        if primary.startswith("0x"):
+        role = PRIMARY_ENTRY.get(csu.family) or next(iter(csu.entry))
+        for primary in csu.entry.get(role, "").split(","):
+            if not primary.startswith("0x"):
+                continue
             other = primaries.setdefault((csu.chain_id, primary), csu.name)
             if other != csu.name:
                 faults.append(f"{row.where}: {csu.name} and {other} claim the same contract {primary}; leave one")

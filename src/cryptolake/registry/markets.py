@@ -13,7 +13,9 @@ class Csu:
 
     `entry` holds the EIP-55 addresses a family starts from (`pool`, `comet`, ...); a value `resolve_on_chain:<call>` is
     read from the chain. `deployed_block` and `deployed_on` may be bounds. `status` says how many independent
-    organisations state the main address. `sandbox` marks demonstration markets.
+    organisations state the main address. `sandbox` marks demonstration markets. `price_numeraire` is what the market's
+    oracle quotes in (`USD`, `ETH`, ...) where the row says so. `found` is not in the registry: what the chain's events say
+    exists at the block asked about, for families whose parts no contract lists, e.g. Morpho's markets.
     """
 
     name: str
@@ -32,3 +34,5 @@ class Csu:
     in_seed_43: bool = False
     in_thesis_46: bool = False
     sandbox: bool = False
+    price_numeraire: str | None = None
+    found: tuple[str, ...] = ()

@@ -7,8 +7,8 @@ from dataclasses import asdict
 
 import orjson
 
-from cryptolake.registry.chainlink import feeds
 from cryptolake.registry.loader import Registry
+from cryptolake.registry.price_feeds import feeds
 
 
 def registry_version(registry: Registry) -> str:

@@ -20,8 +20,8 @@ from cryptolake.net.abi import call_data, signed, word
 from cryptolake.net.blocks import Blocks, FileBlockCache
 from cryptolake.net.multicall import Call, Failed, Program, replay, run, transcript_from_json, transcript_to_json
 from cryptolake.net.rpc import Pool
-from cryptolake.registry.chainlink import Feed, feeds
 from cryptolake.registry.chains import Chain
+from cryptolake.registry.price_feeds import Feed, feeds
 
 CHAINLINK_PRICES = Dataset(
     "chainlink_prices", feeds="quotes", doc="latestRoundData of every feed at the end of the period", reach="as_of"

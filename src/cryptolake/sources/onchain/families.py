@@ -36,6 +36,25 @@ class Family(Protocol):
     def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]: ...
 
 
+class Discovering(Family, Protocol):
+    """A family whose parts no contract lists, only events since the deployment (Morpho's markets).
+
+    `discovery` names the events; `discover` puts what the logs up to a block say into the market's `found`, which the
+    other programs then use. The source keeps the logs, so that only new blocks are ever scanned.
+    """
+
+    @staticmethod
+    def discovery(csu: Csu) -> LogFilter: ...
+    @staticmethod
+    def discover(csu: Csu, logs: Sequence[Log]) -> Csu: ...
+
+
+def discovering(name: str) -> Discovering | None:
+    """The family of this name if it needs discovery."""
+    family = families()[name]
+    return cast(Discovering, family) if hasattr(family, "discovery") else None
+
+
 @lru_cache(maxsize=1)
 def families() -> dict[str, Family]:
     """Every family by name, found by presence."""

@@ -1,0 +1,264 @@
+"""`cryptolake markets`: list the registry, show one market, check rows against the chains."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cryptolake.app import App
+from cryptolake.cli.options import ChainFlag, CsuFlag, FamilyFlag, JsonFlag
+from cryptolake.cli.show import print_json, print_line, print_table
+from cryptolake.errors import BadInput
+from cryptolake.flow.market_check import Checked, check_markets
+from cryptolake.registry.correction import corrected, render
+from cryptolake.registry.loader import market_rows, select
+from cryptolake.registry.markets import Csu
+from cryptolake.sources.onchain.families import families
+
+StatusFlag = Annotated[
+    list[str] | None, typer.Option("--status", help="verified, single-source or unverified; repeatable.")
+]
+ProtocolFlag = Annotated[list[str] | None, typer.Option("--protocol", help="All markets of a protocol; repeatable.")]
+
+_STATUSES = ("verified", "single-source", "unverified")
+_ASIDE = "unsupported_family"
+
+markets = typer.Typer(
+    invoke_without_command=True,
+    help="List the markets of the registry; show one; check rows against the chains.\n\n"
+    "Example: cryptolake markets --family compound_v3 --chain base",
+)
+
+
+def add_commands(cli: typer.Typer) -> None:
+    """Register this module's commands."""
+    cli.add_typer(markets, name="markets", rich_help_panel="Registry")
+
+
+@markets.callback()
+def list_command(
+    context: typer.Context,
+    chain: ChainFlag = None,
+    family: FamilyFlag = None,
+    status: StatusFlag = None,
+    protocol: ProtocolFlag = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """List the markets of the registry, all of them or those that meet every flag. Needs no network.
+
+    Example: cryptolake markets --family compound_v3 --chain base
+    """
+    if context.invoked_subcommand is not None:
+        if chain or family or status or protocol or as_json:
+            raise BadInput(f"flags go after the subcommand: cryptolake markets {context.invoked_subcommand} ...")
+        return
+    app: App = context.obj.open()
+    found = _selected(app, None, chain, family, status, protocol)
+    if as_json:
+        print_json([_document(csu) for csu in found])
+        return
+    built = families()
+    print_table(
+        f"{len(found)} of {len(app.registry.csus)} markets",
+        ("market", "family", "chain", "deployed", "status", "collected"),
+        [
+            (csu.name, csu.family, csu.chain, csu.deployed_on, csu.status, "yes" if csu.family in built else _ASIDE)
+            for csu in found
+        ],
+    )
+    aside = sum(csu.family not in built for csu in found)
+    if aside:
+        print_line(f"{aside} of them belong to a family that is not built yet ([yellow]{_ASIDE}[/]).")
+    print_line(f"Next: [bold]cryptolake markets show {found[0].name if found else 'aave_v3_ethereum'}[/]")
+
+
+@markets.command("show")
+def show_command(
+    context: typer.Context,
+    market: Annotated[str, typer.Argument(help="Name or alias of a market.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Everything the registry says of one market: addresses, deployment, sources, status, notes.
+
+    Example: cryptolake markets show aave_v3_ethereum
+    """
+    app: App = context.obj.open()
+    csu = app.registry.csu(market)
+    document = _document(csu)
+    deployment = market_rows(app.settings.registry)[csu.name].values.get("deployment")
+    if as_json:
+        print_json(document)
+        return
+    print_table(
+        csu.name,
+        ("what", "value"),
+        [
+            ("protocol", f"{csu.protocol} {csu.version}".strip()),
+            ("family", csu.family),
+            ("collected", "yes" if document["built"] else f"no, {_ASIDE}: the family is not built yet"),
+            ("chain", f"{csu.chain} ({csu.chain_id})"),
+            ("status", csu.status),
+            ("deployed block", _with_source(csu.deployed_block, deployment, "block_source")),
+            ("deployed on", _with_source(csu.deployed_on, deployment, "date_kind")),
+            ("aliases", ", ".join(csu.aliases) or None),
+            ("in list of 43 / of 46", f"{_yes(csu.in_seed_43)} / {_yes(csu.in_thesis_46)}"),
+        ],
+    )
+    addresses = [(role, one) for role, stated in csu.entry.items() for one in stated.split(",")]
+    print_table("Addresses", ("role", "address"), addresses)
+    said = [("source", line) for line in csu.sources] + [("note", line) for line in csu.notes]
+    print_table("Where it is from", ("what", "text"), said)
+    print_line(f"Next: [bold]cryptolake markets check --live --csu {csu.name}[/]")
+
+
+@markets.command("check")
+def check_command(
+    context: typer.Context,
+    live: Annotated[bool, typer.Option("--live", help="Ask the chains; without it only the files are linted.")] = False,
+    csu: CsuFlag = None,
+    chain: ChainFlag = None,
+    family: FamilyFlag = None,
+    status: StatusFlag = None,
+    protocol: ProtocolFlag = None,
+    patch: Annotated[
+        Path | None, typer.Option("--patch", help="Write corrected rows to this YAML file.", show_default=False)
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Verify rows: offline what they leave open; --live whether code, getters and deployment on the chain agree.
+
+    Exits with 1 when a row is wrong or a chain could not be asked. Deployment blocks need an archive endpoint.
+
+    Example: cryptolake markets check --live --chain base --patch corrections.yaml
+    """
+    app: App = context.obj.open()
+    found = _selected(app, csu, chain, family, status, protocol)
+    if not live:
+        if patch is not None:
+            raise BadInput("--patch needs --live: without asking the chains there is nothing to correct")
+        _offline(found, as_json)
+        return
+    checked = list(check_markets(found, app.registry.chains, app.pool))
+    rows = market_rows(app.settings.registry)
+    today = datetime.now(UTC).date()
+    fixes = [
+        fixed
+        for one in checked
+        if one.block is not None
+        and (fixed := corrected(rows[one.csu.name], one.findings, settled=one.settled, block=one.block, today=today))
+    ]
+    if patch is not None:
+        patch.write_text(render(fixes), encoding="utf-8")
+    if as_json:
+        print_json([_checked_document(one) for one in checked])
+    else:
+        _print_checked(checked, fixes, patch)
+    raise typer.Exit(1 if any(one.of("wrong", "unknown") for one in checked) else 0)
+
+
+def _offline(csus: list[Csu], as_json: bool) -> None:
+    """What the files leave open; loading them has linted them."""
+    left = [csu for csu in csus if csu.status != "verified" or csu.deployed_block is None or csu.deployed_on is None]
+    if as_json:
+        print_json([_document(csu) for csu in left])
+        return
+    print_table(
+        f"{len(left)} of {len(csus)} rows leave something open",
+        ("market", "status", "deployed block", "deployed on"),
+        [(csu.name, csu.status, str(csu.deployed_block or "missing"), csu.deployed_on or "missing") for csu in left],
+    )
+    print_line("The files are sound. Next: [bold]cryptolake markets check --live[/], with the same flags")
+
+
+def _print_checked(checked: list[Checked], fixes: list[dict[str, object]], patch: Path | None) -> None:
+    counts = {verdict: sum(len(one.of(verdict)) for one in checked) for verdict in ("confirmed", "bound", "missing")}
+    rows = [
+        (one.csu.name, finding.field, finding.verdict, finding.stated, finding.found)
+        for one in checked
+        for finding in one.of("wrong", "unknown", "bound", "missing")
+    ]
+    if rows:
+        print_table("What the chains say otherwise", ("market", "field", "verdict", "registry", "chain"), rows)
+    wrong, unknown = (sum(bool(one.of(verdict)) for one in checked) for verdict in ("wrong", "unknown"))
+    print_line(
+        f"{len(checked)} markets checked: {counts['confirmed']} statements confirmed, {wrong} markets wrong, "
+        f"{unknown} not fully asked, {counts['missing']} values found, {counts['bound']} bounds made exact."
+    )
+    if patch is not None:
+        print_line(f"{len(fixes)} corrected rows are in {patch}. Next: read them, then put them into the registry file")
+    elif fixes:
+        print_line(f"{len(fixes)} rows can be corrected. Next: the same command with [bold]--patch corrections.yaml[/]")
+
+
+def _selected(
+    app: App,
+    csu: list[str] | None,
+    chain: list[str] | None,
+    family: list[str] | None,
+    status: list[str] | None,
+    protocol: list[str] | None,
+) -> list[Csu]:
+    named = [] if csu and "all" in csu else csu or ()
+    found = select(app.registry, csus=named, chains=chain or (), families=family or ())
+    for one in status or ():
+        if one not in _STATUSES:
+            raise BadInput(f"unknown status {one!r}; known: {', '.join(_STATUSES)}")
+    protocols = sorted({one.protocol for one in app.registry.csus.values()})
+    for one in protocol or ():
+        if one not in protocols:
+            raise BadInput(f"unknown protocol {one!r}; known: {', '.join(protocols)}")
+    return [one for one in found if (not status or one.status in status) and (not protocol or one.protocol in protocol)]
+
+
+def _document(csu: Csu) -> dict[str, object]:
+    return {
+        "name": csu.name,
+        "family": csu.family,
+        "built": csu.family in families(),
+        "protocol": csu.protocol,
+        "version": csu.version,
+        "chain": csu.chain,
+        "chain_id": csu.chain_id,
+        "status": csu.status,
+        "deployed_block": csu.deployed_block,
+        "deployed_on": csu.deployed_on,
+        "entry": {role: stated.split(",") if "," in stated else stated for role, stated in csu.entry.items()},
+        "aliases": csu.aliases,
+        "in_seed_43": csu.in_seed_43,
+        "in_thesis_46": csu.in_thesis_46,
+        "sources": csu.sources,
+        "notes": csu.notes,
+    }
+
+
+def _checked_document(one: Checked) -> dict[str, object]:
+    return {
+        "market": one.csu.name,
+        "chain": one.csu.chain,
+        "block": one.block,
+        "settled": one.settled,
+        "findings": [
+            {
+                "field": finding.field,
+                "verdict": finding.verdict,
+                "stated": finding.stated,
+                "found": finding.found,
+                "correction": finding.correction,
+            }
+            for finding in one.findings
+        ],
+    }
+
+
+def _with_source(value: object, deployment: object, key: str) -> str | None:
+    if value is None:
+        return None
+    said = deployment.get(key) if isinstance(deployment, dict) else None
+    return f"{value} ({said})" if said else str(value)
+
+
+def _yes(flag: bool) -> str:
+    return "yes" if flag else "no"

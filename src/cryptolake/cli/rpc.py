@@ -1,0 +1,182 @@
+"""Commands about endpoints, block boundaries and proof: rpc probe, blocks build, verify."""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, astuple, dataclass
+
+import typer
+
+from cryptolake.app import App
+from cryptolake.cli.options import (
+    ChainFlag,
+    CsuFlag,
+    DaysFlag,
+    EndFlag,
+    FamilyFlag,
+    JsonFlag,
+    StartFlag,
+    chosen_csus,
+    chosen_partitions,
+    dates,
+)
+from cryptolake.cli.show import print_json, print_line, print_table
+from cryptolake.contracts.partition import Period
+from cryptolake.errors import CryptolakeError
+from cryptolake.flow.plan import Span
+from cryptolake.flow.verify import verify
+from cryptolake.net.probe import Probed, probe
+from cryptolake.registry.chains import Chain
+
+
+def add_commands(cli: typer.Typer) -> None:
+    """Register this module's commands."""
+    group = "Endpoints and proof"
+    rpc = typer.Typer(no_args_is_help=True, help="Endpoints: what they can do.")
+    rpc.command("probe")(probe_command)
+    cli.add_typer(rpc, name="rpc", rich_help_panel=group)
+    blocks = typer.Typer(no_args_is_help=True, help="Block boundaries of days.")
+    blocks.command("build")(build_command)
+    cli.add_typer(blocks, name="blocks", rich_help_panel=group)
+    cli.command("verify", rich_help_panel=group)(verify_command)
+
+
+def probe_command(context: typer.Context, chain: ChainFlag = None, as_json: JsonFlag = False) -> None:
+    """Ask every configured endpoint what it can do: chain, head, archive depth, log span, batch size, latency, key.
+
+    Example: cryptolake rpc probe --chain ethereum
+    """
+    app: App = context.obj.open()
+    chains = _chains(app, chain)
+    asked = [(one, endpoint) for one in chains for endpoint in app.endpoints(one)]
+    with ThreadPoolExecutor(min(16, max(1, len(asked)))) as threads:
+        found = list(threads.map(lambda pair: probe(pair[0].name, pair[0].chain_id, pair[1], app.http), asked))
+    if as_json:
+        print_json([asdict(one) for one in found])
+    else:
+        print_table(
+            f"{len(found)} endpoints of {len(chains)} chains",
+            ("endpoint", "ok", "lag s", "archive", "log span", "batch", "ms"),
+            [_row(one) for one in found],
+        )
+        for one in found:
+            if one.problem:
+                print_line(f"[red]{one.endpoint}[/]: {one.problem}")
+        if not found:
+            print_line("no endpoint is configured; set CRYPTOLAKE_RPC_<CHAIN>=url or ALCHEMY_KEY_1")
+    raise typer.Exit(0 if found and not any(one.problem for one in found) else 1)
+
+
+def _row(one: Probed) -> tuple[object, ...]:
+    depth = "full" if one.archive_full else None if one.archive_days is None else f"{one.archive_days:,.1f} days"
+    latency = None if one.latency_s is None else round(one.latency_s * 1000)
+    return one.endpoint, not one.problem, one.lag_s, depth, one.log_span, one.batch, latency
+
+
+def build_command(
+    context: typer.Context,
+    chain: ChainFlag = None,
+    start_date: StartFlag = None,
+    end_date: EndFlag = None,
+    days: DaysFlag = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Find and keep the first and last block of every day, a month in a few requests per chain.
+
+    Example: cryptolake blocks build --chain ethereum --start-date 2024-12-01 --end-date 2024-12-31
+    """
+    app: App = context.obj.open(**dates(start_date, end_date, days))
+    first, last = app.settings.span()
+    periods = Span(first, last, app.settings.granularity, app.settings.day_boundary).periods()
+    chains = _chains(app, chain)
+    with ThreadPoolExecutor(min(16, len(chains))) as threads:
+        found = list(threads.map(lambda one: _build(app, one, periods), chains))
+    if as_json:
+        print_json([asdict(one) for one in found])
+    else:
+        columns = ("chain", "periods", "first block", "last block", "requests", "problem")
+        print_table(f"Boundaries {first} .. {last}", columns, [astuple(one) for one in found])
+        print_line("Next: [bold]cryptolake plan[/], which now counts with the real blocks")
+    raise typer.Exit(1 if any(one.problem for one in found) else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Built:
+    """The boundaries found of one chain; blocks are of the first and last period that exists and is final."""
+
+    chain: str
+    periods: int
+    first_block: int | None
+    last_block: int | None
+    requests: int
+    problem: str | None = None
+
+
+def _build(app: App, chain: Chain, periods: list[Period]) -> _Built:
+    try:
+        pool = app.pool(chain)
+        blocks = app.onchain([]).blocks(chain)
+        headers = blocks.prefetch([periods[0].start, *(period.end for period in periods)])
+    except CryptolakeError as error:
+        return _Built(chain.name, 0, None, None, 0, str(error))
+    known = [headers[at] for at in sorted(headers)]
+    whole = sum(
+        int(period.start.timestamp()) in headers and int(period.end.timestamp()) in headers for period in periods
+    )
+    first, last = (known[0].number + 1, known[-1].number) if known else (None, None)
+    return _Built(chain.name, whole, first, last, pool.requests)
+
+
+def _chains(app: App, names: list[str] | None) -> list[Chain]:
+    """The named chains; else those with an endpoint of the user's; else the test market's."""
+    if names:
+        return [app.registry.chain(name) for name in names]
+    configured = [chain for chain in app.registry.chains.values() if app.settings.rpc.get(chain.name)]
+    return configured or [app.registry.chain(app.registry.csu(app.settings.test_csu).chain)]
+
+
+def verify_command(
+    context: typer.Context,
+    csu: CsuFlag = None,
+    chain: ChainFlag = None,
+    family: FamilyFlag = None,
+    start_date: StartFlag = None,
+    end_date: EndFlag = None,
+    days: DaysFlag = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Check the proof that no liquidation is missing: every block covered, by whom, and whether anybody disagreed.
+
+    Exits 1 when a day has a gap or is suspect. Needs no network.
+
+    Example: cryptolake verify --csu aave_v3_ethereum --days 7
+    """
+    app: App = context.obj.open(**dates(start_date, end_date, days))
+    csus = chosen_csus(app, csu, chain, family)
+    partitions = chosen_partitions(app, csus, ["liquidations"])
+    found = verify(partitions, app.ledger.states(), app.bronze, "onchain")
+    counts = Counter(one.verdict for one in found)
+    wrong = [one for one in found if one.verdict != "complete"]
+    if as_json:
+        print_json(
+            {
+                "counts": {name: counts[name] for name in ("complete", "suspect", "gap")},
+                "findings": [
+                    {
+                        "csu": one.partition.key,
+                        "period": str(one.partition.period),
+                        "verdict": one.verdict,
+                        "says": one.says,
+                    }
+                    for one in wrong
+                ],
+            }
+        )
+    else:
+        print_table("Verified", ("verdict", "market-days"), [(n, counts[n]) for n in ("complete", "suspect", "gap")])
+        for one in wrong[:20]:
+            print_line(f"[red]{one.verdict}[/] {one.partition}: {'; '.join(one.says)}")
+        if len(wrong) > 20:
+            print_line(f"... and {len(wrong) - 20:,} more; [bold]--json[/] lists them all")
+    raise typer.Exit(1 if wrong else 0)

@@ -1,0 +1,60 @@
+"""Verification: is every wanted chain-day accounted for, block by block, and did anybody contradict it? Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import orjson
+
+from cryptolake.contracts.entry import SETTLED, Entry
+from cryptolake.contracts.partition import Partition, Period
+from cryptolake.lake.bronze import Bronze
+from cryptolake.sources.onchain.certificate import doubts, faults
+
+Verdict = Literal["complete", "suspect", "gap"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """One market and period of the liquidations dataset, and what its proof is worth."""
+
+    partition: Partition
+    verdict: Verdict
+    says: tuple[str, ...] = ()
+
+
+def verify(
+    wanted: Iterable[Partition], states: Mapping[Partition, Entry], bronze: Bronze, source: str
+) -> list[Verified]:
+    """Judge every wanted partition; touching periods of a market must also touch in blocks."""
+    found = []
+    ends: dict[str, tuple[Period, int]] = {}
+    for partition in sorted(set(wanted), key=lambda one: (one.key, one.period)):
+        entry = states.get(partition)
+        if entry is None or entry.state not in SETTLED:
+            why = (
+                "never collected"
+                if entry is None
+                else f"{entry.state}: {entry.error or entry.reason or ''}".strip(": ")
+            )
+            found.append(Verified(partition, "gap", (f"{why}; run cryptolake collect",)))
+            continue
+        if entry.state == "gone":
+            found.append(Verified(partition, "complete", (entry.reason or "gone",)))
+            continue
+        raw = bronze.read(partition, source)
+        if raw is None or raw.digest != entry.digest:
+            found.append(Verified(partition, "gap", ("its answer is missing or damaged; run cryptolake collect",)))
+            continue
+        payload = orjson.loads(raw.payload)
+        wrong = faults(payload)
+        before = ends.get(partition.key)
+        if before is not None and before[0].end == partition.period.start and payload["from_block"] != before[1] + 1:
+            wrong.append(f"it begins at block {payload['from_block']}, the period before ended at {before[1]}")
+        ends[partition.key] = (partition.period, payload["to_block"])
+        doubted = doubts(payload)
+        verdict: Verdict = "gap" if wrong else "suspect" if doubted else "complete"
+        found.append(Verified(partition, verdict, (*wrong, *doubted)))
+    return found

@@ -1,0 +1,61 @@
+"""RPC plans: the published limits and prices of providers, and which plan an endpoint's host belongs to.
+
+What does not belong here: the limits an endpoint teaches us (net/endpoint) and keys (settings).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from urllib.parse import urlsplit
+
+import yaml
+
+from cryptolake.errors import BadInput
+from cryptolake.net.endpoint import Limits
+
+OWN, PUBLIC = "own", "other_public"
+
+
+@dataclass(frozen=True, slots=True)
+class RpcPlan:
+    """One plan of a provider: its limits in its own unit and what a million units cost (USD; None when not published)."""
+
+    name: str
+    hosts: tuple[str, ...]
+    limits: Limits
+    usd_per_million: float | None
+    source: str
+
+
+@lru_cache(maxsize=1)
+def rpc_plans() -> Mapping[str, RpcPlan]:
+    """Every plan by name. Raises BadInput naming the plan whose row is wrong."""
+    text = (files("cryptolake.registry") / "data" / "providers.yaml").read_text("utf-8")
+    plans = {}
+    for name, row in yaml.safe_load(text)["plans"].items():
+        try:
+            limits = Limits(
+                rate=float(row["rate"]),
+                unit=str(row["unit"]),
+                weights={str(method): float(cost) for method, cost in row.get("weights", {}).items()},
+                log_span=int(row["log_span"]),
+                max_batch=int(row["max_batch"]),
+                monthly=float(row["monthly"]) if "monthly" in row else None,
+            )
+            price = float(row["usd_per_million"]) if "usd_per_million" in row else None
+            plans[name] = RpcPlan(name, tuple(row["hosts"]), limits, price, str(row["source"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadInput(f"providers.yaml: plan {name}: {error!r}; correct that row") from None
+    return plans
+
+
+def plan_of(url: str, otherwise: str) -> RpcPlan:
+    """The plan that an endpoint's host belongs to, else the plan named `otherwise`."""
+    host = urlsplit(url).hostname or ""
+    for plan in rpc_plans().values():
+        if any(host == one or host.endswith(f".{one}") for one in plan.hosts):
+            return plan
+    return rpc_plans()[otherwise]

@@ -1,0 +1,80 @@
+"""The completeness certificate of a chain-day: what proves that no event of it is missing, and the check of that proof.
+
+Written into every liquidations answer, so it is kept and digested with the logs it speaks for. No I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+
+from cryptolake.net.audit import BloomCheck, Opinion
+from cryptolake.net.blocks import BlockRange
+from cryptolake.net.logs import Window
+
+
+def certificate(
+    within: BlockRange, windows: Sequence[Window], opinions: Sequence[Opinion], blooms: BloomCheck, asked_at: datetime
+) -> dict[str, object]:
+    """The certificate of the blocks `within`, as JSON values. `verdict` is complete or suspect."""
+    differ = any(one.verdict == "different" for one in opinions)
+    return {
+        "from_block": within.start,
+        "to_block": within.end - 1,
+        "asked_at": asked_at.isoformat(timespec="seconds"),
+        "windows": _joined(windows, within),
+        "opinions": [asdict(one) for one in opinions],
+        "blooms": asdict(blooms),
+        "verdict": "suspect" if differ or blooms.contradictions else "complete",
+    }
+
+
+def faults(payload: Mapping[str, object]) -> list[str]:
+    """What is wrong with a stored liquidations answer's proof, in words; empty when every block is accounted for."""
+    found = []
+    given = payload.get("certificate")
+    if not isinstance(given, Mapping):
+        return ["it was collected without a certificate; collect it again with --no-resume"]
+    first, last = payload.get("from_block"), payload.get("to_block")
+    if (given["from_block"], given["to_block"]) != (first, last):
+        found.append("its certificate speaks for other blocks")
+    at = given["from_block"]
+    if payload.get("filters"):
+        for start, end, *_ in given["windows"]:
+            if start != at:
+                found.append(f"blocks {at} to {start - 1} were not covered once")
+            at = end + 1
+        if at != given["to_block"] + 1:
+            found.append(f"blocks {at} to {given['to_block']} were not covered")
+    return found
+
+
+def doubts(payload: Mapping[str, object]) -> list[str]:
+    """Why a stored answer is suspect, in words; empty when nobody contradicted it."""
+    given = payload.get("certificate")
+    if not isinstance(given, Mapping):
+        return []
+    said = [str(one) for one in given["blooms"]["contradictions"]]
+    for one in given["opinions"]:
+        if one["verdict"] == "different":
+            judge = f"; {one['third']} sides with {one['sides_with'] or 'neither'}" if one["third"] else ""
+            said.append(
+                f"blocks {one['start']} to {one['end'] - 1}: {one['second']} has {one['missing']} logs more and "
+                f"{one['extra']} fewer than {one['first']}{judge}"
+            )
+    return said
+
+
+def _joined(windows: Sequence[Window], within: BlockRange) -> list[list[object]]:
+    """`[first block, last block, endpoint, windows]`, neighbours of one endpoint joined, cut to the period."""
+    found: list[list[object]] = []
+    for window in windows:
+        start, end = max(window.start, within.start), min(window.end, within.end)
+        if start >= end:
+            continue
+        if found and found[-1][2] == window.endpoint and found[-1][1] == start - 1:
+            found[-1][1], found[-1][3] = end - 1, int(str(found[-1][3])) + 1
+        else:
+            found.append([start, end - 1, window.endpoint, 1])
+    return found

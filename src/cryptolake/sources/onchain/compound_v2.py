@@ -1,0 +1,350 @@
+"""Family `compound_v2`: Compound V2 and its forks (Venus, Benqi, Moonwell, Tectonic, Kinetic, Sumer, LayerBank, ...).
+
+I/O-free programs. Reads the comptroller and the cTokens, which exist from day one, never a lens. Interest is accrued by the
+contracts themselves: `exchangeRateCurrent()` and `totalBorrowsCurrent()` change state, but an eth_call may call them, so per
+block, per second and L1-numbered forks need no formulas of ours. Layouts: compound-protocol, venus-protocol, isolated-pools,
+layerbank/contracts, and Sumer's comptroller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from cryptolake.errors import Skip
+from cryptolake.net.abi import address_at, addresses_at, call_data, text, topic, word
+from cryptolake.net.logs import Log, LogFilter
+from cryptolake.net.multicall import Call, Program, Result
+from cryptolake.registry.markets import Csu
+from cryptolake.sources.onchain.records import AssetFacts, Liquidation, Reserve, Settled
+
+METHODOLOGY = (
+    "Per underlying token, summed over its cTokens: supplied = totalSupply x exchangeRateCurrent / 1e18 (so cash + borrows - "
+    "reserves, in Venus isolated pools plus badDebt); borrowed = totalBorrowsCurrent; both with interest to the block, or as "
+    "last stored where the contract itself can no longer accrue; cash = getCash; collateral = 0 (it is lent out and part of "
+    "supplied). Price = the comptroller's own oracle, in USD or, for oracles that price ETH at exactly 1, in ETH. Sumer's "
+    "minted suTokens hold no cash. Venus' VAI: supplied 0, borrowed = VAI in circulation less what the peg stability module "
+    "minted (principal: stability fees are kept per account only). Liquidations are LiquidateBorrow and LiquidateVAI; seized "
+    "cTokens are turned into tokens at the collateral market's exchangeRateStored at the snapshot block. Accounts healed in "
+    "isolated pools (HealBorrow) are bad debt written off, not liquidations: that event names no collateral."
+)
+
+LIQUIDATE_BORROW = topic("LiquidateBorrow(address,address,uint256,address,uint256)")
+LIQUIDATE_VAI = topic("LiquidateVAI(address,address,uint256,address,uint256)")
+LIQUIDATE_BORROWED_TOKENS = topic("LiquidateBorrowedTokens(address,address,uint256,address,address,uint256,uint256)")
+
+# The address EIP-7528 gives to a chain's native coin; cETH-like markets have no underlying().
+NATIVE = "0xEeeeeEeeeEeEeeEeEeEeeEEEeeeeEeeeeeeeEEeE"
+NATIVE_SYMBOLS = {
+    **dict.fromkeys(("arbitrum", "base", "blast", "bob", "ethereum", "ink", "katana", "linea", "megaeth"), "ETH"),
+    **dict.fromkeys(("optimism", "scroll", "soneium", "swellchain", "unichain", "worldchain", "zksync"), "ETH"),
+    "avalanche": "AVAX", "berachain": "BERA", "binance": "BNB", "celo": "CELO", "core": "CORE", "cronos": "CRO",
+    "fantom": "FTM", "flare": "FLR", "gnosis": "XDAI", "harmony": "ONE", "hyperevm": "HYPE", "mantle": "MNT",
+    "meter": "MTR", "metis": "METIS", "monad": "MON", "moonbeam": "GLMR", "moonriver": "MOVR", "opbnb": "BNB",
+    "plasma": "XPL", "polygon": "POL", "ronin": "RON", "sei": "SEI", "sonic": "S", "tac": "TAC", "xlayer": "OKB",
+}  # fmt: skip
+_ZERO = "0x0000000000000000000000000000000000000000"
+_ONE = 10**18
+
+
+@dataclass(frozen=True, slots=True)
+class _Dialect:
+    """How a fork names and scales things. `price_digits` None: a price has 36 - decimals digits, else always as many."""
+
+    markets: str = "getAllMarkets()"
+    oracle: str = "oracle()"
+    rate: str = "exchangeRateCurrent()"
+    borrows: str = "totalBorrowsCurrent()"
+    stored_rate: str = "exchangeRateStored()"
+    stored_borrows: str = "totalBorrows()"
+    price_digits: int | None = None
+    mints: bool = False  # has markets whose borrows mint and whose deposits burn: isCToken() is false there
+
+
+_COMPOUND = _Dialect()
+_DIALECTS = {
+    # Its views include pending interest, so they serve as stored ones too. Source: layerbank/contracts Market.sol, Core.sol.
+    "layerbank": _Dialect(
+        "allMarkets()", "priceCalculator()", "exchangeRate()", "totalBorrow()", "exchangeRate()", "totalBorrow()", 18
+    ),
+    "sumer": _Dialect(price_digits=18, mints=True),  # FeedPriceOracle: 1e18 whatever the token
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """What the comptroller names: its cTokens and oracle and, in Venus' core pool, who mints VAI and who liquidates."""
+
+    markets: list[str]
+    oracle: str
+    vai_controller: str | None
+    liquidator: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Assets:
+    """The token behind every cToken, what each token is and costs, and VAI's address where there is one."""
+
+    of: Mapping[str, str]
+    facts: Mapping[str, AssetFacts]
+    vai: str | None
+
+
+def snapshot(csu: Csu) -> Program[list[Reserve]]:
+    """Every underlying of the market, summed over its cTokens: three rounds, a fourth where a cToken cannot accrue."""
+    dialect = _DIALECTS.get(csu.protocol, _COMPOUND)
+    listed = yield from _listed(csu, dialect)
+    markets = listed.markets
+    # Plain reads stand before the accruing ones: within one multicall those would change what is read after them.
+    plain = ["totalSupply()", "getCash()", *(["isCToken()"] if dialect.mints else [])]
+    calls = [Call(one, call_data(what)) for one in markets for what in plain]
+    accruing = [Call(one, call_data(what)) for one in markets for what in (dialect.rate, dialect.borrows)]
+    names = _name_calls(listed, markets)
+    answers = yield [*names, *calls, *accruing]
+    named, amounts = answers[: len(names)], answers[len(names) : len(names) + len(calls)]
+    grown = list(answers[len(names) + len(calls) :])
+    assets = yield from _facts(csu, dialect, listed, markets, named)
+    if stuck := sorted({number // 2 for number, answer in enumerate(grown) if not answer.success}):
+        # In a multicall the stored values are read after one more try to accrue, lest one that ran out of gas passes for a
+        # contract that cannot. Both values are taken, so that they belong together.
+        last = ("accrueInterest()", dialect.stored_rate, dialect.stored_borrows)
+        again = yield [Call(markets[number], call_data(what)) for number in stuck for what in last]
+        for place, number in enumerate(stuck):
+            grown[2 * number : 2 * number + 2] = again[3 * place + 1 : 3 * place + 3]
+
+    totals: dict[str, list[int]] = {}
+    for number, market in enumerate(markets):
+        own = amounts[number * len(plain) : (number + 1) * len(plain)]
+        rate = _uint(grown[2 * number], f"{csu.name}: exchange rate of {market}")
+        borrowed = _uint(grown[2 * number + 1], f"{csu.name}: borrows of {market}")
+        shares, cash = (
+            _uint(one, f"{csu.name}: {what} of {market}") for one, what in zip(own, plain[:2], strict=False)
+        )
+        if dialect.mints and own[2].success and own[2].data and not word(own[2].data, 0):
+            cash = 0  # deposits of a minted token are burned
+        total = totals.setdefault(assets.of[market], [0, 0, 0])
+        for place, amount in enumerate((shares * rate // _ONE, borrowed, cash)):
+            total[place] += amount
+    rows = [_reserve(asset, assets.facts[asset], *total) for asset, total in totals.items()]
+    if assets.vai is not None:
+        rows.append(_reserve(assets.vai, assets.facts[assets.vai], 0, (yield from _minted(csu, assets.vai)), 0))
+    return rows
+
+
+def emitters(csu: Csu) -> Program[list[LogFilter]]:
+    """Every listed cToken; in Venus' core pool also the VAI controller and the Liquidator, which knows who liquidated."""
+    listed = yield from _listed(csu, _DIALECTS.get(csu.protocol, _COMPOUND))
+    found = [LogFilter(market, frozenset({LIQUIDATE_BORROW})) for market in listed.markets]
+    if listed.vai_controller:
+        found.append(LogFilter(listed.vai_controller, frozenset({LIQUIDATE_VAI})))
+    if listed.liquidator:
+        found.append(LogFilter(listed.liquidator, frozenset({LIQUIDATE_BORROWED_TOKENS})))
+    return found
+
+
+def liquidations(csu: Csu, logs: Sequence[Log]) -> list[Liquidation]:
+    """LiquidateBorrow of each cToken (nothing indexed, or three in isolated pools) and LiquidateVAI; amounts in cTokens.
+
+    Behind Venus' Liquidator the contract stands as liquidator; its own event, later in the same transaction, says who it was.
+    """
+    found: list[Liquidation] = []
+    for log in logs:
+        if log.topics[0] in (LIQUIDATE_BORROW, LIQUIDATE_VAI):
+            found.append(_liquidation(csu, log))
+        elif log.topics[0] == LIQUIDATE_BORROWED_TOKENS:
+            _name_liquidator(csu, found, log)
+    return found
+
+
+def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:
+    """Seized cTokens become tokens at the stored exchange rate, cTokens their underlying; then symbols and prices."""
+    dialect = _DIALECTS.get(csu.protocol, _COMPOUND)
+    listed = yield from _listed(csu, dialect)
+    debts = {event.debt_asset for event in events if event.extra["event"] == "LiquidateBorrow"}
+    seized = sorted({event.collateral_asset for event in events})
+    markets = list(dict.fromkeys([*listed.markets, *sorted(debts), *seized]))
+    names = _name_calls(listed, markets)
+    answers = yield [*names, *(Call(market, call_data(dialect.stored_rate)) for market in seized)]
+    rates = {
+        market: _uint(answer, f"{csu.name}: exchange rate of {market}")
+        for market, answer in zip(seized, answers[len(names) :], strict=True)
+    }
+    assets = yield from _facts(csu, dialect, listed, markets, answers[: len(names)])
+    settled = []
+    for event in events:
+        debt = assets.of.get(event.debt_asset) or assets.vai
+        if debt is None:
+            raise Skip(
+                f"{csu.name}: VAI was liquidated in {event.tx}, but there is no VAI at this block", reason="layout"
+            )
+        rate = rates[event.collateral_asset]
+        settled.append(
+            replace(
+                event,
+                collateral_asset=assets.of[event.collateral_asset],
+                collateral_amount_raw=event.collateral_amount_raw * rate // _ONE,
+                debt_asset=debt,
+                extra={**event.extra, "exchange_rate": str(rate)},
+            )
+        )
+    named = {asset for event in settled for asset in (event.collateral_asset, event.debt_asset)}
+    return Settled(settled, {asset: assets.facts[asset] for asset in sorted(named)})
+
+
+def _listed(csu: Csu, dialect: _Dialect) -> Program[_Listed]:
+    comptroller = csu.entry["comptroller"]
+    asked = (dialect.markets, dialect.oracle, "vaiController()", "liquidatorContract()")
+    answers = yield [Call(comptroller, call_data(what)) for what in asked]
+    # A comptroller without an oracle has markets without prices.
+    oracle, controller, liquidator = _address(answers[1]) or _ZERO, _address(answers[2]), _address(answers[3])
+    if (known := csu.entry.get("first_ctokens")) and not answers[0].success:
+        markets = yield from _first_listed(csu, known.split(","))
+    else:
+        markets = addresses_at(answers[0].need(f"{csu.name}: {dialect.markets}"), 0)
+    return _Listed(markets, oracle, controller, liquidator)
+
+
+def _first_listed(csu: Csu, known: Sequence[str]) -> Program[list[str]]:
+    """Which of the `known` cTokens are listed: Compound's comptroller kept no list before COMP was given out (June 2020)."""
+    answers = yield [Call(csu.entry["comptroller"], call_data("markets(address)", one)) for one in known]
+    told = [_uint(answer, f"{csu.name}: markets({one})") for one, answer in zip(known, answers, strict=True)]
+    return [one for one, is_listed in zip(known, told, strict=True) if is_listed]
+
+
+def _name_calls(listed: _Listed, markets: Sequence[str]) -> list[Call]:
+    calls = [Call(market, call_data("underlying()")) for market in markets]
+    calls += [Call(listed.oracle, call_data("getUnderlyingPrice(address)", market)) for market in markets]
+    return [*calls, Call(listed.vai_controller, call_data("getVAIAddress()"))] if listed.vai_controller else calls
+
+
+def _facts(
+    csu: Csu, dialect: _Dialect, listed: _Listed, markets: Sequence[str], named: Sequence[Result]
+) -> Program[_Assets]:
+    """What stands behind the cTokens, from the answers to `_name_calls`."""
+    count = len(markets)
+    of = {market: _address(answer) or NATIVE for market, answer in zip(markets, named[:count], strict=True)}
+    tokens = list(dict.fromkeys(asset for asset in of.values() if asset != NATIVE))
+    calls = []
+    vai = _address(named[2 * count]) if listed.vai_controller else None
+    if vai is not None:
+        tokens.append(vai)
+        calls.append(Call(listed.oracle, call_data("getUnderlyingPrice(address)", vai)))
+    calls += [Call(token, call_data(what)) for token in tokens for what in ("symbol()", "decimals()")]
+    answers = (yield calls) if calls else []
+    prices: dict[str, int] = {}
+    for market, answer in zip(markets, named[count : 2 * count], strict=True):
+        _keep_price(prices, of[market], answer)
+    if vai is not None:
+        _keep_price(prices, vai, answers[0])
+    told = answers[len(calls) - 2 * len(tokens) :]
+    shapes = {NATIVE: (NATIVE_SYMBOLS.get(csu.chain, "COIN"), 18)} if NATIVE in of.values() else {}
+    for number, token in enumerate(tokens):
+        decimals = _uint(told[2 * number + 1], f"{csu.name}: decimals of {token}")
+        shapes[token] = (_symbol(told[2 * number], token), decimals)
+    # No dollar price of ETH is exactly 1: an oracle that says so counts in ETH (Compound until August 2020, Lodestar).
+    ether = [prices.get(asset) for asset, (symbol, _) in shapes.items() if symbol in ("ETH", "WETH")]
+    quote = "eth" if _ONE in ether and dialect.price_digits is None else "usd"
+    facts = {}
+    for asset, (symbol, decimals) in shapes.items():
+        digits = 36 - decimals if dialect.price_digits is None else dialect.price_digits
+        unit = 10**digits if digits >= 0 else None
+        facts[asset] = AssetFacts(symbol, decimals, prices.get(asset) if unit else None, unit, quote)
+    return _Assets(of, facts, vai)
+
+
+def _minted(csu: Csu, vai: str) -> Program[int]:
+    """VAI owed by its minters: what circulates less what peg stability modules minted against other stablecoins."""
+    modules = csu.entry["psm"].split(",") if "psm" in csu.entry else []
+    supply, *pegged = yield [
+        Call(vai, call_data("totalSupply()")),
+        *(Call(module, call_data("vaiMinted()")) for module in modules),
+    ]
+    circulating = _uint(supply, f"{csu.name}: VAI supply")
+    # Before a module was deployed it had minted nothing.
+    return circulating - sum(_uint(one, f"{csu.name}: vaiMinted") for one in pegged if not (one.success and one.empty))
+
+
+def _reserve(asset: str, facts: AssetFacts, supplied: int, borrowed: int, cash: int) -> Reserve:
+    return Reserve(
+        asset=asset,
+        symbol=facts.symbol,
+        decimals=facts.decimals,
+        supplied_raw=supplied,
+        borrowed_raw=borrowed,
+        cash_raw=cash,
+        collateral_raw=0,
+        price_raw=facts.price_raw,
+        price_unit=facts.price_unit,
+        price_quote=facts.price_quote,
+    )
+
+
+def _liquidation(csu: Csu, log: Log) -> Liquidation:
+    vai = log.topics[0] == LIQUIDATE_VAI
+    shape = (len(log.topics), len(log.data))
+    if shape == (1, 5 * 32):
+        liquidator, borrower, collateral = (address_at(log.data, place) for place in (0, 1, 3))
+        repaid, seized = word(log.data, 2), word(log.data, 4)
+    elif shape == (4, 2 * 32):
+        liquidator, borrower, collateral = (address_at(bytes.fromhex(one[2:]), 0) for one in log.topics[1:])
+        repaid, seized = word(log.data, 0), word(log.data, 1)
+    else:
+        name = "LiquidateVAI" if vai else "LiquidateBorrow"
+        raise Skip(f"{csu.name}: {name} in {log.tx} has an unknown layout", reason="layout")
+    return Liquidation(
+        tx=log.tx,
+        block=log.block,
+        block_hash=log.block_hash,
+        log_index=log.index,
+        liquidator=liquidator,
+        borrower=borrower,
+        collateral_asset=collateral,
+        collateral_amount_raw=seized,
+        debt_asset=log.address,
+        debt_amount_raw=repaid,
+        extra={
+            "event": "LiquidateVAI" if vai else "LiquidateBorrow",
+            "debt_market": log.address,
+            "collateral_market": collateral,
+            "seized_shares": str(seized),
+        },
+    )
+
+
+def _name_liquidator(csu: Csu, found: list[Liquidation], log: Log) -> None:
+    """LiquidateBorrowedTokens(liquidator, borrower indexed; repaid, borrowed; collateral indexed; shares to both)."""
+    if len(log.topics) != 4 or len(log.data) != 4 * 32:
+        raise Skip(f"{csu.name}: LiquidateBorrowedTokens in {log.tx} has an unknown layout", reason="layout")
+    liquidator, borrower, collateral = (address_at(bytes.fromhex(one[2:]), 0) for one in log.topics[1:])
+    sought = (log.tx, log.address, borrower, collateral, address_at(log.data, 1))
+    for place in range(len(found) - 1, -1, -1):
+        one = found[place]
+        if (one.tx, one.liquidator, one.borrower, one.collateral_asset, one.debt_asset) == sought:
+            found[place] = replace(one, liquidator=liquidator, extra={**one.extra, "through": log.address})
+            return
+
+
+def _uint(answer: Result, what: str) -> int:
+    data = answer.need(what)
+    if len(data) < 32:
+        raise Skip(f"{what} has {len(data)} bytes, 32 expected", reason="layout")
+    return word(data, 0)
+
+
+def _address(answer: Result) -> str | None:
+    """The address answered; None for a revert, for nothing (a payable fallback answers that) and for the zero address."""
+    if not answer.success or len(answer.data) < 32:
+        return None
+    found = address_at(answer.data, 0)
+    return None if found == _ZERO else found
+
+
+def _keep_price(prices: dict[str, int], asset: str, answer: Result) -> None:
+    """Keep the first price an asset has; a revert, an empty answer or 0 mean that the oracle has none."""
+    if answer.success and len(answer.data) >= 32 and (price := word(answer.data, 0)):
+        prices.setdefault(asset, price)
+
+
+def _symbol(answer: Result, asset: str) -> str:
+    """The token's symbol, or its short address where it has none."""
+    return text(answer.data) if answer.success and answer.data else f"{asset[:6]}..{asset[-4:]}"

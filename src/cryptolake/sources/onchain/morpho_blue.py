@@ -1,0 +1,346 @@
+"""Family `morpho_blue`: Morpho Blue and its fork Lista Moolah, one contract that holds every isolated market. I/O-free.
+
+No getter lists the markets: their CreateMarket events do (`discovery`). Everything else is read from the contract itself,
+the tokens, and each market's own interest rate model and oracle, never from vaults, which are deposits counted twice.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from cryptolake.errors import Skip
+from cryptolake.net.abi import WORD, address_at, call_data, keccak, selector, text, topic, word
+from cryptolake.net.logs import Log, LogFilter
+from cryptolake.net.multicall import MULTICALL3, Call, Program, Result
+from cryptolake.registry.markets import Csu
+from cryptolake.sources.onchain.records import AssetFacts, Liquidation, Reserve, Settled
+
+METHODOLOGY = (
+    "Markets = CreateMarket events since the deployment, summed per token; tokens of which nothing is held or lent have "
+    "no row. supplied and borrowed = market() totals of the markets that lend the token, with interest to the block by "
+    "the market's rate model (borrowRateView, compounded as the contract does). cash = supplied - borrowed; collateral = "
+    "the contract's token balance less cash (also tokens sent to it by mistake). Vaults on top are not added: they would "
+    "count twice. Price of a collateral token = price() of the oracle of its market with the largest debt, quoted in "
+    "that market's loan token; of the loan tokens the one lent in the most indebted markets is taken, and never one that "
+    "is itself priced in the token. Anyone may create a market with a false oracle, so a price at which the collateral "
+    "would be worth more than 1000 times that market's debt is refused. A token that is only lent has no price of the "
+    "protocol. Lista: USD price by the market oracle's peek(); interest that its brokers charge on top is not in "
+    "borrowed. A token without decimals() is counted in its smallest unit and has no price. Liquidations are Liquidate "
+    "events, debt = repaid by the liquidator; bad debt is in `extra`. An event that only writes off a broker's bad debt "
+    "has amounts of 0."
+)
+
+CREATE_MARKET = topic("CreateMarket(bytes32,(address,address,address,address,uint256))")
+LIQUIDATE = topic("Liquidate(bytes32,address,address,uint256,uint256,uint256,uint256,uint256)")
+
+_ZERO = "0x0000000000000000000000000000000000000000"
+_WAD = 10**18
+_PARAMS_WORDS, _MARKET_WORDS = 5, 6
+_ORACLE_DECIMALS = 36  # price() = 10**36 x raw loan units per raw collateral unit
+_LISTA_UNIT = 10**8  # peek() gives USD with 8 decimals
+_BELIEVED = 1000  # a collateral worth more than this many times the market's debt is taken for a false oracle
+_BORROW_RATE = selector(
+    "borrowRateView((address,address,address,address,uint256),(uint128,uint128,uint128,uint128,uint128,uint128))"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Market:
+    """One isolated market: its id, its parameters, its state as ABI words, and what became known of it."""
+
+    id: int
+    params: bytes
+    loan: str
+    collateral: str
+    oracle: str
+    irm: str
+    state: bytes = b""
+    supplied: int = 0
+    borrowed: int = 0
+    price: int | None = None
+
+
+def _market(params: bytes) -> _Market:
+    """The market of these five words: its id is their hash."""
+    loan, collateral, oracle, irm = (address_at(params, place) for place in range(4))
+    return _Market(int.from_bytes(keccak(params), "big"), params, loan, collateral, oracle, irm)
+
+
+def discovery(csu: Csu) -> LogFilter:
+    """The events that name every market."""
+    return LogFilter(csu.entry["morpho"], frozenset({CREATE_MARKET}))
+
+
+def discover(csu: Csu, logs: Sequence[Log]) -> Csu:
+    """The market with the parameters (hex of five words) of every CreateMarket event in `found`, in order of creation."""
+    found = []
+    for log in logs:
+        if len(log.data) != _PARAMS_WORDS * WORD or log.topics[1:] != ("0x" + keccak(log.data).hex(),):
+            raise Skip(f"{csu.name}: CreateMarket in {log.tx} has an unknown layout", reason="layout")
+        found.append(log.data.hex())
+    return replace(csu, found=tuple(found))
+
+
+def snapshot(csu: Csu) -> Program[list[Reserve]]:
+    """Every token lent or pledged: three rounds for the markets' state, rates with balances, and token facts."""
+    contract = csu.entry["morpho"]
+    if not csu.found:
+        raise Skip(
+            f"{csu.name}: no CreateMarket event up to this block; the endpoint may lack old logs, set another one",
+            reason="silence",
+        )
+    markets = [_market(bytes.fromhex(one)) for one in csu.found]
+    clock, *states = yield [
+        Call(MULTICALL3, call_data("getCurrentBlockTimestamp()")),
+        *(Call(contract, call_data("market(bytes32)", market.id)) for market in markets),
+    ]
+    now = _timestamp(csu, clock)
+    markets = [_with_state(csu, market, answer) for market, answer in zip(markets, states, strict=True)]
+
+    indebted = [market for market in markets if market.borrowed]
+    accruing = [market for market in indebted if market.irm != _ZERO]
+    tokens = sorted({one for market in markets for one in (market.loan, market.collateral)} - {_ZERO})
+    priced = [market for market in indebted if market.oracle != _ZERO] if not _is_lista(csu) else []
+    peeks = _peek_calls(csu, markets)
+    answers = iter(
+        (
+            yield [
+                *(Call(market.irm, _BORROW_RATE + market.params + market.state) for market in accruing),
+                *(Call(market.oracle, call_data("price()")) for market in priced),
+                *(Call(token, call_data("balanceOf(address)", contract)) for token in tokens),
+                *peeks,
+            ]
+        )
+    )
+    rates = {market.id: _number(next(answers)) for market in accruing}
+    prices = {market.id: _number(next(answers)) for market in priced}
+    balances = {token: _number(next(answers)) for token in tokens}
+    dollars = _peeked(peeks, answers)
+    markets = [_accrued(market, rates.get(market.id), prices.get(market.id), now) for market in markets]
+
+    sums = _sums(markets, balances)
+    held = [token for token in tokens if any(sums[token])]
+    metadata = _metadata(held, (yield _metadata_calls(held)))
+    collateral = {token: sums[token][3] for token in held}
+    quoted = _quotes([market for market in markets if market.borrowed], metadata, collateral)
+    reserves = []
+    for token in held:
+        symbol, decimals = metadata[token]
+        supplied, borrowed, cash, pledged = sums[token]
+        price = _dollar(dollars, token, decimals) if _is_lista(csu) else quoted.get(token, _PRICELESS)
+        reserves.append(Reserve(token, symbol, decimals or 0, supplied, borrowed, cash, pledged, *price))
+    return reserves
+
+
+def emitters(csu: Csu) -> Program[list[LogFilter]]:
+    """One topic on the contract gives every liquidation of every market."""
+    yield from ()
+    return [LogFilter(csu.entry["morpho"], frozenset({LIQUIDATE}))]
+
+
+def liquidations(csu: Csu, logs: Sequence[Log]) -> list[Liquidation]:
+    """Liquidate events; both assets are the market's id until `settle` looks up its tokens."""
+    return [_liquidation(csu, log) for log in logs if log.topics[0] == LIQUIDATE]
+
+
+def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:
+    """The tokens of the events' markets, and their facts with the prices of these markets."""
+    contract = csu.entry["morpho"]
+    ids = sorted({event.extra["market"] for event in events})
+    asked = ("idToMarketParams(bytes32)", "market(bytes32)")
+    answers = iter((yield [Call(contract, call_data(what, int(one, 16))) for one in ids for what in asked]))
+    markets = {one: _found(csu, one, next(answers), next(answers)) for one in ids}
+    tokens = sorted({token for market in markets.values() for token in (market.loan, market.collateral)})
+    peeks = _peek_calls(csu, markets.values())
+    priced = {} if _is_lista(csu) else {one: market for one, market in markets.items() if market.oracle != _ZERO}
+    metadata_calls = _metadata_calls(tokens)
+    answered = yield [
+        *metadata_calls,
+        *(Call(market.oracle, call_data("price()")) for market in priced.values()),
+        *peeks,
+    ]
+    metadata, answers = _metadata(tokens, answered[: len(metadata_calls)]), iter(answered[len(metadata_calls) :])
+    for one, market in priced.items():
+        markets[one] = replace(market, price=_number(next(answers)))
+    dollars = _peeked(peeks, answers)
+    quoted = _quotes(markets.values(), metadata, {})
+    facts = {}
+    for token, (symbol, decimals) in metadata.items():
+        price = _dollar(dollars, token, decimals) if _is_lista(csu) else quoted.get(token, _PRICELESS)
+        facts[token] = AssetFacts(symbol, decimals or 0, *price)
+    return Settled(
+        [
+            replace(
+                event,
+                collateral_asset=markets[event.extra["market"]].collateral,
+                debt_asset=markets[event.extra["market"]].loan,
+            )
+            for event in events
+        ],
+        facts,
+    )
+
+
+def _liquidation(csu: Csu, log: Log) -> Liquidation:
+    if len(log.topics) != 4 or len(log.data) != 5 * WORD:
+        raise Skip(f"{csu.name}: Liquidate in {log.tx} has an unknown layout", reason="layout")
+    market, caller, borrower = log.topics[1:]
+    repaid, repaid_shares, seized, bad_debt, bad_debt_shares = (word(log.data, number) for number in range(5))
+    # Moolah's liquidateBrokerPosition: nothing is seized or repaid, the whole "repaid" amount is bad debt.
+    written_off = not seized and bad_debt_shares > 0 and (repaid, repaid_shares) == (bad_debt, bad_debt_shares)
+    return Liquidation(
+        tx=log.tx,
+        block=log.block,
+        block_hash=log.block_hash,
+        log_index=log.index,
+        liquidator=address_at(bytes.fromhex(caller[2:]), 0),
+        borrower=address_at(bytes.fromhex(borrower[2:]), 0),
+        collateral_asset=market,
+        collateral_amount_raw=seized,
+        debt_asset=market,
+        debt_amount_raw=0 if written_off else repaid,
+        extra={
+            "market": market,
+            "repaid_shares": str(repaid_shares),
+            "bad_debt_raw": str(bad_debt),
+            "bad_debt_shares": str(bad_debt_shares),
+            "write_off": "true" if written_off else "false",
+        },
+    )
+
+
+def _is_lista(csu: Csu) -> bool:
+    """Moolah's oracles have peek(token) in USD where Morpho's have price()."""
+    return csu.protocol == "lista"
+
+
+def _timestamp(csu: Csu, answer: Result) -> int:
+    """The block's timestamp, by Multicall3, which is older than every deployment of the family."""
+    if not answer.success or answer.empty:
+        raise Skip(f"{csu.name}: Multicall3 does not tell the block's time on {csu.chain}", reason="no_timestamp")
+    return word(answer.data, 0)
+
+
+def _with_state(csu: Csu, market: _Market, answer: Result) -> _Market:
+    data = answer.need(f"{csu.name}: market()")
+    if len(data) != _MARKET_WORDS * WORD:
+        raise Skip(f"{csu.name}: market() has {len(data)} bytes, {_MARKET_WORDS * WORD} expected", reason="layout")
+    return replace(market, state=data, supplied=word(data, 0), borrowed=word(data, 2))
+
+
+def _found(csu: Csu, market: str, params: Result, state: Result) -> _Market:
+    data = params.need(f"{csu.name}: idToMarketParams of {market}")
+    if "0x" + keccak(data).hex() != market:
+        raise Skip(f"{csu.name}: idToMarketParams of {market} gives another market", reason="layout")
+    return _with_state(csu, _market(data), state)
+
+
+def _number(answer: Result) -> int | None:
+    """The answer's first word, or None where there is none: any token or oracle may be broken, or no contract at all."""
+    return word(answer.data, 0) if answer.success and len(answer.data) >= WORD else None
+
+
+def _accrued(market: _Market, rate: int | None, price: int | None, now: int) -> _Market:
+    """With interest since the last update, as Morpho._accrueInterest: three Taylor terms of e^(rate x time) - 1.
+
+    A rate model that does not answer stops the contract's own accrual too, so that its stored totals stand.
+    """
+    first = (rate or 0) * (now - word(market.state, 4))
+    second = first * first // (2 * _WAD)
+    third = second * first // (3 * _WAD)
+    interest = market.borrowed * (first + second + third) // _WAD
+    return replace(market, supplied=market.supplied + interest, borrowed=market.borrowed + interest, price=price)
+
+
+def _sums(markets: Iterable[_Market], balances: Mapping[str, int | None]) -> dict[str, tuple[int, int, int, int]]:
+    """Supplied, borrowed, cash and collateral of each token; only what the contract itself counts without a balance."""
+    supplied, borrowed = Counter[str](), Counter[str]()
+    for market in markets:
+        supplied[market.loan] += market.supplied
+        borrowed[market.loan] += market.borrowed
+    sums = {}
+    for token, balance in balances.items():
+        idle = supplied[token] - borrowed[token]
+        cash = idle if balance is None else min(idle, balance)
+        sums[token] = (supplied[token], borrowed[token], cash, 0 if balance is None else balance - cash)
+    return sums
+
+
+def _metadata_calls(tokens: Sequence[str]) -> list[Call]:
+    return [Call(token, call_data(what)) for token in tokens for what in ("symbol()", "decimals()")]
+
+
+def _metadata(tokens: Sequence[str], answers: Sequence[Result]) -> dict[str, tuple[str, int | None]]:
+    """Symbol and decimals of each token; its short address, and None, where it does not say."""
+    found = {}
+    for token, symbol, decimals in zip(tokens, answers[::2], answers[1::2], strict=True):
+        try:
+            name = text(symbol.data) if symbol.success and symbol.data else ""
+        except Skip:
+            name = ""
+        number = _number(decimals)
+        found[token] = (
+            name[:64] or f"{token[:6]}..{token[-4:]}",
+            number if number is not None and number < 256 else None,
+        )
+    return found
+
+
+_Price = tuple[int | None, int | None, str]
+_PRICELESS: _Price = (None, None, "usd")
+
+
+def _quotes(
+    markets: Collection[_Market], metadata: Mapping[str, tuple[str, int | None]], collateral: Mapping[str, int]
+) -> dict[str, _Price]:
+    """The price of each collateral token, see METHODOLOGY. Without an amount in `collateral` no price is refused."""
+    lent = Counter(market.loan for market in markets)
+    rank = {token: place for place, token in enumerate(sorted(lent, key=lambda one: (-lent[one], one)))}
+    largest: dict[tuple[int, str], _Market] = {}
+    for market in sorted(markets, key=lambda one: (-one.borrowed, one.id)):
+        if market.price:
+            largest.setdefault((rank[market.loan], market.collateral), market)
+    found: dict[str, _Price] = {}
+    for (_, token), market in sorted(largest.items()):
+        decimals, loan_decimals = metadata.get(token, ("", None))[1], metadata.get(market.loan, ("", None))[1]
+        if token in found or decimals is None or loan_decimals is None or market.price is None:
+            continue
+        if _leads(market.loan, token, found):  # quotes must not run in a circle
+            continue
+        exponent = _ORACLE_DECIMALS + loan_decimals - decimals
+        worth = collateral.get(token, 0) * market.price // 10**_ORACLE_DECIMALS
+        if exponent >= 0 and worth <= _BELIEVED * market.borrowed:
+            found[token] = (market.price, 10**exponent, market.loan)
+    return found
+
+
+def _leads(quote: str, token: str, found: Mapping[str, _Price]) -> bool:
+    """Whether the price in `quote` would in the end be one in `token` itself."""
+    while quote != token and quote in found:
+        quote = found[quote][2]
+    return quote == token
+
+
+def _peek_calls(csu: Csu, markets: Iterable[_Market]) -> list[Call]:
+    """One question to each market's oracle for each of its tokens, in order of creation; none outside Lista."""
+    if not _is_lista(csu):
+        return []
+    pairs = {(market.oracle, token) for market in markets for token in (market.loan, market.collateral)}
+    return [Call(oracle, call_data("peek(address)", token)) for oracle, token in sorted(pairs)]
+
+
+def _peeked(calls: Sequence[Call], answers: Iterable[Result]) -> dict[str, int]:
+    """The USD price (8 decimals) of each token by the first oracle that has one."""
+    found: dict[str, int] = {}
+    for call, answer in zip(calls, answers, strict=True):
+        token = address_at(call.data[4:], 0)
+        if price := _number(answer):
+            found.setdefault(token, price)
+    return found
+
+
+def _dollar(dollars: Mapping[str, int], token: str, decimals: int | None) -> _Price:
+    known = token in dollars and decimals is not None
+    return (dollars[token], _LISTA_UNIT, "usd") if known else _PRICELESS

@@ -1,0 +1,72 @@
+"""Bronze rows of the on-chain datasets, in the documented fields: amounts as decimal text, nothing scaled. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import orjson
+
+from cryptolake.contracts.raw import Raw
+from cryptolake.contracts.source import Row
+from cryptolake.registry.markets import Csu
+from cryptolake.sources.onchain.records import AssetFacts, Liquidation, Reserve
+
+
+def _number(value: int | None) -> str | None:
+    """An integer of any size as decimal text: JSON and Parquet have no uint256."""
+    return None if value is None else str(value)
+
+
+def tvl_row(csu: Csu, raw: Raw, timestamp: int, reserve: Reserve) -> Row:
+    """One reserve of a snapshot; `timestamp` is the block's (seconds since 1970, UTC)."""
+    return {
+        "csu": csu.name,
+        "date": raw.partition.period.day,
+        "chain": csu.chain,
+        "block": raw.block,
+        "block_hash": raw.block_hash,
+        "timestamp": timestamp,
+        "asset": reserve.asset,
+        "symbol": reserve.symbol,
+        "decimals": reserve.decimals,
+        "total_supplied_raw": _number(reserve.supplied_raw),
+        "total_borrowed_raw": _number(reserve.borrowed_raw),
+        "cash_raw": _number(reserve.cash_raw),
+        "collateral_raw": _number(reserve.collateral_raw),
+        "price_raw": _number(reserve.price_raw),
+        "price_unit": _number(reserve.price_unit),
+        "price_quote": reserve.price_quote,
+        "price_source": None if reserve.price_raw is None else "protocol_oracle",
+    }
+
+
+def liquidation_row(csu: Csu, raw: Raw, timestamp: int, event: Liquidation, facts: Mapping[str, AssetFacts]) -> Row:
+    """One settled event; `timestamp` is its block's (seconds since 1970, UTC)."""
+    row: dict[str, object] = {
+        "csu": csu.name,
+        "date": raw.partition.period.day,
+        "chain": csu.chain,
+        "block": event.block,
+        "block_hash": event.block_hash,
+        "timestamp": timestamp,
+        "tx": event.tx,
+        "log_index": event.log_index,
+        "liquidator": event.liquidator,
+        "borrower": event.borrower,
+        "extra": orjson.dumps(dict(event.extra), option=orjson.OPT_SORT_KEYS).decode(),
+    }
+    for side, asset, amount in (
+        ("collateral", event.collateral_asset, event.collateral_amount_raw),
+        ("debt", event.debt_asset, event.debt_amount_raw),
+    ):
+        found = facts[asset]
+        row |= {
+            f"{side}_asset": asset,
+            f"{side}_symbol": found.symbol,
+            f"{side}_decimals": found.decimals,
+            f"{side}_amount_raw": _number(amount),
+            f"{side}_price_raw": _number(found.price_raw),
+            f"{side}_price_unit": _number(found.price_unit),
+            f"{side}_price_quote": found.price_quote,
+        }
+    return row

@@ -1,0 +1,136 @@
+"""Boundaries are proven, one function serves snapshots and events, and a month of them costs a handful of requests."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.net.node import Node, linear, pool_of
+
+from cryptolake.contracts.partition import Period, days
+from cryptolake.errors import Skip
+from cryptolake.net.blocks import BlockRange, Blocks, FileBlockCache
+
+# First Ethereum block of each UTC day of December 2024 and of 1 January 2025, and of the months around: public facts.
+DECEMBER = [
+    21303934, 21311106, 21318260, 21325416, 21332579, 21339733, 21346895, 21354048, 21361218, 21368390, 21375546,
+    21382703, 21389869, 21397031, 21404197, 21411357, 21418530, 21425700, 21432853, 21440010, 21447176, 21454315,
+    21461472, 21468618, 21475765, 21482925, 21490078, 21497236, 21504402, 21511572, 21518735, 21525891,
+]  # fmt: skip
+
+
+@settings(max_examples=150)
+@given(st.lists(st.integers(1, 5000), min_size=2, max_size=300), st.integers(0, 2**20))
+def test_the_boundary_block_equals_a_full_search(gaps: list[int], offset: int) -> None:
+    times = [1_600_000_000]
+    for gap in gaps:
+        times.append(times[-1] + gap)
+    wanted = times[0] + offset
+    blocks = Blocks(pool_of(Node(time=times.__getitem__, head=len(times) - 1)))
+    instant = datetime.fromtimestamp(wanted, UTC)
+    if wanted > times[-1]:
+        with pytest.raises(Skip) as caught:
+            blocks.last_before(instant)
+        assert caught.value.reason == "not_yet"
+    elif wanted <= times[0]:
+        with pytest.raises(Skip) as caught:
+            blocks.last_before(instant)
+        assert caught.value.reason == "not_deployed"
+    else:
+        assert blocks.last_before(instant).number == max(n for n, time in enumerate(times) if time < wanted)
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.integers(1, 90_000), min_size=2, max_size=400),
+    st.lists(st.integers(0, 2**22), min_size=1, max_size=12),
+)
+def test_many_boundaries_at_once_equal_one_by_one(gaps: list[int], offsets: list[int]) -> None:
+    times = [1_600_000_000]
+    for gap in gaps:
+        times.append(times[-1] + gap)
+    node = Node(time=times.__getitem__, head=len(times) - 1)
+    instants = [datetime.fromtimestamp(times[0] + offset, UTC) for offset in offsets]
+    found = Blocks(pool_of(node)).prefetch(instants)
+    for instant in instants:
+        at = int(instant.timestamp())
+        truth = [number for number, time in enumerate(times) if time < at]
+        assert (at in found) == bool(truth and at <= times[-1])
+        if at in found:
+            assert found[at].number == truth[-1]
+
+
+def ethereum(number: int) -> int:
+    """Times that put the first block of every day of December 2024 where it really was; straight lines between."""
+    midnight = int(datetime(2024, 12, 1, tzinfo=UTC).timestamp())
+    day = max(0, min(30, next((n for n, first in enumerate(DECEMBER) if first > number), 32) - 1))
+    share = (number - DECEMBER[day]) / (DECEMBER[day + 1] - DECEMBER[day])
+    return midnight + 86400 * day + 11 + int(86388 * share) if 0 <= share < 1 else midnight + int(86400 * (day + share))
+
+
+def test_the_days_of_december_2024_start_at_their_real_blocks(tmp_path: Path) -> None:
+    node = Node(time=ethereum, head=DECEMBER[-1] + 5000)
+    blocks = Blocks(pool_of(node), FileBlockCache(tmp_path / "blocks.json"))
+    month = list(days(date(2024, 12, 1), date(2024, 12, 31)))
+    blocks.prefetch([month[0].start, *(period.end for period in month)])
+    assert node.requests <= 8  # chain id, the two ends of the chain, and a few rounds of many headers
+    assert [blocks.range_of(period)[0].start for period in month] == DECEMBER[:-1]
+    assert [blocks.range_of(period)[0].end for period in month] == DECEMBER[1:]
+    before = node.requests
+    again = Blocks(pool_of(node), FileBlockCache(tmp_path / "blocks.json"))
+    assert [again.range_of(period)[0].start for period in month] == DECEMBER[:-1]
+    assert node.requests == before  # boundaries are cached
+
+
+def test_the_first_block_of_base_in_december_2024() -> None:
+    node = Node(time=lambda number: 1_686_789_347 + 2 * number, head=25_000_000)
+    within, _ = Blocks(pool_of(node)).range_of(Period.of_day(date(2024, 12, 1)))
+    assert within == BlockRange(23_110_927, 23_110_927 + 43_200)
+
+
+def test_two_chains_do_not_share_a_boundary(tmp_path: Path) -> None:
+    cache = FileBlockCache(tmp_path / "blocks.json")
+    period = Period.of_day(date(2024, 12, 1))
+    found = []
+    for name, per_block in (("slow", 12.0), ("fast", 2.0)):
+        pool = pool_of(Node(time=linear(1_600_000_000, per_block), head=10**8))
+        pool.chain = name
+        found.append(Blocks(pool, cache).range_of(period)[0].start)
+    assert found[0] != found[1]
+
+
+def test_a_head_that_goes_backwards_is_not_believed_ahead_of_time() -> None:
+    node = Node(time=linear(1_733_000_000, 12), head=50_000)
+    blocks = Blocks(pool_of(node))
+    instant = datetime.fromtimestamp(node.time(40_000), UTC)
+    node.head = 30_000
+    with pytest.raises(Skip) as caught:
+        blocks.last_before(instant)
+    assert caught.value.reason == "not_yet"
+    node.head = 60_000
+    assert blocks.last_before(instant).number == 39_999
+
+
+def test_adjacent_periods_share_no_block() -> None:
+    start = int(datetime(2024, 10, 30, tzinfo=UTC).timestamp())
+    blocks = Blocks(pool_of(Node(time=linear(start, 997), head=1499)))
+    ranges = [blocks.range_of(period)[0] for period in days(date(2024, 11, 1), date(2024, 11, 8), "ny")]
+    assert all(len(one) for one in ranges)
+    assert all(one.end == two.start for one, two in pairwise(ranges))
+
+
+def test_the_two_days_when_new_york_changes_its_clock() -> None:
+    start = int(datetime(2024, 3, 1, tzinfo=UTC).timestamp())
+    blocks = Blocks(pool_of(Node(time=linear(start, 1), head=300 * 86400)))
+    lengths = {
+        period.day: len(blocks.range_of(period)[0])
+        for first in (date(2024, 3, 9), date(2024, 11, 2))
+        for period in days(first, first + timedelta(days=2), "ny")
+    }
+    assert lengths[date(2024, 3, 10)] == 23 * 3600
+    assert lengths[date(2024, 11, 3)] == 25 * 3600
+    assert lengths[date(2024, 3, 9)] == lengths[date(2024, 3, 11)] == lengths[date(2024, 11, 2)] == 24 * 3600

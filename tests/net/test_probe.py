@@ -1,0 +1,90 @@
+"""The probe finds an endpoint's true abilities, and names the one thing that is wrong with it."""
+
+from __future__ import annotations
+
+import time
+
+import orjson
+import pytest
+from tests.hostile.server import Hostile, status
+from tests.net.node import CHAIN_ID, Node, linear
+
+from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
+from cryptolake.net.http import Http
+from cryptolake.net.probe import Probed, probe
+
+
+class Balances(Node):
+    """Also knows eth_getBalance, back to `pruned_below`."""
+
+    def _one(self, question: dict[str, object]) -> dict[str, object]:  # type: ignore[override]
+        if question["method"] != "eth_getBalance":
+            return super()._one(question)
+        params = question["params"]
+        assert isinstance(params, list)
+        if int(params[1], 16) < self.pruned_below:
+            return {"jsonrpc": "2.0", "id": question["id"], "error": {"code": -32000, "message": "missing trie node"}}
+        return {"jsonrpc": "2.0", "id": question["id"], "result": "0x0"}
+
+
+def probed(server: Hostile) -> Probed:
+    http = Http(timeout_s=5)
+    endpoint = Endpoint("mine", SecretUrl(server.url), Limits(rate=10_000, log_span=2000))
+    try:
+        return probe("test", CHAIN_ID, endpoint, http)
+    finally:
+        http.close()
+
+
+def node(**more: object) -> Balances:
+    head = 1_000_000
+    return Balances(time=linear(int(time.time()) - 12 * head - 30, 12), head=head, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("limit", [10, 1000, 1024, 50_000])
+def test_an_archive_endpoint(limit: int) -> None:
+    with Hostile(node(limit=limit)) as server:
+        found = probed(server)
+    assert found.reachable
+    assert found.chain_ok
+    assert not found.problem
+    assert found.archive_full
+    assert found.log_span == limit
+    assert found.batch == 1000
+    assert found.lag_s is not None
+    assert 25 <= found.lag_s <= 90
+    assert found.latency_s is not None
+
+
+def test_a_pruned_endpoint_tells_its_depth() -> None:
+    with Hostile(node(pruned_below=900_000)) as server:
+        found = probed(server)
+    assert found.archive_full is False
+    assert found.archive_days is not None
+    assert 0 < found.archive_days <= 14
+
+
+def test_a_small_batch_limit() -> None:
+    def refuse(handler: object, body: bytes) -> bool:
+        document = orjson.loads(body)
+        if not isinstance(document, list) or len(document) <= 50:
+            return False
+        error = {"jsonrpc": "2.0", "id": None, "error": {"code": -32600, "message": "batch size limit exceeded"}}
+        return bool(handler.send(200, orjson.dumps(error)))  # type: ignore[attr-defined]
+
+    with Hostile(node(), {"batch": (refuse, 10**6)}) as server:
+        assert probed(server).batch == 50
+
+
+def test_what_is_wrong_is_named() -> None:
+    with Hostile(node(chain_id=1)) as server:
+        found = probed(server)
+    assert found.chain_ok is False
+    assert "chain id 1" in found.problem
+    with Hostile(node(), {"401": (status(401), 10**6)}) as server:
+        assert "key or plan" in probed(server).problem
+    with Hostile(node()) as server:
+        url = server.url
+    gone = probe("test", CHAIN_ID, Endpoint("mine", SecretUrl(url)), Http(timeout_s=2))
+    assert not gone.reachable
+    assert "secret" not in gone.problem
