@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import datetime
 
+import polars as pl
 import typer
 
 from cryptolake import __version__
@@ -35,6 +36,7 @@ from cryptolake.flow.plan import Span, make_plan, set_aside
 from cryptolake.registry.markets import Csu
 from cryptolake.registry.providers import rpc_plans
 from cryptolake.registry.version import registry_version
+from cryptolake.silver.prices import PRICES
 from cryptolake.sources.onchain.families import families
 
 
@@ -170,6 +172,7 @@ def refine_command(
     """
     app, csus, partitions = _select(context, csu, chain, family, dataset, start_date, end_date, days)
     _print_made(refine(app, csus, partitions), "cryptolake build")
+    _print_unpriced(app)
 
 
 def build_command(context: typer.Context) -> None:
@@ -211,6 +214,7 @@ def run_command(
     made = travel_on(app, csus, partitions)
     _print_collected(result, as_json=False)
     _print_made(made, 'cryptolake query --sql "select * from daily_panel limit 5"')
+    _print_unpriced(app)
     raise typer.Exit(1 if result.failed else 0)
 
 
@@ -320,6 +324,17 @@ def _print_collected(result: Collected, as_json: bool) -> None:
         print_line(f"[red]failed[/] {entry.partition}: {entry.error}")
     if result.failed > 5:
         print_line(f"... and {result.failed - 5:,} more; see [bold]cryptolake monitor[/]")
+
+
+def _print_unpriced(app: App) -> None:
+    """Say what has no price, and what to do about it; silent when everything has one."""
+    unpriced = app.tables.read(PRICES).filter(pl.col("price").is_null())
+    if unpriced.height:
+        tokens = unpriced.select("chain", "asset").n_unique()
+        print_line(
+            f"[yellow]no price[/] for {tokens:,} tokens on {unpriced.height:,} token-days: "
+            "[bold]cryptolake prices collect[/], then [bold]cryptolake build[/]"
+        )
 
 
 def _print_made(made: list[journey.Made], next_step: str) -> None:

@@ -24,14 +24,14 @@ from cryptolake.registry.protocol_slugs import SLUGS
 THEIRS = pl.Schema(
     {"chain": pl.String(), "date": pl.Date(), "token": pl.String(), "amount": pl.Float64(), "usd": pl.Float64()}
 )
-# DefiLlama's display names where title case of its short name is not it.
-_DISPLAY = {
-    "bsc": "Binance",
-    "xdai": "xDai",
-    "optimism": "OP Mainnet",
-    "avax": "Avalanche",
-    "era": "ZKsync Era",
-    "op_bnb": "opBNB",
+# DefiLlama's display names, old and new, where title case of its short name is not it.
+_DISPLAY: Mapping[str, tuple[str, ...]] = {
+    "bsc": ("Binance", "BSC"),
+    "xdai": ("xDai", "Gnosis"),
+    "optimism": ("OP Mainnet", "Optimism"),
+    "avax": ("Avalanche",),
+    "era": ("ZKsync Era", "zkSync Era", "Era"),
+    "op_bnb": ("opBNB", "Op_Bnb"),
 }
 
 
@@ -65,7 +65,7 @@ def compared(
     names = {}
     for chain in {csu.chain for csu in csus}:
         short = chains[chain].defillama_name or chain
-        candidates = (_DISPLAY.get(short, ""), short, short.title(), chain.title())
+        candidates = (*_DISPLAY.get(short, ()), short, short.title(), chain.title())
         wanted = [one for one in candidates if one in known]
         names[chain] = wanted[0] if wanted else ""
     return reconcile(name, ours, said, names)
