@@ -54,7 +54,8 @@ class PriceFile:
             raise BadInput(
                 f"{name}: no column {missing[0]!r}; a price file has date, chain, asset, price[, quote, time]"
             )
-        return [_row(row, f"{name}:{number}", name) for number, row in enumerate(reader, start=2)]
+        brought = raw.fetched_at.timestamp()
+        return [_row(row, f"{name}:{number}", name, brought) for number, row in enumerate(reader, start=2)]
 
 
 def landed(name: str, content: bytes, key: str, now: datetime) -> Raw:
@@ -63,7 +64,7 @@ def landed(name: str, content: bytes, key: str, now: datetime) -> Raw:
     return Raw(partition, PriceFile.name, now, now, content, {"file": name}, {"endpoint": "user file"})
 
 
-def _row(row: dict[str, str], where: str, name: str) -> Row:
+def _row(row: dict[str, str], where: str, name: str, brought: float) -> Row:
     try:
         day = date.fromisoformat(row["date"].strip())
         price = float(row["price"])
@@ -88,5 +89,5 @@ def _row(row: dict[str, str], where: str, name: str) -> Row:
         "quote": quote,
         "observed_at": at.astimezone(UTC),
         "age_s": (closing - at).total_seconds(),
-        "weight": 1.0,
+        "weight": brought,  # the file that was brought last goes first
     }
