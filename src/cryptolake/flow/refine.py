@@ -71,8 +71,9 @@ def refine(
                 else new
             )
         frames[dataset] = new
+        del new
     told = external(tables, touched) if quotes is None and not fresh else quotes
-    return _store(frames["tvl"], frames["liquidations"], told, tables, None if fresh else touched, pricing)
+    return _store(frames, told, tables, None if fresh else touched, pricing)
 
 
 def reprice(*, tables: Tables, quotes: pl.DataFrame | None = None, pricing: prices.Pricing | None = None) -> list[Made]:
@@ -83,7 +84,9 @@ def reprice(*, tables: Tables, quotes: pl.DataFrame | None = None, pricing: pric
     held, events = tables.read(tvl.TVL), tables.read(liquidations.LIQUIDATIONS)
     days = sorted({*held["date"].unique(), *events["date"].unique()})
     told = external(tables, days) if quotes is None else quotes
-    return _store(held, events, told, tables, None, pricing)
+    frames = {"tvl": held, "liquidations": events}
+    del held, events
+    return _store(frames, told, tables, None, pricing)
 
 
 def external(tables: Tables, days: Sequence[date]) -> pl.DataFrame:
@@ -147,14 +150,17 @@ def answers(
 
 
 def _store(
-    held: pl.DataFrame,
-    events: pl.DataFrame,
+    unvalued: dict[str, pl.DataFrame],
     told: pl.DataFrame | None,
     tables: Tables,
     touched: Sequence[date] | None,
     pricing: prices.Pricing | None,
 ) -> list[Made]:
-    """Price the days, value the rows, check the contracts, write the four tables (all of them, or the days touched)."""
+    """Price the days, value the rows, check the contracts, write the four tables (all of them, or the days touched).
+
+    Takes the frames out of `unvalued` and lets go of each as soon as it is written: a year's are a gigabyte together.
+    """
+    held, events = unvalued.pop("tvl"), unvalued.pop("liquidations")
     said = prices.oracle_quotes(held, events, named_tokens())
     quotes = prices.tidy(pl.concat([said, told])) if told is not None and told.height else prices.tidy(said)
     wanted = pl.concat(
@@ -176,10 +182,12 @@ def _store(
         prices.QUOTES: quotes,
         prices.PRICES: chosen,
     }
+    del held, events, said, quotes, chosen, told
     for table, frame in frames.items():
         hold(table, frame)
     made = []
-    for table, frame in frames.items():
+    for table in list(frames):
+        frame = frames.pop(table)
         tables.write(table, frame, replace_where={"date": list(touched)} if touched else None)
         made.append(Made(f"silver {table.name}", frame.height, str(tables.path(table))))
     return made
