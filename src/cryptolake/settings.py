@@ -144,6 +144,11 @@ class Settings(BaseSettings):
     vendor_rates: dict[str, int] = Field(
         default_factory=dict, description="calls a minute by vendor, e.g. defillama = 900; unset means its default"
     )
+    price_order: str = Field(
+        "protocol_oracle,chainlink,defillama,coingecko,file",
+        description="whose price is taken first; leave a source out to ignore it",
+    )
+    price_tolerance: float = Field(0.02, gt=0, description="spread between fresh prices above which they are flagged")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "warning", description="least severe log line shown"
     )

@@ -31,7 +31,9 @@ from cryptolake.lake.runs import Runs
 from cryptolake.lake.store import write_bytes
 from cryptolake.net.mail import send_mail
 from cryptolake.registry.markets import Csu
+from cryptolake.registry.version import registry_version
 from cryptolake.silver import exchanges as silver_exchanges
+from cryptolake.silver.crypto_market import STAGING
 from cryptolake.sources.onchain.families import families
 from cryptolake.sources.onchain.source import OnchainSource
 
@@ -100,7 +102,7 @@ def pull(app: App, source_name: str, datasets: Sequence[str], operation: Operati
         if one.name in datasets and one.feeds not in {"metrics", *_LOADED_BY_ITS_FLOW}
     ]
     outcomes = []
-    if operation == "pull" and market.STAGING.name in feeds:
+    if operation == "pull" and STAGING.name in feeds:
         with market_room(app) as room:
             loaded = market.refresh(source, room)
         faults = "; ".join(f"{finding.check}: {finding.detail}" for finding in loaded.failed)
@@ -186,9 +188,22 @@ def collect_days(app: App, datasets: Sequence[str], first: date, last: date) -> 
 
 def refine_days(app: App, first: date, last: date) -> list[journey.Made]:
     """Bronze to silver for the days, both included, and the week before."""
-    source = app.onchain(markets(app)[0])
+    csus = markets(app)[0]
+    source = app.onchain(csus)
     asked = _partitions(app, source, [one.name for one in source.datasets], _mended(app, first), last)
-    return journey.refine(source, asked, bronze=app.bronze, tables=app.tables)
+    return refine(app, csus, asked)
+
+
+def refine(app: App, csus: Sequence[Csu], partitions: Sequence[Partition]) -> list[journey.Made]:
+    """Bronze to silver for the partitions, priced by the settings' ladder."""
+    return journey.refine(
+        app.onchain(csus),
+        partitions,
+        bronze=app.bronze,
+        tables=app.tables,
+        states=app.ledger.states(),
+        pricing=app.pricing,
+    )
 
 
 def build(app: App) -> list[journey.Made]:
@@ -206,6 +221,8 @@ def publish(app: App) -> list[journey.Made]:
             data=app.settings.data,
             warehouse=warehouse,
             code_version=__version__,
+            registry_version=registry_version(app.registry),
+            day_boundary=app.settings.day_boundary,
         )
 
 

@@ -192,8 +192,7 @@ def check_command(context: typer.Context, as_json: JsonFlag = False) -> None:
     Example: cryptolake coins check
     """
     app: App = context.obj.open()
-    with app.warehouse() as warehouse:
-        room = Room(app.bronze, Runs(app.settings.data), app.ledger, app.tables, warehouse)
+    with market_room(app) as room:
         findings = flow.check_now(room, datetime.now(UTC))
     if as_json:
         print_json([_finding(one) for one in findings])

@@ -112,11 +112,15 @@ class Warehouse:
                     (table.name,),
                 )
                 present = {row[0] for row in cursor.fetchall()}
-                for field in table.fields:
-                    if field.name not in present:
-                        cursor.execute(
-                            f"ALTER TABLE {table.name} ADD COLUMN IF NOT EXISTS {table.column_ddl(field.name)}"
-                        )
+                missing = [field.name for field in table.fields if field.name not in present]
+                if missing:
+                    cursor.execute(f"SELECT EXISTS (SELECT FROM {table.name})")
+                    has_rows = cursor.fetchone() == (True,)
+                for name in missing:
+                    column = table.column_ddl(name)
+                    # Rows of an older version have no value for it: they keep none until the table is loaded anew.
+                    column = column.removesuffix(" NOT NULL") if has_rows else column
+                    cursor.execute(f"ALTER TABLE {table.name} ADD COLUMN IF NOT EXISTS {column}")
                 for statement in rest:
                     cursor.execute(statement)
                 if table.enforced and table.key:
