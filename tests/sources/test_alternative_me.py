@@ -15,6 +15,8 @@ from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.errors import Skip
 from cryptolake.net.access import Access
+from cryptolake.net.conversation import Patience
+from cryptolake.net.gates import Gates
 from cryptolake.net.http import Http
 from cryptolake.silver.metrics import METRICS, conform_backfill, conform_live
 from cryptolake.sources.alternative_me import KEY, AlternativeMe, open_source
@@ -72,7 +74,8 @@ def vendor() -> Iterator[Vendor]:
 @pytest.fixture
 def source(vendor: Vendor) -> Iterator[AlternativeMe]:
     http = Http(timeout_s=20)
-    yield AlternativeMe(http, url=vendor.url, asked_at=lambda: NOW, sleep=lambda _s: None, jitter=lambda: 0.5)
+    access = Access(http, urls={"alternative_me": vendor.url}, gates=Gates(sleep=lambda _s: None))
+    yield AlternativeMe(access, patience=Patience(sleep=lambda _s: None), asked_at=lambda: NOW)
     http.close()
 
 
