@@ -11,10 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from cryptolake.errors import Skip
-from cryptolake.net.abi import address_at, addresses_at, call_data, text, topic, word
+from cryptolake.net.abi import address_at, addresses_at, call_data, topic, word
 from cryptolake.net.logs import Log, LogFilter
 from cryptolake.net.multicall import Call, Program, Result
 from cryptolake.registry.markets import Csu
+from cryptolake.sources.onchain.answers import symbol_of, uint_or_none
+from cryptolake.sources.onchain.events import check_layout, liquidation, topic_address
 from cryptolake.sources.onchain.records import AssetFacts, Liquidation, Reserve, Settled
 
 METHODOLOGY = (
@@ -131,14 +133,14 @@ def liquidations(csu: Csu, logs: Sequence[Log]) -> list[Liquidation]:
             tx = _Tx(log.tx)
         kind = log.topics[0]
         if kind == REPAY:
-            _check_layout(csu, log, "Repay", topics=2, words=3)
+            check_layout(csu, log, "Repay", topics=2, words=3)
             tx.repay = log
             tx.lossy = tx.lossy or word(log.data, 2) > 0
         elif kind in (UNCOVERED, UNCOVERED_V1):
             tx.uncovered += word(log.data, 0)
         elif kind == WITHDRAW_COLLATERAL:
-            _check_layout(csu, log, "WithdrawCollateral", topics=3, words=2)
-            tx.withdrawn.setdefault(_topic_address(log, 1), []).append(log)
+            check_layout(csu, log, "WithdrawCollateral", topics=3, words=2)
+            tx.withdrawn.setdefault(topic_address(log, 1), []).append(log)
         elif kind in (LIQUIDATE, LIQUIDATE_EXPIRED, LIQUIDATE_V1):
             found += _full(csu, log, tx)
             tx = _Tx(log.tx)
@@ -298,10 +300,10 @@ def _facts(
     ]
     prices: dict[str, dict[str, int]] = {asset: {} for asset in assets}
     for (oracle, asset), answer in zip(priced, answers[2 * len(assets) :], strict=True):
-        prices[asset][oracle] = word(answer.data, 0) if answer.success and answer.data else 0
+        prices[asset][oracle] = uint_or_none(answer) or 0
     return {
         asset: (
-            _symbol(answers[2 * number], asset),
+            symbol_of(answers[2 * number], asset),
             word(_must(answers[2 * number + 1], f"{csu.name}: decimals of {asset}"), 0),
             prices[asset],
         )
@@ -316,28 +318,12 @@ def _must(answer: Result, what: str) -> bytes:
     return answer.need(what)
 
 
-def _symbol(answer: Result, asset: str) -> str:
-    """The token's symbol, or its short address where it has none."""
-    return text(answer.data) if answer.success and answer.data else f"{asset[:6]}..{asset[-4:]}"
-
-
 def _address(answer: Result) -> str | None:
     """The address a getter gave; None where it reverts, is not there or says zero."""
-    if not answer.success or answer.empty or not word(answer.data, 0):
-        return None
-    return address_at(answer.data, 0)
+    return address_at(answer.data, 0) if uint_or_none(answer) else None
 
 
 # -- events
-
-
-def _topic_address(log: Log, index: int) -> str:
-    return address_at(bytes.fromhex(log.topics[index][2:]), 0)
-
-
-def _check_layout(csu: Csu, log: Log, name: str, *, topics: int, words: int) -> None:
-    if len(log.topics) != topics or len(log.data) != words * 32:
-        raise Skip(f"{csu.name}: {name} in {log.tx} has an unknown layout", reason="layout")
 
 
 def _settled_losses(csu: Csu, tx: _Tx) -> None:
@@ -355,7 +341,7 @@ def _repaid(csu: Csu, log: Log, tx: _Tx) -> tuple[Log, dict[str, str]]:
         raise Skip(f"{csu.name}: the liquidation in {log.tx} repays no known pool", reason="layout")
     extra = {
         "pool": tx.repay.address,
-        "credit_manager": _topic_address(tx.repay, 1),
+        "credit_manager": topic_address(tx.repay, 1),
         "principal_raw": str(word(tx.repay.data, 0)),
         "profit_raw": str(word(tx.repay.data, 1)),
         "loss_raw": str(word(tx.repay.data, 2)),
@@ -369,14 +355,14 @@ def _full(csu: Csu, log: Log, tx: _Tx) -> list[Liquidation]:
     borrower: str | None = None
     seized: list[Log] = []
     if log.topics[0] == LIQUIDATE_V1:
-        _check_layout(csu, log, "LiquidateCreditAccount", topics=3, words=1)
-        borrower = _topic_address(log, 1)
+        check_layout(csu, log, "LiquidateCreditAccount", topics=3, words=1)
+        borrower = topic_address(log, 1)
     elif len(log.topics) == 4:
-        _check_layout(csu, log, "LiquidateCreditAccount", topics=4, words=1)
-        borrower = _topic_address(log, 1)
+        check_layout(csu, log, "LiquidateCreditAccount", topics=4, words=1)
+        borrower = topic_address(log, 1)
     else:
-        _check_layout(csu, log, "LiquidateCreditAccount", topics=3, words=2)
-        extra["credit_account"] = _topic_address(log, 1)
+        check_layout(csu, log, "LiquidateCreditAccount", topics=3, words=2)
+        extra["credit_account"] = topic_address(log, 1)
         seized = tx.withdrawn.get(extra["credit_account"], [])
     extra["kind"] = "expired" if log.topics[0] == LIQUIDATE_EXPIRED else "full"
     extra["remaining_funds_raw"] = str(word(log.data, len(log.data) // 32 - 1))
@@ -384,41 +370,45 @@ def _full(csu: Csu, log: Log, tx: _Tx) -> list[Liquidation]:
     amounts: dict[str, int] = {}
     places: dict[str, int] = {}
     for one in seized:
-        token = _topic_address(one, 2)
+        token = topic_address(one, 2)
         amounts[token] = amounts.get(token, 0) + word(one.data, 0)
         places.setdefault(token, one.index)
     tokens = list(amounts) or [repay.address]
-    first = _row(log, log.index, borrower, tokens[0], amounts.get(tokens[0], 0), repay.address, extra)
-    first = replace(first, debt_amount_raw=max(0, word(repay.data, 0) - word(repay.data, 2)))
+    first = liquidation(
+        log,
+        liquidator=topic_address(log, 2),
+        borrower=borrower,
+        seized=(tokens[0], amounts.get(tokens[0], 0)),
+        repaid=(repay.address, max(0, word(repay.data, 0) - word(repay.data, 2))),
+        extra=extra,
+    )
     further = {**extra, "part_of_log_index": str(log.index)}
     return [
         first,
-        *(_row(log, places[one], borrower, one, amounts[one], repay.address, further) for one in tokens[1:]),
+        *(
+            replace(
+                first,
+                log_index=places[token],
+                collateral_asset=token,
+                collateral_amount_raw=amounts[token],
+                debt_amount_raw=0,
+                extra=further,
+            )
+            for token in tokens[1:]
+        ),
     ]
 
 
 def _partial(csu: Csu, log: Log, tx: _Tx) -> Liquidation:
     """PartiallyLiquidateCreditAccount(account, token, liquidator indexed; repaidDebt, seizedCollateral, fee)."""
-    _check_layout(csu, log, "PartiallyLiquidateCreditAccount", topics=4, words=3)
+    check_layout(csu, log, "PartiallyLiquidateCreditAccount", topics=4, words=3)
     repay, extra = _repaid(csu, log, tx)
-    extra |= {"credit_account": _topic_address(log, 1), "kind": "partial", "fee_raw": str(word(log.data, 2))}
-    row = _row(log, log.index, None, _topic_address(log, 2), word(log.data, 1), repay.address, extra)
-    return replace(row, liquidator=_topic_address(log, 3), debt_amount_raw=word(log.data, 0))
-
-
-def _row(
-    log: Log, index: int, borrower: str | None, token: str, amount: int, pool: str, extra: Mapping[str, str]
-) -> Liquidation:
-    return Liquidation(
-        tx=log.tx,
-        block=log.block,
-        block_hash=log.block_hash,
-        log_index=index,
-        liquidator=_topic_address(log, 2),
-        borrower=borrower,
-        collateral_asset=token,
-        collateral_amount_raw=amount,
-        debt_asset=pool,
-        debt_amount_raw=0,
+    extra |= {"credit_account": topic_address(log, 1), "kind": "partial", "fee_raw": str(word(log.data, 2))}
+    return liquidation(
+        log,
+        liquidator=topic_address(log, 3),
+        borrower=None,
+        seized=(topic_address(log, 2), word(log.data, 1)),
+        repaid=(repay.address, word(log.data, 0)),
         extra=extra,
     )
