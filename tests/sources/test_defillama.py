@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import gzip
 import json
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.loopback import Answer, serving
 
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Miss, Raw
@@ -66,32 +64,15 @@ class Vendor:
 
 @pytest.fixture
 def vendor() -> Iterator[Vendor]:
-    lock = threading.Lock()
     found = Vendor("", [], [], [])
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            with lock:
-                found.asked.append(self.path)
-                reply = found.replies.pop(0) if len(found.replies) > 1 else found.replies[0]
-            self.send_response(reply.status)
-            for name, value in reply.headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(reply.body) + (1000 if reply.cut else 0)))
-            self.end_headers()
-            self.wfile.write(reply.body)
+    def answer(asked: str, _headers: Mapping[str, str]) -> Answer:
+        found.asked.append(asked)
+        reply = found.replies.pop(0) if len(found.replies) > 1 else found.replies[0]
+        length = len(reply.body) + (1000 if reply.cut else 0)
+        return reply.status, {**reply.headers, "Content-Length": str(length)}, reply.body
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            """Stay quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    with ExitStack() as stack:
-        stack.callback(thread.join)
-        stack.callback(server.server_close)
-        stack.callback(server.shutdown)
-        thread.start()
-        found.url = f"http://127.0.0.1:{server.server_address[1]}"
+    with serving(answer) as found.url:
         yield found
 
 
