@@ -56,7 +56,7 @@ def _app() -> Iterator[App]:
 def definitions() -> dg.Definitions:
     """Everything that is found, for the settings in force when the code location is loaded."""
     with _app() as app:
-        chain, vendors = app.onchain(work.markets(app)[0]), list(app.vendors().values())
+        chain, vendors = app.onchain(work.markets(app)[0]), work.vendors(app)
         jobs, _ = work.jobs(app)
         build = _Build(app.settings, work.first_day(app), work.nodes(app))
     scheduled = [build.job(job) for job in jobs]

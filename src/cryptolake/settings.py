@@ -162,6 +162,10 @@ class Settings(BaseSettings):
         default_factory=list,
         description="markets kept current by the scheduler and Dagster; unset means every market of a built family",
     )
+    sources: Annotated[list[str], NoDecode] = Field(
+        default_factory=list,
+        description="sources kept current by the scheduler and Dagster (onchain, defillama, ...); unset means every one",
+    )
     schedules: bool = Field(True, description="whether Dagster's schedules start switched on")
     alert_webhook: SecretStr | None = Field(
         None, description="URL that gets a JSON document with `text` when a job fails (Slack and others read it)"
@@ -171,7 +175,7 @@ class Settings(BaseSettings):
         None, description="server for those mails: smtp://user:password@host:587 (STARTTLS) or smtps://...:465"
     )
 
-    @field_validator("markets", mode="before")
+    @field_validator("markets", "sources", mode="before")
     @classmethod
     def _split_names(cls, value: object) -> object:
         """Accept `a,b` as well as a list."""

@@ -67,8 +67,19 @@ def markets(app: App) -> tuple[list[Csu], dict[str, str]]:
 
 
 def sources(app: App) -> dict[str, Source]:
-    """Every source by name: the chain with the markets to keep current, and every vendor found."""
-    return {ONCHAIN: app.onchain(markets(app)[0]), **app.vendors()}
+    """The sources to keep current by name: the chain with its markets, and the vendors found.
+
+    Raises BadInput when the settings name a source that nobody knows.
+    """
+    found: dict[str, Source] = {ONCHAIN: app.onchain(markets(app)[0]), **app.vendors()}
+    if unknown := sorted(set(app.settings.sources) - set(found)):
+        raise BadInput(f"CRYPTOLAKE_SOURCES: unknown source {unknown[0]!r}; known: {', '.join(sorted(found))}")
+    return {name: source for name, source in found.items() if not app.settings.sources or name in app.settings.sources}
+
+
+def vendors(app: App) -> list[Source]:
+    """The vendors among the sources to keep current."""
+    return [source for name, source in sources(app).items() if name != ONCHAIN]
 
 
 def jobs(app: App) -> tuple[list[Job], list[str]]:
@@ -88,7 +99,7 @@ def jobs(app: App) -> tuple[list[Job], list[str]]:
 
 def nodes(app: App) -> list[Node]:
     """Every table with its origin."""
-    return lineage(app.onchain(markets(app)[0]), app.vendors().values(), journey.WAREHOUSE_TABLES)
+    return lineage(app.onchain(markets(app)[0]), vendors(app), journey.WAREHOUSE_TABLES)
 
 
 def pull(app: App, source_name: str, datasets: Sequence[str], operation: Operation) -> Outcome:

@@ -30,6 +30,7 @@ def sandbox_variables(replay: Replay, folder: Path) -> dict[str, str]:
         "CRYPTOLAKE_REGISTRY": str(sandbox_registry()),
         "CRYPTOLAKE_RPC_SANDBOX": replay.rpc_url,
         "CRYPTOLAKE_MARKETS": "aave_v3_sandbox",
+        "CRYPTOLAKE_SOURCES": "onchain,defillama",
         "CRYPTOLAKE_START_DATE": "2024-12-01",
         "CRYPTOLAKE_END_DATE": "2024-12-14",
         "CRYPTOLAKE_SCHEDULES": "false",

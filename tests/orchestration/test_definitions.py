@@ -33,7 +33,7 @@ def _found(sandbox: Path) -> tuple[object, dict[str, set[str]]]:
 def test_every_source_and_table_is_an_asset_with_its_lineage(sandbox: Path) -> None:
     _, parents = _found(sandbox)
     app = App(load_settings())
-    sources = [app.onchain([]), *app.vendors().values()]
+    sources = [app.onchain([]), *work.vendors(app)]
     app.close()
     for source in sources:
         for dataset in source.datasets:
@@ -49,7 +49,7 @@ def test_cadences_are_the_datasets_own(sandbox: Path) -> None:
     repository, _ = _found(sandbox)
     crons = {schedule.job_name: schedule.cron_schedule for schedule in repository.schedule_defs}
     app = App(load_settings())
-    sources = [app.onchain([]), *app.vendors().values()]
+    sources = [app.onchain([]), *work.vendors(app)]
     waiting = app.settings.missing
     app.close()
     for source in sources:
@@ -147,6 +147,7 @@ class _Found:
 
 
 def test_a_source_that_is_added_appears_by_itself(sandbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CRYPTOLAKE_SOURCES")
     known = App.vendors
     monkeypatch.setattr(
         App, "vendors", lambda self, provenance=None: {**known(self, provenance), "newvendor": _Found()}
