@@ -110,6 +110,14 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="vendor base URLs: CRYPTOLAKE_URL_<HOST>, e.g. CRYPTOLAKE_URL_DEFILLAMA_STABLECOINS",
     )
+    budgets: Literal["folder", "database"] = Field(
+        "folder",
+        description="where rate budgets are kept: in the data folder (all processes of this machine that share it) or in "
+        "the database (every machine that shares DATABASE_URL)",
+    )
+    cluster_python: str | None = Field(
+        None, description="the Python of --cluster ssh://... machines; unset means the same path as here"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "warning", description="least severe log line shown"
     )

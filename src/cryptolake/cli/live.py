@@ -31,6 +31,7 @@ class Live:
         self._started = self._said = time.monotonic()
         self._task = bars.add_task(label, total=total, note="") if bars is not None else None
         self._err = Console(stderr=True)
+        self.rates_by: Callable[[], str] | None = None  # who tells the rates when other machines ask
 
     def partition(self, partition: Partition, state: str) -> None:
         """One partition has its final state."""
@@ -60,6 +61,8 @@ class Live:
 
     def rates(self) -> str:
         """Requests a second and retries so far, over all chains."""
+        if self.rates_by is not None:
+            return self.rates_by()
         stations = [station for pool in self._pools() for station in pool.stations]
         seconds = max(1e-3, time.monotonic() - self._started)
         requests, retries = sum(one.requests for one in stations), sum(one.retries for one in stations)

@@ -9,6 +9,7 @@ import typer
 
 from cryptolake import __version__
 from cryptolake.app import App
+from cryptolake.cli.cluster import ClusterFlag, asking
 from cryptolake.cli.live import live
 from cryptolake.cli.options import (
     ChainFlag,
@@ -140,6 +141,7 @@ def collect_command(
     end_date: EndFlag = None,
     days: DaysFlag = None,
     workers: WorkersFlag = None,
+    cluster: ClusterFlag = None,
     resume: ResumeFlag = True,
     as_json: JsonFlag = False,
 ) -> None:
@@ -148,7 +150,7 @@ def collect_command(
     Example: cryptolake collect --csu aave_v3_ethereum --days 7 --workers 5
     """
     app, csus, partitions = _select(context, csu, chain, family, dataset, start_date, end_date, days, workers)
-    result = _collect(app, csus, partitions, resume=resume)
+    result = _collect(app, csus, partitions, resume=resume, cluster=cluster)
     _print_collected(result, as_json)
     raise typer.Exit(1 if result.failed else 0)
 
@@ -199,6 +201,7 @@ def run_command(
     end_date: EndFlag = None,
     days: DaysFlag = None,
     workers: WorkersFlag = None,
+    cluster: ClusterFlag = None,
     resume: ResumeFlag = True,
 ) -> None:
     """The whole trip: collect, refine, build, publish.
@@ -206,7 +209,7 @@ def run_command(
     Example: cryptolake run --csu aave_v3_ethereum --days 7
     """
     app, csus, partitions = _select(context, csu, chain, family, dataset, start_date, end_date, days, workers)
-    result = _collect(app, csus, partitions, resume=resume)
+    result = _collect(app, csus, partitions, resume=resume, cluster=cluster)
     made = travel_on(app, csus, partitions)
     _print_collected(result, as_json=False)
     _print_made(made, 'cryptolake query --sql "select * from daily_panel limit 5"')
@@ -269,15 +272,18 @@ def _select(
     return app, csus, chosen_partitions(app, csus, dataset)
 
 
-def _collect(app: App, csus: list[Csu], partitions: list[Partition], *, resume: bool) -> Collected:
+def _collect(app: App, csus: list[Csu], partitions: list[Partition], *, resume: bool, cluster: str | None) -> Collected:
     plan = make_plan(partitions, app.ledger.states(), resume=resume, intact=app.bronze.intact)
-    with live("collect", len(plan.missing), app.pools) as tell:
+    with (
+        live("collect", len(plan.missing), app.pools) as tell,
+        asking(app, csus, tell, cluster) as asked,
+    ):
         return collect(
-            app.onchain(csus, tell.scanned),
+            asked.source,
             plan.missing,
             bronze=app.bronze,
             ledger=app.ledger,
-            workers=app.settings.workers,
+            workers=asked.workers,
             progress=tell.partition,
         )
 

@@ -92,7 +92,9 @@ class Budgets:
             except psycopg.OperationalError:
                 # Never go on without the budget: others count on it. A reservation lost on the way costs its units only.
                 if time.monotonic() > deadline:
-                    raise Retry("the rate budgets in PostgreSQL do not answer; check DATABASE_URL and run again") from None
+                    raise Retry(
+                        "the rate budgets in PostgreSQL do not answer; check DATABASE_URL and run again"
+                    ) from None
                 time.sleep(0.2)
 
     def limiter(self, account: str, limit: float, cost: float = 1.0) -> Limiter:

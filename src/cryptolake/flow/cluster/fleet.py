@@ -1,0 +1,77 @@
+"""`Fleet`: an open cluster that is asked questions one by one, each by a thread that waits. Knows no chain and no vendor."""
+
+from __future__ import annotations
+
+import itertools
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import CancelledError
+from typing import ParamSpec, TypeVar, cast
+
+from distributed import Client
+from distributed.scheduler import KilledWorker
+
+from cryptolake.errors import Retry, Stop
+
+P = ParamSpec("P")
+T = TypeVar("T")
+CONNECT_S = 20.0
+
+
+class SchedulerGone(Exception):
+    """The cluster's scheduler cannot be reached any more: the run ends, what is not landed stays unclaimed."""
+
+
+class Fleet:
+    """The workers behind a Dask client. Thread-safe; workers may come and go."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        # Keys are unique over runs: a scheduler that outlives a run must not mistake a new question for an old one.
+        self._run, self._numbers = uuid.uuid4().hex[:8], itertools.count()
+
+    def slots(self) -> int:
+        """Conversations that the workers present now can hold at once."""
+        return sum(self._client.nthreads().values())
+
+    def wait(self, workers: int) -> None:
+        """Until so many workers are there. Raises Stop."""
+        try:
+            self._client.wait_for_workers(workers, timeout=CONNECT_S)
+        except TimeoutError:
+            raise Stop("the cluster has no worker; start one (dask worker <scheduler address>) and run again") from None
+
+    def everywhere(self, function: Callable[P, T], *values: P.args, **named: P.kwargs) -> dict[str, T]:
+        """Call `function` once on every worker; answers by worker address. What it raises is raised here."""
+        return cast("dict[str, T]", self._client.run(function, *values, **named))
+
+    def ask(self, label: str, function: Callable[P, T], *values: P.args, **named: P.kwargs) -> T:
+        """Call `function` on some worker and wait. A worker that dies is replaced by another; it must be idempotent.
+
+        Raises what it raises, Retry when workers died of it several times, SchedulerGone when nobody can be asked.
+        """
+        while True:
+            name = f"{label.replace(' ', '-')}-{self._run}-{next(self._numbers)}"
+            try:
+                future = self._client.submit(function, *values, key=name, pure=False, **named)
+                try:
+                    return cast(T, future.result())
+                finally:
+                    future.release()
+            except KilledWorker:
+                raise Retry(
+                    f"{label}: several workers died while they asked this; look at their memory, then run again"
+                ) from None
+            except Exception as error:
+                if not isinstance(error, CancelledError) and self._client.status == "running":
+                    raise
+                self._await_scheduler()
+
+    def _await_scheduler(self) -> None:
+        """Until the scheduler is back (a restarted one is found again by the client). Raises SchedulerGone."""
+        deadline = time.monotonic() + CONNECT_S
+        while self._client.status != "running":
+            if self._client.status in {"closing", "closed"} or time.monotonic() > deadline:
+                raise SchedulerGone("the cluster's scheduler is gone")
+            time.sleep(0.1)
