@@ -21,13 +21,14 @@ from cryptolake.cli.show import print_table
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.source import Source
 from cryptolake.errors import BadInput, Retry
-from cryptolake.flow.cluster.address import Machines, parse_address
+from cryptolake.flow.cluster.address import Machines, Scheduler, parse_address
+from cryptolake.flow.cluster.remote import Luggage, RemoteSource
 from cryptolake.flow.cluster.roll import Roll, Worker
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.families import families
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from cryptolake.flow.cluster.fleet import Fleet
 
 ClusterFlag = Annotated[
     str | None,
@@ -56,10 +57,9 @@ def asking(app: App, csus: Sequence[Csu], tell: Live, cluster: str | None) -> It
     address = parse_address(cluster)
     if find_spec("distributed") is None or find_spec("asyncssh") is None:
         raise BadInput("--cluster needs the extra: pip install 'cryptolake[cluster]', here and on the machines")
-    from cryptolake.flow.cluster.fleet import Fleet, SchedulerGone
+    from cryptolake.flow.cluster.fleet import SchedulerGone
 
-    with _opened(app, csus, cluster) as (client, job):
-        fleet = Fleet(client)
+    with _opened(app, csus, address) as (fleet, job):
         fleet.wait(1 if not isinstance(address, Machines) else len(address.each))
         fleet.everywhere(worker.report, job)
         roll = Roll(app.settings.data)
@@ -78,21 +78,21 @@ def asking(app: App, csus: Sequence[Csu], tell: Live, cluster: str | None) -> It
 
 
 @contextmanager
-def _opened(app: App, csus: Sequence[Csu], cluster: str) -> Iterator[tuple[Client, worker.Job]]:
+def _opened(app: App, csus: Sequence[Csu], address: Machines | Scheduler) -> Iterator[tuple[Fleet, worker.Job]]:
+    from cryptolake.flow.cluster.fleet import Fleet
     from cryptolake.flow.cluster.lab import lab
     from cryptolake.flow.cluster.scheduler import running
 
-    address = parse_address(cluster)
     job = partial(worker.make_job, uuid.uuid4().hex[:12], app.settings, [csu.name for csu in csus])
     if not isinstance(address, Machines):
         with running(address) as client:
-            yield client, job(database_url=app.database() if address.encrypted else None)
+            yield Fleet(client), job(database_url=app.database() if address.encrypted else None)
         return
     database = app.database()
     port = _loopback_port(database)
     python = app.settings.cluster_python or sys.executable
     with lab(address, threads=app.settings.workers, python=python, port_to_share=port) as (client, ports):
-        yield client, job(database_url=_through(database, ports) if ports else database)
+        yield Fleet(client), job(database_url=_through(database, ports) if ports else database)
 
 
 def _loopback_port(database_url: str) -> int | None:
@@ -108,11 +108,7 @@ def _through(database_url: str, ports: Sequence[int]) -> str:
     return urlunsplit(parts._replace(netloc=login + ",".join(f"127.0.0.1:{port}" for port in ports)))
 
 
-def _remote(app: App, csus: Sequence[Csu], fleet: object, job: worker.Job, roll: Roll) -> Source:
-    from cryptolake.flow.cluster.fleet import Fleet
-    from cryptolake.flow.cluster.remote import Luggage, RemoteSource
-
-    assert isinstance(fleet, Fleet)
+def _remote(app: App, csus: Sequence[Csu], fleet: Fleet, job: worker.Job, roll: Roll) -> Source:
     able = {csu.name: csu.chain for csu in csus if csu.family in families()}
 
     def chain_of(partition: Partition) -> str | None:

@@ -272,7 +272,9 @@ def _select(
     return app, csus, chosen_partitions(app, csus, dataset)
 
 
-def _collect(app: App, csus: list[Csu], partitions: list[Partition], *, resume: bool, cluster: str | None) -> Collected:
+def _collect(
+    app: App, csus: list[Csu], partitions: list[Partition], *, resume: bool, cluster: str | None = None
+) -> Collected:
     plan = make_plan(partitions, app.ledger.states(), resume=resume, intact=app.bronze.intact)
     with (
         live("collect", len(plan.missing), app.pools) as tell,

@@ -50,12 +50,11 @@ class Budgets:
         for _ in range(_CONNECTIONS):
             self._idle.put(None)
         try:
-            with self._session() as connection:
-                # Two first openers may collide in CREATE TABLE IF NOT EXISTS.
-                with connection.transaction():
-                    connection.execute("SELECT pg_advisory_xact_lock(hashtext('cryptolake rate_budgets'))")
-                    for statement in _SETUP:
-                        connection.execute(statement)
+            with self._session() as connection, connection.transaction():
+                # Two first openers would collide in CREATE TABLE IF NOT EXISTS.
+                connection.execute("SELECT pg_advisory_xact_lock(hashtext('cryptolake rate_budgets'))")
+                for statement in _SETUP:
+                    connection.execute(statement)
         except psycopg.ProgrammingError as error:
             if isinstance(error, psycopg.errors.InsufficientPrivilege):
                 raise Stop("PostgreSQL refuses the table rate_budgets; grant CREATE on the schema") from None

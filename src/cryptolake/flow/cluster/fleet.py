@@ -16,6 +16,7 @@ from cryptolake.errors import Retry, Stop
 
 P = ParamSpec("P")
 T = TypeVar("T")
+V = TypeVar("V")
 CONNECT_S = 20.0
 
 
@@ -33,7 +34,7 @@ class Fleet:
 
     def slots(self) -> int:
         """Conversations that the workers present now can hold at once."""
-        return sum(self._client.nthreads().values())
+        return sum(self._client.nthreads().values())  # type: ignore[no-untyped-call]
 
     def wait(self, workers: int) -> None:
         """Until so many workers are there. Raises Stop."""
@@ -42,9 +43,9 @@ class Fleet:
         except TimeoutError:
             raise Stop("the cluster has no worker; start one (dask worker <scheduler address>) and run again") from None
 
-    def everywhere(self, function: Callable[P, T], *values: P.args, **named: P.kwargs) -> dict[str, T]:
+    def everywhere(self, function: Callable[[V], T], value: V) -> dict[str, T]:
         """Call `function` once on every worker; answers by worker address. What it raises is raised here."""
-        return cast("dict[str, T]", self._client.run(function, *values, **named))
+        return cast("dict[str, T]", self._client.run(function, value))
 
     def ask(self, label: str, function: Callable[P, T], *values: P.args, **named: P.kwargs) -> T:
         """Call `function` on some worker and wait. A worker that dies is replaced by another; it must be idempotent.
@@ -56,9 +57,9 @@ class Fleet:
             try:
                 future = self._client.submit(function, *values, key=name, pure=False, **named)
                 try:
-                    return cast(T, future.result())
+                    return future.result()
                 finally:
-                    future.release()
+                    future.release()  # type: ignore[no-untyped-call]
             except KilledWorker:
                 raise Retry(
                     f"{label}: several workers died while they asked this; look at their memory, then run again"

@@ -47,7 +47,7 @@ def lab(
     with _Shells() as shells:
         ports = shells.open(machines, name, pem, port_to_share)
         hosts = [machines.each[0], *machines.each]
-        security = Security(
+        security = Security(  # type: ignore[no-untyped-call]
             require_encryption=True,
             **{f"tls_{role}_{kind}": pem for role in ("client", "scheduler", "worker") for kind in ("key", "cert")},
             tls_ca_file=pem,
@@ -63,13 +63,13 @@ def lab(
                     remote_python=python,
                     security=security,
                 )
-            except Exception as error:  # Dask raises bare Exceptions; the words of the machine itself went to its log
+            except Exception as error:  # noqa: BLE001  # Dask raises bare Exceptions; the words of the machine itself went to its log
                 raise Stop(
                     f"the machines answer, but Dask does not start there with {python} ({type(error).__name__}); install "
                     "cryptolake[cluster] there and set CRYPTOLAKE_CLUSTER_PYTHON to its Python"
                 ) from None
         try:
-            with Client(cluster, timeout=_ANSWER_S) as client:
+            with Client(cluster, timeout=_ANSWER_S) as client:  # type: ignore[no-untyped-call]
                 yield client, ports
         finally:
             with _quiet(), suppress(TimeoutError, OSError):
@@ -157,7 +157,7 @@ class _Shells:
 
     async def _open_one(self, machine: Machine, file: str, content: str, port: int | None) -> int | None:
         try:
-            connection = await asyncssh.connect(machine.host, **_options(machine))  # type: ignore[arg-type]
+            connection = await asyncssh.connect(machine.host, **_options(machine))
         except asyncssh.HostKeyNotVerifiable:
             at = f"-p {machine.port} " if machine.port else ""
             raise Stop(

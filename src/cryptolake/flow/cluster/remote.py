@@ -10,14 +10,17 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Dataset, Row, Source, Trip
 from cryptolake.errors import CryptolakeError
-from cryptolake.flow.cluster.fleet import Fleet
 from cryptolake.flow.cluster.roll import Roll
 from cryptolake.net.blocks import FileBlockCache, Header
+
+if TYPE_CHECKING:  # the engine is an extra; this module is also read where it is not installed
+    from cryptolake.flow.cluster.fleet import Fleet
 
 Bounds = Mapping[int, Header]  # the last block before an instant (seconds since 1970, UTC)
 Files = Mapping[str, bytes]

@@ -16,7 +16,7 @@ from cryptolake.flow.cluster.fleet import CONNECT_S
 def running(scheduler: Scheduler) -> Iterator[Client]:
     """Connect. TLS files come from Dask's own settings (distributed.comm.tls). Raises Stop."""
     try:
-        client = Client(scheduler.address, timeout=CONNECT_S)
+        client = Client(scheduler.address, timeout=CONNECT_S)  # type: ignore[no-untyped-call]
     except (OSError, TimeoutError):
         raise Stop(
             f"no Dask scheduler answers at {scheduler.address}; start it (dask scheduler) or correct it"
