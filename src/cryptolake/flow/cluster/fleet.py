@@ -17,7 +17,7 @@ from cryptolake.errors import Retry, Stop
 P = ParamSpec("P")
 T = TypeVar("T")
 V = TypeVar("V")
-CONNECT_S = 20.0
+CONNECT_S = 10.0
 
 
 class SchedulerGone(Exception):
