@@ -85,8 +85,7 @@ def lab_machines(folder: Path, count: int, *, open_ssh: bool) -> Iterator[Lab]:
     host = _keys(folder)
     started: list[tuple[subprocess.Popen[str], int]] = []
     try:
-        for number in range(count):
-            started.append((_open_ssh if open_ssh else _own_server)(folder, number))
+        started.extend((_open_ssh if open_ssh else _own_server)(folder, number) for number in range(count))
         known = "".join(f"[127.0.0.1]:{port} {host}\n" for _, port in started)
         (folder / "home" / ".ssh" / "known_hosts").write_text(known)
         yield Lab(folder / "home", tuple(port for _, port in started))

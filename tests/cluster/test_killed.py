@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 from distributed import Client
-
-from cryptolake.demo.replay import Replay, sandbox_registry
-from cryptolake.flow.cluster.roll import read_roll
-from cryptolake.warehouse.server import ensure_running
 from tests.cluster.gated import Gate, gated
 from tests.cluster.test_lab import SECRET, SPAN, command, folder
 from tests.hostile.test_killed_anywhere import outcome
 from tests.journey.conftest import CLEAN
+
+from cryptolake.demo.replay import Replay
+from cryptolake.flow.cluster.roll import read_roll
+from cryptolake.warehouse.server import ensure_running
 
 __all__ = ["folder"]
 pytestmark = [

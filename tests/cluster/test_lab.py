@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import orjson
 import pytest
+from tests.cluster.gated import Gate, gated
+from tests.cluster.machines import SSHD, lab_machines
+from tests.hostile.test_killed_anywhere import outcome
+from tests.journey.conftest import CLEAN
 
 from cryptolake.demo.replay import Replay, sandbox_registry
 from cryptolake.flow.cluster.roll import read_roll
 from cryptolake.warehouse.server import stop_embedded
-from tests.cluster.machines import SSHD, Lab, lab_machines
-from tests.hostile.test_killed_anywhere import outcome
-from tests.journey.conftest import CLEAN
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="the lab machines of this test are POSIX"),
@@ -116,3 +116,39 @@ def test_two_machines_collect_what_one_collects_and_no_command_shows_a_secret(fo
     assert SECRET not in out + err
     assert secret not in out + err
     assert not list(Path(lab.home if not open_ssh else Path.home()).glob(".cryptolake-*.pem"))
+
+
+def _left(home: Path) -> list[str]:
+    """Processes that a session of this home started and that still run."""
+    marker = f"HOME={home}\0".encode()
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if marker in path.read_bytes() and b"dask_spec" in path.with_name("cmdline").read_bytes():
+                found.append(path.parent.name)
+        except OSError:
+            continue  # it ended meanwhile, or is not ours
+    return found
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_killed_coordinator_leaves_no_machine_busy_and_the_next_run_goes_on(folder: Path) -> None:
+    gate = Gate()
+    gate.close_after(20)
+    with gated(gate) as replay, lab_machines(folder, 2, open_ssh=False) as lab:
+        flags = ["collect", *SPAN, "--cluster", lab.address, "--workers", "2"]
+        run = command(folder, replay.rpc_url, *flags, home=lab.home)
+        gate.await_waiting(2)
+        assert _left(lab.home)
+        run.kill()
+        run.communicate()
+        gate.open()
+        deadline = time.monotonic() + 180
+        while _left(lab.home):
+            assert time.monotonic() < deadline, "a scheduler or worker outlives its coordinator"
+            time.sleep(0.5)
+        again = command(folder, replay.rpc_url, *flags, home=lab.home)
+        _, err = again.communicate(timeout=120)
+        assert again.returncode == 0, err
+    assert len(outcome(folder / "data")["states"]) == 28  # type: ignore[arg-type]

@@ -74,7 +74,6 @@ def asking(app: App, csus: Sequence[Csu], tell: Live, cluster: str | None) -> It
             ) from None
         finally:
             roll.close()
-        _print_workers(roll.workers())
 
 
 @contextmanager
@@ -126,9 +125,23 @@ def _remote(app: App, csus: Sequence[Csu], fleet: Fleet, job: worker.Job, roll: 
     )
 
 
-def _print_workers(found: Sequence[Worker]) -> None:
+def print_workers(found: Sequence[Worker]) -> None:
+    """Who answered what in the latest run on a cluster; nothing when there was none."""
+    if not found:
+        return
     print_table(
-        "Workers",
-        ("worker", "trips", "failed", "partitions", "requests", "busy s"),
-        [(one.name, one.trips, one.failed_trips, one.partitions, one.requests, round(one.busy_s, 1)) for one in found],
+        "Workers of the latest run on a cluster",
+        ("worker", "trips", "failed", "partitions", "requests", "busy s", "last answer (UTC)"),
+        [
+            (
+                one.name,
+                one.trips,
+                one.failed_trips,
+                one.partitions,
+                one.requests,
+                round(one.busy_s, 1),
+                f"{one.last:%Y-%m-%d %H:%M:%S}" if one.last else "",
+            )
+            for one in found
+        ],
     )

@@ -9,7 +9,7 @@ import typer
 
 from cryptolake import __version__
 from cryptolake.app import App
-from cryptolake.cli.cluster import ClusterFlag, asking
+from cryptolake.cli.cluster import ClusterFlag, asking, print_workers
 from cryptolake.cli.live import live
 from cryptolake.cli.options import (
     ChainFlag,
@@ -29,6 +29,7 @@ from cryptolake.cli.options import (
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.contracts.partition import Partition
 from cryptolake.flow import journey
+from cryptolake.flow.cluster.roll import read_roll
 from cryptolake.flow.collect import Collected, collect
 from cryptolake.flow.estimate import METHODS, Cost, advice, costs, duration_s, offers, work
 from cryptolake.flow.monitor import report
@@ -152,6 +153,8 @@ def collect_command(
     app, csus, partitions = _select(context, csu, chain, family, dataset, start_date, end_date, days, workers)
     result = _collect(app, csus, partitions, resume=resume, cluster=cluster)
     _print_collected(result, as_json)
+    if cluster is not None and not as_json:
+        print_workers(read_roll(app.settings.data))
     raise typer.Exit(1 if result.failed else 0)
 
 
@@ -229,11 +232,13 @@ def monitor_command(
     for name in csu or ():
         app.registry.csu(name)
     found = report(app.ledger.states(), csu)
+    workers = read_roll(app.settings.data)
     if as_json:
-        print_json(found.document())
+        print_json(found.document() | {"workers": [asdict(one) for one in workers]})
         return
     for line in found.lines():
         print_line(line)
+    print_workers(workers)
 
 
 def travel_on(app: App, csus: list[Csu], partitions: list[Partition]) -> list[journey.Made]:
