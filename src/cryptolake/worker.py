@@ -63,8 +63,10 @@ class _Post:
     app: App
     source: OnchainSource
     lock: threading.Lock
+    scratch: tempfile.TemporaryDirectory[str]
 
 
+_MOST_POSTS = 8  # runs that one worker serves at once; of more, the oldest is closed
 _posts: dict[str, _Post] = {}
 _opening = threading.Lock()
 
@@ -77,16 +79,14 @@ def _post(job: Job) -> _Post:
                 raise Stop(
                     f"{NAME} has cryptolake {__version__}, not {job.version}; install the same version everywhere"
                 )
-            folder = Path(tempfile.mkdtemp(prefix="cryptolake-worker-"))
-            app = App(_settings(job, folder))
+            scratch = tempfile.TemporaryDirectory(prefix="cryptolake-worker-", ignore_cleanup_errors=True)
+            app = App(_settings(job, Path(scratch.name)))
             configure_logging(app.settings)
             app.budgets.ask("SELECT 1", ())  # no question goes out before the budgets can be reached
-            for old in _posts.values():
-                old.app.close()
-            _posts.clear()
-            _posts[job.number] = _Post(
-                app, app.onchain([app.registry.csu(name) for name in job.csus]), threading.Lock()
-            )
+            if len(_posts) >= _MOST_POSTS:
+                _posts.pop(next(iter(_posts))).app.close()
+            source = app.onchain([app.registry.csu(name) for name in job.csus])
+            _posts[job.number] = _Post(app, source, threading.Lock(), scratch)
         return _posts[job.number]
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from typing import ParamSpec, TypeVar, cast
 
 from distributed import Client
@@ -76,3 +78,17 @@ class Fleet:
             if self._client.status in {"closing", "closed"} or time.monotonic() > deadline:
                 raise SchedulerGone("the cluster's scheduler is gone")
             time.sleep(0.1)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """The engine tells every lost connection on standard error; what the user needs to know is told in one line."""
+    loggers = [logging.getLogger(name) for name in ("distributed", "asyncssh")]
+    before = [one.level for one in loggers]
+    for one in loggers:
+        one.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for one, level in zip(loggers, before, strict=True):
+            one.setLevel(level)

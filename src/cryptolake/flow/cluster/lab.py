@@ -8,7 +8,6 @@ workers are asked.
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 import uuid
 from collections.abc import Coroutine, Iterator
@@ -26,6 +25,7 @@ from distributed import Client, Security, SSHCluster
 
 from cryptolake.errors import Stop
 from cryptolake.flow.cluster.address import Machine, Machines
+from cryptolake.flow.cluster.fleet import quiet
 
 T = TypeVar("T")
 _ANSWER_S = 20.0  # how long a machine may take to answer
@@ -53,7 +53,7 @@ def lab(
             tls_ca_file=pem,
         )
         talk = {"protocol": "tls://", **({"interface": machines.interface} if machines.interface else {})}
-        with dask.config.set(_remote_config(name)), _quiet():
+        with dask.config.set(_remote_config(name)), quiet():
             try:
                 cluster = SSHCluster(
                     [one.host for one in hosts],
@@ -69,10 +69,10 @@ def lab(
                     "cryptolake[cluster] there and set CRYPTOLAKE_CLUSTER_PYTHON to its Python"
                 ) from None
         try:
-            with Client(cluster, timeout=_ANSWER_S) as client:  # type: ignore[no-untyped-call]
+            with quiet(), Client(cluster, timeout=_ANSWER_S) as client:  # type: ignore[no-untyped-call]
                 yield client, ports
         finally:
-            with _quiet(), suppress(TimeoutError, OSError):
+            with quiet(), suppress(TimeoutError, OSError):
                 cluster.close(timeout=10)
 
 
@@ -190,17 +190,3 @@ class _Shells:
             with suppress(asyncssh.Error, OSError, TimeoutError):
                 await asyncio.wait_for(connection.run(f"rm -f {self._file}"), 5)
             connection.close()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Dask reports every machine's start on standard error; what the user needs to know is told in one line."""
-    loggers = [logging.getLogger(name) for name in ("distributed", "asyncssh")]
-    before = [one.level for one in loggers]
-    for one in loggers:
-        one.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        for one, level in zip(loggers, before, strict=True):
-            one.setLevel(level)

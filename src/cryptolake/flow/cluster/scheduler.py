@@ -9,12 +9,17 @@ from distributed import Client
 
 from cryptolake.errors import Stop
 from cryptolake.flow.cluster.address import Scheduler
-from cryptolake.flow.cluster.fleet import CONNECT_S
+from cryptolake.flow.cluster.fleet import CONNECT_S, quiet
 
 
 @contextmanager
 def running(scheduler: Scheduler) -> Iterator[Client]:
     """Connect. TLS files come from Dask's own settings (distributed.comm.tls). Raises Stop."""
+    with quiet():
+        yield from _connected(scheduler)
+
+
+def _connected(scheduler: Scheduler) -> Iterator[Client]:
     try:
         client = Client(scheduler.address, timeout=CONNECT_S)  # type: ignore[no-untyped-call]
     except (OSError, TimeoutError):
