@@ -5,12 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.queues import Queue
 from pathlib import Path
 
 import pytest
 
-from cryptolake.errors import BadInput, Stop
+from cryptolake.errors import BadInput, Retry, Stop
 from cryptolake.warehouse.budgets import BudgetLimiter, Budgets
 from cryptolake.warehouse.server import ensure_running
 
@@ -58,6 +59,31 @@ def test_a_server_clock_that_was_set_back_does_not_stop_the_work(budgets: Budget
     limiter.reserve()
     budgets.ask("UPDATE rate_budgets SET full_at = full_at + 1e6 WHERE account = %s RETURNING 1", ("clock",))
     assert limiter.reserve() <= 601
+
+
+def test_threads_that_come_together_each_get_their_own_place(budgets: Budgets) -> None:
+    limiter = BudgetLimiter(budgets, "together", 100.0)
+    with ThreadPoolExecutor(40) as threads:
+        waits = sorted(threads.map(lambda _: limiter.reserve(), range(200)))
+    assert limiter.used() == 200
+    # 200 places a hundredth of a second apart, seen a little earlier or later by each thread
+    assert 1.0 < waits[-1] <= 1.99
+    assert BudgetLimiter(budgets, "together", 100.0).reserve() > 0.9
+
+
+def test_without_the_server_nothing_is_granted(pg_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cryptolake.warehouse.budgets._PATIENCE_S", 0.3)
+    budgets = Budgets(ensure_running(pg_data))
+    limiter = BudgetLimiter(budgets, "gone", 100.0)
+    budgets._url = "postgresql://127.0.0.1:1/none"
+    for _ in range(4):
+        connection = budgets._idle.get()
+        if connection is not None:
+            connection.close()
+        budgets._idle.put(None)
+    with ThreadPoolExecutor(8) as threads:
+        found = [threads.submit(limiter.reserve) for _ in range(8)]
+        assert all(isinstance(one.exception(), Retry) for one in found)
 
 
 def test_an_unreachable_server_is_one_clear_line() -> None:

@@ -13,10 +13,10 @@ from contextlib import contextmanager
 
 import psycopg
 
-from cryptolake.errors import BadInput, Retry, Stop
+from cryptolake.errors import BadInput, CryptolakeError, Retry, Stop
 from cryptolake.net.limiter import SHARE, Limiter
 
-_CONNECTIONS = 4  # per process: the row is held for less than a round trip, more would only queue at the server
+_CONNECTIONS = 4  # per process; an account uses one at a time
 _PATIENCE_S = 20.0  # how long a server that went away is waited for
 _NOW = "extract(epoch FROM clock_timestamp())::float8"
 _MONTH = "to_char(now() AT TIME ZONE 'UTC', 'YYYYMM')::int"
@@ -109,10 +109,26 @@ class Budgets:
             self._idle.put(None)
 
 
+class _Request:
+    """One thread's wish for units, until it is granted or failed."""
+
+    __slots__ = ("ahead", "cost", "error")
+
+    def __init__(self, cost: float) -> None:
+        self.cost = cost
+        self.ahead: float | None = None
+        self.error: CryptolakeError | None = None
+
+    @property
+    def settled(self) -> bool:
+        return self.ahead is not None or self.error is not None
+
+
 class BudgetLimiter(Limiter):
     """A limiter whose state is a row of `budgets`: the same promise as `Limiter`, over all machines.
 
-    One round trip per reservation. `backlog` and `used` are as of this process's latest reservation.
+    Threads that come while a statement is under way go together into the next one, so that neither a far server nor many
+    threads make reservations the bottleneck. `backlog` and `used` are as of this process's latest reservation.
     """
 
     def __init__(
@@ -126,17 +142,47 @@ class BudgetLimiter(Limiter):
     ) -> None:
         super().__init__(rate, burst, sleep=sleep)
         self._budgets, self._account = budgets, account
-        self._seen = threading.Lock()
+        self._changed = threading.Condition()
+        self._waiting: list[_Request] = []
+        self._asking = False
         self._full_at = float("-inf")  # on this process's monotonic clock
         self._used: float | None = None
 
     def reserve(self, cost: float = 1.0) -> float:
         """Take `cost` units and return how many seconds to wait before using them. Raises Retry without the server."""
-        asked = {"account": self._account, "step": cost / self.rate, "cost": cost}
-        ahead, used = self._budgets.ask(_RESERVE, asked)
-        with self._seen:
+        mine = _Request(cost)
+        with self._changed:
+            self._waiting.append(mine)
+            self._changed.wait_for(lambda: mine.settled or not self._asking)
+            if not mine.settled:
+                self._asking, together, self._waiting = True, self._waiting, []
+        if not mine.settled:
+            self._reserve_together(together)
+        if mine.error is not None:
+            raise mine.error
+        return max(0.0, (mine.ahead or 0.0) - self._tolerance)
+
+    def _reserve_together(self, requests: list[_Request]) -> None:
+        """One statement for all; each gets its place in the order asked."""
+        rate, cost = self.rate, sum(one.cost for one in requests)
+        try:
+            ahead, used = self._budgets.ask(_RESERVE, {"account": self._account, "step": cost / rate, "cost": cost})
+        except CryptolakeError as error:
+            for one in requests:
+                one.error = error
+        except BaseException:
+            for one in requests:
+                one.error = Retry("the rate budgets could not be asked; run again")
+            raise
+        else:
             self._full_at, self._used = self._clock() + ahead, used
-        return max(0.0, ahead - self._tolerance)
+            for one in reversed(requests):
+                one.ahead = ahead
+                ahead -= one.cost / rate
+        finally:
+            with self._changed:
+                self._asking = False
+                self._changed.notify_all()
 
     def backlog(self) -> float:
         """Seconds until a unit would be free, as far as this process has seen."""
@@ -146,12 +192,10 @@ class BudgetLimiter(Limiter):
         """Units taken in this calendar month (UTC) by everybody, as of this process's latest reservation."""
         if self._used is None:
             found = self._budgets.ask(_USED, (self._account,))
-            with self._seen:
-                self._used = found[0] if found else 0.0
+            self._used = found[0] if found else 0.0
         return self._used
 
     def push_back(self, seconds: float) -> None:
         """Grant nothing to anybody for `seconds` from now on."""
         self._budgets.ask(_PUSH_BACK, {"account": self._account, "step": seconds + self._tolerance})
-        with self._seen:
-            self._full_at = max(self._full_at, self._clock() + seconds)
+        self._full_at = max(self._full_at, self._clock() + seconds)
