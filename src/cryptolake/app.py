@@ -30,6 +30,7 @@ from cryptolake.lake.tables import Tables
 from cryptolake.net.access import Access
 from cryptolake.net.blocks import FileBlockCache
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
+from cryptolake.net.gates import Gates
 from cryptolake.net.http import Http
 from cryptolake.net.limiter import Limiter, for_limit
 from cryptolake.net.rpc import Pool
@@ -38,6 +39,12 @@ from cryptolake.registry.loader import Registry, load_registry
 from cryptolake.registry.markets import Csu
 from cryptolake.registry.providers import OWN, PUBLIC, plan_of, rpc_plans
 from cryptolake.settings import Settings
+from cryptolake.silver.prices import LADDER, Pricing
+from cryptolake.sources.history.asked import Wanted
+from cryptolake.sources.history.coingecko import CoinGeckoPrices
+from cryptolake.sources.history.defillama import DefiLlamaPrices
+from cryptolake.sources.history.file import PriceFile
+from cryptolake.sources.onchain.chainlink import ChainlinkPrices
 from cryptolake.sources.onchain.scans import Watch
 from cryptolake.sources.onchain.source import OnchainSource
 from cryptolake.warehouse.budgets import Budgets
@@ -62,13 +69,19 @@ class App:
 
     @cached_property
     def registry(self) -> Registry:
-        """Markets and chains: the package's own plus the user's file."""
-        return load_registry(self.settings.registry)
+        """Markets and chains: the package's own plus the user's file, else the one that lies in the data folder."""
+        own = self.settings.data / "registry.yaml"
+        return load_registry(self.settings.registry or (own if own.exists() else None))
 
     @cached_property
     def http(self) -> Http:
         """The shared HTTP client."""
         return Http()
+
+    @cached_property
+    def gates(self) -> Gates:
+        """The vendors' rate limits, one per host and key, shared by all processes of this data folder."""
+        return Gates(self.settings.data / "limits")
 
     @cached_property
     def bronze(self) -> Bronze:
@@ -166,16 +179,12 @@ class App:
 
     def vendors(self, provenance: dict[str, str] | None = None) -> dict[str, Source]:
         """Every vendor source found in `sources/`, by name."""
-        access = Access(
-            http=self.http,
-            urls=self.settings.urls,
-            provenance={"cryptolake": __version__, **(provenance or {})},
-        )
+        access = self.access(provenance)
         found = {}
-        for module in pkgutil.iter_modules(cryptolake.sources.__path__):
-            if not module.ispkg:
-                vendor = cast(_VendorModule, importlib.import_module(f"cryptolake.sources.{module.name}"))
-                source = vendor.open_source(access)
+        for one in pkgutil.iter_modules(cryptolake.sources.__path__):
+            module = importlib.import_module(f"cryptolake.sources.{one.name}")
+            if hasattr(module, "open_source"):  # the chain's package has none: it is opened for chosen markets
+                source = cast(_VendorModule, module).open_source(access)
                 found[source.name] = source
         return found
 
@@ -186,16 +195,53 @@ class App:
             raise BadInput(f"unknown source {name!r}; known: {', '.join(sorted(known))}")
         return known[name]
 
+    def access(self, provenance: dict[str, str] | None = None) -> Access:
+        """What a vendor's source is handed: HTTP, addresses, keys, watch lists, limits."""
+        configs = {"defillama": self.settings.defillama_config, "artemis": self.settings.artemis_config}
+        return Access(
+            http=self.http,
+            urls=self.settings.urls,
+            secrets={name: key.get_secret_value() for name, key in self.settings.vendor_keys().items()},
+            provenance={"cryptolake": __version__, **(provenance or {})},
+            configs={vendor: path for vendor, path in configs.items() if path is not None},
+            rates=self.settings.vendor_rates,
+            gates=self.gates,
+        )
+
+    def chainlink(self) -> ChainlinkPrices:
+        """The chains' price feeds."""
+        return ChainlinkPrices(
+            chains=self.registry.chains,
+            pools=self.pool,
+            block_cache=self.block_cache,
+            provenance={"cryptolake": __version__},
+        )
+
+    def price_sources(self, wanted: Wanted | None = None) -> list[Source]:
+        """Everybody who tells prices apart from the markets themselves; `wanted` is what vendors are to be asked."""
+        asked = wanted or {}
+        llama = DefiLlamaPrices(self.access(), self.registry.chains, asked)
+        return [self.chainlink(), llama, CoinGeckoPrices(self.access(), asked), PriceFile()]
+
+    @property
+    def pricing(self) -> Pricing:
+        """How prices are chosen. Raises BadInput for a source in CRYPTOLAKE_PRICE_ORDER that there is not."""
+        order = tuple(name.strip() for name in self.settings.price_order.split(",") if name.strip())
+        if unknown := [name for name in order if name not in LADDER]:
+            raise BadInput(f"price_order: unknown source {unknown[0]!r}; known: {', '.join(LADDER)}")
+        return Pricing(ladder=order, tolerance=self.settings.price_tolerance)
+
     @contextmanager
     def warehouse(self) -> Iterator[Warehouse]:
         """The user's PostgreSQL, or the embedded one under the data folder, started if need be."""
         url = self.settings.database_url
-        with Warehouse.open(self.settings.data, url.get_secret_value() if url else None) as warehouse:
+        address = url.get_secret_value() if url else None
+        with Warehouse.open(self.settings.data, address, self.settings.db_schema) as warehouse:
             yield warehouse
 
     def close(self) -> None:
         """Close what was opened; safe to call twice."""
-        for name in ("http", "ledger", "budgets"):
+        for name in ("http", "ledger", "gates", "budgets"):
             if name in self.__dict__:
                 self.__dict__.pop(name).close()
 

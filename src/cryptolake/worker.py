@@ -49,11 +49,28 @@ class Job:
 def make_job(number: str, settings: Settings, csus: Sequence[str], *, database_url: str | None) -> Job:
     """The job of a run. Without `database_url` (the way there is not encrypted) nothing secret goes along."""
     registry = settings.registry.read_text("utf-8") if settings.registry is not None else None
-    secrets: dict[str, object] = {"rpc": {}, "alchemy_keys": [], "database_url": None}
-    if database_url is not None:
-        secrets = {"database_url": SecretStr(database_url)}
-    sent = settings.model_copy(update={"registry": None, "budgets": "database", **secrets})
+    update: dict[str, object] = {name: _blank(value) for name, value in settings if _holds_secret(value)}
+    if database_url is not None:  # what asking a chain takes, and nothing else
+        update |= {
+            "rpc": settings.rpc,
+            "alchemy_keys": settings.alchemy_keys,
+            "database_url": SecretStr(database_url),
+        }
+    sent = settings.model_copy(update={**update, "registry": None, "budgets": "database"})
     return Job(number, __version__, sent, registry, tuple(csus), own_secrets=database_url is None)
+
+
+def _holds_secret(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return any(_holds_secret(one) for one in value.values())
+    if isinstance(value, list | tuple):
+        return any(_holds_secret(one) for one in value)
+    return isinstance(value, SecretStr)
+
+
+def _blank(value: object) -> object:
+    """The same kind of setting, unset."""
+    return {} if isinstance(value, Mapping) else [] if isinstance(value, list | tuple) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,18 @@ from cryptolake.errors import Stop
 from cryptolake.flow.cluster.roll import Roll, read_roll
 from cryptolake.settings import Settings
 
-KEY, PASSWORD = "alchemy-key-1", "database-password"
+KEY, PASSWORD, VENDOR = "alchemy-key-1", "database-password", "vendor-key-1"
 URL = f"postgresql://ann:{PASSWORD}@db:5432/lake"
 
 
 def settings(**more: object) -> Settings:
-    given = {"rpc": {"sandbox": [f"http://node/{KEY}"]}, "alchemy_keys": [KEY], "DATABASE_URL": URL, **more}
+    given = {
+        "rpc": {"sandbox": [f"http://node/{KEY}"]},
+        "alchemy_keys": [KEY],
+        "DATABASE_URL": URL,
+        "DEFILLAMA_API_KEY": VENDOR,
+        **more,
+    }
     return Settings(_env_file=None, **given)  # type: ignore[call-arg,arg-type]
 
 
@@ -26,6 +32,7 @@ def test_an_open_way_carries_no_secret() -> None:
     job = worker.make_job("1", settings(), ["a"], database_url=None)
     sent = pickle.dumps(job)
     assert job.own_secrets
+    assert VENDOR.encode() not in sent
     assert KEY.encode() not in sent
     assert PASSWORD.encode() not in sent
 
@@ -34,6 +41,7 @@ def test_an_encrypted_way_carries_them_and_nothing_prints_them() -> None:
     job = pickle.loads(pickle.dumps(worker.make_job("1", settings(), ["a"], database_url=URL)))
     assert job.settings.rpc["sandbox"][0].get_secret_value().endswith(KEY)
     assert job.settings.database_url.get_secret_value() == URL
+    assert VENDOR.encode() not in pickle.dumps(job)  # workers ask chains, no vendor
     assert job.settings.budgets == "database"
     assert KEY not in repr(job)
     assert PASSWORD not in repr(job)

@@ -33,7 +33,7 @@ row = st.tuples(
     st.none() | st.floats(allow_nan=False, allow_infinity=False),
     st.none() | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8),
 )
-load = st.tuples(st.sampled_from(["nothing", "update", "replace"]), st.lists(row, max_size=8))
+load = st.tuples(st.sampled_from(["nothing", "update", "replace", "mirror"]), st.lists(row, max_size=8))
 
 
 def frame(rows: list[tuple[str, float | None, str | None]]) -> pl.DataFrame:
@@ -49,7 +49,11 @@ def test_any_sequence_of_loads_equals_a_dictionary(warehouse: Warehouse, loads: 
     for rule, rows in loads:
         new = {k: (v, t) for k, v, t in rows}
         loaded = warehouse.load(SMALL, frame(rows), rule)
-        if rule == "replace":
+        if rule == "mirror":
+            assert loaded.deleted == sum(1 for k in model if k not in new)
+            assert loaded.inserted == sum(1 for k in new if k not in model)
+            assert loaded.updated == sum(1 for k in new if k in model and model[k] != new[k])
+        if rule in {"replace", "mirror"}:
             model = new
         elif rule == "update":
             assert loaded.updated == sum(1 for k in new if k in model and model[k] != new[k])
@@ -129,3 +133,15 @@ def test_sessions_are_in_utc(warehouse: Warehouse) -> None:
     rows = [(instant, "s", "a", "M", 1.5)]
     warehouse.load(METRICS, pl.DataFrame(rows, schema=METRICS.polars_schema(), orient="row"), "replace")
     assert warehouse.query("select pulled_at, value from metrics").rows() == [(instant, 1.5)]
+
+
+def test_setup_adds_a_column_that_must_not_be_null_to_a_table_with_rows(warehouse: Warehouse) -> None:
+    key = Field("k", "text", "key")
+    old = Table("t_grown", "gold", "row", ("k",), (key,), "old")
+    new = Table("t_grown", "gold", "row", ("k",), (key, Field("v", "text", "added later")), "new")
+    warehouse.setup([old])
+    warehouse.load(old, pl.DataFrame({"k": ["a"]}), "replace")
+    warehouse.setup([new])
+    assert warehouse.query("SELECT k, v FROM t_grown").rows() == [("a", None)]
+    warehouse.load(new, pl.DataFrame({"k": ["a"], "v": ["x"]}), "replace")
+    assert warehouse.query("SELECT k, v FROM t_grown").rows() == [("a", "x")]

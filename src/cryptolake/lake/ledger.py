@@ -109,6 +109,19 @@ class Ledger:
             ).fetchone()
         return None if row is None else _entry(row)
 
+    def of(self, partitions: Collection[Partition]) -> dict[Partition, Entry]:
+        """The latest entry of each of these partitions that has one. Asks for them alone, however long the ledger is."""
+        texts = [str(partition) for partition in partitions]
+        rows: list[tuple[object, ...]] = []
+        with self._lock:
+            for start in range(0, len(texts), 500):
+                some = texts[start : start + 500]
+                marks = ",".join("?" * len(some))
+                rows += self._connection.execute(
+                    f"SELECT {_COLUMNS} FROM latest WHERE partition IN ({marks})", some
+                ).fetchall()
+        return {entry.partition: entry for entry in map(_entry, rows)}
+
     def states(self, dataset: str | None = None) -> dict[Partition, Entry]:
         """The latest entry of every partition, of one dataset or of all."""
         low, high = (f"{dataset}/", f"{dataset}0") if dataset else ("", "\U0010ffff")
@@ -118,6 +131,14 @@ class Ledger:
             ).fetchall()
         entries = (_entry(row) for row in rows)
         return {entry.partition: entry for entry in entries}
+
+    def datasets_ending_in(self, reason: str) -> set[str]:
+        """The datasets whose newest entry failed for this reason."""
+        with self._lock:
+            rows = self._connection.execute(  # SQLite takes the other columns from the row of the maximum
+                "SELECT substr(partition, 1, instr(partition, '/') - 1) AS dataset, reason, max(at) FROM latest GROUP BY 1"
+            ).fetchall()
+        return {str(dataset) for dataset, found, _ in rows if found == reason}
 
     def counts(self) -> dict[str, int]:
         """Partitions by state."""
