@@ -114,12 +114,13 @@ def budgets(url: str, database: str) -> None:
 
 def _together(url: str, database: str, limit: int, threads: int) -> list[float]:
     """Five processes from one start; when each call was granted, in order."""
-    code = "import sys; from benchmarks.cluster import spend; a = sys.argv[1:]; "
-    code += "spend(a[0], a[1], a[2], float(a[3]), int(a[4]), float(a[5]), 10.0)"
+    code = "import os, sys; from benchmarks.cluster import spend; a = sys.argv[1:]; "
+    code += "spend(a[0], os.environ['DATABASE_URL'], a[1], float(a[2]), int(a[3]), float(a[4]), 10.0)"
     start = time.time() + 10
-    given = [url, database, f"bench-{limit}-{start}", str(limit), str(threads), str(start)]
+    given = [url, f"bench-{limit}-{start}", str(limit), str(threads), str(start)]
     command = [sys.executable, "-c", code, *given]
-    running = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(5)]
+    env = {**os.environ, "DATABASE_URL": database}
+    running = [subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True) for _ in range(5)]
     return sorted(at for process in running for at in orjson.loads(process.communicate()[0]))
 
 
