@@ -9,7 +9,7 @@ import typer
 
 from cryptolake import __version__
 from cryptolake.app import App
-from cryptolake.cli.live import live
+from cryptolake.cli.collecting import end, gather
 from cryptolake.cli.options import (
     ChainFlag,
     CsuFlag,
@@ -17,21 +17,25 @@ from cryptolake.cli.options import (
     DaysFlag,
     EndFlag,
     FamilyFlag,
+    GranularityFlag,
     JsonFlag,
     ResumeFlag,
+    RetryFailedFlag,
     StartFlag,
     WorkersFlag,
     chosen_csus,
     chosen_partitions,
+    chosen_wish,
     dates,
 )
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.contracts.partition import Partition
 from cryptolake.flow import journey
-from cryptolake.flow.collect import Collected, collect
+from cryptolake.flow.collect import Collected
 from cryptolake.flow.estimate import METHODS, Cost, advice, costs, duration_s, offers, work
 from cryptolake.flow.monitor import report
 from cryptolake.flow.plan import Span, make_plan, set_aside
+from cryptolake.flow.resume import wish_for
 from cryptolake.registry.markets import Csu
 from cryptolake.registry.providers import rpc_plans
 from cryptolake.sources.onchain.families import families
@@ -58,6 +62,7 @@ def plan_command(
     start_date: StartFlag = None,
     end_date: EndFlag = None,
     days: DaysFlag = None,
+    granularity: GranularityFlag = None,
     assume_log_span: int | None = typer.Option(
         None, min=1, help="Blocks per eth_getLogs call to plan with; default: what the endpoint's plan publishes."
     ),
@@ -68,7 +73,7 @@ def plan_command(
 
     Example: cryptolake plan --csu aave_v3_ethereum --start-date 2024-12-01 --end-date 2024-12-31
     """
-    app, csus, partitions = _select(context, csu, chain, family, dataset, start_date, end_date, days)
+    app, csus, partitions = _select(context, csu, chain, family, dataset, start_date, end_date, days, None, granularity)
     plan = make_plan(partitions, app.ledger.states(), resume=resume, intact=app.bronze.intact)
     first, last = app.settings.span()
     aside = set_aside(csus, families(), Span(first, last))
@@ -140,17 +145,21 @@ def collect_command(
     end_date: EndFlag = None,
     days: DaysFlag = None,
     workers: WorkersFlag = None,
+    granularity: GranularityFlag = None,
     resume: ResumeFlag = True,
+    retry_failed: RetryFailedFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Ask the chains and keep every answer in bronze. Skips what is done; killed, it goes on where it stopped.
 
     Example: cryptolake collect --csu aave_v3_ethereum --days 7 --workers 5
     """
-    app, csus, partitions = _select(context, csu, chain, family, dataset, start_date, end_date, days, workers)
-    result = _collect(app, csus, partitions, resume=resume)
-    _print_collected(result, as_json)
-    raise typer.Exit(1 if result.failed else 0)
+    app: App = context.obj.open(workers=workers, granularity=granularity, **dates(start_date, end_date, days))
+    csus = chosen_csus(app, csu, chain, family)
+    wish = chosen_wish(app, csus, dataset)
+    gathered = gather(app, csus, wish, resume=resume, only_failed=retry_failed)
+    _print_collected(gathered.collected, as_json)
+    end(gathered)
 
 
 def refine_command(
@@ -162,12 +171,13 @@ def refine_command(
     start_date: StartFlag = None,
     end_date: EndFlag = None,
     days: DaysFlag = None,
+    granularity: GranularityFlag = None,
 ) -> None:
     """Bronze to silver: scale, price and check what was collected. Needs no network.
 
     Example: cryptolake refine --csu aave_v3_ethereum --days 7
     """
-    app, csus, partitions = _select(context, csu, chain, family, dataset, start_date, end_date, days)
+    app, csus, partitions = _select(context, csu, chain, family, dataset, start_date, end_date, days, None, granularity)
     _print_made(journey.refine(app.onchain(csus), partitions, bronze=app.bronze, tables=app.tables), "cryptolake build")
 
 
@@ -198,6 +208,7 @@ def run_command(
     start_date: StartFlag = None,
     end_date: EndFlag = None,
     days: DaysFlag = None,
+    granularity: GranularityFlag = None,
     workers: WorkersFlag = None,
     resume: ResumeFlag = True,
 ) -> None:
@@ -205,7 +216,9 @@ def run_command(
 
     Example: cryptolake run --csu aave_v3_ethereum --days 7
     """
-    app, csus, partitions = _select(context, csu, chain, family, dataset, start_date, end_date, days, workers)
+    app, csus, partitions = _select(
+        context, csu, chain, family, dataset, start_date, end_date, days, workers, granularity
+    )
     result = _collect(app, csus, partitions, resume=resume)
     made = travel_on(app, csus, partitions)
     _print_collected(result, as_json=False)
@@ -263,23 +276,19 @@ def _select(
     end_date: datetime | None,
     days: int | None,
     workers: int | None = None,
+    granularity: str | None = None,
 ) -> tuple[App, list[Csu], list[Partition]]:
-    app: App = context.obj.open(workers=workers, **dates(start_date, end_date, days))
+    app: App = context.obj.open(workers=workers, granularity=granularity, **dates(start_date, end_date, days))
     csus = chosen_csus(app, csu, chain, family)
     return app, csus, chosen_partitions(app, csus, dataset)
 
 
 def _collect(app: App, csus: list[Csu], partitions: list[Partition], *, resume: bool) -> Collected:
-    plan = make_plan(partitions, app.ledger.states(), resume=resume, intact=app.bronze.intact)
-    with live("collect", len(plan.missing), app.pools) as tell:
-        return collect(
-            app.onchain(csus, tell.scanned),
-            plan.missing,
-            bronze=app.bronze,
-            ledger=app.ledger,
-            workers=app.settings.workers,
-            progress=tell.partition,
-        )
+    """Collect partitions named one by one; leaves at once when asked to stop."""
+    gathered = gather(app, csus, wish_for(partitions), resume=resume)
+    if gathered.exit_code is not None:
+        end(gathered)
+    return gathered.collected
 
 
 def _print_collected(result: Collected, as_json: bool) -> None:
@@ -291,6 +300,7 @@ def _print_collected(result: Collected, as_json: bool) -> None:
                 "gone": result.gone,
                 "failed": result.failed,
                 "elsewhere": result.elsewhere,
+                "released": result.released,
                 "failures": [
                     {"partition": str(entry.partition), "reason": entry.reason, "error": entry.error}
                     for entry in result.failures
@@ -300,6 +310,7 @@ def _print_collected(result: Collected, as_json: bool) -> None:
         return
     counts = [("done", result.done), ("nothing happened", result.empty), ("not there (gone)", result.gone)]
     counts += [("failed", result.failed), ("left to another run", result.elsewhere)]
+    counts += [("given back", result.released)]
     print_table("Collected", ("partitions", "count"), [row for row in counts if row[1] or row[0] == "done"])
     for entry in result.failures[:5]:
         print_line(f"[red]failed[/] {entry.partition}: {entry.error}")

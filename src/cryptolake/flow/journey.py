@@ -17,7 +17,7 @@ from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.source import Source
 from cryptolake.contracts.table import Table
 from cryptolake.errors import Stop
-from cryptolake.flow.collect import read_rows
+from cryptolake.flow.reading import read_rows
 from cryptolake.gold import daily_panel
 from cryptolake.gold.metadata import metadata_document
 from cryptolake.lake.bronze import Bronze

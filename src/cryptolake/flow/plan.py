@@ -43,7 +43,7 @@ def make_plan(
     states: Mapping[Partition, Entry],
     *,
     resume: bool = True,
-    intact: Callable[[Partition], bool] = lambda _: True,
+    intact: Callable[[Partition, str | None], bool] = lambda _partition, _digest: True,
 ) -> Plan:
     """Compare the wanted partitions with the ledger.
 
@@ -56,7 +56,9 @@ def make_plan(
         entry = states.get(partition)
         if entry is not None and entry.state == "failed":
             failed += 1
-        is_settled = entry is not None and entry.state in SETTLED and (entry.digest is None or intact(partition))
+        is_settled = (
+            entry is not None and entry.state in SETTLED and (entry.digest is None or intact(partition, entry.digest))
+        )
         if resume and is_settled:
             settled += 1
         else:

@@ -99,9 +99,10 @@ class Bronze:
             return None  # absent, truncated or damaged: the plan asks again
         return raw if raw.digest == document["digest"] else None
 
-    def intact(self, partition: Partition, source: str = ONCHAIN) -> bool:
-        """Whether the partition's answer is there and unharmed."""
-        return self.read(partition, source) is not None
+    def intact(self, partition: Partition, digest: str | None = None, source: str = ONCHAIN) -> bool:
+        """Whether the partition's answer is there and unharmed; with `digest`, whether it is that very answer."""
+        raw = self.read(partition, source)
+        return raw is not None and (digest is None or raw.digest == digest)
 
     def document(self, raw: Raw, rows: Sequence[Row]) -> None:
         """Write the documented form of an on-chain answer: tvl with `tvl_raw`, liquidations with `liquidations`.
