@@ -89,6 +89,11 @@ class App:
         """The only record of progress."""
         return Ledger(self.settings.data / "ledger.sqlite")
 
+    def forget_ledger(self) -> None:
+        """Close the ledger; the next use opens whatever file lies there then."""
+        if "ledger" in self.__dict__:
+            self.__dict__.pop("ledger").close()
+
     @property
     def runs(self) -> Path:
         """Where runs at work say how they do."""

@@ -13,7 +13,7 @@ import typer
 
 from cryptolake import __version__
 from cryptolake.app import redact_text
-from cryptolake.cli import markets, onchain, rpc, sandbox, vendors
+from cryptolake.cli import ledger, markets, onchain, rpc, sandbox, vendors
 from cryptolake.cli.state import State
 from cryptolake.errors import BadInput, CryptolakeError
 from cryptolake.settings import debug_wanted
@@ -57,6 +57,7 @@ onchain.add_commands(app)
 rpc.add_commands(app)
 sandbox.add_commands(app)
 markets.add_commands(app)
+ledger.add_commands(app)
 
 
 def main() -> None:

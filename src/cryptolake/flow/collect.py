@@ -101,7 +101,7 @@ def collect(
     """
     asked = sorted(set(partitions))
     for holder in ledger.holders():
-        if _has_died(holder):
+        if has_died(holder):
             ledger.release(holder)
     run = _Run(source, bronze, ledger, progress, stopping or threading.Event(), f"{WORKER}#{next(_numbers)}")
     mine = ledger.claim(asked, run.worker, lease_s)
@@ -272,7 +272,7 @@ class _Run:
             self._failed(entry(partition, "failed", reason=reason, error=message), is_last=is_last)
 
 
-def _has_died(worker: str) -> bool:
+def has_died(worker: str) -> bool:
     """Whether a worker of this machine no longer runs, so that a killed run's claims need not wait for their lease."""
     host, _, pid = worker.partition("#")[0].rpartition(":")
     if host != socket.gethostname() or sys.platform == "win32":  # there signal 0 would end the process

@@ -13,7 +13,7 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -136,6 +136,13 @@ class Bronze:
         suffix = ".raw.json.gz"
         names = (path.name.removesuffix(suffix) for path in (self._root / dataset / key).glob(f"{month}-*{suffix}"))
         return sorted(Partition(dataset, key, Period.parse(name)) for name in names)
+
+    def answers(self) -> Iterator[Partition]:
+        """Every on-chain partition that has a file; whether it is whole is another question."""
+        suffix = ".raw.json.gz"
+        for dataset in ("tvl", "liquidations"):
+            for path in (self._root / dataset).glob(f"*/*{suffix}"):
+                yield Partition(dataset, path.parent.name, Period.parse(path.name.removesuffix(suffix)))
 
     def compact(self, dataset: str, key: str, month: str, rows: Sequence[Mapping[str, object]]) -> Path:
         """Write the month's typed twin (`month` as YYYY-MM) from its rows; the same rows give the same bytes."""

@@ -86,6 +86,11 @@ class Ledger:
         rows = self._rows(f"SELECT {COLUMNS} FROM latest WHERE partition = ?", (str(partition),))
         return _entry(rows[0]) if rows else None
 
+    def history(self, partition: Partition) -> list[Entry]:
+        """Everything that ever happened to a partition, oldest first. Reads all entries: for people, not for runs."""
+        rows = self._rows(f"SELECT {COLUMNS} FROM entries WHERE partition = ? ORDER BY number", (str(partition),))
+        return [_entry(row) for row in rows]
+
     def states(self, dataset: str | None = None) -> dict[Partition, Entry]:
         """The latest entry of every partition, of one dataset or of all. Reads everything: for small ledgers and exports."""
         low, high = (f"{dataset}/", f"{dataset}0") if dataset else ("", "\U0010ffff")
