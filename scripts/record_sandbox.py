@@ -48,6 +48,7 @@ ABOUT = (
     "tokens and prices; made by scripts/record_sandbox.py"
 )
 SERIES = ("stablecoincharts_all_stablecoin1_USDT.json", "stablecoincharts_all_stablecoin2_USDC.json")
+CURRENT, CURRENT_IDS = "stablecoins.json", {"1": "USDT", "2": "USDC"}
 SERIES_DAYS = (date(2024, 1, 1), date(2024, 12, 31))
 
 
@@ -59,6 +60,8 @@ def main() -> None:
     if vendor is not None:
         for name in SERIES:
             print(f"{name}: {trim_series(vendor / name, RECORDINGS / 'defillama' / f'{name}.gz')} points")
+        target = RECORDINGS / "defillama" / f"stablecoins_{'_'.join(CURRENT_IDS.values())}.json.gz"
+        print(f"{CURRENT}: {trim_current(vendor / CURRENT, target)} coins")
     with Anvil() as node:
         fortnight = play(node)
         write_registry(fortnight.market, sandbox_registry())
@@ -217,6 +220,18 @@ def trim_series(source: Path, target: Path) -> int:
     points = [p for p in json.loads(source.read_bytes()) if first <= int(p["date"]) <= last]
     target.write_bytes(gzip.compress(json.dumps(points, separators=(",", ":")).encode(), mtime=0))
     return len(points)
+
+
+def trim_current(source: Path, target: Path) -> int:
+    """Keep the two coins' current amounts, without their chains, each number exactly as it came; returns how many."""
+    coins = [
+        {name: value for name, value in coin.items() if name not in {"chainCirculating", "chains"}}
+        for coin in json.loads(source.read_bytes())["peggedAssets"]
+        if coin["id"] in CURRENT_IDS
+    ]
+    body = json.dumps({"peggedAssets": coins}, separators=(",", ":")).encode()
+    target.write_bytes(gzip.compress(body, mtime=0))
+    return len(coins)
 
 
 if __name__ == "__main__":

@@ -78,6 +78,8 @@ def settings_page() -> str:
         "rpc": "CRYPTOLAKE_RPC_<CHAIN>",
         "urls": "CRYPTOLAKE_URL_<HOST>",
         "alchemy_keys": "ALCHEMY_KEY_1 ... ALCHEMY_KEY_n",
+        "coingecko_demo_api_key": "COINGECKO_DEMO_API_KEY",
+        "coingecko_pro_api_key": "COINGECKO_PRO_API_KEY",
     }
     for name, field in Settings.model_fields.items():
         default = field.get_default(call_default_factory=True)

@@ -31,6 +31,7 @@ from cryptolake.lake.tables import Tables
 from cryptolake.net.access import Access
 from cryptolake.net.blocks import FileBlockCache
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
+from cryptolake.net.gates import Gates
 from cryptolake.net.http import Http
 from cryptolake.net.limiter import Limiter, for_limit
 from cryptolake.net.rpc import Pool
@@ -61,13 +62,19 @@ class App:
 
     @cached_property
     def registry(self) -> Registry:
-        """Markets and chains: the package's own plus the user's file."""
-        return load_registry(self.settings.registry)
+        """Markets and chains: the package's own plus the user's file, else the one that lies in the data folder."""
+        own = self.settings.data / "registry.yaml"
+        return load_registry(self.settings.registry or (own if own.exists() else None))
 
     @cached_property
     def http(self) -> Http:
         """The shared HTTP client."""
         return Http()
+
+    @cached_property
+    def gates(self) -> Gates:
+        """The vendors' rate limits, one per host and key, shared by all processes of this data folder."""
+        return Gates(self.settings.data / "limits")
 
     @cached_property
     def bronze(self) -> Bronze:
@@ -164,16 +171,21 @@ class App:
 
     def vendors(self, provenance: dict[str, str] | None = None) -> dict[str, Source]:
         """Every vendor source found in `sources/`, by name."""
+        configs = {"defillama": self.settings.defillama_config, "artemis": self.settings.artemis_config}
         access = Access(
             http=self.http,
             urls=self.settings.urls,
+            secrets={name: key.get_secret_value() for name, key in self.settings.vendor_keys().items()},
             provenance={"cryptolake": __version__, **(provenance or {})},
+            configs={vendor: path for vendor, path in configs.items() if path is not None},
+            rates=self.settings.vendor_rates,
+            gates=self.gates,
         )
         found = {}
-        for module in pkgutil.iter_modules(cryptolake.sources.__path__):
-            if not module.ispkg:
-                vendor = cast(_VendorModule, importlib.import_module(f"cryptolake.sources.{module.name}"))
-                source = vendor.open_source(access)
+        for one in pkgutil.iter_modules(cryptolake.sources.__path__):
+            module = importlib.import_module(f"cryptolake.sources.{one.name}")
+            if hasattr(module, "open_source"):  # the chain's package has none: it is opened for chosen markets
+                source = cast(_VendorModule, module).open_source(access)
                 found[source.name] = source
         return found
 
@@ -193,7 +205,7 @@ class App:
 
     def close(self) -> None:
         """Close what was opened; safe to call twice."""
-        for name in ("http", "ledger"):
+        for name in ("http", "ledger", "gates"):
             if name in self.__dict__:
                 self.__dict__.pop(name).close()
 

@@ -106,9 +106,42 @@ class Settings(BaseSettings):
     audit: float = Field(
         0.02, ge=0, le=1, description="share of log windows asked again at a second endpoint and compared"
     )
+    coingecko_demo_api_key: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices(
+            "COINGECKO_DEMO_API_KEY", "CRYPTOLAKE_COINGECKO_DEMO_API_KEY", "coingecko_demo_api_key"
+        ),
+        description="CoinGecko demo key (free): about 100 calls a minute instead of 5",
+    )
+    coingecko_pro_api_key: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices(
+            "COINGECKO_PRO_API_KEY", "CRYPTOLAKE_COINGECKO_PRO_API_KEY", "coingecko_pro_api_key"
+        ),
+        description="CoinGecko paid key: its own host, the plan's limit, history beyond 365 days; wins over the demo key",
+    )
     urls: dict[str, str] = Field(
         default_factory=dict,
         description="vendor base URLs: CRYPTOLAKE_URL_<HOST>, e.g. CRYPTOLAKE_URL_DEFILLAMA_STABLECOINS",
+    )
+    defillama_api_key: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("DEFILLAMA_API_KEY", "CRYPTOLAKE_DEFILLAMA_API_KEY", "defillama_api_key"),
+        description="DefiLlama Pro key; unset means the free hosts and the metrics they give",
+    )
+    artemis_api_key: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("ARTEMIS_API_KEY", "CRYPTOLAKE_ARTEMIS_API_KEY", "artemis_api_key"),
+        description="Artemis key; nothing of Artemis is free",
+    )
+    defillama_config: Path | None = Field(
+        None, description="CSV (name,slug,gecko_id,category) that replaces the shipped DefiLlama watch list"
+    )
+    artemis_config: Path | None = Field(
+        None, description="CSV matrix (name,asset,category,Pull,<metric>...) that replaces the shipped Artemis one"
+    )
+    vendor_rates: dict[str, int] = Field(
+        default_factory=dict, description="calls a minute by vendor, e.g. defillama = 900; unset means its default"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "warning", description="least severe log line shown"
@@ -157,9 +190,20 @@ class Settings(BaseSettings):
         """Every secret value in force, for the redactor; never print this."""
         found = [url.get_secret_value() for urls in self.rpc.values() for url in urls]
         found += [key.get_secret_value() for key in self.alchemy_keys]
+        found += [key.get_secret_value() for key in self.vendor_keys().values()]
         if self.database_url is not None:
             found.append(self.database_url.get_secret_value())
         return found
+
+    def vendor_keys(self) -> dict[str, SecretStr]:
+        """The vendors' keys that are set, by the name of their variable."""
+        known = {
+            "COINGECKO_DEMO_API_KEY": self.coingecko_demo_api_key,
+            "COINGECKO_PRO_API_KEY": self.coingecko_pro_api_key,
+            "DEFILLAMA_API_KEY": self.defillama_api_key,
+            "ARTEMIS_API_KEY": self.artemis_api_key,
+        }
+        return {name: key for name, key in known.items() if key is not None and key.get_secret_value()}
 
 
 def load_settings(**overrides: object) -> Settings:

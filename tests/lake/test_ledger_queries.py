@@ -40,15 +40,15 @@ def test_tally_and_series_equal_the_fold(tmp_path_factory, entries: list[Entry])
         mine = {p: e for p, e in latest.items() if (p.dataset, p.key) == series}
         assert ledger.tally().get(series, {}) == Counter(e.state for e in mine.values())
         assert set(ledger.settled(*series)) == {str(p.period) for p, e in mine.items() if e.state in SETTLED}
-        assert {e.partition for e in ledger.of(*series)} == set(mine)
-        assert {e.partition for e in ledger.of(*series, "2024-12-02", "2024-12-02")} == {
+        assert {e.partition for e in ledger.series(*series)} == set(mine)
+        assert {e.partition for e in ledger.series(*series, "2024-12-02", "2024-12-02")} == {
             p for p in mine if p.period.day == date(2024, 12, 2)
         }
         edge = [e.partition for e in ledger.edge(*series)]
         assert set(edge) == {p for p, e in mine.items() if e.state in SETTLED}
         assert edge == list(reversed([e.partition for e in ledger.edge(*series, newest=False)]))
     assert {e.partition for e in ledger.unsettled()} == {p for p, e in latest.items() if e.state not in SETTLED}
-    assert ledger.attempts(PARTITIONS) == {p: e.attempt for p, e in latest.items()}
+    assert ledger.of(PARTITIONS) == latest
     assert ledger.refold() == 0, "the trigger and a fold over everything agree"
 
 

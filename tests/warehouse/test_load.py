@@ -33,7 +33,7 @@ row = st.tuples(
     st.none() | st.floats(allow_nan=False, allow_infinity=False),
     st.none() | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8),
 )
-load = st.tuples(st.sampled_from(["nothing", "update", "replace"]), st.lists(row, max_size=8))
+load = st.tuples(st.sampled_from(["nothing", "update", "replace", "mirror"]), st.lists(row, max_size=8))
 
 
 def frame(rows: list[tuple[str, float | None, str | None]]) -> pl.DataFrame:
@@ -49,7 +49,11 @@ def test_any_sequence_of_loads_equals_a_dictionary(warehouse: Warehouse, loads: 
     for rule, rows in loads:
         new = {k: (v, t) for k, v, t in rows}
         loaded = warehouse.load(SMALL, frame(rows), rule)
-        if rule == "replace":
+        if rule == "mirror":
+            assert loaded.deleted == sum(1 for k in model if k not in new)
+            assert loaded.inserted == sum(1 for k in new if k not in model)
+            assert loaded.updated == sum(1 for k in new if k in model and model[k] != new[k])
+        if rule in {"replace", "mirror"}:
             model = new
         elif rule == "update":
             assert loaded.updated == sum(1 for k in new if k in model and model[k] != new[k])

@@ -13,7 +13,7 @@ import typer
 
 from cryptolake import __version__
 from cryptolake.app import redact_text
-from cryptolake.cli import ledger, markets, onchain, rpc, sandbox, vendors
+from cryptolake.cli import exchanges, ledger, market, markets, onchain, query, rpc, sandbox, vendors
 from cryptolake.cli.state import State
 from cryptolake.errors import BadInput, CryptolakeError
 from cryptolake.settings import debug_wanted
@@ -53,7 +53,10 @@ def _global_options(
 
 
 vendors.add_commands(app)
+query.add_commands(app)
 onchain.add_commands(app)
+market.add_commands(app)
+exchanges.add_commands(app)
 rpc.add_commands(app)
 sandbox.add_commands(app)
 markets.add_commands(app)

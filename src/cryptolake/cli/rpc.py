@@ -148,14 +148,19 @@ def verify_command(
 ) -> None:
     """Check the proof that no liquidation is missing: every block covered, by whom, and whether anybody disagreed.
 
-    Exits 1 when a day has a gap or is suspect. Needs no network.
+    Without dates: everything that was ever collected. Exits 1 when a day has a gap or is suspect. Needs no network.
 
     Example: cryptolake verify --csu aave_v3_ethereum --days 7
     """
     app: App = context.obj.open(**dates(start_date, end_date, days))
-    csus = chosen_csus(app, csu, chain, family)
-    partitions = chosen_partitions(app, csus, ["liquidations"])
-    found = verify(partitions, app.ledger.states(), app.bronze, "onchain")
+    states = app.ledger.states()
+    if start_date or end_date or days:
+        partitions = chosen_partitions(app, chosen_csus(app, csu, chain, family), ["liquidations"])
+    else:
+        chosen = {one.name for one in chosen_csus(app, csu, chain, family)} if csu or chain or family else None
+        known = [one for one in states if one.dataset == "liquidations" and (chosen is None or one.key in chosen)]
+        partitions = known or chosen_partitions(app, chosen_csus(app, csu, chain, family), ["liquidations"])
+    found = verify(partitions, states, app.bronze, "onchain")
     counts = Counter(one.verdict for one in found)
     wrong = [one for one in found if one.verdict != "complete"]
     if as_json:

@@ -16,6 +16,7 @@ from cryptolake.cli.show import print_line, print_table
 from cryptolake.cli.vendors import operate, print_pulled
 from cryptolake.demo.replay import Replay, sandbox_registry
 from cryptolake.errors import Stop
+from cryptolake.lake.store import write_bytes
 
 # The fortnight the recordings cover (UTC days, both included).
 FIRST, LAST = date(2024, 12, 1), date(2024, 12, 14)
@@ -46,6 +47,8 @@ def demo_command(
             start_date=FIRST,
             end_date=LAST,
         )
+        # Later commands on this folder know its market without being told.
+        write_bytes(folder / "registry.yaml", sandbox_registry().read_bytes())
         csus = chosen_csus(app, [CSU], None, None)
         partitions = chosen_partitions(app, csus, None)
         print_line(

@@ -35,7 +35,9 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
     for number, column in enumerate(columns):
         cells = [row[number] for row in rows if row[number] is not None]
         numeric = bool(cells) and all(isinstance(cell, int | float) for cell in cells)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        # Names in the first column are copied by hand into the next command: they stay whole where they fit.
+        whole = number == 0 and max((len(str(cell)) for cell in cells), default=0) <= _WIDTH // 3
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=whole)
     for row in rows:
         table.add_row(*(_text(cell) for cell in row))
     console().print(table)

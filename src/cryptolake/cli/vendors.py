@@ -1,8 +1,8 @@
-"""Commands of the vendor river and of the database: setup, sources, pull, backfill, query."""
+"""Commands of the vendor river: setup, sources, entities, pull, backfill."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -10,11 +10,16 @@ import typer
 from cryptolake.app import App
 from cryptolake.cli.options import DatasetFlag, JsonFlag, ResumeFlag, WorkersFlag
 from cryptolake.cli.show import print_json, print_line, print_table, progress
+from cryptolake.contracts.source import Dataset, Source
 from cryptolake.errors import BadInput
 from cryptolake.flow.journey import WAREHOUSE_TABLES
-from cryptolake.flow.vendor import Operation, Pulled, pull_or_backfill
+from cryptolake.flow.vendor import Operation, Pulled, pull_or_backfill, start_fresh
+from cryptolake.registry.entities import entities
+from cryptolake.registry.metrics import metrics
 
 SourceArgument = Annotated[str, typer.Argument(help="Vendor, e.g. defillama; see `cryptolake sources`.")]
+VENDOR_WORKERS = 10  # a vendor answers slowly and bears many conversations; the rate limit is elsewhere
+_SHOWN = 5
 KeyFlag = Annotated[list[str] | None, typer.Option("--key", help="Only this entity; repeatable.")]
 
 
@@ -25,7 +30,7 @@ def add_commands(cli: typer.Typer) -> None:
     group = "Vendors"
     cli.command("pull", rich_help_panel=group)(pull_command)
     cli.command("backfill", rich_help_panel=group)(backfill_command)
-    cli.command("query", rich_help_panel=group)(query_command)
+    cli.command("entities", rich_help_panel=group)(entities_command)
 
 
 def setup_command(context: typer.Context) -> None:
@@ -41,13 +46,24 @@ def setup_command(context: typer.Context) -> None:
     print_line("Next: [bold]cryptolake run --days 7[/] or [bold]cryptolake backfill defillama[/]")
 
 
-def sources_command(context: typer.Context, as_json: JsonFlag = False) -> None:
-    """List the sources, their datasets and how many keys each has.
+def sources_command(
+    context: typer.Context,
+    show_metrics: Annotated[
+        bool, typer.Option("--metrics", help="What each vendor metric means instead: span, unit, how it is made.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """List the sources, their datasets, how many keys each has and which secret it needs.
 
     Example: cryptolake sources
     """
     app: App = context.obj.open()
-    found = [app.onchain(list(app.registry.csus.values())), *app.vendors().values()]
+    if show_metrics:
+        _print_metrics(as_json=as_json)
+        return
+    found: list[Source] = [app.onchain(list(app.registry.csus.values())), *app.vendors().values()]
+    unpaid = app.ledger.datasets_ending_in("entitlement")
+    listed = [(source, dataset) for source in found for dataset in source.datasets]
     if as_json:
         print_json(
             [
@@ -58,10 +74,10 @@ def sources_command(context: typer.Context, as_json: JsonFlag = False) -> None:
                     "reach": dataset.reach,
                     "every": dataset.every,
                     "needs": dataset.needs,
+                    "granted": dataset.granted and dataset.name not in unpaid,
                     "keys": len(source.keys(dataset.name)),
                 }
-                for source in found
-                for dataset in source.datasets
+                for source, dataset in listed
             ]
         )
         return
@@ -74,13 +90,67 @@ def sources_command(context: typer.Context, as_json: JsonFlag = False) -> None:
                 dataset.name,
                 len(source.keys(dataset.name)),
                 dataset.every,
-                dataset.needs or "nothing",
+                _needs(dataset, refused=dataset.name in unpaid),
                 dataset.doc,
             )
-            for source in found
-            for dataset in source.datasets
+            for source, dataset in listed
         ],
     )
+    print_line("Next: [bold]cryptolake sources --metrics[/] or [bold]cryptolake backfill defillama[/]")
+
+
+def _needs(dataset: Dataset, *, refused: bool) -> str:
+    """The secret a dataset needs and whether it is there; a 402 at the last attempt counts as needing a key."""
+    if refused:
+        return "a paid key (402)"
+    if dataset.needs is None:
+        return "nothing"
+    return f"{dataset.needs} ({'set' if dataset.granted else 'not set'})"
+
+
+def _print_metrics(*, as_json: bool) -> None:
+    """The metric registry."""
+    if as_json:
+        print_json([asdict(one) for one in metrics().values()])
+        return
+    rows = [
+        (one.source, one.name, one.kind, one.unit, one.history, "derived" if one.derived else "direct", one.how)
+        for one in metrics().values()
+    ]
+    print_table("Vendor metrics", ("source", "metric", "span", "unit", "history", "origin", "how"), rows)
+
+
+def entities_command(
+    context: typer.Context,
+    search: Annotated[str | None, typer.Argument(help="Part of an id or name.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Rows shown in a table.")] = 40,
+    as_json: JsonFlag = False,
+) -> None:
+    """List what vendors are asked about, and the id each vendor uses for it.
+
+    Example: cryptolake entities solana
+    """
+    del context
+    wanted = (search or "").lower()
+    found = [
+        one
+        for one in entities().values()
+        if any(wanted in text.lower() for text in (one.entity, one.name, one.defillama, one.artemis))
+    ]
+    if as_json:
+        print_json([asdict(one) for one in found])
+        return
+    print_table(
+        f"{len(found)} entities",
+        ("entity", "name", "kind", "defillama", "artemis", "coingecko"),
+        [
+            (one.entity, one.name, one.kind, one.defillama or None, one.artemis or None, one.coingecko or None)
+            for one in found[:limit]
+        ],
+    )
+    if len(found) > limit:
+        print_line(f"{len(found) - limit} more; give a part of the name, --limit or --json")
+    print_line("Next: [bold]cryptolake query --entity solana --metric FEES[/]")
 
 
 def pull_command(
@@ -95,7 +165,7 @@ def pull_command(
 
     Example: cryptolake pull defillama
     """
-    _operate(context, "pull", source, key, dataset, workers, True, as_json)
+    _operate(context, "pull", source, key, dataset, workers, as_json=as_json)
 
 
 def backfill_command(
@@ -105,13 +175,32 @@ def backfill_command(
     dataset: DatasetFlag = None,
     workers: WorkersFlag = None,
     resume: ResumeFlag = True,
+    restate: Annotated[
+        bool,
+        typer.Option("--restate", help="Take over what the vendor changed; the old values go to metric_revisions."),
+    ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Delete the vendor's rows first, but none that could not be fetched again.")
+    ] = False,
+    drop: Annotated[
+        list[str] | None, typer.Option("--drop", help="With --fresh: delete this metric although it is lost then.")
+    ] = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Ask a vendor for its whole history; stored values are never changed.
+    """Ask a vendor for its whole history; stored values are never changed unless you say --restate.
 
     Example: cryptolake backfill defillama --key usd-coin
     """
-    _operate(context, "backfill", source, key, dataset, workers, resume, as_json)
+    if drop and not fresh:
+        raise BadInput("--drop goes with --fresh; a backfill without it deletes nothing")
+    if fresh:
+        app: App = context.obj.open(workers=workers)
+        name = app.vendor(source).name
+        with app.warehouse() as warehouse:
+            warehouse.setup(WAREHOUSE_TABLES)
+            deleted = start_fresh(name, warehouse, drop=drop or ())
+        print_line(f"{deleted:,} rows of {name} deleted; metrics without history were kept")
+    _operate(context, "backfill", source, key, dataset, workers, resume=resume, restate=restate, as_json=as_json)
 
 
 def _operate(
@@ -121,17 +210,19 @@ def _operate(
     key: list[str] | None,
     dataset: list[str] | None,
     workers: int | None,
-    resume: bool,
+    *,
+    resume: bool = True,
+    restate: bool = False,
     as_json: bool,
 ) -> None:
     app: App = context.obj.open(workers=workers)
-    result = operate(app, operation, source, key=key, dataset=dataset, resume=resume)
+    result = operate(app, operation, source, key=key, dataset=dataset, resume=resume, restate=restate, workers=workers)
     if as_json:
         print_json(document(result))
     else:
         print_pulled([result])
         print_line("Next: [bold]cryptolake query --latest[/]")
-    raise typer.Exit(1 if result.collected.failed else 0)
+    raise typer.Exit(0 if result.status != "error" else 1)
 
 
 def operate(
@@ -142,6 +233,8 @@ def operate(
     key: list[str] | None = None,
     dataset: list[str] | None = None,
     resume: bool = True,
+    restate: bool = False,
+    workers: int | None = None,
     provenance: dict[str, str] | None = None,
 ) -> Pulled:
     """One pull or backfill with this app's parts. Raises BadInput for an unknown source, dataset or key."""
@@ -152,7 +245,7 @@ def operate(
         raise BadInput(f"{source_name} has no dataset {unknown[0]!r}; known: {', '.join(sorted(known))}")
     keys = {one for name in datasets for one in source.keys(name)}
     if unknown := sorted(set(key or ()) - keys):
-        raise BadInput(f"{source_name} has no entity {unknown[0]!r}; see `cryptolake sources`")
+        raise BadInput(f"{source_name} has no entity {unknown[0]!r}; see `cryptolake entities`")
     total = sum(1 for name in datasets for one in source.keys(name) if not key or one in key)
     with app.warehouse() as warehouse, progress(f"{operation} {source_name}", total) as tell:
         warehouse.setup(WAREHOUSE_TABLES)
@@ -164,8 +257,9 @@ def operate(
             bronze=app.bronze,
             ledger=app.ledger,
             warehouse=warehouse,
-            workers=app.settings.workers,
+            workers=workers or max(app.settings.workers, VENDOR_WORKERS),
             resume=resume,
+            restate=restate,
             progress=tell,
         )
 
@@ -180,6 +274,11 @@ def document(result: Pulled) -> dict[str, object]:
         "inserted": result.inserted,
         "updated": result.updated,
         "unchanged": result.unchanged,
+        "duration_s": result.duration_s,
+        "requests": result.asked.requests,
+        "rate_limited": result.asked.rate_limited,
+        "needs_key": result.needs_key,
+        "alerts": result.alerts,
         "failures": [
             {"partition": str(entry.partition), "reason": entry.reason, "error": entry.error}
             for entry in result.collected.failures
@@ -195,45 +294,12 @@ def print_pulled(results: list[Pulled]) -> None:
         [(r.source, r.operation, r.status, r.records, r.inserted, r.updated, r.unchanged) for r in results],
     )
     for result in results:
-        for entry in result.collected.failures[:5]:
+        failed = result.collected.failures
+        for entry in failed[:_SHOWN]:
             print_line(f"[red]failed[/] {entry.partition}: {entry.error}")
-
-
-def query_command(
-    context: typer.Context,
-    sql: Annotated[str | None, typer.Option("--sql", help="A read-only SQL statement.")] = None,
-    latest: Annotated[bool, typer.Option("--latest", help="The newest value of every series.")] = False,
-    coverage: Annotated[bool, typer.Option("--coverage", help="Records and first date per metric.")] = False,
-    limit: Annotated[int, typer.Option(min=1, help="Rows shown in a table.")] = 40,
-    csv: Annotated[Path | None, typer.Option(help="Write the answer to this CSV file.")] = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """Ask the database.
-
-    Example: cryptolake query --sql "select csu, date, total_tvl_usd from daily_panel order by date"
-    """
-    if sum((sql is not None, latest, coverage)) > 1:
-        raise BadInput("--sql, --latest and --coverage exclude each other; give one")
-    if latest:
-        sql = (
-            "SELECT DISTINCT ON (source, asset, metric_name) source, asset, metric_name, pulled_at, value "
-            "FROM metrics ORDER BY source, asset, metric_name, pulled_at DESC"
-        )
-    elif sql is None:
-        sql = (
-            "SELECT source, metric_name, count(*) AS records, count(DISTINCT asset) AS assets, "
-            "min(pulled_at)::date AS since, max(pulled_at)::date AS until FROM metrics GROUP BY 1, 2 ORDER BY 1, 2"
-        )
-    app: App = context.obj.open()
-    with app.warehouse() as warehouse:
-        warehouse.setup(WAREHOUSE_TABLES)
-        frame = warehouse.query(sql)
-    if csv is not None:
-        frame.write_csv(csv)
-        print_line(f"{frame.height:,} rows written to {csv}")
-    elif as_json:
-        print_json(frame.to_dicts())
-    else:
-        print_table(f"{frame.height:,} rows", frame.columns, frame.head(limit).rows())
-        if frame.height > limit:
-            print_line(f"{frame.height - limit:,} more; use --limit, --csv or --json")
+        if len(failed) > _SHOWN:
+            print_line(f"{len(failed) - _SHOWN} more failed; see [bold]cryptolake monitor[/]")
+        for alert in result.alerts:
+            print_line(f"[yellow]alert[/] {result.source}: {alert}")
+        if result.needs_key:
+            print_line(f"{result.source} needs a paid key for: {', '.join(result.needs_key)}")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
-from cryptolake.contracts.partition import Partition
+from cryptolake.contracts.partition import Granularity, Partition
 from cryptolake.contracts.raw import Miss, Raw
 
 Row = Mapping[str, object]
@@ -19,7 +19,9 @@ class Dataset:
 
     `feeds` names the silver table its rows go to. `every` is the cadence, due `at_minute` past it (UTC).
     `reach`: `as_of` answers the state at the period's end, `window` the events inside the period, `whole_history` the
-    entire series as known when asked. `needs` names the setting that holds a required secret, or None.
+    entire series as known when asked. `needs` names the setting that holds a required secret, or None; `granted` is False
+    where that secret is not set, and then nothing is asked. `live` and `history` say which of the two operations
+    (`pull`, `backfill`) the vendor can answer.
     """
 
     name: str
@@ -29,6 +31,9 @@ class Dataset:
     every: Literal["day", "hour"] = "day"
     at_minute: int = 5
     needs: str | None = None
+    granted: bool = True
+    live: bool = True
+    history: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,4 +72,31 @@ class Source(Protocol):
 
     def parse(self, raw: Raw) -> Sequence[Row]:
         """Read an answer into rows of the table named by the dataset's `feeds`. Pure; raises Skip when unreadable."""
+        ...
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """A source that asks a few bulk questions once per operation, before its keys are final."""
+
+    def prepare(self, datasets: Collection[str], granularity: Granularity) -> None:
+        """Ask them in parallel and forget those of the last operation; `hour` for a pull, `day` for a backfill."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an operation cost so far: requests sent, and how many of them were refused with 429."""
+
+    requests: int = 0
+    rate_limited: int = 0
+
+
+@runtime_checkable
+class Counts(Protocol):
+    """A source that counts its requests."""
+
+    @property
+    def asked(self) -> Asked:
+        """Requests since the source was opened."""
         ...

@@ -26,7 +26,7 @@ _INVALID_REQUEST, _PARSE_ERROR = -32600, -32700
 VENDOR_FILES: dict[tuple[str, frozenset[tuple[str, str]]], str] = {
     ("/stablecoincharts/all", frozenset({("stablecoin", number)})): f"defillama/stablecoincharts_all_{name}.json.gz"
     for number, name in (("1", "stablecoin1_USDT"), ("2", "stablecoin2_USDC"))
-}
+} | {("/stablecoins", frozenset({("includePrices", "true")})): "defillama/stablecoins_USDT_USDC.json.gz"}
 
 
 def sandbox_registry() -> Path:

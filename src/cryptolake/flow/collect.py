@@ -163,8 +163,8 @@ class _Run:
     def begin(self, mine: Sequence[Partition]) -> list[Partition]:
         """Write down what is about to be asked; what was landed but never read is read now. Returns the rest."""
         before = {landed.partition: landed for landed in self.ledger.unsettled("landed")}
-        tried = self.ledger.attempts(mine)
-        self._attempt = {partition: tried.get(partition, 0) + 1 for partition in mine}
+        tried = self.ledger.of(mine)
+        self._attempt = {one: tried[one].attempt + 1 if one in tried else 1 for one in mine}
         unread = {}
         for partition in mine:
             landed = before.get(partition)

@@ -17,6 +17,8 @@ from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.source import Source
 from cryptolake.contracts.table import Table
 from cryptolake.errors import Stop
+from cryptolake.flow.exchanges import EXCHANGE_TABLES
+from cryptolake.flow.market import MARKET_TABLES
 from cryptolake.flow.reading import read_rows
 from cryptolake.gold import daily_panel
 from cryptolake.gold.metadata import metadata_document
@@ -25,15 +27,18 @@ from cryptolake.lake.checkpoints import write_checkpoints
 from cryptolake.lake.ledger import Ledger
 from cryptolake.lake.tables import Tables
 from cryptolake.registry.markets import Csu
-from cryptolake.silver import liquidations, metrics, pulls, tvl
+from cryptolake.silver import liquidations, metrics, pulls, revisions, tvl
 from cryptolake.warehouse.connection import Warehouse
 
 WAREHOUSE_TABLES: tuple[Table, ...] = (
     pulls.PULLS,
     metrics.METRICS,
+    revisions.REVISIONS,
     tvl.TVL,
     liquidations.LIQUIDATIONS,
     daily_panel.DAILY_PANEL,
+    *MARKET_TABLES,
+    *EXCHANGE_TABLES,
 )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from cryptolake.contracts.entry import Entry, State
 from cryptolake.contracts.partition import Partition, Period
@@ -26,21 +26,27 @@ REMEDIES = {
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The latest entry per (market, period, dataset)."""
+    """The latest entry per (market, period, dataset), and of each vendor dataset the entries of its newest period."""
 
     entries: Mapping[tuple[str, Period], Mapping[str, Entry]]
+    vendors: Mapping[str, Sequence[Entry]] = field(default_factory=dict)
+
+    def _all(self) -> Iterator[Entry]:
+        for found in self.entries.values():
+            yield from found.values()
+        for asked in self.vendors.values():
+            yield from asked
 
     def counts(self) -> dict[str, int]:
         """Partitions by state."""
-        return dict(Counter(entry.state for found in self.entries.values() for entry in found.values()))
+        return dict(Counter(entry.state for entry in self._all()))
 
     def failures(self) -> dict[str, list[Entry]]:
         """Failed entries by reason."""
         grouped: dict[str, list[Entry]] = {}
-        for found in self.entries.values():
-            for entry in found.values():
-                if entry.state == "failed":
-                    grouped.setdefault(entry.reason or "unknown", []).append(entry)
+        for entry in self._all():
+            if entry.state == "failed":
+                grouped.setdefault(entry.reason or "unknown", []).append(entry)
         return grouped
 
     def lines(self) -> list[str]:
@@ -52,6 +58,13 @@ class Report:
                 last_key = key
             ticks = " ".join(f"{_TICK[entry.state]} {_LABEL.get(name, name)}" for name, entry in sorted(found.items()))
             lines.append(f"  {period}: {ticks}")
+        if self.vendors:
+            lines.append("[bold]vendors[/], newest operation")
+        for dataset, asked in sorted(self.vendors.items()):
+            states = Counter(entry.state for entry in asked)
+            lines.append(
+                f"  {dataset} {asked[0].partition.period}: " + ", ".join(f"{n:,} {s}" for s, n in states.items())
+            )
         for reason, entries in sorted(self.failures().items()):
             lines.append(f"[red]{len(entries)} failed[/] ({reason}): {REMEDIES.get(reason, entries[0].error)}")
         counts = self.counts()
@@ -73,13 +86,29 @@ class Report:
                 {"key": key, "period": str(period), **{name: entry.state for name, entry in sorted(found.items())}}
                 for (key, period), found in sorted(self.entries.items())
             ],
+            "vendors": [
+                {
+                    "dataset": dataset,
+                    "period": str(asked[0].partition.period),
+                    **dict(Counter(entry.state for entry in asked)),
+                }
+                for dataset, asked in sorted(self.vendors.items())
+            ],
         }
 
 
 def report(states: Mapping[Partition, Entry], keys: Collection[str] | None = None) -> Report:
     """Arrange the ledger's latest entries, for the named keys or all of them."""
     entries: dict[tuple[str, Period], dict[str, Entry]] = {}
+    vendors: dict[str, list[Entry]] = {}
     for partition, entry in states.items():
-        if not keys or partition.key in keys:
-            entries.setdefault((partition.key, partition.period), {})[partition.dataset] = entry
-    return Report(entries)
+        if partition.dataset in _LABEL:
+            if not keys or partition.key in keys:
+                entries.setdefault((partition.key, partition.period), {})[partition.dataset] = entry
+        elif not keys:
+            asked = vendors.setdefault(partition.dataset, [])
+            if asked and partition.period.start > asked[0].partition.period.start:
+                asked.clear()
+            if not asked or partition.period == asked[0].partition.period:
+                asked.append(entry)
+    return Report(entries, vendors)

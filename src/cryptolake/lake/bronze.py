@@ -4,6 +4,7 @@
     bronze/tvl/<csu>/<period>.json                  the documented form
     bronze/tvl/<csu>/<YYYY-MM>.parquet              the month's rows, typed
     bronze/<source>/<dataset>/<period>/<key>.raw.json.gz    vendors
+    bronze/<source>/<dataset>/<period>.zip                  the same files of a finished hour, folded into one
 
 What does not belong here: reading an answer (sources) and scaling or pricing it (silver).
 """
@@ -23,7 +24,8 @@ import polars as pl
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Raw
 from cryptolake.contracts.source import Row
-from cryptolake.lake.store import write_bytes
+from cryptolake.lake.folds import Folds
+from cryptolake.lake.store import sync_all, write_bytes
 
 ONCHAIN = "onchain"  # its bronze lies directly under the dataset, as documented; vendors' under their name
 
@@ -33,6 +35,8 @@ class Bronze:
 
     def __init__(self, root: Path) -> None:
         self._root = root / "bronze"
+        self._folds = Folds()
+        self._unsynced: list[Path] = []  # vendors' answers come by the thousand; they are made durable together
 
     def _stem(self, partition: Partition, source: str) -> Path:
         if source == ONCHAIN:
@@ -51,10 +55,11 @@ class Bronze:
         as text whose code points are its bytes, so that any bytes survive.
         """
         path = self.raw_path(raw.partition, raw.source)
-        old = self.read(raw.partition, raw.source) if path.exists() else None
+        alone = raw.source == ONCHAIN
+        old = self.read(raw.partition, raw.source) if path.exists() or not alone else None
         if old is not None and old.digest == raw.digest:
             return raw.digest
-        if old is not None:
+        if old is not None and path.exists():
             path.replace(path.with_name(f"{path.name}.superseded-{old.digest[:12]}"))
         envelope = {
             "partition": str(raw.partition),
@@ -68,14 +73,23 @@ class Bronze:
             "digest": raw.digest,
             "payload": raw.payload.decode("latin-1"),
         }
-        write_bytes(path, gzip.compress(orjson.dumps(envelope), 6, mtime=0))
+        write_bytes(path, gzip.compress(orjson.dumps(envelope), 6, mtime=0), synced=alone)
+        if not alone:
+            self._unsynced.append(path)
         return raw.digest
+
+    def settle(self) -> None:
+        """Make every vendor answer landed so far survive a power cut. One lost before that no longer has its digest."""
+        paths, self._unsynced = self._unsynced, []
+        if paths:
+            sync_all(paths)
 
     def read(self, partition: Partition, source: str) -> Raw | None:
         """The kept answer; None when there is none or its bytes no longer match their digest."""
         path = self.raw_path(partition, source)
         try:
-            document = orjson.loads(gzip.decompress(path.read_bytes()))
+            packed = path.read_bytes() if source == ONCHAIN or path.exists() else self._folds.read(path)
+            document = orjson.loads(gzip.decompress(packed))
             raw = Raw(
                 partition=Partition.parse(document["partition"]),
                 source=document["source"],
@@ -98,6 +112,10 @@ class Bronze:
         ):
             return None  # absent, truncated or damaged: the plan asks again
         return raw if raw.digest == document["digest"] else None
+
+    def fold(self, source: str, dataset: str, period: Period) -> None:
+        """Put a vendor's answers of one period into one file: hourly pulls would leave millions of small ones in a year."""
+        self._folds.fold(self._root / source / dataset / str(period))
 
     def intact(self, partition: Partition, digest: str | None = None, source: str = ONCHAIN) -> bool:
         """Whether the partition's answer is there and unharmed; with `digest`, whether it is that very answer."""

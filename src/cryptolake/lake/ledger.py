@@ -91,6 +91,16 @@ class Ledger:
         rows = self._rows(f"SELECT {COLUMNS} FROM entries WHERE partition = ? ORDER BY number", (str(partition),))
         return [_entry(row) for row in rows]
 
+    def of(self, partitions: Collection[Partition]) -> dict[Partition, Entry]:
+        """The latest entry of each of these partitions that has one. Asks for them alone, however long the ledger is."""
+        texts = [str(partition) for partition in partitions]
+        rows: list[tuple[object, ...]] = []
+        for start in range(0, len(texts), 500):
+            some = texts[start : start + 500]
+            marks = ",".join("?" * len(some))
+            rows += self._rows(f"SELECT {COLUMNS} FROM latest WHERE partition IN ({marks})", some)
+        return {entry.partition: entry for entry in map(_entry, rows)}
+
     def states(self, dataset: str | None = None) -> dict[Partition, Entry]:
         """The latest entry of every partition, of one dataset or of all. Reads everything: for small ledgers and exports."""
         low, high = (f"{dataset}/", f"{dataset}0") if dataset else ("", "\U0010ffff")
@@ -100,7 +110,7 @@ class Ledger:
         entries = (_entry(row) for row in rows)
         return {entry.partition: entry for entry in entries}
 
-    def of(self, dataset: str, key: str, first: str = "", last: str = "~") -> list[Entry]:
+    def series(self, dataset: str, key: str, first: str = "", last: str = "~") -> list[Entry]:
         """The latest entries of a series, in order of period; `first` and `last` bound the periods' text, both included.
 
         A day as `last` includes its hours.
@@ -146,6 +156,13 @@ class Ledger:
             _entry(row) for row in self._rows(f"SELECT {COLUMNS} FROM latest WHERE state IN {chosen} LIMIT ?", (limit,))
         ]
 
+    def datasets_ending_in(self, reason: str) -> set[str]:
+        """The datasets whose newest entry failed for this reason."""
+        rows = self._rows(  # SQLite takes the other columns from the row of the maximum
+            "SELECT substr(partition, 1, instr(partition, '/') - 1) AS dataset, reason, max(at) FROM latest GROUP BY 1"
+        )
+        return {str(dataset) for dataset, found, _ in rows if found == reason}
+
     def counts(self) -> dict[str, int]:
         """Partitions by state."""
         rows = self._rows("SELECT state, sum(count) FROM tally GROUP BY state HAVING sum(count) > 0")
@@ -167,19 +184,6 @@ class Ledger:
             (most, since.timestamp()),
         )
         return [float(str(row[0])) for row in rows]
-
-    def attempts(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
-        """How often each partition was asked so far; those never asked are left out."""
-        wanted = {str(partition): partition for partition in partitions}
-        names, found = list(wanted), {}
-        for start in range(0, len(names), 500):
-            some = names[start : start + 500]
-            marks = ",".join("?" * len(some))
-            for name, attempt in self._rows(
-                f"SELECT partition, attempt FROM latest WHERE partition IN ({marks})", some
-            ):
-                found[wanted[str(name)]] = int(str(attempt))
-        return found
 
     def claim(self, partitions: Collection[Partition], worker: str, lease_s: float) -> set[Partition]:
         """Take partitions for `worker` for `lease_s` seconds; those another worker holds are left out. Atomic."""

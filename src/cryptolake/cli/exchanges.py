@@ -1,0 +1,139 @@
+"""Commands of the exchanges: candles, tickers. Flags in, text out; the steps are in `flow`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+
+from cryptolake.app import App
+from cryptolake.cli.options import EndFlag, JsonFlag, ResumeFlag, StartFlag, dates
+from cryptolake.cli.show import print_json, print_line, print_table, progress
+from cryptolake.contracts.source import Source
+from cryptolake.errors import BadInput
+from cryptolake.flow import exchanges as flow
+from cryptolake.flow.exchanges import Exchanged
+from cryptolake.flow.journey import WAREHOUSE_TABLES
+from cryptolake.sources.exchanges import CANDLES, TICKERS
+
+exchanges = typer.Typer(
+    no_args_is_help=True,
+    help="Binance, Coinbase and Kraken: candles, tickers, spreads (needs the extra `exchanges`).\n\n"
+    "Example: cryptolake exchanges candles --days 7",
+)
+ExchangeFlag = Annotated[list[str] | None, typer.Option("--exchange", help="binance, coinbase or kraken; repeatable.")]
+SymbolFlag = Annotated[list[str] | None, typer.Option("--symbol", help="Pair such as BTC/USD; repeatable.")]
+
+
+def add_commands(cli: typer.Typer) -> None:
+    """Register this module's commands."""
+    cli.add_typer(exchanges, name="exchanges", rich_help_panel="Vendors")
+
+
+@exchanges.command("candles")
+def candles_command(
+    context: typer.Context,
+    exchange: ExchangeFlag = None,
+    symbol: SymbolFlag = None,
+    start_date: StartFlag = None,
+    end_date: EndFlag = None,
+    days: Annotated[int | None, typer.Option("--days", min=1, help="How many finished days back (7).")] = None,
+    resume: ResumeFlag = True,
+    as_json: JsonFlag = False,
+) -> None:
+    """Collect hourly candles of finished days and load them without gaps into `exchange_candles`.
+
+    Example: cryptolake exchanges candles --exchange kraken --symbol BTC/USD --days 7
+    """
+    chosen = dates(start_date, end_date, days if days or start_date else 7)
+    app: App = context.obj.open(**chosen)
+    first, last = app.settings.span()
+    if last >= (today := datetime.now(UTC).date()):
+        raise BadInput(f"{last} is not over yet; the last day with all its candles is {today - timedelta(days=1)}")
+    source = app.vendor("exchanges")
+    keys = _keys(source, exchange, symbol)
+    with app.warehouse() as warehouse, progress("candles", len(keys) * ((last - first).days + 1)) as tell:
+        warehouse.setup(WAREHOUSE_TABLES)
+        result = flow.candles(
+            source,
+            first=first,
+            last=last,
+            keys=keys,
+            bronze=app.bronze,
+            ledger=app.ledger,
+            tables=app.tables,
+            warehouse=warehouse,
+            resume=resume,
+            progress=tell,
+        )
+    _show(result, as_json, f"Candles {first} .. {last}", "select * from exchange_candles")
+
+
+@exchanges.command("tickers")
+def tickers_command(context: typer.Context, exchange: ExchangeFlag = None, as_json: JsonFlag = False) -> None:
+    """Ask for best bid and ask now, and compare the exchanges in `exchange_spread`.
+
+    Example: cryptolake exchanges tickers
+    """
+    app: App = context.obj.open()
+    source = app.vendor("exchanges")
+    known = source.keys(TICKERS.name)
+    if unknown := sorted(set(exchange or ()) - set(known)):
+        raise BadInput(f"unknown exchange {unknown[0]!r}; known: {', '.join(known)}")
+    keys = [key for key in known if not exchange or key in exchange]
+    with app.warehouse() as warehouse, progress("tickers", len(keys)) as tell:
+        warehouse.setup(WAREHOUSE_TABLES)
+        result = flow.tickers(
+            source,
+            keys=keys,
+            bronze=app.bronze,
+            ledger=app.ledger,
+            tables=app.tables,
+            warehouse=warehouse,
+            progress=tell,
+        )
+    _show(result, as_json, "Tickers", "select * from exchange_spread")
+
+
+def _keys(source: Source, exchange: list[str] | None, symbol: list[str] | None) -> list[str]:
+    """The candle keys of the chosen exchanges and pairs. Raises BadInput naming what is known."""
+    found = []
+    for key in source.keys(CANDLES.name):
+        name, _, pair = key.partition(":")
+        if (not exchange or name in exchange) and (not symbol or pair.replace("-", "/") in symbol):
+            found.append(key)
+    if not found:
+        known = ", ".join(sorted({key.partition(":")[2].replace("-", "/") for key in source.keys(CANDLES.name)}))
+        raise BadInput(f"no watched pair matches; exchanges: {', '.join(source.keys(TICKERS.name))}; pairs: {known}")
+    return found
+
+
+def _show(result: Exchanged, as_json: bool, title: str, sql: str) -> None:
+    collected = result.collected
+    if as_json:
+        print_json(
+            {
+                "done": collected.done,
+                "gone": collected.gone,
+                "failed": collected.failed,
+                "rows": result.rows,
+                "loaded": asdict(result.loaded),
+                "spread": result.spread.to_dicts(),
+                "failures": [
+                    {"partition": str(e.partition), "reason": e.reason, "error": e.error} for e in collected.failures
+                ],
+            }
+        )
+    else:
+        counts = result.loaded
+        row = (collected.done, collected.gone, collected.failed, result.rows, counts.inserted, counts.updated)
+        print_table(title, ("answered", "gone", "failed", "rows", "inserted", "updated"), [row])
+        if result.spread.height:
+            columns = ("symbol", "best_bid", "best_bid_exchange", "best_ask", "best_ask_exchange", "crossing_pct")
+            print_table("Spreads", columns, result.spread.select(columns).rows())
+        for entry in collected.failures[:5]:
+            print_line(f"[red]failed[/] {entry.partition}: {entry.error}")
+        print_line(f'Next: [bold]cryptolake query --sql "{sql}"[/]')
+    raise typer.Exit(1 if collected.failed else 0)

@@ -1,0 +1,96 @@
+"""What vendor tests share: an HTTP client, a database of their own, and the parts of a run."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from cryptolake.contracts.source import Source
+from cryptolake.flow.journey import WAREHOUSE_TABLES
+from cryptolake.flow.vendor import Operation, Pulled, pull_or_backfill
+from cryptolake.lake.bronze import Bronze
+from cryptolake.lake.ledger import Ledger
+from cryptolake.net.http import Http
+from cryptolake.warehouse.connection import Warehouse
+from cryptolake.warehouse.server import stop_embedded
+
+
+@pytest.fixture
+def http() -> Iterator[Http]:
+    client = Http(timeout_s=20)
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def pg_data() -> Iterator[Path]:
+    """A data folder whose server may be started; it is stopped and removed at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="cryptolake-vendors-"))
+    folder.chmod(0o755)  # the server runs as an unprivileged user where we are root
+    yield folder
+    stop_embedded(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass
+class Lake:
+    """A lake, a ledger and an empty database, and one call to run an operation on them."""
+
+    folder: Path
+    bronze: Bronze
+    ledger: Ledger
+    warehouse: Warehouse
+
+    def run(
+        self,
+        operation: Operation,
+        source: Source,
+        now: datetime,
+        *,
+        keys: list[str] | None = None,
+        datasets: list[str] | None = None,
+        resume: bool = True,
+        restate: bool = False,
+        workers: int = 5,
+    ) -> Pulled:
+        return pull_or_backfill(
+            operation,
+            source,
+            keys=keys,
+            datasets=[one.name for one in source.datasets] if datasets is None else datasets,
+            bronze=self.bronze,
+            ledger=self.ledger,
+            warehouse=self.warehouse,
+            resume=resume,
+            restate=restate,
+            workers=workers,
+            now=lambda: now,
+        )
+
+    def rows(self, what: str = "asset, metric_name, pulled_at, value", where: str = "true") -> list[tuple[object, ...]]:
+        return sorted(self.warehouse.query(f"SELECT {what} FROM metrics WHERE {where}").rows())
+
+    def doubled_days(self) -> int:
+        """How many days of a series have more than one row."""
+        groups = "SELECT FROM metrics GROUP BY source, asset, metric_name, pulled_at::date HAVING count(*) > 1"
+        found = self.warehouse.query(f"SELECT count(*) FROM ({groups}) AS doubled").item()
+        assert isinstance(found, int)
+        return found
+
+
+@pytest.fixture
+def lake(tmp_path: Path, pg_data: Path) -> Iterator[Lake]:
+    with Warehouse.open(pg_data, None) as warehouse:
+        warehouse.setup(WAREHOUSE_TABLES)
+        for table in ("metrics", "pulls", "metric_revisions"):
+            with warehouse._work("emptying") as cursor:
+                cursor.execute(f"TRUNCATE {table} RESTART IDENTITY")
+        ledger = Ledger(tmp_path / "ledger.sqlite")
+        yield Lake(tmp_path, Bronze(tmp_path), ledger, warehouse)
+        ledger.close()
