@@ -13,7 +13,7 @@ import typer
 
 from cryptolake import __version__
 from cryptolake.app import redact_text
-from cryptolake.cli import exchanges, ledger, market, markets, onchain, query, rpc, sandbox, vendors
+from cryptolake.cli import exchanges, ledger, market, markets, monitor, onchain, query, rpc, sandbox, vendors
 from cryptolake.cli.state import State
 from cryptolake.errors import BadInput, CryptolakeError
 from cryptolake.settings import debug_wanted
@@ -61,6 +61,7 @@ rpc.add_commands(app)
 sandbox.add_commands(app)
 markets.add_commands(app)
 ledger.add_commands(app)
+monitor.add_commands(app)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Commands of the lending-market river: plan, collect, refine, build, publish, run, monitor."""
+"""Commands of the lending-market river: plan, collect, refine, build, publish, run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,6 @@ from cryptolake.contracts.partition import Partition
 from cryptolake.flow import journey
 from cryptolake.flow.collect import Collected
 from cryptolake.flow.estimate import METHODS, Cost, advice, costs, duration_s, offers, work
-from cryptolake.flow.monitor import report
 from cryptolake.flow.plan import Span, make_plan, set_aside
 from cryptolake.flow.resume import wish_for
 from cryptolake.registry.markets import Csu
@@ -50,7 +49,6 @@ def add_commands(cli: typer.Typer) -> None:
     cli.command("build", rich_help_panel=group)(build_command)
     cli.command("publish", rich_help_panel=group)(publish_command)
     cli.command("run", rich_help_panel=group)(run_command)
-    cli.command("monitor", rich_help_panel=group)(monitor_command)
 
 
 def plan_command(
@@ -224,26 +222,6 @@ def run_command(
     _print_collected(result, as_json=False)
     _print_made(made, 'cryptolake query --sql "select * from daily_panel limit 5"')
     raise typer.Exit(1 if result.failed else 0)
-
-
-def monitor_command(
-    context: typer.Context,
-    csu: CsuFlag = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """Per market and day: what is collected, what failed and why.
-
-    Example: cryptolake monitor --csu aave_v3_ethereum
-    """
-    app: App = context.obj.open()
-    for name in csu or ():
-        app.registry.csu(name)
-    found = report(app.ledger.states(), csu)
-    if as_json:
-        print_json(found.document())
-        return
-    for line in found.lines():
-        print_line(line)
 
 
 def travel_on(app: App, csus: list[Csu], partitions: list[Partition]) -> list[journey.Made]:

@@ -27,7 +27,7 @@ class Asked:
 
 
 @contextmanager
-def asked_to_stop() -> Iterator[Asked]:
+def asked_to_stop(*, quietly: bool = False) -> Iterator[Asked]:
     """Handle both signals while the block lasts. Outside the main thread nothing is installed."""
     asked = Asked()
 
@@ -37,7 +37,8 @@ def asked_to_stop() -> Iterator[Asked]:
             os._exit(128 + number)
         asked.signal = number
         asked.stopping.set()
-        sys.stderr.write("\ncryptolake: stopping at the next safe point; once more to stop at once\n")
+        if not quietly:
+            sys.stderr.write("\ncryptolake: stopping at the next safe point; once more to stop at once\n")
 
     if threading.current_thread() is not threading.main_thread():
         yield asked

@@ -124,6 +124,15 @@ class Ledger:
             )
         ]
 
+    def newest(self, dataset: str, key: str) -> Entry | None:
+        """The latest entry of a series' newest period, whatever its state."""
+        series = f"{dataset}/{key}/"
+        rows = self._rows(
+            f"SELECT {COLUMNS} FROM latest WHERE partition > ? AND partition < ? ORDER BY partition DESC LIMIT 1",
+            (series, f"{series}~"),
+        )
+        return _entry(rows[0]) if rows else None
+
     def settled(self, dataset: str, key: str) -> dict[str, str | None]:
         """Period text to digest of everything settled in a series: what a resumed run compares its wishes with."""
         series = f"{dataset}/{key}/"
@@ -163,6 +172,13 @@ class Ledger:
         )
         return {str(dataset) for dataset, found, _ in rows if found == reason}
 
+    def failures(self) -> list[tuple[int, Entry]]:
+        """Failed partitions by reason, most frequent first: how many, and the newest of them."""
+        rows = self._rows(  # SQLite takes the other columns from the row of the maximum
+            f"SELECT {COLUMNS}, count(*), max(at) FROM latest WHERE state = 'failed' GROUP BY reason ORDER BY 12 DESC"
+        )
+        return [(int(str(row[11])), _entry(row[:11])) for row in rows]
+
     def counts(self) -> dict[str, int]:
         """Partitions by state."""
         rows = self._rows("SELECT state, sum(count) FROM tally GROUP BY state HAVING sum(count) > 0")
@@ -175,6 +191,14 @@ class Ledger:
             dataset, key, _ = str(series).split("/")
             found.setdefault((dataset, key), {})[str(state)] = int(str(count))
         return found
+
+    def newest_answer(self) -> datetime | None:
+        """When a partition got its final state last; None in an empty ledger."""
+        rows = self._rows(
+            "SELECT at FROM (SELECT at, state FROM entries ORDER BY number DESC LIMIT 200000)"
+            f" WHERE state IN {_SETTLED} LIMIT 1"
+        )
+        return datetime.fromtimestamp(float(str(rows[0][0])), UTC) if rows else None
 
     def answered_since(self, since: datetime, most: int = 200_000) -> list[float]:
         """When partitions got their final state since then: seconds since 1970, newest first, at most `most` entries back."""
