@@ -17,11 +17,11 @@ $(UV):
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 
 $(STAMP)-run: $(UV) uv.lock pyproject.toml
-	$(UV) sync --frozen --quiet --inexact
+	$(UV) sync --frozen --quiet --inexact --extra dagster --extra research
 	@touch $@
 
 $(STAMP)-dev: $(UV) uv.lock pyproject.toml
-	$(UV) sync --frozen --quiet --inexact --group dev
+	$(UV) sync --frozen --quiet --inexact --extra dagster --extra research --group dev
 	@touch $@ $(STAMP)-run
 
 # The local EVM node and the protocols' published contracts come from npm; without Node those tests skip and say so.

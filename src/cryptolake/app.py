@@ -40,6 +40,12 @@ from cryptolake.registry.loader import Registry, load_registry
 from cryptolake.registry.markets import Csu
 from cryptolake.registry.providers import OWN, PUBLIC, plan_of, rpc_plans
 from cryptolake.settings import Settings
+from cryptolake.silver.prices import LADDER, Pricing
+from cryptolake.sources.history.asked import Wanted
+from cryptolake.sources.history.coingecko import CoinGeckoPrices
+from cryptolake.sources.history.defillama import DefiLlamaPrices
+from cryptolake.sources.history.file import PriceFile
+from cryptolake.sources.onchain.chainlink import ChainlinkPrices
 from cryptolake.sources.onchain.scans import Watch
 from cryptolake.sources.onchain.source import OnchainSource
 from cryptolake.warehouse.connection import Warehouse
@@ -171,16 +177,7 @@ class App:
 
     def vendors(self, provenance: dict[str, str] | None = None) -> dict[str, Source]:
         """Every vendor source found in `sources/`, by name."""
-        configs = {"defillama": self.settings.defillama_config, "artemis": self.settings.artemis_config}
-        access = Access(
-            http=self.http,
-            urls=self.settings.urls,
-            secrets={name: key.get_secret_value() for name, key in self.settings.vendor_keys().items()},
-            provenance={"cryptolake": __version__, **(provenance or {})},
-            configs={vendor: path for vendor, path in configs.items() if path is not None},
-            rates=self.settings.vendor_rates,
-            gates=self.gates,
-        )
+        access = self.access(provenance)
         found = {}
         for one in pkgutil.iter_modules(cryptolake.sources.__path__):
             module = importlib.import_module(f"cryptolake.sources.{one.name}")
@@ -196,11 +193,48 @@ class App:
             raise BadInput(f"unknown source {name!r}; known: {', '.join(sorted(known))}")
         return known[name]
 
+    def access(self, provenance: dict[str, str] | None = None) -> Access:
+        """What a vendor's source is handed: HTTP, addresses, keys, watch lists, limits."""
+        configs = {"defillama": self.settings.defillama_config, "artemis": self.settings.artemis_config}
+        return Access(
+            http=self.http,
+            urls=self.settings.urls,
+            secrets={name: key.get_secret_value() for name, key in self.settings.vendor_keys().items()},
+            provenance={"cryptolake": __version__, **(provenance or {})},
+            configs={vendor: path for vendor, path in configs.items() if path is not None},
+            rates=self.settings.vendor_rates,
+            gates=self.gates,
+        )
+
+    def chainlink(self) -> ChainlinkPrices:
+        """The chains' price feeds."""
+        return ChainlinkPrices(
+            chains=self.registry.chains,
+            pools=self.pool,
+            block_cache=self.block_cache,
+            provenance={"cryptolake": __version__},
+        )
+
+    def price_sources(self, wanted: Wanted | None = None) -> list[Source]:
+        """Everybody who tells prices apart from the markets themselves; `wanted` is what vendors are to be asked."""
+        asked = wanted or {}
+        llama = DefiLlamaPrices(self.access(), self.registry.chains, asked)
+        return [self.chainlink(), llama, CoinGeckoPrices(self.access(), asked), PriceFile()]
+
+    @property
+    def pricing(self) -> Pricing:
+        """How prices are chosen. Raises BadInput for a source in CRYPTOLAKE_PRICE_ORDER that there is not."""
+        order = tuple(name.strip() for name in self.settings.price_order.split(",") if name.strip())
+        if unknown := [name for name in order if name not in LADDER]:
+            raise BadInput(f"price_order: unknown source {unknown[0]!r}; known: {', '.join(LADDER)}")
+        return Pricing(ladder=order, tolerance=self.settings.price_tolerance)
+
     @contextmanager
     def warehouse(self) -> Iterator[Warehouse]:
         """The user's PostgreSQL, or the embedded one under the data folder, started if need be."""
         url = self.settings.database_url
-        with Warehouse.open(self.settings.data, url.get_secret_value() if url else None) as warehouse:
+        address = url.get_secret_value() if url else None
+        with Warehouse.open(self.settings.data, address, self.settings.db_schema) as warehouse:
             yield warehouse
 
     def close(self) -> None:

@@ -11,13 +11,14 @@ import tomllib
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
     EnvSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -143,10 +144,38 @@ class Settings(BaseSettings):
     vendor_rates: dict[str, int] = Field(
         default_factory=dict, description="calls a minute by vendor, e.g. defillama = 900; unset means its default"
     )
+    price_order: str = Field(
+        "protocol_oracle,chainlink,defillama,coingecko,file",
+        description="whose price is taken first; leave a source out to ignore it",
+    )
+    price_tolerance: float = Field(0.02, gt=0, description="spread between fresh prices above which they are flagged")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "warning", description="least severe log line shown"
     )
     log_json: bool = Field(False, description="log lines as JSON objects")
+    environment: Literal["dev", "staging", "prod"] = Field(
+        "prod",
+        description="dev and staging keep to themselves: their name is the data folder's last part, the PostgreSQL schema "
+        "and a prefix of Dagster's; prod has no prefix",
+    )
+    markets: Annotated[list[str], NoDecode] = Field(
+        default_factory=list,
+        description="markets kept current by the scheduler and Dagster; unset means every market of a built family",
+    )
+    schedules: bool = Field(True, description="whether Dagster's schedules start switched on")
+    alert_webhook: SecretStr | None = Field(
+        None, description="URL that gets a JSON document with `text` when a job fails (Slack and others read it)"
+    )
+    alert_email: str | None = Field(None, description="address that gets a mail when a job fails")
+    smtp_url: SecretStr | None = Field(
+        None, description="server for those mails: smtp://user:password@host:587 (STARTTLS) or smtps://...:465"
+    )
+
+    @field_validator("markets", mode="before")
+    @classmethod
+    def _split_names(cls, value: object) -> object:
+        """Accept `a,b` as well as a list."""
+        return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
     @field_validator("rpc", mode="before")
     @classmethod
@@ -186,6 +215,20 @@ class Settings(BaseSettings):
             raise BadInput(f"the start date {first} is after the end date {last}; swap them or change --days")
         return first, last
 
+    @property
+    def prefix(self) -> str:
+        """What the names of this environment begin with: `dev_`, `staging_`, or nothing for prod."""
+        return "" if self.environment == "prod" else f"{self.environment}_"
+
+    @property
+    def db_schema(self) -> str | None:
+        """The PostgreSQL schema of this environment; None for the server's default one (prod)."""
+        return None if self.environment == "prod" else f"{self.prefix}cryptolake"
+
+    def missing(self, needs: str | None) -> bool:
+        """Whether a dataset needs a secret (the name of its setting) that is not set."""
+        return needs is not None and not getattr(self, needs.lower(), None)
+
     def secrets(self) -> list[str]:
         """Every secret value in force, for the redactor; never print this."""
         found = [url.get_secret_value() for urls in self.rpc.values() for url in urls]
@@ -193,6 +236,7 @@ class Settings(BaseSettings):
         found += [key.get_secret_value() for key in self.vendor_keys().values()]
         if self.database_url is not None:
             found.append(self.database_url.get_secret_value())
+        found += [one.get_secret_value() for one in (self.alert_webhook, self.smtp_url) if one is not None]
         return found
 
     def vendor_keys(self) -> dict[str, SecretStr]:
@@ -210,7 +254,10 @@ def load_settings(**overrides: object) -> Settings:
     """Read the settings; `overrides` are command-line flags (None: not given). Raises BadInput."""
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
-        return Settings(**given)  # type: ignore[arg-type]  # pydantic validates each value
+        found = Settings(**given)  # type: ignore[arg-type]  # pydantic validates each value
+        if found.environment != "prod":
+            return found.model_copy(update={"data": found.data / found.environment})
+        return found
     except ValidationError as error:
         faults = "; ".join(
             f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"

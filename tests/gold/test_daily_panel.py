@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cryptolake.gold.daily_panel import DAILY_PANEL, EXPECTED, build
+from cryptolake.gold.suspicion import flagged
+from cryptolake.silver import prices, tvl
 from cryptolake.silver.liquidations import LIQUIDATIONS
-from cryptolake.silver.tvl import TVL, conform
+from cryptolake.silver.tvl import TVL
 
 DAY = date(2024, 12, 31)
+NO_ALIASES = pl.DataFrame(schema={"chain": pl.String, "asset": pl.String, "name": pl.String})
 
 
 def row(asset: str, supplied: int, borrowed: int, price: int | None, **more: object) -> dict[str, object]:
@@ -36,6 +39,13 @@ def row(asset: str, supplied: int, borrowed: int, price: int | None, **more: obj
         "price_source": "protocol_oracle",
         **more,
     }
+
+
+def conform(rows: list[dict[str, object]]) -> pl.DataFrame:
+    """Rows valued by the market's own oracle alone."""
+    held = tvl.conform(rows)
+    quotes = prices.oracle_quotes(held, LIQUIDATIONS.empty(), NO_ALIASES)
+    return tvl.value(held, prices.choose(quotes, held.select("date", "chain", "asset")))
 
 
 def expected(tvl: str | None, liq: str | None, tvl_reason: str | None = None, day: date = DAY) -> pl.DataFrame:
@@ -73,7 +83,7 @@ def test_a_quote_that_is_not_usd_gives_no_dollars() -> None:
     assert tvl["price"].to_list() == tvl["supplied_usd"].to_list() == [None]
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.permutations(range(6)), st.lists(st.integers(0, 10**30), min_size=6, max_size=6))
 def test_the_order_of_the_rows_does_not_matter(order: list[int], amounts: list[int]) -> None:
     rows = [row(str(number), amounts[number], amounts[number] // 2, 10**8) for number in range(6)]
@@ -85,3 +95,68 @@ def test_the_order_of_the_rows_does_not_matter(order: list[int], amounts: list[i
         build(shuffled.sample(fraction=1, shuffle=True, seed=1), LIQUIDATIONS.empty(), keys)
     )
     assert straight["supplied_raw"].to_list() == [str(amount) for amount in amounts]
+
+
+def series(levels: list[float], **more: list[float]) -> pl.DataFrame:
+    """A panel of one market with these deposits a day."""
+    count = len(levels)
+    columns = {
+        "borrowed": [0.0] * count,
+        "liquidated": [0.0] * count,
+        "events": [0] * count,
+        "dust": [0] * count,
+        **more,
+    }
+    return pl.DataFrame(
+        {
+            "csu": ["m"] * count,
+            "date": [DAY.replace(day=1) + timedelta(days=number) for number in range(count)],
+            "total_supplied_usd": levels,
+            "total_borrowed_usd": columns["borrowed"],
+            "liquidations_usd": columns["liquidated"],
+            "liquidation_count": columns["events"],
+            "liquidations_dust_count": columns["dust"],
+            "disagreeing_usd": more.get("disagreeing", [0.0] * count),
+        }
+    )
+
+
+def test_a_mispriced_day_is_flagged_and_a_lasting_change_is_not() -> None:
+    spike = flagged(series([1e9, 1e9, 1.1e9, 5e10, 1e9, 1e9, 1e9]))
+    assert spike["flags"].to_list() == ["", "", "", "tvl_spike", "", "", ""]
+    lasting = flagged(series([1e9, 1e9, 1e9, 1.9e9, 1.9e9, 1.9e9, 1.9e9]))
+    assert set(lasting["flags"]) == {""}
+    assert set(flagged(series([1e9, 5e10, 1e9]))["flags"]) == {""}, "too few neighbours for a verdict"
+
+
+def test_each_rule_says_its_code() -> None:
+    found = flagged(
+        series(
+            [100.0] * 5,
+            borrowed=[50.0, 110.0, 50.0, 50.0, 50.0],
+            liquidated=[0.0, 0.0, 0.0, 150.0, 0.0],
+            events=[0, 0, 0, 1, 75_000],
+            dust=[0, 0, 0, 0, 74_000],
+            disagreeing=[6.0, 0.0, 5.0, 0.0, 0.0],
+        )
+    )
+    assert found["flags"].to_list() == [
+        "price_disagrees",
+        "borrowed_over_supplied",
+        "",
+        "liquidations_exceed_debt",
+        "dust_storm",
+    ]
+
+
+def test_an_unpriced_asset_that_nobody_holds_hides_nothing() -> None:
+    silver = conform([row("a", 5_000_000, 0, 10**8), row("b", 0, 0, None)])
+    found = panel_row(build(silver, LIQUIDATIONS.empty(), expected("done", "empty")))
+    assert (found["status"], found["total_supplied_usd"], found["priced_share"]) == ("ok", 5.0, 0.5)
+
+
+def test_gross_and_net_are_both_there() -> None:
+    comet = row("a", 10_000_000, 4_000_000, 10**8, collateral_raw=str(3_000_000))
+    found = panel_row(build(conform([comet]), LIQUIDATIONS.empty(), expected("done", "empty")))
+    assert (found["total_tvl_usd"], found["gross_tvl_usd"]) == (6.0 + 3.0, 10.0 + 3.0)
+    assert (found["cash_usd"], found["collateral_usd"], found["utilization_rate"]) == (6.0, 3.0, 0.4)

@@ -133,3 +133,15 @@ def test_sessions_are_in_utc(warehouse: Warehouse) -> None:
     rows = [(instant, "s", "a", "M", 1.5)]
     warehouse.load(METRICS, pl.DataFrame(rows, schema=METRICS.polars_schema(), orient="row"), "replace")
     assert warehouse.query("select pulled_at, value from metrics").rows() == [(instant, 1.5)]
+
+
+def test_setup_adds_a_column_that_must_not_be_null_to_a_table_with_rows(warehouse: Warehouse) -> None:
+    key = Field("k", "text", "key")
+    old = Table("t_grown", "gold", "row", ("k",), (key,), "old")
+    new = Table("t_grown", "gold", "row", ("k",), (key, Field("v", "text", "added later")), "new")
+    warehouse.setup([old])
+    warehouse.load(old, pl.DataFrame({"k": ["a"]}), "replace")
+    warehouse.setup([new])
+    assert warehouse.query("SELECT k, v FROM t_grown").rows() == [("a", None)]
+    warehouse.load(new, pl.DataFrame({"k": ["a"], "v": ["x"]}), "replace")
+    assert warehouse.query("SELECT k, v FROM t_grown").rows() == [("a", "x")]

@@ -13,7 +13,24 @@ import typer
 
 from cryptolake import __version__
 from cryptolake.app import redact_text
-from cryptolake.cli import exchanges, ledger, market, markets, monitor, onchain, query, rpc, sandbox, vendors
+from cryptolake.cli import (
+    exchanges,
+    ledger,
+    market,
+    markets,
+    monitor,
+    onchain,
+    panel,
+    prices,
+    quality,
+    query,
+    release,
+    rpc,
+    sandbox,
+    schedule,
+    up,
+    vendors,
+)
 from cryptolake.cli.state import State
 from cryptolake.errors import BadInput, CryptolakeError
 from cryptolake.settings import debug_wanted
@@ -55,6 +72,10 @@ def _global_options(
 vendors.add_commands(app)
 query.add_commands(app)
 onchain.add_commands(app)
+prices.add_commands(app)
+panel.add_commands(app)
+quality.add_commands(app)
+release.add_commands(app)
 market.add_commands(app)
 exchanges.add_commands(app)
 rpc.add_commands(app)
@@ -62,6 +83,8 @@ sandbox.add_commands(app)
 markets.add_commands(app)
 ledger.add_commands(app)
 monitor.add_commands(app)
+schedule.add_commands(app)
+up.add_commands(app)
 
 
 def main() -> None:

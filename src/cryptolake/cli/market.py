@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -18,13 +16,14 @@ from cryptolake.errors import BadInput
 from cryptolake.flow import market as flow
 from cryptolake.flow import market_runs
 from cryptolake.flow.journey import WAREHOUSE_TABLES
-from cryptolake.flow.market import LAKE_TABLES, MarketLoaded, Mode, Room
+from cryptolake.flow.market import LAKE_TABLES, MarketLoaded, Mode
 from cryptolake.flow.market_runs import SOURCE
 from cryptolake.flow.vendor import pull_or_backfill
 from cryptolake.lake.runs import Runs
 from cryptolake.quality.market import Finding
 from cryptolake.silver.crypto_market import HISTORY, STAGING
 from cryptolake.sources.coingecko import COINS_MARKETS, DEFAULT_TOP, MARKET_CHART, CoinGecko
+from cryptolake.work import market_room
 
 coins = typer.Typer(
     no_args_is_help=True,
@@ -45,13 +44,6 @@ DriftFlag = Annotated[
 def add_commands(cli: typer.Typer) -> None:
     """Register this module's commands."""
     cli.add_typer(coins, name="coins", rich_help_panel="Vendors")
-
-
-@contextmanager
-def _room(app: App) -> Iterator[Room]:
-    with app.warehouse() as warehouse:
-        warehouse.setup(WAREHOUSE_TABLES)
-        yield Room(app.bronze, Runs(app.settings.data), app.ledger, app.tables, warehouse)
 
 
 def _mode(text: str) -> Mode:
@@ -83,7 +75,7 @@ def refresh_command(
     label = f"{SOURCE} top {top}, {source.tier.name}" + (f" (about {waiting:.0f} s)" if waiting > 5 else "")
     if waiting > 5:
         Console(stderr=True).print(f"{label}: the vendor's limit; a free demo key is faster", highlight=False)
-    with _room(app) as room, progress(label, 2) as tell:
+    with market_room(app) as room, progress(label, 2) as tell:
         loaded = flow.refresh(source, room, top=top, mode=chosen, progress=tell)
     _show([loaded], as_json)
 
@@ -104,7 +96,7 @@ def replay_command(
     chosen = _mode(mode)
     app: App = context.obj.open()
     source = _coingecko(app)
-    with _room(app) as room:
+    with market_room(app) as room:
         if every:
             done = flow.replay_all(source, room, despite_drift=despite_drift)
             found = done.loaded
@@ -200,8 +192,7 @@ def check_command(context: typer.Context, as_json: JsonFlag = False) -> None:
     Example: cryptolake coins check
     """
     app: App = context.obj.open()
-    with app.warehouse() as warehouse:
-        room = Room(app.bronze, Runs(app.settings.data), app.ledger, app.tables, warehouse)
+    with market_room(app) as room:
         findings = flow.check_now(room, datetime.now(UTC))
     if as_json:
         print_json([_finding(one) for one in findings])

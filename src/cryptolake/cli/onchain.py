@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import datetime
 
+import polars as pl
 import typer
 
-from cryptolake import __version__
 from cryptolake.app import App
 from cryptolake.cli.collecting import end, gather
 from cryptolake.cli.options import (
@@ -37,7 +37,9 @@ from cryptolake.flow.plan import Span, make_plan, set_aside
 from cryptolake.flow.resume import wish_for
 from cryptolake.registry.markets import Csu
 from cryptolake.registry.providers import rpc_plans
+from cryptolake.silver.prices import PRICES
 from cryptolake.sources.onchain.families import families
+from cryptolake.work import build, publish, refine
 
 
 def add_commands(cli: typer.Typer) -> None:
@@ -176,7 +178,8 @@ def refine_command(
     Example: cryptolake refine --csu aave_v3_ethereum --days 7
     """
     app, csus, partitions = _select(context, csu, chain, family, dataset, start_date, end_date, days, None, granularity)
-    _print_made(journey.refine(app.onchain(csus), partitions, bronze=app.bronze, tables=app.tables), "cryptolake build")
+    _print_made(refine(app, csus, partitions), "cryptolake build")
+    _print_unpriced(app)
 
 
 def build_command(context: typer.Context) -> None:
@@ -185,7 +188,7 @@ def build_command(context: typer.Context) -> None:
     Example: cryptolake build
     """
     app: App = context.obj.open()
-    _print_made(journey.build(tables=app.tables, ledger=app.ledger, csus=app.registry.csus), "cryptolake publish")
+    _print_made(build(app), "cryptolake publish")
 
 
 def publish_command(context: typer.Context) -> None:
@@ -221,27 +224,14 @@ def run_command(
     made = travel_on(app, csus, partitions)
     _print_collected(result, as_json=False)
     _print_made(made, 'cryptolake query --sql "select * from daily_panel limit 5"')
+    _print_unpriced(app)
     raise typer.Exit(1 if result.failed else 0)
 
 
 def travel_on(app: App, csus: list[Csu], partitions: list[Partition]) -> list[journey.Made]:
     """Everything after collecting: refine, build, publish."""
-    made = journey.refine(app.onchain(csus), partitions, bronze=app.bronze, tables=app.tables)
-    made += journey.build(tables=app.tables, ledger=app.ledger, csus=app.registry.csus)
-    return made + publish(app)
-
-
-def publish(app: App) -> list[journey.Made]:
-    """Publish with this app's parts."""
-    with app.warehouse() as warehouse:
-        return journey.publish(
-            tables=app.tables,
-            ledger=app.ledger,
-            csus=app.registry.csus,
-            data=app.settings.data,
-            warehouse=warehouse,
-            code_version=__version__,
-        )
+    made = refine(app, csus, partitions)
+    return made + build(app) + publish(app)
 
 
 def _select(
@@ -294,6 +284,17 @@ def _print_collected(result: Collected, as_json: bool) -> None:
         print_line(f"[red]failed[/] {entry.partition}: {entry.error}")
     if result.failed > 5:
         print_line(f"... and {result.failed - 5:,} more; see [bold]cryptolake monitor[/]")
+
+
+def _print_unpriced(app: App) -> None:
+    """Say what has no price, and what to do about it; silent when everything has one."""
+    unpriced = app.tables.read(PRICES).filter(pl.col("price").is_null())
+    if unpriced.height:
+        tokens = unpriced.select("chain", "asset").n_unique()
+        print_line(
+            f"[yellow]no price[/] for {tokens:,} tokens on {unpriced.height:,} token-days: "
+            "[bold]cryptolake prices collect[/], then [bold]cryptolake build[/]"
+        )
 
 
 def _print_made(made: list[journey.Made], next_step: str) -> None:

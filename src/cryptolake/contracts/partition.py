@@ -56,6 +56,16 @@ class Period:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read `2024-12-31`, `2024-12-31@ny` (New York day) or `2024-12-31T05` (UTC hour). Raises BadInput."""
+        # A ledger names the same few hundred days tens of thousands of times.
+        if (known := _PARSED.get(text)) is not None and type(known) is cls:
+            return known
+        period = cls._read(text)
+        if len(_PARSED) < _PARSED_LIMIT:
+            _PARSED[text] = period
+        return period
+
+    @classmethod
+    def _read(cls, text: str) -> Self:
         match = _TEXT.fullmatch(text)
         if match is None:
             raise BadInput(
@@ -99,6 +109,10 @@ def hours(first: date, last: date) -> Iterator[Period]:
     start = datetime.combine(first, time(), UTC)
     for offset in range(((last - first).days + 1) * 24):
         yield Period.of_hour(start + timedelta(hours=offset))
+
+
+_PARSED: dict[str, Period] = {}
+_PARSED_LIMIT = 100_000
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -95,6 +95,7 @@ class Table:
     enforced: bool = False  # PostgreSQL itself holds the key (PRIMARY KEY) and the fields' bounds and sets (CHECK)
     named_indexes: tuple[tuple[str, str], ...] = ()  # documented index name and its columns, e.g. "share DESC"
     monthly: str | None = None  # timestamp column by whose UTC month PostgreSQL partitions the table
+    partition: str | None = None  # column whose values get files of their own in the lake, so a day is replaced alone
 
     def __post_init__(self) -> None:
         names = [field.name for field in self.fields]

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from cryptolake.contracts.table import Field, Table
+from cryptolake.gold.suspicion import LIQUIDATIONS_SUSPECT, TVL_SUSPECT, flagged
 
-STATUSES = ("ok", "missing_price", "not_deployed", "unsupported_family", "no_archive", "failed", "pending", "suspect")
+# Zero, missing and not-deployed never share one: a code says why the numbers of a row are what they are.
+STATUS_CODES = {
+    "ok": "answered, and every asset that is held has a price",
+    "missing_price": "answered, but some asset that is held has no price: sums run over the others",
+    "suspect": "answered and priced, but it looks wrong (see `flags`); the numbers are kept as they are",
+    "not_deployed": "the market did not exist yet",
+    "unsupported_family": "the market's protocol family cannot be read yet",
+    "no_archive": "no endpoint had the state of that day",
+    "failed": "asked and not answered; may be asked again",
+    "pending": "not asked yet",
+}
+STATUSES = tuple(STATUS_CODES)
 
 DAILY_PANEL = Table(
     name="daily_panel",
@@ -19,12 +33,12 @@ DAILY_PANEL = Table(
         Field(
             "total_tvl_usd",
             "float64",
-            "net TVL: cash + collateral that is not lent out",
+            "net TVL: what lies in the market, cash + collateral that is not lent out",
             unit="USD",
             null=True,
             minimum=0,
         ),
-        Field("total_supplied_usd", "float64", "gross TVL: all deposits", unit="USD", null=True, minimum=0),
+        Field("total_supplied_usd", "float64", "all deposits that lenders can claim", unit="USD", null=True, minimum=0),
         Field("total_borrowed_usd", "float64", "all debt", unit="USD", null=True, minimum=0),
         Field(
             "utilization_rate", "float64", "borrowed / supplied; null when nothing is supplied", null=True, minimum=0
@@ -32,10 +46,31 @@ DAILY_PANEL = Table(
         Field("num_assets", "int32", "assets listed at the snapshot", null=True, minimum=0),
         Field("liquidations_usd", "float64", "debt repaid by liquidators that day", unit="USD", null=True, minimum=0),
         Field("liquidation_count", "int32", "liquidation events that day", null=True, minimum=0),
+        Field(
+            "liquidations_dust_count",
+            "int32",
+            "events that repaid less than 5 USD, within the count",
+            null=True,
+            minimum=0,
+        ),
+        Field("collateral_seized_usd", "float64", "collateral taken by liquidators", unit="USD", null=True, minimum=0),
+        Field(
+            "gross_tvl_usd",
+            "float64",
+            "gross TVL: deposits + collateral that is not lent out, whether lent on or not",
+            unit="USD",
+            null=True,
+            minimum=0,
+        ),
+        Field("cash_usd", "float64", "deposits that are not lent out", unit="USD", null=True, minimum=0),
         Field("collateral_usd", "float64", "collateral that is not lent out", unit="USD", null=True, minimum=0),
         Field("priced_share", "float64", "assets with a price / assets", null=True, minimum=0, maximum=1),
+        Field("price_age_s_max", "float64", "age of the oldest price used", unit="s", null=True, minimum=0),
         Field("status", "text", "why the TVL columns are what they are", allowed=STATUSES),
         Field("liquidations_status", "text", "why the liquidation columns are what they are", allowed=STATUSES),
+        Field("flags", "text", "what looks wrong, codes joined by `;`, empty when nothing does"),
+        Field("block", "int64", "snapshot block", null=True, minimum=0),
+        Field("block_time", "timestamp", "timestamp of that block", unit="UTC", null=True),
         Field("chain", "text", "chain of the market"),
         Field("family", "text", "protocol family"),
         Field("protocol", "text", "protocol"),
@@ -43,9 +78,17 @@ DAILY_PANEL = Table(
     doc="The balanced daily panel of lending markets.",
     methodology="Sums run over the assets that have a price; `priced_share` and status `missing_price` say when some have "
     "none. A day that was asked and had no liquidation is 0; a day that was not asked, or a market that did not exist, is "
-    "null with its reason. Liquidations are valued at the day's snapshot price.",
+    "null with its reason. Liquidations are valued at the day's snapshot price. TVL and liquidations of a row cover the same "
+    "day: the snapshot block is the last block of the window that was scanned. Nothing is filled forward.",
     publish_as="gold/daily_panel.parquet",
 )
+
+# What `build` needs of silver; the rest need not be read.
+TVL_COLUMNS = (
+    *("csu", "date", "asset", "supplied", "borrowed", "cash", "collateral", "price", "price_age_s", "price_flag"),
+    *("supplied_usd", "borrowed_usd", "cash_usd", "collateral_usd", "block", "block_time"),
+)
+LIQUIDATION_COLUMNS = ("chain", "tx", "log_index", "csu", "date", "debt_usd", "collateral_usd", "is_dust")
 
 # The expected key set with what the ledger knows of it; states and reasons are null where nobody asked.
 EXPECTED = pl.Schema(
@@ -65,6 +108,7 @@ EXPECTED = pl.Schema(
 
 def build(tvl: pl.DataFrame, liquidations: pl.DataFrame, expected: pl.DataFrame) -> pl.DataFrame:
     """Sum silver over the expected key set. Depends on the rows only, not on their order; sorted by csu and date."""
+    held = pl.max_horizontal("supplied", "borrowed", "cash", "collateral") > 0
     assets = (
         tvl.sort("csu", "date", "asset")
         .group_by("csu", "date", maintain_order=True)
@@ -72,9 +116,17 @@ def build(tvl: pl.DataFrame, liquidations: pl.DataFrame, expected: pl.DataFrame)
             (pl.col("cash_usd") + pl.col("collateral_usd")).sum().alias("total_tvl_usd"),
             pl.col("supplied_usd").sum().alias("total_supplied_usd"),
             pl.col("borrowed_usd").sum().alias("total_borrowed_usd"),
+            (pl.col("supplied_usd") + pl.col("collateral_usd")).sum().alias("gross_tvl_usd"),
+            pl.col("cash_usd").sum(),
             pl.col("collateral_usd").sum(),
             pl.len().cast(pl.Int32).alias("num_assets"),
             pl.col("price").is_not_null().mean().alias("priced_share"),
+            pl.col("price_age_s").filter(pl.col("price").is_not_null()).abs().max().alias("price_age_s_max"),
+            (pl.col("price").is_null() & held).any().alias("unpriced"),
+            (pl.col("price").is_not_null() | ~held).any().alias("summable"),
+            pl.col("supplied_usd").filter(pl.col("price_flag") == "disagrees").sum().alias("disagreeing_usd"),
+            pl.col("block").max(),
+            pl.col("block_time").max(),
         )
     )
     events = (
@@ -82,41 +134,60 @@ def build(tvl: pl.DataFrame, liquidations: pl.DataFrame, expected: pl.DataFrame)
         .group_by("csu", "date", maintain_order=True)
         .agg(
             pl.when(pl.col("debt_usd").is_not_null().any()).then(pl.col("debt_usd").sum()).alias("liquidations_usd"),
+            pl.when(pl.col("collateral_usd").is_not_null().any())
+            .then(pl.col("collateral_usd").sum())
+            .alias("collateral_seized_usd"),
             pl.len().cast(pl.Int32).alias("liquidation_count"),
+            pl.col("is_dust").fill_null(False).sum().cast(pl.Int32).alias("liquidations_dust_count"),
             pl.col("debt_usd").is_null().any().alias("unpriced_event"),
         )
     )
     joined = expected.join(assets, on=["csu", "date"], how="left").join(events, on=["csu", "date"], how="left")
     scanned = pl.col("liq_state").is_in(["done", "empty"])
     answered = pl.col("tvl_state").is_in(["done", "empty"])
-    sums = ["total_tvl_usd", "total_supplied_usd", "total_borrowed_usd", "collateral_usd", "num_assets", "priced_share"]
-    some_price = pl.col("priced_share") > 0
-    frame = joined.with_columns(
-        _status("tvl", pl.col("priced_share").fill_null(1.0) < 1).alias("status"),
-        _status("liq", pl.col("unpriced_event").fill_null(False)).alias("liquidations_status"),
-        *(pl.when(answered).then(pl.col(name)).alias(name) for name in sums),
-        pl.when(scanned).then(pl.col("liquidation_count").fill_null(0)).alias("liquidation_count"),
-        pl.when(scanned & pl.col("liquidation_count").is_null())
-        .then(0.0)  # asked, and nothing happened
-        .when(scanned)
-        .then(pl.col("liquidations_usd"))  # null when no event of the day has a price
-        .alias("liquidations_usd"),
-    ).with_columns(
-        *(pl.when(some_price).then(pl.col(name)).alias(name) for name in sums if name.endswith("_usd")),
-    )
-    supplied = pl.col("total_supplied_usd")
-    frame = frame.with_columns(
-        pl.when(supplied > 0).then(pl.col("total_borrowed_usd") / supplied).alias("utilization_rate")
+    nothing = pl.col("liquidation_count").is_null()
+    sums = [name for name in assets.columns if name.endswith("_usd") and name != "disagreeing_usd"]
+    facts = ["num_assets", "priced_share", "price_age_s_max", "block", "block_time"]
+    frame = (
+        joined.with_columns(
+            *(pl.when(answered & pl.col("summable")).then(pl.col(name)).alias(name) for name in sums),
+            *(pl.when(answered).then(pl.col(name)).alias(name) for name in facts),
+            # asked, and nothing happened: zero; null when no event of the day has a price
+            *(
+                pl.when(scanned & nothing).then(0.0).when(scanned).then(pl.col(name)).alias(name)
+                for name in ("liquidations_usd", "collateral_seized_usd")
+            ),
+            *(
+                pl.when(scanned).then(pl.col(name).fill_null(0)).alias(name)
+                for name in ("liquidation_count", "liquidations_dust_count")
+            ),
+        )
+        .sort("csu", "date")
+        .pipe(flagged)
+        .with_columns(
+            _status("tvl", pl.col("unpriced").fill_null(False), TVL_SUSPECT).alias("status"),
+            _status("liq", pl.col("unpriced_event").fill_null(False), LIQUIDATIONS_SUSPECT).alias(
+                "liquidations_status"
+            ),
+            pl.when(pl.col("total_supplied_usd") > 0)
+            .then(pl.col("total_borrowed_usd") / pl.col("total_supplied_usd"))
+            .alias("utilization_rate"),
+        )
     )
     return frame.select(DAILY_PANEL.columns).cast(DAILY_PANEL.polars_schema()).sort("csu", "date")
 
 
-def _status(side: str, unpriced: pl.Expr) -> pl.Expr:
+def _status(side: str, unpriced: pl.Expr, suspicious: Sequence[str]) -> pl.Expr:
     """The reason code of one side: zero, missing and not-deployed never share one."""
     state, reason = pl.col(f"{side}_state"), pl.col(f"{side}_reason")
     return (
         pl.when(state.is_in(["done", "empty"]) & unpriced)
         .then(pl.lit("missing_price"))
+        .when(
+            state.is_in(["done", "empty"])
+            & pl.col("flags").str.split(";").list.eval(pl.element().is_in(suspicious)).list.any()
+        )
+        .then(pl.lit("suspect"))
         .when(state.is_in(["done", "empty"]))
         .then(pl.lit("ok"))
         .when((state == "gone") & reason.is_in(["not_deployed", "unsupported_family", "no_archive"]))

@@ -8,7 +8,18 @@ from collections.abc import Mapping
 import polars as pl
 
 from cryptolake.contracts.table import Table
+from cryptolake.gold.daily_panel import STATUS_CODES
 from cryptolake.registry.markets import Csu
+
+CONVENTIONS = {
+    "day": "half-open [start, end) of the named day boundary; TVL is the state at the last block before the end, "
+    "liquidations are those in the blocks of the same window",
+    "net_tvl": "total_tvl_usd = cash + collateral that is not lent out: what could be withdrawn or seized today",
+    "gross_tvl": "gross_tvl_usd = deposits (lent on or not) + collateral that is not lent out",
+    "liquidations": "debt repaid, in USD at the day's snapshot price; bad debt written off is none",
+    "missing": "null with a status code; never filled, never zero. Zero means asked and nothing there",
+    "price": "one price per chain, token and day for all markets, first of the ladder in silver `prices`",
+}
 
 
 def content_digest(table: Table, frame: pl.DataFrame) -> str:
@@ -17,19 +28,40 @@ def content_digest(table: Table, frame: pl.DataFrame) -> str:
 
 
 def metadata_document(
-    table: Table, panel: pl.DataFrame, *, csus: Mapping[str, Csu], code_version: str
+    table: Table,
+    panel: pl.DataFrame,
+    *,
+    csus: Mapping[str, Csu],
+    code_version: str,
+    registry_version: str = "",
+    day_boundary: str = "utc",
+    prices: pl.DataFrame | None = None,
 ) -> dict[str, object]:
-    """The document: version id, date range, definitions, and per market its row counts by status and where it is from."""
+    """The document: version id, date range, definitions, sources, and per market its row counts by status.
+
+    `prices` (silver) tells which sources priced how many token-days.
+    """
     sandbox = sorted(name for name, csu in csus.items() if csu.sandbox)
+    priced = prices if prices is not None else pl.DataFrame(schema={"price_source": pl.String, "flag": pl.String})
     return {
         "table": table.name,
         "dataset_version": content_digest(table, panel),
         "code_version": code_version,
+        "registry_version": registry_version,
         "rows": panel.height,
+        "markets": panel["csu"].n_unique(),
+        "days": panel["date"].n_unique(),
         "start_date": panel["date"].min(),
         "end_date": panel["date"].max(),
+        "day_boundary": day_boundary,
+        "conventions": CONVENTIONS,
         "definitions": {field.name: {"meaning": field.doc, "unit": field.unit} for field in table.fields},
+        "status_codes": STATUS_CODES,
+        "rows_by_status": _counts(panel["status"]),
+        "rows_by_liquidations_status": _counts(panel["liquidations_status"]),
         "methodology": table.methodology,
+        "price_sources": _counts(priced["price_source"].fill_null("none")),
+        "price_flags": _counts(priced["flag"]),
         "sandbox": bool(sandbox),
         "sandbox_note": f"demonstration data, not a public chain: {', '.join(sandbox)}" if sandbox else None,
         "csus": {
@@ -40,12 +72,26 @@ def metadata_document(
                 "chain_id": csu.chain_id,
                 "entry": dict(csu.entry),
                 "deployed_block": csu.deployed_block,
+                "deployed_on": csu.deployed_on,
                 "registry_status": csu.status,
                 "sources": list(csu.sources),
-                "days_by_status": dict(
-                    sorted(panel.filter(pl.col("csu") == name)["status"].value_counts().iter_rows())
-                ),
+                "notes": list(csu.notes),
+                **_range(panel.filter(pl.col("csu") == name)),
             }
             for name, csu in sorted(csus.items())
         },
+    }
+
+
+def _counts(column: pl.Series) -> dict[str, int]:
+    return dict(sorted(column.value_counts().iter_rows()))
+
+
+def _range(rows: pl.DataFrame) -> dict[str, object]:
+    """The days with numbers, and how many days have which status."""
+    with_numbers = rows.filter(pl.col("total_tvl_usd").is_not_null())["date"]
+    return {
+        "first_day": with_numbers.min(),
+        "last_day": with_numbers.max(),
+        "days_by_status": _counts(rows["status"]),
     }

@@ -14,7 +14,7 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from cryptolake.contracts.source import Row
 from cryptolake.lake.folds import Folds
 from cryptolake.lake.store import sync_all, write_bytes
 
+_ANSWERS, _READER = "cryptolake.answers", "cryptolake.reader"  # what a twin says about itself
 ONCHAIN = "onchain"  # its bronze lies directly under the dataset, as documented; vendors' under their name
 
 
@@ -162,11 +163,46 @@ class Bronze:
             for path in (self._root / dataset).glob(f"*/*{suffix}"):
                 yield Partition(dataset, path.parent.name, Period.parse(path.name.removesuffix(suffix)))
 
-    def compact(self, dataset: str, key: str, month: str, rows: Sequence[Mapping[str, object]]) -> Path:
-        """Write the month's typed twin (`month` as YYYY-MM) from its rows; the same rows give the same bytes."""
+    def compact(
+        self,
+        dataset: str,
+        key: str,
+        month: str,
+        rows: Sequence[Mapping[str, object]] | pl.DataFrame,
+        *,
+        answers: Mapping[str, str] | None = None,
+        reader: str = "",
+    ) -> Path:
+        """Write the month's typed twin (`month` as YYYY-MM) from its rows; the same rows give the same bytes.
+
+        `answers` (period -> digest of the answer) and `reader` (version of the code that read them) go into the file, so
+        that `compacted` can tell which answers its rows stand for.
+        """
         path = self._root / dataset / key / f"{month}.parquet"
-        frame = pl.DataFrame(rows, infer_schema_length=None)
+        frame = rows if isinstance(rows, pl.DataFrame) else pl.DataFrame(rows, infer_schema_length=None)
         buffer = io.BytesIO()
-        frame.write_parquet(buffer, compression="zstd", compression_level=3)
+        note = {_ANSWERS: orjson.dumps(dict(sorted((answers or {}).items()))).decode(), _READER: reader}
+        frame.write_parquet(buffer, compression="zstd", compression_level=3, metadata=note)
         write_bytes(path, buffer.getvalue())
         return path
+
+    def compacted(
+        self, dataset: str, key: str, month: str, *, reader: str
+    ) -> tuple[pl.DataFrame, dict[str, str]] | None:
+        """The month's twin and the digests of the answers in it; None when absent, damaged or read by other code."""
+        path = self._root / dataset / key / f"{month}.parquet"
+        try:
+            content = path.read_bytes()
+            note = pl.read_parquet_metadata(io.BytesIO(content))
+            if note.get(_READER) != reader:
+                return None
+            answers: dict[str, str] = orjson.loads(note[_ANSWERS])
+            return pl.read_parquet(io.BytesIO(content)), answers
+        except (FileNotFoundError, KeyError, orjson.JSONDecodeError, pl.exceptions.PolarsError):
+            return None  # the answers themselves are read again
+
+    def forget_twins(self, series: Iterable[tuple[str, str]]) -> None:
+        """Remove the monthly twins of these (dataset, key): they are written again from the answers."""
+        for dataset, key in series:
+            for path in (self._root / dataset / key).glob("????-??.parquet"):
+                path.unlink(missing_ok=True)

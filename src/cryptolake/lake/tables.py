@@ -9,14 +9,15 @@ from pathlib import Path
 
 import orjson
 import polars as pl
-from deltalake import DeltaTable, write_deltalake
-from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake import DeltaTable, WriterProperties, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from cryptolake.contracts.table import Table
 from cryptolake.errors import Retry, Stop
 from cryptolake.lake.store import refused, write_bytes
 
 _COMMIT_ATTEMPTS = 8
+_COMPRESSED = WriterProperties(compression="ZSTD", compression_level=3)
 
 
 class Tables:
@@ -34,7 +35,8 @@ class Tables:
     ) -> None:
         """Replace the whole table, or exactly the rows whose columns have the given values, in one commit.
 
-        Raises Stop when the frame breaks the contract's schema, Retry when other writers kept winning.
+        What was there stays readable as the table's previous version. Raises Stop when the frame breaks the contract's
+        schema or the stored table is of an older contract, Retry when other writers kept winning.
         """
         if dict(frame.schema) != dict(table.polars_schema()):
             raise Stop(f"{table.name}: the rows do not have the contract's columns; this is a defect, please report it")
@@ -43,8 +45,20 @@ class Tables:
         for _ in range(_COMMIT_ATTEMPTS):
             try:
                 exists = DeltaTable.is_deltatable(path)
+                if exists and replace_where and not self._current(table):
+                    raise Stop(
+                        f"{table.name} was written by another version; run `cryptolake rebuild`, nothing is lost"
+                    )
                 predicate = _predicate(replace_where) if replace_where and exists else None
-                write_deltalake(path, data, mode="overwrite", predicate=predicate)
+                write_deltalake(
+                    path,
+                    data,
+                    mode="overwrite",
+                    predicate=predicate,
+                    schema_mode=None if predicate else "overwrite",
+                    partition_by=None if predicate else ([table.partition] if table.partition else []),
+                    writer_properties=_COMPRESSED,
+                )
             except CommitFailedError:
                 continue
             except OSError as error:
@@ -52,14 +66,58 @@ class Tables:
             return
         raise Retry(f"{table.name}: other writers kept committing first; run the same command again")
 
-    def read(self, table: Table) -> pl.DataFrame:
-        """The whole table, sorted by its key; empty when nothing was written yet."""
+    def read(
+        self,
+        table: Table,
+        *,
+        version: int | None = None,
+        among: Mapping[str, Sequence[str | date]] | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pl.DataFrame:
+        """The whole table, sorted by its key; empty when nothing was written yet.
+
+        `version` reads it as it was at that commit, `among` only the rows whose columns have the given values, `columns`
+        only these, which must hold the key. Raises Stop when that version is gone or the stored columns are those of an
+        older contract.
+        """
         try:
-            delta = DeltaTable(str(self.path(table)))
+            delta = DeltaTable(str(self.path(table)), version=version)
         except TableNotFoundError:
             return table.empty()
-        frame = pl.DataFrame(pl.from_arrow(delta.to_pyarrow_table()))
-        return frame.select(table.columns).cast(table.polars_schema()).sort(table.key)
+        except DeltaError:
+            raise Stop(f"{table.name} has no version {version}; see `cryptolake prices versions`") from None
+        wanted = list(columns or table.columns)
+        stored = {one.name for one in delta.schema().fields}
+        if missing := sorted(set(wanted) - stored):
+            raise Stop(
+                f"{table.name} was written by an older version (no column {missing[0]}); run `cryptolake rebuild`, "
+                "nothing is collected again"
+            )
+        among = among or {}
+        days = among.get(table.partition or "")
+        uris = delta.file_uris(file_pruning_predicate=_predicate({str(table.partition): days}) if days else None)
+        schema = table.polars_schema()
+        if not uris:
+            return table.empty().select(wanted)
+        # The files themselves: Arrow's data set takes seconds to be set up over a year of days.
+        hive = {table.partition: schema[table.partition]} if table.partition else None
+        needed = list(dict.fromkeys([*wanted, *among]))
+        frame = pl.read_parquet(uris, columns=needed, hive_partitioning=bool(hive), hive_schema=hive, glob=False)
+        for column, values in among.items():
+            frame = frame.filter(pl.col(column).is_in(list(values)))
+        return frame.select(wanted).cast({name: schema[name] for name in wanted}).sort(table.key)
+
+    def version(self, table: Table) -> int | None:
+        """The number of the table's last commit; None when nothing was written yet."""
+        path = str(self.path(table))
+        return DeltaTable(path).version() if DeltaTable.is_deltatable(path) else None
+
+    def _current(self, table: Table) -> bool:
+        """Whether the stored table has the contract's columns and partitioning."""
+        delta = DeltaTable(str(self.path(table)))
+        partition = [table.partition] if table.partition else []
+        names = [one.name for one in delta.schema().fields]
+        return delta.metadata().partition_columns == partition and set(names) == set(table.columns)
 
     def expire(self, table: Table, *, keep_days: int, dry_run: bool) -> int:
         """Delete the files of versions replaced more than `keep_days` days ago; returns the bytes. The table stays as it is."""
@@ -75,6 +133,14 @@ class Tables:
         if not dry_run:
             delta.vacuum(retention_hours=keep_days * 24, dry_run=False, enforce_retention_duration=False)
         return freed
+
+    def size(self, table: Table) -> int:
+        """Bytes of the files that make up the table now; 0 when nothing was written yet."""
+        try:
+            delta = DeltaTable(str(self.path(table)))
+        except TableNotFoundError:
+            return 0
+        return sum(Path(uri).stat().st_size for uri in delta.file_uris())
 
     def publish(self, table: Table, frame: pl.DataFrame, *, csu: str = "") -> Path:
         """Write the rows as the plain Parquet file people open; the same rows give the same bytes."""

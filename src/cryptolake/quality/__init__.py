@@ -1,1 +1,1 @@
-"""Checks that speak DeFi: invariants, coverage, reconciliation, drift. Pure functions over tables."""
+"""Does it hold together? Checks over finished tables, coverage, comparison with others' totals, the report. No I/O."""

@@ -1,21 +1,27 @@
-"""Silver table `liquidations`: one row per event, scaled and valued at the day's snapshot price. No I/O."""
+"""Silver table `liquidations`: one row per event, scaled and valued at the day's snapshot price. No I/O.
+
+`conform` reads what the chain said; `value` puts the day's price to it. What does not belong here: which price that is.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 import polars as pl
 
 from cryptolake.contracts.source import Row
 from cryptolake.contracts.table import Field, Table
-from cryptolake.silver.tvl import scaled, usd_price
+from cryptolake.silver.amounts import ratio, scaled
+
+# Below this many USD of debt repaid an event is dust: 75,000 such events on one chain and day are known (2025-09-24).
+DUST_USD = 5.0
 
 LIQUIDATIONS = Table(
     name="liquidations",
     layer="silver",
     grain="one liquidation event",
     key=("chain", "tx", "log_index"),
+    partition="date",
     fields=(
         Field("date", "date", "day of the event, by the day boundary of the run"),
         Field("csu", "text", "market"),
@@ -30,52 +36,118 @@ LIQUIDATIONS = Table(
         Field("collateral_asset", "text", "token seized"),
         Field("collateral_symbol", "text", "its symbol"),
         Field("collateral_amount", "float64", "seized, with bonus and protocol fee", unit="tokens", minimum=0),
+        Field("collateral_price", "float64", "the day's price of the token seized", unit="USD", null=True, minimum=0),
         Field("collateral_usd", "float64", "seized x price", unit="USD", null=True, minimum=0),
         Field("debt_asset", "text", "token repaid"),
         Field("debt_symbol", "text", "its symbol"),
         Field("debt_amount", "float64", "repaid", unit="tokens", minimum=0),
+        Field("debt_price", "float64", "the day's price of the token repaid", unit="USD", null=True, minimum=0),
         Field("debt_usd", "float64", "repaid x price", unit="USD", null=True, minimum=0),
         Field("price_basis", "text", "instant of the price used", allowed=("snapshot",)),
+        Field("price_source", "text", "source of the debt token's price; null when there is none", null=True),
+        Field("price_age_s", "float64", "snapshot instant - that price's own instant", unit="s", null=True),
+        Field("is_dust", "bool", f"less than {DUST_USD:.0f} USD repaid; null when unpriced", null=True),
         Field("collateral_amount_raw", "integer_text", "seized, unscaled", unit="token units"),
         Field("debt_amount_raw", "integer_text", "repaid, unscaled", unit="token units"),
+        Field("collateral_oracle_price", "float64", "the market's own oracle at the snapshot", unit="quote", null=True),
+        Field("collateral_oracle_quote", "text", "what that price is in", null=True),
+        Field("debt_oracle_price", "float64", "the market's own oracle at the snapshot", unit="quote", null=True),
+        Field("debt_oracle_quote", "text", "what that price is in", null=True),
         Field("extra", "text", "what else the protocol's event says, as JSON"),
     ),
     doc="Every liquidation of every market.",
-    methodology="USD values use the protocol oracle's price at the day's snapshot block (`price_basis = snapshot`), not at "
-    "the event's own block. An event counts once by (chain, tx, log_index), whatever it is joined with.",
+    methodology="USD values use the day's price of the token (table `prices`, at the day's snapshot block: `price_basis = "
+    "snapshot`), not the price at the event's own block. Amounts are tokens; a protocol's own `usdValue` is never used, as "
+    "it is not in dollars on every market. An event counts once by (chain, tx, log_index), whatever it is joined with.",
     publish_as="silver/liquidations/{csu}.parquet",
 )
 
+_SIDES = ("collateral", "debt")
 
-def conform(rows: Sequence[Row]) -> pl.DataFrame:
-    """Rows of the on-chain `liquidations` dataset as silver rows: sorted by key, one per key (the last given wins)."""
-    out: dict[tuple[str, str, int], dict[str, object]] = {}
-    for row in rows:
-        new: dict[str, object] = {
-            name: row[name]
-            for name in (
-                "date",
-                "csu",
-                "chain",
-                "block",
-                "block_hash",
-                "tx",
-                "log_index",
-                "liquidator",
-                "borrower",
-                "extra",
-            )
-        }
-        new |= {"block_time": datetime.fromtimestamp(int(str(row["timestamp"])), UTC), "price_basis": "snapshot"}
-        for side in ("collateral", "debt"):
-            amount = scaled(row[f"{side}_amount_raw"], int(str(row[f"{side}_decimals"])))
-            price = usd_price(row, f"{side}_")
-            new |= {
-                f"{side}_asset": row[f"{side}_asset"],
-                f"{side}_symbol": row[f"{side}_symbol"],
-                f"{side}_amount": amount,
-                f"{side}_usd": None if price is None else amount * price,
-                f"{side}_amount_raw": str(row[f"{side}_amount_raw"]),
-            }
-        out[(str(row["chain"]), str(row["tx"]), int(str(row["log_index"])))] = new
-    return pl.DataFrame([out[key] for key in sorted(out)], schema=LIQUIDATIONS.polars_schema())
+# The rows an on-chain `liquidations` answer is read into; integers of any size are decimal text.
+ANSWER = pl.Schema(
+    {
+        "csu": pl.String(),
+        "date": pl.Date(),
+        "chain": pl.String(),
+        "block": pl.Int64(),
+        "block_hash": pl.String(),
+        "timestamp": pl.Int64(),
+        "tx": pl.String(),
+        "log_index": pl.Int64(),
+        "liquidator": pl.String(),
+        "borrower": pl.String(),
+        "extra": pl.String(),
+        **{
+            f"{side}_{name}": dtype
+            for side in _SIDES
+            for name, dtype in {
+                "asset": pl.String(),
+                "symbol": pl.String(),
+                "decimals": pl.Int32(),
+                "amount_raw": pl.String(),
+                "price_raw": pl.String(),
+                "price_unit": pl.String(),
+                "price_quote": pl.String(),
+            }.items()
+        },
+    }
+)
+
+
+def conform(answers: pl.DataFrame | Sequence[Row]) -> pl.DataFrame:
+    """Answers of the on-chain `liquidations` dataset as silver rows that are not valued yet (no USD).
+
+    Sorted by key, one per key (the last given wins).
+    """
+    frame = answers if isinstance(answers, pl.DataFrame) else pl.DataFrame(list(answers), schema=ANSWER, strict=False)
+    nothing = {"price": pl.Float64(), "usd": pl.Float64()}
+    return (
+        frame.with_columns(
+            pl.from_epoch("timestamp", time_unit="s")
+            .dt.cast_time_unit("us")
+            .dt.replace_time_zone("UTC")
+            .alias("block_time"),
+            *(scaled(f"{side}_amount_raw", f"{side}_decimals").alias(f"{side}_amount") for side in _SIDES),
+            *(ratio(f"{side}_price_raw", f"{side}_price_unit").alias(f"{side}_oracle_price") for side in _SIDES),
+            *(pl.lit(None, dtype).alias(f"{side}_{name}") for side in _SIDES for name, dtype in nothing.items()),
+            pl.lit("snapshot").alias("price_basis"),
+            pl.lit(None, pl.String).alias("price_source"),
+            pl.lit(None, pl.Float64).alias("price_age_s"),
+            pl.lit(None, pl.Boolean).alias("is_dust"),
+        )
+        .with_columns(
+            *(
+                pl.when(pl.col(f"{side}_oracle_price") > 0)
+                .then(pl.col(f"{side}_oracle_price"))
+                .alias(f"{side}_oracle_price")
+                for side in _SIDES
+            ),
+            *(
+                pl.when(pl.col(f"{side}_oracle_price") > 0)
+                .then(pl.col(f"{side}_price_quote"))
+                .alias(f"{side}_oracle_quote")
+                for side in _SIDES
+            ),
+        )
+        .select(LIQUIDATIONS.columns)
+        .unique(subset=LIQUIDATIONS.key, keep="last", maintain_order=True)
+        .sort(LIQUIDATIONS.key)
+    )
+
+
+def value(liquidations: pl.DataFrame, prices: pl.DataFrame) -> pl.DataFrame:
+    """The same rows with the prices of `prices` (its contract) put to both sides anew."""
+    frame = liquidations.drop("collateral_price", "debt_price", "price_source", "price_age_s")
+    for side in _SIDES:
+        more = ("price_source", "price_age_s") if side == "debt" else ()
+        chosen = prices.select(
+            "chain", pl.col("asset").alias(f"{side}_asset"), "date", pl.col("price").alias(f"{side}_price"), *more
+        )
+        frame = frame.join(chosen, on=["chain", f"{side}_asset", "date"], how="left")
+    return (
+        frame.with_columns((pl.col(f"{side}_amount") * pl.col(f"{side}_price")).alias(f"{side}_usd") for side in _SIDES)
+        .with_columns((pl.col("debt_usd") < DUST_USD).alias("is_dust"))
+        .select(LIQUIDATIONS.columns)
+        .sort(LIQUIDATIONS.key)
+    )

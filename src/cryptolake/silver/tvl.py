@@ -1,20 +1,27 @@
-"""Silver table `tvl`: one row per market, day and asset, scaled once and valued. No I/O."""
+"""Silver table `tvl`: one row per market, day and asset, scaled once and valued. No I/O.
+
+`conform` reads what the chain said (amounts, the market's own oracle); `value` puts the day's price to it. What does not
+belong here: which price that is (`silver.prices`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 import polars as pl
 
 from cryptolake.contracts.source import Row
 from cryptolake.contracts.table import Field, Table
+from cryptolake.silver.amounts import ratio, scaled
+
+FLAGS = ("ok", "disagrees", "stale", "no_numeraire", "no_source")
 
 TVL = Table(
     name="tvl",
     layer="silver",
     grain="one asset of one market at the end of one day",
     key=("csu", "date", "asset"),
+    partition="date",
     fields=(
         Field("date", "date", "day of the snapshot, by the day boundary of the run"),
         Field("block", "int64", "snapshot block: the last one before the day's end", minimum=0),
@@ -29,8 +36,10 @@ TVL = Table(
         Field("borrowed", "float64", "outstanding debt, with interest", unit="tokens", minimum=0),
         Field("cash", "float64", "underlying held and not lent", unit="tokens", minimum=0),
         Field("collateral", "float64", "pledged tokens that are not lent out", unit="tokens", minimum=0),
-        Field("price", "float64", "price of one token at the snapshot block", unit="USD", null=True, minimum=0),
+        Field("price", "float64", "the day's price of one token", unit="USD", null=True, minimum=0),
         Field("price_source", "text", "where the price comes from; null when there is none", null=True),
+        Field("price_age_s", "float64", "snapshot instant - price's own instant", unit="s", null=True),
+        Field("price_flag", "text", "what is known against the price, see `prices.flag`", allowed=FLAGS),
         Field("supplied_usd", "float64", "supplied x price", unit="USD", null=True, minimum=0),
         Field("borrowed_usd", "float64", "borrowed x price", unit="USD", null=True, minimum=0),
         Field("cash_usd", "float64", "cash x price", unit="USD", null=True, minimum=0),
@@ -39,11 +48,35 @@ TVL = Table(
         Field("borrowed_raw", "integer_text", "borrowed, unscaled", unit="token units"),
         Field("cash_raw", "integer_text", "cash, unscaled", unit="token units"),
         Field("collateral_raw", "integer_text", "collateral, unscaled", unit="token units"),
+        Field("oracle_price", "float64", "the market's own oracle at the snapshot block", unit="quote", null=True),
+        Field("oracle_quote", "text", "what that price is in: usd, a token's address, eth or btc", null=True),
     ),
     doc="What every lending market held and owed at the end of every day.",
-    methodology="Amounts are scaled once by the token's own decimals. The price is the protocol's own oracle at the same "
-    "block; where its quote is not USD, or it has no price, `price` and every USD column are null, never zero.",
+    methodology="Amounts are scaled once by the token's own decimals. `price` is the one price of the (chain, token, day) "
+    "that all markets share (table `prices`); where there is none, `price` and every USD column are null, never zero.",
     publish_as="silver/tvl/{csu}.parquet",
+)
+
+# The rows an on-chain `tvl` answer is read into; integers of any size are decimal text.
+ANSWER = pl.Schema(
+    {
+        "csu": pl.String(),
+        "date": pl.Date(),
+        "chain": pl.String(),
+        "block": pl.Int64(),
+        "block_hash": pl.String(),
+        "timestamp": pl.Int64(),
+        "asset": pl.String(),
+        "symbol": pl.String(),
+        "decimals": pl.Int32(),
+        "total_supplied_raw": pl.String(),
+        "total_borrowed_raw": pl.String(),
+        "cash_raw": pl.String(),
+        "collateral_raw": pl.String(),
+        "price_raw": pl.String(),
+        "price_unit": pl.String(),
+        "price_quote": pl.String(),
+    }
 )
 
 _AMOUNTS = {
@@ -54,44 +87,50 @@ _AMOUNTS = {
 }
 
 
-def scaled(raw: object, decimals: int) -> float:
-    """An unscaled integer (any size, decimal text or int) as a float; exact to the float's own precision."""
-    return float(int(str(raw)) / 10**decimals)
+def conform(answers: pl.DataFrame | Sequence[Row]) -> pl.DataFrame:
+    """Answers of the on-chain `tvl` dataset as silver rows that are not valued yet (`no_source`, no USD).
+
+    Sorted by key, one per key (the last given wins).
+    """
+    frame = answers if isinstance(answers, pl.DataFrame) else pl.DataFrame(list(answers), schema=ANSWER, strict=False)
+    found = pl.col("oracle_price") > 0
+    return (
+        frame.with_columns(
+            pl.from_epoch("timestamp", time_unit="s")
+            .dt.cast_time_unit("us")
+            .dt.replace_time_zone("UTC")
+            .alias("block_time"),
+            *(scaled(raw, "decimals").alias(name) for name, raw in _AMOUNTS.items()),
+            *(pl.col(raw).alias(f"{name}_raw") for name, raw in _AMOUNTS.items()),
+            ratio("price_raw", "price_unit").alias("oracle_price"),
+            *(pl.lit(None, pl.Float64).alias(f"{name}_usd") for name in _AMOUNTS),
+            pl.lit(None, pl.Float64).alias("price"),
+            pl.lit(None, pl.Float64).alias("price_age_s"),
+            pl.lit(None, pl.String).alias("price_source"),
+            pl.lit("no_source").alias("price_flag"),
+        )
+        .with_columns(
+            pl.when(found).then(pl.col("oracle_price")).alias("oracle_price"),
+            pl.when(found).then(pl.col("price_quote")).alias("oracle_quote"),
+        )
+        .select(TVL.columns)
+        .unique(subset=TVL.key, keep="last", maintain_order=True)
+        .sort(TVL.key)
+    )
 
 
-def usd_price(row: Row, prefix: str) -> float | None:
-    """The oracle price in USD of the row's `{prefix}price_*`; None when it has none or is quoted in something else."""
-    raw, unit = row[f"{prefix}price_raw"], row[f"{prefix}price_unit"]
-    if raw is None or unit is None or row[f"{prefix}price_quote"] != "usd":
-        return None
-    return int(str(raw)) / int(str(unit))
-
-
-def conform(rows: Sequence[Row]) -> pl.DataFrame:
-    """Rows of the on-chain `tvl` dataset as silver rows: sorted by key, one per key (the last given wins)."""
-    out: dict[tuple[str, str, str], dict[str, object]] = {}
-    for row in rows:
-        decimals = int(str(row["decimals"]))
-        price = usd_price(row, "")
-        new: dict[str, object] = {
-            "date": row["date"],
-            "block": row["block"],
-            "block_hash": row["block_hash"],
-            "block_time": datetime.fromtimestamp(int(str(row["timestamp"])), UTC),
-            "csu": row["csu"],
-            "chain": row["chain"],
-            "asset": row["asset"],
-            "symbol": row["symbol"],
-            "decimals": decimals,
-            "price": price,
-            "price_source": None if price is None else row["price_source"],
-        }
-        for name, field in _AMOUNTS.items():
-            amount = scaled(row[field], decimals)
-            new |= {
-                name: amount,
-                f"{name}_usd": None if price is None else amount * price,
-                f"{name}_raw": str(row[field]),
-            }
-        out[(str(row["csu"]), str(row["date"]), str(row["asset"]))] = new
-    return pl.DataFrame([out[key] for key in sorted(out)], schema=TVL.polars_schema())
+def value(tvl: pl.DataFrame, prices: pl.DataFrame) -> pl.DataFrame:
+    """The same rows with the prices of `prices` (its contract) put to them anew; whatever they were valued at is dropped."""
+    chosen = prices.select(
+        "chain", "asset", "date", "price", "price_source", "price_age_s", pl.col("flag").alias("price_flag")
+    )
+    bare = tvl.drop("price", "price_source", "price_age_s", "price_flag")
+    return (
+        bare.join(chosen, on=["chain", "asset", "date"], how="left")
+        .with_columns(
+            pl.col("price_flag").fill_null("no_source"),
+            *((pl.col(name) * pl.col("price")).alias(f"{name}_usd") for name in _AMOUNTS),
+        )
+        .select(TVL.columns)
+        .sort(TVL.key)
+    )

@@ -43,14 +43,18 @@ class Warehouse:
         self.url = url
 
     @classmethod
-    def open(cls, data: Path, database_url: str | None) -> Self:
-        """Connect to the user's server, or to the embedded one under `data`. Raises Stop without showing the password."""
+    def open(cls, data: Path, database_url: str | None, schema: str | None = None) -> Self:
+        """Connect to the user's server, or to the embedded one under `data`. Raises Stop without showing the password.
+
+        `schema` (made when absent) holds the tables; None is the server's default.
+        """
         url = database_url or ensure_running(data)
         try:
             parts = conninfo_to_dict(url)
             host, port = parts.get("host") or "local", parts.get("port") or 5432
             shown = f"{parts.get('user') or ''}@{host}:{port}/{parts.get('dbname') or ''}"
-            connection = psycopg.connect(url, connect_timeout=10, autocommit=True, options="-c timezone=UTC")
+            options = "-c timezone=UTC" + (f" -c search_path={schema}" if schema else "")
+            connection = psycopg.connect(url, connect_timeout=10, autocommit=True, options=options)
         except psycopg.ProgrammingError:
             raise BadInput(
                 "DATABASE_URL is no PostgreSQL URL; write postgresql://user:password@host:5432/database"
@@ -61,6 +65,8 @@ class Warehouse:
         if connection.info.server_version < 150000:
             connection.close()
             raise Stop(f"PostgreSQL at {shown} is older than version 15; upgrade it or unset DATABASE_URL")
+        if schema:
+            connection.execute(psql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(psql.Identifier(schema)))
         return cls(connection, shown)
 
     def __enter__(self) -> Self:
@@ -106,11 +112,15 @@ class Warehouse:
                     (table.name,),
                 )
                 present = {row[0] for row in cursor.fetchall()}
-                for field in table.fields:
-                    if field.name not in present:
-                        cursor.execute(
-                            f"ALTER TABLE {table.name} ADD COLUMN IF NOT EXISTS {table.column_ddl(field.name)}"
-                        )
+                missing = [field.name for field in table.fields if field.name not in present]
+                if missing:
+                    cursor.execute(f"SELECT EXISTS (SELECT FROM {table.name})")
+                    has_rows = cursor.fetchone() == (True,)
+                for name in missing:
+                    column = table.column_ddl(name)
+                    # Rows of an older version have no value for it: they keep none until the table is loaded anew.
+                    column = column.removesuffix(" NOT NULL") if has_rows else column
+                    cursor.execute(f"ALTER TABLE {table.name} ADD COLUMN IF NOT EXISTS {column}")
                 for statement in rest:
                     cursor.execute(statement)
                 if table.enforced and table.key:
@@ -281,6 +291,35 @@ class Warehouse:
     def append(self, table: Table, frame: pl.DataFrame) -> None:
         """Add rows to a log table that has no natural key."""
         self.load(table, frame, "nothing")
+
+    def set_aside(self, tables: Sequence[Table], schema: str) -> dict[str, int]:
+        """Copy the tables' rows into `schema` and empty them, in one transaction; rows moved by table.
+
+        Done twice under one name, the second time moves nothing: what lies there is never overwritten.
+        """
+        moved = {}
+        place = psql.Identifier(schema)
+        with self._work("setting tables aside") as cursor:
+            cursor.execute(psql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(place))
+            for table in tables:
+                cursor.execute("SELECT to_regclass(%s) IS NOT NULL", (f"{schema}.{table.name}",))
+                if cursor.fetchone() == (True,):
+                    continue
+                name = psql.Identifier(table.name)
+                cursor.execute(psql.SQL("CREATE TABLE {}.{} AS TABLE {}").format(place, name, name))
+                moved[table.name] = cursor.rowcount
+                cursor.execute(psql.SQL("TRUNCATE {}").format(name))
+        return moved
+
+    def put_back(self, table: Table, schema: str, same: str) -> int:
+        """Bring back the rows of `schema` for which the table holds none that is the `same` (a condition on o and t)."""
+        columns = ", ".join(table.columns)
+        with self._work(f"putting back rows of {table.name}") as cursor:
+            cursor.execute(
+                f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM {schema}.{table.name} o "
+                f"WHERE NOT EXISTS (SELECT FROM {table.name} t WHERE {same}) ON CONFLICT DO NOTHING"
+            )
+            return cursor.rowcount
 
     @staticmethod
     def _is_empty(cursor: psycopg.Cursor, table: Table) -> bool:

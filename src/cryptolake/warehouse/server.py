@@ -53,6 +53,11 @@ def ensure_running(data: Path) -> str:
     return url
 
 
+def is_running(data: Path) -> bool:
+    """Whether the server under `data` answers now."""
+    return _alive(_home(data)) is not None
+
+
 def stop_embedded(data: Path) -> bool:
     """Stop the server under `data`; False when none was running."""
     home = _home(data)

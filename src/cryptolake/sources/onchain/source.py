@@ -32,8 +32,15 @@ TVL = Dataset(
     feeds="tvl",
     doc="supplied, borrowed, cash and prices of every reserve at the end of the period",
     reach="as_of",
+    at_minute=30,  # past midnight: by then the day's last block is final on the chains of the registry
 )
-LIQUIDATIONS = Dataset("liquidations", feeds="liquidations", doc="every liquidation inside the period", reach="window")
+LIQUIDATIONS = Dataset(
+    "liquidations",
+    feeds="liquidations",
+    doc="every liquidation inside the period",
+    reach="window",
+    at_minute=30,
+)
 
 
 class OnchainSource:

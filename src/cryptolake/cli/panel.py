@@ -1,0 +1,189 @@
+"""Commands for researchers: export and describe the panel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from cryptolake import __version__
+from cryptolake.app import App
+from cryptolake.cli.options import JsonFlag
+from cryptolake.cli.show import print_json, print_line, print_table
+from cryptolake.errors import BadInput
+from cryptolake.gold.daily_panel import DAILY_PANEL
+from cryptolake.gold.metadata import content_digest
+from cryptolake.lake.store import write_bytes
+from cryptolake.registry.version import registry_version
+from cryptolake.research.describe import Description, describe, html
+from cryptolake.research.export import SUFFIX, export
+from cryptolake.research.transforms import VALUES, Recipe, fill_limit, prepare
+
+panel_app = typer.Typer(
+    no_args_is_help=True,
+    help="The daily panel for a study: export it for R, Stata or Python, describe it.\n\nExample: cryptolake panel describe",
+)
+
+
+def add_commands(cli: typer.Typer) -> None:
+    """Register this module's commands."""
+    cli.add_typer(panel_app, name="panel", rich_help_panel="Research")
+
+
+@panel_app.command("export")
+def export_command(
+    context: typer.Context,
+    to: Annotated[
+        Literal["parquet", "csv", "stata", "feather"], typer.Option("--format", help="Kind of file.")
+    ] = "parquet",
+    out: Annotated[Path | None, typer.Option(help="File to write (default: exports/ under the data folder).")] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option("--column", help="Value column, repeatable (TVL, supplied, borrowed, used, liquidated)."),
+    ] = None,
+    balance: Annotated[
+        Literal["strict", "longest", "none"],
+        typer.Option(help="strict: only markets complete on all days; longest: largest complete rectangle."),
+    ] = "none",
+    fill: Annotated[str, typer.Option(help="none, or ffill(N): carry a value at most N days forward.")] = "none",
+    winsorize: Annotated[float, typer.Option(help="Share per tail, e.g. 0.01; makes columns *_w.")] = 0.0,
+    log: Annotated[bool, typer.Option("--log", help="ln(1 + x) of the USD columns; makes columns *_log.")] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="First differences; makes columns *_d.")] = False,
+    shape: Annotated[
+        Literal["long", "wide"], typer.Option(help="One row per market-day, or one row per day.")
+    ] = "long",
+    version: Annotated[int | None, typer.Option(help="An older version of the panel, by its commit number.")] = None,
+) -> None:
+    """Write the panel for another program, with its codebook; every step taken is recorded in the file.
+
+    Example: cryptolake panel export --format stata --balance longest --winsorize 0.01 --log --diff
+    """
+    app: App = context.obj.open()
+    panel = app.tables.read(DAILY_PANEL, version=version)
+    if panel.is_empty():
+        raise BadInput("there is no panel yet; run `cryptolake run` or `cryptolake build` first")
+    recipe = Recipe(tuple(column or VALUES), balance, fill_limit(fill), winsorize, log, diff)
+    prepared = prepare(panel, recipe)
+    path = out or app.settings.data / "exports" / f"daily_panel{'_wide' * (shape == 'wide')}{SUFFIX[to]}"
+    written = export(
+        DAILY_PANEL,
+        prepared,
+        recipe,
+        path=path,
+        to=to,
+        shape=shape,
+        facts=_facts(app, content_digest(DAILY_PANEL, panel)),
+    )
+    print_table("Written", ("file", "bytes"), [(str(one), one.stat().st_size) for one in written])
+    for step in prepared.steps:
+        print_line(f"- {step}")
+    print_line("Next: [bold]cryptolake panel describe[/]")
+
+
+@panel_app.command("describe")
+def describe_command(
+    context: typer.Context,
+    column: Annotated[
+        str, typer.Option(help="Column whose balance, unit roots and outliers are looked at.")
+    ] = "total_tvl_usd",
+    html_file: Annotated[Path | None, typer.Option("--html", help="Write the report with plots to this file.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Balance, missing values by reason, distributions, unit roots and outliers of the panel.
+
+    Example: cryptolake panel describe --html panel.html
+    """
+    app: App = context.obj.open()
+    panel = app.tables.read(DAILY_PANEL)
+    if panel.is_empty():
+        raise BadInput("there is no panel yet; run `cryptolake run` or `cryptolake build` first")
+    if column not in panel.columns or not panel[column].dtype.is_float():
+        numeric = [name for name, dtype in panel.schema.items() if dtype.is_float()]
+        raise BadInput(f"no such column {column!r}; known: {', '.join(numeric)}")
+    found = describe(panel, column)
+    if html_file is not None:
+        facts = list(_facts(app, content_digest(DAILY_PANEL, panel)).items())
+        write_bytes(html_file, html(panel, found, title="daily_panel", facts=facts).encode())
+    if as_json:
+        print_json(_document(found))
+    else:
+        _print(found)
+        if html_file is not None:
+            print_line(f"Report with plots: {html_file}")
+        print_line("Next: [bold]cryptolake panel export --format stata --balance longest[/]")
+
+
+def _facts(app: App, version: str) -> dict[str, object]:
+    """Where the numbers come from; goes into every file."""
+    return {
+        "dataset_version": version,
+        "code_version": __version__,
+        "registry_version": registry_version(app.registry),
+        "day_boundary": app.settings.day_boundary,
+    }
+
+
+def _print(found: Description) -> None:
+    window = found.window
+    print_line(
+        f"[bold]{found.markets} markets x {found.days} days[/], {found.share_present:.1%} with {found.value}; "
+        + (
+            f"largest complete rectangle {len(window.units)} markets x {window.days} days ({window.first} .. {window.last})"
+            if window
+            else "no complete market-day"
+        )
+    )
+    print_table("Market-days by reason", found.missing.columns, found.missing.rows())
+    print_table("Balance", found.balance.columns, found.balance.head(60).rows())
+    short = ["column", "n", "zeros", "mean", "sd_between", "sd_within", "median", "max"]
+    rows = [
+        [f"{cell:,.4g}" if isinstance(cell, float) else cell for cell in row]
+        for row in found.summary.select(short).rows()
+    ]
+    print_table("Distributions", short, rows)
+    roots = [
+        (one.csu, one.days, _p(one.adf_p), _p(one.kpss_p), one.verdict, _p(change.adf_p), change.verdict)
+        for one, change in zip(found.levels, found.changes, strict=True)
+    ]
+    columns = ("csu", "days", "ADF p", "KPSS p", "level", "ADF p change", "change")
+    print_table(f"Unit roots of ln(1 + {found.value})", columns, roots[:60])
+    tests = [(what, test.name, f"{test.statistic:,.2f}", _p(test.p), test.units) for what, test in found.tests]
+    if tests:
+        print_table("Panel unit roots (null: every market has one)", ("of", "test", "statistic", "p", "markets"), tests)
+    if found.outliers.height:
+        print_table("Outliers (robust z of daily log changes)", found.outliers.columns, found.outliers.rows())
+
+
+def _p(value: float | None) -> str | None:
+    return None if value is None else f"{value:.3f}"
+
+
+def _document(found: Description) -> dict[str, object]:
+    window = found.window
+    return {
+        "markets": found.markets,
+        "days": found.days,
+        "share_present": found.share_present,
+        "largest_window": window
+        and {"markets": window.units, "first": window.first, "last": window.last, "days": window.days},
+        "balance": found.balance.to_dicts(),
+        "missing": found.missing.to_dicts(),
+        "summary": found.summary.to_dicts(),
+        "outliers": found.outliers.to_dicts(),
+        "unit_roots": [
+            {
+                "csu": one.csu,
+                "days": one.days,
+                "adf_p": one.adf_p,
+                "kpss_p": one.kpss_p,
+                "level": one.verdict,
+                "change": change.verdict,
+            }
+            for one, change in zip(found.levels, found.changes, strict=True)
+        ],
+        "panel_tests": [
+            {"of": what, "test": test.name, "statistic": test.statistic, "p": test.p, "markets": test.units}
+            for what, test in found.tests
+        ],
+    }

@@ -1,0 +1,161 @@
+"""The command that says whether the tables hold together: checks, coverage, reconciliation, report."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from cryptolake import __version__
+from cryptolake.app import App
+from cryptolake.cli.options import JsonFlag
+from cryptolake.cli.show import print_json, print_line, print_table
+from cryptolake.errors import BadInput, CryptolakeError
+from cryptolake.flow.reconciliation import compared, theirs
+from cryptolake.gold.daily_panel import DAILY_PANEL
+from cryptolake.gold.metadata import content_digest
+from cryptolake.lake.store import write_bytes
+from cryptolake.quality import checks, coverage, report, results
+from cryptolake.quality.reconcile import Reconciled
+from cryptolake.quality.rules import Tables
+from cryptolake.registry.protocol_slugs import SLUGS
+from cryptolake.silver.liquidations import LIQUIDATIONS
+from cryptolake.silver.prices import PRICES
+from cryptolake.silver.tvl import TVL
+from cryptolake.sources.history.protocol import DefiLlamaProtocols
+
+_COLOUR = {"error": "red", "warning": "yellow", "info": "cyan"}
+
+
+def add_commands(cli: typer.Typer) -> None:
+    """Register this module's command."""
+    cli.command("quality", rich_help_panel="Research")(quality_command)
+
+
+def quality_command(
+    context: typer.Context,
+    html_file: Annotated[
+        Path | None,
+        typer.Option("--html", help="Where the report goes (default: reports/quality.html under the data folder)."),
+    ] = None,
+    fail_on: Annotated[
+        Literal["error", "warning", "info"], typer.Option(help="Least severity that makes the exit code 1.")
+    ] = "error",
+    against_defillama: Annotated[
+        bool, typer.Option("--against-defillama", help="Compare TVL with DefiLlama's series too (needs the internet).")
+    ] = False,
+    store: Annotated[bool, typer.Option("--store/--no-store", help="Keep the results in the database.")] = True,
+    as_json: JsonFlag = False,
+) -> None:
+    """Check the tables' invariants and coverage, write a report with a heat map, keep the results.
+
+    Example: cryptolake quality --html quality.html --fail-on warning
+    """
+    app: App = context.obj.open()
+    panel = app.tables.read(DAILY_PANEL)
+    if panel.is_empty():
+        raise BadInput("there is nothing to check yet; run `cryptolake run` or `cryptolake build` first")
+    tables = Tables(
+        app.tables.read(TVL), app.tables.read(LIQUIDATIONS), app.tables.read(PRICES), panel, app.settings.day_boundary
+    )
+    found = checks.run(tables)
+    reconciled, refused = _reconciled(app, tables) if against_defillama else ([], [])
+    version = content_digest(DAILY_PANEL, panel)
+    now = datetime.now(UTC)
+    path = html_file or app.settings.data / "reports" / "quality.html"
+    facts = [
+        ("dataset_version", version),
+        ("code_version", __version__),
+        ("checked at", now.strftime("%Y-%m-%d %H:%M UTC")),
+    ]
+    write_bytes(path, report.html(panel, found, reconciled, facts=facts).encode())
+    if store:
+        with app.warehouse() as warehouse:
+            warehouse.setup([results.QUALITY_RESULTS])
+            warehouse.append(results.QUALITY_RESULTS, results.frame(found, now, version))
+    code = checks.exit_code(found, fail_on)
+    if as_json:
+        print_json(
+            {
+                "dataset_version": version,
+                "exit_code": code,
+                "checks": [
+                    {"check": r.check, "severity": r.severity, "rows": r.rows, "doc": r.doc, "examples": r.examples}
+                    for r in found
+                ],
+                "coverage": [
+                    dict(zip(("dataset", "expected", "answered", "share"), row, strict=True))
+                    for row in coverage.shares(panel)
+                ],
+                "by_market": coverage.coverage(panel).to_dicts(),
+                "reconciliation": [
+                    {
+                        "protocol": one.protocol,
+                        "chain": one.chain,
+                        "day": one.day,
+                        "ours": one.explanation.ours,
+                        "theirs": one.explanation.theirs,
+                        "gap": one.gap,
+                        "verdict": one.verdict,
+                        "causes": one.explanation.by_cause(),
+                    }
+                    for one in reconciled
+                ],
+                "not_compared": refused,
+                "report": str(path),
+            }
+        )
+    else:
+        _print(found, panel_shares=coverage.shares(panel), reconciled=reconciled, refused=refused)
+        print_line(f"Report with the coverage heat map: {path}")
+        print_line("Next: [bold]cryptolake explain CSU DATE --against FILE[/] or [bold]cryptolake monitor[/]")
+    raise typer.Exit(code)
+
+
+def _print(
+    found: list[checks.Result],
+    *,
+    panel_shares: list[tuple[str, int, int, float]],
+    reconciled: list[Reconciled],
+    refused: list[str],
+) -> None:
+    broken = [one for one in found if one.rows]
+    print_table(
+        f"{len(broken)} of {len(found)} checks found something",
+        ("severity", "check", "rows", "should hold"),
+        [(f"[{_COLOUR[one.severity]}]{one.severity}[/]", one.check, one.rows, one.doc) for one in broken],
+    )
+    for one in broken[:8]:
+        print_line(f"{one.check}: {one.examples[0]}")
+    rows = [(dataset, expected, answered, f"{share:.1%}") for dataset, expected, answered, share in panel_shares]
+    print_table("Coverage", ("dataset", "market-days expected", "answered", "share"), rows)
+    if reconciled:
+        agreed = sum(one.verdict == "agrees" for one in reconciled)
+        print_line(
+            f"DefiLlama: {agreed} of {len(reconciled)} chain-days agree within 5 %; the causes of the rest are in the report"
+        )
+    for line in refused:
+        print_line(f"[yellow]not compared[/] {line}")
+
+
+def _reconciled(app: App, tables: Tables) -> tuple[list[Reconciled], list[str]]:
+    """Every protocol of the panel that has a known name there, and why others were not compared."""
+    markets = [app.registry.csus[name] for name in tables.panel["csu"].unique().sort() if name in app.registry.csus]
+    found: list[Reconciled] = []
+    refused: list[str] = []
+    for protocol, version in sorted({(csu.protocol, csu.version) for csu in markets}):
+        slug = SLUGS.get((protocol, version))
+        if slug is None:
+            refused.append(f"{protocol} {version}: no DefiLlama name is known; use cryptolake explain --slug")
+            continue
+        source = DefiLlamaProtocols(app.access(), [slug])
+        try:
+            said = theirs(source, slug, bronze=app.bronze, ledger=app.ledger)
+        except CryptolakeError as error:
+            refused.append(str(error))
+            continue
+        mine = [csu for csu in markets if (csu.protocol, csu.version) == (protocol, version)]
+        found += compared(slug, mine, tables.tvl, said, app.registry.chains)
+    return found, refused

@@ -1,0 +1,173 @@
+"""Commands for what is published: frozen releases, and the explanation of a difference with somebody else's figure."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+import polars as pl
+import typer
+
+from cryptolake import __version__
+from cryptolake.app import App
+from cryptolake.cli.options import JsonFlag
+from cryptolake.cli.show import print_json, print_line, print_table
+from cryptolake.errors import BadInput
+from cryptolake.flow.reconciliation import compared, slug_of, theirs
+from cryptolake.gold.daily_panel import DAILY_PANEL
+from cryptolake.gold.metadata import metadata_document
+from cryptolake.quality.compare import Explanation
+from cryptolake.registry.version import registry_version
+from cryptolake.research.explain import liquidations_against_file, read_figures, tvl_against_file
+from cryptolake.research.release import release, verify
+from cryptolake.silver.liquidations import LIQUIDATIONS
+from cryptolake.silver.prices import PRICES
+from cryptolake.silver.tvl import TVL
+from cryptolake.sources.history.protocol import DefiLlamaProtocols
+
+
+def add_commands(cli: typer.Typer) -> None:
+    """Register this module's commands."""
+    cli.command("release", rich_help_panel="Research")(release_command)
+    cli.command("explain", rich_help_panel="Research")(explain_command)
+
+
+def release_command(
+    context: typer.Context,
+    version: Annotated[str, typer.Argument(help="Name of the release, e.g. 2024.12.")],
+    into: Annotated[
+        Path | None, typer.Option(help="Folder of releases (default: releases/ under the data folder).")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only verify an existing release against its manifest.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Freeze the panel: data, codebook, environment, registry, citation, and a manifest of SHA-256.
+
+    Example: cryptolake release 2024.12
+    """
+    app: App = context.obj.open()
+    folder = into or app.settings.data / "releases"
+    if check:
+        wrong = verify(folder / version)
+        print_line(f"{len(wrong)} files differ: {', '.join(wrong)}" if wrong else f"release {version} is whole")
+        raise typer.Exit(1 if wrong else 0)
+    panel = app.tables.read(DAILY_PANEL)
+    if panel.is_empty():
+        raise BadInput("there is no panel yet; run `cryptolake run` or `cryptolake build` first")
+    csus = {name: app.registry.csus[name] for name in panel["csu"].unique().sort() if name in app.registry.csus}
+    which = registry_version(app.registry)
+    document = metadata_document(
+        DAILY_PANEL,
+        panel,
+        csus=csus,
+        code_version=__version__,
+        registry_version=which,
+        day_boundary=app.settings.day_boundary,
+        prices=app.tables.read(PRICES),
+    )
+    made = release(
+        version, DAILY_PANEL, panel, metadata=document, registry={"registry_version": which, "csus": csus}, into=folder
+    )
+    if as_json:
+        print_json(
+            {
+                "folder": str(made.folder),
+                "digest": made.digest,
+                "files": made.files,
+                "dataset_version": document["dataset_version"],
+            }
+        )
+        return
+    print_table(f"Release {version}", ("file", "sha256"), [(name, digest[:16]) for name, digest in made.files.items()])
+    print_line(f"{made.folder}  digest {made.digest}")
+    print_line(f"Next: [bold]cryptolake release {version} --check[/]")
+
+
+def explain_command(
+    context: typer.Context,
+    csu: Annotated[str, typer.Argument(help="Market.")],
+    day: Annotated[datetime, typer.Argument(formats=["%Y-%m-%d"], metavar="DATE", help="Day of the panel.")],
+    against: Annotated[str, typer.Option(help="CSV file with the other figure (column usd), or defillama.")],
+    what: Annotated[Literal["tvl", "liquidations"], typer.Option(help="Which figure.")] = "tvl",
+    slug: Annotated[str | None, typer.Option(help="DefiLlama's name of the protocol, where it is not known.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Split the difference between our figure and another one into causes that add up to it.
+
+    Example: cryptolake explain aave_v3_ethereum 2024-12-31 --against theirs.csv --what tvl
+    """
+    app: App = context.obj.open()
+    market, on = app.registry.csu(csu), day.date()
+    if against == "defillama":
+        if what != "tvl":
+            raise BadInput("DefiLlama publishes no liquidations per market for free; give a file with the other figure")
+        found, about = _against_defillama(app, market.name, on, slug)
+    else:
+        figures = read_figures(Path(against), market.name, on)
+        table = TVL if what == "tvl" else LIQUIDATIONS
+        rows = app.tables.read(table, among={"date": [on], "csu": [market.name]})
+        if what == "tvl" and rows.is_empty():
+            raise BadInput(
+                f"there is no snapshot of {market.name} on {on}; see `cryptolake monitor --csu {market.name}`"
+            )
+        days: list[str | date] = [on - timedelta(days=1), on + timedelta(days=1)]
+        found = (
+            tvl_against_file(rows, app.tables.read(TVL, among={"date": days, "csu": [market.name]}), figures)
+            if what == "tvl"
+            else liquidations_against_file(rows, figures)
+        )
+        about = f"{what} of {market.name} on {on}"
+    _print(found, about, as_json)
+
+
+def _against_defillama(app: App, csu: str, on: date, slug: str | None) -> tuple[Explanation, str]:
+    market = app.registry.csus[csu]
+    name = slug_of(market, slug)
+    source = DefiLlamaProtocols(app.access(), [name])
+    said = theirs(source, name, bronze=app.bronze, ledger=app.ledger)
+    same = [
+        one
+        for one in app.registry.csus.values()
+        if (one.protocol, one.version, one.chain) == (market.protocol, market.version, market.chain)
+    ]
+    rows = app.tables.read(TVL, among={"date": [on - timedelta(days=1), on, on + timedelta(days=1)]})
+    held = set(rows.filter(pl.col("date") == on)["csu"].unique())
+    every = compared(name, [one for one in same if one.name in held], rows, said, app.registry.chains)
+    found = [one for one in every if one.day == on]
+    if not found:
+        raise BadInput(
+            f"DefiLlama has no point of {name} on {market.chain} for {on}, or we have no snapshot; try another day"
+        )
+    missing = [one.name for one in same if one.name not in held]
+    about = f"net TVL of {name} on {market.chain} on {on} ({len(same) - len(missing)} of {len(same)} markets collected)"
+    return found[0].explanation, about
+
+
+def _print(found: Explanation, about: str, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "about": about,
+                "ours": found.ours,
+                "theirs": found.theirs,
+                "difference": found.difference,
+                "by_cause": found.by_cause(),
+                "parts": [{"cause": part.cause, "usd": part.usd, "detail": part.detail} for part in found.parts],
+            }
+        )
+        return
+    share = f" ({found.difference / found.theirs:+.2%})" if found.theirs else ""
+    print_line(
+        f"{about}: ours {found.ours:,.2f} USD, theirs {found.theirs:,.2f}, difference {found.difference:+,.2f}{share}"
+    )
+    print_table("By cause (adds up to the difference)", ("cause", "USD"), list(found.by_cause().items()))
+    shown = pl.DataFrame(
+        [(part.cause, part.usd, part.detail) for part in found.parts[:15]],
+        schema=["cause", "usd", "detail"],
+        orient="row",
+    )
+    print_table("Largest parts", ("cause", "USD", "about"), shown.rows())
+    print_line("Next: [bold]cryptolake prices list[/] for prices, [bold]cryptolake monitor[/] for what was collected")

@@ -1,0 +1,155 @@
+"""The scheduler command: the running loop, a fresh start, and what the schedule's journal says."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from datetime import UTC, datetime
+from types import FrameType
+from typing import Annotated, Literal
+
+import typer
+
+from cryptolake import fresh as starts
+from cryptolake import work
+from cryptolake.app import App
+from cryptolake.cli.options import JsonFlag
+from cryptolake.cli.show import print_json, print_line, print_table
+from cryptolake.errors import BadInput, Stop
+from cryptolake.flow.scheduler import Scheduler
+from cryptolake.lake.lock import held, holder
+from cryptolake.lake.slots import Slots
+
+
+def add_commands(cli: typer.Typer) -> None:
+    """Register this module's command."""
+    cli.command("scheduler", rich_help_panel="Keep current")(scheduler_command)
+
+
+def scheduler_command(
+    context: typer.Context,
+    action: Annotated[Literal["run", "status"], typer.Argument(help="run, or status to look at it.")] = "run",
+    fresh: Annotated[bool, typer.Option("--fresh", help="Set everything aside, then fill again; asks first.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask (with --fresh).")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Keep everything current: backfill, first pull, then every source at its own time; missed times are caught up.
+
+    Example: cryptolake scheduler
+    """
+    app: App = context.obj.open()
+    if action == "status":
+        if fresh:
+            raise BadInput("status only looks; give --fresh to `cryptolake scheduler`")
+        _status(app, as_json)
+        return
+    with held(app.settings.data / "scheduler.lock") as mine:
+        if not mine:
+            other = holder(app.settings.data / "scheduler.lock")
+            raise Stop(f"a scheduler is at work on this data folder ({other}); stop it first or use another --data")
+        _run(app, afresh=fresh, yes=yes)
+
+
+def _run(app: App, *, afresh: bool, yes: bool) -> None:
+    stopping = threading.Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        stopping.set()
+        raise KeyboardInterrupt  # ends the conversation at hand; what was answered is kept
+
+    for one in (signal.SIGTERM, signal.SIGINT):  # a shell starts background programs with SIGINT ignored
+        signal.signal(one, stop)
+    jobs, waiting = work.jobs(app)
+    for line in waiting:
+        print_line(f"[yellow]left out[/] {line}")
+    _print_aside(app)
+    if afresh and not yes:
+        _confirm(app)
+    if afresh or starts.pending(app):
+        _tell(
+            f"fresh start: everything lies under {starts.set_aside(app)} now, in the data folder's aside/ and PostgreSQL"
+        )
+    slots = Slots(app.settings.data / "scheduler.sqlite")
+    scheduler = Scheduler(jobs, slots, work.AppWork(app), wait=stopping.wait, tell=_tell)
+    try:
+        _tell(f"scheduler: {len(jobs)} jobs: {', '.join(f'{job.name} ({job.cron} UTC)' for job in jobs)}")
+        scheduler.start()
+        if starts.pending(app):
+            _tell(f"fresh start: {starts.put_back(app):,} rows that no vendor gave again were put back")
+        scheduler.run()
+    except KeyboardInterrupt:
+        _tell("scheduler: stopped; what was collected is kept, the next start goes on from there")
+    finally:
+        slots.close()
+
+
+def _confirm(app: App) -> None:
+    """Say what a fresh start does and ask. Raises Stop when the answer is no."""
+    found = starts.prospect(app)
+    print_line("A fresh start sets aside (nothing is deleted): " + ", ".join(found.moved) + ".")
+    print_line("It keeps: " + ", ".join(found.kept) + ".")
+    if not sys.stdin.isatty():
+        raise Stop("nobody is there to confirm; give --yes to start afresh without asking")
+    if not typer.confirm("Set it aside and fill again?"):
+        raise Stop("nothing was changed")
+
+
+def _print_aside(app: App) -> None:
+    aside = work.markets(app)[1]
+    for reason in sorted(set(aside.values())):
+        names = [name for name, why in aside.items() if why == reason]
+        print_line(
+            f"[yellow]left out[/] {len(names)} markets ({reason}): {', '.join(names[:3])}{' ...' * (len(names) > 3)}"
+        )
+
+
+def _tell(line: str) -> None:
+    print_line(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {line}")
+    sys.stdout.flush()
+
+
+def _status(app: App, as_json: bool) -> None:
+    running, now = holder(app.settings.data / "scheduler.lock"), datetime.now(UTC)
+    jobs, waiting = work.jobs(app)
+    slots = Slots(app.settings.data / "scheduler.sqlite")
+    seen = [(job, slots.latest(job.name), slots.counts(job.name)) for job in jobs]
+    slots.close()
+    if as_json:
+        rows = [
+            {
+                "job": job.name,
+                "cron": job.cron,
+                "next": job.after(now),
+                "last": latest and latest.slot,
+                "state": latest and latest.state,
+                "note": latest and latest.note,
+                "slots": counts,
+            }
+            for job, latest, counts in seen
+        ]
+        print_json({"running": running, "jobs": rows, "waiting": waiting})
+        return
+    print_line(f"Scheduler: [bold]{running or 'not running'}[/]")
+    print_table(
+        "Jobs (times in UTC)",
+        ("job", "next", "last", "state", "done", "open", "given up"),
+        [
+            (
+                job.name,
+                f"{job.after(now):%m-%d %H:%M}",
+                latest and f"{latest.slot:%m-%d %H:%M}",
+                latest and latest.state,
+                counts.get("done", 0),
+                counts.get("started", 0) + counts.get("failed", 0),
+                counts.get("given_up", 0),
+            )
+            for job, latest, counts in seen
+        ],
+    )
+    for job, latest, _ in seen:
+        if latest is not None and latest.state in {"failed", "given_up"}:
+            print_line(f"[red]{latest.state}[/] {job.name}: {latest.note}")
+    for line in waiting:
+        print_line(f"[yellow]left out[/] {line}")
+    print_line(f"Next: [bold]cryptolake {'monitor' if running else 'scheduler'}[/]")

@@ -1,0 +1,51 @@
+"""Which days of the panel look wrong although they were answered: flags, never deletions. No I/O.
+
+    price_disagrees           assets whose price sources disagree are more than 5 % of the market's deposits
+    tvl_spike                 deposits are more than twice, or less than half, of the days around (three before, three after)
+    borrowed_over_supplied    more than 105 % of the deposits are lent out
+    liquidations_exceed_debt  more was liquidated than was owed on that day and the day before together
+    dust_storm                a thousand liquidations or more, at least half of them dust
+
+The first two make a day's TVL `suspect`, `liquidations_exceed_debt` its liquidations.
+"""
+
+from __future__ import annotations
+
+import math
+
+import polars as pl
+
+TVL_SUSPECT = ("price_disagrees", "tvl_spike")
+LIQUIDATIONS_SUSPECT = ("liquidations_exceed_debt",)
+
+_DISAGREEING_SHARE = 0.05
+_SPIKE = math.log(2)
+_AROUND = 3  # days on each side; fewer than three known neighbours give no verdict
+_OVER_LENT = 1.05
+_STORM, _DUST_SHARE = 1_000, 0.5
+
+
+def flagged(panel: pl.DataFrame) -> pl.DataFrame:
+    """`panel` (sorted by csu and date, with `disagreeing_usd` and `dust_count`) with a column `flags`: codes joined by `;`.
+
+    A null in a rule's inputs means that the rule says nothing.
+    """
+    supplied, borrowed = pl.col("total_supplied_usd"), pl.col("total_borrowed_usd")
+    liquidated = pl.col("liquidations_usd")
+    level = pl.when(supplied > 0).then(supplied.log())
+    around = [level.shift(step).over("csu", order_by="date") for step in range(-_AROUND, _AROUND + 1) if step]
+    panel = panel.with_columns(pl.concat_list(around).alias("_around"), level.alias("_level"))
+    known = pl.col("_around").list.drop_nulls()
+    typical = known.list.median()
+    before = borrowed.shift(1).over("csu", order_by="date").fill_null(0.0)
+    rules = {
+        "price_disagrees": (pl.col("disagreeing_usd") > _DISAGREEING_SHARE * supplied) & (supplied > 0),
+        "tvl_spike": (known.list.len() >= _AROUND) & ((pl.col("_level") - typical).abs() > _SPIKE),
+        "borrowed_over_supplied": borrowed > _OVER_LENT * supplied,
+        "liquidations_exceed_debt": borrowed.is_not_null() & (liquidated > borrowed + before) & (liquidated > 1.0),
+        "dust_storm": (pl.col("liquidation_count") >= _STORM)
+        & (pl.col("liquidations_dust_count") >= _DUST_SHARE * pl.col("liquidation_count")),
+    }
+    codes = [pl.when(rule.fill_null(False)).then(pl.lit(code)) for code, rule in rules.items()]
+    flags = pl.concat_list(codes).list.drop_nulls().list.join(";")
+    return panel.with_columns(flags.alias("flags")).drop("_around", "_level")

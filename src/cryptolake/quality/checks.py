@@ -1,0 +1,127 @@
+"""The invariants of lending markets, each a rule over the finished tables with a severity. Pure.
+
+error: the number is wrong and must not be used; warning: look at it before using it; info: worth knowing. What does not
+belong here: the tables' own contracts (checked whenever they are written) and storing results.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import polars as pl
+
+from cryptolake.quality import rules
+from cryptolake.quality.rules import Tables
+
+Severity = Literal["error", "warning", "info"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One rule: `broken` gives the rows that break it, with columns subject (what), date and detail (words and numbers)."""
+
+    name: str
+    severity: Severity
+    doc: str
+    broken: Callable[[Tables], pl.DataFrame]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a check found: how many rows break it, and up to five of them as `subject date: detail`."""
+
+    check: str
+    severity: Severity
+    doc: str
+    rows: int
+    examples: tuple[str, ...]
+
+
+def run(tables: Tables, checks: Sequence[Check] | None = None) -> list[Result]:
+    """Run every check, the broken ones of the highest severity first."""
+    results = []
+    for check in CHECKS if checks is None else checks:
+        found = check.broken(tables).sort("subject", "date", "detail")
+        examples = tuple(f"{subject} {day}: {detail}" for subject, day, detail in found.head(5).iter_rows())
+        results.append(Result(check.name, check.severity, check.doc, found.height, examples))
+    return sorted(results, key=lambda one: (one.rows == 0, SEVERITIES.index(one.severity), -one.rows, one.check))
+
+
+CHECKS: tuple[Check, ...] = (
+    Check("no_negative_amounts", "error", "no raw amount is negative", rules.negative),
+    Check("utilisation_bounds", "error", "a market's utilisation lies between 0 and 1.05", rules.utilisation),
+    Check(
+        "borrowed_far_above_supplied",
+        "error",
+        "rehypothecated: borrowed <= 1.05 x supplied per asset",
+        rules.lent(rules.BAD_DEBT, math.inf),
+    ),
+    Check(
+        "borrowed_above_supplied",
+        "warning",
+        "rehypothecated: borrowed <= supplied per asset (bad debt)",
+        rules.lent(rules.ROUNDING, rules.BAD_DEBT),
+    ),
+    Check(
+        "accounting_gap",
+        "info",
+        "supplied = borrowed + cash within 5 % (reserves, treasury, donations)",
+        rules.accounting,
+    ),
+    Check("block_within_day", "error", "the snapshot block's time lies within its day", rules.block_in_day),
+    Check("event_within_day", "error", "a liquidation's time lies within its day", rules.event_in_day),
+    Check(
+        "snapshot_near_end", "warning", "the snapshot lies within ten minutes of the day's end", rules.early_snapshot
+    ),
+    Check("one_block_per_chain_day", "error", "all markets of a chain are read at one block a day", rules.one_block),
+    Check("blocks_rise", "error", "snapshot blocks rise from day to day", rules.blocks_rise),
+    Check(
+        "events_between_snapshots",
+        "error",
+        "a day's events lie between yesterday's and today's snapshot",
+        rules.event_window,
+    ),
+    Check(
+        "liquidated_within_debt",
+        "warning",
+        "a liquidation repays no more than twice what the market was owed",
+        rules.more_than_owed,
+    ),
+    Check("seized_for_repaid", "warning", "a liquidation seizes half to twice the value it repays", rules.bonus),
+    Check("tvl_jump", "warning", "deposits change day on day as they use to (robust z of log change)", rules.tvl_jump),
+    Check(
+        "price_jump", "warning", "prices change day on day as they use to (robust z of log change)", rules.price_jump
+    ),
+    Check("tvl_vanished", "warning", "deposits do not fall to zero from one day to the next", rules.vanished),
+    Check(
+        "prices_disagree",
+        "warning",
+        "fresh price sources agree within the tolerance",
+        lambda t: rules.priced(t, "disagrees"),
+    ),
+    Check("stale_price", "warning", "a token has at least one fresh quote", lambda t: rules.priced(t, "stale")),
+    Check(
+        "no_numeraire", "warning", "a quote's numeraire has a price itself", lambda t: rules.priced(t, "no_numeraire")
+    ),
+    Check("unpriced_share", "warning", "every asset that is held has a price", rules.unpriced),
+    Check("tvl_spike", "warning", "no day stands out from the days around it", rules.flag("tvl_spike")),
+    Check(
+        "liquidations_exceed_debt",
+        "warning",
+        "a day's liquidations fit the debt there was",
+        rules.flag("liquidations_exceed_debt"),
+    ),
+    Check("dust_storm", "info", "a day's liquidations are not mostly dust", rules.flag("dust_storm")),
+    Check("failed_days", "warning", "every day that was asked was answered", rules.unanswered("failed")),
+    Check("pending_days", "info", "every expected day was asked", rules.unanswered("pending")),
+)
+
+
+def exit_code(results: Sequence[Result], fail_on: Severity = "error") -> int:
+    """1 when a check of this severity or a higher one is broken."""
+    counted = SEVERITIES[: SEVERITIES.index(fail_on) + 1]
+    return int(any(one.rows and one.severity in counted for one in results))

@@ -1,0 +1,37 @@
+"""Coverage: which market-days of which dataset are answered, and if not, why. Pure."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import polars as pl
+
+_SIDES = (("tvl", "status"), ("liquidations", "liquidations_status"))
+
+
+def coverage(panel: pl.DataFrame) -> pl.DataFrame:
+    """One row per dataset, market and reason: days; from the balanced panel, so nothing expected is left out."""
+    pieces = [
+        panel.group_by(pl.lit(dataset).alias("dataset"), "csu", pl.col(column).alias("status")).len("days")
+        for dataset, column in _SIDES
+    ]
+    return pl.concat(pieces).sort("dataset", "csu", "status")
+
+
+def shares(panel: pl.DataFrame) -> list[tuple[str, int, int, float]]:
+    """Per dataset: market-days expected, answered (with numbers, priced or not) and the share."""
+    answered = ["ok", "missing_price", "suspect"]
+    rows = []
+    for dataset, column in _SIDES:
+        count = int(panel[column].is_in(answered).sum())
+        rows.append((dataset, panel.height, count, count / panel.height if panel.height else 0.0))
+    return rows
+
+
+def grid(panel: pl.DataFrame, dataset: str) -> tuple[list[date], dict[str, list[str]]]:
+    """The days, and each market's codes in their order: what a heat map draws."""
+    column = dict(_SIDES)[dataset]
+    frame = panel.sort("csu", "date")
+    days: list[date] = frame["date"].unique().sort().to_list()
+    parts = frame.partition_by("csu", as_dict=True, maintain_order=True)
+    return days, {str(csu): rows[column].to_list() for (csu,), rows in parts.items()}

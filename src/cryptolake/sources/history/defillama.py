@@ -1,0 +1,151 @@
+"""DefiLlama's historical prices: `batchHistorical`, many tokens and instants per question, nearest point within four hours.
+
+Ids it has no price for are left out of its answers in silence; that they were asked is kept, so that nobody asks again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+
+import orjson
+
+from cryptolake.contracts.partition import Partition
+from cryptolake.contracts.raw import Miss, Raw
+from cryptolake.contracts.source import Dataset, Row, Trip
+from cryptolake.errors import Skip
+from cryptolake.net.access import Access
+from cryptolake.registry.chains import Chain
+from cryptolake.sources.history.asked import NEAREST_S, Polite, Wanted
+
+DATASET = Dataset(
+    "defillama_prices", feeds="quotes", doc="price of each token nearest to the snapshot", reach="as_of", needs=None
+)
+URL = "https://coins.llama.fi"
+_HOST = "defillama_coins"
+_CALLS_PER_S = 8.0  # 500 a minute for the free host
+_DAYS_PER_TRIP = 10
+_QUESTION_CHARS = 5_000  # of JSON in the query string; servers refuse lines above about 8 kB
+_CONFIDENT = 0.5  # the vendor's own library takes no price below this
+_NAMED = {"eth": "coingecko:ethereum", "btc": "coingecko:bitcoin"}
+
+
+class DefiLlamaPrices:
+    """The coins host, for what `wanted` lists."""
+
+    name = "defillama_prices"
+    datasets: Sequence[Dataset] = (DATASET,)
+
+    def __init__(
+        self, access: Access, chains: Mapping[str, Chain], wanted: Wanted, polite: Polite | None = None
+    ) -> None:
+        self._wanted, self._chains, self._provenance = wanted, chains, {"endpoint": _HOST, **access.provenance}
+        self._now = access.now
+        self._polite = polite or Polite(access.http, "DefiLlama", access.url(_HOST, URL), _CALLS_PER_S)
+
+    def keys(self, dataset: str) -> Sequence[str]:
+        """The chains asked about, sorted; `any` stands for eth and btc themselves."""
+        del dataset
+        return sorted({partition.key for partition in self._wanted})
+
+    def trips(self, partitions: Iterable[Partition]) -> Iterator[Trip]:
+        """Up to ten days of one chain."""
+        by_key: dict[str, list[Partition]] = {}
+        for partition in sorted(partitions):
+            by_key.setdefault(partition.key, []).append(partition)
+        for key, members in by_key.items():
+            for start in range(0, len(members), _DAYS_PER_TRIP):
+                piece = tuple(members[start : start + _DAYS_PER_TRIP])
+                yield Trip(self.name, f"prices {key} {piece[0].period}", piece)
+
+    def fetch(self, trip: Trip) -> Iterator[Raw | Miss]:
+        """Ask in questions that fit a line; each day keeps the points nearest to its own instant as they came."""
+        key = trip.partitions[0].key
+        ids = {asset: self._id(key, asset) for partition in trip.partitions for asset in self._wanted[partition]}
+        if any(one is None for one in ids.values()):
+            for partition in trip.partitions:
+                yield Miss(partition, "gone", "unknown_entity", f"DefiLlama has no name for chain {key}")
+            return
+        series: dict[str, list[Mapping[str, object]]] = {}
+        for question in self._questions(trip, ids):
+            for name, points in _points(self._polite.ask("/batchHistorical", question)).items():
+                series.setdefault(name.lower(), []).extend(points)
+        asked_at = self._now()
+        for partition in trip.partitions:
+            asked = dict(self._wanted[partition])
+            found = {
+                a: p for a, at in asked.items() if (p := _nearest(series.get(str(ids[a]).lower(), ()), at)) is not None
+            }
+            payload = orjson.dumps({"asked": asked, "points": found}, option=orjson.OPT_SORT_KEYS)
+            request = {"method": "GET", "path": "/batchHistorical", "chain": key}
+            yield Raw(partition, self.name, asked_at, asked_at, payload, request, self._provenance)
+
+    def parse(self, raw: Raw) -> Sequence[Row]:
+        """Rows of `quotes`. A point below the vendor's own confidence line, or without a positive price, is none."""
+        document = orjson.loads(raw.payload)
+        rows: list[Row] = []
+        for asset, point in document["points"].items():
+            price, confidence = point.get("price"), point.get("confidence")
+            if not isinstance(price, int | float) or not math.isfinite(price) or price <= 0:
+                continue
+            if confidence is not None and confidence < _CONFIDENT:
+                continue
+            rows.append(
+                {
+                    "date": raw.partition.period.day,
+                    "chain": raw.partition.key,
+                    "asset": asset,
+                    "source": "defillama",
+                    "teller": "defillama",
+                    "quote_price": float(price),
+                    "quote": "usd",
+                    "observed_at": datetime.fromtimestamp(int(point["timestamp"]), UTC),
+                    "age_s": float(document["asked"][asset] - int(point["timestamp"])),
+                    "weight": 1.0 if confidence is None else float(confidence),
+                }
+            )
+        return rows
+
+    def _id(self, key: str, asset: str) -> str | None:
+        if asset in _NAMED:
+            return _NAMED[asset]
+        chain = self._chains.get(key)
+        name = chain.defillama_name if chain is not None else None
+        return f"{name}:{asset}" if name else None
+
+    def _questions(self, trip: Trip, ids: Mapping[str, str | None]) -> Iterator[dict[str, str]]:
+        """The trip's tokens and instants in as few query strings as fit."""
+        wanted: dict[str, list[int]] = {}
+        for partition in trip.partitions:
+            for asset, at in self._wanted[partition].items():
+                wanted.setdefault(str(ids[asset]), []).append(at)
+        piece: dict[str, list[int]] = {}
+        size = 0
+        for name, instants in sorted(wanted.items()):
+            more = len(name) + 6 + 11 * len(instants)
+            if piece and size + more > _QUESTION_CHARS:
+                yield _question(piece)
+                piece, size = {}, 0
+            piece[name] = sorted(set(instants))
+            size += more
+        if piece:
+            yield _question(piece)
+
+
+def _question(piece: Mapping[str, Sequence[int]]) -> dict[str, str]:
+    return {"coins": orjson.dumps(piece).decode(), "searchWidth": f"{NEAREST_S // 3600}h"}
+
+
+def _points(document: object) -> dict[str, list[Mapping[str, object]]]:
+    """The series by id. Raises Skip when the layout changed."""
+    coins = document.get("coins") if isinstance(document, dict) else None
+    if not isinstance(coins, dict) or not all(isinstance(one, dict) for one in coins.values()):
+        raise Skip("DefiLlama: the answer has no `coins`; the vendor changed its format", reason="schema_drift")
+    return {name: list(one.get("prices") or ()) for name, one in coins.items()}
+
+
+def _nearest(points: Iterable[Mapping[str, object]], at: int) -> Mapping[str, object] | None:
+    """The point nearest to `at`, none when all are further away than four hours."""
+    best = min(points, key=lambda point: abs(int(str(point["timestamp"])) - at), default=None)
+    return best if best is not None and abs(int(str(best["timestamp"])) - at) <= NEAREST_S else None

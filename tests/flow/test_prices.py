@@ -1,0 +1,108 @@
+"""A token nobody on the chain prices is asked of a vendor once, valued with the answer, and not asked again."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from benchmarks.synthetic_lake import World, fill, market, partitions, source
+from tests.sources.test_history import Vendor, vendor
+
+from cryptolake.flow import prices as flow
+from cryptolake.flow.refine import refine, reprice
+from cryptolake.lake.bronze import Bronze
+from cryptolake.lake.ledger import Ledger
+from cryptolake.lake.tables import Tables
+from cryptolake.net.access import Access
+from cryptolake.net.http import Http
+from cryptolake.registry.loader import load_registry
+from cryptolake.silver import liquidations, prices, tvl
+from cryptolake.sources.history.defillama import DefiLlamaPrices
+
+__all__ = ["vendor"]
+FIRST = date(2024, 3, 1)
+LAST = FIRST + timedelta(days=2)
+CHAINS = load_registry().chains
+
+
+class Priceless(World):
+    """A world whose oracle has no price (0) for one token."""
+
+    def price(self, chain: str, asset: str, day: date) -> int:
+        return 0 if asset == self.listed(self.csus[0])[0] else super().price(chain, asset, day)
+
+
+def test_missing_prices_are_asked_once_and_used(vendor: Vendor, tmp_path: Path) -> None:
+    world = Priceless([market("one", "ethereum"), market("two", "base")], assets=3)
+    token = world.listed(world.csus[0])[0]
+    fill(tmp_path, world, FIRST, LAST, quiet_events=0).close()
+    bronze, tables, ledger = Bronze(tmp_path), Tables(tmp_path), Ledger(tmp_path / "ledger.sqlite")
+    refine(source(world), partitions(world, FIRST, LAST), bronze=bronze, tables=tables)
+    wanted = flow.wanted_of(tables, flow.DEFILLAMA)
+    assert {(p.key, p.period.day, *asked) for p, asked in wanted.items()} == {
+        ("ethereum", FIRST + timedelta(days=n), token) for n in range(3)
+    }
+
+    def reply(_path: str, query: dict[str, list[str]]) -> tuple[int, object]:
+        asked = json.loads(query["coins"][0])
+        return 200, {
+            "coins": {name: {"prices": [{"timestamp": at, "price": 7.0} for at in ats]} for name, ats in asked.items()}
+        }
+
+    vendor.reply = reply
+    left = flow.unanswered(wanted, flow.DEFILLAMA, bronze, ledger.states())
+    assert left == wanted
+    asked_source = DefiLlamaPrices(Access(Http()), CHAINS, left, vendor.polite())
+    result = flow.ask(asked_source, list(left), bronze=bronze, ledger=ledger, workers=2, resume=False)
+    assert (result.done, result.failed) == (3, 0)
+    quotes = flow.read_quotes([asked_source], bronze, ledger.states())
+    reprice(tables=tables, quotes=quotes)
+    valued = tables.read(tvl.TVL).filter(pl.col("asset") == token)
+    assert valued["price"].unique().to_list() == [7.0]
+    assert valued["price_source"].unique().to_list() == ["defillama"]
+    assert tables.read(tvl.TVL)["price"].null_count() == 0
+    assert flow.wanted_of(tables, flow.DEFILLAMA) == {}
+    assert flow.unanswered(wanted, flow.DEFILLAMA, bronze, ledger.states()) == {}
+    more = flow.wanted_of(tables, flow.DEFILLAMA, everything=True)
+    again = flow.unanswered(more, flow.DEFILLAMA, bronze, ledger.states())
+    assert all(token in asked for p, asked in again.items() if p.key == "ethereum"), (
+        "a new answer must hold the old tokens"
+    )
+    # A day refined again keeps what the vendor said; a rebuild from bronze finds it again.
+    refine(source(world), partitions(world, LAST, LAST), bronze=bronze, tables=tables)
+    before = tables.read(tvl.TVL)
+    assert before["price"].null_count() == 0
+    refine(source(world), partitions(world, FIRST, LAST), bronze=bronze, tables=tables, quotes=quotes, fresh=True)
+    assert tables.read(tvl.TVL).equals(before)
+    ledger.close()
+
+
+def test_an_event_counts_once_and_is_worth_what_the_token_is_worth_in_dollars() -> None:
+    """Traps: joins that multiply events, and a market's own `usdValue` in ether taken for dollars."""
+    weth, collateral = "0x" + "11" * 20, "0x" + "22" * 20
+    row: dict[str, object] = {
+        "csu": "comet_weth", "date": FIRST, "chain": "ethereum", "block": 5, "block_hash": "0x1", "timestamp": 1709337599,
+        "tx": "0xaa", "log_index": 1, "liquidator": "0x3", "borrower": None, "extra": '{"usdValue": "2.0"}',
+        "collateral_asset": collateral, "collateral_symbol": "C", "collateral_decimals": 18,
+        "collateral_amount_raw": str(3 * 10**18), "collateral_price_raw": "700000000000000000",
+        "collateral_price_unit": str(10**18), "collateral_price_quote": weth,
+        "debt_asset": weth, "debt_symbol": "WETH", "debt_decimals": 18, "debt_amount_raw": str(2 * 10**18),
+        "debt_price_raw": str(10**18), "debt_price_unit": str(10**18), "debt_price_quote": weth,
+    }  # fmt: skip
+    events = liquidations.conform([row, row, {**row, "log_index": 2}])
+    assert events.height == 2
+    none = tvl.conform([])
+    aliases = pl.DataFrame({"chain": ["ethereum"], "asset": [weth], "name": ["eth"]})
+    said = prices.oracle_quotes(none, events, aliases)
+    usd = said.head(1).with_columns(
+        pl.lit(weth).alias("asset"), pl.lit("chainlink").alias("source"), pl.lit("usd").alias("quote"),
+        pl.lit(3_000.0).alias("quote_price"), pl.lit("feed").alias("teller"),
+    )  # fmt: skip
+    wanted = pl.DataFrame({"date": [FIRST] * 2, "chain": ["ethereum"] * 2, "asset": [weth, collateral]})
+    valued = liquidations.value(events, prices.choose(prices.tidy(pl.concat([said, usd])), wanted))
+    assert valued["debt_usd"].to_list() == [6_000.0, 6_000.0]
+    assert valued["collateral_usd"].to_list() == pytest.approx([6_300.0, 6_300.0])
+    assert liquidations.LIQUIDATIONS.violations(valued) == []

@@ -1,0 +1,52 @@
+"""The bundled sandbox as an environment: its chain and vendor over real HTTP, its own data folder and database."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cryptolake.demo.replay import Replay, sandbox_registry
+from cryptolake.warehouse.server import stop_embedded
+
+
+def sandbox_variables(replay: Replay, folder: Path) -> dict[str, str]:
+    """What makes cryptolake run on the sandbox instead of public chains and vendors."""
+    return {
+        "CRYPTOLAKE_DATA": str(folder),
+        "CRYPTOLAKE_REGISTRY": str(sandbox_registry()),
+        "CRYPTOLAKE_RPC_SANDBOX": replay.rpc_url,
+        "CRYPTOLAKE_URL_DEFILLAMA_STABLECOINS": replay.vendor_url,
+        "CRYPTOLAKE_MARKETS": "aave_v3_sandbox",
+        "CRYPTOLAKE_START_DATE": "2024-12-01",
+        "CRYPTOLAKE_END_DATE": "2024-12-14",
+        "CRYPTOLAKE_SCHEDULES": "false",
+    }
+
+
+@pytest.fixture(scope="module")
+def replay() -> Iterator[Replay]:
+    """The recorded chain and vendor."""
+    with Replay() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """A data folder whose database server may be started."""
+    made = Path(tempfile.mkdtemp(prefix="cryptolake-dagster-"))
+    made.chmod(0o755)  # the server runs as an unprivileged user where we are root
+    yield made
+    stop_embedded(made)
+    shutil.rmtree(made, ignore_errors=True)
+
+
+@pytest.fixture
+def sandbox(replay: Replay, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The settings of this process point at the sandbox; the data folder."""
+    for name, value in sandbox_variables(replay, folder).items():
+        monkeypatch.setenv(name, value)
+    return folder

@@ -1,0 +1,135 @@
+"""`cryptolake scheduler` as a process on the sandbox: fills, one instance, clean stop, fresh start without loss."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import polars as pl
+import pytest
+from tests.orchestration.conftest import sandbox_variables
+from tests.orchestration.stack import CLEAN, MAIN
+
+from cryptolake.demo.replay import Replay
+from cryptolake.flow.journey import WAREHOUSE_TABLES
+from cryptolake.lake.slots import Slots
+from cryptolake.warehouse.connection import Warehouse
+
+pytestmark = [
+    pytest.mark.xdist_group("scheduler"),
+    pytest.mark.skipif(sys.platform == "win32", reason="signals"),
+]
+
+
+@contextmanager
+def scheduler(variables: dict[str, str], until: str, *flags: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The running scheduler once it has said `until`, and all it has said so far."""
+    process = subprocess.Popen(
+        [*MAIN, "scheduler", *flags],
+        env={**CLEAN, **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    said = ""
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            said += line
+            if until in said.replace("\n", " "):
+                break
+        else:
+            raise AssertionError(said)
+        yield process, said
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate(timeout=60)
+
+
+def ask(variables: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+    """One command, with what it said."""
+    environment = {**CLEAN, **variables}
+    return subprocess.run([*MAIN, *words], env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.fixture
+def variables(replay: Replay, folder: Path) -> dict[str, str]:
+    return sandbox_variables(replay, folder)
+
+
+def test_it_fills_runs_once_and_stops_cleanly(variables: dict[str, str], folder: Path) -> None:
+    with scheduler(variables, "onchain_daily: first pull") as (process, said):
+        assert said.index("defillama") < said.index("onchain_daily: backfill")
+        assert "known before" in said
+        second = ask(variables, "scheduler")
+        assert second.returncode == 1
+        assert f"process {process.pid}" in second.stderr
+        status = json.loads(ask(variables, "scheduler", "status", "--json").stdout)
+        assert f"process {process.pid}" in status["running"]
+        process.send_signal(signal.SIGTERM)
+        assert "stopped" in process.communicate(timeout=60)[0]
+        assert process.returncode == 0
+    assert pl.read_parquet(folder / "gold/daily_panel.parquet").height == 14
+    shown = ask(variables, "scheduler", "status")
+    assert "not running" in shown.stdout
+    assert "onchain_daily" in shown.stdout
+    assert max(map(len, shown.stdout.splitlines())) <= 100
+
+
+def test_killed_it_catches_up_the_missed_slots_once(variables: dict[str, str], folder: Path) -> None:
+    path = folder / "scheduler.sqlite"
+    with scheduler(variables, "onchain_daily: first pull") as (process, _):
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate(timeout=60)
+    journal = Slots(path)
+    journal._connection.execute("UPDATE jobs SET since = since - 3 * 86400")  # as if it had stood still for three days
+    journal.close()
+    with scheduler(variables, "onchain_daily: 20") as (process, said):
+        assert "(3 slots)" in said
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    journal = Slots(path)
+    for job in ("onchain_daily",):
+        assert [row.state for row in journal.rows(job)] == ["done"] * 3
+    journal.close()
+
+
+def test_a_fresh_start_asks_and_loses_nothing(variables: dict[str, str], folder: Path) -> None:
+    ask(variables, "backfill", "defillama", "--key", "tether")
+    (metrics,) = (table for table in WAREHOUSE_TABLES if table.name == "metrics")
+    gone_elsewhere = pl.DataFrame(
+        {"source": "defillama", "asset": "gone-coin", "metric_name": "STABLECOIN_SUPPLY", "value": 7.0},
+    ).with_columns(pulled_at=pl.datetime(2020, 1, 1, time_unit="us"))
+    with Warehouse.open(folder, None) as warehouse:
+        warehouse.load(metrics, gone_elsewhere.select(metrics.columns).cast(metrics.polars_schema()), "nothing")
+        before = warehouse.query(
+            "SELECT source, asset, metric_name, pulled_at::date d, value FROM metrics ORDER BY 1,2,3,4"
+        )
+        pulls = warehouse.query("SELECT count(*) FROM pulls").item()
+    refused = ask(variables, "scheduler", "--fresh")
+    assert refused.returncode == 1
+    assert "--yes" in refused.stderr
+    assert "rows of metrics" in refused.stdout.replace("\n", " ")
+    with scheduler(variables, "were put back", "--fresh", "--yes") as (process, said):
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    assert "1 rows that no vendor gave again" in said.replace("\n", " ")
+    with Warehouse.open(folder, None) as warehouse:
+        after = warehouse.query(
+            "SELECT source, asset, metric_name, pulled_at::date d, value FROM metrics ORDER BY 1,2,3,4"
+        )
+        assert warehouse.query("SELECT count(*) FROM pulls").item() > pulls
+    assert before.join(after, on=before.columns, how="anti").is_empty()
+    assert after.filter(pl.col("asset") == "gone-coin").height == 1
+    assert pl.read_parquet(folder / "gold/daily_panel.parquet").height == 14
+    (aside,) = (folder / "aside").iterdir()
+    assert (aside / "ledger.sqlite").exists()
+    assert (aside / "bronze/tvl/aave_v3_sandbox/2024-12-05.json").exists()
+    assert not (folder / "fresh.json").exists()

@@ -1,0 +1,174 @@
+"""Sound tables break nothing; each planted fault breaks the check that is there for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from benchmarks.synthetic_lake import World, fill, market, partitions, source
+
+from cryptolake.flow import journey
+from cryptolake.flow.refine import refine
+from cryptolake.gold.daily_panel import DAILY_PANEL
+from cryptolake.lake.bronze import Bronze
+from cryptolake.lake.tables import Tables as Lake
+from cryptolake.quality import checks, coverage, report
+from cryptolake.quality.rules import Tables
+from cryptolake.silver.liquidations import LIQUIDATIONS
+from cryptolake.silver.prices import PRICES
+from cryptolake.silver.tvl import TVL
+
+FIRST = date(2024, 5, 1)
+DAYS = 12
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    """Synthetic tables through the real steps; amounts put in order, as invented ones obey no market."""
+    root = tmp_path_factory.mktemp("quality")
+    world = World([market("one", "ethereum"), market("two", "ethereum"), market("three", "base")], assets=4)
+    last = FIRST + timedelta(days=DAYS - 1)
+    ledger = fill(root, world, FIRST, last, quiet_events=6)
+    lake = Lake(root)
+    refine(source(world), partitions(world, FIRST, last), bronze=Bronze(root), tables=lake)
+    held, events = lake.read(TVL), lake.read(LIQUIDATIONS)
+    price = pl.col("price")
+    held = held.with_columns(
+        pl.lit(1000.0).alias("supplied"), pl.lit(400.0).alias("borrowed"),
+        pl.lit(600.0).alias("cash"), pl.lit(0.0).alias("collateral"),
+        (1000.0 * price).alias("supplied_usd"), (400.0 * price).alias("borrowed_usd"), (600.0 * price).alias("cash_usd"),
+        pl.lit(0.0).alias("collateral_usd"),
+    )  # fmt: skip
+    repaid = 10.0 * pl.col("debt_price")
+    events = events.with_columns(
+        pl.lit(10.0).alias("debt_amount"), repaid.alias("debt_usd"), (1.05 * repaid).alias("collateral_usd")
+    )
+    lake.write(TVL, held)
+    lake.write(LIQUIDATIONS, events)
+    journey.build(tables=lake, ledger=ledger, csus={csu.name: csu for csu in world.csus})
+    ledger.close()
+    return Tables(held, events, lake.read(PRICES), lake.read(DAILY_PANEL))
+
+
+def broken(tables: Tables) -> dict[str, int]:
+    return {one.check: one.rows for one in checks.run(tables) if one.rows}
+
+
+def test_sound_tables_break_nothing(sound: Tables) -> None:
+    assert sound.panel.height == 3 * DAYS
+    assert broken(sound) == {}
+    assert checks.exit_code(checks.run(sound), "info") == 0
+
+
+At = Callable[[Tables], Tables]
+DAY = FIRST + timedelta(days=5)
+HERE = (pl.col("csu") == "one") & (pl.col("date") == DAY)
+
+
+def change(table: str, **columns: pl.Expr) -> At:
+    """The tables with columns of the rows of market `one` on one day replaced."""
+
+    def changed(tables: Tables) -> Tables:
+        frame = getattr(tables, table)
+        new = frame.with_columns(
+            pl.when(HERE).then(expression).otherwise(pl.col(name)).cast(frame.schema[name]).alias(name)
+            for name, expression in columns.items()
+        )
+        parts = {"tvl": tables.tvl, "liquidations": tables.liquidations, "prices": tables.prices, "panel": tables.panel}
+        return Tables(**{**parts, table: new})
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("check", "plant"),
+    [
+        ("no_negative_amounts", change("tvl", supplied_raw=pl.lit("-5"))),
+        ("no_negative_amounts", change("liquidations", debt_amount_raw=pl.lit("-5"))),
+        ("utilisation_bounds", change("panel", utilization_rate=pl.lit(1.2))),
+        ("borrowed_far_above_supplied", change("tvl", borrowed=pl.col("supplied") * 1.2)),
+        ("borrowed_above_supplied", change("tvl", borrowed=pl.col("supplied") * 1.01)),
+        ("accounting_gap", change("tvl", cash=pl.lit(0.0))),
+        ("block_within_day", change("tvl", block_time=pl.col("block_time") + pl.duration(hours=1))),
+        ("event_within_day", change("liquidations", block_time=pl.col("block_time") - pl.duration(days=1))),
+        ("snapshot_near_end", change("tvl", block_time=pl.col("block_time") - pl.duration(hours=1))),
+        ("one_block_per_chain_day", change("tvl", block=pl.col("block") - 1)),
+        ("blocks_rise", change("tvl", block=pl.col("block") - 100_000)),
+        ("events_between_snapshots", change("liquidations", block=pl.col("block") + 7_200)),
+        ("events_between_snapshots", change("liquidations", block=pl.col("block") - 7_200)),
+        ("liquidated_within_debt", change("liquidations", debt_amount=pl.lit(5_000.0), debt_usd=pl.lit(1e6))),
+        ("seized_for_repaid", change("liquidations", collateral_usd=pl.lit(9e9), debt_usd=pl.lit(1e4))),
+        ("tvl_jump", change("panel", total_supplied_usd=pl.col("total_supplied_usd") * 9)),
+        ("tvl_vanished", change("panel", total_supplied_usd=pl.lit(0.0))),
+        ("unpriced_share", change("panel", status=pl.lit("missing_price"))),
+        ("tvl_spike", change("panel", flags=pl.lit("price_disagrees;tvl_spike"))),
+        ("liquidations_exceed_debt", change("panel", flags=pl.lit("liquidations_exceed_debt"))),
+        ("dust_storm", change("panel", flags=pl.lit("dust_storm"))),
+        ("failed_days", change("panel", liquidations_status=pl.lit("failed"))),
+        ("pending_days", change("panel", status=pl.lit("pending"))),
+    ],
+)
+def test_a_planted_fault_is_found_by_its_check(sound: Tables, check: str, plant: At) -> None:
+    found = broken(plant(sound))
+    assert check in found
+    severity = next(one.severity for one in checks.CHECKS if one.name == check)
+    results = checks.run(plant(sound))
+    assert checks.exit_code(results, severity) == 1
+    example = next(one.examples[0] for one in results if one.check == check)
+    assert str(DAY) in example or str(DAY + timedelta(days=1)) in example
+
+
+@pytest.mark.parametrize("flag", ["disagrees", "stale", "no_numeraire"])
+def test_flagged_prices_are_listed(sound: Tables, flag: str) -> None:
+    prices = sound.prices.with_columns(
+        pl.when(pl.col("date") == DAY).then(pl.lit(flag)).otherwise("flag").alias("flag")
+    )
+    name = {"disagrees": "prices_disagree", "stale": "stale_price", "no_numeraire": "no_numeraire"}[flag]
+    assert broken(Tables(sound.tvl, sound.liquidations, prices, sound.panel))[name] > 0
+
+
+def test_a_price_that_jumps_is_found(sound: Tables) -> None:
+    prices = sound.prices.with_columns(
+        pl.when(pl.col("date") == DAY).then(pl.col("price") * 3).otherwise("price").alias("price")
+    )
+    assert broken(Tables(sound.tvl, sound.liquidations, prices, sound.panel))["price_jump"] > 0
+
+
+def test_the_new_york_day_is_its_own_window(sound: Tables) -> None:
+    """A snapshot at UTC midnight lies outside of a New York day of the same date only by convention: five hours early."""
+    moved = Tables(sound.tvl, sound.liquidations, sound.prices, sound.panel, "ny")
+    assert broken(moved)["snapshot_near_end"] > 0
+
+
+def test_severities_decide_the_exit_code(sound: Tables) -> None:
+    results = checks.run(change("panel", flags=pl.lit("dust_storm"))(sound))
+    assert [checks.exit_code(results, level) for level in ("error", "warning", "info")] == [0, 0, 1]
+
+
+def test_every_check_has_a_distinct_name_and_is_tried_above() -> None:
+    names = [one.name for one in checks.CHECKS]
+    assert len(names) == len(set(names))
+    text = Path(__file__).read_text()
+    assert [name for name in names if f'"{name}"' not in text] == []
+
+
+def test_coverage_counts_what_was_expected(sound: Tables) -> None:
+    plant = change("panel", status=pl.lit("not_deployed"))(sound).panel
+    rows = {(r["dataset"], r["csu"], r["status"]): r["days"] for r in coverage.coverage(plant).iter_rows(named=True)}
+    assert rows["tvl", "one", "not_deployed"] == 1
+    assert rows["tvl", "one", "ok"] == DAYS - 1
+    assert coverage.shares(plant)[0] == ("tvl", 3 * DAYS, 3 * DAYS - 1, (3 * DAYS - 1) / (3 * DAYS))
+
+
+def test_the_report_has_a_cell_for_every_market_day_and_nothing_from_outside(sound: Tables) -> None:
+    panel = change("panel", status=pl.lit("failed"))(sound).panel
+    text = report.html(panel, checks.run(sound), [], facts=[("version", "<b>")])
+    assert "<b>" not in text
+    assert not re.findall(r"(?:src|href)=", text)
+    titles = re.findall(r"<title>(\w+) (\S+) \.\. (\S+): (\w+) \((\d+)\)</title>", text)
+    assert sum(int(one[4]) for one in titles) == 2 * 3 * DAYS
+    assert ("one", str(DAY), str(DAY), "failed", "1") in titles

@@ -1,0 +1,249 @@
+"""Price vendors over real HTTP: nearest point, silence about unknown tokens, refusals, and a user's own file."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import polars as pl
+import pytest
+
+from cryptolake.contracts.partition import Partition, Period
+from cryptolake.contracts.raw import Miss, Raw
+from cryptolake.contracts.source import Source
+from cryptolake.errors import BadInput, Retry, Stop
+from cryptolake.net.access import Access
+from cryptolake.net.http import Http
+from cryptolake.registry.loader import load_registry
+from cryptolake.silver.prices import QUOTES
+from cryptolake.sources.history.asked import Polite
+from cryptolake.sources.history.coingecko import PLATFORMS, CoinGeckoPrices
+from cryptolake.sources.history.defillama import DefiLlamaPrices
+from cryptolake.sources.history.file import PriceFile, landed
+
+AT = int(datetime(2024, 12, 31, 23, 59, 47, tzinfo=UTC).timestamp())
+USDC, ODD = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48", "0x000000000000000000000000000000000000dEaD"
+REFERENCE = Path(__file__).resolve().parents[2] / ".." / "shared" / "reference" / "apis" / "recorded"
+CHAINS = load_registry().chains
+
+
+def day(number: int, key: str = "ethereum", dataset: str = "defillama_prices") -> Partition:
+    return Partition(dataset, key, Period.of_day(date(2024, 12, number)))
+
+
+@dataclass
+class Vendor:
+    """A real server: `reply` makes (status, body) of path and query; what was asked and every wait is kept."""
+
+    url: str = ""
+    reply: Callable[[str, dict[str, list[str]]], tuple[int, object]] = lambda _path, _query: (200, {})
+    asked: list[tuple[str, dict[str, list[str]]]] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+
+    def polite(self, **more: object) -> Polite:
+        return Polite(Http(), "the vendor", self.url, 10_000, sleep=self.waits.append, jitter=lambda: 0.5, **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def vendor() -> Iterator[Vendor]:
+    found, lock = Vendor(), threading.Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            parts = urlsplit(self.path)
+            with lock:
+                found.asked.append((parts.path, parse_qs(parts.query)))
+                found.headers.append(dict(self.headers))
+                status, body = found.reply(parts.path, parse_qs(parts.query))
+            content = body if isinstance(body, bytes) else json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    found.url = f"http://127.0.0.1:{server.server_address[1]}"
+    yield found
+    server.shutdown()
+    server.server_close()
+
+
+def answers(source: Source, partitions: list[Partition]) -> dict[Partition, Raw | Miss]:
+    return {one.partition: one for trip in source.trips(partitions) for one in source.fetch(trip)}
+
+
+def rows(source: Source, answer: Raw | Miss) -> list[dict[str, object]]:
+    assert isinstance(answer, Raw), answer
+    frame = pl.DataFrame(list(source.parse(answer)), schema=QUOTES.polars_schema(), strict=False)
+    assert QUOTES.violations(frame) == []
+    return frame.to_dicts()
+
+
+def test_defillama_takes_the_nearest_point_and_keeps_what_was_not_answered(vendor: Vendor) -> None:
+    points = [
+        {"timestamp": AT - 500, "price": 0.998, "confidence": 0.99},
+        {"timestamp": AT + 120, "price": 1.001, "confidence": 0.99},
+        {"timestamp": AT - 90_000, "price": 0.5},
+    ]
+    vendor.reply = lambda _path, _query: (200, {"coins": {f"ethereum:{USDC}": {"symbol": "USDC", "prices": points}}})
+    wanted = {day(31): {USDC: AT, ODD: AT}, day(30): {USDC: AT - 86_400}}
+    source = DefiLlamaPrices(Access(Http()), CHAINS, wanted, vendor.polite())
+    found = answers(source, list(wanted))
+    (row,) = rows(source, found[day(31)])
+    assert (row["quote_price"], row["age_s"], row["asset"]) == (1.001, -120.0, USDC)
+    (row,) = rows(source, found[day(30)])
+    assert (row["quote_price"], row["age_s"]) == (0.5, 3_600.0)
+    answer = found[day(31)]
+    assert isinstance(answer, Raw)
+    assert json.loads(answer.payload)["asked"] == {USDC: AT, ODD: AT}
+    (question,) = [json.loads(query["coins"][0]) for _, query in vendor.asked]
+    assert question == {f"ethereum:{USDC}": [AT - 86_400, AT], f"ethereum:{ODD}": [AT]}
+
+
+def test_defillama_points_too_far_or_not_trusted_are_none(vendor: Vendor) -> None:
+    near = {"timestamp": AT, "price": 2.0, "confidence": 0.3}
+    far = {"timestamp": AT - 14_401, "price": 2.0}
+    body = {"coins": {f"ethereum:{USDC}": {"prices": [near]}, f"ethereum:{ODD}": {"prices": [far]}}}
+    vendor.reply = lambda _path, _query: (200, body)
+    wanted = {day(31): {USDC: AT, ODD: AT}}
+    source = DefiLlamaPrices(Access(Http()), CHAINS, wanted, vendor.polite())
+    assert rows(source, answers(source, list(wanted))[day(31)]) == []
+
+
+def test_defillama_questions_fit_a_line_and_cover_every_token_once(vendor: Vendor) -> None:
+    vendor.reply = lambda _path, query: (
+        200,
+        {
+            "coins": {
+                n: {"prices": [{"timestamp": t, "price": 1.0} for t in ts]}
+                for n, ts in json.loads(query["coins"][0]).items()
+            }
+        },
+    )
+    tokens = {f"0x{number:040x}": AT for number in range(300)}
+    wanted = {day(number): tokens for number in range(1, 14)}
+    source = DefiLlamaPrices(Access(Http()), CHAINS, wanted, vendor.polite())
+    found = answers(source, list(wanted))
+    assert all(len(rows(source, answer)) == 300 for answer in found.values())
+    assert all(len(query["coins"][0]) < 6_000 for _, query in vendor.asked)
+    assert len(list(source.trips(list(wanted)))) == 2
+
+
+def test_an_unknown_chain_is_gone_and_nobody_is_asked(vendor: Vendor) -> None:
+    wanted = {day(31, "nowhere"): {USDC: AT}}
+    source = DefiLlamaPrices(Access(Http()), CHAINS, wanted, vendor.polite())
+    (miss,) = answers(source, list(wanted)).values()
+    assert isinstance(miss, Miss)
+    assert (miss.state, miss.reason) == ("gone", "unknown_entity")
+    assert vendor.asked == []
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_trouble_is_asked_again_and_a_bad_key_is_not(vendor: Vendor, status: int) -> None:
+    states = [status, status, 200]
+    vendor.reply = lambda _path, _query: (states.pop(0), {"coins": {}})
+    wanted = {day(31): {USDC: AT}}
+    source = DefiLlamaPrices(Access(Http()), CHAINS, wanted, vendor.polite())
+    assert rows(source, answers(source, list(wanted))[day(31)]) == []
+    assert len(vendor.asked) == 3
+    assert len(vendor.waits) >= 2
+    vendor.reply = lambda _path, _query: (401, {"status": {"error_code": 10002}})
+    with pytest.raises(Stop, match="check the key"):
+        answers(source, list(wanted))
+    vendor.reply = lambda _path, _query: (200, b"<html>busy</html>")
+    with pytest.raises(Retry, match=r"no JSON.*again later"):
+        answers(source, list(wanted))
+
+
+def test_coingecko_reads_a_range_per_token_and_knows_what_it_does_not_know(vendor: Vendor) -> None:
+    def reply(path: str, _query: object) -> tuple[int, object]:
+        if ODD.lower() in path:
+            return 404, {"error": "coin not found"}
+        return 200, {"prices": [[AT * 1000 - 1_800_000, 1.01], [AT * 1000 + 3_000_000, 0.9], [AT * 1000, None]]}
+
+    vendor.reply = reply
+    wanted = {day(31, dataset="coingecko_prices"): {USDC: AT, ODD: AT}}
+    source = CoinGeckoPrices(Access(Http()), wanted, vendor.polite())
+    (row,) = rows(source, answers(source, list(wanted))[next(iter(wanted))])
+    assert (row["quote_price"], row["age_s"]) == (1.01, 1_800.0)
+    path, query = next((p, q) for p, q in vendor.asked if USDC.lower() in p)
+    assert path == f"/coins/ethereum/contract/{USDC.lower()}/market_chart/range"
+    assert query == {"vs_currency": ["usd"], "from": [str(AT - 14_400)], "to": [str(AT + 14_400)]}
+
+
+def test_a_key_goes_into_a_header_and_never_into_the_address(vendor: Vendor) -> None:
+    vendor.reply = lambda _path, _query: (200, {"prices": []})
+    access = Access(Http(), {"coingecko": vendor.url}, {"COINGECKO_DEMO_API_KEY": "CG-secret"})
+    wanted = {day(31, dataset="coingecko_prices"): {USDC: AT}}
+    answers(CoinGeckoPrices(access, wanted), list(wanted))
+    assert {k.lower(): v for k, v in vendor.headers[0].items()}["x-cg-demo-api-key"] == "CG-secret"
+    assert "secret" not in str(vendor.asked)
+
+
+def test_the_platform_names_are_the_vendors(tmp_path: Path) -> None:
+    path = REFERENCE / "coingecko" / "dashbrd" / "coins_list.json.gz"
+    if not path.exists():
+        pytest.skip("the recorded coin list is not beside this repository")
+    seen = {
+        platform for coin in json.loads(gzip.decompress(path.read_bytes())) for platform in coin.get("platforms", {})
+    }
+    newer = {"base", "linea", "scroll", "sonic", "mantle", "zksync"}  # the list is of 2023
+    assert {name for name in PLATFORMS.values() if name not in seen} <= newer
+    assert set(PLATFORMS) <= set(CHAINS)
+
+
+def test_a_recorded_answer_of_the_coins_host_is_read() -> None:
+    path = REFERENCE / "defillama" / "coins" / "prices_current_and_historical.json"
+    if not path.exists():
+        pytest.skip("the recorded answers are not beside this repository")
+    pairs = json.loads(path.read_text())
+    coins = [coin for pair in pairs for coin in pair["response"]["body"].get("coins", {}).values()]
+    assert coins
+    payload = {
+        "asked": {f"0x{n:040x}": coin["timestamp"] for n, coin in enumerate(coins)},
+        "points": {f"0x{n:040x}": coin for n, coin in enumerate(coins)},
+    }
+    at = datetime(2024, 12, 31, tzinfo=UTC)
+    raw = Raw(day(31), "defillama_prices", at, at, json.dumps(payload).encode())
+    read = rows(DefiLlamaPrices(Access(Http()), CHAINS, {}), raw)
+    trusted = [coin for coin in coins if coin.get("confidence") is None or coin["confidence"] >= 0.5]
+    assert [row["quote_price"] for row in read] == [coin["price"] for coin in trusted]
+
+
+GOOD = "date,chain,asset,price,time\n2024-12-31,ethereum,0x000000000000000000000000000000000000dead,1.5,2024-12-31T22:00:00Z\n"
+
+
+def test_a_users_file_is_read() -> None:
+    raw = landed("mine.csv", GOOD.encode("utf-8-sig"), "mine", datetime(2025, 1, 2, tzinfo=UTC))
+    (row,) = rows(PriceFile(), raw)
+    assert (row["asset"], row["age_s"], row["teller"], row["quote"]) == (ODD, 7_200.0, "mine.csv", "usd")
+    (later,) = rows(PriceFile(), landed("mine.csv", GOOD.encode(), "mine", datetime(2025, 1, 3, tzinfo=UTC)))
+    assert float(str(later["weight"])) > float(str(row["weight"])), "of two imports the later one counts"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("day,chain,asset,price\n", "no column 'date'"),
+        (GOOD.replace("1.5", "-1"), "mine.csv:2.*no price"),
+        (GOOD.replace("1.5", "nan"), "mine.csv:2.*no price"),
+        (GOOD.replace("Z\n", "\n"), "mine.csv:2.*no zone"),
+        (GOOD.replace("2024-12-31,", "31.12.2024,"), "mine.csv:2"),
+        (GOOD.replace("dead,", "xyz,"), "mine.csv:2"),
+    ],
+)
+def test_a_faulty_file_is_refused_with_its_line(text: str, words: str) -> None:
+    with pytest.raises(BadInput, match=words):
+        PriceFile().parse(landed("mine.csv", text.encode(), "mine", datetime(2025, 1, 2, tzinfo=UTC)))
