@@ -15,6 +15,7 @@ from cryptolake import __version__
 from cryptolake.app import redact_text
 from cryptolake.cli import (
     exchanges,
+    extending,
     ledger,
     market,
     markets,
@@ -82,6 +83,7 @@ rpc.add_commands(app)
 sandbox.add_commands(app)
 markets.add_commands(app)
 ledger.add_commands(app)
+extending.add_commands(app)
 monitor.add_commands(app)
 schedule.add_commands(app)
 up.add_commands(app)

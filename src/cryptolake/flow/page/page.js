@@ -42,7 +42,7 @@ function heat() {
   head.append(make("th", "market"));
   const count = rows.length ? rows[0].tvl.length : 0;
   for (let day = 0; day < count; day++) {
-    const when = new Date(first + day * DAY), first_of = when.getUTCDate() === 1 || day === 0;
+    const when = new Date(first + day * DAY), first_of = when.getUTCDate() === 1 || (day === 0 && when.getUTCDate() < 25);
     head.append(make("td", first_of ? iso(when).slice(0, 7) : ""));
   }
   at("heat").tHead.replaceChildren(head);
