@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import Protocol, cast
 from urllib.parse import urlsplit
 
@@ -102,6 +103,16 @@ class App:
     def ledger(self) -> Ledger:
         """The only record of progress."""
         return Ledger(self.settings.data / "ledger.sqlite")
+
+    def forget_ledger(self) -> None:
+        """Close the ledger; the next use opens whatever file lies there then."""
+        if "ledger" in self.__dict__:
+            self.__dict__.pop("ledger").close()
+
+    @property
+    def runs(self) -> Path:
+        """Where runs at work say how they do."""
+        return self.settings.data / "runs"
 
     def pool(self, chain: Chain) -> Pool:
         """The chain's endpoints: the user's own, else keyed, then public ones. Raises BadInput if there are none."""

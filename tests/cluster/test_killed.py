@@ -159,3 +159,22 @@ def test_no_scheduler_and_no_worker_are_one_clear_line(folder: Path) -> None:
         run = command(folder, replay.rpc_url, "collect", *SPAN, "--cluster", empty.address)
         assert "the cluster has no worker" in run.communicate(timeout=60)[1]
         assert run.returncode == 1
+
+
+@pytest.mark.parametrize(("asked", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_asked_to_stop_it_does_not_wait_for_the_trips(folder: Path, asked: signal.Signals, code: int) -> None:
+    gate = Gate()
+    gate.close_after(12)
+    with gated(gate) as replay, cluster(folder, replay.rpc_url) as workers:
+        workers.add()
+        workers.until(1)
+        run = command(folder, replay.rpc_url, "collect", *SPAN, "--cluster", workers.address)
+        gate.await_waiting(2)
+        run.send_signal(asked)  # both conversations go on waiting at the closed gate
+        _, err = run.communicate(timeout=60)
+        assert run.returncode == code, err
+        assert "run the same command again to go on" in err
+        gate.open()
+        again = command(folder, replay.rpc_url, "collect", *SPAN, "--cluster", workers.address)
+        assert again.wait(timeout=120) == 0
+    assert len(outcome(folder / "data")["states"]) == 28  # type: ignore[arg-type]

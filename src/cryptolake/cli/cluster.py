@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from cryptolake.errors import BadInput, Retry
 from cryptolake.flow.cluster.address import Machines, Scheduler, parse_address
 from cryptolake.flow.cluster.remote import Luggage, RemoteSource
 from cryptolake.flow.cluster.roll import Roll, Worker
+from cryptolake.flow.stopping import breaking
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.families import families
 
@@ -42,24 +44,26 @@ _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A source and how many of its conversations are to be held at once."""
+    """A source and how many of its conversations are to be held at once; None: as many as its endpoints can feed."""
 
     source: Source
-    workers: int
+    workers: int | None
 
 
 @contextmanager
-def asking(app: App, csus: Sequence[Csu], tell: Live, cluster: str | None) -> Iterator[Asked]:
+def asking(
+    app: App, csus: Sequence[Csu], tell: Live, cluster: str | None, stopping: threading.Event
+) -> Iterator[Asked]:
     """The on-chain source, asked from here or by the machines of `cluster`. Raises Stop or BadInput with the remedy."""
     if cluster is None:
-        yield Asked(app.onchain(csus, tell.scanned), app.settings.workers)
+        yield Asked(app.onchain(csus, breaking(tell.scanned, stopping)), None)
         return
     address = parse_address(cluster)
     if find_spec("distributed") is None or find_spec("asyncssh") is None:
         raise BadInput("--cluster needs the extra: pip install 'cryptolake[cluster]', here and on the machines")
     from cryptolake.flow.cluster.fleet import SchedulerGone
 
-    with _opened(app, csus, address) as (fleet, job):
+    with _opened(app, csus, address, stopping) as (fleet, job):
         fleet.wait(1 if not isinstance(address, Machines) else len(address.each))
         fleet.everywhere(worker.report, job)
         roll = Roll(app.settings.data)
@@ -77,7 +81,9 @@ def asking(app: App, csus: Sequence[Csu], tell: Live, cluster: str | None) -> It
 
 
 @contextmanager
-def _opened(app: App, csus: Sequence[Csu], address: Machines | Scheduler) -> Iterator[tuple[Fleet, worker.Job]]:
+def _opened(
+    app: App, csus: Sequence[Csu], address: Machines | Scheduler, stopping: threading.Event
+) -> Iterator[tuple[Fleet, worker.Job]]:
     from cryptolake.flow.cluster.fleet import Fleet
     from cryptolake.flow.cluster.lab import lab
     from cryptolake.flow.cluster.scheduler import running
@@ -85,13 +91,13 @@ def _opened(app: App, csus: Sequence[Csu], address: Machines | Scheduler) -> Ite
     job = partial(worker.make_job, uuid.uuid4().hex[:12], app.settings, [csu.name for csu in csus])
     if not isinstance(address, Machines):
         with running(address) as client:
-            yield Fleet(client), job(database_url=app.database() if address.encrypted else None)
+            yield Fleet(client, stopping), job(database_url=app.database() if address.encrypted else None)
         return
     database = app.database()
     port = _loopback_port(database)
     python = app.settings.cluster_python or sys.executable
     with lab(address, threads=app.settings.workers, python=python, port_to_share=port) as (client, ports):
-        yield Fleet(client), job(database_url=_through(database, ports) if ports else database)
+        yield Fleet(client, stopping), job(database_url=_through(database, ports) if ports else database)
 
 
 def _loopback_port(database_url: str) -> int | None:

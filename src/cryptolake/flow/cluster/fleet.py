@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -11,15 +12,17 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar, cast
 
-from distributed import Client
+from distributed import Client, Future
 from distributed.scheduler import KilledWorker
 
 from cryptolake.errors import Retry, Stop
+from cryptolake.flow.stopping import Interrupted
 
 P = ParamSpec("P")
 T = TypeVar("T")
 V = TypeVar("V")
 CONNECT_S = 10.0
+_LOOK_S = 0.5  # how often a waiting thread looks whether the run is asked to stop
 
 
 class SchedulerGone(Exception):
@@ -29,8 +32,8 @@ class SchedulerGone(Exception):
 class Fleet:
     """The workers behind a Dask client. Thread-safe; workers may come and go."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, client: Client, stopping: threading.Event | None = None) -> None:
+        self._client, self._stopping = client, stopping or threading.Event()
         # Keys are unique over runs: a scheduler that outlives a run must not mistake a new question for an old one.
         self._run, self._numbers = uuid.uuid4().hex[:8], itertools.count()
 
@@ -52,24 +55,36 @@ class Fleet:
     def ask(self, label: str, function: Callable[P, T], *values: P.args, **named: P.kwargs) -> T:
         """Call `function` on some worker and wait. A worker that dies is replaced by another; it must be idempotent.
 
-        Raises what it raises, Retry when workers died of it several times, SchedulerGone when nobody can be asked.
+        Raises what it raises, Retry when workers died of it several times, SchedulerGone when nobody can be asked,
+        Interrupted when the run is asked to stop.
         """
         while True:
             name = f"{label.replace(' ', '-')}-{self._run}-{next(self._numbers)}"
             try:
                 future = self._client.submit(function, *values, key=name, pure=False, **named)
                 try:
-                    return future.result()
+                    return self._result(future)
                 finally:
                     future.release()  # type: ignore[no-untyped-call]
             except KilledWorker:
                 raise Retry(
                     f"{label}: several workers died while they asked this; look at their memory, then run again"
                 ) from None
+            except Interrupted:
+                raise
             except Exception as error:
                 if not isinstance(error, CancelledError) and self._client.status == "running":
                     raise
                 self._await_scheduler()
+
+    def _result(self, future: Future[T]) -> T:
+        done = threading.Event()
+        future.add_done_callback(lambda _: done.set())  # type: ignore[no-untyped-call]
+        while not done.wait(_LOOK_S):
+            if self._stopping.is_set():
+                future.cancel()  # type: ignore[no-untyped-call]
+                raise Interrupted
+        return future.result()
 
     def _await_scheduler(self) -> None:
         """Until the scheduler is back (a restarted one is found again by the client). Raises SchedulerGone."""
