@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import Protocol, cast
 from urllib.parse import urlsplit
 
@@ -47,7 +48,9 @@ from cryptolake.sources.history.file import PriceFile
 from cryptolake.sources.onchain.chainlink import ChainlinkPrices
 from cryptolake.sources.onchain.scans import Watch
 from cryptolake.sources.onchain.source import OnchainSource
+from cryptolake.warehouse.budgets import Budgets
 from cryptolake.warehouse.connection import Warehouse
+from cryptolake.warehouse.server import ensure_running
 
 
 class _VendorModule(Protocol):
@@ -101,6 +104,16 @@ class App:
         """The only record of progress."""
         return Ledger(self.settings.data / "ledger.sqlite")
 
+    def forget_ledger(self) -> None:
+        """Close the ledger; the next use opens whatever file lies there then."""
+        if "ledger" in self.__dict__:
+            self.__dict__.pop("ledger").close()
+
+    @property
+    def runs(self) -> Path:
+        """Where runs at work say how they do."""
+        return self.settings.data / "runs"
+
     def pool(self, chain: Chain) -> Pool:
         """The chain's endpoints: the user's own, else keyed, then public ones. Raises BadInput if there are none."""
         if chain.name not in self._pools:
@@ -115,15 +128,26 @@ class App:
         """Every pool opened so far."""
         return list(self._pools.values())
 
+    @cached_property
+    def budgets(self) -> Budgets:
+        """The rate budgets of all machines, in PostgreSQL."""
+        return Budgets(self.database())
+
+    def database(self) -> str:
+        """The URL of the user's PostgreSQL, or of the embedded one, started if need be. A secret."""
+        url = self.settings.database_url
+        return url.get_secret_value() if url else ensure_running(self.settings.data)
+
     def _limiter(self, endpoint: Endpoint) -> Limiter:
-        """One limiter per account, for all its chains and all processes that share this data folder."""
+        """One limiter per account, for all its chains and all processes that share this data folder, or the database."""
+        account, rate, cost = endpoint.account, endpoint.limits.rate, endpoint.limits.dearest
         with self._lock:
-            if endpoint.account not in self._limiters:
-                path = self.settings.data / "limits" / endpoint.account
-                self._limiters[endpoint.account] = for_limit(
-                    endpoint.limits.rate, cost=endpoint.limits.dearest, path=path
-                )
-            return self._limiters[endpoint.account]
+            if account not in self._limiters:
+                if self.settings.budgets == "database":
+                    self._limiters[account] = self.budgets.limiter(account, rate, cost)
+                else:
+                    self._limiters[account] = for_limit(rate, cost=cost, path=self.settings.data / "limits" / account)
+            return self._limiters[account]
 
     def endpoints(self, chain: Chain) -> list[Endpoint]:
         """The user's own endpoints of the chain; else the keyed ones, then public ones, in the order they are preferred."""
@@ -228,7 +252,7 @@ class App:
 
     def close(self) -> None:
         """Close what was opened; safe to call twice."""
-        for name in ("http", "ledger", "gates"):
+        for name in ("http", "ledger", "gates", "budgets"):
             if name in self.__dict__:
                 self.__dict__.pop(name).close()
 

@@ -149,6 +149,14 @@ class Settings(BaseSettings):
         description="whose price is taken first; leave a source out to ignore it",
     )
     price_tolerance: float = Field(0.02, gt=0, description="spread between fresh prices above which they are flagged")
+    budgets: Literal["folder", "database"] = Field(
+        "folder",
+        description="where rate budgets are kept: in the data folder (all processes of this machine that share it) or in "
+        "the database (every machine that shares DATABASE_URL)",
+    )
+    cluster_python: str | None = Field(
+        None, description="the Python of --cluster ssh://... machines; unset means the same path as here"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "warning", description="least severe log line shown"
     )

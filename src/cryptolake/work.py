@@ -17,13 +17,14 @@ import structlog
 
 from cryptolake import __version__
 from cryptolake.app import App, redact_text
+from cryptolake.contracts.entry import SETTLED
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.source import Dataset, Source
 from cryptolake.errors import BadInput, CryptolakeError
 from cryptolake.flow import exchanges, journey, market
 from cryptolake.flow.collect import Collected, collect
 from cryptolake.flow.lineage import Node, lineage
-from cryptolake.flow.plan import Span, make_plan, wanted
+from cryptolake.flow.plan import Span, closing, make_plan, wanted
 from cryptolake.flow.schedule import Job, jobs_of
 from cryptolake.flow.scheduler import Outcome as Outcome
 from cryptolake.flow.vendor import Operation, pull_or_backfill
@@ -206,13 +207,18 @@ def refine_days(app: App, first: date, last: date) -> list[journey.Made]:
 
 
 def refine(app: App, csus: Sequence[Csu], partitions: Sequence[Partition]) -> list[journey.Made]:
-    """Bronze to silver for the partitions, priced by the settings' ladder."""
+    """Bronze to silver for the partitions, priced by the settings' ladder. Hours count where they make a whole day."""
+    states = app.ledger.states()
+
+    def settled(one: Partition) -> bool:
+        return one in states and states[one].state in SETTLED
+
     return journey.refine(
         app.onchain(csus),
-        partitions,
+        closing(partitions, settled),
         bronze=app.bronze,
         tables=app.tables,
-        states=app.ledger.states(),
+        states=states,
         pricing=app.pricing,
     )
 
@@ -338,7 +344,9 @@ def _partitions(app: App, source: OnchainSource, datasets: Sequence[str], first:
 
 
 def _landed(app: App, source: Source, partitions: Sequence[Partition]) -> Outcome:
-    plan = make_plan(partitions, app.ledger.states(), intact=lambda one: app.bronze.intact(one, source.name))
+    plan = make_plan(
+        partitions, app.ledger.states(), intact=lambda one, digest: app.bronze.intact(one, digest, source.name)
+    )
     result = collect(source, plan.missing, bronze=app.bronze, ledger=app.ledger, workers=app.settings.workers)
     answered = result.done + result.empty
     note = f"{answered:,} answered, {result.gone:,} not there, {plan.settled:,} known before"

@@ -39,8 +39,8 @@ def test_missing_and_settled_split_the_wanted_exactly(states: dict[Partition, St
 def test_a_settled_answer_whose_bronze_is_damaged_is_asked_again() -> None:
     one = PARTITIONS[0]
     entries = {one: Entry(one, "done", AT, digest="00")}
-    assert make_plan([one], entries, intact=lambda _: False).missing == (one,)
-    assert make_plan([one], entries, intact=lambda _: True).missing == ()
+    assert make_plan([one], entries, intact=lambda _partition, _digest: False).missing == (one,)
+    assert make_plan([one], entries, intact=lambda _partition, _digest: True).missing == ()
 
 
 def test_markets_of_one_chain_share_their_requests() -> None:

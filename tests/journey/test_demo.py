@@ -97,7 +97,7 @@ def test_the_monitor_shows_every_day(demo: Demo) -> None:
     assert json.loads(result.stdout)["periods"] == []
     document = json.loads(cryptolake(demo[0], "--data", "sandbox", "monitor", "--json").stdout)
     assert document["counts"]["done"] + document["counts"]["empty"] >= 28
-    assert "2024-12-05: ✅ Liquidations ✅ TVL" in cryptolake(demo[0], "--data", "sandbox", "monitor").stdout
+    assert "2024-12-05: ✅ TVL + Liquidations" in cryptolake(demo[0], "--data", "sandbox", "monitor").stdout
 
 
 def test_the_trip_page_quotes_the_real_files(demo: Demo) -> None:

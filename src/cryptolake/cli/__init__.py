@@ -15,8 +15,11 @@ from cryptolake import __version__
 from cryptolake.app import redact_text
 from cryptolake.cli import (
     exchanges,
+    extending,
+    ledger,
     market,
     markets,
+    monitor,
     onchain,
     panel,
     prices,
@@ -79,6 +82,9 @@ exchanges.add_commands(app)
 rpc.add_commands(app)
 sandbox.add_commands(app)
 markets.add_commands(app)
+ledger.add_commands(app)
+extending.add_commands(app)
+monitor.add_commands(app)
 schedule.add_commands(app)
 up.add_commands(app)
 

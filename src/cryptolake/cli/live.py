@@ -9,11 +9,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from cryptolake.contracts.partition import Partition
+from cryptolake.flow.collect import WORKER
+from cryptolake.flow.health import RunHealth, endpoints_of
 from cryptolake.net.rpc import Pool
 from cryptolake.sources.onchain.scans import Scanned
 
@@ -29,8 +32,10 @@ class Live:
         self._done, self._failed = 0, 0
         self._chains: dict[str, tuple[TaskID | None, Scanned]] = {}
         self._started = self._said = time.monotonic()
+        self._began = datetime.now(UTC)
         self._task = bars.add_task(label, total=total, note="") if bars is not None else None
         self._err = Console(stderr=True)
+        self.rates_by: Callable[[], str] | None = None  # who tells the rates when other machines ask
 
     def partition(self, partition: Partition, state: str) -> None:
         """One partition has its final state."""
@@ -43,6 +48,31 @@ class Live:
                 self._say(
                     f"{self._label}: {self._done}/{self._total} {partition} {state}", last=self._done == self._total
                 )
+
+    def more(self, partitions: int) -> None:
+        """More work has turned up."""
+        with self._lock:
+            self._total += partitions
+            if self._bars is not None and self._task is not None:
+                self._bars.update(self._task, total=self._total)
+
+    def health(self, workers: int) -> RunHealth:
+        """The run as it stands, for those who watch from elsewhere."""
+        with self._lock:
+            chains = {name: (scanned.done, scanned.total) for name, (_, scanned) in self._chains.items()}
+            done, failed = self._done, self._failed
+        return RunHealth(
+            worker=WORKER,
+            what=self._label,
+            started=self._began,
+            at=datetime.now(UTC),
+            total=self._total,
+            done=done,
+            failed=failed,
+            workers=workers,
+            chains=chains,
+            endpoints=endpoints_of(self._pools()),
+        )
 
     def scanned(self, scanned: Scanned) -> None:
         """A log window of a chain was answered."""
@@ -60,6 +90,8 @@ class Live:
 
     def rates(self) -> str:
         """Requests a second and retries so far, over all chains."""
+        if self.rates_by is not None:
+            return self.rates_by()
         stations = [station for pool in self._pools() for station in pool.stations]
         seconds = max(1e-3, time.monotonic() - self._started)
         requests, retries = sum(one.requests for one in stations), sum(one.retries for one in stations)

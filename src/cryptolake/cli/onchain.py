@@ -1,4 +1,4 @@
-"""Commands of the lending-market river: plan, collect, refine, build, publish, run, monitor."""
+"""Commands of the lending-market river: plan, collect, refine, build, publish, run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import polars as pl
 import typer
 
 from cryptolake.app import App
-from cryptolake.cli.live import live
+from cryptolake.cli.cluster import ClusterFlag, print_workers
+from cryptolake.cli.collecting import end, gather
 from cryptolake.cli.options import (
     ChainFlag,
     CsuFlag,
@@ -17,21 +18,25 @@ from cryptolake.cli.options import (
     DaysFlag,
     EndFlag,
     FamilyFlag,
+    GranularityFlag,
     JsonFlag,
     ResumeFlag,
+    RetryFailedFlag,
     StartFlag,
     WorkersFlag,
     chosen_csus,
     chosen_partitions,
+    chosen_wish,
     dates,
 )
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.contracts.partition import Partition
 from cryptolake.flow import journey
-from cryptolake.flow.collect import Collected, collect
+from cryptolake.flow.cluster.roll import read_roll
+from cryptolake.flow.collect import Collected
 from cryptolake.flow.estimate import METHODS, Cost, advice, costs, duration_s, offers, work
-from cryptolake.flow.monitor import report
 from cryptolake.flow.plan import Span, make_plan, set_aside
+from cryptolake.flow.resume import wish_for
 from cryptolake.registry.markets import Csu
 from cryptolake.registry.providers import rpc_plans
 from cryptolake.silver.prices import PRICES
@@ -48,7 +53,6 @@ def add_commands(cli: typer.Typer) -> None:
     cli.command("build", rich_help_panel=group)(build_command)
     cli.command("publish", rich_help_panel=group)(publish_command)
     cli.command("run", rich_help_panel=group)(run_command)
-    cli.command("monitor", rich_help_panel=group)(monitor_command)
 
 
 def plan_command(
@@ -60,6 +64,7 @@ def plan_command(
     start_date: StartFlag = None,
     end_date: EndFlag = None,
     days: DaysFlag = None,
+    granularity: GranularityFlag = None,
     assume_log_span: int | None = typer.Option(
         None, min=1, help="Blocks per eth_getLogs call to plan with; default: what the endpoint's plan publishes."
     ),
@@ -70,7 +75,7 @@ def plan_command(
 
     Example: cryptolake plan --csu aave_v3_ethereum --start-date 2024-12-01 --end-date 2024-12-31
     """
-    app, csus, partitions = _select(context, csu, chain, family, dataset, start_date, end_date, days)
+    app, csus, partitions = _select(context, csu, chain, family, dataset, start_date, end_date, days, None, granularity)
     plan = make_plan(partitions, app.ledger.states(), resume=resume, intact=app.bronze.intact)
     first, last = app.settings.span()
     aside = set_aside(csus, families(), Span(first, last))
@@ -142,17 +147,24 @@ def collect_command(
     end_date: EndFlag = None,
     days: DaysFlag = None,
     workers: WorkersFlag = None,
+    cluster: ClusterFlag = None,
+    granularity: GranularityFlag = None,
     resume: ResumeFlag = True,
+    retry_failed: RetryFailedFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Ask the chains and keep every answer in bronze. Skips what is done; killed, it goes on where it stopped.
 
     Example: cryptolake collect --csu aave_v3_ethereum --days 7 --workers 5
     """
-    app, csus, partitions = _select(context, csu, chain, family, dataset, start_date, end_date, days, workers)
-    result = _collect(app, csus, partitions, resume=resume)
-    _print_collected(result, as_json)
-    raise typer.Exit(1 if result.failed else 0)
+    app: App = context.obj.open(workers=workers, granularity=granularity, **dates(start_date, end_date, days))
+    csus = chosen_csus(app, csu, chain, family)
+    wish = chosen_wish(app, csus, dataset)
+    gathered = gather(app, csus, wish, resume=resume, only_failed=retry_failed, cluster=cluster)
+    _print_collected(gathered.collected, as_json)
+    if cluster is not None and not as_json:
+        print_workers(read_roll(app.settings.data))
+    end(gathered)
 
 
 def refine_command(
@@ -164,12 +176,13 @@ def refine_command(
     start_date: StartFlag = None,
     end_date: EndFlag = None,
     days: DaysFlag = None,
+    granularity: GranularityFlag = None,
 ) -> None:
     """Bronze to silver: scale, price and check what was collected. Needs no network.
 
     Example: cryptolake refine --csu aave_v3_ethereum --days 7
     """
-    app, csus, partitions = _select(context, csu, chain, family, dataset, start_date, end_date, days)
+    app, csus, partitions = _select(context, csu, chain, family, dataset, start_date, end_date, days, None, granularity)
     _print_made(refine(app, csus, partitions), "cryptolake build")
     _print_unpriced(app)
 
@@ -201,40 +214,24 @@ def run_command(
     start_date: StartFlag = None,
     end_date: EndFlag = None,
     days: DaysFlag = None,
+    granularity: GranularityFlag = None,
     workers: WorkersFlag = None,
+    cluster: ClusterFlag = None,
     resume: ResumeFlag = True,
 ) -> None:
     """The whole trip: collect, refine, build, publish.
 
     Example: cryptolake run --csu aave_v3_ethereum --days 7
     """
-    app, csus, partitions = _select(context, csu, chain, family, dataset, start_date, end_date, days, workers)
-    result = _collect(app, csus, partitions, resume=resume)
+    app, csus, partitions = _select(
+        context, csu, chain, family, dataset, start_date, end_date, days, workers, granularity
+    )
+    result = _collect(app, csus, partitions, resume=resume, cluster=cluster)
     made = travel_on(app, csus, partitions)
     _print_collected(result, as_json=False)
     _print_made(made, 'cryptolake query --sql "select * from daily_panel limit 5"')
     _print_unpriced(app)
     raise typer.Exit(1 if result.failed else 0)
-
-
-def monitor_command(
-    context: typer.Context,
-    csu: CsuFlag = None,
-    as_json: JsonFlag = False,
-) -> None:
-    """Per market and day: what is collected, what failed and why.
-
-    Example: cryptolake monitor --csu aave_v3_ethereum
-    """
-    app: App = context.obj.open()
-    for name in csu or ():
-        app.registry.csu(name)
-    found = report(app.ledger.states(), csu)
-    if as_json:
-        print_json(found.document())
-        return
-    for line in found.lines():
-        print_line(line)
 
 
 def travel_on(app: App, csus: list[Csu], partitions: list[Partition]) -> list[journey.Made]:
@@ -253,23 +250,21 @@ def _select(
     end_date: datetime | None,
     days: int | None,
     workers: int | None = None,
+    granularity: str | None = None,
 ) -> tuple[App, list[Csu], list[Partition]]:
-    app: App = context.obj.open(workers=workers, **dates(start_date, end_date, days))
+    app: App = context.obj.open(workers=workers, granularity=granularity, **dates(start_date, end_date, days))
     csus = chosen_csus(app, csu, chain, family)
     return app, csus, chosen_partitions(app, csus, dataset)
 
 
-def _collect(app: App, csus: list[Csu], partitions: list[Partition], *, resume: bool) -> Collected:
-    plan = make_plan(partitions, app.ledger.states(), resume=resume, intact=app.bronze.intact)
-    with live("collect", len(plan.missing), app.pools) as tell:
-        return collect(
-            app.onchain(csus, tell.scanned),
-            plan.missing,
-            bronze=app.bronze,
-            ledger=app.ledger,
-            workers=app.settings.workers,
-            progress=tell.partition,
-        )
+def _collect(
+    app: App, csus: list[Csu], partitions: list[Partition], *, resume: bool, cluster: str | None = None
+) -> Collected:
+    """Collect partitions named one by one; leaves at once when asked to stop."""
+    gathered = gather(app, csus, wish_for(partitions), resume=resume, cluster=cluster)
+    if gathered.exit_code is not None:
+        end(gathered)
+    return gathered.collected
 
 
 def _print_collected(result: Collected, as_json: bool) -> None:
@@ -281,6 +276,7 @@ def _print_collected(result: Collected, as_json: bool) -> None:
                 "gone": result.gone,
                 "failed": result.failed,
                 "elsewhere": result.elsewhere,
+                "released": result.released,
                 "failures": [
                     {"partition": str(entry.partition), "reason": entry.reason, "error": entry.error}
                     for entry in result.failures
@@ -290,6 +286,7 @@ def _print_collected(result: Collected, as_json: bool) -> None:
         return
     counts = [("done", result.done), ("nothing happened", result.empty), ("not there (gone)", result.gone)]
     counts += [("failed", result.failed), ("left to another run", result.elsewhere)]
+    counts += [("given back", result.released)]
     print_table("Collected", ("partitions", "count"), [row for row in counts if row[1] or row[0] == "done"])
     for entry in result.failures[:5]:
         print_line(f"[red]failed[/] {entry.partition}: {entry.error}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -11,6 +11,7 @@ from cryptolake.app import App
 from cryptolake.contracts.partition import Partition
 from cryptolake.errors import BadInput
 from cryptolake.flow.plan import Span, wanted
+from cryptolake.flow.resume import Wish, wish_of
 from cryptolake.registry.loader import select
 from cryptolake.registry.markets import Csu
 
@@ -59,7 +60,19 @@ EndFlag = Annotated[
 DaysFlag = Annotated[
     int | None, typer.Option("--days", min=1, help="How many days back from the end date.", rich_help_panel=_PANEL)
 ]
-WorkersFlag = Annotated[int | None, typer.Option("--workers", min=1, max=256, help="Parallel conversations.")]
+WorkersFlag = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", min=1, max=256, help="Parallel conversations; default: what limits and latency can feed."
+    ),
+]
+GranularityFlag = Annotated[
+    Literal["day", "hour"] | None,
+    typer.Option("--granularity", help="One snapshot a day or one an hour.", rich_help_panel=_PANEL),
+]
+RetryFailedFlag = Annotated[
+    bool, typer.Option("--retry-failed", help="Only what failed or was cut short before, nothing new.")
+]
 ResumeFlag = Annotated[bool, typer.Option("--resume/--no-resume", help="Skip what is done, or ask again.")]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
@@ -83,11 +96,20 @@ def chosen_datasets(dataset: list[str] | None) -> list[str]:
     return list(dataset or ONCHAIN_DATASETS)
 
 
+def chosen_span(app: App) -> Span:
+    """The settings' days, cut by their granularity and day boundary."""
+    first, last = app.settings.span()
+    return Span(first, last, app.settings.granularity, app.settings.day_boundary)
+
+
 def chosen_partitions(app: App, csus: list[Csu], dataset: list[str] | None) -> list[Partition]:
     """Every partition of the selection over the settings' span of days."""
-    first, last = app.settings.span()
-    span = Span(first, last, app.settings.granularity, app.settings.day_boundary)
-    return wanted(app.onchain(csus), chosen_datasets(dataset), [csu.name for csu in csus], span)
+    return wanted(app.onchain(csus), chosen_datasets(dataset), [csu.name for csu in csus], chosen_span(app))
+
+
+def chosen_wish(app: App, csus: list[Csu], dataset: list[str] | None) -> Wish:
+    """The same, by series, without naming every partition."""
+    return wish_of(app.onchain(csus), chosen_datasets(dataset), [csu.name for csu in csus], chosen_span(app))
 
 
 def dates(start: datetime | None, end: datetime | None, days: int | None) -> dict[str, object]:

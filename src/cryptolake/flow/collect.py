@@ -5,29 +5,45 @@ What does not belong here: which partitions to ask for (plan) and what becomes o
 
 from __future__ import annotations
 
+import itertools
 import os
+import random
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import structlog
 
-from cryptolake.contracts.entry import Entry, State
+from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
-from cryptolake.contracts.source import Row, Source, Trip
+from cryptolake.contracts.source import Source, Trip
 from cryptolake.errors import CryptolakeError, Retry, Skip, Stop
+from cryptolake.flow.reading import entry, interpret, read_rows
+from cryptolake.flow.stopping import Interrupted
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.ledger import Ledger
+from cryptolake.net.faults import Elsewhere
+
+__all__ = ["WORKER", "Collected", "Progress", "collect", "interpret", "read_rows"]
 
 log = structlog.get_logger(__name__)
 
 WORKER = f"{socket.gethostname()}:{os.getpid()}"
+LEASE_S = 600.0  # renewed all the while; how long the claims of a machine that vanished stay
+ATTEMPTS = 3
+# Reasons for which the same question may be answered a little later; any other one waits for the next run or a person.
+PASSING = frozenset({"unreachable", "rpc", "reorganised", "unanswered"})
+
 Progress = Callable[[Partition, str], None]
+Order = Callable[[Trip], float]
+_numbers = itertools.count(1)
 
 
 @dataclass(slots=True)
@@ -39,11 +55,12 @@ class Collected:
     gone: int = 0
     failed: int = 0
     elsewhere: int = 0  # claimed by another run that is still at work
+    released: int = 0  # given back unasked because the run was asked to stop
     failures: list[Entry] = field(default_factory=list)
 
-    def add(self, entry: Entry) -> None:
+    def add(self, last: Entry) -> None:
         """Count one final entry."""
-        match entry.state:
+        match last.state:
             case "done":
                 self.done += 1
             case "empty":
@@ -52,7 +69,13 @@ class Collected:
                 self.gone += 1
             case _:
                 self.failed += 1
-                self.failures.append(entry)
+                self.failures.append(last)
+
+    def join(self, other: Collected) -> None:
+        """Count what another collection did, too."""
+        for name in ("done", "empty", "gone", "failed", "elsewhere", "released"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.failures += other.failures
 
 
 def collect(
@@ -62,52 +85,196 @@ def collect(
     bronze: Bronze,
     ledger: Ledger,
     workers: int = 5,
-    lease_s: float = 3600.0,
+    lease_s: float = LEASE_S,
     progress: Progress = lambda _partition, _state: None,
     stopping: threading.Event | None = None,
+    order: Order = lambda _trip: 0.0,
+    attempts: int = ATTEMPTS,
+    backoff: Callable[[int], float] = lambda failed: 2.0**failed * random.uniform(0.75, 1.25),  # noqa: S311  # jitter
 ) -> Collected:
-    """Answer every partition of one source, trip by trip on `workers` threads.
+    """Answer every partition of one source, trip by trip on `workers` threads, the highest `order` first.
 
     Killed at any moment, a second call finishes the rest: an answer that was landed but not read is read again without
-    asking. A failing trip marks only its own partitions failed. Raises Stop when nothing can be stored (disk full).
+    asking. A failing trip marks only its own partitions failed, after `attempts` conversations where the failure may
+    pass, `backoff(n)` seconds after the n-th. When `stopping` is set, trips end at their next answer and give back the
+    rest. Raises Stop when nothing can be stored (disk full).
     """
-    stopping = stopping or threading.Event()
     asked = sorted(set(partitions))
     for holder in ledger.holders():
-        if _has_died(holder):
+        if has_died(holder):
             ledger.release(holder)
-    mine = ledger.claim(asked, WORKER, lease_s)
-    result = Collected(elsewhere=len(asked) - len(mine))
-    lock = threading.Lock()
+    run = _Run(source, bronze, ledger, progress, stopping or threading.Event(), f"{WORKER}#{next(_numbers)}")
+    mine = ledger.claim(asked, run.worker, lease_s)
+    run.result.elsewhere = len(asked) - len(mine)
+    with _held(ledger, run.worker, lease_s):
+        waiting = run.begin(sorted(mine))
+        for number in range(1, attempts + 1):
+            trips = sorted(source.trips(waiting), key=lambda trip: -order(trip))
+            run.round(trips, workers, is_last=number == attempts)
+            waiting = run.again()
+            if not waiting:
+                break
+            run.stopping.wait(max(0.0, run.failed_at + backoff(number) - time.monotonic()))
+            if run.stopping.is_set():
+                break
+        run.give_up(waiting)
+    run.result.released = len(mine) - run.settled
+    return run.result
 
-    def settle(entry: Entry) -> None:
-        ledger.append(entry)
-        with lock:
-            result.add(entry)
-        progress(entry.partition, entry.state)
 
-    def travel(trip: Trip) -> None:
-        if not stopping.is_set():
-            _travel(source, trip, bronze, ledger, settle)
+@contextmanager
+def _held(ledger: Ledger, worker: str, lease_s: float) -> Iterator[None]:
+    """Renew the worker's claims while the block lasts, so that no run of hours loses them; release what is left."""
+    ended = threading.Event()
 
-    with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="trip") as threads:
-        futures: list[Future[None]] = [threads.submit(travel, trip) for trip in source.trips(sorted(mine))]
-        try:
-            for future in as_completed(futures):
-                future.result()
-        except BaseException:
-            stopping.set()
-            raise
-        finally:
-            if stopping.is_set():
+    def renew() -> None:
+        while not ended.wait(lease_s / 4):
+            ledger.renew(worker, lease_s)
+
+    beat = threading.Thread(target=renew, name="lease", daemon=True)
+    beat.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        beat.join()
+        ledger.release(worker)
+
+
+class _Run:
+    """One collection's state: what it holds, which attempt each partition is in, and what has come of it."""
+
+    def __init__(
+        self,
+        source: Source,
+        bronze: Bronze,
+        ledger: Ledger,
+        progress: Progress,
+        stopping: threading.Event,
+        worker: str,
+    ) -> None:
+        self.source, self.bronze, self.ledger = source, bronze, ledger
+        self.progress, self.stopping, self.worker = progress, stopping, worker
+        self.result, self.settled, self.failed_at = Collected(), 0, 0.0
+        self._lock = threading.Lock()
+        self._attempt: dict[Partition, int] = {}
+        self._again: dict[Partition, Entry] = {}
+
+    def begin(self, mine: Sequence[Partition]) -> list[Partition]:
+        """Write down what is about to be asked; what was landed but never read is read now. Returns the rest."""
+        before = {landed.partition: landed for landed in self.ledger.unsettled("landed")}
+        tried = self.ledger.of(mine)
+        self._attempt = {one: tried[one].attempt + 1 if one in tried else 1 for one in mine}
+        unread = {}
+        for partition in mine:
+            landed = before.get(partition)
+            raw = self.bronze.read(partition, self.source.name) if landed is not None else None
+            if landed is not None and raw is not None and raw.digest == landed.digest:
+                self._attempt[partition] = landed.attempt
+                unread[partition] = raw
+        now = datetime.now(UTC)
+        self.ledger.append_many(
+            Entry(partition, "claimed", now, self.worker, attempt=self._attempt[partition])
+            for partition in mine
+            if partition not in unread
+        )
+        for raw in unread.values():
+            self.settle(interpret(self.source, raw, self.bronze))
+        return [partition for partition in mine if partition not in unread]
+
+    def round(self, trips: Sequence[Trip], workers: int, *, is_last: bool) -> None:
+        """Hold every conversation once."""
+
+        def travel(trip: Trip) -> None:
+            if not self.stopping.is_set():
+                self._travel(trip, is_last=is_last)
+
+        with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="trip") as threads:
+            futures: list[Future[None]] = [threads.submit(travel, trip) for trip in trips]
+            try:
+                for future in as_completed(futures):
+                    future.result()
+            except BaseException:
+                self.stopping.set()
                 threads.shutdown(wait=True, cancel_futures=True)
-            ledger.release(WORKER)
-    return result
+                raise
+
+    def again(self) -> list[Partition]:
+        """What failed in this round in a way that may pass."""
+        return sorted(self._again)
+
+    def give_up(self, partitions: Iterable[Partition]) -> None:
+        """The failures stand: nobody will ask again in this run."""
+        for partition in partitions:
+            self.settle(self._again.pop(partition))
+
+    def settle(self, last: Entry) -> None:
+        """Record a final entry."""
+        last = replace(last, worker=self.worker, attempt=self._attempt[last.partition])
+        self.ledger.append(last)
+        with self._lock:
+            self.settled += 1
+            self.result.add(last)
+        self.progress(last.partition, last.state)
+
+    def _failed(self, failure: Entry, *, is_last: bool) -> None:
+        """Record a failure, or that the partition is going to be asked again because of it."""
+        partition = failure.partition
+        if is_last or self.stopping.is_set() or failure.reason not in PASSING:
+            self.settle(failure)
+            return
+        with self._lock:
+            self._again[partition] = failure
+            self._attempt[partition] += 1
+            self.failed_at = time.monotonic()
+            told = replace(failure, state="claimed", worker=self.worker, attempt=self._attempt[partition])
+        self.ledger.append(told)
+
+    def _travel(self, trip: Trip, *, is_last: bool) -> None:
+        """Hold one conversation; every partition of the trip ends in exactly one entry, or is given back.
+
+        Errors of the source fail what is still open; errors of the lake (disk full) pass through and end the run.
+        """
+        still_open = dict.fromkeys(trip.partitions)
+        with self._lock:
+            for partition in trip.partitions:
+                self._again.pop(partition, None)
+        name = self.source.name
+        reason, message = "unanswered", f"{name} did not answer this partition; run the same command again"
+        answers = self.source.fetch(trip)
+        while True:
+            try:
+                outcome = next(answers)
+            except StopIteration:
+                break
+            except Interrupted:
+                return
+            except CryptolakeError as error:
+                reason, message = reason_of(error), str(error)
+                break
+            still_open.pop(outcome.partition, None)
+            if isinstance(outcome, Raw):
+                attempt = self._attempt[outcome.partition]
+                digest = self.bronze.land(outcome)
+                landed = entry(outcome.partition, "landed", digest=digest, block=outcome.block)
+                self.ledger.append(replace(landed, worker=self.worker, attempt=attempt))
+                self.settle(interpret(self.source, outcome, self.bronze))
+            elif outcome.state == "gone":
+                self.settle(_missed(outcome))
+            else:
+                self._failed(_missed(outcome), is_last=is_last)
+            if self.stopping.is_set() and still_open:
+                if isinstance(answers, Generator):
+                    answers.close()  # lets a scan keep what it has in its journal
+                return
+        for partition in still_open:
+            log.warning("partition failed", partition=str(partition), reason=reason, error=message)
+            self._failed(entry(partition, "failed", reason=reason, error=message), is_last=is_last)
 
 
-def _has_died(worker: str) -> bool:
+def has_died(worker: str) -> bool:
     """Whether a worker of this machine no longer runs, so that a killed run's claims need not wait for their lease."""
-    host, _, pid = worker.rpartition(":")
+    host, _, pid = worker.partition("#")[0].rpartition(":")
     if host != socket.gethostname() or sys.platform == "win32":  # there signal 0 would end the process
         return False
     try:
@@ -119,39 +286,13 @@ def _has_died(worker: str) -> bool:
     return False
 
 
-def _travel(source: Source, trip: Trip, bronze: Bronze, ledger: Ledger, settle: Callable[[Entry], None]) -> None:
-    """Hold one conversation; every partition of the trip ends in exactly one final entry.
-
-    Errors of the source fail what is still open; errors of the lake (disk full) pass through and end the run.
-    """
-    still_open = dict.fromkeys(trip.partitions)
-    reason, message = "unanswered", f"{source.name} did not answer this partition; run the same command again"
-    answers = source.fetch(trip)
-    while True:
-        try:
-            outcome = next(answers)
-        except StopIteration:
-            break
-        except CryptolakeError as error:
-            reason, message = _reason(error), str(error)
-            break
-        if isinstance(outcome, Miss):
-            entry = _entry(outcome.partition, outcome.state, reason=outcome.reason, error=outcome.message)
-        else:
-            ledger.append(_entry(outcome.partition, "landed", digest=bronze.land(outcome), block=outcome.block))
-            entry = interpret(source, outcome, bronze)
-        settle(entry)
-        still_open.pop(outcome.partition, None)
-    for partition in still_open:
-        log.warning("partition failed", partition=str(partition), reason=reason, error=message)
-        settle(_entry(partition, "failed", reason=reason, error=message))
-
-
-def _reason(error: CryptolakeError) -> str:
+def reason_of(error: CryptolakeError) -> str:
     """The stable code under which a failed conversation is filed."""
     match error:
         case Skip():
             return error.reason
+        case Elsewhere():
+            return "no_archive"
         case Retry():
             return "unreachable"
         case Stop():
@@ -160,50 +301,5 @@ def _reason(error: CryptolakeError) -> str:
             return "too_big"
 
 
-def interpret(source: Source, raw: Raw, bronze: Bronze) -> Entry:
-    """Read a landed answer and write its documented form. No network; a parse failure loses nothing."""
-    try:
-        rows = source.parse(raw)
-    except Skip as error:
-        return _entry(
-            raw.partition, "failed", digest=raw.digest, block=raw.block, reason=error.reason, error=str(error)
-        )
-    bronze.document(raw, rows)
-    # A source marks an answer it has reason to doubt; the row says so instead of passing for sound.
-    return _entry(
-        raw.partition,
-        "done" if rows else "empty",
-        rows=len(rows),
-        digest=raw.digest,
-        block=raw.block,
-        reason=raw.provenance.get("doubt"),
-    )
-
-
-def read_rows(source: Source, partitions: Iterable[Partition], bronze: Bronze) -> list[Row]:
-    """The rows of every kept answer that can be read. One that cannot stands as failed in the ledger since it landed."""
-    rows: list[Row] = []
-    for partition in partitions:
-        raw = bronze.read(partition, source.name)
-        if raw is None:
-            continue
-        try:
-            rows.extend(source.parse(raw))
-        except Skip as error:
-            log.warning("answer left out", partition=str(partition), reason=error.reason, error=str(error))
-    return rows
-
-
-def _entry(
-    partition: Partition,
-    state: State,
-    *,
-    rows: int | None = None,
-    digest: str | None = None,
-    block: int | None = None,
-    reason: str | None = None,
-    error: str | None = None,
-) -> Entry:
-    return Entry(
-        partition, state, datetime.now(UTC), WORKER, rows=rows, digest=digest, block=block, reason=reason, error=error
-    )
+def _missed(miss: Miss) -> Entry:
+    return entry(miss.partition, miss.state, reason=miss.reason, error=miss.message)

@@ -16,12 +16,34 @@ _LABEL = {"tvl": "TVL", "liquidations": "Liquidations"}
 REMEDIES = {
     "unreachable": "the endpoint did not answer; run the same command again or set another endpoint",
     "rpc": "the endpoint answered with an error; run again or set another endpoint",
+    "unanswered": "the source left it out; run the same command again",
+    "no_archive": "the endpoint keeps no state that old; set an archive endpoint (CRYPTOLAKE_RPC_<CHAIN> or ALCHEMY_KEY_1)",
+    "log_history": "the endpoint keeps no logs that old; set an archive endpoint",
     "not_yet": "the day is not final on the chain yet; run again later",
+    "reorganised": "the chain changed while it was read; run again",
+    "damaged": "its answer was lost or damaged on disk; run cryptolake collect --retry-failed",
+    "imported": "a checkpoint says it failed; run cryptolake collect --retry-failed",
     "stopped": "read the message, correct it, run again",
     "too_big": "the endpoint refuses this range; set another endpoint",
+    "revert": "the contract refused the call; see cryptolake markets check",
+    "layout": "the contract answers in an unknown layout; see cryptolake markets check, update cryptolake",
+    "silence": "events are missing that must be there; set another endpoint and run again",
     "entitlement": "this endpoint of the vendor needs a paid key",
     "schema_drift": "the vendor changed its answer; the raw answer is kept, update cryptolake and run again",
 }
+
+
+def remedy(reason: str, example: Entry) -> str:
+    """What to do about a reason; the failure's own message where no general advice is known."""
+    return REMEDIES.get(reason) or example.error or "look at it with cryptolake ledger inspect"
+
+
+def ticks(found: Mapping[str, Entry]) -> str:
+    """The datasets of a market and period as documented: `✅ TVL + Liquidations`, one tick for those of one state."""
+    by_tick: dict[str, list[str]] = {}
+    for name in sorted(found, key=lambda one: (one != "tvl", one)):
+        by_tick.setdefault(_TICK[found[name].state], []).append(_LABEL.get(name, name))
+    return "  ".join(f"{tick} {' + '.join(names)}" for tick, names in by_tick.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +78,7 @@ class Report:
             if key != last_key:
                 lines.append(f"[bold]{key}[/]")
                 last_key = key
-            ticks = " ".join(f"{_TICK[entry.state]} {_LABEL.get(name, name)}" for name, entry in sorted(found.items()))
-            lines.append(f"  {period}: {ticks}")
+            lines.append(f"  {period}: {ticks(found)}")
         if self.vendors:
             lines.append("[bold]vendors[/], newest operation")
         for dataset, asked in sorted(self.vendors.items()):
@@ -66,7 +87,7 @@ class Report:
                 f"  {dataset} {asked[0].partition.period}: " + ", ".join(f"{n:,} {s}" for s, n in states.items())
             )
         for reason, entries in sorted(self.failures().items()):
-            lines.append(f"[red]{len(entries)} failed[/] ({reason}): {REMEDIES.get(reason, entries[0].error)}")
+            lines.append(f"[red]{len(entries)} failed[/] ({reason}): {remedy(reason, entries[0])}")
         counts = self.counts()
         lines.append(
             ", ".join(f"{count:,} {state}" for state, count in sorted(counts.items())) or "nothing collected yet"

@@ -43,7 +43,7 @@ def make_plan(
     states: Mapping[Partition, Entry],
     *,
     resume: bool = True,
-    intact: Callable[[Partition], bool] = lambda _: True,
+    intact: Callable[[Partition, str | None], bool] = lambda _partition, _digest: True,
 ) -> Plan:
     """Compare the wanted partitions with the ledger.
 
@@ -56,7 +56,9 @@ def make_plan(
         entry = states.get(partition)
         if entry is not None and entry.state == "failed":
             failed += 1
-        is_settled = entry is not None and entry.state in SETTLED and (entry.digest is None or intact(partition))
+        is_settled = (
+            entry is not None and entry.state in SETTLED and (entry.digest is None or intact(partition, entry.digest))
+        )
         if resume and is_settled:
             settled += 1
         else:
@@ -76,6 +78,27 @@ def wanted(source: Source, datasets: Sequence[str], keys: Iterable[str], span: S
         if key in chosen
         for period in periods
     ]
+
+
+def closing(partitions: Iterable[Partition], settled: Callable[[Partition], bool]) -> list[Partition]:
+    """Those of which tables of whole days can be made: days, and of hours what stands for a whole day.
+
+    A state at the end of a day is that of its last hour; the events of a day are those of all its 24 hours, and count
+    only when every hour is settled.
+    """
+    kept = []
+    by_day: dict[tuple[str, str, date], list[Partition]] = {}
+    for partition in partitions:
+        if partition.period.granularity == "day":
+            kept.append(partition)
+        elif partition.dataset != "tvl":
+            by_day.setdefault((partition.dataset, partition.key, partition.period.day), []).append(partition)
+        elif partition.period.start.hour == 23:
+            kept.append(partition)
+    for hours_of_day in by_day.values():
+        if len(set(hours_of_day)) == 24 and all(settled(one) for one in hours_of_day):
+            kept += hours_of_day
+    return sorted(kept)
 
 
 def set_aside(csus: Iterable[Csu], families: Iterable[str], span: Span) -> dict[str, str]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -118,9 +118,10 @@ class Bronze:
         """Put a vendor's answers of one period into one file: hourly pulls would leave millions of small ones in a year."""
         self._folds.fold(self._root / source / dataset / str(period))
 
-    def intact(self, partition: Partition, source: str = ONCHAIN) -> bool:
-        """Whether the partition's answer is there and unharmed."""
-        return self.read(partition, source) is not None
+    def intact(self, partition: Partition, digest: str | None = None, source: str = ONCHAIN) -> bool:
+        """Whether the partition's answer is there and unharmed; with `digest`, whether it is that very answer."""
+        raw = self.read(partition, source)
+        return raw is not None and (digest is None or raw.digest == digest)
 
     def document(self, raw: Raw, rows: Sequence[Row]) -> None:
         """Write the documented form of an on-chain answer: tvl with `tvl_raw`, liquidations with `liquidations`.
@@ -154,6 +155,13 @@ class Bronze:
         suffix = ".raw.json.gz"
         names = (path.name.removesuffix(suffix) for path in (self._root / dataset / key).glob(f"{month}-*{suffix}"))
         return sorted(Partition(dataset, key, Period.parse(name)) for name in names)
+
+    def answers(self) -> Iterator[Partition]:
+        """Every on-chain partition that has a file; whether it is whole is another question."""
+        suffix = ".raw.json.gz"
+        for dataset in ("tvl", "liquidations"):
+            for path in (self._root / dataset).glob(f"*/*{suffix}"):
+                yield Partition(dataset, path.parent.name, Period.parse(path.name.removesuffix(suffix)))
 
     def compact(
         self,

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,33 +17,9 @@ from typing import cast
 from cryptolake.contracts.entry import Entry, State
 from cryptolake.contracts.partition import Partition
 from cryptolake.errors import Stop
+from cryptolake.lake.ledger_schema import COLUMNS, prepare, rebuild
 
-_COLUMNS = "partition, state, at, worker, attempt, rows, digest, block, cursor, reason, error"
-_SCHEMA = f"""
-CREATE TABLE IF NOT EXISTS entries (
-  number INTEGER PRIMARY KEY, partition TEXT NOT NULL, state TEXT NOT NULL, at REAL NOT NULL, worker TEXT NOT NULL,
-  attempt INTEGER NOT NULL, rows INTEGER, digest TEXT, block INTEGER, cursor TEXT, reason TEXT, error TEXT);
-CREATE TABLE IF NOT EXISTS latest (
-  partition TEXT PRIMARY KEY, state TEXT NOT NULL, at REAL NOT NULL, worker TEXT NOT NULL,
-  attempt INTEGER NOT NULL, rows INTEGER, digest TEXT, block INTEGER, cursor TEXT, reason TEXT, error TEXT) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS claims (partition TEXT PRIMARY KEY, worker TEXT NOT NULL, until REAL NOT NULL) WITHOUT ROWID;
-CREATE TRIGGER IF NOT EXISTS fold AFTER INSERT ON entries BEGIN
-  INSERT OR REPLACE INTO latest ({_COLUMNS}) VALUES (NEW.partition, NEW.state, NEW.at, NEW.worker, NEW.attempt, NEW.rows,
-    NEW.digest, NEW.block, NEW.cursor, NEW.reason, NEW.error);
-END;
-"""
-
-
-def _use_wal(connection: sqlite3.Connection) -> None:
-    """Switch to WAL once. SQLite does not wait for a busy file here, so several first openers take turns by hand."""
-    deadline = time.monotonic() + 60
-    while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
+_SETTLED = "('done', 'empty', 'gone')"
 
 
 class Ledger:
@@ -55,9 +30,7 @@ class Ledger:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
-            _use_wal(self._connection)
-            self._connection.execute("PRAGMA synchronous=NORMAL")
-            self._connection.executescript(_SCHEMA)
+            prepare(self._connection)
         except (sqlite3.Error, OSError) as error:
             raise _refused(error, path) from None
         self._path = path
@@ -97,53 +70,144 @@ class Ledger:
             for e in entries
         ]
         with self._transaction() as connection:
-            connection.executemany(f"INSERT INTO entries ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?)", rows)
+            connection.executemany(f"INSERT INTO entries ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?)", rows)
             ended = [(row[0],) for row in rows if row[1] not in {"claimed", "landed"}]
             connection.executemany("DELETE FROM claims WHERE partition = ?", ended)
 
+    def _rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[object, ...]]:
+        with self._lock:
+            try:
+                return self._connection.execute(sql, parameters).fetchall()
+            except sqlite3.Error as error:
+                raise _refused(error, self._path) from None
+
     def state(self, partition: Partition) -> Entry | None:
         """The latest entry of a partition."""
-        with self._lock:
-            row = self._connection.execute(
-                f"SELECT {_COLUMNS} FROM latest WHERE partition = ?", (str(partition),)
-            ).fetchone()
-        return None if row is None else _entry(row)
+        rows = self._rows(f"SELECT {COLUMNS} FROM latest WHERE partition = ?", (str(partition),))
+        return _entry(rows[0]) if rows else None
+
+    def history(self, partition: Partition) -> list[Entry]:
+        """Everything that ever happened to a partition, oldest first. Reads all entries: for people, not for runs."""
+        rows = self._rows(f"SELECT {COLUMNS} FROM entries WHERE partition = ? ORDER BY number", (str(partition),))
+        return [_entry(row) for row in rows]
 
     def of(self, partitions: Collection[Partition]) -> dict[Partition, Entry]:
         """The latest entry of each of these partitions that has one. Asks for them alone, however long the ledger is."""
         texts = [str(partition) for partition in partitions]
         rows: list[tuple[object, ...]] = []
-        with self._lock:
-            for start in range(0, len(texts), 500):
-                some = texts[start : start + 500]
-                marks = ",".join("?" * len(some))
-                rows += self._connection.execute(
-                    f"SELECT {_COLUMNS} FROM latest WHERE partition IN ({marks})", some
-                ).fetchall()
+        for start in range(0, len(texts), 500):
+            some = texts[start : start + 500]
+            marks = ",".join("?" * len(some))
+            rows += self._rows(f"SELECT {COLUMNS} FROM latest WHERE partition IN ({marks})", some)
         return {entry.partition: entry for entry in map(_entry, rows)}
 
     def states(self, dataset: str | None = None) -> dict[Partition, Entry]:
-        """The latest entry of every partition, of one dataset or of all."""
+        """The latest entry of every partition, of one dataset or of all. Reads everything: for small ledgers and exports."""
         low, high = (f"{dataset}/", f"{dataset}0") if dataset else ("", "\U0010ffff")
-        with self._lock:
-            rows = self._connection.execute(
-                f"SELECT {_COLUMNS} FROM latest WHERE partition >= ? AND partition < ? ORDER BY partition", (low, high)
-            ).fetchall()
+        rows = self._rows(
+            f"SELECT {COLUMNS} FROM latest WHERE partition >= ? AND partition < ? ORDER BY partition", (low, high)
+        )
         entries = (_entry(row) for row in rows)
         return {entry.partition: entry for entry in entries}
 
+    def series(self, dataset: str, key: str, first: str = "", last: str = "~") -> list[Entry]:
+        """The latest entries of a series, in order of period; `first` and `last` bound the periods' text, both included.
+
+        A day as `last` includes its hours.
+        """
+        series = f"{dataset}/{key}/"
+        return [
+            _entry(row)
+            for row in self._rows(
+                f"SELECT {COLUMNS} FROM latest WHERE partition >= ? AND partition <= ? ORDER BY partition",
+                (series + first, f"{series}{last}~"),
+            )
+        ]
+
+    def newest(self, dataset: str, key: str) -> Entry | None:
+        """The latest entry of a series' newest period, whatever its state."""
+        series = f"{dataset}/{key}/"
+        rows = self._rows(
+            f"SELECT {COLUMNS} FROM latest WHERE partition > ? AND partition < ? ORDER BY partition DESC LIMIT 1",
+            (series, f"{series}~"),
+        )
+        return _entry(rows[0]) if rows else None
+
+    def settled(self, dataset: str, key: str) -> dict[str, str | None]:
+        """Period text to digest of everything settled in a series: what a resumed run compares its wishes with."""
+        series = f"{dataset}/{key}/"
+        rows = self._rows(
+            "SELECT substr(partition, ?), digest FROM latest WHERE partition >= ? AND partition < ?"
+            f" AND state IN {_SETTLED}",
+            (len(series) + 1, series, f"{series}~"),
+        )
+        return cast(dict[str, str | None], dict(rows))  # type: ignore[arg-type]  # two text columns
+
+    def edge(self, dataset: str, key: str, *, newest: bool = True) -> Iterator[Entry]:
+        """Settled entries of a series from the newest period backwards, or from the oldest forwards, a few at a time."""
+        series, order = f"{dataset}/{key}/", "DESC" if newest else "ASC"
+        low, high = series, f"{series}~"
+        while True:
+            rows = self._rows(
+                f"SELECT {COLUMNS} FROM latest WHERE partition > ? AND partition < ? AND state IN {_SETTLED}"
+                f" ORDER BY partition {order} LIMIT 64",
+                (low, high),
+            )
+            yield from (_entry(row) for row in rows)
+            if len(rows) < 64:
+                return
+            low, high = (low, str(rows[-1][0])) if newest else (str(rows[-1][0]), high)
+
+    def unsettled(self, state: State | None = None, limit: int = -1) -> list[Entry]:
+        """Entries that are not settled (failed, claimed, landed), or of one of these states; at most `limit`."""
+        chosen = f"('{state}')" if state else "('failed', 'claimed', 'landed')"
+        return [
+            _entry(row) for row in self._rows(f"SELECT {COLUMNS} FROM latest WHERE state IN {chosen} LIMIT ?", (limit,))
+        ]
+
     def datasets_ending_in(self, reason: str) -> set[str]:
         """The datasets whose newest entry failed for this reason."""
-        with self._lock:
-            rows = self._connection.execute(  # SQLite takes the other columns from the row of the maximum
-                "SELECT substr(partition, 1, instr(partition, '/') - 1) AS dataset, reason, max(at) FROM latest GROUP BY 1"
-            ).fetchall()
+        rows = self._rows(  # SQLite takes the other columns from the row of the maximum
+            "SELECT substr(partition, 1, instr(partition, '/') - 1) AS dataset, reason, max(at) FROM latest GROUP BY 1"
+        )
         return {str(dataset) for dataset, found, _ in rows if found == reason}
+
+    def failures(self) -> list[tuple[int, Entry]]:
+        """Failed partitions by reason, most frequent first: how many, and the newest of them."""
+        rows = self._rows(  # SQLite takes the other columns from the row of the maximum
+            f"SELECT {COLUMNS}, count(*), max(at) FROM latest WHERE state = 'failed' GROUP BY reason ORDER BY 12 DESC"
+        )
+        return [(int(str(row[11])), _entry(row[:11])) for row in rows]
 
     def counts(self) -> dict[str, int]:
         """Partitions by state."""
-        with self._lock:
-            return dict(self._connection.execute("SELECT state, count(*) FROM latest GROUP BY state").fetchall())
+        rows = self._rows("SELECT state, sum(count) FROM tally GROUP BY state HAVING sum(count) > 0")
+        return {str(state): int(str(count)) for state, count in rows}
+
+    def tally(self) -> dict[tuple[str, str], dict[str, int]]:
+        """Partitions by state for every (dataset, key)."""
+        found: dict[tuple[str, str], dict[str, int]] = {}
+        for series, state, count in self._rows("SELECT series, state, count FROM tally WHERE count > 0"):
+            dataset, key, _ = str(series).split("/")
+            found.setdefault((dataset, key), {})[str(state)] = int(str(count))
+        return found
+
+    def newest_answer(self) -> datetime | None:
+        """When a partition got its final state last; None in an empty ledger."""
+        rows = self._rows(
+            "SELECT at FROM (SELECT at, state FROM entries ORDER BY number DESC LIMIT 200000)"
+            f" WHERE state IN {_SETTLED} LIMIT 1"
+        )
+        return datetime.fromtimestamp(float(str(rows[0][0])), UTC) if rows else None
+
+    def answered_since(self, since: datetime, most: int = 200_000) -> list[float]:
+        """When partitions got their final state since then: seconds since 1970, newest first, at most `most` entries back."""
+        rows = self._rows(
+            "SELECT at FROM (SELECT at, state FROM entries ORDER BY number DESC LIMIT ?)"
+            " WHERE at >= ? AND state NOT IN ('claimed', 'landed')",
+            (most, since.timestamp()),
+        )
+        return [float(str(row[0])) for row in rows]
 
     def claim(self, partitions: Collection[Partition], worker: str, lease_s: float) -> set[Partition]:
         """Take partitions for `worker` for `lease_s` seconds; those another worker holds are left out. Atomic."""
@@ -162,13 +226,37 @@ class Ledger:
 
     def holders(self) -> list[str]:
         """The workers that hold claims now."""
-        with self._lock:
-            return [row[0] for row in self._connection.execute("SELECT DISTINCT worker FROM claims")]
+        return [str(row[0]) for row in self._rows("SELECT DISTINCT worker FROM claims")]
+
+    def claims(self) -> list[tuple[str, int, datetime]]:
+        """Who holds how many claims, and until when at the latest."""
+        rows = self._rows("SELECT worker, count(*), max(until) FROM claims GROUP BY worker ORDER BY worker")
+        return [(str(w), int(str(n)), datetime.fromtimestamp(float(str(until)), UTC)) for w, n, until in rows]
+
+    def renew(self, worker: str, lease_s: float) -> None:
+        """Hold what `worker` still holds for another `lease_s` seconds from now."""
+        with self._transaction() as connection:
+            until = datetime.now(UTC).timestamp() + lease_s
+            connection.execute("UPDATE claims SET until = ? WHERE worker = ?", (until, worker))
 
     def release(self, worker: str) -> None:
         """Give back everything `worker` still holds."""
         with self._transaction() as connection:
             connection.execute("DELETE FROM claims WHERE worker = ?", (worker,))
+
+    def fault(self) -> str | None:
+        """What SQLite says is wrong with the file; None when it is sound."""
+        rows = self._rows("PRAGMA quick_check(1)")
+        return None if rows == [("ok",)] else str(rows[0][0])
+
+    def refold(self) -> int:
+        """Make latest entries and tally from the entries again; how many partitions had been wrong."""
+        with self._transaction() as connection:
+            return rebuild(connection)
+
+    def size(self) -> tuple[int, int]:
+        """Entries ever appended, and bytes of the file."""
+        return int(str(self._rows("SELECT ifnull(max(number), 0) FROM entries")[0][0])), self._path.stat().st_size
 
     def close(self) -> None:
         """Close the file."""

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-_SHARE = 0.985  # of the limit that is used: arrivals jitter on the way, a provider counts them when they arrive
+SHARE = 0.985  # of the limit that is used: arrivals jitter on the way, a provider counts them when they arrive
 
 
 class _Record(NamedTuple):
@@ -213,5 +213,5 @@ def for_limit(
     hold at most one call more.
     """
     if path is None:
-        return Limiter(limit * _SHARE, cost, sleep=sleep)
-    return SharedLimiter(path, limit * _SHARE, cost, sleep=sleep)
+        return Limiter(limit * SHARE, cost, sleep=sleep)
+    return SharedLimiter(path, limit * SHARE, cost, sleep=sleep)

@@ -1,0 +1,5 @@
+"""Find the block boundaries of days; see `--help`. The same as a cryptolake command."""
+
+from cryptolake.cli.documented import build_block_cache
+
+build_block_cache()

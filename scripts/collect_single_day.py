@@ -1,0 +1,5 @@
+"""Collect one market for one day; see `--help`. The same as a cryptolake command."""
+
+from cryptolake.cli.documented import collect_single_day
+
+collect_single_day()

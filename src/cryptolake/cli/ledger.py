@@ -1,0 +1,206 @@
+"""Commands about the record of progress: ledger inspect, repair, export, import."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from cryptolake.app import App
+from cryptolake.cli.options import JsonFlag
+from cryptolake.cli.show import print_json, print_line, print_table
+from cryptolake.contracts.partition import Partition
+from cryptolake.errors import BadInput, Stop
+from cryptolake.flow.repair import import_claims, repair
+from cryptolake.lake.checkpoints import read_checkpoint, write_checkpoints, write_tasks
+from cryptolake.sources.onchain.families import families
+
+
+def add_commands(cli: typer.Typer) -> None:
+    """Register this module's commands."""
+    ledger = typer.Typer(no_args_is_help=True, help="The record of progress: inspect, repair, export, import.")
+    ledger.command("inspect")(inspect_command)
+    ledger.command("repair")(repair_command)
+    ledger.command("export")(export_command)
+    ledger.command("import")(import_command)
+    cli.add_typer(ledger, name="ledger", rich_help_panel="Endpoints and proof")
+
+
+def inspect_command(
+    context: typer.Context,
+    partition: Annotated[str | None, typer.Argument(help="dataset/key/period, for everything about one.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show how much the ledger holds and whether it is sound, or everything about one partition.
+
+    Example: cryptolake ledger inspect tvl/aave_v3_ethereum/2024-12-31
+    """
+    app: App = context.obj.open()
+    if partition is not None:
+        _inspect_one(app, Partition.parse(partition), as_json)
+        return
+    entries, size = app.ledger.size()
+    fault = app.ledger.fault()
+    claims = app.ledger.claims()
+    per_dataset: dict[str, dict[str, int]] = {}
+    for (dataset, _key), states in app.ledger.tally().items():
+        for state, count in states.items():
+            found = per_dataset.setdefault(dataset, {})
+            found[state] = found.get(state, 0) + count
+    if as_json:
+        print_json(
+            {
+                "entries": entries,
+                "bytes": size,
+                "fault": fault,
+                "datasets": per_dataset,
+                "claims": [{"worker": worker, "partitions": n, "until": until} for worker, n, until in claims],
+            }
+        )
+    else:
+        columns = ("done", "empty", "gone", "failed", "claimed", "landed")
+        print_table(
+            f"Ledger: {entries:,} entries, {size / 1e6:,.1f} MB, {fault or 'sound'}",
+            ("dataset", *columns),
+            [(name, *(states.get(one, 0) for one in columns)) for name, states in sorted(per_dataset.items())],
+        )
+        if claims:
+            rows = [(worker, n, f"{until:%Y-%m-%d %H:%M:%S} UTC") for worker, n, until in claims]
+            print_table("At work", ("worker", "partitions", "lease until"), rows)
+        print_line("Next: [bold]cryptolake monitor[/], or [bold]cryptolake ledger repair[/] if something is wrong")
+    raise typer.Exit(1 if fault else 0)
+
+
+def _inspect_one(app: App, partition: Partition, as_json: bool) -> None:
+    history = app.ledger.history(partition)
+    whole = any(one.digest and app.bronze.intact(partition, one.digest) for one in history[-1:])
+    if as_json:
+        shown = [{**asdict(one), "partition": str(one.partition)} for one in history]
+        print_json({"partition": str(partition), "answer_is_whole": whole, "entries": shown})
+        return
+    rows = [
+        (f"{one.at:%Y-%m-%d %H:%M:%S}", one.state, one.attempt, one.worker, one.rows, one.reason or one.error)
+        for one in history
+    ]
+    print_table(f"{partition}", ("at (UTC)", "state", "attempt", "worker", "rows", "why"), rows)
+    print_line("Its answer is kept and whole" if whole else "No whole answer is kept for it")
+
+
+def repair_command(context: typer.Context, as_json: JsonFlag = False) -> None:
+    """Compare the ledger with bronze and make them agree. Needs no network.
+
+    Answers the ledger does not know are adopted, damaged ones are marked to be asked again, claims of dead runs are
+    dropped. A ledger file that cannot be read is put aside and rebuilt from bronze.
+
+    Example: cryptolake ledger repair
+    """
+    app: App = context.obj.open()
+    aside = _readable(app)
+    source = app.onchain(list(app.registry.csus.values()))
+
+    def known(name: str) -> bool:
+        return name in app.registry.csus and app.registry.csus[name].family in families()
+
+    found = repair(app.ledger, app.bronze, source, known=known)
+    if as_json:
+        document = {**asdict(found), "damaged": [str(one) for one in found.damaged]}
+        print_json({**document, "put_aside": str(aside) if aside else None})
+        return
+    if aside:
+        print_line(
+            f"The old ledger could not be read; it lies at {aside}. Days that never had an answer are asked again"
+        )
+    rows = [
+        ("latest entries corrected", found.refolded),
+        ("claims of dead runs dropped", found.claims_dropped),
+        ("answers adopted", found.adopted),
+        ("answers damaged", len(found.damaged)),
+    ]
+    print_table("Repaired", ("what", "count"), rows)
+    for partition in found.damaged[:5]:
+        print_line(f"[red]damaged[/] {partition}")
+    print_line("Next: [bold]cryptolake collect --retry-failed[/] with the same selection")
+
+
+def _readable(app: App) -> Path | None:
+    """Put a ledger file that SQLite cannot read aside; where it lies then, None when the ledger is sound."""
+    path = app.settings.data / "ledger.sqlite"
+    try:
+        if app.ledger.fault() is None:
+            return None
+    except Stop:
+        if not path.exists():
+            raise
+    app.forget_ledger()
+    number = 1
+    while (aside := path.with_name(f"ledger.damaged-{number}.sqlite")).exists():
+        number += 1
+    path.replace(aside)
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    return aside
+
+
+def export_command(
+    context: typer.Context,
+    folder: Annotated[
+        Path | None, typer.Option("--to", help="Folder; default: checkpoints/ in the data folder.")
+    ] = None,
+    shape: Annotated[
+        Literal["progress", "tasks", "both"], typer.Option(help="Per-dataset files, one checkpoint.json, or both.")
+    ] = "both",
+) -> None:
+    """Write the documented checkpoint files from the ledger.
+
+    Example: cryptolake ledger export --to checkpoints
+    """
+    app: App = context.obj.open()
+    to = folder or app.settings.data / "checkpoints"
+    written = write_checkpoints(app.ledger, to) if shape != "tasks" else []
+    written += [write_tasks(app.ledger, to / "checkpoint.json")] if shape != "progress" else []
+    for path in written:
+        print_line(f"written {path}")
+    print_line("Next: [bold]cryptolake ledger import[/] reads them on another machine")
+
+
+def import_command(
+    context: typer.Context,
+    files: Annotated[list[Path], typer.Argument(help="Checkpoint files of either documented shape.")],
+    dataset: Annotated[
+        Literal["tvl", "liquidations"] | None,
+        typer.Option(help="Dataset of a progress file whose name does not say it."),
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Take over checkpoint files. A completed day counts only with its whole answer in bronze.
+
+    Example: cryptolake ledger import checkpoints/tvl_progress.json
+    """
+    app: App = context.obj.open()
+    claims, strangers = [], set()
+    for path in files:
+        for claim in read_checkpoint(path, dataset):
+            try:
+                name = app.registry.csu(claim.partition.key).name
+            except BadInput:
+                strangers.add(claim.partition.key)
+                continue
+            claims.append(replace(claim, partition=replace(claim.partition, key=name)))
+    csus = [app.registry.csus[name] for name in sorted({claim.partition.key for claim in claims})]
+    found = import_claims(claims, app.ledger, app.bronze, app.onchain(csus))
+    if as_json:
+        print_json({**asdict(found), "unknown_markets": sorted(strangers)})
+    else:
+        rows = [
+            ("already known", found.known),
+            ("adopted with their answers", found.adopted),
+            ("completed there, no answer here: to be asked", found.unanswered),
+            ("failures noted", found.failures),
+        ]
+        print_table("Imported", ("days", "count"), rows)
+        if strangers:
+            print_line(f"[yellow]not in the registry, left out[/]: {', '.join(sorted(strangers)[:5])}")
+        print_line("Next: [bold]cryptolake collect[/], which asks what has no answer here")
+    raise typer.Exit(1 if strangers else 0)

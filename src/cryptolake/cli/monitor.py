@@ -1,0 +1,222 @@
+"""The monitor command: what is collected, what failed and what to do, how fast it goes and when it will be done.
+
+What does not belong here: the questions to the ledger (flow.coverage) and the web page (flow.page).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from dataclasses import asdict
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated
+
+import typer
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from cryptolake.app import App
+from cryptolake.cli.cluster import print_workers
+from cryptolake.cli.options import ChainFlag, CsuFlag, DaysFlag, EndFlag, JsonFlag, StartFlag
+from cryptolake.cli.show import print_json, print_line
+from cryptolake.cli.signals import asked_to_stop
+from cryptolake.errors import BadInput
+from cryptolake.flow.cluster.roll import read_roll
+from cryptolake.flow.coverage import entries, markets, newest_day, pace, runs_document, status, vendor_entries
+from cryptolake.flow.health import RunHealth, read_runs
+from cryptolake.flow.monitor import Report, remedy, report
+from cryptolake.flow.page.server import Page
+from cryptolake.flow.prometheus import metrics
+
+_MANY = 20_000  # partitions beyond which only the newest month is listed, unless days are named
+_WATCH_S = 2.0
+
+
+def add_commands(cli: typer.Typer) -> None:
+    """Register this module's command."""
+    cli.command("monitor", rich_help_panel="Lending markets")(monitor_command)
+
+
+def monitor_command(
+    context: typer.Context,
+    csu: CsuFlag = None,
+    chain: ChainFlag = None,
+    start_date: StartFlag = None,
+    end_date: EndFlag = None,
+    days: DaysFlag = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Stay and follow what happens, until Ctrl-C.")] = False,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Serve the web page, /metrics and /healthz until Ctrl-C.")
+    ] = False,
+    host: Annotated[str, typer.Option(help="Address to serve on; anyone who reaches it can read.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to serve on; 0 takes a free one.")] = 3001,
+    as_json: JsonFlag = False,
+) -> None:
+    """Per market and day: what is collected, what failed and what to do about it, how fast, how long still.
+
+    Example: cryptolake monitor --csu aave_v3_ethereum --start-date 2024-12-01 --end-date 2024-12-31
+    """
+    if sum((watch, serve, as_json)) > 1:
+        raise BadInput("--watch, --serve and --json exclude each other; give one")
+    app: App = context.obj.open()
+    if serve:
+        _serve(app, host, port)
+    elif watch:
+        _watch(app)
+    else:
+        _print(app, _chosen(app, csu, chain), *_span(start_date, end_date, days), as_json=as_json)
+
+
+def _chosen(app: App, csu: list[str] | None, chain: list[str] | None) -> list[str] | None:
+    """The named markets; None for all."""
+    if csu and "all" in csu:
+        csu = None
+    found = [app.registry.csu(name).name for name in csu or ()]
+    chains = {app.registry.chain(name).name for name in chain or ()}
+    found += [name for name, one in app.registry.csus.items() if one.chain in chains]
+    return found if csu or chain else None
+
+
+def _span(start: datetime | None, end: datetime | None, days: int | None) -> tuple[date | None, date | None]:
+    if start is not None and days is not None:
+        raise BadInput("--start-date and --days contradict each other; give one of them")
+    last = end.date() if end else None
+    if days is not None:
+        return (last or datetime.now(UTC).date() - timedelta(days=1)) - timedelta(days=days - 1), last
+    return (start.date() if start else None), last
+
+
+def _print(app: App, chosen: list[str] | None, first: date | None, last: date | None, *, as_json: bool) -> None:
+    now, keys = datetime.now(UTC), chosen or markets(app.ledger)
+    counts, cut = app.ledger.counts(), False
+    if first is None and last is None and chosen is None and sum(counts.values()) > _MANY:
+        newest = newest_day(app.ledger, keys) or now.date()
+        first, cut = newest - timedelta(days=30), True
+    states = entries(app.ledger, keys, first, last)
+    if chosen is None:
+        states |= vendor_entries(app.ledger)
+    found = report(states, chosen)
+    runs = read_runs(app.runs)
+    if as_json:
+        shown = runs_document(runs, now)
+        workers = [asdict(one) for one in read_roll(app.settings.data)]
+        document = {
+            "all_counts": counts,
+            "answers_per_minute": pace(app.ledger, now),
+            "runs": shown,
+            "workers": workers,
+        }
+        print_json({**found.document(), **document})
+        return
+    for line in found.lines():
+        print_line(line)
+    if cut:
+        print_line(f"Only days since {first} are listed; all: {_counts(counts)}. Name --csu or days for others")
+    for line in _run_lines(runs, now):
+        print_line(line)
+    print_workers(read_roll(app.settings.data))
+    print_line(_next_step(found))
+
+
+def _next_step(found: Report) -> str:
+    if found.failures():
+        return "Next: [bold]cryptolake collect --retry-failed[/] with the same selection"
+    return "Next: [bold]cryptolake monitor --serve[/] for the page, [bold]cryptolake refine[/] for the tables"
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {state}" for state, count in sorted(counts.items())) or "nothing collected yet"
+
+
+def _run_lines(runs: list[RunHealth], now: datetime) -> list[str]:
+    """One line per run at work, with its pace and time left."""
+    lines = []
+    for run in runs:
+        if not run.at_work(now):
+            continue
+        left = run.left_s()
+        taken = max(1e-3, (run.at - run.started).total_seconds())
+        requests = sum(one.requests for one in run.endpoints) / taken
+        lines.append(
+            f"[bold]{run.what}[/] {run.worker}: {run.done:,} of {run.total:,}, {run.failed:,} failed, "
+            f"{requests:,.1f} requests/s, {'no pace yet' if left is None else f'about {_time(left)} left'}"
+        )
+    return lines
+
+
+def _time(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:,.0f} s"
+    return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
+
+
+def _watched(app: App) -> list[str]:
+    """The whole state in a screen: counts, pace, runs, endpoints in trouble, failures."""
+    now, runs = datetime.now(UTC), read_runs(app.runs)
+    minutes = pace(app.ledger, now)
+    lines = [
+        f"[bold]{now:%Y-%m-%d %H:%M:%S} UTC[/]  {_counts(app.ledger.counts())}",
+        f"{sum(minutes):,} answers in the last hour, {sum(minutes[-5:]) / 5:,.1f} a minute in the last five",
+        *(_run_lines(runs, now) or ["no run is at work"]),
+    ]
+    trouble = Counter(
+        f"{one.chain} {one.name}: {one.problem or f'sits out {one.waits_s} s'}"
+        for run in runs
+        if run.at_work(now)
+        for one in run.endpoints
+        if one.problem or one.waits_s
+    )
+    lines += [f"[yellow]{line}[/]" for line in sorted(trouble)]
+    for count, newest in app.ledger.failures():
+        reason = newest.reason or "unknown"
+        lines.append(f"[red]{count:,} failed[/] ({reason}): {remedy(reason, newest)}")
+    return lines
+
+
+def _watch(app: App) -> None:
+    """Redraw on a terminal; a fresh block of lines whenever something changed elsewhere."""
+    out = Console(highlight=False)
+    with asked_to_stop() as asked:
+        if out.is_terminal:
+            with Live(console=out, auto_refresh=False) as screen:
+                while True:
+                    screen.update(Group(*(Text.from_markup(line) for line in _watched(app))), refresh=True)
+                    if asked.stopping.wait(_WATCH_S):
+                        return
+        said: list[str] = []
+        while True:
+            lines = _watched(app)
+            if lines[1:] != said:
+                said = lines[1:]
+                for line in lines:
+                    print_line(line)
+            if asked.stopping.wait(_WATCH_S):
+                return
+
+
+def _serve(app: App, host: str, port: int) -> None:
+    """The page until Ctrl-C or SIGTERM."""
+    chains = {name: csu.chain for name, csu in app.registry.csus.items()}
+
+    def picture(last: date | None, days: int) -> dict[str, object]:
+        return status(app.ledger, read_runs(app.runs), chains, last=last, days=days)
+
+    def mark() -> object:
+        return app.ledger.size()[0], app.ledger.claims(), [(run.worker, run.at) for run in read_runs(app.runs)]
+
+    page = Page(
+        host,
+        port,
+        picture=picture,
+        mark=mark,
+        metrics=lambda: metrics(app.ledger, read_runs(app.runs), datetime.now(UTC)),
+    )
+    with asked_to_stop(quietly=True) as asked:
+        serving = threading.Thread(target=page.serve, name="page")
+        serving.start()
+        print_line(f"The monitor is at [bold]{page.address}[/] ({page.address}/metrics for Prometheus); Ctrl-C ends it")
+        while not asked.stopping.wait(0.5):  # a wait without an end would not hear Ctrl-C on Windows
+            pass
+        page.end()
+        serving.join()

@@ -1,0 +1,115 @@
+"""Making ledger and bronze agree again: what was landed is known, what is damaged is asked again, dead claims are dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from cryptolake.contracts.entry import SETTLED, Entry
+from cryptolake.contracts.partition import Partition
+from cryptolake.contracts.source import Source
+from cryptolake.errors import CryptolakeError
+from cryptolake.flow.collect import WORKER, has_died
+from cryptolake.flow.reading import entry, interpret
+from cryptolake.lake.bronze import Bronze
+from cryptolake.lake.checkpoints import Claimed
+from cryptolake.lake.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """What a repair found: folds corrected, claims of dead workers dropped, answers adopted, answers found damaged."""
+
+    refolded: int
+    claims_dropped: int
+    adopted: int
+    damaged: tuple[Partition, ...]
+
+
+def repair(ledger: Ledger, bronze: Bronze, source: Source, *, known: Callable[[str], bool]) -> Repaired:
+    """Check everything against everything; needs no network. `known` tells which markets can be read.
+
+    A settled partition whose answer is gone or not the recorded one becomes `failed` with reason `damaged`, so that the
+    next run asks it again. A whole answer that the ledger does not know is read and recorded.
+    """
+    refolded = ledger.refold()
+    dropped = 0
+    for worker, count, _until in ledger.claims():
+        if has_died(worker):
+            ledger.release(worker)
+            dropped += count
+    on_disk = set(bronze.answers())
+    states = {
+        partition: one for partition, one in ledger.states().items() if partition.dataset in ("tvl", "liquidations")
+    }
+    damaged = [
+        partition
+        for partition, one in states.items()
+        if one.state in SETTLED and one.digest is not None and not bronze.intact(partition, one.digest)
+    ]
+    ledger.append_many(
+        replace(
+            entry(
+                partition, "failed", reason="damaged", error="its answer is missing or damaged; run cryptolake collect"
+            ),
+            worker=WORKER,
+            attempt=states[partition].attempt,
+        )
+        for partition in damaged
+    )
+    unknown = [one for one in on_disk if known(one.key) and (one not in states or states[one].state not in SETTLED)]
+    adopted = sum(adopt(partition, ledger, bronze, source) for partition in sorted(unknown))
+    return Repaired(refolded, dropped, adopted, tuple(sorted(damaged)))
+
+
+def adopt(partition: Partition, ledger: Ledger, bronze: Bronze, source: Source) -> bool:
+    """Read and record an answer the ledger does not know; False when there is no whole one that can be read."""
+    raw = bronze.read(partition, source.name)
+    if raw is None:
+        return False
+    try:
+        found = interpret(source, raw, bronze)
+    except CryptolakeError:
+        return False
+    if found.state not in SETTLED:
+        return False
+    before = ledger.state(partition)
+    ledger.append(replace(found, worker=WORKER, attempt=before.attempt if before else 1))
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import did: already known, adopted with their answers, without an answer here, and failures noted."""
+
+    known: int
+    adopted: int
+    unanswered: int
+    failures: int
+
+
+def import_claims(claims: Iterable[Claimed], ledger: Ledger, bronze: Bronze, source: Source) -> Imported:
+    """Take over what a checkpoint says, as far as it can be proven.
+
+    A completed day counts only with its whole answer in bronze: without it the day stays to be asked. Failures are noted
+    with reason `imported` where nothing better is known.
+    """
+    known = adopted = unanswered = failures = 0
+    noted: list[Entry] = []
+    for claim in claims:
+        before = ledger.state(claim.partition)
+        if before is not None and before.state in SETTLED:
+            known += 1
+        elif claim.completed and adopt(claim.partition, ledger, bronze, source):
+            adopted += 1
+        elif claim.completed:
+            unanswered += 1
+        elif before is None:
+            failures += 1
+            now = datetime.now(UTC)
+            noted.append(Entry(claim.partition, "failed", now, WORKER, reason="imported", error=claim.error))
+        else:
+            known += 1
+    ledger.append_many(noted)
+    return Imported(known, adopted, unanswered, failures)

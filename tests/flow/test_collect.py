@@ -1,0 +1,168 @@
+"""Collecting: retries by class of error, nothing twice, asked to stop, landed answers never asked again."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from tests.flow.scripted import Scripted, day, raw
+
+from cryptolake.contracts.entry import Entry
+from cryptolake.contracts.partition import Partition
+from cryptolake.contracts.raw import Miss
+from cryptolake.contracts.source import Trip
+from cryptolake.errors import Retry, Stop
+from cryptolake.flow.collect import Collected, collect
+from cryptolake.lake.bronze import Bronze
+from cryptolake.lake.ledger import Ledger
+from cryptolake.net.faults import Elsewhere
+
+
+class Lake:
+    """A data folder with its bronze and ledger."""
+
+    def __init__(self, folder: Path) -> None:
+        self.bronze, self.ledger = Bronze(folder), Ledger(folder / "ledger.sqlite")
+        self.waits: list[int] = []
+
+    def collect(
+        self, source: Scripted, partitions: list[Partition], stopping: threading.Event | None = None, workers: int = 1
+    ) -> Collected:
+        def note(failed: int) -> float:
+            self.waits.append(failed)
+            return 0.0
+
+        return collect(
+            source,
+            partitions,
+            bronze=self.bronze,
+            ledger=self.ledger,
+            workers=workers,
+            stopping=stopping,
+            backoff=note,
+        )
+
+    def entry(self, partition: Partition) -> Entry:
+        found = self.ledger.state(partition)
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path)
+
+
+def test_what_may_pass_is_asked_again_with_growing_waits_and_then_failed(lake: Lake) -> None:
+    once, always = day(0), day(1)
+    source = Scripted({once: [Retry("down")], always: [Retry("down")] * 9})
+    result = lake.collect(source, [once, always, day(2)])
+    assert (result.done, result.failed) == (2, 1)
+    assert source.asked == {once: 2, always: 3, day(2): 1}
+    assert lake.waits == [1, 2]
+    assert (lake.entry(once).state, lake.entry(once).attempt) == ("done", 2)
+    failed = lake.entry(always)
+    assert (failed.state, failed.attempt, failed.reason, failed.error) == ("failed", 3, "unreachable", "down")
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (Stop("bad key"), "stopped"),
+        (Elsewhere("missing trie node"), "no_archive"),
+        (Miss(day(0), "failed", "not_yet", "not final"), "not_yet"),
+        (Miss(day(0), "failed", "layout", "odd"), "layout"),
+    ],
+)
+def test_what_waiting_does_not_mend_is_asked_once(lake: Lake, answer: Exception | Miss, reason: str) -> None:
+    source = Scripted({day(0): [answer]})
+    assert lake.collect(source, [day(0)]).failed == 1
+    assert source.asked[day(0)] == 1
+    assert lake.entry(day(0)).reason == reason
+
+
+def test_attempts_are_counted_over_runs(lake: Lake) -> None:
+    source = Scripted({day(0): [Stop("bad key"), Stop("bad key")]})
+    for attempt, state in ((1, "failed"), (2, "failed"), (3, "done")):
+        lake.collect(source, [day(0)])
+        assert (lake.entry(day(0)).attempt, lake.entry(day(0)).state) == (attempt, state)
+
+
+def test_an_answer_landed_but_not_read_is_not_asked_again(lake: Lake) -> None:
+    digest = lake.bronze.land(raw(day(0)))
+    landed = Entry(day(0), "landed", datetime.now(UTC), "somebody", digest=digest)
+    lake.ledger.append_many([landed, replace(landed, partition=day(1))])
+    source = Scripted()
+    assert lake.collect(source, [day(0), day(1)]).done == 2
+    assert source.order == [day(1)], "the one whose answer is not there is asked"
+
+
+def test_asked_to_stop_it_keeps_the_answer_at_hand_and_gives_back_the_rest(lake: Lake) -> None:
+    stopping = threading.Event()
+    source = Scripted(per_trip=3, told=lambda partition: stopping.set() if partition == day(1) else None)
+    result = lake.collect(source, [day(number) for number in range(9)], stopping)
+    assert source.order == [day(0), day(1)]
+    assert (result.done, result.released) == (2, 7)
+    assert lake.ledger.holders() == []
+    source.told = lambda _partition: None
+    assert lake.collect(source, [day(number) for number in range(2, 9)]).done == 7
+    assert set(source.asked.values()) == {1}
+
+
+def test_a_failure_that_waits_for_its_next_attempt_stands_when_asked_to_stop(lake: Lake) -> None:
+    stopping = threading.Event()
+    source = Scripted(
+        {day(0): [Retry("down")] * 9}, told=lambda partition: stopping.set() if partition == day(1) else None
+    )
+    result = lake.collect(source, [day(0), day(1)], stopping)
+    assert (result.failed, result.done, source.asked[day(0)]) == (1, 1, 1)
+    assert lake.entry(day(0)).state == "failed"
+
+
+def test_two_runs_at_once_ask_everything_exactly_once(lake: Lake) -> None:
+    wanted = [day(number) for number in range(40)]
+    both = threading.Barrier(2)
+    source = Scripted(told=lambda partition: both.wait(10) and None if partition in (day(0), day(39)) else None)
+    found: list[Collected] = []
+    runs = [
+        threading.Thread(target=lambda some=some: found.append(lake.collect(source, some, workers=2)))
+        for some in (wanted[:25], wanted[15:])
+    ]
+    for run in runs:
+        run.start()
+    for run in runs:
+        run.join()
+    assert sum(one.done + one.elsewhere for one in found) == 50
+    assert source.asked == dict.fromkeys(wanted, 1)
+
+
+def test_a_run_that_lasts_longer_than_its_lease_keeps_its_claims(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    other = Ledger(tmp_path / "ledger.sqlite")
+    stolen: list[set[Partition]] = []
+
+    def outlast(partition: Partition) -> None:
+        (_, _, first), *_ = other.claims()
+        while other.claims()[0][2] <= first + timedelta(seconds=0.5):
+            pass
+        stolen.append(other.claim([day(0), day(1)], "thief", 60))
+
+    lake_run = collect(Scripted(told=outlast), [day(0)], bronze=lake.bronze, ledger=lake.ledger, workers=1, lease_s=0.6)
+    assert lake_run.done == 1
+    assert stolen == [{day(1)}]
+
+
+def test_the_largest_markets_come_first(lake: Lake) -> None:
+    source = Scripted()
+    held = {"a": 1.0, "b": 3.0, "c": 2.0}
+
+    def order(trip: Trip) -> float:
+        return held[trip.partitions[0].key]
+
+    partitions = [day(number, key) for number in range(2) for key in held]
+    collect(source, partitions, bronze=lake.bronze, ledger=lake.ledger, workers=1, order=order)
+    assert [one.key for one in source.order] == ["b", "b", "c", "c", "a", "a"]
+    assert source.order[0].period < source.order[1].period
