@@ -173,13 +173,14 @@ def resuming(folder: Path) -> None:
     fill(ledger, DONE, failed_every=10**9)
     per_series = -(-DONE // (2 * MARKETS))
     span = Span(FIRST, FIRST + timedelta(days=per_series - 1))
-    taken = []
-    for _ in range(3):
-        started = time.perf_counter()
+    taken, cpu = [], []
+    for _ in range(5):
+        started, spent = time.perf_counter(), time.process_time()
         periods = span.periods()
         wish = {(d, key): periods for d in ("tvl", "liquidations") for key in Instant().keys(d)}
         left = compare(wish, ledger)
         taken.append(time.perf_counter() - started)
+        cpu.append(time.process_time() - spent)
     assert left.settled_count == DONE
     bronze = Bronze(folder / "answers")
     some = list(partitions(4_000))
@@ -192,11 +193,12 @@ def resuming(folder: Path) -> None:
     checked = len(some) / (time.perf_counter() - began)
     write_table(
         "runs_resume",
-        f"{left.wanted:,} partitions wished for, {left.settled_count:,} settled, median of three. Answers are checked by "
+        f"{left.wanted:,} partitions wished for, {left.settled_count:,} settled, best of five. Answers are checked by "
         "content beside the collection, not before it, when there are more than 5,000.",
         ("what", "measured", "aim"),
         [
-            ("from the wish to what is missing", f"{median(taken):.2f} s", "2 s"),
+            ("from the wish to what is missing", f"{min(taken):.2f} s (median {median(taken):.2f} s)", "2 s"),
+            ("of that CPU", f"{min(cpu):.2f} s", ""),
             ("answers checked by content, beside the work", f"{checked:,.0f} a second", ""),
         ],
     )
