@@ -30,6 +30,7 @@ from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.ledger import Ledger
 from cryptolake.lake.runs import Runs
 from cryptolake.lake.tables import Tables
+from cryptolake.net.access import Access
 from cryptolake.net.http import Http
 from cryptolake.registry.coingecko import Tier
 from cryptolake.sources.coingecko import CoinGecko
@@ -38,7 +39,7 @@ from cryptolake.warehouse.server import ensure_running, stop_embedded
 
 COINS, MANY = 10_000, 1_000_000
 SLOW = {"one INSERT per row, autocommit", 'pandas.to_sql(method="multi")'}  # measured once
-UNLIMITED = Tier("unlimited", "", None, 1e9, 1e6, None)
+UNLIMITED = Tier("unlimited", "", None, None, 10**9, 10**6, None)
 ASKED_AT = datetime(2026, 11, 21, 7, 0, tzinfo=UTC)
 RECORDED = (
     Path(__file__).resolve().parents[1] / ".." / "shared" / "reference" / "apis" / "recorded" / "coingecko" / "dashbrd"
@@ -161,7 +162,8 @@ def _refresh(folder: Path, warehouse: Warehouse) -> None:
     for number, mode in enumerate(("incremental", "incremental", "full", "incremental", "full")):
         vendor.hold(coins(number))
         at = ASKED_AT + timedelta(hours=number)
-        source = CoinGecko(http, tier=UNLIMITED, url=url, asked_at=lambda at=at: at)  # type: ignore[misc]
+        access = Access(http, urls={"coingecko": url})
+        source = CoinGecko(access, tier=UNLIMITED, asked_at=lambda at=at: at)  # type: ignore[misc]
         started = perf_counter()
         run = flow.collect_market(source, room, top=COINS, now=lambda at=at: at)  # type: ignore[misc]
         asked = perf_counter()
@@ -297,7 +299,7 @@ def _sizes() -> None:
         compact = json.dumps(json.loads(RECORDED.read_bytes()), separators=(",", ":")).encode()
         bodies = {"recorded page, 250 coins (2023-07-28)": compact, **bodies}
     http, rows = Http(), []
-    source = CoinGecko(http)
+    source = CoinGecko(Access(http))
     for title, body in bodies.items():
         partition = Partition("coins_markets", f"top{COINS}", Period.of_day(ASKED_AT.date()))
         read = source.parse(Raw(partition, "coingecko", ASKED_AT, ASKED_AT, b"[" + body + b"]"))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import dagster as dg
 
-from cryptolake import work
+from cryptolake import checking, work
 from cryptolake.app import App, configure_logging, prepare_folder
 from cryptolake.contracts.source import Source
 from cryptolake.contracts.table import Table
@@ -201,7 +201,7 @@ class _Build:
         return publish
 
     def _result(self, app: App, node: Node) -> dg.MaterializeResult[None]:
-        found = work.facts(app, node)
+        found = checking.facts(app, node)
         metadata: dict[str, dg.MetadataValue] = {"dagster/row_count": dg.MetadataValue.int(found.rows)}
         if found.bytes is not None:
             metadata["bytes"] = dg.MetadataValue.int(found.bytes)
@@ -214,17 +214,19 @@ class _Build:
 
     def checks(self) -> list[dg.AssetChecksDefinition]:
         """The contracts' checks of every table."""
-        return [self._check(node) for node in self._nodes if work.check_kinds(node)]
+        return [self._check(node) for node in self._nodes if checking.check_kinds(node)]
 
     def _check(self, node: Node) -> dg.AssetChecksDefinition:
         key = self._table(node.table.name)
-        specs = [dg.AssetCheckSpec(kind, asset=key, description=why) for kind, why in work.check_kinds(node).items()]
+        specs = [
+            dg.AssetCheckSpec(kind, asset=key, description=why) for kind, why in checking.check_kinds(node).items()
+        ]
 
         @dg.multi_asset_check(name=f"check_{node.table.name}", specs=specs, can_subset=True)
         def check(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
             wanted = {one.name for one in context.selected_asset_check_keys}
             with _app() as app:
-                for one in work.check(app, node):
+                for one in checking.check(app, node):
                     if one.kind in wanted:
                         severity = dg.AssetCheckSeverity.ERROR if one.severe else dg.AssetCheckSeverity.WARN
                         yield dg.AssetCheckResult(

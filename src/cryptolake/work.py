@@ -21,7 +21,7 @@ from cryptolake.contracts.entry import SETTLED
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.source import Dataset, Source
 from cryptolake.errors import BadInput, CryptolakeError
-from cryptolake.flow import exchanges, journey, market, report
+from cryptolake.flow import exchanges, journey, market
 from cryptolake.flow.collect import Collected, collect
 from cryptolake.flow.lineage import Node, lineage
 from cryptolake.flow.plan import Span, closing, make_plan, wanted
@@ -230,31 +230,6 @@ def publish(app: App) -> list[journey.Made]:
             registry_version=registry_version(app.registry),
             day_boundary=app.settings.day_boundary,
         )
-
-
-def facts(app: App, node: Node) -> report.Facts:
-    """What the table looks like now: the lake's tables are read whole, PostgreSQL's are counted there."""
-    if node.step != "vendor":
-        return report.facts(node.table, app.tables.read(node.table), app.tables.size(node.table))
-    with app.warehouse() as warehouse:
-        warehouse.setup(journey.WAREHOUSE_TABLES)
-        size, sample = (warehouse.query(one) for one in (report.size_sql(node.table), report.sample_sql(node.table)))
-    rows, size_b = size.row(0)
-    return report.Facts(rows, size_b, digest="", sample=report.texts(sample))
-
-
-def check_kinds(node: Node) -> dict[str, str]:
-    """The names of the table's checks with what each means."""
-    return report.check_kinds(node.table, in_postgres=node.step == "vendor")
-
-
-def check(app: App, node: Node) -> list[report.Checked]:
-    """Every check of the table as stored."""
-    if node.step != "vendor":
-        return report.check_frame(node.table, app.tables.read(node.table))
-    with app.warehouse() as warehouse:
-        warehouse.setup(journey.WAREHOUSE_TABLES)
-        return report.check_counts(warehouse.query(report.check_sql(node.table)))
 
 
 def alert(app: App, title: str, text: str) -> None:

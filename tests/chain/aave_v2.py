@@ -6,16 +6,14 @@ as on Avalanche (it is V3's oracle: the package has no other). Both stand in one
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from functools import cache
 
 from .anvil import Anvil, Tx
 from .scenario import LiquidationTruth, at
 from .solidity import NODE_MODULES, Artifact, address, bytes32_symbol_token, call_data, words
-from .solidity import artifact as v3_artifact
+from .solidity import artifact as published_artifact
 
 ARTIFACTS = NODE_MODULES / "@aave" / "protocol-v2" / "artifacts" / "contracts"
 ZERO = "0x" + "00" * 20
@@ -27,18 +25,9 @@ PRICELESS_DAY = date(2024, 12, 4)  # at its end the oracle has no source for MKR
 _RAY = 10**27
 
 
-@cache
 def artifact(name: str) -> Artifact:
     """The published artifact called `name`."""
-    (path,) = sorted(ARTIFACTS.rglob(f"{name}.json"))
-    body = json.loads(path.read_text(encoding="utf-8"))
-    links = tuple(
-        (library, place["start"], place["length"])
-        for libraries in body["linkReferences"].values()
-        for library, places in libraries.items()
-        for place in places
-    )
-    return Artifact(name, body["bytecode"], links)
+    return published_artifact(name, ARTIFACTS)
 
 
 @dataclass(frozen=True)
@@ -180,7 +169,9 @@ class _Story:
         feeds = [self.feed(price) for _, price in prices.values()]
         if unit:
             types = "(address,address[],address[],address,address,uint256)"
-            market.oracle = self.create(v3_artifact("AaveOracle"), types, provider, assets, feeds, ZERO, USD, unit)
+            market.oracle = self.create(
+                published_artifact("AaveOracle"), types, provider, assets, feeds, ZERO, USD, unit
+            )
         else:
             types = "(address[],address[],address,address)"
             market.oracle = self.create(artifact("AaveOracle"), types, assets, feeds, ZERO, self.assets["WETH"])

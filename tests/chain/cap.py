@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from .anvil import Anvil, Tx
 from .compiled import compiled
-from .scenario import at
+from .scenario import LiquidationTruth, at
 from .solidity import bytes32_symbol_token, call_data, words
 
 MAX = 2**256 - 1
@@ -33,21 +33,6 @@ class Token:
     def units(self, whole: float) -> int:
         """`whole` tokens in the token's smallest unit."""
         return int(round(whole * 10**6) * 10**self.decimals // 10**6)
-
-
-@dataclass(frozen=True)
-class CapLiquidation:
-    """One liquidation as the liquidator's balances show it."""
-
-    tx: str
-    block: int
-    timestamp: int
-    liquidator: str
-    agent: str
-    collateral: str
-    collateral_amount: int
-    debt: str
-    debt_amount: int
 
 
 @dataclass
@@ -126,9 +111,9 @@ class CapFortnight:
 
     node: Anvil
     market: CapMarket
-    liquidations: list[CapLiquidation] = field(default_factory=list)
+    liquidations: list[LiquidationTruth] = field(default_factory=list)
 
-    def liquidations_on(self, day: date) -> list[CapLiquidation]:
+    def liquidations_on(self, day: date) -> list[LiquidationTruth]:
         """The liquidations of one UTC day, in order."""
         return [one for one in self.liquidations if datetime.fromtimestamp(one.timestamp, UTC).date() == day]
 
@@ -162,7 +147,7 @@ class _Story:
             self.admin_does(lender, "approve(address,address)", tokens[symbol].asset, vault)
         for symbol, price in {"USDC": 0.9998, "USDT": 1.0001, "WETH": 3700, "WBTC": 96_000}.items():
             self.block(self.tick(), self.market.set_price(symbol, price))
-        self.liquidations: list[CapLiquidation] = []
+        self.liquidations: list[LiquidationTruth] = []
 
     def tick(self) -> datetime:
         self.clock += timedelta(seconds=1)
@@ -209,7 +194,7 @@ class _Story:
                 for one in (seized, paid)
             )
             self.liquidations.append(
-                CapLiquidation(
+                LiquidationTruth(
                     mined[end].tx, block, int(when.timestamp()), liquidator, agent, seized.asset, gained, paid.asset,
                     paid.units(whole) - left,
                 )

@@ -17,6 +17,7 @@ from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.source import OnchainSource
 
 from .anvil import MULTICALL3, Anvil
+from .scenario import LiquidationTruth
 
 
 def source_on(node: Anvil, family: str, entry: Mapping[str, str], numeraire: str | None = None) -> OnchainSource:
@@ -46,6 +47,25 @@ def collected(source: OnchainSource, dataset: str, *when: date) -> dict[date, li
 def only(row: Row, like: Row) -> Row:
     """The fields of `row` that `like` has."""
     return {name: row[name] for name in like}
+
+
+def told(row: Row) -> LiquidationTruth:
+    """A collected liquidation in the shape of the truth it is compared with (addresses lower case)."""
+
+    def address(name: str) -> str:
+        return str(row[name]).lower()
+
+    return LiquidationTruth(
+        str(row["tx"]),
+        int(str(row["block"])),
+        int(str(row["timestamp"])),
+        address("liquidator"),
+        address("borrower"),
+        address("collateral_asset"),
+        int(str(row["collateral_amount_raw"])),
+        address("debt_asset"),
+        int(str(row["debt_amount_raw"])),
+    )
 
 
 def last_block_of(node: Anvil, day: date) -> int:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 from .anvil import Anvil, Tx
-from .published import built, cannot_build
+from .published import built
+from .solc import cannot_build
 from .solidity import Artifact, artifact, bytes32_symbol_token, call_data, encode, keccak, words
 
 ZERO = "0x" + "00" * 20

@@ -111,11 +111,12 @@ class Artifact:
 
 
 @cache
-def artifact(name: str) -> Artifact:
-    """The published artifact called `name`; raises FileNotFoundError where the npm package is not installed."""
-    paths = sorted(ARTIFACTS.rglob(f"{name}.json"))
+def artifact(name: str, package: Path = ARTIFACTS) -> Artifact:
+    """The artifact called `name` that a package publishes; raises FileNotFoundError where it is not installed."""
+    paths = sorted(package.rglob(f"{name}.json"))
     if not paths:
-        raise FileNotFoundError(f"no artifact {name} under node_modules/@aave/core-v3; run: npm ci --ignore-scripts")
+        where = package.relative_to(NODE_MODULES.parent).as_posix()
+        raise FileNotFoundError(f"no artifact {name} under {where}; run: npm ci --ignore-scripts")
     body = json.loads(paths[0].read_text(encoding="utf-8"))
     links = tuple(
         (library, place["start"], place["length"])

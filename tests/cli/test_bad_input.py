@@ -2,27 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-
-CLEAN = {k: v for k, v in os.environ.items() if not k.startswith(("CRYPTOLAKE", "ALCHEMY", "DATABASE_URL"))}
-
-
-def cryptolake(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line as a user would, in an empty folder, without any of the machine's variables."""
-    return subprocess.run(
-        [sys.executable, "-c", "from cryptolake.cli import main; main()", *arguments],
-        cwd=folder,
-        env={**CLEAN, **variables},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+from tests.command import cryptolake
 
 
 def assert_one_clear_line(result: subprocess.CompletedProcess[str], code: int, *words: str) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+
+from tests.loopback import Answer, serving, target
 
 HOUR = 3600
 IDS = {"BTC/USD": ("BTC-USD", "XXBTZUSD"), "BTC/USDT": ("BTC-USDT", "XBTUSDT"), "ETH/USDT": ("ETH-USDT", "ETHUSDT")}
@@ -189,30 +188,11 @@ class Venues:
 @contextmanager
 def serve() -> Iterator[Venues]:
     """The exchanges on a free port."""
-    venues, lock = Venues(), threading.Lock()
+    venues = Venues()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            parts = urlsplit(self.path)
-            query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-            with lock:
-                status, body = venues.answer(parts.path, query)
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(asked: str, _headers: Mapping[str, str]) -> Answer:
+        status, body = venues.answer(*target(asked))
+        return status, {"Content-Type": "application/json"}, body
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            """Stay quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    venues.url = f"http://127.0.0.1:{server.server_address[1]}"
-    try:
+    with serving(answer) as venues.url:
         yield venues
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

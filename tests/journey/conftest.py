@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.command import cryptolake
 
 from cryptolake.warehouse.server import stop_embedded
-
-CLEAN = {k: v for k, v in os.environ.items() if not k.startswith(("CRYPTOLAKE", "ALCHEMY", "DATABASE_URL"))}
-
-
-def cryptolake(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """The command line as a user runs it, in `folder`."""
-    return subprocess.run(
-        [sys.executable, "-c", "from cryptolake.cli import main; main()", *arguments],
-        cwd=folder,
-        env={**CLEAN, **variables},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="session")

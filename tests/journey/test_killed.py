@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.journey.conftest import CLEAN, cryptolake
+from tests.command import CLEAN, cryptolake
 
 from cryptolake.warehouse.server import stop_embedded
 

@@ -15,6 +15,9 @@ from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.ledger import Ledger
 from cryptolake.lake.runs import Runs
 from cryptolake.lake.tables import Tables
+from cryptolake.net.access import Access
+from cryptolake.net.conversation import Patience
+from cryptolake.net.gates import Gates
 from cryptolake.net.http import Http
 from cryptolake.silver.metrics import METRICS
 from cryptolake.silver.pulls import PULLS
@@ -43,8 +46,14 @@ def waits() -> list[float]:
 
 
 @pytest.fixture
-def source(vendor: Vendor, http: Http, waits: list[float]) -> CoinGecko:
-    return CoinGecko(http, url=vendor.url, asked_at=lambda: ASKED_AT, sleep=waits.append, jitter=lambda: 0.5)
+def access(vendor: Vendor, http: Http, waits: list[float]) -> Access:
+    """The way to the fake vendor, without a key; its limits do not sleep."""
+    return Access(http, urls={"coingecko": vendor.url}, gates=Gates(sleep=waits.append))
+
+
+@pytest.fixture
+def source(access: Access, waits: list[float]) -> CoinGecko:
+    return CoinGecko(access, asked_at=lambda: ASKED_AT, patience=Patience(sleep=waits.append, jitter=lambda: 0.5))
 
 
 @pytest.fixture(scope="session")

@@ -76,6 +76,8 @@ def test_a_users_afternoon(cryptolake: Run, vendor: Vendor) -> None:
         assert words in first.stdout
     assert max(map(len, first.stdout.splitlines())) <= 100
     assert vendor.asked[-1][2]["x-cg-demo-api-key"] == KEY
+    (limit,) = Path("data", "limits").iterdir()  # what the next process goes on with
+    assert limit.name.startswith("coingecko-")
 
     kept = json.loads(cryptolake("coins", "runs", "--json").stdout)
     assert [(run["rows"], run["bytes"] > 1000) for run in kept] == [(60, True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,13 @@ from tests.market.vendor import ASKED_AT, TOTALS, Vendor, coin, market
 
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Miss, Raw
+from cryptolake.contracts.source import Asked
 from cryptolake.errors import Skip
 from cryptolake.flow.market_runs import run_of, totals_of
 from cryptolake.net.access import Access
+from cryptolake.net.gates import Gates
 from cryptolake.net.http import Http
+from cryptolake.net.limiter import Limiter
 from cryptolake.registry.coingecko import DEMO, KEYLESS, PRO, Tier, watched_coins
 from cryptolake.silver.crypto_market import STAGING, conform
 from cryptolake.silver.metrics import METRICS, conform_backfill, conform_live
@@ -27,6 +31,7 @@ RECORDED = Path(__file__).resolve().parents[2] / ".." / "shared" / "reference" /
 recorded = pytest.mark.skipif(not RECORDED.is_dir(), reason="the vendor's recorded bodies are not beside this checkout")
 DAY = Period.of_day(ASKED_AT.date())
 KEY = "CG-secretsecret"
+PAID = {"COINGECKO_PRO_API_KEY": KEY}
 
 
 def ask(source: CoinGecko, partition: Partition) -> Raw | Miss:
@@ -135,24 +140,49 @@ def test_the_key_decides_tier_host_and_header(
         )
 
 
-def test_a_pro_plan_is_asked_for_its_limit_once(vendor: Vendor, http: Http, waits: list[float]) -> None:
+def test_a_pro_plan_is_asked_for_its_limit_once(vendor: Vendor, access: Access, waits: list[float]) -> None:
     vendor.coins, vendor.plan = market(900), {"rate_limit_request_per_minute": 30, "current_remaining_monthly_calls": 9}
-    ticks = iter(range(10**6))
-    source = CoinGecko(
-        http,
-        tier=PRO,
-        key=KEY,
-        url=vendor.url,
-        asked_at=lambda: ASKED_AT,
-        sleep=waits.append,
-        clock=lambda: next(ticks) * 0.0,
-    )
+    paid = replace(access, secrets=PAID, gates=Gates(clock=lambda: 1000.0, sleep=waits.append))
+    source = CoinGecko(paid, asked_at=lambda: ASKED_AT)
     assert isinstance(ask(source, run_of(900, ASKED_AT)), Raw)
     assert isinstance(ask(source, totals_of(run_of(900, ASKED_AT))), Raw)
     assert [path for path, *_ in vendor.asked] == ["/key", *["/coins/markets"] * 5, "/global"]
-    assert [wait for wait in waits if wait > 1e-9] == pytest.approx([60 / 27 * number for number in range(1, 4)]), (
-        "27 a minute after a burst of 3"
-    )
+    asked_for_the_plan = 60 / 225  # is a call too, taken at the smallest plan's pace
+    assert [wait for wait in waits if wait > 1e-9] == pytest.approx(
+        [asked_for_the_plan + 60 / 27 * number for number in range(4)]
+    ), "27 a minute after a burst of 3"
+    assert source.asked == Asked(7, 0)
+
+
+def test_the_users_own_limit_wins_over_the_plans(vendor: Vendor, access: Access) -> None:
+    vendor.coins, vendor.plan = market(10), {"rate_limit_request_per_minute": 500}
+    source = CoinGecko(replace(access, secrets=PAID, rates={"coingecko": 85}), asked_at=lambda: ASKED_AT)
+    limiter = source._open()
+    assert isinstance(limiter, Limiter)
+    assert limiter.rate == pytest.approx((85 - 25) / 60)
+
+
+def test_processes_with_one_key_hold_one_limit(vendor: Vendor, access: Access, tmp_path: Path) -> None:
+    """Two runs that share nothing but the folder of limits: together they get one burst, then one pace."""
+    vendor.coins = market(10)
+    waits: list[float] = []
+    gates = [Gates(tmp_path, clock=lambda: 1000.0, sleep=waits.append) for _ in range(2)]
+    runs = [
+        CoinGecko(replace(access, secrets={"COINGECKO_DEMO_API_KEY": KEY}, gates=one), asked_at=lambda: ASKED_AT)
+        for one in gates
+    ]
+    for _ in range(7):
+        for run in runs:
+            assert isinstance(ask(run, totals_of(run_of(10, ASKED_AT))), Raw)
+    assert waits == pytest.approx([0.75, 1.5, 2.25, 3.0])
+    vendor.replies = [(429, {"Retry-After": "30"}, b"")]
+    assert isinstance(ask(runs[0], totals_of(run_of(10, ASKED_AT))), Raw)
+    limiter = runs[1]._open()
+    assert isinstance(limiter, Limiter)
+    assert limiter.reserve() >= 30, "a 429 for one holds up the other"
+    assert not any(KEY in file.name for file in tmp_path.iterdir())
+    for one in gates:
+        one.close()
 
 
 @pytest.mark.parametrize(
@@ -163,9 +193,9 @@ def test_a_pro_plan_is_asked_for_its_limit_once(vendor: Vendor, http: Http, wait
         ([], None),
     ],
 )
-def test_a_plan_that_is_used_up_is_said(vendor: Vendor, http: Http, plan: object, reason: str | None) -> None:
+def test_a_plan_that_is_used_up_is_said(vendor: Vendor, access: Access, plan: object, reason: str | None) -> None:
     vendor.coins, vendor.plan = market(10), plan
-    source = CoinGecko(http, tier=PRO, key=KEY, url=vendor.url, asked_at=lambda: ASKED_AT)
+    source = CoinGecko(replace(access, secrets=PAID), asked_at=lambda: ASKED_AT)
     outcome = ask(source, run_of(10, ASKED_AT))
     assert (outcome.reason if isinstance(outcome, Miss) else None) == reason
 
@@ -238,14 +268,15 @@ def test_a_page_that_fails_fails_the_run_and_names_it(source: CoinGecko, vendor:
 
 def test_no_minute_sees_more_calls_than_the_tier_allows() -> None:
     for tier, allowed in ((KEYLESS, 5), (DEMO, 100), (PRO, 250)):
-        assert tier.calls_per_minute + tier.burst <= allowed
+        assert tier.per_minute <= allowed
 
 
 @pytest.mark.parametrize(("tier", "days"), [(KEYLESS, "365"), (DEMO, "365"), (PRO, "max")])
-def test_history_reaches_as_far_as_the_tier(vendor: Vendor, http: Http, tier: Tier, days: str) -> None:
+def test_history_reaches_as_far_as_the_tier(vendor: Vendor, access: Access, tier: Tier, days: str) -> None:
     vendor.charts["bitcoin"] = {"prices": [[0, 1]], "market_caps": [[0, None]], "total_volumes": [[0, 2.5]]}
-    clock: dict[str, Any] = {"asked_at": lambda: ASKED_AT, "sleep": lambda _s: None}
-    source = CoinGecko(http, tier=tier, key=KEY, url=vendor.url, coins=["bitcoin"], **clock)
+    keyed = replace(access, secrets={tier.secret: KEY} if tier.secret else {})
+    source = CoinGecko(keyed, coins=["bitcoin"], asked_at=lambda: ASKED_AT)
+    assert source.tier is tier
     outcome = ask(source, Partition("market_chart", "bitcoin", DAY))
     assert isinstance(outcome, Raw)
     assert vendor.asked[-1][1] == {"vs_currency": "usd", "days": days, "interval": "daily"}
@@ -362,7 +393,7 @@ _number = st.none() | st.integers(-(10**30), 10**30) | st.floats(allow_nan=False
 @given(price=_number, cap=_number, supply=_number)
 def test_every_number_is_read_as_it_is(price: Any, cap: Any, supply: Any) -> None:
     client = Http()
-    (row,) = CoinGecko(client).parse(raw([[coin(1, current_price=price, market_cap=cap, max_supply=supply)]]))
+    (row,) = CoinGecko(Access(client)).parse(raw([[coin(1, current_price=price, market_cap=cap, max_supply=supply)]]))
     client.close()
     found = (row["current_price"], row["market_cap"], row["max_supply"])
     assert found == tuple(None if one is None else float(one) for one in (price, cap, supply))

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import random
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+
+from tests.loopback import Answer, serving, target
 
 ASKED_AT = datetime(2026, 11, 21, 7, 23, 37, tzinfo=UTC)
 TOTALS = {
@@ -119,33 +118,10 @@ class Vendor:
 @contextmanager
 def serve() -> Iterator[Vendor]:
     """The vendor on a free port."""
-    vendor, lock = Vendor(), threading.Lock()
+    vendor = Vendor()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            parts = urlsplit(self.path)
-            query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-            with lock:
-                status, headers, body = vendor.answer(
-                    parts.path, query, {name.lower(): value for name, value in self.headers.items()}
-                )
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(asked: str, headers: Mapping[str, str]) -> Answer:
+        return vendor.answer(*target(asked), dict(headers))
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            """Stay quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    vendor.url = f"http://127.0.0.1:{server.server_address[1]}"
-    try:
+    with serving(answer) as vendor.url:
         yield vendor
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

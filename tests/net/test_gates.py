@@ -29,7 +29,15 @@ def test_processes_share_a_limit_and_no_file_name_tells_the_key(tmp_path: Path) 
     second.close()
 
 
-@given(st.lists(st.floats(0, 3), max_size=60), st.sampled_from([(900, 12), (480, 12), (480, 8)]))
+def test_a_plan_learned_later_holds_for_everybody() -> None:
+    gates = Gates(clock=lambda: 1000.0, sleep=lambda _s: None)
+    one = gates.at("host", "key", per_minute=250, burst=25)
+    assert gates.resize("host", "key", per_minute=30, burst=3) is one
+    assert gates.at("host", "key", per_minute=250, burst=25) is one
+    assert [one.reserve() for _ in range(5)] == pytest.approx([0, 0, 0, 60 / 27, 120 / 27])
+
+
+@given(st.lists(st.floats(0, 3), max_size=60), st.sampled_from([(900, 12), (480, 12), (480, 8), (10, 12), (1, 1)]))
 def test_no_minute_ever_sees_more(pauses: list[float], limits: tuple[int, int]) -> None:
     """Callers that come in bursts with pauses between: the count in every window of a minute stays within the promise."""
     per_minute, burst = limits

@@ -7,6 +7,7 @@ import time
 from multiprocessing.queues import Queue
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -61,6 +62,26 @@ def test_a_complaint_slows_down_and_answers_speed_up_again() -> None:
     assert limiter.rate == 100
 
 
+def test_a_slow_limit_needs_few_answers_to_speed_up_again() -> None:
+    limiter = Limiter(4 / 60)
+    for _ in range(50):
+        limiter.slow_down()
+    assert limiter.rate == pytest.approx(0.2 / 60)
+    for _ in range(20):
+        limiter.speed_up()
+    assert limiter.rate == pytest.approx(4 / 60)
+
+
+def test_another_limit_keeps_what_was_taken() -> None:
+    limiter = Limiter(1.0, 2.0, clock=lambda: 0.0, sleep=lambda _: None)
+    assert [limiter.reserve() for _ in range(3)] == [0.0, 0.0, 1.0]
+    limiter.resize(2.0, 4.0)
+    assert limiter.reserve() == 1.5  # three seconds' worth are taken, two may be ahead, this one costs half a second
+    limiter.slow_down()
+    limiter.resize(2.0, 4.0)
+    assert limiter.rate == 1.6, "the same limit again is no news"
+
+
 def test_a_pause_asked_for_is_kept() -> None:
     now = 0.0
     limiter = Limiter(10, clock=lambda: now, sleep=lambda _: None)
@@ -95,6 +116,12 @@ def test_a_value_from_before_a_reboot_is_ignored(tmp_path: Path) -> None:
     late = SharedLimiter(tmp_path / "one", 1.0, clock=lambda: 1e9)
     late.reserve()
     assert SharedLimiter(tmp_path / "one", 1.0, clock=lambda: 5.0).reserve() == 0.0
+
+
+def test_a_long_queue_is_no_reboot(tmp_path: Path) -> None:
+    """A slow limit that many wait for: what lies far ahead was still written before now."""
+    first, second = (SharedLimiter(tmp_path / "one", 1 / 300, clock=lambda: 5.0, sleep=lambda _s: None) for _ in "ab")
+    assert [limiter.reserve() for limiter in (first, second) * 3] == pytest.approx([300 * n for n in range(6)])
 
 
 def test_a_file_cut_short_is_a_fresh_start(tmp_path: Path) -> None:

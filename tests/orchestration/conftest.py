@@ -10,16 +10,25 @@ from pathlib import Path
 import pytest
 
 from cryptolake.demo.replay import Replay, sandbox_registry
+from cryptolake.sources.defillama.source import FREE
 from cryptolake.warehouse.server import stop_embedded
 
 
 def sandbox_variables(replay: Replay, folder: Path) -> dict[str, str]:
-    """What makes cryptolake run on the sandbox instead of public chains and vendors."""
+    """What makes cryptolake run on the sandbox instead of public chains and vendors.
+
+    The sandbox answers what it does not know with 404 at once; its watch list is one chain, so that few questions are asked.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    watched = folder / "watched.csv"
+    watched.write_text("name,slug,gecko_id,category\nethereum,ethereum,ethereum,chain\n")
     return {
+        **{f"CRYPTOLAKE_URL_{host.upper()}": replay.vendor_url for host in FREE},
+        "CRYPTOLAKE_DEFILLAMA_CONFIG": str(watched),
+        "CRYPTOLAKE_VENDOR_RATES": '{"defillama": 60000}',
         "CRYPTOLAKE_DATA": str(folder),
         "CRYPTOLAKE_REGISTRY": str(sandbox_registry()),
         "CRYPTOLAKE_RPC_SANDBOX": replay.rpc_url,
-        "CRYPTOLAKE_URL_DEFILLAMA_STABLECOINS": replay.vendor_url,
         "CRYPTOLAKE_MARKETS": "aave_v3_sandbox",
         "CRYPTOLAKE_START_DATE": "2024-12-01",
         "CRYPTOLAKE_END_DATE": "2024-12-14",

@@ -50,9 +50,12 @@ def test_cadences_are_the_datasets_own(sandbox: Path) -> None:
     crons = {schedule.job_name: schedule.cron_schedule for schedule in repository.schedule_defs}
     app = App(load_settings())
     sources = [app.onchain([]), *app.vendors().values()]
+    waiting = app.settings.missing
     app.close()
     for source in sources:
         for dataset in source.datasets:
+            if waiting(dataset.needs):
+                continue
             hour = "*" if dataset.every == "hour" else str(dataset.at_minute // 60)
             assert f"{dataset.at_minute % 60} {hour} * * *" in {
                 cron for job, cron in crons.items() if job.startswith(source.name)
@@ -76,7 +79,9 @@ def test_a_fortnight_is_one_run_and_its_numbers_are_the_command_lines(sandbox: P
         assert "total_tvl_usd" in metadata["trend"].value
         checks = result.get_asset_check_evaluations()
         assert len({(check.asset_key, check.check_name) for check in checks}) >= 15
-        assert all(check.passed for check in checks)
+        broken = {check.check_name: check.severity for check in checks if not check.passed}
+        # What is true of the sandbox: two snapshots long before midnight, and a token that lost its price for a day.
+        assert broken == dict.fromkeys(("snapshot_near_end", "unpriced_share"), dg.AssetCheckSeverity.WARN)
     file = pl.read_parquet(sandbox / "gold/daily_panel.parquet")
     assert file.height == 14
     assert file.filter(pl.col("status") == "missing_price").height > 0
@@ -87,7 +92,8 @@ def test_a_vendor_run_loads_metrics_and_says_what_is_incomplete(sandbox: Path) -
     with dg.DagsterInstance.ephemeral() as instance:
         result = job.execute_in_process(instance=instance)
         assert result.success
-        (event,) = result.get_asset_materialization_events()
+        events = {one.asset_key.to_user_string(): one for one in result.get_asset_materialization_events()}
+        event = events["bronze/defillama/stablecoin_supply"]
         assert event.materialization.metadata["answered"].value == 732
         assert event.materialization.metadata["complete"].value is False  # the sandbox knows two of the coins
         assert "failed" in event.materialization.metadata["outcome"].value

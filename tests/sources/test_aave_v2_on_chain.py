@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from tests.chain.aave_v2 import ARTIFACTS, PRICELESS_DAY, AaveV2Market, AaveV2Week, play
 from tests.chain.anvil import Anvil
-from tests.chain.collecting import answers, collected, last_block_of, only, source_on
+from tests.chain.collecting import answers, collected, last_block_of, only, source_on, told
 from tests.chain.fixtures import require_chain
 
 from cryptolake.contracts.raw import Miss
@@ -91,34 +91,8 @@ def test_a_missing_price_is_null_and_the_others_stay(week: AaveV2Week) -> None:
 def test_every_liquidation_once_and_on_its_day(week: AaveV2Week) -> None:
     count = 0
     for day, rows in collected(source_of(week.ether), "liquidations", *DAYS).items():
-        found = [
-            (
-                row["tx"],
-                row["block"],
-                row["timestamp"],
-                str(row["liquidator"]).lower(),
-                str(row["borrower"]).lower(),
-                str(row["collateral_asset"]).lower(),
-                int(str(row["collateral_amount_raw"])),
-                str(row["debt_asset"]).lower(),
-                int(str(row["debt_amount_raw"])),
-            )
-            for row in rows
-        ]
-        assert found == [
-            (
-                truth.tx,
-                truth.block,
-                truth.timestamp,
-                truth.liquidator,
-                truth.borrower,
-                truth.collateral,
-                truth.collateral_amount,
-                truth.debt,
-                truth.debt_amount,
-            )
-            for truth in week.liquidations
-            if datetime.fromtimestamp(truth.timestamp, UTC).date() == day
+        assert [told(row) for row in rows] == [
+            truth for truth in week.liquidations if datetime.fromtimestamp(truth.timestamp, UTC).date() == day
         ]
         count += len(rows)
     assert count == len(week.liquidations) == 3

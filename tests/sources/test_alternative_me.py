@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from tests.loopback import Answer, serving
 
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.errors import Skip
 from cryptolake.net.access import Access
+from cryptolake.net.conversation import Patience
+from cryptolake.net.gates import Gates
 from cryptolake.net.http import Http
 from cryptolake.silver.metrics import METRICS, conform_backfill, conform_live
 from cryptolake.sources.alternative_me import KEY, AlternativeMe, open_source
@@ -47,32 +48,20 @@ class Vendor:
 def vendor() -> Iterator[Vendor]:
     found = Vendor()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            found.asked.append(self.path)
-            status, body = found.replies.pop(0) if len(found.replies) > 1 else found.replies[0]
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(asked: str, _headers: Mapping[str, str]) -> Answer:
+        found.asked.append(asked)
+        status, body = found.replies.pop(0) if len(found.replies) > 1 else found.replies[0]
+        return status, {}, body
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            """Stay quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    found.url = f"http://127.0.0.1:{server.server_address[1]}"
-    yield found
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(answer) as found.url:
+        yield found
 
 
 @pytest.fixture
 def source(vendor: Vendor) -> Iterator[AlternativeMe]:
     http = Http(timeout_s=20)
-    yield AlternativeMe(http, url=vendor.url, asked_at=lambda: NOW, sleep=lambda _s: None, jitter=lambda: 0.5)
+    access = Access(http, urls={"alternative_me": vendor.url}, gates=Gates(sleep=lambda _s: None))
+    yield AlternativeMe(access, patience=Patience(sleep=lambda _s: None), asked_at=lambda: NOW)
     http.close()
 
 

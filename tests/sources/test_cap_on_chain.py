@@ -11,7 +11,7 @@ from datetime import date, timedelta
 import pytest
 from tests.chain.anvil import Anvil
 from tests.chain.cap import DROPPED_DAY, PRICELESS_DAY, CapFortnight, CapMarket, play
-from tests.chain.collecting import answers, collected, last_block_of, only, source_on
+from tests.chain.collecting import answers, collected, last_block_of, only, source_on, told
 from tests.chain.compiled import compiler_missing
 from tests.chain.fixtures import require_chain
 
@@ -90,34 +90,7 @@ def test_debt_has_interest_and_money_invested_outside_is_cash(fortnight: CapFort
 def test_every_liquidation_once_and_on_its_day(fortnight: CapFortnight) -> None:
     count = 0
     for day, rows in collected(source_of(fortnight.market), "liquidations", *DAYS).items():
-        found = [
-            (
-                row["tx"],
-                row["block"],
-                row["timestamp"],
-                str(row["liquidator"]).lower(),
-                str(row["borrower"]).lower(),
-                str(row["collateral_asset"]).lower(),
-                int(str(row["collateral_amount_raw"])),
-                str(row["debt_asset"]).lower(),
-                int(str(row["debt_amount_raw"])),
-            )
-            for row in rows
-        ]
-        assert found == [
-            (
-                truth.tx,
-                truth.block,
-                truth.timestamp,
-                truth.liquidator,
-                truth.agent,
-                truth.collateral,
-                truth.collateral_amount,
-                truth.debt,
-                truth.debt_amount,
-            )
-            for truth in fortnight.liquidations_on(day)
-        ]
+        assert [told(row) for row in rows] == fortnight.liquidations_on(day)
         count += len(rows)
     assert count == len(fortnight.liquidations) == 4
 

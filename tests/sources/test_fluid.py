@@ -19,7 +19,7 @@ from tests.chain.anvil import Anvil
 from tests.chain.fixtures import require_chain
 from tests.chain.fluid import LEFT, STAKED, Fluid, big, play
 from tests.chain.morpho_blue import COMPILER
-from tests.chain.published import cannot_build
+from tests.chain.solc import cannot_build
 
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Miss, Raw

@@ -17,7 +17,7 @@ from cryptolake.net.abi import address_word, checksum, selector
 from cryptolake.net.logs import Log
 from cryptolake.net.multicall import Call, Program, Result
 from cryptolake.registry.loader import load_registry
-from cryptolake.sources.onchain import gearbox
+from cryptolake.sources.onchain import gearbox, gearbox_events
 from cryptolake.sources.onchain.records import Reserve
 
 T = TypeVar("T")
@@ -33,30 +33,32 @@ POOL, MANAGER, FACADE, ACCOUNT, LIQUIDATOR, BORROWER, TO, WETH, WBTC, USDC, ORAC
 
 def log(topic0: str, addresses: Sequence[str], words: Sequence[int | str], *, index: int, tx: str = "0x01") -> Log:
     data = b"".join(address_word(one) if isinstance(one, str) else one.to_bytes(32, "big") for one in words)
-    emitter = POOL if topic0 in (gearbox.REPAY, gearbox.UNCOVERED, gearbox.UNCOVERED_V1) else FACADE
+    emitter = (
+        POOL if topic0 in (gearbox_events.REPAY, gearbox_events.UNCOVERED, gearbox_events.UNCOVERED_V1) else FACADE
+    )
     return Log(emitter, (topic0, *("0x" + address_word(one).hex() for one in addresses)), data, 7, "0x07", tx, index)
 
 
 def repay(index: int, principal: int = 1000, profit: int = 5, loss: int = 0, tx: str = "0x01") -> Log:
-    return log(gearbox.REPAY, [MANAGER], [principal, profit, loss], index=index, tx=tx)
+    return log(gearbox_events.REPAY, [MANAGER], [principal, profit, loss], index=index, tx=tx)
 
 
 def withdrawn(index: int, token: str, amount: int, account: str = ACCOUNT) -> Log:
-    return log(gearbox.WITHDRAW_COLLATERAL, [account, token], [amount, LIQUIDATOR], index=index)
+    return log(gearbox_events.WITHDRAW_COLLATERAL, [account, token], [amount, LIQUIDATOR], index=index)
 
 
 def full(index: int, account: str = ACCOUNT, tx: str = "0x01") -> Log:
-    return log(gearbox.LIQUIDATE, [account, LIQUIDATOR], [TO, 42], index=index, tx=tx)
+    return log(gearbox_events.LIQUIDATE, [account, LIQUIDATOR], [TO, 42], index=index, tx=tx)
 
 
 # As published in the protocol's repositories and seen by independent decoders; not computed by the code under test.
 def test_topics_and_selectors_are_the_published_ones() -> None:
-    assert gearbox.LIQUIDATE == "0x7dfecd8419723a9d3954585a30c2a270165d70aafa146c11c1e1b88ae1439064"
-    assert gearbox.LIQUIDATE_V1 == "0x5e5da6c348e62989f9cfe029252433fc99009b7d28fa3c20d675520a10ff5896"
-    assert gearbox.LIQUIDATE_EXPIRED == "0xfada13ff2d5e1a1d9da37ad4a4130893b34e3c69c32b17f87ec31fd661b86707"
-    assert gearbox.LIQUIDATE_PARTIALLY == "0x04d7a59a828995563eaa48eb65f11b681f7fec2fb7d6bc1a5426243882f9d249"
-    assert gearbox.REPAY == "0x2fe77b1c99aca6b022b8efc6e3e8dd1b48b30748709339b65c50ef3263443e09"
-    assert gearbox.UNCOVERED == "0x33fc1787be707f18e553b02263e12d2fa6d2d40733535382066fd1d77e32c595"
+    assert gearbox_events.LIQUIDATE == "0x7dfecd8419723a9d3954585a30c2a270165d70aafa146c11c1e1b88ae1439064"
+    assert gearbox_events.LIQUIDATE_V1 == "0x5e5da6c348e62989f9cfe029252433fc99009b7d28fa3c20d675520a10ff5896"
+    assert gearbox_events.LIQUIDATE_EXPIRED == "0xfada13ff2d5e1a1d9da37ad4a4130893b34e3c69c32b17f87ec31fd661b86707"
+    assert gearbox_events.LIQUIDATE_PARTIALLY == "0x04d7a59a828995563eaa48eb65f11b681f7fec2fb7d6bc1a5426243882f9d249"
+    assert gearbox_events.REPAY == "0x2fe77b1c99aca6b022b8efc6e3e8dd1b48b30748709339b65c50ef3263443e09"
+    assert gearbox_events.UNCOVERED == "0x33fc1787be707f18e553b02263e12d2fa6d2d40733535382066fd1d77e32c595"
     published = {
         "getAddressOrRevert(bytes32,uint256)": "57b5a1c6",
         "getContractsRegister()": "c513c9bb",
@@ -104,9 +106,9 @@ def test_collateral_sold_inside_the_transaction_is_said_to_be() -> None:
 @pytest.mark.parametrize(
     ("topic0", "addresses", "kind"),
     [
-        (gearbox.LIQUIDATE, [BORROWER, LIQUIDATOR, TO], "full"),  # v2
-        (gearbox.LIQUIDATE_EXPIRED, [BORROWER, LIQUIDATOR, TO], "expired"),  # v2
-        (gearbox.LIQUIDATE_V1, [BORROWER, LIQUIDATOR], "full"),
+        (gearbox_events.LIQUIDATE, [BORROWER, LIQUIDATOR, TO], "full"),  # v2
+        (gearbox_events.LIQUIDATE_EXPIRED, [BORROWER, LIQUIDATOR, TO], "expired"),  # v2
+        (gearbox_events.LIQUIDATE_V1, [BORROWER, LIQUIDATOR], "full"),
     ],
 )
 def test_v1_and_v2_name_the_borrower(topic0: str, addresses: list[str], kind: str) -> None:
@@ -118,7 +120,7 @@ def test_v1_and_v2_name_the_borrower(topic0: str, addresses: list[str], kind: st
 
 
 def test_a_partial_liquidation_states_its_own_amounts() -> None:
-    partial = log(gearbox.LIQUIDATE_PARTIALLY, [ACCOUNT, WETH, LIQUIDATOR], [500, 60, 3], index=9)
+    partial = log(gearbox_events.LIQUIDATE_PARTIALLY, [ACCOUNT, WETH, LIQUIDATOR], [500, 60, 3], index=9)
     (event,) = gearbox.liquidations(CSU, [repay(5, principal=480), withdrawn(7, WETH, 60), partial])
     assert (event.debt_amount_raw, event.collateral_asset, event.collateral_amount_raw) == (500, WETH, 60)
     assert (event.liquidator, event.extra["fee_raw"], event.extra["kind"]) == (LIQUIDATOR, "3", "partial")
@@ -127,7 +129,7 @@ def test_a_partial_liquidation_states_its_own_amounts() -> None:
 def test_each_liquidation_of_a_transaction_has_its_own_repayment_and_collateral() -> None:
     other = at(0xC0)
     first = [withdrawn(1, WETH, 1), repay(2, principal=10), full(3)]
-    loss = log(gearbox.UNCOVERED, [MANAGER], [8], index=6)
+    loss = log(gearbox_events.UNCOVERED, [MANAGER], [8], index=6)
     second = [withdrawn(4, WBTC, 2, other), withdrawn(5, WETH, 3, other), loss, repay(7, 20, 0, 9), full(8, other)]
     one, two, more = gearbox.liquidations(CSU, [*first, *second])
     assert (one.extra["principal_raw"], one.collateral_asset, one.collateral_amount_raw) == ("10", WETH, 1)
@@ -167,11 +169,11 @@ def test_a_loss_nobody_claims_is_an_error(last: str) -> None:
     "logs",
     [
         [full(1)],  # no repayment
-        [repay(1), log(gearbox.LIQUIDATE, [ACCOUNT, LIQUIDATOR], [1], index=2)],
-        [repay(1), log(gearbox.LIQUIDATE, [BORROWER, LIQUIDATOR, TO], [1, 2], index=2)],
-        [repay(1), log(gearbox.LIQUIDATE_PARTIALLY, [ACCOUNT, WETH], [1, 2, 3], index=2)],
-        [log(gearbox.REPAY, [MANAGER], [1, 2], index=1)],
-        [withdrawn(1, WETH, 1), log(gearbox.WITHDRAW_COLLATERAL, [ACCOUNT], [1], index=2)],
+        [repay(1), log(gearbox_events.LIQUIDATE, [ACCOUNT, LIQUIDATOR], [1], index=2)],
+        [repay(1), log(gearbox_events.LIQUIDATE, [BORROWER, LIQUIDATOR, TO], [1, 2], index=2)],
+        [repay(1), log(gearbox_events.LIQUIDATE_PARTIALLY, [ACCOUNT, WETH], [1, 2, 3], index=2)],
+        [log(gearbox_events.REPAY, [MANAGER], [1, 2], index=1)],
+        [withdrawn(1, WETH, 1), log(gearbox_events.WITHDRAW_COLLATERAL, [ACCOUNT], [1], index=2)],
     ],
 )
 def test_another_layout_is_refused(logs: list[Log]) -> None:
@@ -244,7 +246,7 @@ def test_v1_alone_years_before_v3() -> None:
     }
     assert answered(gearbox.snapshot(CSU), state) == [Reserve(USDC, "USDC", 6, 1000, 600, 400, 0, None, 10**8, "usd")]
     filters = {one.address: one.topics0 for one in answered(gearbox.emitters(CSU), state)}
-    assert filters == {POOL: gearbox._POOL, MANAGER: frozenset({gearbox.LIQUIDATE_V1})}
+    assert filters == {POOL: gearbox_events.POOL, MANAGER: frozenset({gearbox_events.LIQUIDATE_V1})}
 
 
 def test_three_generations_list_a_pool_once_and_one_asset_is_one_row() -> None:

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import orjson
 import pytest
+from tests.chain.collecting import told
 from tests.chain.scenario import PRICELESS, Fortnight
 
 from cryptolake.contracts.partition import Partition, Period, days, hours
@@ -83,34 +84,7 @@ def test_every_liquidation_once_and_on_its_day(aave_fortnight: Fortnight) -> Non
     for raw in collected(source, "liquidations", *DAYS):
         assert isinstance(raw, Raw)
         rows = source.parse(raw)
-        truths = aave_fortnight.liquidations_on(raw.partition.period.day)
-        assert [
-            (
-                row["tx"],
-                row["block"],
-                row["timestamp"],
-                str(row["liquidator"]).lower(),
-                str(row["borrower"]).lower(),
-                str(row["collateral_asset"]).lower(),
-                int(str(row["collateral_amount_raw"])),
-                str(row["debt_asset"]).lower(),
-                int(str(row["debt_amount_raw"])),
-            )
-            for row in rows
-        ] == [
-            (
-                truth.tx.lower(),
-                truth.block,
-                truth.timestamp,
-                truth.liquidator.lower(),
-                truth.borrower.lower(),
-                truth.collateral.lower(),
-                truth.collateral_amount,
-                truth.debt.lower(),
-                truth.debt_amount,
-            )
-            for truth in truths
-        ]
+        assert [told(row) for row in rows] == aave_fortnight.liquidations_on(raw.partition.period.day)
         found += len(rows)
     assert found == len([one for day in DAYS for one in aave_fortnight.liquidations_on(day)]) > 0
 

@@ -5,34 +5,36 @@ Refusals are values with a stable reason, because the caller files them; no mess
 
 from __future__ import annotations
 
-import json
 import random
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import orjson
-
+from cryptolake.contracts.reading import read_json
 from cryptolake.contracts.source import Asked
 from cryptolake.errors import Narrow, Retry
 from cryptolake.net.http import Answer, Http, retry_after
 from cryptolake.net.limiter import Limiter
 
 _LONGEST_WAIT_S = 120.0  # a longer Retry-After ends the conversation: better to fail now and say when to come back
-_LONGEST_PAUSE_S = 30.0
+_LONGEST_PAUSE_S = 60.0
 _SMALL = 4096  # bytes; errors inside good answers are small, so only small answers are searched for one
 _NOTHING = frozenset({b"", b"undefined", b"null", b"[]", b"{}", b'""'})
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An answer that is none: why (stable code), in words, whether asking again may help, and after how long."""
+    """An answer that is none: why (stable code), in words, whether asking again may help, and after how long.
+
+    `rate_limited` holds up everybody who shares the limiter. `body` is what came where that is evidence (`unreadable`).
+    """
 
     reason: str
     message: str
     again: bool = False
     after_s: float | None = None
+    body: bytes | None = None
 
 
 Judge = Callable[[Answer], Refusal | None]
@@ -61,9 +63,14 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How often a question is asked, and the clockwork of waiting (replaceable for tests)."""
+    """How often a question is asked, and how long the first pause is: in seconds, doubled with each further attempt.
+
+    `limited_pause_s` is that of a 429. `sleep` and `jitter` (0 to 1) are replaceable for tests.
+    """
 
     attempts: int = 5
+    pause_s: float = 0.5
+    limited_pause_s: float = 0.5
     sleep: Callable[[float], None] = time.sleep
     jitter: Callable[[], float] = random.random
 
@@ -83,9 +90,8 @@ def converse(
     """Ask until there is a body worth keeping, a refusal that will not change, or the attempts are used up.
 
     `refused` is looked at before each attempt: another thread may have learned that there is no point. A body that is
-    no JSON is still evidence: when nothing better came it is returned, so that it is kept.
+    no JSON comes with its refusal when nothing better came (see `worth_keeping`).
     """
-    unreadable: bytes | None = None
     refusal = Refusal("unreachable", "was not asked")
     for attempt in range(1, patience.attempts + 1):
         if (known := refused()) is not None:
@@ -95,7 +101,7 @@ def converse(
             answer = http.get(url, params=params, headers=headers)
         except Retry as error:
             tally.add(limited=False)
-            refusal, unreadable = Refusal("unreachable", str(error), again=True), None
+            refusal = Refusal("unreachable", str(error), again=True)
         except Narrow as error:
             tally.add(limited=False)
             return Refusal("too_big", str(error))
@@ -105,19 +111,25 @@ def converse(
             if judged is None:
                 limiter.speed_up()
                 return answer.body
-            refusal = judged
-            unreadable = answer.body if refusal.reason == "unreadable" else None
+            refusal = replace(judged, body=answer.body) if judged.reason == "unreadable" else judged
         if not refusal.again or attempt == patience.attempts or (refusal.after_s or 0) > _LONGEST_WAIT_S:
             break
         _wait(refusal, attempt, limiter, patience)
-    return unreadable if unreadable is not None else refusal
+    return refusal
+
+
+def worth_keeping(answer: bytes | Refusal) -> bytes | Refusal:
+    """What to store of an answer: a body that nobody could read is still evidence; a refusal without one stays one."""
+    return answer.body if isinstance(answer, Refusal) and answer.body is not None else answer
 
 
 def _wait(refusal: Refusal, attempt: int, limiter: Limiter, patience: Patience) -> None:
-    """Back off: doubled each time from half a second, with jitter; a 429 holds up every thread, not this one only."""
-    pause = min(_LONGEST_PAUSE_S, 0.5 * 2 ** (attempt - 1)) * (0.5 + patience.jitter())
+    """Back off: doubled each time, with jitter; a 429 holds up everybody who shares the limiter, not this thread only."""
+    limited = refusal.reason == "rate_limited"
+    first = patience.limited_pause_s if limited else patience.pause_s
+    pause = min(_LONGEST_PAUSE_S, first * 2 ** (attempt - 1)) * (0.5 + patience.jitter())
     wait = max(pause, refusal.after_s or 0.0)
-    if refusal.reason == "rate_limited":
+    if limited:
         limiter.slow_down()
         limiter.push_back(wait)
     else:
@@ -162,12 +174,3 @@ def judge_body(body: bytes) -> Refusal | None:
         again = code in (429, 500, 502, 503)
         return Refusal("vendor_error", f"an error came inside a good answer (statusCode {code})", again)
     return None
-
-
-def read_json(body: bytes) -> object:
-    """JSON, also with the bare NaN and Infinity that some servers write. Raises ValueError."""
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        document: object = json.loads(body)
-        return document

@@ -33,14 +33,21 @@ class Gates:
     def at(self, host: str, key: str, *, per_minute: int, burst: int) -> Limiter:
         """The limiter of `host` and `key`, made when first asked for.
 
-        In any window of a minute at most `per_minute` calls are let through, at most `burst` of them at once.
+        In any window of a minute at most `per_minute` calls are let through, at most `burst` of them (half of them, if that
+        is less) at once.
         """
         with self._lock:
             if (host, key) not in self._limiters:
-                self._limiters[host, key] = self._make(host, key, (per_minute - burst) / 60, burst)
+                self._limiters[host, key] = self._make(host, key, *_shape(per_minute, burst))
             return self._limiters[host, key]
 
-    def _make(self, host: str, key: str, rate: float, burst: int) -> Limiter:
+    def resize(self, host: str, key: str, *, per_minute: int, burst: int) -> Limiter:
+        """The same limiter with another limit: the vendor has said what the key's plan allows."""
+        limiter = self.at(host, key, per_minute=per_minute, burst=burst)
+        limiter.resize(*_shape(per_minute, burst))
+        return limiter
+
+    def _make(self, host: str, key: str, rate: float, burst: float) -> Limiter:
         if self._folder is None:
             return Limiter(rate, burst, clock=self._clock, sleep=self._sleep)
         name = f"{host}-{hashlib.sha256(key.encode()).hexdigest()[:12]}" if key else host  # no key in a file name
@@ -53,3 +60,9 @@ class Gates:
                 if isinstance(limiter, SharedLimiter):
                     limiter.close()
             self._limiters = {}
+
+
+def _shape(per_minute: int, burst: int) -> tuple[float, float]:
+    """Calls a second and at once that add up to `per_minute` in any minute; a user's own limit may be below the burst."""
+    at_once = min(burst, per_minute / 2)
+    return (per_minute - at_once) / 60, at_once

@@ -26,7 +26,7 @@ class _Record(NamedTuple):
 
 
 _NOTHING = _Record(float("-inf"), 0.0, 0)
-_RECORD = struct.Struct("<ddi")
+_RECORD = struct.Struct("<dddi")  # when it was written, on the monotonic clock; then the record
 
 
 def _month() -> int:
@@ -97,10 +97,19 @@ class Limiter:
             self.rate = max(self._most / 20, self.rate * 0.8)
 
     def speed_up(self) -> None:
-        """An answer came: find back to the limit given, a little with each."""
+        """An answer came: find back to the limit given, a little with each (a slow limit with fewer answers)."""
         if self.rate < self._most:
             with self._lock:
-                self.rate = min(self._most, self.rate + self._most / 500)
+                share = min(1 / 20, max(1 / 500, 1 / (300 * self._most)))
+                self.rate = min(self._most, self.rate + self._most * share)
+
+    def resize(self, rate: float, burst: float) -> None:
+        """Go on with another limit, because the other side has said which holds. What was taken stays counted."""
+        if rate <= 0 or burst <= 0:
+            raise ValueError("a limiter needs a positive rate and burst")
+        with self._lock:
+            if (rate, burst / rate) != (self._most, self._tolerance):
+                self.rate, self._most, self._tolerance = rate, rate, burst / rate
 
     def _load(self) -> _Record:
         return self._record
@@ -112,11 +121,9 @@ class Limiter:
 class SharedLimiter(Limiter):
     """The same, shared by every process of this machine that names the same file.
 
-    The file holds one small record: the monotonic clock counts from boot and is the same in all processes. A value from
-    before a reboot lies far ahead and is ignored.
+    The file holds one small record: the monotonic clock counts from boot and is the same in all processes. What was
+    written later than now was written before a reboot: only its count of the month still holds.
     """
-
-    _FAR_S = 600.0
 
     def __init__(
         self,
@@ -146,12 +153,12 @@ class SharedLimiter(Limiter):
         data = os.read(self._file, _RECORD.size)
         if len(data) < _RECORD.size:
             return _NOTHING
-        full_at, used, month = _RECORD.unpack(data)
-        return _Record(full_at if full_at < self._clock() + self._FAR_S else float("-inf"), used, month)
+        written, full_at, used, month = _RECORD.unpack(data)
+        return _Record(full_at if written <= self._clock() else float("-inf"), used, month)
 
     def _store(self, record: _Record) -> None:
         os.lseek(self._file, 0, os.SEEK_SET)
-        os.write(self._file, _RECORD.pack(*record))
+        os.write(self._file, _RECORD.pack(self._clock(), *record))
 
     @property
     def _process_lock(self) -> _FileLock:

@@ -13,22 +13,34 @@ from importlib import resources
 class Tier:
     """What a kind of key is allowed. Key and host must match: the vendor refuses a demo key on the pro host and back.
 
-    `calls_per_minute` + `burst` is never exceeded in any minute. `history_days` is how far back history reaches (None: all).
+    `secret` is the variable that holds the key. Any window of a minute sees at most `per_minute` calls, at most `burst` of
+    them at once. `history_days` is how far back history reaches (None: all).
     """
 
     name: str
     url: str
+    secret: str | None
     header: str | None
-    calls_per_minute: float
-    burst: float
+    per_minute: int
+    burst: int
     history_days: int | None
+
+    @property
+    def spacing_s(self) -> float:
+        """Seconds between two calls once the burst is used up."""
+        return 60 / (self.per_minute - self.burst)
 
 
 # Keyless was observed at about 5 calls a minute, shared by address (2024-03). The vendor's page says 100 for demo keys
 # (2026-06); paid plans say theirs under /key, 250 is the smallest. History: error 10012 beyond 365 days since 2024-03.
-KEYLESS = Tier("keyless", "https://api.coingecko.com/api/v3", None, 4, 1, 365)
-DEMO = Tier("demo", "https://api.coingecko.com/api/v3", "x-cg-demo-api-key", 80, 10, 365)
-PRO = Tier("pro", "https://pro-api.coingecko.com/api/v3", "x-cg-pro-api-key", 225, 25, None)
+KEYLESS = Tier("keyless", "https://api.coingecko.com/api/v3", None, None, 5, 1, 365)
+DEMO = Tier("demo", "https://api.coingecko.com/api/v3", "COINGECKO_DEMO_API_KEY", "x-cg-demo-api-key", 90, 10, 365)
+PRO = Tier("pro", "https://pro-api.coingecko.com/api/v3", "COINGECKO_PRO_API_KEY", "x-cg-pro-api-key", 250, 25, None)
+
+
+def tier_of(secrets: Mapping[str, str]) -> Tier:
+    """The best tier there is a key for: pro, else demo, else keyless."""
+    return next((tier for tier in (PRO, DEMO) if tier.secret and secrets.get(tier.secret)), KEYLESS)
 
 
 # The vendor's error codes that a person must act on: (our reason, words). None of them changes by asking again.

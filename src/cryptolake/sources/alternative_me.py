@@ -5,20 +5,17 @@ What does not belong here: which point of a series counts (`silver.metrics`) and
 
 from __future__ import annotations
 
-import random
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
 
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.reading import drift, instant, read_json, typed
-from cryptolake.contracts.source import Dataset, Row, Trip
+from cryptolake.contracts.source import Asked, Dataset, Row, Trip
 from cryptolake.errors import Skip
 from cryptolake.net.access import Access
-from cryptolake.net.asking import Conversation, Refusal
-from cryptolake.net.http import Answer, Http, retry_after
-from cryptolake.net.limiter import Limiter
+from cryptolake.net.conversation import Patience, Refusal, Tally, converse, worth_keeping
+from cryptolake.net.http import Answer, retry_after
 
 FEAR_GREED = Dataset(
     "fear_greed",
@@ -29,31 +26,28 @@ FEAR_GREED = Dataset(
 URL = "https://api.alternative.me"
 KEY = "crypto"  # the index knows one market; also the `asset` of its rows
 METRIC = "FEAR_GREED_INDEX"
-_HOST = "alternative_me"  # the setting that overrides the base URL
-_CALLS_PER_S = 1.0  # the vendor publishes 60 a minute
+_PER_MINUTE, _BURST = 60, 1  # the vendor publishes 60 a minute
+_LIMITED_PAUSE_S = 5.0
 
 
 class AlternativeMe:
-    """One host, one series. `sleep`, `jitter` (0 to 1) and `asked_at` are replaceable for tests."""
+    """One host, one series. `patience`, `asked_at` and the gates of `access` are replaceable for tests."""
 
     name = "alternative_me"
     datasets: Sequence[Dataset] = (FEAR_GREED,)
 
     def __init__(
-        self,
-        http: Http,
-        *,
-        url: str = URL,
-        provenance: Mapping[str, str] | None = None,
-        attempts: int = 5,
-        asked_at: Callable[[], datetime] = lambda: datetime.now(UTC),
-        sleep: Callable[[float], None] = time.sleep,
-        jitter: Callable[[], float] = random.random,
+        self, access: Access, *, patience: Patience | None = None, asked_at: Callable[[], datetime] | None = None
     ) -> None:
-        self._url, self._asked_at = url.rstrip("/"), asked_at
-        self._provenance = {"endpoint": _HOST, **(provenance or {})}
-        limiter = Limiter(_CALLS_PER_S, sleep=sleep)
-        self._conversation = Conversation(http, limiter, _judge, attempts=attempts, sleep=sleep, jitter=jitter)
+        self._access, self._asked_at = access, asked_at or access.now
+        self._provenance = {"endpoint": self.name, **access.provenance}
+        self._patience = patience or Patience(limited_pause_s=_LIMITED_PAUSE_S)
+        self._tally = Tally()
+
+    @property
+    def asked(self) -> Asked:
+        """Requests sent since the source was opened, and how many met a 429."""
+        return self._tally.asked
 
     def keys(self, dataset: str) -> Sequence[str]:
         """The one series."""
@@ -72,13 +66,24 @@ class AlternativeMe:
         """Ask once for the trip. Refusals become Misses; an unreadable body is kept as Raw."""
         asked_at = self._asked_at()
         params = {"limit": "2" if trip.partitions[0].period.granularity == "hour" else "0", "format": "json"}
-        answer = self._conversation.ask(f"{self._url}/fng/", params=params)
+        rate = self._access.rates.get(self.name, _PER_MINUTE)
+        answer = worth_keeping(
+            converse(
+                self._access.http,
+                f"{self._access.url(self.name, URL)}/fng/",
+                params=params,
+                limiter=self._access.gates.at(self.name, "", per_minute=rate, burst=_BURST),
+                tally=self._tally,
+                judge=_judge,
+                patience=self._patience,
+            )
+        )
         for partition in trip.partitions:
-            if isinstance(answer, Refusal) and answer.body is None:
+            if isinstance(answer, Refusal):
                 yield Miss(partition, "failed", answer.reason, f"{self.name}: {answer.message}")
             else:
                 request = {"method": "GET", "path": "/fng/", **params}
-                yield Raw(partition, self.name, asked_at, asked_at, answer.body or b"", request, self._provenance)
+                yield Raw(partition, self.name, asked_at, asked_at, answer, request, self._provenance)
 
     def parse(self, raw: Raw) -> Sequence[Row]:
         """Rows of `metrics` in the vendor's order (newest first). Raises Skip for a changed layout."""
@@ -108,7 +113,7 @@ class AlternativeMe:
 
 def open_source(access: Access) -> AlternativeMe:
     """The source as the app opens it; CRYPTOLAKE_URL_ALTERNATIVE_ME overrides the host."""
-    return AlternativeMe(access.http, url=access.url(_HOST, URL), provenance=access.provenance, asked_at=access.now)
+    return AlternativeMe(access)
 
 
 def _index(what: str, value: object) -> float:
@@ -127,15 +132,15 @@ def _judge(answer: Answer) -> Refusal | None:
     status = answer.status
     after_s = retry_after(answer.headers.get("retry-after"))
     if status == 429:
-        return Refusal("rate_limited", "too many requests (429); wait, then run again", True, after_s, limited=True)
+        return Refusal("rate_limited", "too many requests (429); wait, then run again", True, after_s)
     if status >= 500 or status == 408:
         return Refusal("unreachable", f"the vendor is in trouble ({status}); run the same command later", True, after_s)
     if status != 200:
-        return Refusal("refused", f"answered with status {status}; check CRYPTOLAKE_URL_{_HOST.upper()}")
+        return Refusal("refused", f"answered with status {status}; check CRYPTOLAKE_URL_ALTERNATIVE_ME")
     try:
         document = read_json(answer.body)
     except ValueError:
-        return Refusal("unreadable", "the answer is no JSON", again=True, body=answer.body)
+        return Refusal("unreadable", "the answer is no JSON", again=True)
     metadata = document.get("metadata") if isinstance(document, dict) else None
     if isinstance(metadata, dict) and metadata.get("error"):
         return Refusal("vendor_error", "an error came inside a good answer; run the same command later")

@@ -14,10 +14,11 @@ from urllib.parse import quote
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.points import Points
 from cryptolake.contracts.raw import Miss, Raw
+from cryptolake.contracts.reading import read_json
 from cryptolake.contracts.source import Asked, Dataset, Trip
 from cryptolake.errors import Skip
 from cryptolake.net.access import Access
-from cryptolake.net.conversation import Patience, Refusal, Tally, converse, judge_plainly, read_json
+from cryptolake.net.conversation import Patience, Refusal, Tally, converse, judge_plainly, worth_keeping
 from cryptolake.net.http import Answer
 from cryptolake.registry.artemis import Watched, artemis_assets, key_of
 from cryptolake.registry.metrics import metrics
@@ -212,7 +213,7 @@ class Artemis:
                 self._refused = answer
             silent = isinstance(answer, Refusal) and answer.reason == "unreachable"
             self._silent = self._silent + 1 if silent else 0
-        return answer
+        return worth_keeping(answer)
 
     def _hopeless(self) -> Refusal | None:
         """Why asking on is pointless: the key was refused, or nobody answers any more."""

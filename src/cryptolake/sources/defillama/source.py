@@ -15,10 +15,11 @@ import structlog
 from cryptolake.contracts.partition import Granularity, Partition
 from cryptolake.contracts.points import Points
 from cryptolake.contracts.raw import Miss, Raw
+from cryptolake.contracts.reading import read_json
 from cryptolake.contracts.source import Asked, Dataset, Trip
 from cryptolake.errors import Skip
 from cryptolake.net.access import Access
-from cryptolake.net.conversation import ENTITLEMENT, Patience, Refusal, Tally, converse, judge_plainly, read_json
+from cryptolake.net.conversation import ENTITLEMENT, Patience, Refusal, Tally, converse, judge_plainly, worth_keeping
 from cryptolake.net.http import Answer
 from cryptolake.registry.defillama import (
     Entity,
@@ -301,7 +302,7 @@ class DefiLlama:
         )
         if isinstance(answer, Refusal) and answer.reason == "entitlement":
             self._needs_key.add(ask.endpoint)
-        return answer
+        return worth_keeping(answer)
 
     def _base(self, ask: Ask) -> tuple[str, str]:
         """Base URL and key for a question: the user's own host, else the Pro host with the key in its path, else free."""

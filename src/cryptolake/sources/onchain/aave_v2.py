@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from cryptolake.errors import Skip
-from cryptolake.net.abi import address_at, addresses_at, call_data, text, topic, uints_at, word
+from cryptolake.net.abi import address_at, call_data, word
 from cryptolake.net.logs import Log, LogFilter
 from cryptolake.net.multicall import Call, Program, Result
 from cryptolake.registry.markets import Csu
+from cryptolake.sources.onchain.aave import LIQUIDATION_CALL, liquidation_call, price_in, prices_in
+from cryptolake.sources.onchain.answers import ZERO, address_of, addresses_of, symbol_of, uint_of, uint_or_none
 from cryptolake.sources.onchain.records import AssetFacts, Liquidation, Reserve, Settled
 
 METHODOLOGY = (
@@ -24,9 +26,6 @@ METHODOLOGY = (
     "pool is all pools of its registries."
 )
 
-LIQUIDATION_CALL = topic("LiquidationCall(address,address,address,uint256,uint256,address,bool)")
-
-_ZERO = "0x0000000000000000000000000000000000000000"
 # What V2 markets quoted in dollars name as their base currency; no contract stands there.
 _USD = "0x10F7Fc1F91Ba351f9C629c5947AD69bD03C05b96"
 _NAMES = {"ETH": "eth", "BTC": "btc"}
@@ -54,8 +53,8 @@ def emitters(csu: Csu) -> Program[list[LogFilter]]:
 
 
 def liquidations(csu: Csu, logs: Sequence[Log]) -> list[Liquidation]:
-    """LiquidationCall(collateral, debt, user indexed; debtToCover, collateralAmount, liquidator, receiveAToken)."""
-    return [_liquidation(csu, log) for log in logs if log.topics[0] == LIQUIDATION_CALL]
+    """Every LiquidationCall, with the pool that emitted it."""
+    return [liquidation_call(csu, log, {"pool": log.address}) for log in logs if log.topics[0] == LIQUIDATION_CALL]
 
 
 def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:
@@ -65,9 +64,9 @@ def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:
         of_pool = [event for event in events if event.extra["pool"] == pool]
         assets = sorted({asset for event in of_pool for asset in (event.collateral_asset, event.debt_asset)})
         (provider,) = yield [Call(pool, call_data("getAddressesProvider()"))]
-        provider_at = address_at(provider.need(f"{csu.name}: LendingPool.getAddressesProvider"), 0)
+        provider_at = address_of(provider, f"{csu.name}: LendingPool.getAddressesProvider")
         (answer,) = yield [Call(provider_at, call_data("getPriceOracle()"))]
-        oracle = address_at(answer.need(f"{csu.name}: getPriceOracle"), 0)
+        oracle = address_of(answer, f"{csu.name}: getPriceOracle")
         answers = yield [
             *_quote_calls(oracle),
             *(Call(asset, call_data(what)) for asset in assets for what in ("symbol()", "decimals()")),
@@ -77,12 +76,12 @@ def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:
         tokens, prices = answers[3 : 3 + 2 * len(assets)], answers[3 + 2 * len(assets) :]
         for number, asset in enumerate(assets):
             symbol, decimals = tokens[2 * number : 2 * number + 2]
-            price = _price(prices[number], unit)
+            price = price_in(prices[number], unit)
             if asset in facts and price is None:
                 continue
             facts[asset] = AssetFacts(
-                _symbol(symbol, asset),
-                word(decimals.need(f"{csu.name}: decimals of {asset}"), 0),
+                symbol_of(symbol, asset),
+                uint_of(decimals, f"{csu.name}: decimals of {asset}"),
                 price,
                 unit,
                 quote,
@@ -103,17 +102,17 @@ def _pools(csu: Csu) -> Program[list[str]]:
         provider
         for answer in listed
         if not answer.empty
-        for provider in addresses_at(answer.need(f"{csu.name}: getAddressesProvidersList"), 0)
-        if provider != _ZERO
+        for provider in addresses_of(answer, f"{csu.name}: getAddressesProvidersList")
+        if provider != ZERO
     )
     answers = yield [Call(provider, call_data("getLendingPool()")) for provider in providers]
     pools = dict.fromkeys(
-        address_at(answer.need(f"{csu.name}: getLendingPool of {provider}"), 0)
+        address_of(answer, f"{csu.name}: getLendingPool of {provider}")
         for provider, answer in zip(providers, answers, strict=True)
     )
-    if not (set(pools) - {_ZERO}):
+    if not (set(pools) - {ZERO}):
         raise Skip(f"{csu.name}: its registries hold no pool at this block", reason="not_deployed")
-    return [pool for pool in pools if pool != _ZERO]
+    return [pool for pool in pools if pool != ZERO]
 
 
 def _pool(csu: Csu, pool: str) -> Program[list[Reserve]]:
@@ -121,13 +120,13 @@ def _pool(csu: Csu, pool: str) -> Program[list[Reserve]]:
         Call(pool, call_data("getReservesList()")),
         Call(pool, call_data("getAddressesProvider()")),
     ]
-    assets = addresses_at(listed.need(f"{csu.name}: LendingPool.getReservesList"), 0)
-    provider_at = address_at(provider.need(f"{csu.name}: LendingPool.getAddressesProvider"), 0)
+    assets = addresses_of(listed, f"{csu.name}: LendingPool.getReservesList")
+    provider_at = address_of(provider, f"{csu.name}: LendingPool.getAddressesProvider")
     answers = yield [
         Call(provider_at, call_data("getPriceOracle()")),
         *(Call(pool, call_data("getReserveData(address)", asset)) for asset in assets),
     ]
-    oracle = address_at(answers[0].need(f"{csu.name}: getPriceOracle"), 0)
+    oracle = address_of(answers[0], f"{csu.name}: getPriceOracle")
     listed_as = [_listed(csu, asset, answer) for asset, answer in zip(assets, answers[1:], strict=True)]
 
     answers = yield [
@@ -146,22 +145,21 @@ def _pool(csu: Csu, pool: str) -> Program[list[Reserve]]:
         ),
     ]
     unit, quote = _quote(csu, answers)
-    prices = yield from _prices(csu, oracle, assets, answers[3], unit)
+    prices = yield from prices_in(csu, oracle, assets, answers[3], unit)
     amounts = iter(answers[4:])
     reserves = []
     for asset, (decimals, *_), price in zip(assets, listed_as, prices, strict=True):
         symbol, supplied, stable, variable, held = (next(amounts) for _ in range(5))
         # A token that is broken or destroyed must not lose the market: nothing that could be taken out is held of it.
-        cash = word(held.data, 0) if held.success and held.data else 0
         reserves.append(
             Reserve(
                 asset=asset,
-                symbol=_symbol(symbol, asset),
+                symbol=symbol_of(symbol, asset),
                 decimals=decimals,
-                supplied_raw=word(supplied.need(f"{csu.name}: aToken supply of {asset}"), 0),
-                borrowed_raw=word(stable.need(f"{csu.name}: stable debt of {asset}"), 0)
-                + word(variable.need(f"{csu.name}: variable debt of {asset}"), 0),
-                cash_raw=cash,
+                supplied_raw=uint_of(supplied, f"{csu.name}: aToken supply of {asset}"),
+                borrowed_raw=uint_of(stable, f"{csu.name}: stable debt of {asset}")
+                + uint_of(variable, f"{csu.name}: variable debt of {asset}"),
+                cash_raw=uint_or_none(held) or 0,
                 collateral_raw=0,
                 price_raw=price,
                 price_unit=unit,
@@ -180,30 +178,6 @@ def _listed(csu: Csu, asset: str, answer: Result) -> tuple[int, str, str, str]:
     return decimals, address_at(data, _A_TOKEN), address_at(data, _STABLE_DEBT), address_at(data, _VARIABLE_DEBT)
 
 
-def _liquidation(csu: Csu, log: Log) -> Liquidation:
-    if len(log.topics) != 4 or len(log.data) != 4 * 32:
-        raise Skip(f"{csu.name}: LiquidationCall in {log.tx} has an unknown layout", reason="layout")
-    collateral, debt, user = (address_at(bytes.fromhex(one[2:]), 0) for one in log.topics[1:])
-    return Liquidation(
-        tx=log.tx,
-        block=log.block,
-        block_hash=log.block_hash,
-        log_index=log.index,
-        liquidator=address_at(log.data, 2),
-        borrower=user,
-        collateral_asset=collateral,
-        collateral_amount_raw=word(log.data, 1),
-        debt_asset=debt,
-        debt_amount_raw=word(log.data, 0),
-        extra={"pool": log.address, "receive_a_token": "true" if word(log.data, 3) else "false"},
-    )
-
-
-def _symbol(answer: Result, asset: str) -> str:
-    """The token's symbol, or its short address where it has none."""
-    return text(answer.data) if answer.success and answer.data else f"{asset[:6]}..{asset[-4:]}"
-
-
 def _quote_calls(oracle: str) -> list[Call]:
     return [Call(oracle, call_data(what)) for what in ("WETH()", "BASE_CURRENCY()", "BASE_CURRENCY_UNIT()")]
 
@@ -217,31 +191,13 @@ def _quote(csu: Csu, answers: Sequence[Result]) -> tuple[int | None, str]:
     weth, base, unit = answers[:3]
     if base.success and base.data and unit.success and unit.data:
         scale, currency = word(unit.data, 0), address_at(base.data, 0)
-        if currency in (_ZERO, _USD):
+        if currency in (ZERO, _USD):
             return scale, "usd"
     elif weth.success and weth.data:
         scale, currency = _ETHER, address_at(weth.data, 0)
     else:
         return None, "unknown"
     return scale, _NAMES.get((csu.price_numeraire or "").upper(), currency)
-
-
-def _price(answer: Result, unit: int | None) -> int | None:
-    """The oracle's price; 0, a revert or an unknown unit mean that it has none."""
-    return (word(answer.data, 0) or None) if unit is not None and answer.success and answer.data else None
-
-
-def _prices(
-    csu: Csu, oracle: str, assets: Sequence[str], listed: Result, unit: int | None
-) -> Program[list[int | None]]:
-    """Prices in the order of the assets. One asset without a source reverts the whole list: then asked singly."""
-    if listed.success and listed.data:
-        found = [(price or None) if unit is not None else None for price in uints_at(listed.data, 0)]
-        if len(found) != len(assets):
-            raise Skip(f"{csu.name}: the oracle gave {len(found)} prices for {len(assets)} assets", reason="layout")
-        return found
-    single = yield [Call(oracle, call_data("getAssetPrice(address)", asset)) for asset in assets]
-    return [_price(one, unit) for one in single]
 
 
 def _sum(one: Reserve, other: Reserve) -> Reserve:

@@ -10,10 +10,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from cryptolake.errors import Skip
-from cryptolake.net.abi import address_at, addresses_at, call_data, text, topic, word
+from cryptolake.net.abi import address_at, call_data, topic, word
 from cryptolake.net.logs import Log, LogFilter
 from cryptolake.net.multicall import Call, Program, Result
 from cryptolake.registry.markets import Csu
+from cryptolake.sources.onchain.answers import (
+    ZERO,
+    address_of,
+    addresses_of,
+    price_or_none,
+    symbol_of,
+    uint_of,
+)
+from cryptolake.sources.onchain.events import check_layout, liquidation, topic_address
 from cryptolake.sources.onchain.records import AssetFacts, Liquidation, Reserve, Settled
 
 METHODOLOGY = (
@@ -31,7 +40,6 @@ SLASH_SYMBIOTIC = topic("Slash(address,address,uint256)")
 SLASH_EIGEN = topic("Slash(address,address,uint256,uint48)")
 
 _PRICE_UNIT = 10**8  # the Lender scales values in USD by it
-_ZERO = "0x0000000000000000000000000000000000000000"
 _RESERVE_WORDS, _DEBT_TOKEN = 7, 2
 
 
@@ -39,8 +47,8 @@ def snapshot(csu: Csu) -> Program[list[Reserve]]:
     """Every asset of the vault: three rounds for assets and agents, the amounts with prices, and the agents' debts."""
     vault, lender = csu.entry["cap_token_vault"], csu.entry["lender"]
     listed, known = yield [Call(vault, call_data("assets()")), _agents_call(csu)]
-    assets = addresses_at(listed.need(f"{csu.name}: vault.assets"), 0)
-    agents = addresses_at(known.need(f"{csu.name}: Delegation.agents"), 0)
+    assets = addresses_of(listed, f"{csu.name}: vault.assets")
+    agents = addresses_of(known, f"{csu.name}: Delegation.agents")
 
     per_asset = [
         ("totalSupplies(address)", vault),
@@ -69,41 +77,28 @@ def snapshot(csu: Csu) -> Program[list[Reserve]]:
     reserves = []
     for number, asset in enumerate(assets):
         supplied, borrowed, cash = (
-            word(answer.need(f"{csu.name}: vault.{what} of {asset}"), 0)
+            uint_of(answer, f"{csu.name}: vault.{what} of {asset}")
             for answer, (what, _) in zip(amounts[4 * number : 4 * number + 3], per_asset[:3], strict=True)
         )
         if lent[number]:
-            borrowed = sum(word(next(owed).need(f"{csu.name}: Lender.debt of {agent}"), 0) for agent in agents)
-        reserves.append(
-            Reserve(
-                asset=asset,
-                symbol=facts[number].symbol,
-                decimals=facts[number].decimals,
-                supplied_raw=supplied,
-                borrowed_raw=borrowed,
-                cash_raw=cash,
-                collateral_raw=0,
-                price_raw=facts[number].price_raw,
-                price_unit=facts[number].price_unit,
-                price_quote=facts[number].price_quote,
-            )
-        )
+            borrowed = sum(uint_of(next(owed), f"{csu.name}: Lender.debt of {agent}") for agent in agents)
+        reserves.append(facts[number].reserve(asset, supplied=supplied, borrowed=borrowed, cash=cash))
     return reserves
 
 
 def emitters(csu: Csu) -> Program[list[LogFilter]]:
     """The Lender, and every network that covers an agent: no agent and no network is ever taken off the list."""
     (known,) = yield [_agents_call(csu)]
-    agents = addresses_at(known.need(f"{csu.name}: Delegation.agents"), 0)
+    agents = addresses_of(known, f"{csu.name}: Delegation.agents")
     answers = yield [Call(csu.entry["delegation"], call_data("networks(address)", agent)) for agent in agents]
     networks = {
-        address_at(answer.need(f"{csu.name}: Delegation.networks of {agent}"), 0)
+        address_of(answer, f"{csu.name}: Delegation.networks of {agent}")
         for agent, answer in zip(agents, answers, strict=True)
     }
     slash = frozenset({SLASH_SYMBIOTIC, SLASH_EIGEN})
     return [
         LogFilter(csu.entry["lender"], frozenset({LIQUIDATE})),
-        *(LogFilter(network, slash) for network in sorted(networks - {_ZERO})),
+        *(LogFilter(network, slash) for network in sorted(networks - {ZERO})),
     ]
 
 
@@ -141,12 +136,12 @@ def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:
         # networks of 2025 have no such getter: ask the Symbiotic vault that covers the agent
         answers = yield [Call(network, call_data("vaults(address)", agent)) for network, agent in older]
         vaults = [
-            address_at(answer.need(f"{csu.name}: vaults of network {network}"), 0)
+            address_of(answer, f"{csu.name}: vaults of network {network}")
             for (network, _), answer in zip(older, answers, strict=True)
         ]
         answers = yield [Call(vault, call_data("collateral()")) for vault in vaults]
         tokens |= {
-            pair: address_at(answer.need(f"{csu.name}: collateral of vault {vault}"), 0)
+            pair: address_of(answer, f"{csu.name}: collateral of vault {vault}")
             for pair, vault, answer in zip(older, vaults, answers, strict=True)
         }
     settled = [
@@ -162,25 +157,19 @@ def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:
 
 
 def _liquidation(csu: Csu, log: Log, slashed: Log | None) -> Liquidation:
-    if len(log.topics) != 3 or len(log.data) != 3 * 32:
-        raise Skip(f"{csu.name}: Liquidate in {log.tx} has an unknown layout", reason="layout")
-    agent, liquidator = (address_at(bytes.fromhex(one[2:]), 0) for one in log.topics[1:])
+    check_layout(csu, log, "Liquidate", topics=3, words=3)
     asset, value = address_at(log.data, 0), word(log.data, 2)
+    seized = (asset, 0) if slashed is None else (slashed.address, _slashed_amount(csu, slashed))
     if slashed is None and value:
         raise Skip(f"{csu.name}: Liquidate in {log.tx} has no Slash", reason="layout")
     if slashed is not None and (slashed.tx, slashed.topics[1]) != (log.tx, log.topics[1]):
         _unpaired(csu, slashed)
-    return Liquidation(
-        tx=log.tx,
-        block=log.block,
-        block_hash=log.block_hash,
-        log_index=log.index,
-        liquidator=liquidator,
-        borrower=agent,
-        collateral_asset=asset if slashed is None else slashed.address,
-        collateral_amount_raw=0 if slashed is None else _slashed_amount(csu, slashed),
-        debt_asset=asset,
-        debt_amount_raw=word(log.data, 1),
+    return liquidation(
+        log,
+        liquidator=topic_address(log, 2),
+        borrower=topic_address(log, 1),
+        seized=seized,
+        repaid=(asset, word(log.data, 1)),
         extra={
             "network": "" if slashed is None else slashed.address,
             "liquidated_value": str(value),
@@ -192,8 +181,7 @@ def _liquidation(csu: Csu, log: Log, slashed: Log | None) -> Liquidation:
 def _slashed_amount(csu: Csu, log: Log) -> int:
     """Symbiotic: (agent indexed; recipient, amount). EigenLayer: (agent, recipient indexed; amount, time)."""
     topics, at = (2, 1) if log.topics[0] == SLASH_SYMBIOTIC else (3, 0)
-    if len(log.topics) != topics or len(log.data) != 2 * 32:
-        raise Skip(f"{csu.name}: Slash in {log.tx} has an unknown layout", reason="layout")
+    check_layout(csu, log, "Slash", topics=topics, words=2)
     return word(log.data, at)
 
 
@@ -211,7 +199,7 @@ def _is_lent(csu: Csu, asset: str, answer: Result) -> bool:
     data = answer.need(f"{csu.name}: Lender.reservesData of {asset}")
     if len(data) < _RESERVE_WORDS * 32:
         raise Skip(f"{csu.name}: reservesData of {asset} has {len(data)} bytes, 224 expected", reason="layout")
-    return address_at(data, _DEBT_TOKEN) != _ZERO
+    return address_at(data, _DEBT_TOKEN) != ZERO
 
 
 def _facts_calls(csu: Csu, asset: str) -> list[Call]:
@@ -226,9 +214,9 @@ def _facts(csu: Csu, asset: str, answers: Sequence[Result]) -> AssetFacts:
     """The oracle reverts when both its sources are stale or 0: then there is no price."""
     symbol, decimals, price = answers
     return AssetFacts(
-        text(symbol.data) if symbol.success and symbol.data else f"{asset[:6]}..{asset[-4:]}",
-        word(decimals.need(f"{csu.name}: decimals of {asset}"), 0),
-        (word(price.data, 0) or None) if price.success and price.data else None,
+        symbol_of(symbol, asset),
+        uint_of(decimals, f"{csu.name}: decimals of {asset}"),
+        price_or_none(price),
         _PRICE_UNIT,
         "usd",
     )

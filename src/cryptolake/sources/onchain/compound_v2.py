@@ -12,10 +12,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cryptolake.errors import Skip
-from cryptolake.net.abi import address_at, addresses_at, call_data, text, topic, word
+from cryptolake.net.abi import address_at, call_data, topic, word
 from cryptolake.net.logs import Log, LogFilter
 from cryptolake.net.multicall import Call, Program, Result
 from cryptolake.registry.markets import Csu
+from cryptolake.sources.onchain.answers import (
+    ZERO,
+    addresses_of,
+    any_address,
+    any_uint,
+    symbol_of,
+    uint_of,
+    uint_or_none,
+)
+from cryptolake.sources.onchain.events import check_layout, liquidation, topic_address
 from cryptolake.sources.onchain.records import AssetFacts, Liquidation, Reserve, Settled
 
 METHODOLOGY = (
@@ -43,7 +53,6 @@ NATIVE_SYMBOLS = {
     "meter": "MTR", "metis": "METIS", "monad": "MON", "moonbeam": "GLMR", "moonriver": "MOVR", "opbnb": "BNB",
     "plasma": "XPL", "polygon": "POL", "ronin": "RON", "sei": "SEI", "sonic": "S", "tac": "TAC", "xlayer": "OKB",
 }  # fmt: skip
-_ZERO = "0x0000000000000000000000000000000000000000"
 _ONE = 10**18
 
 
@@ -115,19 +124,23 @@ def snapshot(csu: Csu) -> Program[list[Reserve]]:
     totals: dict[str, list[int]] = {}
     for number, market in enumerate(markets):
         own = amounts[number * len(plain) : (number + 1) * len(plain)]
-        rate = _uint(grown[2 * number], f"{csu.name}: exchange rate of {market}")
-        borrowed = _uint(grown[2 * number + 1], f"{csu.name}: borrows of {market}")
+        rate = uint_of(grown[2 * number], f"{csu.name}: exchange rate of {market}")
+        borrowed = uint_of(grown[2 * number + 1], f"{csu.name}: borrows of {market}")
         shares, cash = (
-            _uint(one, f"{csu.name}: {what} of {market}") for one, what in zip(own, plain[:2], strict=False)
+            uint_of(one, f"{csu.name}: {what} of {market}") for one, what in zip(own, plain[:2], strict=False)
         )
-        if dialect.mints and own[2].success and own[2].data and not word(own[2].data, 0):
+        if dialect.mints and uint_or_none(own[2]) == 0:
             cash = 0  # deposits of a minted token are burned
         total = totals.setdefault(assets.of[market], [0, 0, 0])
         for place, amount in enumerate((shares * rate // _ONE, borrowed, cash)):
             total[place] += amount
-    rows = [_reserve(asset, assets.facts[asset], *total) for asset, total in totals.items()]
+    rows = [
+        assets.facts[asset].reserve(asset, supplied=supplied, borrowed=borrowed, cash=cash)
+        for asset, (supplied, borrowed, cash) in totals.items()
+    ]
     if assets.vai is not None:
-        rows.append(_reserve(assets.vai, assets.facts[assets.vai], 0, (yield from _minted(csu, assets.vai)), 0))
+        minted = yield from _minted(csu, assets.vai)
+        rows.append(assets.facts[assets.vai].reserve(assets.vai, supplied=0, borrowed=minted, cash=0))
     return rows
 
 
@@ -166,7 +179,7 @@ def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:
     names = _name_calls(listed, markets)
     answers = yield [*names, *(Call(market, call_data(dialect.stored_rate)) for market in seized)]
     rates = {
-        market: _uint(answer, f"{csu.name}: exchange rate of {market}")
+        market: uint_of(answer, f"{csu.name}: exchange rate of {market}")
         for market, answer in zip(seized, answers[len(names) :], strict=True)
     }
     assets = yield from _facts(csu, dialect, listed, markets, answers[: len(names)])
@@ -196,18 +209,18 @@ def _listed(csu: Csu, dialect: _Dialect) -> Program[_Listed]:
     asked = (dialect.markets, dialect.oracle, "vaiController()", "liquidatorContract()")
     answers = yield [Call(comptroller, call_data(what)) for what in asked]
     # A comptroller without an oracle has markets without prices.
-    oracle, controller, liquidator = _address(answers[1]) or _ZERO, _address(answers[2]), _address(answers[3])
+    oracle, controller, liquidator = any_address(answers[1]) or ZERO, any_address(answers[2]), any_address(answers[3])
     if (known := csu.entry.get("first_ctokens")) and not answers[0].success:
         markets = yield from _first_listed(csu, known.split(","))
     else:
-        markets = addresses_at(answers[0].need(f"{csu.name}: {dialect.markets}"), 0)
+        markets = addresses_of(answers[0], f"{csu.name}: {dialect.markets}")
     return _Listed(markets, oracle, controller, liquidator)
 
 
 def _first_listed(csu: Csu, known: Sequence[str]) -> Program[list[str]]:
     """Which of the `known` cTokens are listed: Compound's comptroller kept no list before COMP was given out (June 2020)."""
     answers = yield [Call(csu.entry["comptroller"], call_data("markets(address)", one)) for one in known]
-    told = [_uint(answer, f"{csu.name}: markets({one})") for one, answer in zip(known, answers, strict=True)]
+    told = [uint_of(answer, f"{csu.name}: markets({one})") for one, answer in zip(known, answers, strict=True)]
     return [one for one, is_listed in zip(known, told, strict=True) if is_listed]
 
 
@@ -222,10 +235,10 @@ def _facts(
 ) -> Program[_Assets]:
     """What stands behind the cTokens, from the answers to `_name_calls`."""
     count = len(markets)
-    of = {market: _address(answer) or NATIVE for market, answer in zip(markets, named[:count], strict=True)}
+    of = {market: any_address(answer) or NATIVE for market, answer in zip(markets, named[:count], strict=True)}
     tokens = list(dict.fromkeys(asset for asset in of.values() if asset != NATIVE))
     calls = []
-    vai = _address(named[2 * count]) if listed.vai_controller else None
+    vai = any_address(named[2 * count]) if listed.vai_controller else None
     if vai is not None:
         tokens.append(vai)
         calls.append(Call(listed.oracle, call_data("getUnderlyingPrice(address)", vai)))
@@ -233,14 +246,15 @@ def _facts(
     answers = (yield calls) if calls else []
     prices: dict[str, int] = {}
     for market, answer in zip(markets, named[count : 2 * count], strict=True):
-        _keep_price(prices, of[market], answer)
-    if vai is not None:
-        _keep_price(prices, vai, answers[0])
+        if price := any_uint(answer):  # the first price of an asset stands; 0 or no number means that there is none
+            prices.setdefault(of[market], price)
+    if vai is not None and (price := any_uint(answers[0])):
+        prices.setdefault(vai, price)
     told = answers[len(calls) - 2 * len(tokens) :]
     shapes = {NATIVE: (NATIVE_SYMBOLS.get(csu.chain, "COIN"), 18)} if NATIVE in of.values() else {}
     for number, token in enumerate(tokens):
-        decimals = _uint(told[2 * number + 1], f"{csu.name}: decimals of {token}")
-        shapes[token] = (_symbol(told[2 * number], token), decimals)
+        decimals = uint_of(told[2 * number + 1], f"{csu.name}: decimals of {token}")
+        shapes[token] = (symbol_of(told[2 * number], token), decimals)
     # No dollar price of ETH is exactly 1: an oracle that says so counts in ETH (Compound until August 2020, Lodestar).
     ether = [prices.get(asset) for asset, (symbol, _) in shapes.items() if symbol in ("ETH", "WETH")]
     quote = "eth" if _ONE in ether and dialect.price_digits is None else "usd"
@@ -259,51 +273,31 @@ def _minted(csu: Csu, vai: str) -> Program[int]:
         Call(vai, call_data("totalSupply()")),
         *(Call(module, call_data("vaiMinted()")) for module in modules),
     ]
-    circulating = _uint(supply, f"{csu.name}: VAI supply")
+    circulating = uint_of(supply, f"{csu.name}: VAI supply")
     # Before a module was deployed it had minted nothing.
-    return circulating - sum(_uint(one, f"{csu.name}: vaiMinted") for one in pegged if not (one.success and one.empty))
-
-
-def _reserve(asset: str, facts: AssetFacts, supplied: int, borrowed: int, cash: int) -> Reserve:
-    return Reserve(
-        asset=asset,
-        symbol=facts.symbol,
-        decimals=facts.decimals,
-        supplied_raw=supplied,
-        borrowed_raw=borrowed,
-        cash_raw=cash,
-        collateral_raw=0,
-        price_raw=facts.price_raw,
-        price_unit=facts.price_unit,
-        price_quote=facts.price_quote,
+    return circulating - sum(
+        uint_of(one, f"{csu.name}: vaiMinted") for one in pegged if not (one.success and one.empty)
     )
 
 
 def _liquidation(csu: Csu, log: Log) -> Liquidation:
-    vai = log.topics[0] == LIQUIDATE_VAI
-    shape = (len(log.topics), len(log.data))
-    if shape == (1, 5 * 32):
+    name = "LiquidateVAI" if log.topics[0] == LIQUIDATE_VAI else "LiquidateBorrow"
+    if len(log.topics) == 1:
+        check_layout(csu, log, name, topics=1, words=5)
         liquidator, borrower, collateral = (address_at(log.data, place) for place in (0, 1, 3))
         repaid, seized = word(log.data, 2), word(log.data, 4)
-    elif shape == (4, 2 * 32):
-        liquidator, borrower, collateral = (address_at(bytes.fromhex(one[2:]), 0) for one in log.topics[1:])
-        repaid, seized = word(log.data, 0), word(log.data, 1)
     else:
-        name = "LiquidateVAI" if vai else "LiquidateBorrow"
-        raise Skip(f"{csu.name}: {name} in {log.tx} has an unknown layout", reason="layout")
-    return Liquidation(
-        tx=log.tx,
-        block=log.block,
-        block_hash=log.block_hash,
-        log_index=log.index,
+        check_layout(csu, log, name, topics=4, words=2)
+        liquidator, borrower, collateral = (topic_address(log, index) for index in (1, 2, 3))
+        repaid, seized = word(log.data, 0), word(log.data, 1)
+    return liquidation(
+        log,
         liquidator=liquidator,
         borrower=borrower,
-        collateral_asset=collateral,
-        collateral_amount_raw=seized,
-        debt_asset=log.address,
-        debt_amount_raw=repaid,
+        seized=(collateral, seized),
+        repaid=(log.address, repaid),
         extra={
-            "event": "LiquidateVAI" if vai else "LiquidateBorrow",
+            "event": name,
             "debt_market": log.address,
             "collateral_market": collateral,
             "seized_shares": str(seized),
@@ -313,38 +307,11 @@ def _liquidation(csu: Csu, log: Log) -> Liquidation:
 
 def _name_liquidator(csu: Csu, found: list[Liquidation], log: Log) -> None:
     """LiquidateBorrowedTokens(liquidator, borrower indexed; repaid, borrowed; collateral indexed; shares to both)."""
-    if len(log.topics) != 4 or len(log.data) != 4 * 32:
-        raise Skip(f"{csu.name}: LiquidateBorrowedTokens in {log.tx} has an unknown layout", reason="layout")
-    liquidator, borrower, collateral = (address_at(bytes.fromhex(one[2:]), 0) for one in log.topics[1:])
+    check_layout(csu, log, "LiquidateBorrowedTokens", topics=4, words=4)
+    liquidator, borrower, collateral = (topic_address(log, index) for index in (1, 2, 3))
     sought = (log.tx, log.address, borrower, collateral, address_at(log.data, 1))
     for place in range(len(found) - 1, -1, -1):
         one = found[place]
         if (one.tx, one.liquidator, one.borrower, one.collateral_asset, one.debt_asset) == sought:
             found[place] = replace(one, liquidator=liquidator, extra={**one.extra, "through": log.address})
             return
-
-
-def _uint(answer: Result, what: str) -> int:
-    data = answer.need(what)
-    if len(data) < 32:
-        raise Skip(f"{what} has {len(data)} bytes, 32 expected", reason="layout")
-    return word(data, 0)
-
-
-def _address(answer: Result) -> str | None:
-    """The address answered; None for a revert, for nothing (a payable fallback answers that) and for the zero address."""
-    if not answer.success or len(answer.data) < 32:
-        return None
-    found = address_at(answer.data, 0)
-    return None if found == _ZERO else found
-
-
-def _keep_price(prices: dict[str, int], asset: str, answer: Result) -> None:
-    """Keep the first price an asset has; a revert, an empty answer or 0 mean that the oracle has none."""
-    if answer.success and len(answer.data) >= 32 and (price := word(answer.data, 0)):
-        prices.setdefault(asset, price)
-
-
-def _symbol(answer: Result, asset: str) -> str:
-    """The token's symbol, or its short address where it has none."""
-    return text(answer.data) if answer.success and answer.data else f"{asset[:6]}..{asset[-4:]}"

@@ -15,6 +15,8 @@ from cryptolake.net.abi import address_at, call_data, text, topic, word
 from cryptolake.net.logs import Log, LogFilter
 from cryptolake.net.multicall import Call, Program, Result
 from cryptolake.registry.markets import Csu
+from cryptolake.sources.onchain.answers import address_of, price_or_none, symbol_of, uint_of, uint_or_none
+from cryptolake.sources.onchain.events import check_layout, liquidation, topic_address
 from cryptolake.sources.onchain.records import AssetFacts, Liquidation, Reserve, Settled
 
 METHODOLOGY = (
@@ -96,7 +98,7 @@ def _comets(csu: Csu) -> list[str]:
 
 def _comet(csu: Csu, comet: str) -> Program[list[Reserve]]:
     base, (supplied, borrowed, count) = yield from _base(csu, comet, ("totalSupply()", "totalBorrow()", "numAssets()"))
-    assets = word(count.need(f"{csu.name}: Comet.numAssets"), 0)
+    assets = uint_of(count, f"{csu.name}: Comet.numAssets")
     symbol, held, price, description, *infos = yield [
         *_token_calls(comet, base),
         Call(base.feed, call_data("description()")),
@@ -109,11 +111,11 @@ def _comet(csu: Csu, comet: str) -> Program[list[Reserve]]:
     reserves = [
         Reserve(
             asset=base.asset,
-            symbol=_symbol(symbol, base.asset),
+            symbol=symbol_of(symbol, base.asset),
             decimals=base.decimals,
-            supplied_raw=word(supplied.need(f"{csu.name}: Comet.totalSupply"), 0),
-            borrowed_raw=word(borrowed.need(f"{csu.name}: Comet.totalBorrow"), 0),
-            cash_raw=word(held.need(f"{csu.name}: cash of {base.asset}"), 0),
+            supplied_raw=uint_of(supplied, f"{csu.name}: Comet.totalSupply"),
+            borrowed_raw=uint_of(borrowed, f"{csu.name}: Comet.totalBorrow"),
+            cash_raw=uint_of(held, f"{csu.name}: cash of {base.asset}"),
             collateral_raw=0,
             price_raw=_price(price, quote),
             price_unit=_PRICE_UNIT,
@@ -134,17 +136,17 @@ def _comet(csu: Csu, comet: str) -> Program[list[Reserve]]:
     )
     for token in tokens:
         symbol, held, price, pledged = (next(answers) for _ in range(4))
-        collateral = word(pledged.need(f"{csu.name}: totalsCollateral of {token.asset}"), 0)
+        collateral = uint_of(pledged, f"{csu.name}: totalsCollateral of {token.asset}")
         # A token that is broken or destroyed must not lose the market: what is pledged is in the Comet's own books.
-        balance = word(held.data, 0) if held.success and held.data else collateral
+        balance = uint_or_none(held)
         reserves.append(
             Reserve(
                 asset=token.asset,
-                symbol=_symbol(symbol, token.asset),
+                symbol=symbol_of(symbol, token.asset),
                 decimals=token.decimals,
                 supplied_raw=0,
                 borrowed_raw=0,
-                cash_raw=max(balance - collateral, 0),
+                cash_raw=0 if balance is None else max(balance - collateral, 0),
                 collateral_raw=collateral,
                 price_raw=_price(price, quote),
                 price_unit=_PRICE_UNIT,
@@ -160,9 +162,9 @@ def _base(csu: Csu, comet: str, more: Sequence[str]) -> Program[tuple[_Token, Se
         Call(comet, call_data(what)) for what in ("baseToken()", "baseTokenPriceFeed()", "baseScale()", *more)
     ]
     token = _Token(
-        address_at(asset.need(f"{csu.name}: Comet.baseToken"), 0),
-        _decimals(csu, word(scale.need(f"{csu.name}: Comet.baseScale"), 0)),
-        address_at(feed.need(f"{csu.name}: Comet.baseTokenPriceFeed"), 0),
+        address_of(asset, f"{csu.name}: Comet.baseToken"),
+        _decimals(csu, uint_of(scale, f"{csu.name}: Comet.baseScale")),
+        address_of(feed, f"{csu.name}: Comet.baseTokenPriceFeed"),
     )
     return token, answers
 
@@ -190,14 +192,9 @@ def _decimals(csu: Csu, scale: int) -> int:
     return decimals
 
 
-def _symbol(answer: Result, asset: str) -> str:
-    """The token's symbol, or its short address where it has none."""
-    return text(answer.data) if answer.success and answer.data else f"{asset[:6]}..{asset[-4:]}"
-
-
 def _price(answer: Result, quote: str) -> int | None:
     """getPrice reverts when its feed has none; a price in an unknown numeraire is none either."""
-    return (word(answer.data, 0) or None) if quote != _UNKNOWN and answer.success and answer.data else None
+    return price_or_none(answer) if quote != _UNKNOWN else None
 
 
 def _quote(csu: Csu, base: _Token, price: Result, description: Result) -> str:
@@ -211,7 +208,7 @@ def _quote(csu: Csu, base: _Token, price: Result, description: Result) -> str:
         return name
     if (name := _QUOTES.get((csu.price_numeraire or "").upper())) is not None:
         return name
-    constant = says == _CONSTANT and price.success and bool(price.data) and word(price.data, 0) == _PRICE_UNIT
+    constant = says == _CONSTANT and uint_or_none(price) == _PRICE_UNIT
     return base.asset if constant else _UNKNOWN
 
 
@@ -250,8 +247,7 @@ def _absorptions(csu: Csu, logs: Sequence[Log]) -> Iterator[_Absorption]:
         topics = {ABSORB_DEBT: 3, ABSORB_COLLATERAL: 4}.get(log.topics[0])
         if topics is None:
             continue
-        if len(log.topics) != topics or len(log.data) != 2 * 32:
-            raise Skip(f"{csu.name}: an absorb event in {log.tx} has an unknown layout", reason="layout")
+        check_layout(csu, log, "an absorb event", topics=topics, words=2)
         seized = pending.setdefault(log.address, [])
         if seized and (seized[0].tx, seized[0].topics[1:3]) != (log.tx, log.topics[1:3]):
             raise Skip(f"{csu.name}: AbsorbCollateral in {seized[0].tx} has no AbsorbDebt", reason="layout")
@@ -267,21 +263,15 @@ def _absorptions(csu: Csu, logs: Sequence[Log]) -> Iterator[_Absorption]:
 
 def _events(account: _Absorption) -> Iterator[Liquidation]:
     debt = account.debt
-    absorber, borrower = (address_at(bytes.fromhex(one[2:]), 0) for one in debt.topics[1:3])
     paid_out, debt_value = word(debt.data, 0), word(debt.data, 1)
     values = [word(log.data, 1) for log in account.seized]
     for log, value, share in zip(account.seized, values, _shares(paid_out, values), strict=True):
-        yield Liquidation(
-            tx=log.tx,
-            block=log.block,
-            block_hash=log.block_hash,
-            log_index=log.index,
-            liquidator=absorber,
-            borrower=borrower,
-            collateral_asset=address_at(bytes.fromhex(log.topics[3][2:]), 0),
-            collateral_amount_raw=word(log.data, 0),
-            debt_asset=debt.address,
-            debt_amount_raw=share,
+        yield liquidation(
+            log,
+            liquidator=topic_address(debt, 1),
+            borrower=topic_address(debt, 2),
+            seized=(topic_address(log, 3), word(log.data, 0)),
+            repaid=(debt.address, share),
             extra={
                 "comet": debt.address,
                 "absorb_debt_log_index": str(debt.index),
@@ -327,14 +317,14 @@ def _facts(csu: Csu, comet: str, base: _Token, seized: Sequence[str]) -> Program
     prices = yield [Call(comet, call_data("getPrice(address)", one.feed)) for one in listed.values()]
     priced = dict(zip(listed, prices, strict=True))
     found = [
-        (base.asset, AssetFacts(_symbol(symbol, base.asset), base.decimals, _price(price, quote), _PRICE_UNIT, quote))
+        (base.asset, AssetFacts(symbol_of(symbol, base.asset), base.decimals, _price(price, quote), _PRICE_UNIT, quote))
     ]
     for number, asset in enumerate(seized):
         decimals = (
             listed[asset].decimals
             if asset in listed
-            else word(tokens[2 * number + 1].need(f"{csu.name}: decimals of {asset}"), 0)
+            else uint_of(tokens[2 * number + 1], f"{csu.name}: decimals of {asset}")
         )
         value = _price(priced[asset], quote) if asset in priced else None
-        found.append((asset, AssetFacts(_symbol(tokens[2 * number], asset), decimals, value, _PRICE_UNIT, quote)))
+        found.append((asset, AssetFacts(symbol_of(tokens[2 * number], asset), decimals, value, _PRICE_UNIT, quote)))
     return found

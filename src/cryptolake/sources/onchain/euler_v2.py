@@ -11,10 +11,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cryptolake.errors import Skip
-from cryptolake.net.abi import address_at, addresses_at, call_data, text, topic, word
+from cryptolake.net.abi import address_at, call_data, topic, word
 from cryptolake.net.logs import Log, LogFilter
 from cryptolake.net.multicall import Call, Program, Result
 from cryptolake.registry.markets import Csu
+from cryptolake.sources.onchain.answers import (
+    address_of,
+    addresses_of,
+    any_address,
+    any_symbol,
+    any_uint,
+    uint_of,
+)
+from cryptolake.sources.onchain.events import check_layout, liquidation, topic_address
 from cryptolake.sources.onchain.records import AssetFacts, Liquidation, Reserve, Settled
 
 METHODOLOGY = (
@@ -30,7 +39,6 @@ LIQUIDATE = topic("Liquidate(address,address,address,uint256,uint256)")
 DEBT_SOCIALIZED = topic("DebtSocialized(address,uint256)")
 
 USD = "0x0000000000000000000000000000000000000348"  # ISO 4217 code 840, Euler's address of the dollar; 18 decimals
-_ZERO = "0x0000000000000000000000000000000000000000"
 _MOST_DECIMALS = (
     77  # 10**77 is the last power of ten that fits a word: no oracle can be asked about one whole token beyond
 )
@@ -73,10 +81,10 @@ def snapshot(csu: Csu) -> Program[list[Reserve]]:
         vaults.append(
             replace(
                 _vault(csu, vault, named),
-                taken=tuple(addresses_at(taken.need(f"{csu.name}: LTVList of {vault}"), 0)),
-                assets=_uint(amounts[0], f"{csu.name}: totalAssets of {vault}"),
-                borrows=_uint(amounts[1], f"{csu.name}: totalBorrows of {vault}"),
-                cash=_uint(amounts[2], f"{csu.name}: cash of {vault}"),
+                taken=tuple(addresses_of(taken, f"{csu.name}: LTVList of {vault}")),
+                assets=uint_of(amounts[0], f"{csu.name}: totalAssets of {vault}"),
+                borrows=uint_of(amounts[1], f"{csu.name}: totalBorrows of {vault}"),
+                cash=uint_of(amounts[2], f"{csu.name}: cash of {vault}"),
             )
         )
     by_asset: dict[str, list[_Vault]] = {}
@@ -85,17 +93,11 @@ def snapshot(csu: Csu) -> Program[list[Reserve]]:
     shapes = {asset: members[0].decimals for asset, members in by_asset.items()}
     facts = yield from _facts(shapes, {asset: _ways(asset, vaults) for asset in by_asset})
     return [
-        Reserve(
-            asset=asset,
-            symbol=facts[asset].symbol,
-            decimals=facts[asset].decimals,
-            supplied_raw=sum(one.assets for one in members),
-            borrowed_raw=sum(one.borrows for one in members),
-            cash_raw=sum(one.cash for one in members),
-            collateral_raw=0,
-            price_raw=facts[asset].price_raw,
-            price_unit=facts[asset].price_unit,
-            price_quote=facts[asset].price_quote,
+        facts[asset].reserve(
+            asset,
+            supplied=sum(one.assets for one in members),
+            borrowed=sum(one.borrows for one in members),
+            cash=sum(one.cash for one in members),
         )
         for asset, members in by_asset.items()
     ]
@@ -116,12 +118,10 @@ def liquidations(csu: Csu, logs: Sequence[Log]) -> list[Liquidation]:
     socialized: dict[tuple[str, str, str], int] = {}
     for log in logs:
         if log.topics[0] == DEBT_SOCIALIZED:
-            if len(log.topics) != 2 or len(log.data) != 32:
-                raise Skip(f"{csu.name}: DebtSocialized in {log.tx} has an unknown layout", reason="layout")
+            check_layout(csu, log, "DebtSocialized", topics=2, words=1)
             socialized[log.tx, log.address, log.topics[1]] = word(log.data, 0)
         elif log.topics[0] == LIQUIDATE:
-            if len(log.topics) != 3 or len(log.data) != 3 * 32:
-                raise Skip(f"{csu.name}: Liquidate in {log.tx} has an unknown layout", reason="layout")
+            check_layout(csu, log, "Liquidate", topics=3, words=3)
             lost = socialized.pop((log.tx, log.address, log.topics[2]), 0)
             found.append(_liquidation(log, lost))
     return found
@@ -143,16 +143,16 @@ def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:
     vaults = {vault: _vault(csu, vault, answers[4 * at : 4 * at + 4]) for at, vault in enumerate(lenders)}
     rest = answers[4 * len(lenders) :]
     for at, vault in enumerate(seized):
-        decimals = _uint(rest[2 * at + 1], f"{csu.name}: decimals of {vault}")
+        decimals = uint_of(rest[2 * at + 1], f"{csu.name}: decimals of {vault}")
         # A collateral that is no vault stands for itself.
-        vaults[vault] = _Vault(vault, _address(rest[2 * at]) or vault, decimals, None, USD)
+        vaults[vault] = _Vault(vault, any_address(rest[2 * at]) or vault, decimals, None, USD)
     settled = []
     ways: dict[str, list[_Way]] = {}
     for event, worth in zip(events, rest[2 * len(seized) :], strict=True):
         lender, collateral = vaults[event.debt_asset], vaults[event.collateral_asset]
         amount = event.collateral_amount_raw
         if collateral.asset != collateral.address:
-            amount = _uint(worth, f"{csu.name}: convertToAssets of {collateral.address}")
+            amount = uint_of(worth, f"{csu.name}: convertToAssets of {collateral.address}")
         settled.append(
             replace(event, debt_asset=lender.asset, collateral_asset=collateral.asset, collateral_amount_raw=amount)
         )
@@ -177,7 +177,7 @@ def _verified(csu: Csu) -> Program[list[str]]:
     present = [answer for answer in answers if not (answer.success and answer.empty)]
     if not present:
         raise Skip(f"{csu.name}: no perspective at this block", reason="not_deployed")
-    lists = [addresses_at(answer.need(f"{csu.name}: verifiedArray"), 0) for answer in present]
+    lists = [addresses_of(answer, f"{csu.name}: verifiedArray") for answer in present]
     return list(dict.fromkeys(vault for found in lists for vault in found))
 
 
@@ -186,10 +186,10 @@ def _vault(csu: Csu, vault: str, answers: Sequence[Result]) -> _Vault:
     asset, decimals, oracle, unit = answers
     return _Vault(
         vault,
-        address_at(asset.need(f"{csu.name}: asset of {vault}"), 0),
-        _uint(decimals, f"{csu.name}: decimals of {vault}"),
-        _address(oracle),
-        _address(unit) or USD,
+        address_of(asset, f"{csu.name}: asset of {vault}"),
+        uint_of(decimals, f"{csu.name}: decimals of {vault}"),
+        any_address(oracle),
+        any_address(unit) or USD,
     )
 
 
@@ -211,7 +211,8 @@ def _facts(shapes: Mapping[str, int], ways: Mapping[str, Sequence[_Way]]) -> Pro
     scale = {USD: 10**18}
     for unit, answer in zip(units, told[len(calls) :], strict=True):
         # Euler takes 18 decimals for a unit of account that does not say.
-        decimals = word(answer.data, 0) if answer.success and len(answer.data) >= 32 else 18
+        told_decimals = any_uint(answer)
+        decimals = 18 if told_decimals is None else told_decimals
         if decimals <= _MOST_DECIMALS:
             scale[unit] = 10**decimals
     asked = [
@@ -223,58 +224,28 @@ def _facts(shapes: Mapping[str, int], ways: Mapping[str, Sequence[_Way]]) -> Pro
     answers = (yield [call for _, call in asked]) if asked else []
     prices: dict[str, tuple[int, _Way]] = {}
     for (way, _), answer in zip(asked, answers, strict=True):
-        if answer.success and len(answer.data) >= 32 and (price := word(answer.data, 0)):
+        if price := any_uint(answer):
             prices.setdefault(way.asset, (price, way))
     facts = {}
     for number, (asset, decimals) in enumerate(shapes.items()):
         quoted = prices.get(asset)
         unit = quoted[1].unit if quoted else USD
         quote = "usd" if unit == USD else unit
-        symbol = _symbol(told[number], asset)
+        symbol = any_symbol(told[number], asset)
         facts[asset] = AssetFacts(symbol, decimals, quoted[0] if quoted else None, scale[unit], quote)
     return facts
 
 
 def _liquidation(log: Log, socialized: int) -> Liquidation:
-    liquidator, violator = (address_at(bytes.fromhex(one[2:]), 0) for one in log.topics[1:])
     collateral = address_at(log.data, 0)
     extra = {"debt_vault": log.address, "collateral_vault": collateral, "seized_shares": str(word(log.data, 2))}
     if socialized:
         extra["debt_socialized"] = str(socialized)
-    return Liquidation(
-        tx=log.tx,
-        block=log.block,
-        block_hash=log.block_hash,
-        log_index=log.index,
-        liquidator=liquidator,
-        borrower=violator,
-        collateral_asset=collateral,
-        collateral_amount_raw=word(log.data, 2),
-        debt_asset=log.address,
-        debt_amount_raw=word(log.data, 1),
+    return liquidation(
+        log,
+        liquidator=topic_address(log, 1),
+        borrower=topic_address(log, 2),
+        seized=(collateral, word(log.data, 2)),
+        repaid=(log.address, word(log.data, 1)),
         extra=extra,
     )
-
-
-def _uint(answer: Result, what: str) -> int:
-    data = answer.need(what)
-    if len(data) < 32:
-        raise Skip(f"{what} has {len(data)} bytes, 32 expected", reason="layout")
-    return word(data, 0)
-
-
-def _address(answer: Result) -> str | None:
-    """The address answered; None for a revert, an empty answer and the zero address."""
-    if not answer.success or len(answer.data) < 32:
-        return None
-    found = address_at(answer.data, 0)
-    return None if found == _ZERO else found
-
-
-def _symbol(answer: Result, asset: str) -> str:
-    """The token's symbol, or its short address where it has none or says something that is no text."""
-    short = f"{asset[:6]}..{asset[-4:]}"
-    try:
-        return (text(answer.data) or short) if answer.success and answer.data else short
-    except Skip:
-        return short

@@ -10,11 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cryptolake.errors import Skip
-from cryptolake.net.abi import WORD, address_at, call_data, text, topic, word
+from cryptolake.net.abi import WORD, address_at, call_data, topic, word
 from cryptolake.net.logs import Log, LogFilter
 from cryptolake.net.multicall import MULTICALL3, Call, Program, Result
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain import fluid_storage as storage
+from cryptolake.sources.onchain.answers import CLOCK, address_of, block_time, symbol_of, uint_of, uint_or_none
+from cryptolake.sources.onchain.events import check_layout, liquidation
 from cryptolake.sources.onchain.records import AssetFacts, Liquidation, Reserve, Settled
 
 METHODOLOGY = (
@@ -50,18 +52,18 @@ def snapshot(csu: Csu) -> Program[list[Reserve]]:
     liquidity = csu.entry["liquidity"]
     counted, clock = yield [
         _read(liquidity, storage.LIQUIDITY_TOKENS),
-        Call(MULTICALL3, call_data("getCurrentBlockTimestamp()")),
+        CLOCK,
     ]
-    count = word(counted.need(f"{csu.name}: the list of tokens"), 0)
+    count = uint_of(counted, f"{csu.name}: the list of tokens")
     if count > _MOST_TOKENS:
         raise Skip(f"{csu.name}: {count} listed tokens: the storage has another layout", reason="layout")
     first = storage.first_of_list(storage.LIQUIDITY_TOKENS)
     listed = yield [_read(liquidity, first + number) for number in range(count)]
-    tokens = [address_at(one.need(f"{csu.name}: token of the list"), 0) for one in listed]
+    tokens = [address_of(one, f"{csu.name}: token of the list") for one in listed]
 
     calls = [call for token in tokens for call in _token_calls(csu, liquidity, token)]
     answers = iter((yield calls))
-    now = _timestamp(csu, clock)
+    now = block_time(csu, clock)
     return [_reserve(csu, token, now, [next(answers) for _ in _token_calls(csu, liquidity, token)]) for token in tokens]
 
 
@@ -69,9 +71,9 @@ def emitters(csu: Csu) -> Program[list[LogFilter]]:
     """Every vault of the factory emits its own liquidations."""
     factory = csu.entry["vault_factory"]
     (answer,) = yield [Call(factory, call_data("totalVaults()"))]
-    count = word(answer.need(f"{csu.name}: VaultFactory.totalVaults"), 0)
+    count = uint_of(answer, f"{csu.name}: VaultFactory.totalVaults")
     answers = yield [Call(factory, call_data("getVaultAddress(uint256)", number + 1)) for number in range(count)]
-    vaults = [address_at(one.need(f"{csu.name}: VaultFactory.getVaultAddress"), 0) for one in answers]
+    vaults = [address_of(one, f"{csu.name}: VaultFactory.getVaultAddress") for one in answers]
     return [LogFilter(vault, frozenset({LOG_LIQUIDATE})) for vault in vaults]
 
 
@@ -98,8 +100,9 @@ def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:
     )
     facts = {NATIVE: AssetFacts(_native_symbol(csu), _NATIVE_DECIMALS, None, None, "usd")}
     for token in tokens:
-        symbol, decimals = next(answered), next(answered).need(f"{csu.name}: decimals of {token}")
-        facts[token] = AssetFacts(_symbol(symbol, token), word(decimals, 0), None, None, "usd")
+        symbol, decimals = next(answered), next(answered)
+        places = uint_of(decimals, f"{csu.name}: decimals of {token}")
+        facts[token] = AssetFacts(symbol_of(symbol, token), places, None, None, "usd")
     contents = {
         side: _content(csu, side, [next(answered) for _ in calls])
         for side, calls in zip(pools, pool_calls, strict=True)
@@ -146,7 +149,7 @@ def _pool_calls(csu: Csu, side: _Side) -> list[Call]:
     liquidity = csu.entry["liquidity"]
     users = storage.LIQUIDITY_USER_BORROW if side.borrows else storage.LIQUIDITY_USER_SUPPLY
     calls = [
-        Call(MULTICALL3, call_data("getCurrentBlockTimestamp()")),
+        CLOCK,
         _read(side.pool, storage.POOL_VARIABLES),
         _read(side.pool, storage.POOL_BORROW_SHARES if side.borrows else storage.POOL_SUPPLY_SHARES),
     ]
@@ -157,8 +160,8 @@ def _pool_calls(csu: Csu, side: _Side) -> list[Call]:
 
 
 def _content(csu: Csu, side: _Side, answers: Sequence[Result]) -> _Content:
-    words = [word(one.need(f"{csu.name}: DEX pool {side.pool}"), 0) for one in answers[1:]]
-    now = _timestamp(csu, answers[0])
+    words = [uint_of(one, f"{csu.name}: DEX pool {side.pool}") for one in answers[1:]]
+    now = block_time(csu, answers[0])
     amounts = []
     for packed, user in zip(words[2::2], words[3::2], strict=True):
         amounts.append(storage.held(user, _exchange_prices(csu, side.pool, packed, now)[side.borrows]) if user else 0)
@@ -204,32 +207,19 @@ def _sides(csu: Csu, vault: str, answer: Result) -> tuple[_Side, _Side]:
 
 
 def _liquidation(csu: Csu, log: Log) -> Liquidation:
-    if len(log.topics) != 1 or len(log.data) != 4 * WORD:
-        raise Skip(f"{csu.name}: LogLiquidate in {log.tx} has an unknown layout", reason="layout")
-    return Liquidation(
-        tx=log.tx,
-        block=log.block,
-        block_hash=log.block_hash,
-        log_index=log.index,
+    check_layout(csu, log, "LogLiquidate", topics=1, words=4)
+    return liquidation(
+        log,
         liquidator=address_at(log.data, 0),
         borrower=None,
-        collateral_asset=log.address,
-        collateral_amount_raw=word(log.data, 1),
-        debt_asset=log.address,
-        debt_amount_raw=word(log.data, 2),
+        seized=(log.address, word(log.data, 1)),
+        repaid=(log.address, word(log.data, 2)),
         extra={"vault": log.address, "to": address_at(log.data, 3)},
     )
 
 
 def _read(liquidity: str, slot: int) -> Call:
     return Call(liquidity, call_data("readFromStorage(bytes32)", slot))
-
-
-def _timestamp(csu: Csu, answer: Result) -> int:
-    """The block's timestamp, by Multicall3, which is older than every deployment of the family."""
-    if not answer.success or answer.empty:
-        raise Skip(f"{csu.name}: Multicall3 does not tell the block's time on {csu.chain}", reason="no_timestamp")
-    return word(answer.data, 0)
 
 
 def _exchange_prices(csu: Csu, where: str, packed: int, now: int) -> tuple[int, int]:
@@ -254,24 +244,19 @@ def _token_calls(csu: Csu, liquidity: str, token: str) -> list[Call]:
 
 def _reserve(csu: Csu, token: str, now: int, answers: Sequence[Result]) -> Reserve:
     prices, amounts, balance = (
-        word(one.need(f"{csu.name}: {what} of {token}"), 0)
+        uint_of(one, f"{csu.name}: {what} of {token}")
         for one, what in zip(answers, ("exchange prices", "totals", "balance"), strict=False)
     )
     symbol, decimals = _native_symbol(csu), _NATIVE_DECIMALS
     if token != NATIVE:
-        symbol = _symbol(answers[3], token)
-        decimals = word(answers[4].need(f"{csu.name}: decimals of {token}"), 0)
-        if answers[5:] and answers[5].success and answers[5].data:  # before Zircuit existed nothing was staked there
-            balance += word(answers[5].data, 0)
+        symbol = symbol_of(answers[3], token)
+        decimals = uint_of(answers[4], f"{csu.name}: decimals of {token}")
+        if answers[5:]:
+            balance += uint_or_none(answers[5]) or 0  # before Zircuit existed nothing was staked there
     supplied = borrowed = 0
     if amounts:
         supplied, borrowed = storage.totals(amounts, *_exchange_prices(csu, token, prices, now))
     return Reserve(token, symbol, decimals, supplied, borrowed, balance, 0, None, None, "usd")
-
-
-def _symbol(answer: Result, token: str) -> str:
-    """The token's symbol, or its short address where it has none."""
-    return text(answer.data) if answer.success and answer.data else f"{token[:6]}..{token[-4:]}"
 
 
 def _native_symbol(csu: Csu) -> str:

@@ -8,13 +8,15 @@ Gearbox-protocol core-v2, core-v3 (3.00 to 3.10) and permissionless. Pools of on
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from cryptolake.errors import Skip
-from cryptolake.net.abi import address_at, addresses_at, call_data, text, topic, word
+from cryptolake.net.abi import address_at, addresses_at, call_data, word
 from cryptolake.net.logs import Log, LogFilter
 from cryptolake.net.multicall import Call, Program, Result
 from cryptolake.registry.markets import Csu
+from cryptolake.sources.onchain.answers import symbol_of, uint_or_none
+from cryptolake.sources.onchain.gearbox_events import FACADE, LIQUIDATE_V1, POOL, read_liquidations
 from cryptolake.sources.onchain.records import AssetFacts, Liquidation, Reserve, Settled
 
 METHODOLOGY = (
@@ -28,18 +30,6 @@ METHODOLOGY = (
     "inside it (extra.collateral). Losses and the pool's uncovered part of them are in extra."
 )
 
-# The v2 and v3 facades' events share a signature; v2 indexes three addresses and begins with the borrower, v3 two.
-LIQUIDATE = topic("LiquidateCreditAccount(address,address,address,uint256)")
-LIQUIDATE_EXPIRED = topic("LiquidateExpiredCreditAccount(address,address,address,uint256)")
-LIQUIDATE_PARTIALLY = topic("PartiallyLiquidateCreditAccount(address,address,address,uint256,uint256,uint256)")
-WITHDRAW_COLLATERAL = topic("WithdrawCollateral(address,address,uint256,address)")
-LIQUIDATE_V1 = topic("LiquidateCreditAccount(address,address,uint256)")
-REPAY = topic("Repay(address,uint256,uint256,uint256)")
-UNCOVERED = topic("IncurUncoveredLoss(address,uint256)")
-UNCOVERED_V1 = topic("UncoveredLoss(address,uint256)")
-
-_FACADE = frozenset({LIQUIDATE, LIQUIDATE_EXPIRED, LIQUIDATE_PARTIALLY, WITHDRAW_COLLATERAL})
-_POOL = frozenset({REPAY, UNCOVERED, UNCOVERED_V1})
 _USD = 10**8  # one dollar in every version of the price oracle
 
 
@@ -98,24 +88,13 @@ def emitters(csu: Csu) -> Program[list[LogFilter]]:
     """The facades for liquidations, the pools for what was repaid and lost; a v1 manager has no facade and emits itself."""
     pools, managers = yield from _listed(csu)
     answers = yield [Call(manager, call_data("creditFacade()")) for manager in managers]
-    filters = dict.fromkeys(pools, _POOL)
+    filters = dict.fromkeys(pools, POOL)
     for manager, answer in zip(managers, answers, strict=True):
         if answer.success and answer.data:
-            filters[address_at(answer.data, 0)] = _FACADE
+            filters[address_at(answer.data, 0)] = FACADE
         else:
             filters[manager] = frozenset({LIQUIDATE_V1})
     return [LogFilter(address, topics) for address, topics in sorted(filters.items())]
-
-
-@dataclass(slots=True)
-class _Tx:
-    """What a transaction's logs have said so far."""
-
-    hash: str = ""
-    repay: Log | None = None
-    uncovered: int = 0
-    withdrawn: dict[str, list[Log]] = field(default_factory=dict)
-    lossy: bool = False  # a loss was repaid and no liquidation has claimed it yet
 
 
 def liquidations(csu: Csu, logs: Sequence[Log]) -> list[Liquidation]:
@@ -123,30 +102,7 @@ def liquidations(csu: Csu, logs: Sequence[Log]) -> list[Liquidation]:
 
     Raises Skip(reason="emitter") for a loss without a liquidation: then a facade is missing among the emitters.
     """
-    found: list[Liquidation] = []
-    tx = _Tx()
-    for log in logs:
-        if log.tx != tx.hash:
-            _settled_losses(csu, tx)
-            tx = _Tx(log.tx)
-        kind = log.topics[0]
-        if kind == REPAY:
-            _check_layout(csu, log, "Repay", topics=2, words=3)
-            tx.repay = log
-            tx.lossy = tx.lossy or word(log.data, 2) > 0
-        elif kind in (UNCOVERED, UNCOVERED_V1):
-            tx.uncovered += word(log.data, 0)
-        elif kind == WITHDRAW_COLLATERAL:
-            _check_layout(csu, log, "WithdrawCollateral", topics=3, words=2)
-            tx.withdrawn.setdefault(_topic_address(log, 1), []).append(log)
-        elif kind in (LIQUIDATE, LIQUIDATE_EXPIRED, LIQUIDATE_V1):
-            found += _full(csu, log, tx)
-            tx = _Tx(log.tx)
-        elif kind == LIQUIDATE_PARTIALLY:
-            found.append(_partial(csu, log, tx))
-            tx = _Tx(log.tx)
-    _settled_losses(csu, tx)
-    return found
+    return read_liquidations(csu, logs)
 
 
 def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:
@@ -298,10 +254,10 @@ def _facts(
     ]
     prices: dict[str, dict[str, int]] = {asset: {} for asset in assets}
     for (oracle, asset), answer in zip(priced, answers[2 * len(assets) :], strict=True):
-        prices[asset][oracle] = word(answer.data, 0) if answer.success and answer.data else 0
+        prices[asset][oracle] = uint_or_none(answer) or 0
     return {
         asset: (
-            _symbol(answers[2 * number], asset),
+            symbol_of(answers[2 * number], asset),
             word(_must(answers[2 * number + 1], f"{csu.name}: decimals of {asset}"), 0),
             prices[asset],
         )
@@ -316,109 +272,6 @@ def _must(answer: Result, what: str) -> bytes:
     return answer.need(what)
 
 
-def _symbol(answer: Result, asset: str) -> str:
-    """The token's symbol, or its short address where it has none."""
-    return text(answer.data) if answer.success and answer.data else f"{asset[:6]}..{asset[-4:]}"
-
-
 def _address(answer: Result) -> str | None:
     """The address a getter gave; None where it reverts, is not there or says zero."""
-    if not answer.success or answer.empty or not word(answer.data, 0):
-        return None
-    return address_at(answer.data, 0)
-
-
-# -- events
-
-
-def _topic_address(log: Log, index: int) -> str:
-    return address_at(bytes.fromhex(log.topics[index][2:]), 0)
-
-
-def _check_layout(csu: Csu, log: Log, name: str, *, topics: int, words: int) -> None:
-    if len(log.topics) != topics or len(log.data) != words * 32:
-        raise Skip(f"{csu.name}: {name} in {log.tx} has an unknown layout", reason="layout")
-
-
-def _settled_losses(csu: Csu, tx: _Tx) -> None:
-    if tx.lossy:
-        raise Skip(
-            f"{csu.name}: {tx.hash} repays a pool with a loss but no liquidation is named; a facade was replaced in "
-            "the scanned days, collect them day by day",
-            reason="emitter",
-        )
-
-
-def _repaid(csu: Csu, log: Log, tx: _Tx) -> tuple[Log, dict[str, str]]:
-    """The Repay event a liquidation belongs to: the last one before it in its transaction."""
-    if tx.repay is None:
-        raise Skip(f"{csu.name}: the liquidation in {log.tx} repays no known pool", reason="layout")
-    extra = {
-        "pool": tx.repay.address,
-        "credit_manager": _topic_address(tx.repay, 1),
-        "principal_raw": str(word(tx.repay.data, 0)),
-        "profit_raw": str(word(tx.repay.data, 1)),
-        "loss_raw": str(word(tx.repay.data, 2)),
-    }
-    return tx.repay, extra | ({"uncovered_loss_raw": str(tx.uncovered)} if tx.uncovered else {})
-
-
-def _full(csu: Csu, log: Log, tx: _Tx) -> list[Liquidation]:
-    """A full liquidation; one row more for each further token that left the account."""
-    repay, extra = _repaid(csu, log, tx)
-    borrower: str | None = None
-    seized: list[Log] = []
-    if log.topics[0] == LIQUIDATE_V1:
-        _check_layout(csu, log, "LiquidateCreditAccount", topics=3, words=1)
-        borrower = _topic_address(log, 1)
-    elif len(log.topics) == 4:
-        _check_layout(csu, log, "LiquidateCreditAccount", topics=4, words=1)
-        borrower = _topic_address(log, 1)
-    else:
-        _check_layout(csu, log, "LiquidateCreditAccount", topics=3, words=2)
-        extra["credit_account"] = _topic_address(log, 1)
-        seized = tx.withdrawn.get(extra["credit_account"], [])
-    extra["kind"] = "expired" if log.topics[0] == LIQUIDATE_EXPIRED else "full"
-    extra["remaining_funds_raw"] = str(word(log.data, len(log.data) // 32 - 1))
-    extra["collateral"] = "withdrawn" if seized else "sold inside the transaction, or sent without an event"
-    amounts: dict[str, int] = {}
-    places: dict[str, int] = {}
-    for one in seized:
-        token = _topic_address(one, 2)
-        amounts[token] = amounts.get(token, 0) + word(one.data, 0)
-        places.setdefault(token, one.index)
-    tokens = list(amounts) or [repay.address]
-    first = _row(log, log.index, borrower, tokens[0], amounts.get(tokens[0], 0), repay.address, extra)
-    first = replace(first, debt_amount_raw=max(0, word(repay.data, 0) - word(repay.data, 2)))
-    further = {**extra, "part_of_log_index": str(log.index)}
-    return [
-        first,
-        *(_row(log, places[one], borrower, one, amounts[one], repay.address, further) for one in tokens[1:]),
-    ]
-
-
-def _partial(csu: Csu, log: Log, tx: _Tx) -> Liquidation:
-    """PartiallyLiquidateCreditAccount(account, token, liquidator indexed; repaidDebt, seizedCollateral, fee)."""
-    _check_layout(csu, log, "PartiallyLiquidateCreditAccount", topics=4, words=3)
-    repay, extra = _repaid(csu, log, tx)
-    extra |= {"credit_account": _topic_address(log, 1), "kind": "partial", "fee_raw": str(word(log.data, 2))}
-    row = _row(log, log.index, None, _topic_address(log, 2), word(log.data, 1), repay.address, extra)
-    return replace(row, liquidator=_topic_address(log, 3), debt_amount_raw=word(log.data, 0))
-
-
-def _row(
-    log: Log, index: int, borrower: str | None, token: str, amount: int, pool: str, extra: Mapping[str, str]
-) -> Liquidation:
-    return Liquidation(
-        tx=log.tx,
-        block=log.block,
-        block_hash=log.block_hash,
-        log_index=index,
-        liquidator=_topic_address(log, 2),
-        borrower=borrower,
-        collateral_asset=token,
-        collateral_amount_raw=amount,
-        debt_asset=pool,
-        debt_amount_raw=0,
-        extra=extra,
-    )
+    return address_at(answer.data, 0) if uint_or_none(answer) else None

@@ -11,10 +11,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cryptolake.errors import Skip
-from cryptolake.net.abi import WORD, address_at, call_data, keccak, selector, text, topic, word
+from cryptolake.net.abi import WORD, address_at, call_data, keccak, selector, topic, word
 from cryptolake.net.logs import Log, LogFilter
-from cryptolake.net.multicall import MULTICALL3, Call, Program, Result
+from cryptolake.net.multicall import Call, Program, Result
 from cryptolake.registry.markets import Csu
+from cryptolake.sources.onchain.answers import CLOCK, ZERO, any_symbol, any_uint, block_time
+from cryptolake.sources.onchain.events import check_layout, liquidation, topic_address
 from cryptolake.sources.onchain.records import AssetFacts, Liquidation, Reserve, Settled
 
 METHODOLOGY = (
@@ -35,7 +37,6 @@ METHODOLOGY = (
 CREATE_MARKET = topic("CreateMarket(bytes32,(address,address,address,address,uint256))")
 LIQUIDATE = topic("Liquidate(bytes32,address,address,uint256,uint256,uint256,uint256,uint256)")
 
-_ZERO = "0x0000000000000000000000000000000000000000"
 _WAD = 10**18
 _PARAMS_WORDS, _MARKET_WORDS = 5, 6
 _ORACLE_DECIMALS = 36  # price() = 10**36 x raw loan units per raw collateral unit
@@ -93,16 +94,16 @@ def snapshot(csu: Csu) -> Program[list[Reserve]]:
         )
     markets = [_market(bytes.fromhex(one)) for one in csu.found]
     clock, *states = yield [
-        Call(MULTICALL3, call_data("getCurrentBlockTimestamp()")),
+        CLOCK,
         *(Call(contract, call_data("market(bytes32)", market.id)) for market in markets),
     ]
-    now = _timestamp(csu, clock)
+    now = block_time(csu, clock)
     markets = [_with_state(csu, market, answer) for market, answer in zip(markets, states, strict=True)]
 
     indebted = [market for market in markets if market.borrowed]
-    accruing = [market for market in indebted if market.irm != _ZERO]
-    tokens = sorted({one for market in markets for one in (market.loan, market.collateral)} - {_ZERO})
-    priced = [market for market in indebted if market.oracle != _ZERO] if not _is_lista(csu) else []
+    accruing = [market for market in indebted if market.irm != ZERO]
+    tokens = sorted({one for market in markets for one in (market.loan, market.collateral)} - {ZERO})
+    priced = [market for market in indebted if market.oracle != ZERO] if not _is_lista(csu) else []
     peeks = _peek_calls(csu, markets)
     answers = iter(
         (
@@ -114,9 +115,9 @@ def snapshot(csu: Csu) -> Program[list[Reserve]]:
             ]
         )
     )
-    rates = {market.id: _number(next(answers)) for market in accruing}
-    prices = {market.id: _number(next(answers)) for market in priced}
-    balances = {token: _number(next(answers)) for token in tokens}
+    rates = {market.id: any_uint(next(answers)) for market in accruing}
+    prices = {market.id: any_uint(next(answers)) for market in priced}
+    balances = {token: any_uint(next(answers)) for token in tokens}
     dollars = _peeked(peeks, answers)
     markets = [_accrued(market, rates.get(market.id), prices.get(market.id), now) for market in markets]
 
@@ -154,7 +155,7 @@ def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:
     markets = {one: _found(csu, one, next(answers), next(answers)) for one in ids}
     tokens = sorted({token for market in markets.values() for token in (market.loan, market.collateral)})
     peeks = _peek_calls(csu, markets.values())
-    priced = {} if _is_lista(csu) else {one: market for one, market in markets.items() if market.oracle != _ZERO}
+    priced = {} if _is_lista(csu) else {one: market for one, market in markets.items() if market.oracle != ZERO}
     metadata_calls = _metadata_calls(tokens)
     answered = yield [
         *metadata_calls,
@@ -163,7 +164,7 @@ def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:
     ]
     metadata, answers = _metadata(tokens, answered[: len(metadata_calls)]), iter(answered[len(metadata_calls) :])
     for one, market in priced.items():
-        markets[one] = replace(market, price=_number(next(answers)))
+        markets[one] = replace(market, price=any_uint(next(answers)))
     dollars = _peeked(peeks, answers)
     quoted = _quotes(markets.values(), metadata, {})
     facts = {}
@@ -184,23 +185,17 @@ def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:
 
 
 def _liquidation(csu: Csu, log: Log) -> Liquidation:
-    if len(log.topics) != 4 or len(log.data) != 5 * WORD:
-        raise Skip(f"{csu.name}: Liquidate in {log.tx} has an unknown layout", reason="layout")
-    market, caller, borrower = log.topics[1:]
+    check_layout(csu, log, "Liquidate", topics=4, words=5)
+    market = log.topics[1]
     repaid, repaid_shares, seized, bad_debt, bad_debt_shares = (word(log.data, number) for number in range(5))
     # Moolah's liquidateBrokerPosition: nothing is seized or repaid, the whole "repaid" amount is bad debt.
     written_off = not seized and bad_debt_shares > 0 and (repaid, repaid_shares) == (bad_debt, bad_debt_shares)
-    return Liquidation(
-        tx=log.tx,
-        block=log.block,
-        block_hash=log.block_hash,
-        log_index=log.index,
-        liquidator=address_at(bytes.fromhex(caller[2:]), 0),
-        borrower=address_at(bytes.fromhex(borrower[2:]), 0),
-        collateral_asset=market,
-        collateral_amount_raw=seized,
-        debt_asset=market,
-        debt_amount_raw=0 if written_off else repaid,
+    return liquidation(
+        log,
+        liquidator=topic_address(log, 2),
+        borrower=topic_address(log, 3),
+        seized=(market, seized),
+        repaid=(market, 0 if written_off else repaid),
         extra={
             "market": market,
             "repaid_shares": str(repaid_shares),
@@ -216,13 +211,6 @@ def _is_lista(csu: Csu) -> bool:
     return csu.protocol == "lista"
 
 
-def _timestamp(csu: Csu, answer: Result) -> int:
-    """The block's timestamp, by Multicall3, which is older than every deployment of the family."""
-    if not answer.success or answer.empty:
-        raise Skip(f"{csu.name}: Multicall3 does not tell the block's time on {csu.chain}", reason="no_timestamp")
-    return word(answer.data, 0)
-
-
 def _with_state(csu: Csu, market: _Market, answer: Result) -> _Market:
     data = answer.need(f"{csu.name}: market()")
     if len(data) != _MARKET_WORDS * WORD:
@@ -235,11 +223,6 @@ def _found(csu: Csu, market: str, params: Result, state: Result) -> _Market:
     if "0x" + keccak(data).hex() != market:
         raise Skip(f"{csu.name}: idToMarketParams of {market} gives another market", reason="layout")
     return _with_state(csu, _market(data), state)
-
-
-def _number(answer: Result) -> int | None:
-    """The answer's first word, or None where there is none: any token or oracle may be broken, or no contract at all."""
-    return word(answer.data, 0) if answer.success and len(answer.data) >= WORD else None
 
 
 def _accrued(market: _Market, rate: int | None, price: int | None, now: int) -> _Market:
@@ -276,15 +259,8 @@ def _metadata(tokens: Sequence[str], answers: Sequence[Result]) -> dict[str, tup
     """Symbol and decimals of each token; its short address, and None, where it does not say."""
     found = {}
     for token, symbol, decimals in zip(tokens, answers[::2], answers[1::2], strict=True):
-        try:
-            name = text(symbol.data) if symbol.success and symbol.data else ""
-        except Skip:
-            name = ""
-        number = _number(decimals)
-        found[token] = (
-            name[:64] or f"{token[:6]}..{token[-4:]}",
-            number if number is not None and number < 256 else None,
-        )
+        number = any_uint(decimals)
+        found[token] = (any_symbol(symbol, token)[:64], number if number is not None and number < 256 else None)
     return found
 
 
@@ -336,7 +312,7 @@ def _peeked(calls: Sequence[Call], answers: Iterable[Result]) -> dict[str, int]:
     found: dict[str, int] = {}
     for call, answer in zip(calls, answers, strict=True):
         token = address_at(call.data[4:], 0)
-        if price := _number(answer):
+        if price := any_uint(answer):
             found.setdefault(token, price)
     return found
 

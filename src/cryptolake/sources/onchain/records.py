@@ -49,13 +49,28 @@ class Liquidation:
 
 @dataclass(frozen=True, slots=True)
 class AssetFacts:
-    """Symbol, decimals and oracle price of an asset that appears in a liquidation; price as in Reserve."""
+    """Symbol, decimals and oracle price of an asset; price as in Reserve."""
 
     symbol: str
     decimals: int
     price_raw: int | None
     price_unit: int | None
     price_quote: str
+
+    def reserve(self, asset: str, *, supplied: int, borrowed: int, cash: int, collateral: int = 0) -> Reserve:
+        """The reserve of `asset`, whose facts these are, with these raw amounts."""
+        return Reserve(
+            asset=asset,
+            symbol=self.symbol,
+            decimals=self.decimals,
+            supplied_raw=supplied,
+            borrowed_raw=borrowed,
+            cash_raw=cash,
+            collateral_raw=collateral,
+            price_raw=self.price_raw,
+            price_unit=self.price_unit,
+            price_quote=self.price_quote,
+        )
 
 
 @dataclass(frozen=True, slots=True)

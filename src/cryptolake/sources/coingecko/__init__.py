@@ -1,0 +1,19 @@
+"""CoinGecko: the coin market page by page, the whole market's totals, and price history per coin.
+
+`questions` says what is asked, `refusals` what is no answer, `reading` how answers are read, `source` asks. What does not
+belong here: cleaning and derived columns (`silver.crypto_market`), tiers (`registry.coingecko`) and where answers are kept.
+See docs/sources/coingecko.md for endpoints, fields and quirks.
+"""
+
+from cryptolake.sources.coingecko.questions import COINS_MARKETS, DEFAULT_TOP, MARKET_CHART, MARKET_GLOBAL, top_of
+from cryptolake.sources.coingecko.source import CoinGecko, open_source
+
+__all__ = [
+    "COINS_MARKETS",
+    "DEFAULT_TOP",
+    "MARKET_CHART",
+    "MARKET_GLOBAL",
+    "CoinGecko",
+    "open_source",
+    "top_of",
+]

@@ -1,0 +1,86 @@
+"""Reads what contracts answered, one function per shape of answer, for all families. No I/O; knows no protocol.
+
+Three ways to read, by what an odd answer means. `..._of`: the market cannot do without, so it raises Skip. `..._or_none`
+and `symbol_of`: a contract that the protocol chose may not have it (a revert, nothing), but an answer cut short is an
+unknown layout and raises Skip. `any_...`: whoever liked may have put the contract there, so no answer of it loses the market.
+"""
+
+from __future__ import annotations
+
+from cryptolake.errors import Skip
+from cryptolake.net.abi import WORD, address_at, addresses_at, call_data, text, word
+from cryptolake.net.multicall import MULTICALL3, Call, Result
+from cryptolake.registry.markets import Csu
+
+ZERO = "0x0000000000000000000000000000000000000000"
+# The block's own timestamp, asked within a program: Multicall3 is older than every deployment that needs it.
+CLOCK = Call(MULTICALL3, call_data("getCurrentBlockTimestamp()"))
+
+
+def uint_of(answer: Result, what: str) -> int:
+    """The number answered. Raises Skip for a revert, no contract and less than a word; `what` names the read."""
+    return word(_needed(answer, what), 0)
+
+
+def address_of(answer: Result, what: str) -> str:
+    """The address answered, EIP-55, also the zero address. Raises Skip as `uint_of` does."""
+    return address_at(_needed(answer, what), 0)
+
+
+def addresses_of(answer: Result, what: str) -> list[str]:
+    """The `address[]` answered. Raises Skip as `uint_of` does, and for an array that is no array."""
+    return addresses_at(_needed(answer, what), 0)
+
+
+def uint_or_none(answer: Result) -> int | None:
+    """The number answered; None for a revert and for nothing. Raises Skip(reason="layout") for less than a word."""
+    return word(answer.data, 0) if answer.success and answer.data else None
+
+
+def price_or_none(answer: Result) -> int | None:
+    """As `uint_or_none`, and None for 0: every oracle that says 0 means that it has no price."""
+    return uint_or_none(answer) or None
+
+
+def symbol_of(answer: Result, asset: str) -> str:
+    """The token's symbol, or its short address where it has none. Raises Skip(reason="layout") for what is no text."""
+    return text(answer.data) if answer.success and answer.data else _short(asset)
+
+
+def any_uint(answer: Result) -> int | None:
+    """The number answered; None for a revert, for nothing and for less than a word."""
+    return word(answer.data, 0) if answer.success and len(answer.data) >= WORD else None
+
+
+def any_address(answer: Result) -> str | None:
+    """The address answered; None where `any_uint` is, and for the zero address."""
+    if any_uint(answer) is None:
+        return None
+    found = address_at(answer.data, 0)
+    return None if found == ZERO else found
+
+
+def any_symbol(answer: Result, asset: str) -> str:
+    """The token's symbol, or its short address where it has none, an empty one, or says something that is no text."""
+    try:
+        return symbol_of(answer, asset) or _short(asset)
+    except Skip:
+        return _short(asset)
+
+
+def block_time(csu: Csu, answer: Result) -> int:
+    """The block's timestamp (seconds since 1970, UTC) from the answer to `CLOCK`. Raises Skip(reason="no_timestamp")."""
+    if not answer.success or answer.empty:
+        raise Skip(f"{csu.name}: Multicall3 does not tell the block's time on {csu.chain}", reason="no_timestamp")
+    return word(answer.data, 0)
+
+
+def _needed(answer: Result, what: str) -> bytes:
+    data = answer.need(what)
+    if len(data) < WORD:
+        raise Skip(f"{what} has {len(data)} bytes, {WORD} expected", reason="layout")
+    return data
+
+
+def _short(asset: str) -> str:
+    return f"{asset[:6]}..{asset[-4:]}"

@@ -1,0 +1,24 @@
+"""`cryptolake`: the command line as a user runs it, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+# The machine's own settings and keys must not decide what a test sees.
+CLEAN = {k: v for k, v in os.environ.items() if not k.startswith(("CRYPTOLAKE", "ALCHEMY", "DATABASE_URL"))}
+
+
+def cryptolake(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run it in `folder` with only these variables of ours set."""
+    return subprocess.run(
+        [sys.executable, "-c", "from cryptolake.cli import main; main()", *arguments],
+        cwd=folder,
+        env={**CLEAN, **variables},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )

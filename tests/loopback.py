@@ -1,0 +1,50 @@
+"""`serving`: a real HTTP server on a free loopback port for any fake vendor. What it answers is the caller's."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+Answer = tuple[int, Mapping[str, str], bytes]  # status, headers, body
+
+
+@contextmanager
+def serving(answer: Callable[[str, Mapping[str, str]], Answer]) -> Iterator[str]:
+    """The server's URL; it ends with the block.
+
+    `answer` is given each GET's target (path and query) and headers (lower case), one question at a time. A
+    Content-Length of its own stands, also a false one.
+    """
+    lock = threading.Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            with lock:
+                status, headers, body = answer(self.path, {k.lower(): v for k, v in self.headers.items()})
+            self.send_response(status)
+            for name, value in {"Content-Length": str(len(body)), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            """Stay quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def target(path: str) -> tuple[str, dict[str, str]]:
+    """A GET's target as its path and the first value of every query parameter."""
+    parts = urlsplit(path)
+    return parts.path, {name: values[0] for name, values in parse_qs(parts.query).items()}
