@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.journey.conftest import CLEAN, cryptolake
+from tests.command import CLEAN, cryptolake
 
 from cryptolake.demo.replay import Replay, sandbox_registry
 from cryptolake.lake.ledger import Ledger
