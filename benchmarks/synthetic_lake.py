@@ -132,7 +132,8 @@ def partitions(world: World, first: date, last: date) -> list[Partition]:
     ]
 
 
-def _plain(path: Path, data: bytes) -> None:
+def _plain(path: Path, data: bytes, *, synced: bool = True) -> None:
+    del synced
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
 

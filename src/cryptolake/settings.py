@@ -81,7 +81,9 @@ class Settings(BaseSettings):
     start_date: date | None = Field(
         None, description="fixed first day; unset means rolling: `days` before the end date"
     )
-    workers: int = Field(5, ge=1, le=256, description="parallel conversations")
+    workers: int = Field(
+        5, ge=1, le=256, description="parallel conversations; chains unset: as limits and latency allow"
+    )
     data: Path = Field(Path("data"), description="storage location: the data folder")
     test_csu: str = Field("aave_v3_ethereum", description="market used by commands when none is selected for a trial")
 

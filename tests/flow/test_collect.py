@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import structlog
 from tests.flow.scripted import Scripted, day, raw
 
 from cryptolake.contracts.entry import Entry
@@ -49,6 +50,12 @@ class Lake:
         found = self.ledger.state(partition)
         assert found is not None
         return found
+
+
+@pytest.fixture(autouse=True)
+def own_log() -> None:
+    """A test before may have left the log with a stream that is closed by now."""
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -6,17 +6,20 @@ from datetime import UTC, date, datetime
 from typing import get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cryptolake.contracts.entry import SETTLED, Entry, State
-from cryptolake.contracts.partition import Partition, Period
+from cryptolake.contracts.partition import Partition, Period, hours
 from cryptolake.flow.estimate import costs, duration_s, offers, work
-from cryptolake.flow.plan import Span, make_plan
+from cryptolake.flow.plan import Span, closing, make_plan
+from cryptolake.flow.resume import compare, wish_for
+from cryptolake.lake.ledger import Ledger
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.registry.loader import load_registry
 from cryptolake.registry.providers import OWN, PUBLIC, plan_of, rpc_plans
 
+BOTH = ("tvl", "liquidations")
 AT = datetime(2025, 1, 1, tzinfo=UTC)
 PARTITIONS = [
     Partition(dataset, key, Period.of_day(date(2024, 12, day)))
@@ -103,3 +106,30 @@ def test_the_limits_of_a_provider_are_read_from_its_host() -> None:
 def test_a_year_of_days_and_a_day_of_hours() -> None:
     assert len(Span(date(2024, 1, 1), date(2024, 12, 31)).periods()) == 366
     assert len(Span(date(2024, 1, 1), date(2024, 1, 1), "hour").periods()) == 24
+
+
+def test_hours_become_day_tables_only_where_they_make_a_whole_day() -> None:
+    day = [Partition("tvl", "a", Period.of_day(date(2024, 12, 1)))]
+    every = {
+        name: [Partition(name, "a", hour) for hour in hours(date(2024, 12, 2), date(2024, 12, 3))] for name in BOTH
+    }
+    missing = every["liquidations"][30]
+    kept = closing([*day, *every["tvl"], *every["liquidations"]], lambda one: one != missing)
+    assert kept == sorted([*day, every["tvl"][23], every["tvl"][47], *every["liquidations"][:24]])
+    assert closing(every["liquidations"][1:24], lambda _: True) == []
+
+
+@settings(max_examples=30, deadline=None)
+@given(ledgers, st.booleans(), st.booleans())
+def test_comparing_as_text_is_the_same_as_comparing_partitions(
+    tmp_path_factory: pytest.TempPathFactory, states: dict[Partition, State], resume: bool, only_failed: bool
+) -> None:
+    ledger = Ledger(tmp_path_factory.mktemp("plan") / "ledger.sqlite")
+    entries = {partition: Entry(partition, state, AT) for partition, state in states.items()}
+    ledger.append_many(entries.values())
+    left = compare(wish_for(PARTITIONS), ledger, resume=resume, only_failed=only_failed)
+    if only_failed:
+        assert set(left.missing) == {one for one, state in states.items() if state not in SETTLED}
+    else:
+        assert sorted(left.missing) == list(make_plan(PARTITIONS, entries, resume=resume).missing)
+    ledger.close()

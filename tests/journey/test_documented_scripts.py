@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.journey.conftest import CLEAN
+from tests.command import CLEAN
 
 from cryptolake.demo.replay import Replay, sandbox_registry
 from cryptolake.warehouse.server import stop_embedded

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.journey.conftest import cryptolake
+from tests.command import cryptolake
 
 pytestmark = pytest.mark.xdist_group("demo")
 

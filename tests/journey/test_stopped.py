@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.request import Request, urlopen
 
 import pytest
-from tests.journey.conftest import CLEAN
+from tests.command import CLEAN
 
 from cryptolake.demo.replay import Replay, sandbox_registry
 from cryptolake.lake.ledger import Ledger

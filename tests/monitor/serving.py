@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.journey.conftest import CLEAN
+from tests.command import CLEAN
 
 
 @contextmanager

@@ -13,8 +13,8 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
+from tests.command import cryptolake
 from tests.flow.scripted import day
-from tests.journey.conftest import cryptolake
 from tests.monitor.serving import serving
 
 from cryptolake.contracts.entry import Entry

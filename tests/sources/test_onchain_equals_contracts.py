@@ -11,7 +11,7 @@ import pytest
 from tests.chain.collecting import told
 from tests.chain.scenario import PRICELESS, Fortnight
 
-from cryptolake.contracts.partition import Partition, Period, days
+from cryptolake.contracts.partition import Partition, Period, days, hours
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.net.abi import checksum
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
@@ -136,3 +136,26 @@ def test_days_of_new_york_end_at_its_midnight(aave_fortnight: Fortnight) -> None
         < period.end.timestamp()
         <= aave_fortnight.node.timestamp(raw.block + 1)
     )
+
+
+def test_the_hours_of_a_day_add_up_to_the_day(aave_fortnight: Fortnight) -> None:
+    """The same code path by the hour: each event in exactly one hour, and the last hour's state is the day's."""
+    source = source_on(aave_fortnight, csu_on(aave_fortnight))
+    day = DAYS[4]
+    by_hour: dict[str, list[Raw | Miss]] = {"tvl": [], "liquidations": []}
+    wanted = [Partition(dataset, "local", hour) for dataset in by_hour for hour in hours(day, day)]
+    for trip in source.trips(wanted):
+        for answer in source.fetch(trip):
+            by_hour[answer.partition.dataset].append(answer)
+    assert [len(found) for found in by_hour.values()] == [24, 24]
+    (whole,) = collected(source, "liquidations", day)
+    assert isinstance(whole, Raw)
+    apart = [row for one in by_hour["liquidations"] if isinstance(one, Raw) for row in source.parse(one)]
+    keys = sorted((str(row["tx"]), int(str(row["log_index"]))) for row in apart)
+    assert keys == sorted((str(row["tx"]), int(str(row["log_index"]))) for row in source.parse(whole))
+    assert len(keys) == 3
+    (state,) = collected(source, "tvl", day)
+    last = max(by_hour["tvl"], key=lambda one: one.partition.period)
+    assert isinstance(state, Raw)
+    assert isinstance(last, Raw)
+    assert source.parse(last) == source.parse(state)

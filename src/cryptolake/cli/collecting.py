@@ -59,7 +59,7 @@ def gather(
     asked again in the same run.
     """
     left = compare(wish, app.ledger, resume=resume, only_failed=only_failed)
-    few = sum(map(len, left.settled.values())) <= AT_ONCE
+    few = left.settled_count <= AT_ONCE
     missing = sorted([*left.missing, *damaged(left, app.bronze.intact)]) if few else left.missing
     order = largest_first(app.registry.csus, last_known_usd(app.tables.read(DAILY_PANEL)))
     with (

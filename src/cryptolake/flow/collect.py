@@ -38,6 +38,7 @@ log = structlog.get_logger(__name__)
 WORKER = f"{socket.gethostname()}:{os.getpid()}"
 LEASE_S = 600.0  # renewed all the while; how long the claims of a machine that vanished stay
 ATTEMPTS = 3
+_TOGETHER = 10_000  # entries in one transaction; about half a second
 # Reasons for which the same question may be answered a little later; any other one waits for the next run or a person.
 PASSING = frozenset({"unreachable", "rpc", "reorganised", "unanswered"})
 
@@ -172,15 +173,15 @@ class _Run:
             if landed is not None and raw is not None and raw.digest == landed.digest:
                 self._attempt[partition] = landed.attempt
                 unread[partition] = raw
-        now = datetime.now(UTC)
-        self.ledger.append_many(
-            Entry(partition, "claimed", now, self.worker, attempt=self._attempt[partition])
-            for partition in mine
-            if partition not in unread
-        )
+        now, rest = datetime.now(UTC), [partition for partition in mine if partition not in unread]
+        for start in range(0, len(rest), _TOGETHER):  # in pieces, so that other writers get their turn
+            self.ledger.append_many(
+                Entry(partition, "claimed", now, self.worker, attempt=self._attempt[partition])
+                for partition in rest[start : start + _TOGETHER]
+            )
         for raw in unread.values():
             self.settle(interpret(self.source, raw, self.bronze))
-        return [partition for partition in mine if partition not in unread]
+        return rest
 
     def round(self, trips: Sequence[Trip], workers: int, *, is_last: bool) -> None:
         """Hold every conversation once."""

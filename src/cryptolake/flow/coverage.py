@@ -5,7 +5,6 @@ Every part stays quick at millions of entries: tallies, bounded ranges and the n
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
@@ -53,17 +52,16 @@ def vendor_entries(ledger: Ledger) -> dict[Partition, Entry]:
 def heat(ledger: Ledger, keys: Sequence[str], first: date, last: date) -> list[dict[str, str]]:
     """Per market a text with one letter a day: d done, e nothing happened, g gone, f failed, w waiting, . never asked."""
     count = (last - first).days + 1
+    numbers = {(first + timedelta(days=number)).isoformat(): number for number in range(count)}
     rows = []
     for key in keys:
         row = {"market": key}
         for dataset in DATASETS:
             letters = ["."] * count
-            for one in ledger.series(dataset, key, first.isoformat(), last.isoformat()):
-                number = (one.partition.period.day - first).days
-                letter = _LETTER[one.state]
-                if 0 <= number < count:
-                    known = letters[number]
-                    letters[number] = letter if known == "." else min(known, letter, key=_WORST.index)
+            for name, state in ledger.states_of_series(dataset, key, first.isoformat(), last.isoformat()):
+                number, letter = numbers[name[:10]], _LETTER[state]
+                known = letters[number]
+                letters[number] = letter if known == "." else min(known, letter, key=_WORST.index)
             row[dataset] = "".join(letters)
         rows.append(row)
     return rows
@@ -88,8 +86,8 @@ def failures(ledger: Ledger) -> list[dict[str, object]]:
 def pace(ledger: Ledger, now: datetime) -> list[int]:
     """Answers in each of the last 60 minutes, oldest first."""
     start = now - timedelta(minutes=60)
-    buckets = Counter(int((at - start.timestamp()) // 60) for at in ledger.answered_since(start))
-    return [buckets.get(minute, 0) for minute in range(60)]
+    steps = ledger.pace(start, 60.0)
+    return [steps.get(minute, 0) for minute in range(60)]
 
 
 def runs_document(runs: Sequence[RunHealth], now: datetime) -> list[dict[str, object]]:

@@ -24,22 +24,20 @@ Intact = Callable[[Partition, str], bool]
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """How many partitions were wished for, those to ask, and the settled ones with their digests by series."""
+    """How many partitions were wished for, those to ask, how many are settled, and per series which of its periods are."""
 
     wanted: int
     missing: list[Partition]
-    settled: dict[Series, list[tuple[Period, str | None]]]
-
-    @property
-    def settled_count(self) -> int:
-        """How many partitions need no asking, as far as the ledger knows."""
-        return self.wanted - len(self.missing)
+    settled_count: int
+    settled: Mapping[Series, Sequence[Period]]
+    ledger: Ledger
 
     def answers(self) -> Iterator[tuple[Partition, str]]:
         """The settled partitions that have an answer, with its digest."""
-        for (dataset, key), found in self.settled.items():
-            for period, digest in found:
-                if digest is not None:
+        for (dataset, key), periods in self.settled.items():
+            digests = self.ledger.settled(dataset, key)
+            for period in periods:
+                if (digest := digests.get(str(period))) is not None:
                     yield Partition(dataset, key, period), digest
 
 
@@ -71,21 +69,26 @@ def compare(wish: Wish, ledger: Ledger, *, resume: bool = True, only_failed: boo
     texts: dict[int, list[str]] = {}
     tried = {str(entry.partition) for entry in ledger.unsettled()} if only_failed else set()
     missing: list[Partition] = []
-    settled: dict[Series, list[tuple[Period, str | None]]] = {}
-    wanted = 0
+    settled: dict[Series, Sequence[Period]] = {}
+    wanted = count = 0
     for (dataset, key), periods in wish.items():
         names = texts.setdefault(id(periods), [])
         if not names:
             names += [str(period) for period in periods]
-        known = ledger.settled(dataset, key) if resume or only_failed else {}
+        known = ledger.settled_periods(dataset, key) if resume or only_failed else set()
         wanted += len(names)
-        kept = settled.setdefault((dataset, key), [])
-        for period, name in zip(periods, names, strict=True):
-            if name in known:
-                kept.append((period, known[name]))
-            elif not only_failed or f"{dataset}/{key}/{name}" in tried:
-                missing.append(Partition(dataset, key, period))
-    return Left(wanted, missing, settled)
+        if known.issuperset(names):
+            settled[dataset, key] = periods
+            count += len(names)
+            continue
+        kept = settled[dataset, key] = [period for period, name in zip(periods, names, strict=True) if name in known]
+        count += len(kept)
+        missing += [
+            Partition(dataset, key, period)
+            for period, name in zip(periods, names, strict=True)
+            if name not in known and (not only_failed or f"{dataset}/{key}/{name}" in tried)
+        ]
+    return Left(wanted, missing, count, settled, ledger)
 
 
 def damaged(left: Left, intact: Intact, stopping: Event | None = None) -> list[Partition]:

@@ -20,6 +20,8 @@ from cryptolake.errors import Stop
 from cryptolake.lake.ledger_schema import COLUMNS, prepare, rebuild
 
 _SETTLED = "('done', 'empty', 'gone')"
+# Word for word the condition of the partial index `unsettled`: only then SQLite uses it.
+_UNSETTLED = "state IN ('failed', 'claimed', 'landed')"
 
 
 class Ledger:
@@ -124,6 +126,15 @@ class Ledger:
             )
         ]
 
+    def states_of_series(self, dataset: str, key: str, first: str, last: str) -> list[tuple[str, State]]:
+        """Period text and state of a series between two days, both included; quicker than whole entries."""
+        series = f"{dataset}/{key}/"
+        rows = self._rows(
+            "SELECT substr(partition, ?), state FROM latest WHERE partition >= ? AND partition <= ?",
+            (len(series) + 1, series + first, f"{series}{last}~"),
+        )
+        return cast(list[tuple[str, State]], rows)
+
     def newest(self, dataset: str, key: str) -> Entry | None:
         """The latest entry of a series' newest period, whatever its state."""
         series = f"{dataset}/{key}/"
@@ -133,8 +144,17 @@ class Ledger:
         )
         return _entry(rows[0]) if rows else None
 
+    def settled_periods(self, dataset: str, key: str) -> set[str]:
+        """The periods of a series that are settled, as text: what a resumed run compares its wishes with."""
+        series = f"{dataset}/{key}/"
+        rows = self._rows(
+            f"SELECT substr(partition, ?) FROM latest WHERE partition >= ? AND partition < ? AND state IN {_SETTLED}",
+            (len(series) + 1, series, f"{series}~"),
+        )
+        return {str(name) for (name,) in rows}
+
     def settled(self, dataset: str, key: str) -> dict[str, str | None]:
-        """Period text to digest of everything settled in a series: what a resumed run compares its wishes with."""
+        """Period text to digest of everything settled in a series."""
         series = f"{dataset}/{key}/"
         rows = self._rows(
             "SELECT substr(partition, ?), digest FROM latest WHERE partition >= ? AND partition < ?"
@@ -160,22 +180,19 @@ class Ledger:
 
     def unsettled(self, state: State | None = None, limit: int = -1) -> list[Entry]:
         """Entries that are not settled (failed, claimed, landed), or of one of these states; at most `limit`."""
-        chosen = f"('{state}')" if state else "('failed', 'claimed', 'landed')"
         return [
-            _entry(row) for row in self._rows(f"SELECT {COLUMNS} FROM latest WHERE state IN {chosen} LIMIT ?", (limit,))
+            _entry(row)
+            for row in self._rows(
+                f"SELECT {COLUMNS} FROM latest WHERE {_UNSETTLED} AND (? IS NULL OR state = ?) LIMIT ?",
+                (state, state, limit),
+            )
         ]
-
-    def datasets_ending_in(self, reason: str) -> set[str]:
-        """The datasets whose newest entry failed for this reason."""
-        rows = self._rows(  # SQLite takes the other columns from the row of the maximum
-            "SELECT substr(partition, 1, instr(partition, '/') - 1) AS dataset, reason, max(at) FROM latest GROUP BY 1"
-        )
-        return {str(dataset) for dataset, found, _ in rows if found == reason}
 
     def failures(self) -> list[tuple[int, Entry]]:
         """Failed partitions by reason, most frequent first: how many, and the newest of them."""
         rows = self._rows(  # SQLite takes the other columns from the row of the maximum
-            f"SELECT {COLUMNS}, count(*), max(at) FROM latest WHERE state = 'failed' GROUP BY reason ORDER BY 12 DESC"
+            f"SELECT {COLUMNS}, count(*), max(at) FROM latest WHERE {_UNSETTLED} AND state = 'failed'"
+            " GROUP BY reason ORDER BY 12 DESC"
         )
         return [(int(str(row[11])), _entry(row[:11])) for row in rows]
 
@@ -200,14 +217,22 @@ class Ledger:
         )
         return datetime.fromtimestamp(float(str(rows[0][0])), UTC) if rows else None
 
-    def answered_since(self, since: datetime, most: int = 200_000) -> list[float]:
-        """When partitions got their final state since then: seconds since 1970, newest first, at most `most` entries back."""
-        rows = self._rows(
-            "SELECT at FROM (SELECT at, state FROM entries ORDER BY number DESC LIMIT ?)"
-            " WHERE at >= ? AND state NOT IN ('claimed', 'landed')",
-            (most, since.timestamp()),
+    def datasets_ending_in(self, reason: str) -> set[str]:
+        """The datasets whose newest entry failed for this reason."""
+        rows = self._rows(  # SQLite takes the other columns from the row of the maximum
+            "SELECT substr(partition, 1, instr(partition, '/') - 1) AS dataset, reason, max(at) FROM latest GROUP BY 1"
         )
-        return [float(str(row[0])) for row in rows]
+        return {str(dataset) for dataset, found, _ in rows if found == reason}
+
+    def pace(self, since: datetime, step_s: float, most: int = 100_000) -> dict[int, int]:
+        """Final answers per step of so many seconds since then, by the step's number; looks `most` entries back."""
+        rows = self._rows(
+            "SELECT CAST((at - ?) / ? AS INTEGER), count(*) FROM"
+            " (SELECT at, state FROM entries ORDER BY number DESC LIMIT ?)"
+            " WHERE at >= ? AND state NOT IN ('claimed', 'landed') GROUP BY 1",
+            (since.timestamp(), step_s, most, since.timestamp()),
+        )
+        return {int(str(step)): int(str(count)) for step, count in rows}
 
     def claim(self, partitions: Collection[Partition], worker: str, lease_s: float) -> set[Partition]:
         """Take partitions for `worker` for `lease_s` seconds; those another worker holds are left out. Atomic."""
