@@ -14,8 +14,8 @@ import pytest
 from distributed import Client
 from tests.cluster.gated import Gate, gated
 from tests.cluster.test_lab import SECRET, SPAN, command, folder
+from tests.command import CLEAN
 from tests.hostile.test_killed_anywhere import outcome
-from tests.journey.conftest import CLEAN
 
 from cryptolake.demo.replay import Replay
 from cryptolake.flow.cluster.roll import read_roll

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from tests.cluster.gated import Gate, gated
 from tests.cluster.machines import SSHD, lab_machines
+from tests.command import CLEAN
 from tests.hostile.test_killed_anywhere import outcome
-from tests.journey.conftest import CLEAN
 
 from cryptolake.demo.replay import Replay, sandbox_registry
 from cryptolake.flow.cluster.roll import read_roll

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.journey.conftest import cryptolake
+from tests.command import cryptolake
 
 pytestmark = pytest.mark.xdist_group("demo")
 Demo = tuple[Path, subprocess.CompletedProcess[str]]

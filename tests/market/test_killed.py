@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from tests.command import CLEAN
 from tests.market.vendor import Vendor, market
 
 from cryptolake.flow import market as flow
@@ -23,11 +23,10 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
 
 def start(folder: Path, vendor: Vendor, database_url: str, *arguments: str) -> subprocess.Popen[bytes]:
     """The command line as its own process."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("CRYPTOLAKE", "COINGECKO"))}
     ours = {"CRYPTOLAKE_URL_COINGECKO": vendor.url, "COINGECKO_DEMO_API_KEY": "CG-x", "DATABASE_URL": database_url}
     return subprocess.Popen(
         [sys.executable, "-c", "from cryptolake.cli import main; main()", "--data", str(folder), "coins", *arguments],
-        env={**clean, **ours},
+        env={**CLEAN, **ours},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

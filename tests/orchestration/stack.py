@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
@@ -11,9 +10,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from tests.command import CLEAN
+
 from cryptolake.cli.children import free_port
 
-CLEAN = {k: v for k, v in os.environ.items() if not k.startswith(("CRYPTOLAKE", "ALCHEMY", "DATABASE_URL"))}
 MAIN = [sys.executable, "-c", "from cryptolake.cli import main; main()"]
 
 

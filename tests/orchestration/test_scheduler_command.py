@@ -13,8 +13,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from tests.command import CLEAN
 from tests.orchestration.conftest import sandbox_variables
-from tests.orchestration.stack import CLEAN, MAIN
+from tests.orchestration.stack import MAIN
 
 from cryptolake.demo.replay import Replay
 from cryptolake.flow.journey import WAREHOUSE_TABLES
@@ -103,6 +104,8 @@ def test_killed_it_catches_up_the_missed_slots_once(variables: dict[str, str], f
 
 def test_a_fresh_start_asks_and_loses_nothing(variables: dict[str, str], folder: Path) -> None:
     ask(variables, "backfill", "defillama", "--key", "tether")
+    span = ["--start-date", "2024-12-01", "--end-date", "2024-12-14"]
+    assert ask(variables, "collect", "--csu", "aave_v3_sandbox", *span).returncode == 0
     (metrics,) = (table for table in WAREHOUSE_TABLES if table.name == "metrics")
     gone_elsewhere = pl.DataFrame(
         {"source": "defillama", "asset": "gone-coin", "metric_name": "STABLECOIN_SUPPLY", "value": 7.0},

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 from tests.browser.chromium import PROGRAM, Page, page
+from tests.command import CLEAN
 from tests.orchestration.conftest import sandbox_variables
-from tests.orchestration.stack import CLEAN, MAIN, stack
+from tests.orchestration.stack import MAIN, stack
 
 from cryptolake.cli.children import free_port
 from cryptolake.cli.ready import listening
@@ -42,7 +43,7 @@ def materialise_from_the_page(tab: Page, site: str) -> None:
     tab.wait_for(f"!{BODY}.includes('Launch backfill')")
     tab.open(f"{site}/{UPSTREAM}")
     tab.wait_for(
-        f"({BODY}.match(/100% filled/g) || []).length === 4 && !/Never materialized|Materializing/.test({BODY})", 200
+        f"({BODY}.match(/100% filled/g) || []).length === 5 && !/Never materialized|Materializing/.test({BODY})", 200
     )
 
 

@@ -20,6 +20,7 @@ from unittest import mock
 
 import polars as pl
 import pytest
+from tests.command import CLEAN
 from tests.vendors.server import Reply, Vendor, vendor
 from tests.vendors.universe import HOSTS, Universe, answer
 
@@ -27,12 +28,6 @@ import cryptolake.sources
 from cryptolake.cli import main
 from cryptolake.cli.query import search
 from cryptolake.warehouse.server import stop_embedded
-
-CLEAN = {
-    name: value
-    for name, value in os.environ.items()
-    if not name.startswith(("CRYPTOLAKE", "ALCHEMY", "DATABASE_URL", "DEFILLAMA", "ARTEMIS"))
-}
 
 
 @dataclass

@@ -137,9 +137,10 @@ class Scheduler:
         if slots:
             self._slots.begin(job.name, slots, self._now())
         outcome = self._attempt(job, lambda: self._work.run(job, slots))
-        self._tell(f"{job.name}: {_span(slots)}: {outcome.note}")
-        if not slots:
-            return
+        self._settle(job, slots, outcome)
+        self._tell(f"{job.name}: {_span(slots)}: {outcome.note}")  # when it is on disk: who reads it may stop us
+
+    def _settle(self, job: Job, slots: Sequence[datetime], outcome: Outcome) -> None:
         now = self._now()
         if outcome.ok:
             self._slots.settle(job.name, slots, "done", now, outcome.note)
