@@ -24,7 +24,7 @@ if __name__ == "__main__":
     folder = Path(tempfile.mkdtemp(prefix="cryptolake-picture-"))
     folder.chmod(0o755)
     try:
-        with Replay() as replay, stack(sandbox_variables(replay, folder)) as running, page(1600, 1000) as tab:
+        with Replay() as replay, stack(sandbox_variables(replay, folder)) as running, page(2400, 1400) as tab:
             materialise_from_the_page(tab, running.page)
             tab.picture(ROOT / "docs" / "dagster.png")
     finally:

@@ -50,7 +50,7 @@ def materialise_from_the_page(tab: Page, site: str) -> None:
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(PROGRAM is None, reason="no Chromium here")
 def test_lineage_is_drawn_and_assets_materialise_from_the_page(replay: Replay, folder: Path) -> None:
-    with stack(sandbox_variables(replay, folder)) as running, page() as tab:
+    with stack(sandbox_variables(replay, folder)) as running, page(2400, 1400) as tab:
         tab.open(f"{running.page}/asset-groups")
         for group in ("bronze", "silver", "gold", "published"):
             tab.wait_for(f"document.body.innerText.includes('{group}')")
