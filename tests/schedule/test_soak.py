@@ -139,7 +139,8 @@ def test_every_slot_exactly_once_under_kills_restarts_and_clock_jumps(tmp_path: 
         rows = journal.rows(job.name)
         newest = rows[-1].slot
         assert [row.slot for row in rows] == job.between(since, newest), "no slot is missing, none is invented"
-        assert newest >= job.between(since, world.now)[-1] - timedelta(days=1)
+        # The clock may have jumped by its longest 31 hours while the last process was being stopped.
+        assert newest >= job.between(since, world.now)[-1] - timedelta(hours=32)
         due = [row for row in rows if row.slot <= world.now - timedelta(hours=6)]
         assert {row.state for row in due} <= {"done", "given_up"}
         assert sum(row.state == "given_up" for row in rows) <= 2

@@ -137,7 +137,8 @@ class Scheduler:
         if slots:
             self._slots.begin(job.name, slots, self._now())
         outcome = self._attempt(job, lambda: self._work.run(job, slots))
-        self._settle(job, slots, outcome)
+        if slots:
+            self._settle(job, slots, outcome)
         self._tell(f"{job.name}: {_span(slots)}: {outcome.note}")  # when it is on disk: who reads it may stop us
 
     def _settle(self, job: Job, slots: Sequence[datetime], outcome: Outcome) -> None:
