@@ -196,4 +196,7 @@ class Anvil:
 
     def empty_blocks(self, count: int, interval_s: int) -> None:
         """Mine `count` empty blocks, `interval_s` seconds apart, the first one interval after the head."""
-        self.rpc("anvil_mine", hex(count), hex(interval_s))
+        head = self.timestamp()
+        for number in range(1, count + 1):  # `anvil_mine` with an interval drifts by the second that passes meanwhile
+            self.rpc("evm_setNextBlockTimestamp", head + number * interval_s)
+            self.rpc("evm_mine")

@@ -23,10 +23,11 @@ class Gate:
             self._limit = self._answered + more
 
     def open(self) -> None:
-        """Answer everything."""
+        """Answer everything; returns when nothing waits any more."""
         with self._changed:
             self._limit = 1_000_000_000
             self._changed.notify_all()
+            assert self._changed.wait_for(lambda: self._answered == len(self.arrivals), timeout=120)
 
     def arrive(self) -> None:
         """A request came; returns when it may be answered."""
@@ -35,6 +36,7 @@ class Gate:
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._answered < self._limit, timeout=120)
             self._answered += 1
+            self._changed.notify_all()
 
     def await_waiting(self, count: int) -> None:
         """Until so many requests wait at the closed gate."""

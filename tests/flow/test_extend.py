@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from cryptolake.contracts.entry import Entry, State
@@ -122,6 +122,7 @@ def test_asked_to_stop_it_stops_and_goes_on_later(tmp_path: Path) -> None:
     assert len(world.asked) == len(set(world.asked)) == 2 * 92
 
 
+@example(runs=[(0, {0}), (2, set())], hourly=False)  # a first day that never settled, then two days of silence
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     runs=st.lists(st.tuples(st.integers(0, 5), st.sets(st.integers(0, 60), max_size=8)), min_size=1, max_size=8),

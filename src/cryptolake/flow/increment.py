@@ -27,8 +27,9 @@ def due(
 ) -> Wish:
     """What is due up to the day `until`, included.
 
-    Per series: the days after its newest settled one (only `until` itself where nothing was ever settled), and whatever
-    was claimed, landed or failed before and never settled, so that downtime and kills leave no hole.
+    Per series: the days after its newest settled one, or from the oldest ever begun where none is settled (only `until`
+    itself where nothing was begun), and whatever was claimed, landed or failed before and never settled, so that
+    downtime and kills leave no hole.
     """
     begun: dict[tuple[str, str], set[Period]] = {}
     for one in ledger.unsettled():
@@ -45,9 +46,13 @@ def due(
             )
             newest = next(known, None)
             # The newest hour's own day may be unfinished; asking again what is settled costs nothing.
-            first = until if newest is None else newest.day + timedelta(days=granularity == "day")
+            open_ones = begun.get((dataset, key), set())
+            if newest is not None:
+                first = newest.day + timedelta(days=granularity == "day")
+            else:
+                first = min([until, *(one.day for one in open_ones)])
             first = max(first, until - timedelta(days=CATCH_UP_DAYS - 1))
-            periods = {*Span(first, until, granularity, boundary).periods(), *begun.get((dataset, key), ())}
+            periods = {*Span(first, until, granularity, boundary).periods(), *open_ones}
             if periods:
                 wish[dataset, key] = sorted(periods)
     return wish
