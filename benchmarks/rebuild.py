@@ -201,8 +201,8 @@ def main() -> None:
         write_table(
             "rebuild",
             f"47 markets x {DAYS} days, 20 assets each, {len(STRESS) * 4900 + DAYS * 100:,} liquidations, synthetic. One "
-            "run each, each in its own process, start of Python's libraries included. Other work kept the cores busy (load "
-            f"average {load:.0f}), so CPU seconds say more than seconds. The pandas script starts from the "
+            "run each, each in its own process, start of Python's libraries included. Load "
+            f"average before: {load:.0f}. The pandas script starts from the "
             "documented JSON (answers already read), prices by each market's own oracle, keeps no raw integers, checks "
             "nothing and turns missing prices into zero. Sizes (the plan expected 500 / 100 / 10 MB): bronze answers "
             f"{raw} compressed, twins {twins}, documented JSON {plain}; silver {silver}; gold {gold:.1f} MB.",
