@@ -176,7 +176,7 @@ class TestOnTheNode:
                 data = call_data("setPeek(address,uint256)", morpho.tokens[symbol], dollars * 10**8)
                 morpho.node.rpc("eth_sendTransaction", {"from": morpho.users[0], "to": market.oracle, "data": data})
             morpho.node.rpc("evm_mine")
-            morpho.node.rpc("evm_setNextBlockTimestamp", int(Period.of_day(day).end.timestamp()))
+            morpho.node.block(Period.of_day(day).end)
             morpho.node.empty_blocks(70, 12)
             rows = rows_on(morpho, day, protocol="lista")
         finally:
