@@ -1,6 +1,7 @@
 """A chain-day of snapshots: all Ethereum markets whose families are built, against a simulated node over real HTTP.
 
-Counts HTTP requests and the client's CPU seconds a day, first day and later days apart: the first teaches what to ask.
+Counts HTTP requests and the client's CPU seconds a day, first day and later days apart: the first teaches what to ask and
+scans the history of the markets that are found by events.
 """
 
 from __future__ import annotations
@@ -46,27 +47,29 @@ class Day:
     markets: int
 
 
-def measure(csus: Sequence[Csu], url: str, cache: FileBlockCache) -> tuple[list[Day], dict[str, str]]:
-    """Collect and parse every day; also the markets that failed and why. Boundaries in the cache are not looked for."""
+def measure(csus: Sequence[Csu], url: str, cache: FileBlockCache, *, month: bool) -> tuple[list[Day], dict[str, str]]:
+    """Collect and parse the first day, then the others one by one or as one run; also the markets that failed and why."""
     http = Http()
     pool = Pool("ethereum", 1, [Endpoint("simulated", SecretUrl(url), Limits(rate=1e6, log_span=100_000))], http)
     source = OnchainSource(registry=load_registry(), csus=csus, pools=lambda _: pool, block_cache=cache)
+    periods = [Period.of_day(FIRST_DAY + timedelta(days=number)) for number in range(DAYS)]
+    runs = [periods[:1], periods[1:]] if month else [[period] for period in periods]
     days, failed = [], {}
-    for number in range(DAYS):
-        period = Period.of_day(FIRST_DAY + timedelta(days=number))
-        (trip,) = source.trips([Partition("tvl", csu.name, period) for csu in csus])
-        asked, cpu, wall = pool.requests, process_time(), perf_counter()
-        rows = []
-        markets = 0
-        for landed in source.fetch(trip):
-            if isinstance(landed, Raw):
-                rows += source.parse(landed)
-                markets += 1
-            else:
-                failed[landed.partition.key] = landed.error
-        spent = (process_time() - cpu, perf_counter() - wall)
-        priced = sum(row["price_raw"] is not None for row in rows)
-        days.append(Day(pool.requests - asked, *spent, len(rows), priced, markets))
+    for run in runs:
+        for trip in source.trips([Partition("tvl", csu.name, period) for period in run for csu in csus]):
+            asked, cpu, wall = pool.requests, process_time(), perf_counter()
+            rows = []
+            markets = 0
+            for landed in source.fetch(trip):
+                if isinstance(landed, Raw):
+                    rows += source.parse(landed)
+                    markets += 1
+                else:
+                    failed[landed.partition.key] = landed.message
+            spent = (process_time() - cpu, perf_counter() - wall)
+            priced = sum(row["price_raw"] is not None for row in rows)
+            days.append(Day(pool.requests - asked, *spent, len(rows), priced, markets))
+    assert len(days) == DAYS
     http.close()
     return days, failed
 
@@ -93,9 +96,8 @@ def main() -> None:
     folder = tempfile.TemporaryDirectory(prefix="cryptolake-bench-")
     try:
         url = f"http://127.0.0.1:{node.stdout.readline().strip()}"
-        cache = FileBlockCache(Path(folder.name) / "block_cache.json")
-        days, failed = measure(csus, url, cache)
-        known, _ = measure(csus, url, cache)
+        days, failed = measure(csus, url, FileBlockCache(Path(folder.name) / "alone.json"), month=False)
+        month, _ = measure(csus, url, FileBlockCache(Path(folder.name) / "month.json"), month=True)
         node.stdin.close()
         unknown = orjson.loads(node.stdout.readline())
     finally:
@@ -106,14 +108,14 @@ def main() -> None:
     first = days[0]
     rows = [
         _row("first day", [first]),
-        _row("a later day (mean)", days[1:]),
-        _row("a later day, its boundary known before (mean)", known[1:]),
+        _row("a later day, collected alone (mean)", days[1:]),
+        _row("a day of a month collected at once (mean)", month[1:]),
         ("aim", "", AIM_REQUESTS, f"{AIM_CPU_S:.2f}", "", "", ""),
     ]
     counted = Counter(csu.family for csu in csus)
     built = ", ".join(f"{family} {count}" for family, count in sorted(counted.items()))
     note = (
-        f"{first.markets} of the {len(every)} Ethereum markets of the registry ({built}; the other families are not built), "
+        f"{first.markets} of the {len(every)} Ethereum markets of the registry ({built}; the others' families are not built), "
         "tvl with prices, block finding included, collected from a simulated node over loopback HTTP and parsed; CPU of the "
         "client process. Sizes of the markets are set by hand (benchmarks/simulated_ethereum.py), no real data."
     )
