@@ -106,7 +106,7 @@ def budgets(url: str, database: str) -> None:
         "cluster_budgets",
         f"Five processes, one row in the embedded PostgreSQL, {LATENCY_S * 1000:.0f} ms latency, over eight seconds. Granted: "
         "what the budget gave out, with sleep in place of a request. Arrived: counted by the provider, with real HTTP. The "
-        "limiter spends 98.5 % of a limit on purpose. Processes, database and provider share these cores with other work.",
+        "limiter spends 98.5 % of a limit on purpose. Processes, database and provider share these cores.",
         ("limit, calls/s", "granted a second, in sum", "most in any second", "arrived a second", "most in any second"),
         rows,
     )
