@@ -9,18 +9,18 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 import orjson
 from distributed import Client
+from tests.server_folder import server_folder
 
 from benchmarks.report import write_table
 from cryptolake.contracts.partition import Partition, Period
@@ -35,7 +35,7 @@ from cryptolake.lake.ledger import Ledger
 from cryptolake.net.blocks import FileBlockCache
 from cryptolake.net.http import Http
 from cryptolake.warehouse.budgets import Budgets
-from cryptolake.warehouse.server import ensure_running, stop_embedded
+from cryptolake.warehouse.server import ensure_running
 
 LATENCY_S, CALLS, THREADS = 0.08, 10, 4
 BODY = orjson.dumps({"jsonrpc": "2.0", "id": 0, "method": "eth_chainId", "params": []})
@@ -273,20 +273,14 @@ def overhead(folder: Path) -> None:
 def main() -> None:
     """All three."""
     wanted = os.environ.get("PART", "budgets scaling overhead").split()
-    folder = Path(tempfile.mkdtemp(prefix="cryptolake-bench-"))
-    folder.chmod(0o755)
-    database = ensure_running(folder)
-    try:
-        with provider() as url:
-            if "budgets" in wanted:
-                budgets(url, database)
-            if "scaling" in wanted:
-                scaling(url, database, folder)
-            if "overhead" in wanted:
-                overhead(folder)
-    finally:
-        with suppress(OSError):
-            stop_embedded(folder)
+    with server_folder("bench") as folder, provider() as url:
+        database = ensure_running(folder)
+        if "budgets" in wanted:
+            budgets(url, database)
+        if "scaling" in wanted:
+            scaling(url, database, folder)
+        if "overhead" in wanted:
+            overhead(folder)
 
 
 if __name__ == "__main__":

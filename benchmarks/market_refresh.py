@@ -6,9 +6,7 @@ import gzip
 import io
 import json
 import random
-import shutil
 import statistics
-import tempfile
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -20,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 import polars as pl
 import psycopg
 import sqlalchemy as sa
+from tests.server_folder import server_folder
 
 from benchmarks.report import write_table
 from cryptolake.contracts.partition import Partition, Period
@@ -35,7 +34,7 @@ from cryptolake.net.http import Http
 from cryptolake.registry.coingecko import Tier
 from cryptolake.sources.coingecko import CoinGecko
 from cryptolake.warehouse.connection import Warehouse
-from cryptolake.warehouse.server import ensure_running, stop_embedded
+from cryptolake.warehouse.server import ensure_running
 
 COINS, MANY = 10_000, 1_000_000
 SLOW = {"one INSERT per row, autocommit", 'pandas.to_sql(method="multi")'}  # measured once
@@ -133,18 +132,13 @@ class Vendor:
 
 def main() -> None:
     """Measure and write the tables."""
-    folder = Path(tempfile.mkdtemp(prefix="cryptolake-bench-"))
-    folder.chmod(0o755)
-    try:
+    with server_folder("bench") as folder:
         with Warehouse.open(folder, None) as warehouse:
             _refresh(folder, warehouse)
             staging = warehouse.query(f"SELECT {_floats()} FROM {STAGING.name}").cast(STAGING.polars_schema())
         url = ensure_running(folder)
         _ways_to_load(url, folder, staging)
         _indexes(url)
-    finally:
-        stop_embedded(folder)
-        shutil.rmtree(folder, ignore_errors=True)
     _sizes()
 
 

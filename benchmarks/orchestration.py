@@ -14,6 +14,7 @@ from time import perf_counter, process_time
 import dagster as dg
 from tests.orchestration.conftest import sandbox_variables
 from tests.orchestration.stack import stack
+from tests.server_folder import server_folder
 
 from benchmarks.report import write_table
 from cryptolake.cli.dagster_home import storage_url, write_instance
@@ -23,24 +24,18 @@ from cryptolake.flow.schedule import Job
 from cryptolake.flow.scheduler import Outcome, Scheduler
 from cryptolake.lake.slots import Slots
 from cryptolake.warehouse.connection import Warehouse
-from cryptolake.warehouse.server import ensure_running, stop_embedded
+from cryptolake.warehouse.server import ensure_running
 
 RUNS, DAYS = 10, 365
 
 
 def main() -> None:
     """Measure and write the table."""
-    folder = Path(tempfile.mkdtemp(prefix="cryptolake-bench-"))
-    folder.chmod(0o755)
-    try:
-        with Replay() as replay:
-            variables = sandbox_variables(replay, folder)
-            rows = _stack(variables)
-            with _environment(variables):
-                rows += _runs(folder)
-    finally:
-        stop_embedded(folder)
-        shutil.rmtree(folder, ignore_errors=True)
+    with server_folder("bench") as folder, Replay() as replay:
+        variables = sandbox_variables(replay, folder)
+        rows = _stack(variables)
+        with _environment(variables):
+            rows += _runs(folder)
     rows += _scheduler()
     write_table(
         "orchestration",

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import shutil
-import tempfile
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,11 +11,12 @@ from time import perf_counter
 import pandas as pd
 import polars as pl
 import sqlalchemy as sa
+from tests.server_folder import server_folder
 
 from benchmarks.report import write_table
 from cryptolake.silver.metrics import METRICS
 from cryptolake.warehouse.connection import Warehouse
-from cryptolake.warehouse.server import ensure_running, stop_embedded
+from cryptolake.warehouse.server import ensure_running
 
 ROWS, PEER_ROWS = 2_400_000, 50_000
 
@@ -43,9 +42,7 @@ def synthetic(rows: int) -> pl.DataFrame:
 
 def main() -> None:
     """Measure and write the table."""
-    folder = Path(tempfile.mkdtemp(prefix="cryptolake-bench-"))
-    folder.chmod(0o755)
-    try:
+    with server_folder("bench") as folder:
         with Warehouse.open(folder, None) as warehouse:
             warehouse.setup([METRICS])
             frame = synthetic(ROWS)
@@ -53,9 +50,6 @@ def main() -> None:
             again = _seconds(lambda: warehouse.load(METRICS, frame, "nothing"))
             update = _seconds(lambda: warehouse.load(METRICS, frame, "update"))
         peer = _to_sql(folder, frame.head(PEER_ROWS).to_pandas())
-    finally:
-        stop_embedded(folder)
-        shutil.rmtree(folder, ignore_errors=True)
     rate = PEER_ROWS / peer
     write_table(
         "postgres_load",

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter, process_time
 
+from tests.server_folder import server_folder
 from tests.vendors.universe import urls
 
 from benchmarks.report import write_table
@@ -25,7 +24,6 @@ from cryptolake.net.http import Http
 from cryptolake.sources.artemis import Artemis
 from cryptolake.sources.defillama import DefiLlama
 from cryptolake.warehouse.connection import Warehouse
-from cryptolake.warehouse.server import stop_embedded
 
 UNLIMITED = 10_000_000  # calls a minute
 WORKERS = 10
@@ -85,31 +83,25 @@ class Run:
 def main() -> None:
     """Measure and write the table."""
     rows: list[tuple[str, str, str, str]] = []
-    folder = Path(tempfile.mkdtemp(prefix="cryptolake-bench-"))
-    folder.chmod(0o755)
-    try:
-        with Warehouse.open(folder, None) as warehouse:
-            warehouse.setup(WAREHOUSE_TABLES)
-            with simulated(1.0, 0, 0) as url:
-                run = Run(url, folder, warehouse, UNLIMITED)
-                for name, aim in (("first backfill", 90.0), ("same again (idempotent)", 45.0)):
-                    cpu = process_time()
-                    done = [run.operate("backfill", source) for source in run.sources()]
-                    cpu = process_time() - cpu
-                    seconds = sum(spent for _, spent in done)
-                    points = sum(pulled.records for pulled, _ in done)
-                    calls = sum(pulled.asked.requests for pulled, _ in done)
-                    inserted = sum(pulled.inserted for pulled, _ in done)
-                    detail = f"{points:,} rows, {calls:,} requests, {inserted:,} inserted, {cpu:.0f} s of own CPU"
-                    assert all(pulled.status == "success" for pulled, _ in done)
-                    rows.append((name, f"{seconds:.1f} s", f"{aim:.0f} s", f"{detail}; ratio {seconds / aim:.2f}"))
-            with simulated(0.05, 200, 0) as url:
-                rows.append(_limited(Run(url, folder / "limited", warehouse, PER_MINUTE), url))
-            with simulated(0.02, 50, 4000) as url:
-                rows.append(_bulk(url))
-    finally:
-        stop_embedded(folder)
-        shutil.rmtree(folder, ignore_errors=True)
+    with server_folder("bench") as folder, Warehouse.open(folder, None) as warehouse:
+        warehouse.setup(WAREHOUSE_TABLES)
+        with simulated(1.0, 0, 0) as url:
+            run = Run(url, folder, warehouse, UNLIMITED)
+            for name, aim in (("first backfill", 90.0), ("same again (idempotent)", 45.0)):
+                cpu = process_time()
+                done = [run.operate("backfill", source) for source in run.sources()]
+                cpu = process_time() - cpu
+                seconds = sum(spent for _, spent in done)
+                points = sum(pulled.records for pulled, _ in done)
+                calls = sum(pulled.asked.requests for pulled, _ in done)
+                inserted = sum(pulled.inserted for pulled, _ in done)
+                detail = f"{points:,} rows, {calls:,} requests, {inserted:,} inserted, {cpu:.0f} s of own CPU"
+                assert all(pulled.status == "success" for pulled, _ in done)
+                rows.append((name, f"{seconds:.1f} s", f"{aim:.0f} s", f"{detail}; ratio {seconds / aim:.2f}"))
+        with simulated(0.05, 200, 0) as url:
+            rows.append(_limited(Run(url, folder / "limited", warehouse, PER_MINUTE), url))
+        with simulated(0.02, 50, 4000) as url:
+            rows.append(_bulk(url))
     write_table(
         "vendor_backfill",
         "323 DefiLlama entities and 297 Artemis assets, synthetic bodies in the vendors' shape (`/protocols` "

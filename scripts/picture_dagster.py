@@ -5,9 +5,7 @@ Run `python scripts/picture_dagster.py` after changing what the page shows. Need
 
 from __future__ import annotations
 
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -17,15 +15,16 @@ from tests.browser.chromium import page  # noqa: E402
 from tests.orchestration.conftest import sandbox_variables  # noqa: E402
 from tests.orchestration.stack import stack  # noqa: E402
 from tests.orchestration.test_up import materialise_from_the_page  # noqa: E402
+from tests.server_folder import server_folder  # noqa: E402
 
 from cryptolake.demo.replay import Replay  # noqa: E402
 
 if __name__ == "__main__":
-    folder = Path(tempfile.mkdtemp(prefix="cryptolake-picture-"))
-    folder.chmod(0o755)
-    try:
-        with Replay() as replay, stack(sandbox_variables(replay, folder)) as running, page(2400, 1400) as tab:
-            materialise_from_the_page(tab, running.page)
-            tab.picture(ROOT / "docs" / "dagster.png")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with (
+        server_folder("picture") as folder,
+        Replay() as replay,
+        stack(sandbox_variables(replay, folder)) as running,
+        page(2400, 1400) as tab,
+    ):
+        materialise_from_the_page(tab, running.page)
+        tab.picture(ROOT / "docs" / "dagster.png")

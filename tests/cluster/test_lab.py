@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -15,10 +14,10 @@ from tests.cluster.gated import Gate, gated
 from tests.cluster.machines import SSHD, lab_machines
 from tests.command import CLEAN
 from tests.hostile.test_killed_anywhere import outcome
+from tests.server_folder import server_folder
 
 from cryptolake.demo.replay import Replay, sandbox_registry
 from cryptolake.flow.cluster.roll import read_roll
-from cryptolake.warehouse.server import stop_embedded
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="the lab machines of this test are POSIX"),
@@ -35,11 +34,8 @@ SERVERS = [
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder an unprivileged database server may enter."""
-    with tempfile.TemporaryDirectory(prefix="cryptolake-lab-", ignore_cleanup_errors=True) as name:
-        path = Path(name)
-        path.chmod(0o755)
-        yield path
-        stop_embedded(path / "data")
+    with server_folder("lab", "data") as made:
+        yield made
 
 
 def command(folder: Path, url: str, *arguments: str, home: Path | None = None) -> subprocess.Popen[str]:

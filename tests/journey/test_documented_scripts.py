@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.command import CLEAN
+from tests.server_folder import server_folder
 
 from cryptolake.demo.replay import Replay, sandbox_registry
-from cryptolake.warehouse.server import stop_embedded
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 CSU = ["--csu", "aave_v3_sandbox"]
@@ -23,11 +21,8 @@ DAYS = ["--start-date", "2024-12-01", "--end-date", "2024-12-03"]
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
-    found = Path(tempfile.mkdtemp(prefix="cryptolake-scripts-"))
-    found.chmod(0o755)  # the database server runs as an unprivileged user where we are root
-    yield found
-    stop_embedded(found / "data")
-    shutil.rmtree(found, ignore_errors=True)
+    with server_folder("scripts", "data") as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

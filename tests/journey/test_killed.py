@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import polars as pl
 import pytest
 from tests.command import CLEAN, cryptolake
-
-from cryptolake.warehouse.server import stop_embedded
+from tests.server_folder import server_folder
 
 pytestmark = [
     pytest.mark.xdist_group("demo"),
@@ -52,11 +49,9 @@ def published(data: Path) -> dict[str, pl.DataFrame]:
 
 def test_kill_9_between_any_two_files_changes_nothing(demo: tuple[Path, object]) -> None:
     wanted = published(demo[0] / "sandbox")
-    folder = Path(tempfile.mkdtemp(prefix="cryptolake-killed-"))
-    folder.chmod(0o755)
     moments = random.Random(20241231)
     killed = 0
-    try:
+    with server_folder("killed", "sandbox") as folder:
         for _ in range(8):
             arguments = ["demo", moments.choice(["before", "after"]), str(moments.randint(1, 12))]
             run = subprocess.run(
@@ -79,6 +74,3 @@ def test_kill_9_between_any_two_files_changes_nothing(demo: tuple[Path, object])
         (row,) = json.loads(cryptolake(folder, "--data", "sandbox", "query", "--json", "--sql", sql).stdout)
         assert row["n"] == row["k"] == wanted["silver/tvl/aave_v3_sandbox.parquet"].height
         assert not list((folder / "sandbox" / "silver").rglob("*.tmp"))
-    finally:
-        stop_embedded(folder / "sandbox")
-        shutil.rmtree(folder, ignore_errors=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.market.vendor import ASKED_AT, Vendor, serve
+from tests.server_folder import server_folder
 
 from cryptolake.flow.market import MARKET_TABLES, Room
 from cryptolake.lake.bronze import Bronze
@@ -23,7 +22,7 @@ from cryptolake.silver.metrics import METRICS
 from cryptolake.silver.pulls import PULLS
 from cryptolake.sources.coingecko import CoinGecko
 from cryptolake.warehouse.connection import Warehouse
-from cryptolake.warehouse.server import ensure_running, stop_embedded
+from cryptolake.warehouse.server import ensure_running
 
 
 @pytest.fixture
@@ -59,11 +58,8 @@ def source(access: Access, waits: list[float]) -> CoinGecko:
 @pytest.fixture(scope="session")
 def pg_data() -> Iterator[Path]:
     """A data folder whose server may be started; it is stopped and removed at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="cryptolake-market-"))
-    folder.chmod(0o755)  # the server runs as an unprivileged user where we are root
-    yield folder
-    stop_embedded(folder)
-    shutil.rmtree(folder, ignore_errors=True)
+    with server_folder("market") as folder:
+        yield folder
 
 
 @pytest.fixture

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.server_folder import server_folder
 
 from cryptolake.demo.replay import Replay, sandbox_registry
 from cryptolake.sources.defillama.source import FREE
-from cryptolake.warehouse.server import stop_embedded
 
 
 def sandbox_variables(replay: Replay, folder: Path) -> dict[str, str]:
@@ -47,11 +45,8 @@ def replay() -> Iterator[Replay]:
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
     """A data folder whose database server may be started."""
-    made = Path(tempfile.mkdtemp(prefix="cryptolake-dagster-"))
-    made.chmod(0o755)  # the server runs as an unprivileged user where we are root
-    yield made
-    stop_embedded(made)
-    shutil.rmtree(made, ignore_errors=True)
+    with server_folder("dagster") as made:
+        yield made
 
 
 @pytest.fixture

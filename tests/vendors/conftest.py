@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import pytest
+from tests.server_folder import server_folder
 
 from cryptolake.contracts.source import Source
 from cryptolake.flow.journey import WAREHOUSE_TABLES
@@ -18,7 +17,6 @@ from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.ledger import Ledger
 from cryptolake.net.http import Http
 from cryptolake.warehouse.connection import Warehouse
-from cryptolake.warehouse.server import stop_embedded
 
 
 @pytest.fixture
@@ -31,11 +29,8 @@ def http() -> Iterator[Http]:
 @pytest.fixture(scope="session")
 def pg_data() -> Iterator[Path]:
     """A data folder whose server may be started; it is stopped and removed at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="cryptolake-vendors-"))
-    folder.chmod(0o755)  # the server runs as an unprivileged user where we are root
-    yield folder
-    stop_embedded(folder)
-    shutil.rmtree(folder, ignore_errors=True)
+    with server_folder("vendors") as folder:
+        yield folder
 
 
 @dataclass

@@ -8,9 +8,7 @@ import io
 import json
 import os
 import re
-import shutil
 import sys
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,13 +19,13 @@ from unittest import mock
 import polars as pl
 import pytest
 from tests.command import CLEAN
+from tests.server_folder import server_folder
 from tests.vendors.server import Reply, Vendor, vendor
 from tests.vendors.universe import HOSTS, Universe, answer
 
 import cryptolake.sources
 from cryptolake.cli import main
 from cryptolake.cli.query import search
-from cryptolake.warehouse.server import stop_embedded
 
 
 @dataclass
@@ -66,21 +64,18 @@ class Shell:
 
 @pytest.fixture(scope="module")
 def shell() -> Iterator[Shell]:
-    folder = Path(tempfile.mkdtemp(prefix="cryptolake-vendor-cli-"))
-    folder.chmod(0o755)  # the database server runs as an unprivileged user where we are root
     universe = Universe(datetime.now(UTC).date(), size=0.01, padding=10)
-    try:
-        with vendor(lambda path, query: Reply(*answer(universe, path, query))) as server:
-            found = Shell(folder, server)
-            keys = ["--key", "solana", "--key", "lido-dao", "--key", "dai"]
-            assert found("backfill", "defillama", *keys).returncode == 0
-            assert found("pull", "defillama", *keys).returncode == 0
-            artemis = ("backfill", "artemis", "--key", "sol", "--key", "aave", "--dataset", "artemis_fees")
-            assert found(*artemis, ARTEMIS_API_KEY="open-sesame").returncode == 0
-            yield found
-    finally:
-        stop_embedded(folder / "data")
-        shutil.rmtree(folder, ignore_errors=True)
+    with (
+        server_folder("vendor-cli", "data") as folder,
+        vendor(lambda path, query: Reply(*answer(universe, path, query))) as server,
+    ):
+        found = Shell(folder, server)
+        keys = ["--key", "solana", "--key", "lido-dao", "--key", "dai"]
+        assert found("backfill", "defillama", *keys).returncode == 0
+        assert found("pull", "defillama", *keys).returncode == 0
+        artemis = ("backfill", "artemis", "--key", "sol", "--key", "aave", "--dataset", "artemis_fees")
+        assert found(*artemis, ARTEMIS_API_KEY="open-sesame").returncode == 0
+        yield found
 
 
 def test_cross_source_query_by_entity(shell: Shell) -> None:

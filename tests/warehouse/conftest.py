@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.server_folder import server_folder
 
 from cryptolake.warehouse.connection import Warehouse
-from cryptolake.warehouse.server import stop_embedded
 
 
 @pytest.fixture(scope="session")
 def pg_data() -> Iterator[Path]:
     """A data folder whose server may be started; it is stopped and removed at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="cryptolake-pg-"))
-    folder.chmod(0o755)  # the server runs as an unprivileged user where we are root
-    yield folder
-    stop_embedded(folder)
-    shutil.rmtree(folder, ignore_errors=True)
+    with server_folder("pg") as folder:
+        yield folder
 
 
 @pytest.fixture

@@ -45,9 +45,8 @@ def due(
                 if one.partition.period.granularity == granularity and one.partition.period.boundary == boundary
             )
             newest = next(known, None)
-            # The newest hour's own day may be unfinished; asking again what is settled costs nothing.
             open_ones = begun.get((dataset, key), set())
-            if newest is not None:
+            if newest is not None:  # the newest hour's own day may be unfinished; what is settled costs nothing again
                 first = newest.day + timedelta(days=granularity == "day")
             else:
                 first = min([until, *(one.day for one in open_ones)])

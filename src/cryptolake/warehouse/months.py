@@ -58,13 +58,11 @@ def open_months(cursor: psycopg.Cursor, table: Table, wanted: Iterable[date]) ->
     """Make the partitions of these months that are missing; returns their names.
 
     Rows of such a month that fell into the default partition move into the new one in the same transaction. The new
-    table is attached, not created in place, so that readers are kept waiting only for an instant.
+    table is attached, not created in place, so that readers are kept waiting only for an instant. The caller is the only
+    writer of the table (`Warehouse` locks it), so no two sessions make the same month.
     """
     made = []
-    missing = [month for month in sorted(set(wanted)) if not _exists(cursor, partition_name(table, month))]
-    if missing:  # two sessions that find the same month missing make it one after the other
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('cryptolake months'))")
-    for month in missing:
+    for month in sorted(set(wanted)):
         name = partition_name(table, month)
         if _exists(cursor, name):
             continue
