@@ -23,19 +23,19 @@ from distributed import Client
 from tests.server_folder import server_folder
 
 from benchmarks.report import write_table
+from cryptolake.cluster.fleet import Fleet
+from cryptolake.cluster.remote import Answered, Luggage, RemoteSource
+from cryptolake.cluster.roll import Roll
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Dataset, Row, Trip
-from cryptolake.flow.cluster.fleet import Fleet
-from cryptolake.flow.cluster.remote import Answered, Luggage, RemoteSource
-from cryptolake.flow.cluster.roll import Roll
 from cryptolake.flow.collect import collect
 from cryptolake.lake.bronze import Bronze
-from cryptolake.lake.ledger import Ledger
 from cryptolake.net.blocks import FileBlockCache
 from cryptolake.net.http import Http
-from cryptolake.warehouse.budgets import Budgets
-from cryptolake.warehouse.server import ensure_running
+from cryptolake.publish.server import ensure_running
+from cryptolake.state.budgets import Budgets
+from cryptolake.state.ledger import Ledger
 
 LATENCY_S, CALLS, THREADS = 0.08, 10, 4
 BODY = orjson.dumps({"jsonrpc": "2.0", "id": 0, "method": "eth_chainId", "params": []})

@@ -23,18 +23,18 @@ from tests.server_folder import server_folder
 from benchmarks.report import write_table
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Raw
-from cryptolake.flow import market as flow
-from cryptolake.flow.market import MARKET_TABLES, STAGING, Room
 from cryptolake.lake.bronze import Bronze
-from cryptolake.lake.ledger import Ledger
 from cryptolake.lake.runs import Runs
 from cryptolake.lake.tables import Tables
 from cryptolake.net.access import Access
 from cryptolake.net.http import Http
+from cryptolake.publish.server import ensure_running
+from cryptolake.publish.warehouse import Warehouse
 from cryptolake.registry.coingecko import Tier
 from cryptolake.sources.coingecko import CoinGecko
-from cryptolake.warehouse.connection import Warehouse
-from cryptolake.warehouse.server import ensure_running
+from cryptolake.state.ledger import Ledger
+from cryptolake.work import coins as flow
+from cryptolake.work.coins import MARKET_TABLES, STAGING, Room
 
 COINS, MANY = 10_000, 1_000_000
 SLOW = {"one INSERT per row, autocommit", 'pandas.to_sql(method="multi")'}  # measured once

@@ -22,9 +22,9 @@ from cryptolake.definitions import definitions
 from cryptolake.demo.replay import Replay
 from cryptolake.flow.schedule import Job
 from cryptolake.flow.scheduler import Outcome, Scheduler
-from cryptolake.lake.slots import Slots
-from cryptolake.warehouse.connection import Warehouse
-from cryptolake.warehouse.server import ensure_running
+from cryptolake.publish.server import ensure_running
+from cryptolake.publish.warehouse import Warehouse
+from cryptolake.state.slots import Slots
 
 RUNS, DAYS = 10, 365
 

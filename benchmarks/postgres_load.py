@@ -14,9 +14,9 @@ import sqlalchemy as sa
 from tests.server_folder import server_folder
 
 from benchmarks.report import write_table
+from cryptolake.publish.server import ensure_running
+from cryptolake.publish.warehouse import Warehouse
 from cryptolake.silver.metrics import METRICS
-from cryptolake.warehouse.connection import Warehouse
-from cryptolake.warehouse.server import ensure_running
 
 ROWS, PEER_ROWS = 2_400_000, 50_000
 

@@ -30,11 +30,11 @@ STRESS = [FIRST + timedelta(days=36 * number + 5) for number in range(10)]
 
 def rebuild(bronze: Path, out: Path, reparse: bool) -> None:
     """Everything from scratch: from the answers, or from the monthly twins that they were read into."""
-    from cryptolake.flow import journey
-    from cryptolake.flow.refine import refine
     from cryptolake.lake.bronze import Bronze
-    from cryptolake.lake.ledger import Ledger
     from cryptolake.lake.tables import Tables
+    from cryptolake.state.ledger import Ledger
+    from cryptolake.work import lending
+    from cryptolake.work.refine import refine
 
     world, store, ledger, tables = (
         World(planned_markets()),
@@ -46,21 +46,21 @@ def rebuild(bronze: Path, out: Path, reparse: bool) -> None:
     if reparse:
         store.forget_twins({(one.dataset, one.key) for one in wanted})
     refine(source(world), wanted, bronze=store, tables=tables, states=states, fresh=True)
-    journey.build(tables=tables, ledger=ledger, csus={csu.name: csu for csu in world.csus}, states=states)
+    lending.build(tables=tables, ledger=ledger, csus={csu.name: csu for csu in world.csus}, states=states)
 
 
 def one_day(bronze: Path, out: Path) -> None:
     """The last day of all markets added to finished tables, and the panel built again."""
-    from cryptolake.flow import journey
-    from cryptolake.flow.refine import refine
     from cryptolake.lake.bronze import Bronze
-    from cryptolake.lake.ledger import Ledger
     from cryptolake.lake.tables import Tables
+    from cryptolake.state.ledger import Ledger
+    from cryptolake.work import lending
+    from cryptolake.work.refine import refine
 
     world, ledger, tables = World(planned_markets()), Ledger(bronze / "ledger.sqlite"), Tables(out)
     states = ledger.states()
     refine(source(world), partitions(world, LAST, LAST), bronze=Bronze(bronze), tables=tables, states=states)
-    journey.build(tables=tables, ledger=ledger, csus={csu.name: csu for csu in world.csus}, states=states)
+    lending.build(tables=tables, ledger=ledger, csus={csu.name: csu for csu in world.csus}, states=states)
 
 
 def pandas_script(bronze: Path, out: Path) -> None:

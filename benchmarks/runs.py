@@ -20,15 +20,15 @@ from cryptolake.contracts.partition import Partition, Period, days
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Dataset, Row, Trip
 from cryptolake.flow.collect import collect
-from cryptolake.flow.coverage import status
 from cryptolake.flow.plan import Span
-from cryptolake.flow.prometheus import metrics
 from cryptolake.flow.resume import compare
 from cryptolake.lake.bronze import Bronze
-from cryptolake.lake.ledger import Ledger
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.net.http import Http
 from cryptolake.net.rpc import Pool
+from cryptolake.state.ledger import Ledger
+from cryptolake.watch.coverage import status
+from cryptolake.watch.metrics import metrics
 
 NOW = datetime.now(UTC)
 MARKETS, FIRST = 177, date(2018, 6, 1)

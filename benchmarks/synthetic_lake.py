@@ -23,7 +23,6 @@ from cryptolake.contracts.partition import Partition, Period, days
 from cryptolake.contracts.raw import Raw
 from cryptolake.lake import bronze as bronze_room
 from cryptolake.lake.bronze import Bronze
-from cryptolake.lake.ledger import Ledger
 from cryptolake.net.abi import address_word, checksum, selector
 from cryptolake.net.logs import Log, log_to_json
 from cryptolake.net.multicall import Call, Program, Result, Transcript, transcript_to_json
@@ -33,6 +32,7 @@ from cryptolake.registry.loader import Registry, load_registry
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain import aave_v3
 from cryptolake.sources.onchain.source import OnchainSource
+from cryptolake.state.ledger import Ledger
 
 _DECIMALS = (6, 18, 18, 8, 18)
 _MARK = {"synthetic": "true", "cryptolake": __version__}

@@ -15,15 +15,15 @@ from tests.vendors.universe import urls
 
 from benchmarks.report import write_table
 from cryptolake.contracts.source import Source
-from cryptolake.flow.journey import WAREHOUSE_TABLES
-from cryptolake.flow.vendor import Operation, Pulled, pull_or_backfill
 from cryptolake.lake.bronze import Bronze
-from cryptolake.lake.ledger import Ledger
 from cryptolake.net.access import Access
 from cryptolake.net.http import Http
+from cryptolake.publish.warehouse import Warehouse
 from cryptolake.sources.artemis import Artemis
 from cryptolake.sources.defillama import DefiLlama
-from cryptolake.warehouse.connection import Warehouse
+from cryptolake.state.ledger import Ledger
+from cryptolake.work.lending import WAREHOUSE_TABLES
+from cryptolake.work.series import Operation, Pulled, pull_or_backfill
 
 UNLIMITED = 10_000_000  # calls a minute
 WORKERS = 10

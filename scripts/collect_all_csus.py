@@ -1,5 +1,5 @@
 """Collect all markets, resuming; see `--help`. The same as a cryptolake command."""
 
-from cryptolake.cli.documented import collect_all_csus
+from cryptolake.cli.plan_scripts import collect_all_csus
 
 collect_all_csus()

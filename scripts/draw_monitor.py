@@ -18,9 +18,9 @@ from tests.browser.chromium import page
 
 from cryptolake.contracts.entry import Entry, State
 from cryptolake.contracts.partition import Partition, Period
-from cryptolake.flow.health import EndpointHealth, RunHealth
-from cryptolake.lake.ledger import Ledger
 from cryptolake.registry.loader import load_registry
+from cryptolake.state.ledger import Ledger
+from cryptolake.watch.health import EndpointHealth, RunHealth
 
 PICTURE = Path(__file__).resolve().parents[1] / "docs" / "monitor.png"
 DAYS = 62

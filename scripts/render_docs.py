@@ -11,8 +11,8 @@ import click
 import typer
 
 from cryptolake.cli import app
-from cryptolake.flow.journey import WAREHOUSE_TABLES
 from cryptolake.settings import Settings
+from cryptolake.work.lending import WAREHOUSE_TABLES
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 

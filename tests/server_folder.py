@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cryptolake.warehouse.server import stop_embedded
+from cryptolake.publish.server import stop_embedded
 
 
 @contextmanager

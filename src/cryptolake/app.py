@@ -26,7 +26,6 @@ from cryptolake import __version__
 from cryptolake.contracts.source import Source
 from cryptolake.errors import BadInput, Stop
 from cryptolake.lake.bronze import Bronze
-from cryptolake.lake.ledger import Ledger
 from cryptolake.lake.tables import Tables
 from cryptolake.net.access import Access
 from cryptolake.net.blocks import FileBlockCache
@@ -35,6 +34,8 @@ from cryptolake.net.gates import Gates
 from cryptolake.net.http import Http
 from cryptolake.net.limiter import Limiter, for_limit
 from cryptolake.net.rpc import Pool
+from cryptolake.publish.server import ensure_running
+from cryptolake.publish.warehouse import Warehouse
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry, load_registry
 from cryptolake.registry.markets import Csu
@@ -48,9 +49,8 @@ from cryptolake.sources.history.file import PriceFile
 from cryptolake.sources.onchain.chainlink import ChainlinkPrices
 from cryptolake.sources.onchain.scans import Watch
 from cryptolake.sources.onchain.source import OnchainSource
-from cryptolake.warehouse.budgets import Budgets
-from cryptolake.warehouse.connection import Warehouse
-from cryptolake.warehouse.server import ensure_running
+from cryptolake.state.budgets import Budgets
+from cryptolake.state.ledger import Ledger
 
 
 class _VendorModule(Protocol):

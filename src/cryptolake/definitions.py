@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Literal
 
 import dagster as dg
 
-from cryptolake import checking, work
 from cryptolake.app import App, configure_logging, prepare_folder
 from cryptolake.contracts.source import Source
 from cryptolake.contracts.table import Table
-from cryptolake.flow import report
-from cryptolake.flow.lineage import Node
 from cryptolake.flow.schedule import Job
 from cryptolake.settings import Settings, load_settings
+from cryptolake.watch import report
+from cryptolake.work import checking, daily
+from cryptolake.work.lineage import Node
 
 if TYPE_CHECKING:  # their place in Dagster is not public
     from dagster._core.definitions.partitions.partitioned_schedule import UnresolvedPartitionedAssetScheduleDefinition
@@ -56,9 +56,9 @@ def _app() -> Iterator[App]:
 def definitions() -> dg.Definitions:
     """Everything that is found, for the settings in force when the code location is loaded."""
     with _app() as app:
-        chain, vendors = app.onchain(work.markets(app)[0]), work.vendors(app)
-        jobs, _ = work.jobs(app)
-        build = _Build(app.settings, work.first_day(app), work.nodes(app))
+        chain, vendors = app.onchain(daily.markets(app)[0]), daily.vendors(app)
+        jobs, _ = daily.jobs(app)
+        build = _Build(app.settings, daily.first_day(app), daily.nodes(app))
     scheduled = [build.job(job) for job in jobs]
     return dg.Definitions(
         assets=[build.collect(chain), *map(build.pull, vendors), *build.tables(), build.publish()],
@@ -132,7 +132,7 @@ class _Build:
         )
         def collect(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
             with _app() as app:
-                outcome = work.collect_days(app, _names(context), *_span(context))
+                outcome = daily.collect_days(app, _names(context), *_span(context))
                 yield from _answered(context, app, outcome)
 
         return collect
@@ -143,7 +143,7 @@ class _Build:
         @dg.multi_asset(name=f"{source.name}_ask", specs=self._answers(source), can_subset=True)
         def ask(context: dg.AssetExecutionContext, config: Ask) -> Iterator[dg.MaterializeResult[None]]:
             with _app() as app:
-                yield from _answered(context, app, work.pull(app, source.name, _names(context), config.operation))
+                yield from _answered(context, app, daily.pull(app, source.name, _names(context), config.operation))
 
         return ask
 
@@ -165,13 +165,13 @@ class _Build:
         def refine(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[None]]:
             asked = context.selected_asset_keys
             with _app() as app:
-                work.refine_days(app, *_span(context))
+                daily.refine_days(app, *_span(context))
                 yield from (self._result(app, one) for one in refined if self._table(one.table.name) in asked)
 
         @dg.multi_asset(name="build", specs=[self._spec(one) for one in built])
         def build() -> Iterator[dg.MaterializeResult[None]]:
             with _app() as app:
-                work.build(app)
+                daily.build(app)
                 yield from (self._result(app, one) for one in built)
 
         return [*found, refine, build]
@@ -198,7 +198,7 @@ class _Build:
         )
         def publish() -> dg.MaterializeResult[None]:
             with _app() as app:
-                made = work.publish(app)
+                made = daily.publish(app)
             rows = [dg.TableRecord({"what": one.what, "rows": one.rows}) for one in made]
             return dg.MaterializeResult(metadata={"made": dg.MetadataValue.table(rows)} if rows else {})
 
@@ -246,8 +246,8 @@ class _Build:
     def job(self, job: Job) -> "UnresolvedAssetJobDefinition":
         """A job of the schedule, down to the tables it changes."""
         keys = [self._bronze(job.source, name) for name in job.datasets]
-        made = [node for node in self._nodes if (node.step != "vendor") == (job.source == work.ONCHAIN)]
-        if job.source == work.ONCHAIN:
+        made = [node for node in self._nodes if (node.step != "vendor") == (job.source == daily.ONCHAIN)]
+        if job.source == daily.ONCHAIN:
             keys += [*(self._table(node.table.name) for node in made), self._published]
             return dg.define_asset_job(job.name, dg.AssetSelection.assets(*keys), tags=self._tags)
         asked = {(job.source, name) for name in job.datasets}
@@ -267,7 +267,7 @@ class _Build:
         self, job: Job, defined: "UnresolvedAssetJobDefinition"
     ) -> "dg.ScheduleDefinition | UnresolvedPartitionedAssetScheduleDefinition":
         """The job's cadence, as its datasets declare it."""
-        if job.source == work.ONCHAIN and job.every == "day":
+        if job.source == daily.ONCHAIN and job.every == "day":
             hour, minute = divmod(job.at_minute, 60)
             return dg.build_schedule_from_partitioned_job(
                 defined, hour_of_day=hour, minute_of_hour=minute, default_status=self._on
@@ -289,13 +289,13 @@ def _span(context: dg.AssetExecutionContext) -> tuple[date, date]:
 
 
 def _answered(
-    context: dg.AssetExecutionContext, app: App, outcome: work.Outcome
+    context: dg.AssetExecutionContext, app: App, outcome: daily.Outcome
 ) -> Iterator[dg.MaterializeResult[None]]:
     """The answers that came; what failed is told, alerted and asked again by the next run, and holds up nothing else."""
     context.log.info(outcome.note)
     if not outcome.ok:
         context.log.error(outcome.note)
-        work.alert(app, f"{context.job_name} is incomplete", outcome.note)
+        daily.alert(app, f"{context.job_name} is incomplete", outcome.note)
     for key in sorted(context.selected_asset_keys):
         yield dg.MaterializeResult(
             asset_key=key, metadata={"complete": outcome.ok, "answered": outcome.records, "outcome": outcome.note}
@@ -320,6 +320,6 @@ def _alerts() -> dg.SensorDefinition:
     @dg.run_failure_sensor(name="alerts", default_status=dg.DefaultSensorStatus.RUNNING)
     def alerts(context: dg.RunFailureSensorContext) -> None:
         with _app() as app:
-            work.alert(app, f"run of {context.dagster_run.job_name} failed", context.failure_event.message or "")
+            daily.alert(app, f"run of {context.dagster_run.job_name} failed", context.failure_event.message or "")
 
     return alerts

@@ -1,5 +1,5 @@
 """A real PostgreSQL for the budgets."""
 
-from tests.warehouse.conftest import pg_data
+from tests.publish.conftest import pg_data
 
 __all__ = ["pg_data"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from cryptolake.cluster.address import Machine, Machines, Scheduler, parse_address
 from cryptolake.errors import BadInput
-from cryptolake.flow.cluster.address import Machine, Machines, Scheduler, parse_address
 
 
 def test_machines_share_the_first_ones_user_unless_they_name_their_own() -> None:

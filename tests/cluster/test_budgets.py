@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from cryptolake.errors import BadInput, Retry, Stop
-from cryptolake.warehouse.budgets import BudgetLimiter, Budgets
-from cryptolake.warehouse.server import ensure_running
+from cryptolake.publish.server import ensure_running
+from cryptolake.state.budgets import BudgetLimiter, Budgets
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_threads_that_come_together_each_get_their_own_place(budgets: Budgets) -
 
 
 def test_without_the_server_nothing_is_granted(pg_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cryptolake.warehouse.budgets._PATIENCE_S", 0.3)
+    monkeypatch.setattr("cryptolake.state.budgets._PATIENCE_S", 0.3)
     budgets = Budgets(ensure_running(pg_data))
     limiter = BudgetLimiter(budgets, "gone", 100.0)
     budgets._url = "postgresql://127.0.0.1:1/none"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from cryptolake import worker
+from cryptolake.cluster import worker
+from cryptolake.cluster.roll import Roll, read_roll
 from cryptolake.demo.replay import sandbox_registry
 from cryptolake.errors import Stop
-from cryptolake.flow.cluster.roll import Roll, read_roll
 from cryptolake.settings import Settings
 
 KEY, PASSWORD, VENDOR = "alchemy-key-1", "database-password", "vendor-key-1"

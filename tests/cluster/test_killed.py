@@ -17,9 +17,9 @@ from tests.cluster.test_lab import SECRET, SPAN, command, folder
 from tests.command import CLEAN
 from tests.hostile.test_killed_anywhere import outcome
 
+from cryptolake.cluster.roll import read_roll
 from cryptolake.demo.replay import Replay
-from cryptolake.flow.cluster.roll import read_roll
-from cryptolake.warehouse.server import ensure_running
+from cryptolake.publish.server import ensure_running
 
 __all__ = ["folder"]
 pytestmark = [

@@ -16,8 +16,8 @@ from tests.command import CLEAN
 from tests.hostile.test_killed_anywhere import outcome
 from tests.server_folder import server_folder
 
+from cryptolake.cluster.roll import read_roll
 from cryptolake.demo.replay import Replay, sandbox_registry
-from cryptolake.flow.cluster.roll import read_roll
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="the lab machines of this test are POSIX"),

@@ -10,9 +10,9 @@ import asyncssh
 import pytest
 from tests.cluster.machines import Lab, lab_machines
 
+from cryptolake.cluster.address import Machine, Machines
+from cryptolake.cluster.ssh import lab
 from cryptolake.errors import Stop
-from cryptolake.flow.cluster.address import Machine, Machines
-from cryptolake.flow.cluster.lab import lab
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="the lab machines of this test are POSIX"),

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from cryptolake.contracts.table import Field, Table
-from cryptolake.flow.journey import WAREHOUSE_TABLES
+from cryptolake.work.lending import WAREHOUSE_TABLES
 
 TABLE = Table(
     "thing",

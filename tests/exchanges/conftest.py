@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 from tests.server_folder import server_folder
 
-from cryptolake.flow.exchanges import EXCHANGE_TABLES
-from cryptolake.warehouse.connection import Warehouse
+from cryptolake.publish.warehouse import Warehouse
+from cryptolake.work.exchanges import EXCHANGE_TABLES
 
 
 @pytest.fixture

@@ -17,14 +17,14 @@ from tests.exchanges.venue import HOUR, Venues, price, serve
 from cryptolake.contracts.partition import Partition, Period, days
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.errors import Retry, Skip, Stop
-from cryptolake.flow import exchanges as flow
 from cryptolake.gold import exchange_spread
 from cryptolake.lake.bronze import Bronze
-from cryptolake.lake.ledger import Ledger
 from cryptolake.lake.tables import Tables
 from cryptolake.registry.exchanges import EXCHANGES, watched_pairs
 from cryptolake.silver.exchanges import CANDLES, TICKERS, conform_candles
 from cryptolake.sources.exchanges import Exchanges, _connect
+from cryptolake.state.ledger import Ledger
+from cryptolake.work import exchanges as flow
 
 ccxt = pytest.importorskip("ccxt", reason="the extra `exchanges` is not installed")
 

@@ -1,5 +1,5 @@
 """The embedded PostgreSQL of the warehouse's tests, for the few flow tests that need one."""
 
-from tests.warehouse.conftest import pg_data, warehouse
+from tests.publish.conftest import pg_data, warehouse
 
 __all__ = ["pg_data", "warehouse"]

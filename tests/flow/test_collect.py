@@ -18,8 +18,8 @@ from cryptolake.contracts.source import Trip
 from cryptolake.errors import Retry, Stop
 from cryptolake.flow.collect import Collected, collect
 from cryptolake.lake.bronze import Bronze
-from cryptolake.lake.ledger import Ledger
 from cryptolake.net.faults import Elsewhere
+from cryptolake.state.ledger import Ledger
 
 
 class Lake:

@@ -11,13 +11,13 @@ import pytest
 from tests.flow.scripted import day
 
 from cryptolake.contracts.entry import Entry, State
-from cryptolake.flow.coverage import failures, heat, markets, newest_day, pace, status
-from cryptolake.flow.health import EndpointHealth, Reporter, RunHealth, latencies, read_runs
-from cryptolake.flow.monitor import report, ticks
-from cryptolake.flow.prometheus import metrics
 from cryptolake.flow.workers import suggested
-from cryptolake.lake.ledger import Ledger
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
+from cryptolake.state.ledger import Ledger
+from cryptolake.watch.coverage import failures, heat, markets, newest_day, pace, status
+from cryptolake.watch.health import EndpointHealth, Reporter, RunHealth, latencies, read_runs
+from cryptolake.watch.metrics import metrics
+from cryptolake.watch.progress import report, ticks
 
 NOW = datetime(2025, 1, 1, 12, tzinfo=UTC)
 

@@ -15,8 +15,8 @@ from cryptolake.contracts.partition import Partition, Period
 from cryptolake.flow.extend import extend
 from cryptolake.flow.increment import due
 from cryptolake.flow.resume import Wish, compare
-from cryptolake.lake.ledger import Ledger
 from cryptolake.registry.markets import Csu
+from cryptolake.state.ledger import Ledger
 
 NOW = datetime(2025, 1, 1, tzinfo=UTC)
 BOTH = ("tvl", "liquidations")

@@ -8,9 +8,9 @@ import polars as pl
 
 from cryptolake.contracts.source import Dataset
 from cryptolake.contracts.table import Field, Table
-from cryptolake.flow.lineage import lineage
-from cryptolake.flow.report import check_counts, check_frame, check_kinds, check_sql, facts, markdown
-from cryptolake.warehouse.connection import Warehouse
+from cryptolake.publish.warehouse import Warehouse
+from cryptolake.watch.report import check_counts, check_frame, check_kinds, check_sql, facts, markdown
+from cryptolake.work.lineage import lineage
 
 
 class _Source:

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cryptolake.errors import Retry
-from cryptolake.flow.market_check import Checked, check_markets
 from cryptolake.net.abi import address_word, call_data, selector
 from cryptolake.net.faults import RpcFault
 from cryptolake.net.multicall import Call, Program, Result
@@ -20,6 +19,7 @@ from cryptolake.registry.chains import Chain
 from cryptolake.registry.lint import PRIMARY_ENTRY
 from cryptolake.registry.loader import load_registry
 from cryptolake.registry.markets import Csu
+from cryptolake.work.market_check import Checked, check_markets
 
 COMPTROLLER = "0x3d9819210A31b4961b30EF54bE2aeD79B9c9Cd3B"
 CHAIN = Chain("local", 31337)

@@ -14,10 +14,10 @@ from cryptolake.contracts.partition import Partition, Period, hours
 from cryptolake.flow.estimate import costs, duration_s, offers, work
 from cryptolake.flow.plan import Span, closing, make_plan
 from cryptolake.flow.resume import compare, wish_for
-from cryptolake.lake.ledger import Ledger
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.registry.loader import load_registry
 from cryptolake.registry.providers import OWN, PUBLIC, plan_of, rpc_plans
+from cryptolake.state.ledger import Ledger
 
 BOTH = ("tvl", "liquidations")
 AT = datetime(2025, 1, 1, tzinfo=UTC)

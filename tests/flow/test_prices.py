@@ -11,16 +11,16 @@ import pytest
 from benchmarks.synthetic_lake import World, fill, market, partitions, source
 from tests.sources.test_history import Vendor, vendor
 
-from cryptolake.flow import prices as flow
-from cryptolake.flow.refine import refine, reprice
 from cryptolake.lake.bronze import Bronze
-from cryptolake.lake.ledger import Ledger
 from cryptolake.lake.tables import Tables
 from cryptolake.net.access import Access
 from cryptolake.net.http import Http
 from cryptolake.registry.loader import load_registry
 from cryptolake.silver import liquidations, prices, tvl
 from cryptolake.sources.history.defillama import DefiLlamaPrices
+from cryptolake.state.ledger import Ledger
+from cryptolake.work import prices as flow
+from cryptolake.work.refine import refine, reprice
 
 __all__ = ["vendor"]
 FIRST = date(2024, 3, 1)

@@ -10,13 +10,13 @@ import pytest
 from tests.sources.test_history import Vendor, vendor
 
 from cryptolake.errors import BadInput, Retry
-from cryptolake.flow.reconciliation import compared, slug_of, theirs
 from cryptolake.lake.bronze import Bronze
-from cryptolake.lake.ledger import Ledger
 from cryptolake.net.access import Access
 from cryptolake.net.http import Http
 from cryptolake.registry.loader import load_registry
 from cryptolake.sources.history.protocol import DefiLlamaProtocols
+from cryptolake.state.ledger import Ledger
+from cryptolake.work.reconciliation import compared, slug_of, theirs
 
 __all__ = ["vendor"]
 MIDNIGHT = int(datetime(2025, 1, 1, tzinfo=UTC).timestamp())

@@ -15,8 +15,8 @@ from cryptolake.flow.collect import collect
 from cryptolake.flow.repair import import_claims, repair
 from cryptolake.flow.resume import compare, damaged, wish_for
 from cryptolake.lake.bronze import Bronze
-from cryptolake.lake.checkpoints import read_checkpoint, write_checkpoints, write_tasks
-from cryptolake.lake.ledger import Ledger
+from cryptolake.state.checkpoints import read_checkpoint, write_checkpoints, write_tasks
+from cryptolake.state.ledger import Ledger
 
 WANTED = [day(number, dataset=dataset) for dataset in ("tvl", "liquidations") for number in range(4)]
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cryptolake.gold.daily_panel import DAILY_PANEL, EXPECTED, build
-from cryptolake.gold.suspicion import flagged
+from cryptolake.gold.suspect import flagged
 from cryptolake.silver import prices, tvl
 from cryptolake.silver.liquidations import LIQUIDATIONS
 from cryptolake.silver.tvl import TVL

@@ -20,7 +20,7 @@ from cryptolake.cli.state import State
 from cryptolake.contracts.partition import Partition, days
 from cryptolake.demo.replay import Replay, sandbox_registry
 from cryptolake.lake.bronze import Bronze
-from cryptolake.lake.ledger import Ledger
+from cryptolake.state.ledger import Ledger
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
 

@@ -13,7 +13,7 @@ import pytest
 from tests.command import CLEAN, cryptolake
 
 from cryptolake.demo.replay import Replay, sandbox_registry
-from cryptolake.lake.ledger import Ledger
+from cryptolake.state.ledger import Ledger
 
 CSU = ("--csu", "aave_v3_sandbox")
 

@@ -15,7 +15,7 @@ import pytest
 from tests.command import CLEAN
 
 from cryptolake.demo.replay import Replay, sandbox_registry
-from cryptolake.lake.ledger import Ledger
+from cryptolake.state.ledger import Ledger
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 

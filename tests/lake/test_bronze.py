@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Raw
 from cryptolake.errors import Stop
+from cryptolake.files.atomic import write_bytes
 from cryptolake.lake.bronze import Bronze
-from cryptolake.lake.store import write_bytes
 
 AT = datetime(2024, 12, 31, 23, 59, 59, tzinfo=UTC)
 TVL = Partition("tvl", "aave_v3_ethereum", Period.of_day(date(2024, 12, 31)))

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from cryptolake.contracts.entry import Entry, State
 from cryptolake.contracts.partition import Partition, Period
-from cryptolake.lake.checkpoints import write_checkpoints
-from cryptolake.lake.ledger import Ledger
+from cryptolake.state.checkpoints import write_checkpoints
+from cryptolake.state.ledger import Ledger
 
 AT = datetime(2025, 1, 1, tzinfo=UTC)
 PARTITIONS = [
@@ -78,7 +78,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition, Period
-from cryptolake.lake.ledger import Ledger
+from cryptolake.state.ledger import Ledger
 ledger = Ledger(Path(sys.argv[1]))
 for number in range(100000):
     day = Period.of_day(date(2000, 1, 1) + timedelta(days=number % 9000))

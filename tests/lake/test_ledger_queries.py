@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cryptolake.contracts.entry import SETTLED, Entry, State
 from cryptolake.contracts.partition import Partition, Period
-from cryptolake.lake.ledger import Ledger
+from cryptolake.state.ledger import Ledger
 
 AT = datetime(2025, 1, 1, tzinfo=UTC)
 PERIODS = [Period.parse(text) for text in ("2024-12-01", "2024-12-02", "2024-12-02T05", "2024-12-03@ny")]

@@ -14,8 +14,8 @@ from tests.flow.scripted import day
 from tests.monitor.serving import serving
 
 from cryptolake.contracts.entry import Entry
-from cryptolake.flow.health import EndpointHealth, RunHealth
-from cryptolake.lake.ledger import Ledger
+from cryptolake.state.ledger import Ledger
+from cryptolake.watch.health import EndpointHealth, RunHealth
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium on this machine")
 

@@ -18,7 +18,7 @@ from tests.flow.scripted import day
 from tests.monitor.serving import serving
 
 from cryptolake.contracts.entry import Entry
-from cryptolake.lake.ledger import Ledger
+from cryptolake.state.ledger import Ledger
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from cryptolake import work
 from cryptolake.app import App
 from cryptolake.errors import BadInput, Retry
 from cryptolake.net.mail import send_mail
 from cryptolake.settings import load_settings
+from cryptolake.work import daily
 
 
 class Hook(BaseHTTPRequestHandler):
@@ -79,7 +79,7 @@ def test_webhook_and_mail_get_the_line_without_secrets(capsys: pytest.CaptureFix
             environment="staging",
         )
         app = App(settings)
-        work.alert(app, "onchain_daily failed", "endpoint keykeykey does not answer")
+        daily.alert(app, "onchain_daily failed", "endpoint keykeykey does not answer")
         app.close()
     (document,) = hook.received
     assert document["environment"] == "staging"
@@ -97,7 +97,7 @@ def test_a_hook_that_refuses_does_not_break_the_job(status: int) -> None:
         app = App(
             load_settings(alert_webhook=f"http://127.0.0.1:{web}/", alert_email="a@b.c", smtp_url="smtp://127.0.0.1:9")
         )
-        work.alert(app, "a", "b")
+        daily.alert(app, "a", "b")
         app.close()
     assert len(hook.received) == 1
 

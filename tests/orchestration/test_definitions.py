@@ -13,8 +13,8 @@ from cryptolake import work  # noqa: E402
 from cryptolake.app import App  # noqa: E402
 from cryptolake.contracts.source import Dataset  # noqa: E402
 from cryptolake.definitions import definitions  # noqa: E402
-from cryptolake.flow.journey import WAREHOUSE_TABLES  # noqa: E402
 from cryptolake.settings import load_settings  # noqa: E402
+from cryptolake.work.lending import WAREHOUSE_TABLES  # noqa: E402
 
 pytestmark = pytest.mark.xdist_group("dagster")
 RANGE = {"dagster/asset_partition_range_start": "2024-12-01", "dagster/asset_partition_range_end": "2024-12-14"}

@@ -18,9 +18,9 @@ from tests.orchestration.conftest import sandbox_variables
 from tests.orchestration.stack import MAIN
 
 from cryptolake.demo.replay import Replay
-from cryptolake.flow.journey import WAREHOUSE_TABLES
-from cryptolake.lake.slots import Slots
-from cryptolake.warehouse.connection import Warehouse
+from cryptolake.publish.warehouse import Warehouse
+from cryptolake.state.slots import Slots
+from cryptolake.work.lending import WAREHOUSE_TABLES
 
 pytestmark = [
     pytest.mark.xdist_group("scheduler"),

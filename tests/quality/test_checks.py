@@ -11,8 +11,6 @@ import polars as pl
 import pytest
 from benchmarks.synthetic_lake import World, fill, market, partitions, source
 
-from cryptolake.flow import journey
-from cryptolake.flow.refine import refine
 from cryptolake.gold.daily_panel import DAILY_PANEL
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables as Lake
@@ -21,6 +19,8 @@ from cryptolake.quality.rules import Tables
 from cryptolake.silver.liquidations import LIQUIDATIONS
 from cryptolake.silver.prices import PRICES
 from cryptolake.silver.tvl import TVL
+from cryptolake.work import lending
+from cryptolake.work.refine import refine
 
 FIRST = date(2024, 5, 1)
 DAYS = 12
@@ -49,7 +49,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Tables:
     )
     lake.write(TVL, held)
     lake.write(LIQUIDATIONS, events)
-    journey.build(tables=lake, ledger=ledger, csus={csu.name: csu for csu in world.csus})
+    lending.build(tables=lake, ledger=ledger, csus={csu.name: csu for csu in world.csus})
     ledger.close()
     return Tables(held, events, lake.read(PRICES), lake.read(DAILY_PANEL))
 

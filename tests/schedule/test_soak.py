@@ -13,7 +13,7 @@ import pytest
 from cryptolake.errors import Retry
 from cryptolake.flow.schedule import Job
 from cryptolake.flow.scheduler import Outcome, Scheduler
-from cryptolake.lake.slots import Slots
+from cryptolake.state.slots import Slots
 
 BEGIN = datetime(2026, 2, 20, 11, 17, 3, tzinfo=UTC)  # spans both changes to summer time (US 8 March, EU 29 March)
 DAYS = 60

@@ -12,11 +12,11 @@ from benchmarks.synthetic_lake import World, fill, market, partitions, source
 
 from cryptolake.contracts.partition import Partition
 from cryptolake.errors import Stop
-from cryptolake.flow.refine import SILVER, refine, reprice
 from cryptolake.lake.bronze import Bronze
-from cryptolake.lake.ledger import Ledger
 from cryptolake.lake.tables import Tables
 from cryptolake.silver import liquidations, prices, tvl
+from cryptolake.state.ledger import Ledger
+from cryptolake.work.refine import SILVER, refine, reprice
 
 FIRST = date(2024, 1, 29)
 LAST = FIRST + timedelta(days=5)  # over the end of a month

@@ -11,12 +11,12 @@ import pytest
 from tests.server_folder import server_folder
 
 from cryptolake.contracts.source import Source
-from cryptolake.flow.journey import WAREHOUSE_TABLES
-from cryptolake.flow.vendor import Operation, Pulled, pull_or_backfill
 from cryptolake.lake.bronze import Bronze
-from cryptolake.lake.ledger import Ledger
 from cryptolake.net.http import Http
-from cryptolake.warehouse.connection import Warehouse
+from cryptolake.publish.warehouse import Warehouse
+from cryptolake.state.ledger import Ledger
+from cryptolake.work.lending import WAREHOUSE_TABLES
+from cryptolake.work.series import Operation, Pulled, pull_or_backfill
 
 
 @pytest.fixture

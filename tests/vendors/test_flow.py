@@ -19,12 +19,12 @@ from cryptolake.contracts.points import Points
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Dataset, Trip
 from cryptolake.errors import BadInput
-from cryptolake.flow.vendor import start_fresh
 from cryptolake.lake.bronze import Bronze
-from cryptolake.lake.ledger import Ledger
+from cryptolake.publish.warehouse import Warehouse
 from cryptolake.silver import metrics
 from cryptolake.silver.metrics import METRICS, conform_backfill, conform_live, without_doubled_days
-from cryptolake.warehouse.connection import Warehouse
+from cryptolake.state.ledger import Ledger
+from cryptolake.work.series import start_fresh
 
 NOW = datetime(2026, 11, 20, 12, 5, tzinfo=UTC)
 TODAY = NOW.replace(hour=0, minute=0)

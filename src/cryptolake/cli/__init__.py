@@ -14,10 +14,10 @@ import typer
 from cryptolake import __version__
 from cryptolake.app import redact_text
 from cryptolake.cli import (
+    coins,
     exchanges,
-    extending,
+    extend,
     ledger,
-    market,
     markets,
     monitor,
     onchain,
@@ -77,13 +77,13 @@ prices.add_commands(app)
 panel.add_commands(app)
 quality.add_commands(app)
 release.add_commands(app)
-market.add_commands(app)
+coins.add_commands(app)
 exchanges.add_commands(app)
 rpc.add_commands(app)
 sandbox.add_commands(app)
 markets.add_commands(app)
 ledger.add_commands(app)
-extending.add_commands(app)
+extend.add_commands(app)
 monitor.add_commands(app)
 schedule.add_commands(app)
 up.add_commands(app)

@@ -15,22 +15,22 @@ from urllib.parse import urlsplit, urlunsplit
 
 import typer
 
-from cryptolake import worker
 from cryptolake.app import App
 from cryptolake.cli.live import Live
 from cryptolake.cli.show import print_table
+from cryptolake.cluster import worker
+from cryptolake.cluster.address import Machines, Scheduler, parse_address
+from cryptolake.cluster.remote import Luggage, RemoteSource
+from cryptolake.cluster.roll import Roll, Worker
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.source import Source
 from cryptolake.errors import BadInput, Retry
-from cryptolake.flow.cluster.address import Machines, Scheduler, parse_address
-from cryptolake.flow.cluster.remote import Luggage, RemoteSource
-from cryptolake.flow.cluster.roll import Roll, Worker
 from cryptolake.flow.stopping import breaking
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.families import families
 
 if TYPE_CHECKING:
-    from cryptolake.flow.cluster.fleet import Fleet
+    from cryptolake.cluster.fleet import Fleet
 
 ClusterFlag = Annotated[
     str | None,
@@ -61,7 +61,7 @@ def asking(
     address = parse_address(cluster)
     if find_spec("distributed") is None or find_spec("asyncssh") is None:
         raise BadInput("--cluster needs the extra: pip install 'cryptolake[cluster]', here and on the machines")
-    from cryptolake.flow.cluster.fleet import SchedulerGone
+    from cryptolake.cluster.fleet import SchedulerGone
 
     with _opened(app, csus, address, stopping) as (fleet, job):
         fleet.wait(1 if not isinstance(address, Machines) else len(address.each))
@@ -84,9 +84,9 @@ def asking(
 def _opened(
     app: App, csus: Sequence[Csu], address: Machines | Scheduler, stopping: threading.Event
 ) -> Iterator[tuple[Fleet, worker.Job]]:
-    from cryptolake.flow.cluster.fleet import Fleet
-    from cryptolake.flow.cluster.lab import lab
-    from cryptolake.flow.cluster.scheduler import running
+    from cryptolake.cluster.fleet import Fleet
+    from cryptolake.cluster.scheduler import running
+    from cryptolake.cluster.ssh import lab
 
     job = partial(worker.make_job, uuid.uuid4().hex[:12], app.settings, [csu.name for csu in csus])
     if not isinstance(address, Machines):

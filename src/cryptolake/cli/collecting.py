@@ -18,12 +18,12 @@ from cryptolake.cli.live import live
 from cryptolake.cli.signals import asked_to_stop
 from cryptolake.contracts.partition import Partition
 from cryptolake.flow.collect import Collected, collect
-from cryptolake.flow.health import Reporter, latencies, read_runs
-from cryptolake.flow.priority import largest_first, last_known_usd
 from cryptolake.flow.resume import AT_ONCE, Wish, compare, damaged
 from cryptolake.flow.workers import suggested
 from cryptolake.gold.daily_panel import DAILY_PANEL
 from cryptolake.registry.markets import Csu
+from cryptolake.watch.health import Reporter, latencies, read_runs
+from cryptolake.work.priority import largest_first, last_known_usd
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import yaml
 
-from cryptolake.lake.store import write_bytes
+from cryptolake.files.atomic import write_bytes
 
 URL_VARIABLE = "CRYPTOLAKE_DAGSTER_URL"
 _CONCURRENT_RUNS = 2  # a vendor's and the chains'; more would only share the same limits

@@ -13,10 +13,10 @@ from cryptolake.cli.options import EndFlag, JsonFlag, ResumeFlag, StartFlag, dat
 from cryptolake.cli.show import print_json, print_line, print_table, progress
 from cryptolake.contracts.source import Source
 from cryptolake.errors import BadInput
-from cryptolake.flow import exchanges as flow
-from cryptolake.flow.exchanges import Exchanged
-from cryptolake.flow.journey import WAREHOUSE_TABLES
 from cryptolake.sources.exchanges import CANDLES, TICKERS
+from cryptolake.work import exchanges as flow
+from cryptolake.work.exchanges import Exchanged
+from cryptolake.work.lending import WAREHOUSE_TABLES
 
 exchanges = typer.Typer(
     no_args_is_help=True,

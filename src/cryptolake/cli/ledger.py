@@ -14,8 +14,8 @@ from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.contracts.partition import Partition
 from cryptolake.errors import BadInput, Stop
 from cryptolake.flow.repair import import_claims, repair
-from cryptolake.lake.checkpoints import read_checkpoint, write_checkpoints, write_tasks
 from cryptolake.sources.onchain.families import families
+from cryptolake.state.checkpoints import read_checkpoint, write_checkpoints, write_tasks
 
 
 def add_commands(cli: typer.Typer) -> None:

@@ -16,9 +16,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from cryptolake.contracts.partition import Partition
 from cryptolake.flow.collect import WORKER
-from cryptolake.flow.health import RunHealth, endpoints_of
 from cryptolake.net.rpc import Pool
 from cryptolake.sources.onchain.scans import Scanned
+from cryptolake.watch.health import RunHealth, endpoints_of
 
 _LINE_EVERY_S = 10.0  # without a terminal
 

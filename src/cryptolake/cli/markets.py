@@ -12,11 +12,11 @@ from cryptolake.app import App
 from cryptolake.cli.options import ChainFlag, CsuFlag, FamilyFlag, JsonFlag
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.errors import BadInput
-from cryptolake.flow.market_check import Checked, check_markets
 from cryptolake.registry.correction import corrected, render
 from cryptolake.registry.loader import market_rows, select
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.families import families
+from cryptolake.work.market_check import Checked, check_markets
 
 StatusFlag = Annotated[
     list[str] | None, typer.Option("--status", help="verified, single-source or unverified; repeatable.")

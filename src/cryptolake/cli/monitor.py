@@ -1,6 +1,6 @@
 """The monitor command: what is collected, what failed and what to do, how fast it goes and when it will be done.
 
-What does not belong here: the questions to the ledger (flow.coverage) and the web page (flow.page).
+What does not belong here: the questions to the ledger (watch.coverage) and the web page (watch.page).
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from cryptolake.cli.cluster import print_workers
 from cryptolake.cli.options import ChainFlag, CsuFlag, DaysFlag, EndFlag, JsonFlag, StartFlag
 from cryptolake.cli.show import print_json, print_line
 from cryptolake.cli.signals import asked_to_stop
+from cryptolake.cluster.roll import read_roll
 from cryptolake.errors import BadInput
-from cryptolake.flow.cluster.roll import read_roll
-from cryptolake.flow.coverage import entries, markets, newest_day, pace, runs_document, status, vendor_entries
-from cryptolake.flow.health import RunHealth, read_runs
-from cryptolake.flow.monitor import Report, remedy, report
-from cryptolake.flow.page.server import Page
-from cryptolake.flow.prometheus import metrics
+from cryptolake.watch.coverage import entries, markets, newest_day, pace, runs_document, status, vendor_entries
+from cryptolake.watch.health import RunHealth, read_runs
+from cryptolake.watch.metrics import metrics
+from cryptolake.watch.page.server import Page
+from cryptolake.watch.progress import Report, remedy, report
 
 _MANY = 20_000  # partitions beyond which only the newest month is listed, unless days are named
 _WATCH_S = 2.0

@@ -30,9 +30,8 @@ from cryptolake.cli.options import (
     dates,
 )
 from cryptolake.cli.show import print_json, print_line, print_table
+from cryptolake.cluster.roll import read_roll
 from cryptolake.contracts.partition import Partition
-from cryptolake.flow import journey
-from cryptolake.flow.cluster.roll import read_roll
 from cryptolake.flow.collect import Collected
 from cryptolake.flow.estimate import METHODS, Cost, advice, costs, duration_s, offers, work
 from cryptolake.flow.plan import Span, make_plan, set_aside
@@ -41,7 +40,8 @@ from cryptolake.registry.markets import Csu
 from cryptolake.registry.providers import rpc_plans
 from cryptolake.silver.prices import PRICES
 from cryptolake.sources.onchain.families import families
-from cryptolake.work import build, publish, refine
+from cryptolake.work import lending
+from cryptolake.work.daily import build, publish, refine
 
 
 def add_commands(cli: typer.Typer) -> None:
@@ -234,7 +234,7 @@ def run_command(
     raise typer.Exit(1 if result.failed else 0)
 
 
-def travel_on(app: App, csus: list[Csu], partitions: list[Partition]) -> list[journey.Made]:
+def travel_on(app: App, csus: list[Csu], partitions: list[Partition]) -> list[lending.Made]:
     """Everything after collecting: refine, build, publish."""
     made = refine(app, csus, partitions)
     return made + build(app) + publish(app)
@@ -305,6 +305,6 @@ def _print_unpriced(app: App) -> None:
         )
 
 
-def _print_made(made: list[journey.Made], next_step: str) -> None:
+def _print_made(made: list[lending.Made], next_step: str) -> None:
     print_table("Made", ("what", "rows", "where"), [(one.what, one.rows, one.where) for one in made])
     print_line(f"Next: [bold]{next_step}[/]")

@@ -12,9 +12,9 @@ from cryptolake.app import App
 from cryptolake.cli.options import JsonFlag
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.errors import BadInput
+from cryptolake.files.atomic import write_bytes
 from cryptolake.gold.daily_panel import DAILY_PANEL
 from cryptolake.gold.metadata import content_digest
-from cryptolake.lake.store import write_bytes
 from cryptolake.registry.version import registry_version
 from cryptolake.research.describe import Description, describe, html
 from cryptolake.research.export import SUFFIX, export

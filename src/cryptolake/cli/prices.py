@@ -18,14 +18,14 @@ from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.source import Source
 from cryptolake.errors import BadInput
-from cryptolake.flow import journey
-from cryptolake.flow import prices as flow
 from cryptolake.flow.collect import WORKER, Collected
 from cryptolake.flow.made import Made
-from cryptolake.flow.refine import SILVER, refine, reprice
 from cryptolake.silver.prices import LADDER, PRICES
 from cryptolake.sources.history.file import landed
-from cryptolake.work import publish
+from cryptolake.work import lending
+from cryptolake.work import prices as flow
+from cryptolake.work.daily import publish
+from cryptolake.work.refine import SILVER, refine, reprice
 
 prices_app = typer.Typer(
     no_args_is_help=True,
@@ -159,7 +159,7 @@ def reprice_command(
     app: App = context.obj.open(price_order=order)
     before = {table.name: app.tables.version(table) for table in SILVER}
     made = _reprice(app)
-    made += journey.build(tables=app.tables, ledger=app.ledger, csus=app.registry.csus)
+    made += lending.build(tables=app.tables, ledger=app.ledger, csus=app.registry.csus)
     if publish_too:
         made += publish(app)
     _print_made(made, "cryptolake panel describe")
@@ -193,7 +193,7 @@ def rebuild_command(
         pricing=app.pricing,
         fresh=True,
     )
-    made += journey.build(tables=app.tables, ledger=app.ledger, csus=app.registry.csus, states=states)
+    made += lending.build(tables=app.tables, ledger=app.ledger, csus=app.registry.csus, states=states)
     if publish_too:
         made += publish(app)
     _print_made(made, "cryptolake panel describe")

@@ -13,10 +13,9 @@ from cryptolake.app import App
 from cryptolake.cli.options import JsonFlag
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.errors import BadInput, CryptolakeError
-from cryptolake.flow.reconciliation import compared, theirs
+from cryptolake.files.atomic import write_bytes
 from cryptolake.gold.daily_panel import DAILY_PANEL
 from cryptolake.gold.metadata import content_digest
-from cryptolake.lake.store import write_bytes
 from cryptolake.quality import checks, coverage, report, results
 from cryptolake.quality.reconcile import Reconciled
 from cryptolake.quality.rules import Tables
@@ -25,6 +24,7 @@ from cryptolake.silver.liquidations import LIQUIDATIONS
 from cryptolake.silver.prices import PRICES
 from cryptolake.silver.tvl import TVL
 from cryptolake.sources.history.protocol import DefiLlamaProtocols
+from cryptolake.work.reconciliation import compared, theirs
 
 _COLOUR = {"error": "red", "warning": "yellow", "info": "cyan"}
 

@@ -16,10 +16,10 @@ from cryptolake.app import App
 from cryptolake.cli.options import JsonFlag
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.errors import BadInput
-from cryptolake.flow.journey import WAREHOUSE_TABLES
+from cryptolake.publish.warehouse import Warehouse
 from cryptolake.registry.entities import find_entity
 from cryptolake.registry.metrics import meant_by, metrics
-from cryptolake.warehouse.connection import Warehouse
+from cryptolake.work.lending import WAREHOUSE_TABLES
 
 _COVERAGE = (
     "SELECT source, metric_name, count(*) AS records, count(DISTINCT asset) AS assets, "

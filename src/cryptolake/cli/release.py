@@ -14,7 +14,6 @@ from cryptolake.app import App
 from cryptolake.cli.options import JsonFlag
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.errors import BadInput
-from cryptolake.flow.reconciliation import compared, slug_of, theirs
 from cryptolake.gold.daily_panel import DAILY_PANEL
 from cryptolake.gold.metadata import metadata_document
 from cryptolake.quality.compare import Explanation
@@ -25,6 +24,7 @@ from cryptolake.silver.liquidations import LIQUIDATIONS
 from cryptolake.silver.prices import PRICES
 from cryptolake.silver.tvl import TVL
 from cryptolake.sources.history.protocol import DefiLlamaProtocols
+from cryptolake.work.reconciliation import compared, slug_of, theirs
 
 
 def add_commands(cli: typer.Typer) -> None:

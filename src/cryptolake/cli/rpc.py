@@ -25,9 +25,9 @@ from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.contracts.partition import Period
 from cryptolake.errors import CryptolakeError
 from cryptolake.flow.plan import Span
-from cryptolake.flow.verify import verify
 from cryptolake.net.probe import Probed, probe
 from cryptolake.registry.chains import Chain
+from cryptolake.work.verify import verify
 
 
 def add_commands(cli: typer.Typer) -> None:

@@ -16,7 +16,7 @@ from cryptolake.cli.show import print_line, print_table
 from cryptolake.cli.vendors import operate, print_pulled
 from cryptolake.demo.replay import Replay, sandbox_registry
 from cryptolake.errors import Stop
-from cryptolake.lake.store import write_bytes
+from cryptolake.files.atomic import write_bytes
 
 # The fortnight the recordings cover (UTC days, both included).
 FIRST, LAST = date(2024, 12, 1), date(2024, 12, 14)

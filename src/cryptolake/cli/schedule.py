@@ -11,15 +11,15 @@ from typing import Annotated, Literal
 
 import typer
 
-from cryptolake import fresh as starts
-from cryptolake import work
 from cryptolake.app import App
 from cryptolake.cli.options import JsonFlag
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.errors import BadInput, Stop
+from cryptolake.files.lock import held, holder
 from cryptolake.flow.scheduler import Scheduler
-from cryptolake.lake.lock import held, holder
-from cryptolake.lake.slots import Slots
+from cryptolake.state.slots import Slots
+from cryptolake.work import daily
+from cryptolake.work import fresh as starts
 
 
 def add_commands(cli: typer.Typer) -> None:
@@ -60,7 +60,7 @@ def _run(app: App, *, afresh: bool, yes: bool) -> None:
 
     for one in (signal.SIGTERM, signal.SIGINT):  # a shell starts background programs with SIGINT ignored
         signal.signal(one, stop)
-    jobs, waiting = work.jobs(app)
+    jobs, waiting = daily.jobs(app)
     for line in waiting:
         print_line(f"[yellow]left out[/] {line}")
     _print_aside(app)
@@ -71,7 +71,7 @@ def _run(app: App, *, afresh: bool, yes: bool) -> None:
             f"fresh start: everything lies under {starts.set_aside(app)} now, in the data folder's aside/ and PostgreSQL"
         )
     slots = Slots(app.settings.data / "scheduler.sqlite")
-    scheduler = Scheduler(jobs, slots, work.AppWork(app), wait=stopping.wait, tell=_tell)
+    scheduler = Scheduler(jobs, slots, daily.AppWork(app), wait=stopping.wait, tell=_tell)
     try:
         _tell(f"scheduler: {len(jobs)} jobs: {', '.join(f'{job.name} ({job.cron} UTC)' for job in jobs)}")
         scheduler.start()
@@ -96,7 +96,7 @@ def _confirm(app: App) -> None:
 
 
 def _print_aside(app: App) -> None:
-    aside = work.markets(app)[1]
+    aside = daily.markets(app)[1]
     for reason in sorted(set(aside.values())):
         names = [name for name, why in aside.items() if why == reason]
         print_line(
@@ -111,7 +111,7 @@ def _tell(line: str) -> None:
 
 def _status(app: App, as_json: bool) -> None:
     running, now = holder(app.settings.data / "scheduler.lock"), datetime.now(UTC)
-    jobs, waiting = work.jobs(app)
+    jobs, waiting = daily.jobs(app)
     slots = Slots(app.settings.data / "scheduler.sqlite")
     seen = [(job, slots.latest(job.name), slots.counts(job.name)) for job in jobs]
     slots.close()

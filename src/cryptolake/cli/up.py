@@ -13,16 +13,16 @@ from typing import Annotated
 
 import typer
 
-from cryptolake import work
 from cryptolake.app import App
 from cryptolake.cli.children import Child, Children, free_port
 from cryptolake.cli.dagster_home import URL_VARIABLE, storage_url, write_instance, write_workspace
 from cryptolake.cli.ready import EVERYWHERE, daemon_ready, listening, web_ready
 from cryptolake.cli.show import print_line
 from cryptolake.errors import BadInput, Stop
-from cryptolake.flow.journey import WAREHOUSE_TABLES
-from cryptolake.warehouse.connection import Warehouse
-from cryptolake.warehouse.server import ensure_running, is_running, stop_embedded
+from cryptolake.publish.server import ensure_running, is_running, stop_embedded
+from cryptolake.publish.warehouse import Warehouse
+from cryptolake.work import daily
+from cryptolake.work.lending import WAREHOUSE_TABLES
 
 PARTS = ("code", "web", "daemon", "monitor")
 _LOCAL = "127.0.0.1"
@@ -67,7 +67,7 @@ def up_command(
             raise BadInput(
                 f"port {number} is taken; stop what uses it or give another one with --{'monitor-' * (name == 'monitor')}port"
             )
-    work.jobs(app)  # what is wrong with the settings is said here, not in a log
+    daily.jobs(app)  # what is wrong with the settings is said here, not in a log
     mine = app.settings.database_url is None and not is_running(app.settings.data)
     variables = _prepare(app)
     if parts & {"web", "daemon"}:  # a code server alone knows only where it listens, not where others find it

@@ -12,10 +12,10 @@ from cryptolake.cli.options import DatasetFlag, JsonFlag, ResumeFlag, WorkersFla
 from cryptolake.cli.show import print_json, print_line, print_table, progress
 from cryptolake.contracts.source import Dataset, Source
 from cryptolake.errors import BadInput
-from cryptolake.flow.journey import WAREHOUSE_TABLES
-from cryptolake.flow.vendor import Operation, Pulled, pull_or_backfill, start_fresh
 from cryptolake.registry.entities import entities
 from cryptolake.registry.metrics import metrics
+from cryptolake.work.lending import WAREHOUSE_TABLES
+from cryptolake.work.series import Operation, Pulled, pull_or_backfill, start_fresh
 
 SourceArgument = Annotated[str, typer.Argument(help="Vendor, e.g. defillama; see `cryptolake sources`.")]
 VENDOR_WORKERS = 10  # a vendor answers slowly and bears many conversations; the rate limit is elsewhere

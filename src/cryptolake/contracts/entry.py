@@ -1,4 +1,4 @@
-"""`Entry`: one line of the ledger, what is known about one partition's progress. Storage belongs to `lake.ledger`."""
+"""`Entry`: one line of the ledger, what is known about one partition's progress. Storage belongs to `state.ledger`."""
 
 from __future__ import annotations
 

@@ -1,1 +1,4 @@
-"""The order of things: plan, journey (the whole trip on one page), monitor. No vendor, protocol or SQL detail."""
+"""Mechanics that name no vendor, no table and no SQL: planning, collecting, reading, repairing, scheduling.
+
+What does not belong here: which tables and vendors there are (work), watching (watch) and other machines (cluster).
+"""

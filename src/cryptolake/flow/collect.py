@@ -28,8 +28,8 @@ from cryptolake.errors import CryptolakeError, Retry, Skip, Stop
 from cryptolake.flow.reading import entry, interpret, read_rows
 from cryptolake.flow.stopping import Interrupted
 from cryptolake.lake.bronze import Bronze
-from cryptolake.lake.ledger import Ledger
 from cryptolake.net.faults import Elsewhere
+from cryptolake.state.ledger import Ledger
 
 __all__ = ["WORKER", "Collected", "Progress", "collect", "interpret", "read_rows"]
 

@@ -13,8 +13,8 @@ from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Boundary, Granularity, Period
 from cryptolake.flow.plan import Span
 from cryptolake.flow.resume import Series, Wish, wish_for
-from cryptolake.lake.ledger import Ledger
 from cryptolake.registry.markets import Csu
+from cryptolake.state.ledger import Ledger
 
 Ask = Callable[[Wish], bool]  # collects a wish; False when it was asked to stop
 

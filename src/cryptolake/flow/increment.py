@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from cryptolake.contracts.partition import Boundary, Granularity, Period
 from cryptolake.flow.plan import Span
 from cryptolake.flow.resume import Wish
-from cryptolake.lake.ledger import Ledger
+from cryptolake.state.ledger import Ledger
 
 CATCH_UP_DAYS = 366  # a market not asked for longer than this is taken up again by hand
 

@@ -13,8 +13,8 @@ from cryptolake.errors import CryptolakeError
 from cryptolake.flow.collect import WORKER, has_died
 from cryptolake.flow.reading import entry, interpret
 from cryptolake.lake.bronze import Bronze
-from cryptolake.lake.checkpoints import Claimed
-from cryptolake.lake.ledger import Ledger
+from cryptolake.state.checkpoints import Claimed
+from cryptolake.state.ledger import Ledger
 
 
 @dataclass(frozen=True, slots=True)

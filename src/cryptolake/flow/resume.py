@@ -13,7 +13,7 @@ from threading import Event
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.source import Source
 from cryptolake.flow.plan import Span
-from cryptolake.lake.ledger import Ledger
+from cryptolake.state.ledger import Ledger
 
 AT_ONCE = 5_000  # settled answers that are checked before the first question; a second or two
 

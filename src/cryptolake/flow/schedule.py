@@ -1,7 +1,7 @@
 """When a source is due: jobs and their slots, from the datasets' own cadence. Pure arithmetic on UTC instants.
 
 A slot is the instant a job is due. Slots lie on a fixed grid of UTC, so they neither drift nor move with summer time.
-What does not belong here: what was run (lake.slots), the loop (flow.scheduler) and what a job does (work).
+What does not belong here: what was run (state.slots), the loop (flow.scheduler) and what a job does (work).
 """
 
 from __future__ import annotations

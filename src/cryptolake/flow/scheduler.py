@@ -4,7 +4,7 @@ One job at a time, so a slot may be late but is never lost. Slots that are due t
 a live pull cannot be asked for an hour that has passed, and days of a chain are asked together. A slot is settled after
 its work; killed in between, the work (which is idempotent) is done again. Nothing but its own jobs is ever started.
 
-What does not belong here: what a job does (the `Work`), when it is due (flow.schedule), where slots are kept (lake.slots).
+What does not belong here: what a job does (the `Work`), when it is due (flow.schedule), where slots are kept (state.slots).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import structlog
 
 from cryptolake.errors import CryptolakeError
 from cryptolake.flow.schedule import Job
-from cryptolake.lake.slots import Slots
+from cryptolake.state.slots import Slots
 
 log = structlog.get_logger(__name__)
 

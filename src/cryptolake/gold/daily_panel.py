@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from cryptolake.contracts.table import Field, Table
-from cryptolake.gold.suspicion import LIQUIDATIONS_SUSPECT, TVL_SUSPECT, flagged
+from cryptolake.gold.suspect import LIQUIDATIONS_SUSPECT, TVL_SUSPECT, flagged
 
 # Zero, missing and not-deployed never share one: a code says why the numbers of a row are what they are.
 STATUS_CODES = {

@@ -24,8 +24,8 @@ import polars as pl
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Raw
 from cryptolake.contracts.source import Row
-from cryptolake.lake.folds import Folds
-from cryptolake.lake.store import sync_all, write_bytes
+from cryptolake.files.atomic import sync_all, write_bytes
+from cryptolake.lake.archives import Folds
 
 _ANSWERS, _READER = "cryptolake.answers", "cryptolake.reader"  # what a twin says about itself
 ONCHAIN = "onchain"  # its bronze lies directly under the dataset, as documented; vendors' under their name

@@ -16,8 +16,8 @@ import polars as pl
 
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.errors import BadInput
+from cryptolake.files.atomic import refused, write_bytes
 from cryptolake.lake.bronze import Bronze
-from cryptolake.lake.store import refused, write_bytes
 
 _RAW = ".raw.json.gz"
 

@@ -14,7 +14,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 
 from cryptolake.contracts.table import Table
 from cryptolake.errors import Retry, Stop
-from cryptolake.lake.store import refused, write_bytes
+from cryptolake.files.atomic import refused, write_bytes
 
 _COMMIT_ATTEMPTS = 8
 _COMPRESSED = WriterProperties(compression="ZSTD", compression_level=3)

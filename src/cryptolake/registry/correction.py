@@ -1,6 +1,6 @@
 """Turns the findings of a live check into corrected rows: a YAML file that is itself a valid registry file.
 
-What does not belong here: asking a chain (flow/market_check). Nothing is ever written into the package's own rows.
+What does not belong here: asking a chain (work/market_check). Nothing is ever written into the package's own rows.
 """
 
 from __future__ import annotations

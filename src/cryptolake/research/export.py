@@ -15,7 +15,7 @@ import polars as pl
 
 from cryptolake.contracts.table import Table
 from cryptolake.errors import BadInput
-from cryptolake.lake.store import write_bytes
+from cryptolake.files.atomic import write_bytes
 from cryptolake.research.codebook import codebook, page
 from cryptolake.research.extra import needs_research
 from cryptolake.research.transforms import Prepared, Recipe, wide

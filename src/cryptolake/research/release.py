@@ -26,7 +26,7 @@ import polars as pl
 
 from cryptolake.contracts.table import Table
 from cryptolake.errors import BadInput, Stop
-from cryptolake.lake.store import write_bytes
+from cryptolake.files.atomic import write_bytes
 from cryptolake.research.codebook import codebook, page
 
 MANIFEST = "MANIFEST.sha256"

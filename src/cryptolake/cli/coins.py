@@ -1,0 +1,318 @@
+"""Commands of the coin market: refresh, runs, replay, prune, check, history. Flags in, text out; the steps are in `flow`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from cryptolake.app import App
+from cryptolake.cli.options import JsonFlag, ResumeFlag, WorkersFlag
+from cryptolake.cli.show import print_json, print_line, print_table, progress
+from cryptolake.contracts.partition import Partition
+from cryptolake.errors import BadInput
+from cryptolake.lake.runs import Runs
+from cryptolake.quality.coins import Finding
+from cryptolake.silver.crypto_market import HISTORY, STAGING
+from cryptolake.sources.coingecko import COINS_MARKETS, DEFAULT_TOP, MARKET_CHART, CoinGecko
+from cryptolake.work import coin_runs
+from cryptolake.work import coins as flow
+from cryptolake.work.coin_runs import SOURCE
+from cryptolake.work.coins import LAKE_TABLES, MarketLoaded, Mode
+from cryptolake.work.daily import market_room
+from cryptolake.work.lending import WAREHOUSE_TABLES
+from cryptolake.work.series import pull_or_backfill
+
+coins = typer.Typer(
+    no_args_is_help=True,
+    help="The coin market: CoinGecko to staging to marts.\n\nExample: cryptolake coins refresh --top 1000",
+)
+RunArgument = Annotated[
+    str, typer.Argument(help="`latest`, a run's name or a part of it; see `cryptolake coins runs`.")
+]
+TopFlag = Annotated[int, typer.Option("--top", min=1, max=100_000, help="How many coins, by market capitalisation.")]
+ModeFlag = Annotated[
+    str, typer.Option("--mode", help="incremental (upsert) or full (replace); both give the same table.")
+]
+DriftFlag = Annotated[
+    bool, typer.Option("--despite-drift", help="Load a run although it has far fewer coins than the one before.")
+]
+
+
+def add_commands(cli: typer.Typer) -> None:
+    """Register this module's commands."""
+    cli.add_typer(coins, name="coins", rich_help_panel="Vendors")
+
+
+def _mode(text: str) -> Mode:
+    if text == "full":
+        return "full"
+    if text == "incremental":
+        return "incremental"
+    raise BadInput(f"--mode {text!r}: write incremental or full")
+
+
+def _coingecko(app: App) -> CoinGecko:
+    source = app.vendor(SOURCE)
+    assert isinstance(source, CoinGecko)
+    return source
+
+
+@coins.command("refresh")
+def refresh_command(
+    context: typer.Context, top: TopFlag = DEFAULT_TOP, mode: ModeFlag = "incremental", as_json: JsonFlag = False
+) -> None:
+    """Ask for the market now, keep the answer, load staging, history and marts, run the checks.
+
+    Example: cryptolake coins refresh --top 1000
+    """
+    chosen = _mode(mode)
+    app: App = context.obj.open()
+    source = _coingecko(app)
+    waiting = source.least_seconds(top)
+    label = f"{SOURCE} top {top}, {source.tier.name}" + (f" (about {waiting:.0f} s)" if waiting > 5 else "")
+    if waiting > 5:
+        Console(stderr=True).print(f"{label}: the vendor's limit; a free demo key is faster", highlight=False)
+    with market_room(app) as room, progress(label, 2) as tell:
+        loaded = flow.refresh(source, room, top=top, mode=chosen, progress=tell)
+    _show([loaded], as_json)
+
+
+@coins.command("replay")
+def replay_command(
+    context: typer.Context,
+    run: RunArgument = "latest",
+    every: Annotated[bool, typer.Option("--all", help="Every kept run, oldest first: rebuilds the history.")] = False,
+    mode: ModeFlag = "incremental",
+    despite_drift: DriftFlag = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Load a kept run again, without asking anyone: staging and marts become as they were then.
+
+    Example: cryptolake coins replay latest
+    """
+    chosen = _mode(mode)
+    app: App = context.obj.open()
+    source = _coingecko(app)
+    with market_room(app) as room:
+        if every:
+            done = flow.replay_all(source, room, despite_drift=despite_drift)
+            found = done.loaded
+        else:
+            named = coin_runs.find_run(room.runs, run)
+            found = [flow.load_run(source, named, room, mode=chosen, despite_drift=despite_drift, replay=True)]
+            done = flow.Replayed(found, {}, {})
+    for left_out in (*done.kept_out.values(), *done.unreadable.values()):
+        Console(stderr=True).print(f"[yellow]left out[/] {left_out}", highlight=False)
+    if not found:
+        raise BadInput("no run could be loaded; see `cryptolake coins runs`, or run `cryptolake coins refresh`")
+    _show(found, as_json, failed=bool(done.unreadable))
+
+
+@coins.command("runs")
+def runs_command(
+    context: typer.Context,
+    limit: Annotated[int, typer.Option(min=1, help="How many of the newest runs are shown.")] = 20,
+    as_json: JsonFlag = False,
+) -> None:
+    """List the kept runs, newest first.
+
+    Example: cryptolake coins runs
+    """
+    app: App = context.obj.open()
+    runs = Runs(app.settings.data)
+    kept = coin_runs.kept_runs(runs)[::-1][:limit]
+    states = app.ledger.states(COINS_MARKETS.name)
+    rows = [
+        (
+            str(run),
+            coin_runs.instant_of(run).isoformat(),
+            states[run].rows if run in states else None,
+            _size(runs, run),
+        )
+        for run in kept
+    ]
+    if as_json:
+        print_json([dict(zip(("run", "processed_at", "rows", "bytes"), row, strict=True)) for row in rows])
+        return
+    print_table("Kept runs", ("run", "asked at (UTC)", "rows", "bytes"), rows)
+    print_line(
+        "Next: [bold]cryptolake coins replay latest[/] or [bold]cryptolake coins prune --keep-days 90 --dry-run[/]"
+    )
+
+
+def _size(runs: Runs, run: Partition) -> int:
+    return runs.size(run, SOURCE) + runs.size(coin_runs.totals_of(run), SOURCE)
+
+
+@coins.command("prune")
+def prune_command(
+    context: typer.Context,
+    keep_days: Annotated[int, typer.Option("--keep-days", min=1, help="Runs younger than this stay.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be taken away.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Take away the raw JSON and Parquet of old runs. The newest run always stays, and so does the history in PostgreSQL.
+
+    A run that is taken away cannot be replayed, nor asked for again: the vendor only tells the present.
+
+    Example: cryptolake coins prune --keep-days 90 --dry-run
+    """
+    app: App = context.obj.open()
+    runs = Runs(app.settings.data)
+    today = datetime.now(UTC).date()
+    found, versions = coin_runs.prune(
+        runs, app.ledger, app.tables, LAKE_TABLES, keep_days=keep_days, today=today, dry_run=dry_run
+    )
+    if as_json:
+        print_json(
+            {
+                "dry_run": dry_run,
+                "version_bytes": versions,
+                "runs": [{"run": str(one.run), "bytes": one.bytes} for one in found],
+            }
+        )
+        return
+    if found:
+        title = "Would be taken away" if dry_run else "Taken away"
+        print_table(title, ("run", "bytes"), [(str(one.run), one.bytes) for one in found])
+    total = sum(one.bytes for one in found)
+    extra = f" and {versions / 1e6:,.1f} MB of replaced table versions" if versions else ""
+    print_line(f"{len(found)} runs, {total / 1e6:,.1f} MB{extra}{' (nothing was changed)' if dry_run else ''}")
+    if dry_run and (found or versions):
+        print_line(f"Next: [bold]cryptolake coins prune --keep-days {keep_days}[/]")
+
+
+@coins.command("check")
+def check_command(context: typer.Context, as_json: JsonFlag = False) -> None:
+    """Check the tables as they rest: freshness within the hour, prices, ranks, volumes, partitions.
+
+    Example: cryptolake coins check
+    """
+    app: App = context.obj.open()
+    with market_room(app) as room:
+        findings = flow.check_now(room, datetime.now(UTC))
+    if as_json:
+        print_json([_finding(one) for one in findings])
+    else:
+        _print_findings(findings)
+        print_line("Next: [bold]cryptolake coins refresh[/]")
+    raise typer.Exit(1 if any(not one.passed and one.severity != "warn" for one in findings) else 0)
+
+
+@coins.command("history")
+def history_command(
+    context: typer.Context,
+    key: Annotated[list[str] | None, typer.Option("--key", help="Coin id, repeatable; any the vendor knows.")] = None,
+    top: Annotated[int | None, typer.Option("--top", min=1, help="The largest coins of the last loaded run.")] = None,
+    workers: WorkersFlag = None,
+    resume: ResumeFlag = True,
+    as_json: JsonFlag = False,
+) -> None:
+    """Backfill daily PRICE, MARKET_CAP and VOLUME_24H into `metrics`: 365 days, everything with a pro key.
+
+    Example: cryptolake coins history --key bitcoin --key ethereum
+    """
+    app: App = context.obj.open(workers=workers)
+    source = _coingecko(app)
+    with app.warehouse() as warehouse:
+        warehouse.setup(WAREHOUSE_TABLES)
+        ids = list(key or ())
+        if top is not None:
+            sql = f"SELECT id FROM {STAGING.name} WHERE market_cap_rank <= {top} ORDER BY market_cap_rank"
+            ids += warehouse.query(sql)["id"].to_list()
+        if not ids and top is not None:
+            raise BadInput("no run is loaded yet, so there are no largest coins; run `cryptolake coins refresh`")
+        chosen = source.watching(ids) if ids else source
+        with progress("history", len(chosen.coins)) as tell:
+            result = pull_or_backfill(
+                "backfill",
+                chosen,
+                keys=None,
+                datasets=[MARKET_CHART.name],
+                bronze=app.bronze,
+                ledger=app.ledger,
+                warehouse=warehouse,
+                workers=app.settings.workers,
+                resume=resume,
+                progress=tell,
+            )
+    clamp = source.tier.history_days
+    if as_json:
+        print_json(
+            {
+                "coins": len(chosen.coins),
+                "clamped_to_days": clamp,
+                "records": result.records,
+                "inserted": result.inserted,
+                "failures": [{"coin": e.partition.key, "error": e.error} for e in result.collected.failures],
+            }
+        )
+    else:
+        row = (len(chosen.coins), result.status, result.records, result.inserted, result.unchanged)
+        print_table("Loaded into metrics", ("coins", "status", "records", "inserted", "unchanged"), [row])
+        for entry in result.collected.failures[:5]:
+            print_line(f"[red]failed[/] {entry.partition}: {entry.error}")
+        if clamp:
+            print_line(f"[yellow]cut to {clamp} days[/]: {source.tier.name} access reaches no further; a pro key does")
+        print_line("Next: [bold]cryptolake query --sql \"select * from metrics where source = 'coingecko'\"[/]")
+    raise typer.Exit(1 if result.collected.failed else 0)
+
+
+def _show(results: list[MarketLoaded], as_json: bool, *, failed: bool = False) -> None:
+    if as_json:
+        print_json([_document(one) for one in results])
+    else:
+        for one in results:
+            print_table(
+                f"{one.run}: {one.coins:,} coins in {one.seconds:.1f} s", ("table", "rows", "what changed"), _rows(one)
+            )
+        last = results[-1]
+        _print_findings(last.findings)
+        print_line('Next: [bold]cryptolake query --sql "select * from market_segment_analysis"[/]')
+    raise typer.Exit(1 if failed or results[-1].failed else 0)
+
+
+def _rows(one: MarketLoaded) -> list[tuple[object, ...]]:
+    if one.staging is None:
+        staging: tuple[object, ...] = (STAGING.name, None, "left alone: it holds a newer run")
+    else:
+        counts = one.staging
+        words = (
+            f"{counts.inserted:,} new, {counts.updated:,} changed, {counts.unchanged:,} same, {counts.deleted:,} gone"
+        )
+        staging = (STAGING.name, one.coins, words)
+    history = (HISTORY.name, one.coins, f"{one.history.inserted:,} new, {one.history.updated:,} changed")
+    return [staging, history, *((name, rows, "rebuilt") for name, rows in one.marts.items())]
+
+
+def _document(one: MarketLoaded) -> dict[str, object]:
+    return {
+        "run": str(one.run),
+        "processed_at": coin_runs.instant_of(one.run),
+        "coins": one.coins,
+        "repeated": one.repeated,
+        "staging": one.staging,
+        "history": one.history,
+        "marts": one.marts,
+        "seconds": one.seconds,
+        "checks": [_finding(finding) for finding in one.findings],
+    }
+
+
+def _finding(one: Finding) -> dict[str, object]:
+    return {
+        "check": one.check,
+        "severity": one.severity,
+        "passed": one.passed,
+        "rows": one.rows,
+        "detail": one.detail,
+    }
+
+
+def _print_findings(findings: list[Finding] | tuple[Finding, ...]) -> None:
+    marks = {"block": "❌", "error": "❌", "warn": "⚠️"}
+    rows = [("✅" if one.passed else marks[one.severity], one.check, one.detail) for one in findings]
+    print_table("Checks", ("", "check", "finding"), rows)

@@ -1,0 +1,312 @@
+"""The ledger: the only record of progress. Append-only entries and, kept in the same transaction, the latest per partition.
+
+SQLite in WAL mode: many readers and writers, threads and processes of one machine, whole after `kill -9`. What does not
+belong here: deciding what to do about an entry.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
+
+from cryptolake.contracts.entry import Entry, State
+from cryptolake.contracts.partition import Partition
+from cryptolake.errors import Stop
+from cryptolake.state.ledger_schema import COLUMNS, prepare, rebuild
+
+_SETTLED = "('done', 'empty', 'gone')"
+# Word for word the condition of the partial index `unsettled`: only then SQLite uses it.
+_UNSETTLED = "state IN ('failed', 'claimed', 'landed')"
+
+
+class Ledger:
+    """The ledger file at `path`, made when absent. Thread-safe; several processes may use one file."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.RLock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
+            prepare(self._connection)
+        except (sqlite3.Error, OSError) as error:
+            raise _refused(error, path) from None
+        self._path = path
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except sqlite3.Error as error:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise _refused(error, self._path) from None
+
+    def append(self, entry: Entry) -> None:
+        """Add one entry; durable when this returns, as far as the operating system survives."""
+        self.append_many([entry])
+
+    def append_many(self, entries: Iterable[Entry]) -> None:
+        """Add entries in one transaction. A settled or failed partition is no longer claimed."""
+        rows = [
+            (
+                str(e.partition),
+                e.state,
+                e.at.timestamp(),
+                e.worker,
+                e.attempt,
+                e.rows,
+                e.digest,
+                e.block,
+                e.cursor,
+                e.reason,
+                e.error,
+            )
+            for e in entries
+        ]
+        with self._transaction() as connection:
+            connection.executemany(f"INSERT INTO entries ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?)", rows)
+            ended = [(row[0],) for row in rows if row[1] not in {"claimed", "landed"}]
+            connection.executemany("DELETE FROM claims WHERE partition = ?", ended)
+
+    def _rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[object, ...]]:
+        with self._lock:
+            try:
+                return self._connection.execute(sql, parameters).fetchall()
+            except sqlite3.Error as error:
+                raise _refused(error, self._path) from None
+
+    def state(self, partition: Partition) -> Entry | None:
+        """The latest entry of a partition."""
+        rows = self._rows(f"SELECT {COLUMNS} FROM latest WHERE partition = ?", (str(partition),))
+        return _entry(rows[0]) if rows else None
+
+    def history(self, partition: Partition) -> list[Entry]:
+        """Everything that ever happened to a partition, oldest first. Reads all entries: for people, not for runs."""
+        rows = self._rows(f"SELECT {COLUMNS} FROM entries WHERE partition = ? ORDER BY number", (str(partition),))
+        return [_entry(row) for row in rows]
+
+    def of(self, partitions: Collection[Partition]) -> dict[Partition, Entry]:
+        """The latest entry of each of these partitions that has one. Asks for them alone, however long the ledger is."""
+        texts = [str(partition) for partition in partitions]
+        rows: list[tuple[object, ...]] = []
+        for start in range(0, len(texts), 500):
+            some = texts[start : start + 500]
+            marks = ",".join("?" * len(some))
+            rows += self._rows(f"SELECT {COLUMNS} FROM latest WHERE partition IN ({marks})", some)
+        return {entry.partition: entry for entry in map(_entry, rows)}
+
+    def states(self, dataset: str | None = None) -> dict[Partition, Entry]:
+        """The latest entry of every partition, of one dataset or of all. Reads everything: for small ledgers and exports."""
+        low, high = (f"{dataset}/", f"{dataset}0") if dataset else ("", "\U0010ffff")
+        rows = self._rows(
+            f"SELECT {COLUMNS} FROM latest WHERE partition >= ? AND partition < ? ORDER BY partition", (low, high)
+        )
+        entries = (_entry(row) for row in rows)
+        return {entry.partition: entry for entry in entries}
+
+    def series(self, dataset: str, key: str, first: str = "", last: str = "~") -> list[Entry]:
+        """The latest entries of a series, in order of period; `first` and `last` bound the periods' text, both included.
+
+        A day as `last` includes its hours.
+        """
+        series = f"{dataset}/{key}/"
+        return [
+            _entry(row)
+            for row in self._rows(
+                f"SELECT {COLUMNS} FROM latest WHERE partition >= ? AND partition <= ? ORDER BY partition",
+                (series + first, f"{series}{last}~"),
+            )
+        ]
+
+    def states_of_series(self, dataset: str, key: str, first: str, last: str) -> list[tuple[str, State]]:
+        """Period text and state of a series between two days, both included; quicker than whole entries."""
+        series = f"{dataset}/{key}/"
+        rows = self._rows(
+            "SELECT substr(partition, ?), state FROM latest WHERE partition >= ? AND partition <= ?",
+            (len(series) + 1, series + first, f"{series}{last}~"),
+        )
+        return cast(list[tuple[str, State]], rows)
+
+    def newest(self, dataset: str, key: str) -> Entry | None:
+        """The latest entry of a series' newest period, whatever its state."""
+        series = f"{dataset}/{key}/"
+        rows = self._rows(
+            f"SELECT {COLUMNS} FROM latest WHERE partition > ? AND partition < ? ORDER BY partition DESC LIMIT 1",
+            (series, f"{series}~"),
+        )
+        return _entry(rows[0]) if rows else None
+
+    def settled_periods(self, dataset: str, key: str) -> set[str]:
+        """The periods of a series that are settled, as text: what a resumed run compares its wishes with."""
+        series = f"{dataset}/{key}/"
+        rows = self._rows(
+            f"SELECT substr(partition, ?) FROM latest WHERE partition >= ? AND partition < ? AND state IN {_SETTLED}",
+            (len(series) + 1, series, f"{series}~"),
+        )
+        return {str(name) for (name,) in rows}
+
+    def settled(self, dataset: str, key: str) -> dict[str, str | None]:
+        """Period text to digest of everything settled in a series."""
+        series = f"{dataset}/{key}/"
+        rows = self._rows(
+            "SELECT substr(partition, ?), digest FROM latest WHERE partition >= ? AND partition < ?"
+            f" AND state IN {_SETTLED}",
+            (len(series) + 1, series, f"{series}~"),
+        )
+        return cast(dict[str, str | None], dict(rows))  # type: ignore[arg-type]  # two text columns
+
+    def edge(self, dataset: str, key: str, *, newest: bool = True) -> Iterator[Entry]:
+        """Settled entries of a series from the newest period backwards, or from the oldest forwards, a few at a time."""
+        series, order = f"{dataset}/{key}/", "DESC" if newest else "ASC"
+        low, high = series, f"{series}~"
+        while True:
+            rows = self._rows(
+                f"SELECT {COLUMNS} FROM latest WHERE partition > ? AND partition < ? AND state IN {_SETTLED}"
+                f" ORDER BY partition {order} LIMIT 64",
+                (low, high),
+            )
+            yield from (_entry(row) for row in rows)
+            if len(rows) < 64:
+                return
+            low, high = (low, str(rows[-1][0])) if newest else (str(rows[-1][0]), high)
+
+    def unsettled(self, state: State | None = None, limit: int = -1) -> list[Entry]:
+        """Entries that are not settled (failed, claimed, landed), or of one of these states; at most `limit`."""
+        return [
+            _entry(row)
+            for row in self._rows(
+                f"SELECT {COLUMNS} FROM latest WHERE {_UNSETTLED} AND (? IS NULL OR state = ?) LIMIT ?",
+                (state, state, limit),
+            )
+        ]
+
+    def failures(self) -> list[tuple[int, Entry]]:
+        """Failed partitions by reason, most frequent first: how many, and the newest of them."""
+        rows = self._rows(  # SQLite takes the other columns from the row of the maximum
+            f"SELECT {COLUMNS}, count(*), max(at) FROM latest WHERE {_UNSETTLED} AND state = 'failed'"
+            " GROUP BY reason ORDER BY 12 DESC"
+        )
+        return [(int(str(row[11])), _entry(row[:11])) for row in rows]
+
+    def counts(self) -> dict[str, int]:
+        """Partitions by state."""
+        rows = self._rows("SELECT state, sum(count) FROM tally GROUP BY state HAVING sum(count) > 0")
+        return {str(state): int(str(count)) for state, count in rows}
+
+    def tally(self) -> dict[tuple[str, str], dict[str, int]]:
+        """Partitions by state for every (dataset, key)."""
+        found: dict[tuple[str, str], dict[str, int]] = {}
+        for series, state, count in self._rows("SELECT series, state, count FROM tally WHERE count > 0"):
+            dataset, key, _ = str(series).split("/")
+            found.setdefault((dataset, key), {})[str(state)] = int(str(count))
+        return found
+
+    def newest_answer(self) -> datetime | None:
+        """When a partition got its final state last; None in an empty ledger."""
+        rows = self._rows(
+            "SELECT at FROM (SELECT at, state FROM entries ORDER BY number DESC LIMIT 200000)"
+            f" WHERE state IN {_SETTLED} LIMIT 1"
+        )
+        return datetime.fromtimestamp(float(str(rows[0][0])), UTC) if rows else None
+
+    def datasets_ending_in(self, reason: str) -> set[str]:
+        """The datasets whose newest entry failed for this reason."""
+        rows = self._rows(  # SQLite takes the other columns from the row of the maximum
+            "SELECT substr(partition, 1, instr(partition, '/') - 1) AS dataset, reason, max(at) FROM latest GROUP BY 1"
+        )
+        return {str(dataset) for dataset, found, _ in rows if found == reason}
+
+    def pace(self, since: datetime, step_s: float, most: int = 100_000) -> dict[int, int]:
+        """Final answers per step of so many seconds since then, by the step's number; looks `most` entries back."""
+        rows = self._rows(
+            "SELECT CAST((at - ?) / ? AS INTEGER), count(*) FROM"
+            " (SELECT at, state FROM entries ORDER BY number DESC LIMIT ?)"
+            " WHERE at >= ? AND state NOT IN ('claimed', 'landed') GROUP BY 1",
+            (since.timestamp(), step_s, most, since.timestamp()),
+        )
+        return {int(str(step)): int(str(count)) for step, count in rows}
+
+    def claim(self, partitions: Collection[Partition], worker: str, lease_s: float) -> set[Partition]:
+        """Take partitions for `worker` for `lease_s` seconds; those another worker holds are left out. Atomic."""
+        now = datetime.now(UTC).timestamp()
+        taken = set()
+        with self._transaction() as connection:
+            for partition in partitions:
+                cursor = connection.execute(
+                    "INSERT INTO claims VALUES (?, ?, ?) ON CONFLICT (partition) DO UPDATE SET worker = excluded.worker, "
+                    "until = excluded.until WHERE until < ? OR worker = excluded.worker",
+                    (str(partition), worker, now + lease_s, now),
+                )
+                if cursor.rowcount == 1:
+                    taken.add(partition)
+        return taken
+
+    def holders(self) -> list[str]:
+        """The workers that hold claims now."""
+        return [str(row[0]) for row in self._rows("SELECT DISTINCT worker FROM claims")]
+
+    def claims(self) -> list[tuple[str, int, datetime]]:
+        """Who holds how many claims, and until when at the latest."""
+        rows = self._rows("SELECT worker, count(*), max(until) FROM claims GROUP BY worker ORDER BY worker")
+        return [(str(w), int(str(n)), datetime.fromtimestamp(float(str(until)), UTC)) for w, n, until in rows]
+
+    def renew(self, worker: str, lease_s: float) -> None:
+        """Hold what `worker` still holds for another `lease_s` seconds from now."""
+        with self._transaction() as connection:
+            until = datetime.now(UTC).timestamp() + lease_s
+            connection.execute("UPDATE claims SET until = ? WHERE worker = ?", (until, worker))
+
+    def release(self, worker: str) -> None:
+        """Give back everything `worker` still holds."""
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM claims WHERE worker = ?", (worker,))
+
+    def fault(self) -> str | None:
+        """What SQLite says is wrong with the file; None when it is sound."""
+        rows = self._rows("PRAGMA quick_check(1)")
+        return None if rows == [("ok",)] else str(rows[0][0])
+
+    def refold(self) -> int:
+        """Make latest entries and tally from the entries again; how many partitions had been wrong."""
+        with self._transaction() as connection:
+            return rebuild(connection)
+
+    def size(self) -> tuple[int, int]:
+        """Entries ever appended, and bytes of the file."""
+        return int(str(self._rows("SELECT ifnull(max(number), 0) FROM entries")[0][0])), self._path.stat().st_size
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._connection.close()
+
+
+def _entry(row: tuple[object, ...]) -> Entry:
+    text = [None if one is None else str(one) for one in row]
+    return Entry(
+        partition=Partition.parse(str(row[0])),
+        state=cast(State, text[1]),
+        at=datetime.fromtimestamp(float(str(row[2])), UTC),
+        worker=str(row[3]),
+        attempt=int(str(row[4])),
+        rows=None if row[5] is None else int(str(row[5])),
+        digest=text[6],
+        block=None if row[7] is None else int(str(row[7])),
+        cursor=text[8],
+        reason=text[9],
+        error=text[10],
+    )
+
+
+def _refused(error: Exception, path: Path) -> Stop:
+    if "full" in str(error):
+        return Stop(f"the disk is full at {path.parent}; free space or set --data, then run the same command again")
+    return Stop(f"the ledger {path} cannot be used ({error}); check the folder's permissions or set --data")

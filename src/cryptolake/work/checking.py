@@ -1,0 +1,72 @@
+"""What a table looks like now, and whether it holds: the contract's checks and what `quality` knows, for one table at a time.
+
+The orchestrator's metadata and asset checks. What does not belong here: making tables (work) and the rules (quality).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from cryptolake.app import App
+from cryptolake.gold.daily_panel import DAILY_PANEL
+from cryptolake.quality import coins as market_quality
+from cryptolake.quality.checks import CHECKS
+from cryptolake.quality.checks import run as run_checks
+from cryptolake.quality.rules import Tables as QualityTables
+from cryptolake.silver.crypto_market import STAGING
+from cryptolake.silver.liquidations import LIQUIDATIONS
+from cryptolake.silver.prices import PRICES
+from cryptolake.silver.tvl import TVL
+from cryptolake.watch import report
+from cryptolake.work import coins, lending
+from cryptolake.work.daily import market_room
+from cryptolake.work.lineage import Node
+
+
+def facts(app: App, node: Node) -> report.Facts:
+    """What the table looks like now: the lake's tables are read whole, PostgreSQL's are counted there."""
+    if node.step != "vendor":
+        return report.facts(node.table, app.tables.read(node.table), app.tables.size(node.table))
+    with app.warehouse() as warehouse:
+        warehouse.setup(lending.WAREHOUSE_TABLES)
+        size, sample = (warehouse.query(one) for one in (report.size_sql(node.table), report.sample_sql(node.table)))
+    rows, size_b = size.row(0)
+    return report.Facts(rows, size_b, digest="", sample=report.texts(sample))
+
+
+def check_kinds(node: Node) -> dict[str, str]:
+    """The names of the table's checks with what each means: its contract's, and what `quality` knows about it."""
+    known = report.check_kinds(node.table, in_postgres=node.step == "vendor")
+    if node.table.name == DAILY_PANEL.name:
+        known |= {one.name: one.doc for one in CHECKS}
+    if node.table.name == STAGING.name:
+        nothing = market_quality.check_staging(STAGING, STAGING.empty(), as_of=datetime.now(UTC))
+        nothing += market_quality.partitions(0, [], datetime.now(UTC).date())
+        known |= {one.check: f"the coin market's {one.check.replace('_', ' ')}" for one in nothing}
+    return known
+
+
+def check(app: App, node: Node) -> list[report.Checked]:
+    """Every check of the table as stored."""
+    if node.step != "vendor":
+        found = report.check_frame(node.table, app.tables.read(node.table))
+        return found + _panel_quality(app) if node.table.name == DAILY_PANEL.name else found
+    with app.warehouse() as warehouse:
+        warehouse.setup(lending.WAREHOUSE_TABLES)
+        found = report.check_counts(warehouse.query(report.check_sql(node.table)))
+    if node.table.name == STAGING.name:
+        with market_room(app) as room:
+            for one in coins.check_now(room, datetime.now(UTC)):
+                broken = 0 if one.passed else max(1, one.rows)
+                found.append(report.Checked(one.check, broken, one.detail, severe=one.severity != "warn"))
+    return found
+
+
+def _panel_quality(app: App) -> list[report.Checked]:
+    """The invariants of lending markets over the finished tables; only errors make the panel unfit."""
+    tvl, liquidations, prices, panel = (app.tables.read(one) for one in (TVL, LIQUIDATIONS, PRICES, DAILY_PANEL))
+    tables = QualityTables(tvl, liquidations, prices, panel, app.settings.day_boundary)
+    return [
+        report.Checked(one.check, one.rows, one.examples[0] if one.examples else "", severe=one.severity == "error")
+        for one in run_checks(tables)
+    ]

@@ -1,0 +1,104 @@
+"""The coin market's kept runs: their names, which there are, and taking old ones away (retention).
+
+What does not belong here: asking for a run and loading it (`work.coins`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from cryptolake.contracts.entry import Entry
+from cryptolake.contracts.partition import Partition, Period
+from cryptolake.contracts.table import Table
+from cryptolake.errors import BadInput
+from cryptolake.flow.collect import WORKER
+from cryptolake.lake.runs import Runs
+from cryptolake.lake.tables import Tables
+from cryptolake.sources.coingecko import COINS_MARKETS, MARKET_GLOBAL, top_of
+from cryptolake.state.ledger import Ledger
+
+SOURCE = "coingecko"
+
+
+def run_of(top: int, at: datetime) -> Partition:
+    """The run of the `top` coins asked at `at` (aware): `coins_markets/top1000-072337Z/2026-11-21`."""
+    at = at.astimezone(UTC)
+    return Partition(COINS_MARKETS.name, f"top{top}-{at:%H%M%S}Z", Period.of_day(at.date()))
+
+
+def instant_of(run: Partition) -> datetime:
+    """The UTC instant a run's name says; the inverse of `run_of`. It becomes `processed_at`."""
+    top_of(run.key)
+    clock = run.key.rpartition("-")[2]
+    try:
+        moment = datetime.strptime(clock, "%H%M%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        raise BadInput(f"{run} is no run; see `cryptolake coins runs`") from None
+    return datetime.combine(run.period.day, moment.time(), UTC)
+
+
+def totals_of(run: Partition) -> Partition:
+    """The partition of the whole market's totals, asked in the same run."""
+    return Partition(MARKET_GLOBAL.name, f"all-{run.key.rpartition('-')[2]}", run.period)
+
+
+def kept_runs(runs: Runs) -> list[Partition]:
+    """Every run in bronze, oldest first."""
+    found = [run for run in runs.kept(SOURCE, COINS_MARKETS.name) if "-" in run.key]
+    return sorted(found, key=lambda run: (instant_of(run), run.key))
+
+
+def find_run(runs: Runs, text: str) -> Partition:
+    """The kept run that `text` names: `latest`, the whole partition, or any part of it that only one run has."""
+    kept = kept_runs(runs)
+    if not kept:
+        raise BadInput("no run is kept yet; run `cryptolake coins refresh`")
+    if text == "latest":
+        return kept[-1]
+    found = [run for run in kept if str(run) == text] or [run for run in kept if text in str(run)]
+    if len(found) != 1:
+        known = ", ".join(str(run) for run in (found or kept)[-3:])
+        raise BadInput(f"{text!r} names {len(found)} kept runs; write one of them, e.g. {known}")
+    return found[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """A run that retention takes away, and how many bytes that frees."""
+
+    run: Partition
+    bytes: int
+
+
+def prune(
+    runs: Runs,
+    ledger: Ledger,
+    tables: Tables,
+    versioned: Sequence[Table],
+    *,
+    keep_days: int,
+    today: date,
+    dry_run: bool,
+) -> tuple[list[Pruned], int]:
+    """Take away the raw JSON and Parquet of runs older than `keep_days` days; the newest run always stays.
+
+    Also takes away the replaced versions of the lake's tables `versioned`; the second value is how many bytes those have.
+    PostgreSQL keeps the history. The ledger says `gone`, reason `pruned`. A dry run only says what would go.
+    """
+    oldest = today - timedelta(days=keep_days)
+    found = []
+    for run in kept_runs(runs)[:-1]:
+        if run.period.day >= oldest:
+            continue
+        parts = [part for part in (run, totals_of(run)) if runs.size(part, SOURCE)]
+        size = sum(runs.size(part, SOURCE) for part in parts)
+        if not dry_run:
+            for part in reversed(parts):
+                runs.delete(part, SOURCE)
+            at = datetime.now(UTC)
+            ledger.append_many([Entry(part, "gone", at, WORKER, reason="pruned") for part in parts])
+        found.append(Pruned(run, size))
+    versions = [tables.expire(one, keep_days=keep_days, dry_run=dry_run) for one in versioned]
+    return found, sum(versions)

@@ -1,0 +1,276 @@
+"""The coin market's river: ask -> bronze -> staging -> marts, replay of any past run, checks at rest.
+
+Every step is a function of what the one before it stored. What does not belong here: how the vendor is asked (its source),
+how rows are cleaned (silver), what the marts hold (gold) and what a check means (quality).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+import polars as pl
+
+from cryptolake.contracts.partition import Partition
+from cryptolake.contracts.source import Row, Source
+from cryptolake.contracts.table import Table
+from cryptolake.errors import Skip, Stop
+from cryptolake.flow.collect import Progress, collect, read_rows
+from cryptolake.gold import crypto_analytics_mart, crypto_market_summary, market_segment_analysis
+from cryptolake.lake.bronze import Bronze
+from cryptolake.lake.runs import Runs
+from cryptolake.lake.tables import Tables
+from cryptolake.publish.warehouse import Loaded, Warehouse
+from cryptolake.quality import coins as quality
+from cryptolake.quality.coins import Finding
+from cryptolake.silver import crypto_market, pulls
+from cryptolake.silver.coin_checks import MARKET_CHECKS
+from cryptolake.silver.crypto_market import GLOBAL, HISTORY, STAGING, Market
+from cryptolake.sources.coingecko import DEFAULT_TOP, top_of
+from cryptolake.state.ledger import Ledger
+from cryptolake.work.coin_runs import instant_of, kept_runs, run_of, totals_of
+
+Mode = Literal["incremental", "full"]
+LOCK = "coin market"  # one loader at a time; readers are never kept waiting
+
+MART = crypto_analytics_mart.CRYPTO_ANALYTICS_MART
+SEGMENTS = market_segment_analysis.MARKET_SEGMENT_ANALYSIS
+SUMMARY = crypto_market_summary.CRYPTO_MARKET_SUMMARY
+LAKE_TABLES: tuple[Table, ...] = (STAGING, MART, SEGMENTS, SUMMARY)  # kept as versions in the lake too
+MARKET_TABLES: tuple[Table, ...] = (STAGING, HISTORY, GLOBAL, MART, SEGMENTS, SUMMARY, MARKET_CHECKS)
+
+
+class Unreadable(Stop):
+    """A kept run's answer is damaged, or of a layout this version does not know."""
+
+
+class KeptOut(Stop):
+    """A check kept the run out of the tables; the run itself is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Where the market's data rests: what every step is handed."""
+
+    bronze: Bronze
+    runs: Runs
+    ledger: Ledger
+    tables: Tables
+    warehouse: Warehouse
+
+
+@dataclass(frozen=True, slots=True)
+class MarketLoaded:
+    """What loading one run made. `staging` is None when the tables hold a newer run already; history is loaded anyway."""
+
+    run: Partition
+    coins: int
+    repeated: int
+    staging: Loaded | None
+    history: Loaded
+    marts: dict[str, int]
+    findings: tuple[Finding, ...]
+    seconds: float
+
+    @property
+    def failed(self) -> list[Finding]:
+        """The findings a person should look at."""
+        return [finding for finding in self.findings if not finding.passed and finding.severity != "warn"]
+
+
+def collect_market(
+    source: Source,
+    room: Room,
+    *,
+    top: int = DEFAULT_TOP,
+    progress: Progress = lambda _partition, _state: None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Partition:
+    """Ask for one run and keep it: raw JSON and its typed Parquet twin. Raises Stop with the vendor's reason.
+
+    The whole market's totals are asked in the same run; without them the run is kept all the same.
+    """
+    started, asked_at = time.monotonic(), now()
+    run = run_of(top, asked_at)
+    result = collect(
+        source, [run, totals_of(run)], bronze=room.bronze, ledger=room.ledger, workers=2, progress=progress
+    )
+    entry = room.ledger.state(run)
+    done = entry is not None and entry.state == "done"
+    log_row = {
+        "source_name": source.name,
+        "pulled_at": asked_at.replace(tzinfo=None),
+        "status": "success" if done else "no_data" if entry is not None and entry.state == "empty" else "error",
+        "records_count": (entry.rows or 0) if entry is not None else 0,
+        "operation": "pull",
+        "duration_s": time.monotonic() - started,
+        "error": result.failures[0].error if result.failures else None,
+    }
+    room.warehouse.append(pulls.PULLS, pl.DataFrame([log_row], schema=pulls.PULLS.polars_schema()))
+    if not done:
+        raise Stop((entry and entry.error) or f"{run}: no coins came; run the same command again")
+    for part in (run, totals_of(run)):
+        if rows := read_rows(source, [part], room.bronze):
+            room.runs.write_twin(part, source.name, pl.DataFrame(rows, infer_schema_length=None))
+    return run
+
+
+def read_run(source: Source, run: Partition, bronze: Bronze) -> tuple[Market, int]:
+    """A kept run, conformed, and how many of its pages had been asked again. Raises Unreadable."""
+    raw = bronze.read(run, source.name)
+    if raw is None:
+        raise Unreadable(f"{run}: its answer is not in bronze, or damaged; see `cryptolake coins runs`")
+    try:
+        rows = source.parse(raw)
+    except Skip as error:
+        raise Unreadable(f"{run}: {error}") from None
+    totals: Sequence[Row] = read_rows(source, [totals_of(run)], bronze)
+    conformed = crypto_market.conform(rows, totals, top=top_of(run.key), processed_at=instant_of(run))
+    return conformed, len([page for page in raw.request.get("asked_again", "").split(",") if page])
+
+
+def load_run(
+    source: Source,
+    run: Partition,
+    room: Room,
+    *,
+    mode: Mode = "incremental",
+    despite_drift: bool = False,
+    replay: bool = False,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> MarketLoaded:
+    """One kept run into staging, history and marts, all visible at once. The same run gives the same tables, by any mode.
+
+    A failed `block` check keeps the run out (KeptOut); `despite_drift` lets a run pass that has far fewer coins than the one
+    before. Tables that hold a newer run are left alone, unless this is a replay.
+    """
+    started = time.monotonic()
+    room.warehouse.setup([*MARKET_TABLES, pulls.PULLS])
+    market, asked_again = read_run(source, run, room.bronze)
+    at = instant_of(run)
+    findings = [
+        *quality.check_staging(STAGING, market.staging, as_of=at),
+        quality.row_count_drift(market.staging.height, _previous_rows(room, run)),
+        quality.page_drift(market.repeated, asked_again),
+        quality.whole_market_known(market.totals),
+    ]
+    if broken := [one for one in findings if one.severity == "block" and not one.passed]:
+        first = broken[0]
+        drifted = first.check == "row_count_drift"
+        if not (drifted and despite_drift):
+            _log(room.warehouse, str(run), findings, now())
+            remedy = f"; if it is right, `cryptolake coins replay {run} --despite-drift`"
+            raise KeptOut(
+                f"{run}: check {first.check} failed ({first.detail}); nothing was loaded{remedy if drifted else ''}"
+            )
+    with room.warehouse.together(LOCK):
+        current = replay or _newest(room.warehouse) <= at
+        staging, marts = _load_present(room, market, mode) if current else (None, {})
+        history = room.warehouse.load(HISTORY, crypto_market.history(market.staging), "update")
+        room.warehouse.load(GLOBAL, market.totals, "update")
+        findings += quality.partitions(*room.warehouse.month_state(HISTORY), now().date())
+        _log(room.warehouse, str(run), findings, now())
+    return MarketLoaded(
+        run,
+        market.staging.height,
+        market.repeated,
+        staging,
+        history,
+        marts,
+        tuple(findings),
+        time.monotonic() - started,
+    )
+
+
+def _load_present(room: Room, market: Market, mode: Mode) -> tuple[Loaded, dict[str, int]]:
+    """Staging and marts, in the lake and in PostgreSQL."""
+    built = {
+        MART: crypto_analytics_mart.build(market.staging),
+        SEGMENTS: market_segment_analysis.build(market.staging),
+        SUMMARY: crypto_market_summary.build(market.staging, market.totals),
+    }
+    room.tables.write(STAGING, market.staging)
+    staging = room.warehouse.load(STAGING, market.staging, "replace" if mode == "full" else "mirror")
+    for table, frame in built.items():
+        if broken := table.violations(frame):
+            raise Stop(f"{table.name}: {broken[0].rows} rows break {broken[0].check}; nothing was loaded")
+        room.tables.write(table, frame)
+        room.tables.publish(table, frame)
+        room.warehouse.load(table, frame, "replace")
+    return staging, {table.name: frame.height for table, frame in built.items()}
+
+
+def refresh(
+    source: Source,
+    room: Room,
+    *,
+    top: int = DEFAULT_TOP,
+    mode: Mode = "incremental",
+    progress: Progress = lambda _partition, _state: None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> MarketLoaded:
+    """The whole river once: ask, keep, load, check. What the hourly schedule runs."""
+    room.warehouse.setup([*MARKET_TABLES, pulls.PULLS])
+    run = collect_market(source, room, top=top, progress=progress, now=now)
+    return load_run(source, run, room, mode=mode, now=now)
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What replaying every run made: what was loaded, which runs a check kept out and which could not be read, with why."""
+
+    loaded: list[MarketLoaded]
+    kept_out: dict[Partition, str]
+    unreadable: dict[Partition, str]
+
+
+def replay_all(source: Source, room: Room, *, despite_drift: bool = False) -> Replayed:
+    """Every kept run again, oldest first: rebuilds the history and ends with the newest good run in staging and marts."""
+    done = Replayed([], {}, {})
+    for run in kept_runs(room.runs):
+        try:
+            done.loaded.append(load_run(source, run, room, despite_drift=despite_drift, replay=True))
+        except KeptOut as error:
+            done.kept_out[run] = str(error)
+        except Unreadable as error:
+            done.unreadable[run] = str(error)
+    return done
+
+
+def check_now(room: Room, now: datetime) -> list[Finding]:
+    """The checks over the tables as they rest, against the clock; what the orchestrator's asset checks call.
+
+    Nothing is repaired first: a set-up would move rows out of the default partition before they are counted.
+    """
+    columns = ", ".join(f"{field.name}::float8" if field.dtype == "float64" else field.name for field in STAGING.fields)
+    if not all(room.warehouse.has(table) for table in (STAGING, HISTORY)):
+        room.warehouse.setup(MARKET_TABLES)
+    frame = room.warehouse.query(f"SELECT {columns} FROM {STAGING.name} ORDER BY id")
+    staging = frame.cast(STAGING.polars_schema()) if frame.height else STAGING.empty()
+    found = quality.check_staging(STAGING, staging, as_of=now)
+    return [*found, *quality.partitions(*room.warehouse.month_state(HISTORY), now.date())]
+
+
+def _newest(warehouse: Warehouse) -> datetime:
+    (newest,) = warehouse.query(f"SELECT max(processed_at) AS newest FROM {STAGING.name}").row(0)
+    return newest if isinstance(newest, datetime) else datetime.min.replace(tzinfo=UTC)
+
+
+def _previous_rows(room: Room, run: Partition) -> int | None:
+    """Coins of the newest earlier run of the same depth that history holds; a run that was kept out does not count."""
+    at, top = instant_of(run), top_of(run.key)
+    earlier = [instant_of(one) for one in kept_runs(room.runs) if top_of(one.key) == top]
+    listed = ", ".join(f"'{when.isoformat()}'" for when in earlier if when < at)
+    if not listed:
+        return None
+    newest = f"(SELECT max(processed_at) FROM {HISTORY.name} WHERE processed_at IN ({listed}))"
+    (rows,) = room.warehouse.query(f"SELECT count(*) AS n FROM {HISTORY.name} WHERE processed_at = {newest}").row(0)
+    return int(rows) or None
+
+
+def _log(warehouse: Warehouse, run: str, findings: Sequence[Finding], at: datetime) -> None:
+    rows = [(at, run, one.check, one.severity, one.passed, one.rows, one.detail) for one in findings]
+    warehouse.append(MARKET_CHECKS, pl.DataFrame(rows, schema=MARKET_CHECKS.polars_schema(), orient="row"))

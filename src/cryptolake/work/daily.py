@@ -1,0 +1,365 @@
+"""What a slot of the schedule and a step of the orchestrator do, with an app's parts: each function is one call of `flow`.
+
+Both the scheduler and Dagster's definitions drive these, so what they do and when cannot differ. What does not belong
+here: steps (flow), text for people (cli), and everything of Dagster (definitions).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
+from pathlib import Path
+
+import orjson
+import structlog
+
+from cryptolake import __version__
+from cryptolake.app import App, redact_text
+from cryptolake.contracts.entry import SETTLED
+from cryptolake.contracts.partition import Partition, Period
+from cryptolake.contracts.source import Dataset, Source
+from cryptolake.errors import BadInput, CryptolakeError
+from cryptolake.files.atomic import write_bytes
+from cryptolake.flow.collect import Collected, collect
+from cryptolake.flow.plan import Span, closing, make_plan, wanted
+from cryptolake.flow.schedule import Job, jobs_of
+from cryptolake.flow.scheduler import Outcome as Outcome
+from cryptolake.lake.runs import Runs
+from cryptolake.net.mail import send_mail
+from cryptolake.registry.markets import Csu
+from cryptolake.registry.version import registry_version
+from cryptolake.silver import exchanges as silver_exchanges
+from cryptolake.silver.crypto_market import STAGING
+from cryptolake.sources.onchain.families import families
+from cryptolake.sources.onchain.source import OnchainSource
+from cryptolake.work import coins, exchanges, lending
+from cryptolake.work.lineage import Node, lineage
+from cryptolake.work.series import Operation, pull_or_backfill
+
+log = structlog.get_logger(__name__)
+
+ONCHAIN = "onchain"
+_MEND_DAYS = 7  # a daily run also asks again for what failed in the week before
+_PIECE_DAYS = 7  # one piece of a long history
+# What the coin market's and the exchanges' own flows load, whichever of their datasets is due.
+_LOADED_BY_ITS_FLOW = frozenset({*(one.name for one in (*coins.MARKET_TABLES, *exchanges.EXCHANGE_TABLES))})
+
+
+def markets(app: App) -> tuple[list[Csu], dict[str, str]]:
+    """The markets to keep current, and those left out with the reason (`unsupported_family`, `no_endpoint`).
+
+    Raises BadInput when the settings name a market that is not in the registry.
+    """
+    names = app.settings.markets or [name for name, csu in app.registry.csus.items() if not csu.sandbox]
+    chosen, aside = [], {}
+    for csu in map(app.registry.csu, sorted(names)):
+        if csu.family not in families():
+            aside[csu.name] = "unsupported_family"
+            continue
+        try:
+            app.pool(app.registry.chains[csu.chain])
+        except BadInput:
+            aside[csu.name] = "no_endpoint"
+        else:
+            chosen.append(csu)
+    return chosen, aside
+
+
+def sources(app: App) -> dict[str, Source]:
+    """The sources to keep current by name: the chain with its markets, and the vendors found.
+
+    Raises BadInput when the settings name a source that nobody knows.
+    """
+    found: dict[str, Source] = {ONCHAIN: app.onchain(markets(app)[0]), **app.vendors()}
+    if unknown := sorted(set(app.settings.sources) - set(found)):
+        raise BadInput(f"CRYPTOLAKE_SOURCES: unknown source {unknown[0]!r}; known: {', '.join(sorted(found))}")
+    return {name: source for name, source in found.items() if not app.settings.sources or name in app.settings.sources}
+
+
+def vendors(app: App) -> list[Source]:
+    """The vendors among the sources to keep current."""
+    return [source for name, source in sources(app).items() if name != ONCHAIN]
+
+
+def jobs(app: App) -> tuple[list[Job], list[str]]:
+    """One job per source and cadence, vendors first; and one line per dataset that waits for a secret."""
+    found: list[Job] = []
+    waiting = []
+    for name, source in sorted(sources(app).items(), key=lambda item: (item[0] == ONCHAIN, item[0])):
+        askable: list[Dataset] = []
+        for dataset in source.datasets:
+            if app.settings.missing(dataset.needs):
+                waiting.append(f"{name} {dataset.name} waits for {str(dataset.needs).upper()}")
+            else:
+                askable.append(dataset)
+        found += jobs_of(source, askable)
+    return found, waiting
+
+
+def nodes(app: App) -> list[Node]:
+    """Every table with its origin."""
+    return lineage(app.onchain(markets(app)[0]), vendors(app), lending.WAREHOUSE_TABLES)
+
+
+def pull(app: App, source_name: str, datasets: Sequence[str], operation: Operation) -> Outcome:
+    """Ask a vendor and load what it feeds: `metrics`, the coin market or the exchanges' tables. Others land in bronze."""
+    source = app.vendor(source_name)
+    feeds = {one.feeds for one in source.datasets if one.name in datasets}
+    direct = [one.name for one in source.datasets if one.name in datasets and one.feeds == "metrics"]
+    other = [
+        one.name
+        for one in source.datasets
+        if one.name in datasets and one.feeds not in {"metrics", *_LOADED_BY_ITS_FLOW}
+    ]
+    outcomes = []
+    if operation == "pull" and STAGING.name in feeds:
+        with market_room(app) as room:
+            loaded = coins.refresh(source, room)
+        faults = "; ".join(f"{finding.check}: {finding.detail}" for finding in loaded.failed)
+        outcomes.append(Outcome(not faults, loaded.coins, f"market: {loaded.coins:,} coins{faults and ', ' + faults}"))
+    outcomes += _exchanges(app, source, feeds, operation)
+    if direct:
+        with app.warehouse() as warehouse:
+            warehouse.setup(lending.WAREHOUSE_TABLES)
+            pulled = pull_or_backfill(
+                operation,
+                source,
+                keys=None,
+                datasets=direct,
+                bronze=app.bronze,
+                ledger=app.ledger,
+                warehouse=warehouse,
+                workers=app.settings.workers,
+            )
+        note = f"{operation}: {pulled.inserted:,} new, {pulled.updated:,} changed, {pulled.unchanged:,} unchanged"
+        outcomes.append(Outcome(not pulled.collected.failed, pulled.records, note + _failed(pulled.collected)))
+    if other:
+        now = datetime.now(UTC)
+        period = Period.of_hour(now) if operation == "pull" else Period.of_day(now.date())
+        outcomes.append(
+            _landed(app, source, [Partition(name, key, period) for name in other for key in source.keys(name)])
+        )
+    return _sum(outcomes)
+
+
+@contextmanager
+def market_room(app: App) -> Iterator[coins.Room]:
+    """Where the coin market's data rests, with the warehouse open."""
+    with app.warehouse() as warehouse:
+        warehouse.setup(lending.WAREHOUSE_TABLES)
+        yield coins.Room(app.bronze, Runs(app.settings.data), app.ledger, app.tables, warehouse)
+
+
+def _exchanges(app: App, source: Source, feeds: Collection[str], operation: Operation) -> Iterator[Outcome]:
+    """Tickers now, and the candles of finished days: the week's, or on a backfill the settings' whole span."""
+    if operation == "pull" and silver_exchanges.TICKERS.name in feeds:
+        with app.warehouse() as warehouse:
+            found = exchanges.tickers(
+                source,
+                keys=source.keys("tickers"),
+                bronze=app.bronze,
+                ledger=app.ledger,
+                tables=app.tables,
+                warehouse=warehouse,
+            )
+        yield Outcome(not found.collected.failed, found.rows, f"tickers: {found.rows:,} rows{_failed(found.collected)}")
+    if silver_exchanges.CANDLES.name in feeds:
+        first, last = app.settings.span()
+        if operation == "pull":
+            first = max(first, last - timedelta(days=_MEND_DAYS - 1))
+        with app.warehouse() as warehouse:
+            found = exchanges.candles(
+                source,
+                first=first,
+                last=last,
+                keys=source.keys("candles"),
+                bronze=app.bronze,
+                ledger=app.ledger,
+                tables=app.tables,
+                warehouse=warehouse,
+            )
+        yield Outcome(not found.collected.failed, found.rows, f"candles: {found.rows:,} rows{_failed(found.collected)}")
+
+
+def first_day(app: App) -> date:
+    """The first day that can be asked for: the fixed start of the settings, else the oldest market's deployment."""
+    known = [csu.deployed_on for csu in markets(app)[0] if csu.deployed_on is not None]
+    return app.settings.start_date or min(known, default=app.settings.span()[0])
+
+
+def collect_days(app: App, datasets: Sequence[str], first: date, last: date) -> Outcome:
+    """Ask the chains for the days, both included, and keep the answers; what is settled is not asked again.
+
+    What failed in the week before is asked again as well.
+    """
+    source = app.onchain(markets(app)[0])
+    return _landed(app, source, _partitions(app, source, datasets, _mended(app, first), last))
+
+
+def refine_days(app: App, first: date, last: date) -> list[lending.Made]:
+    """Bronze to silver for the days, both included, and the week before."""
+    csus = markets(app)[0]
+    source = app.onchain(csus)
+    asked = _partitions(app, source, [one.name for one in source.datasets], _mended(app, first), last)
+    return refine(app, csus, asked)
+
+
+def refine(app: App, csus: Sequence[Csu], partitions: Sequence[Partition]) -> list[lending.Made]:
+    """Bronze to silver for the partitions, priced by the settings' ladder. Hours count where they make a whole day."""
+    states = app.ledger.states()
+
+    def settled(one: Partition) -> bool:
+        return one in states and states[one].state in SETTLED
+
+    return lending.refine(
+        app.onchain(csus),
+        closing(partitions, settled),
+        bronze=app.bronze,
+        tables=app.tables,
+        states=states,
+        pricing=app.pricing,
+    )
+
+
+def build(app: App) -> list[lending.Made]:
+    """Silver to gold."""
+    return lending.build(tables=app.tables, ledger=app.ledger, csus=app.registry.csus)
+
+
+def publish(app: App) -> list[lending.Made]:
+    """Finished tables to files and PostgreSQL."""
+    with app.warehouse() as warehouse:
+        return lending.publish(
+            tables=app.tables,
+            ledger=app.ledger,
+            csus=app.registry.csus,
+            data=app.settings.data,
+            warehouse=warehouse,
+            code_version=__version__,
+            registry_version=registry_version(app.registry),
+            day_boundary=app.settings.day_boundary,
+        )
+
+
+def alert(app: App, title: str, text: str) -> None:
+    """Tell a person: always in the log, and by webhook and mail where they are set. Never raises."""
+    settings = app.settings
+    title, text = (redact_text(one, settings.secrets()) for one in (f"[{settings.environment}] {title}", text))
+    log.error("alert", title=title, text=text)
+    ways: list[Callable[[], None]] = []
+    if settings.alert_webhook is not None:
+        hook = settings.alert_webhook.get_secret_value()
+        ways.append(lambda: _post(app, hook, title, text))
+    if settings.alert_email is not None and settings.smtp_url is not None:
+        server, to = settings.smtp_url.get_secret_value(), settings.alert_email
+        ways.append(lambda: send_mail(server, to, f"cryptolake {title}", text))
+    for way in ways:
+        try:
+            way()
+        except CryptolakeError as error:
+            log.error("the alert could not be sent", title=title, error=str(error))
+
+
+def _post(app: App, hook: str, title: str, text: str) -> None:
+    body = orjson.dumps({"title": title, "text": f"{title}: {text}", "environment": app.settings.environment})
+    answer = app.http.post(hook, body, headers={"content-type": "application/json"})
+    if answer.status >= 300:
+        raise CryptolakeError(f"the webhook answered {answer.status}; check CRYPTOLAKE_ALERT_WEBHOOK")
+
+
+class AppWork:
+    """The scheduler's work, done with one app. `today` is replaceable for tests."""
+
+    def __init__(self, app: App, today: Callable[[], date] = lambda: datetime.now(UTC).date()) -> None:
+        self._app, self._today = app, today
+
+    def backfill(self, job: Job) -> Iterator[Outcome]:
+        """A vendor's whole history in one piece; a chain's week by week, the newest first."""
+        if job.source != ONCHAIN:
+            yield pull(self._app, job.source, job.datasets, "backfill")
+            return
+        source = self._app.onchain(markets(self._app)[0])
+        first, last = self._app.settings.span(self._today())
+        asked = _partitions(self._app, source, job.datasets, first, last)
+        missing = make_plan(asked, self._app.ledger.states(), intact=self._app.bronze.intact).missing
+        if not missing:
+            if self._finish_refining():
+                build(self._app)
+                publish(self._app)
+            yield Outcome(True, 0, f"{first} .. {last}: nothing is missing")
+        days = sorted({partition.period.day for partition in missing}, reverse=True)
+        for _, group in groupby(days, key=lambda day: day.toordinal() // _PIECE_DAYS):
+            piece = list(group)
+            yield self._travel(job.datasets, piece[-1], piece[0])
+
+    def run(self, job: Job, slots: Sequence[datetime]) -> Outcome:
+        """A vendor: pull (and backfill when whole days were missed). The chain: the days before the slots, up to the last."""
+        earliest = min([slot.date() for slot in slots], default=self._today())
+        if job.source != ONCHAIN:
+            missed = earliest < self._today()
+            operations: tuple[Operation, ...] = ("backfill", "pull") if missed else ("pull",)
+            return _sum([pull(self._app, job.source, job.datasets, operation) for operation in operations])
+        last = self._app.settings.span(self._today())[1]  # yesterday, unless the settings end earlier
+        return self._travel(job.datasets, min(earliest - timedelta(days=1), last), last)
+
+    def alert(self, title: str, text: str) -> None:
+        """See `alert`."""
+        alert(self._app, title, text)
+
+    def _travel(self, datasets: Sequence[str], first: date, last: date) -> Outcome:
+        """Collect to publish. The days are on file until silver holds them, so that a kill in between leaves no hole."""
+        self._finish_refining()
+        write_bytes(_note(self._app), orjson.dumps([first.isoformat(), last.isoformat()]))
+        outcome = collect_days(self._app, datasets, first, last)
+        self._finish_refining()
+        build(self._app)
+        publish(self._app)
+        return Outcome(outcome.ok, outcome.records, f"{first} .. {last}: {outcome.note}")
+
+    def _finish_refining(self) -> bool:
+        """Refine the days on file; False when there are none."""
+        note = _note(self._app)
+        if not note.exists():
+            return False
+        first, last = (date.fromisoformat(day) for day in orjson.loads(note.read_bytes()))
+        refine_days(self._app, first, last)
+        note.unlink()
+        return True
+
+
+def _note(app: App) -> Path:
+    return app.settings.data / "unfinished.json"
+
+
+def _mended(app: App, first: date) -> date:
+    """A week earlier, but not before anything could be asked for."""
+    return min(first, max(first - timedelta(days=_MEND_DAYS), first_day(app)))
+
+
+def _partitions(app: App, source: OnchainSource, datasets: Sequence[str], first: date, last: date) -> list[Partition]:
+    span = Span(first, last, app.settings.granularity, app.settings.day_boundary)
+    return wanted(source, datasets, [key for name in datasets for key in source.keys(name)], span)
+
+
+def _landed(app: App, source: Source, partitions: Sequence[Partition]) -> Outcome:
+    plan = make_plan(
+        partitions, app.ledger.states(), intact=lambda one, digest: app.bronze.intact(one, digest, source.name)
+    )
+    result = collect(source, plan.missing, bronze=app.bronze, ledger=app.ledger, workers=app.settings.workers)
+    answered = result.done + result.empty
+    note = f"{answered:,} answered, {result.gone:,} not there, {plan.settled:,} known before"
+    return Outcome(not result.failed, answered, note + _failed(result))
+
+
+def _failed(result: Collected) -> str:
+    if not result.failed:
+        return ""
+    first = result.failures[0]
+    return f", {result.failed:,} failed (first: {first.partition}: {first.error})"
+
+
+def _sum(outcomes: Sequence[Outcome]) -> Outcome:
+    ok, records = all(one.ok for one in outcomes), sum(one.records for one in outcomes)
+    return Outcome(ok, records, "; ".join(one.note for one in outcomes))

@@ -1,0 +1,110 @@
+"""A fresh start that loses nothing: everything is set aside, filled again, and what no vendor gave again is put back.
+
+Three steps, each noted on disk and safe to repeat: aside, (the scheduler's backfills), put back. What stays throughout:
+log tables, block numbers, the schedule's journal, and the answers of datasets that cannot be asked for the past.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import orjson
+
+from cryptolake.app import App
+from cryptolake.contracts.table import Table
+from cryptolake.files.atomic import write_bytes
+from cryptolake.lake.set_aside import ledger_aside, move_aside
+from cryptolake.state.ledger import Ledger
+from cryptolake.work import daily
+from cryptolake.work.lending import WAREHOUSE_TABLES
+
+_NOTE = "fresh.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """What a fresh start will do, in words: what is moved, what stays."""
+
+    moved: list[str]
+    kept: list[str]
+
+
+def kept_datasets(app: App) -> set[tuple[str, str]]:
+    """The vendors' datasets that cannot be asked for the past: their answers stay where they are."""
+    return {
+        (source.name, dataset.name)
+        for source in app.vendors().values()
+        for dataset in source.datasets
+        if dataset.reach != "whole_history"
+    }
+
+
+def prospect(app: App) -> Prospect:
+    """What a fresh start would move and keep now."""
+    moved = [f"{count:,} {state} answers in the ledger" for state, count in sorted(app.ledger.counts().items())]
+    with app.warehouse() as warehouse:
+        warehouse.setup(WAREHOUSE_TABLES)
+        for table in _cleared():
+            (rows,) = warehouse.query(f"SELECT count(*) FROM {table.name}").row(0)
+            moved.append(f"{rows:,} rows of {table.name}")
+    kept = [f"table {table.name}" for table in WAREHOUSE_TABLES if table.layer == "log"]
+    kept += [f"answers of {source} {dataset}" for source, dataset in sorted(kept_datasets(app))]
+    return Prospect(moved, [*kept, "rows of metrics that the vendors do not give again", "block numbers of days"])
+
+
+def set_aside(app: App, now: datetime | None = None) -> str:
+    """Move everything aside; returns the name it lies under (`<data>/aside/<name>` and that schema in PostgreSQL)."""
+    note = app.settings.data / _NOTE
+    if pending(app) is None:
+        stamp = (now or datetime.now(UTC)).strftime("%Y%m%d_%H%M%S")
+        write_bytes(note, orjson.dumps({"aside": f"{app.settings.prefix}aside_{stamp}", "stage": "begun"}))
+    document = orjson.loads(note.read_bytes())
+    name = str(document["aside"])
+    if document["stage"] == "begun":
+        with app.warehouse() as warehouse:
+            warehouse.setup(WAREHOUSE_TABLES)
+            warehouse.set_aside(_cleared(), name)
+        keep = kept_datasets(app)
+        app.close()  # the ledger's file is moved
+        move_aside(app.settings.data, name, keep)
+        before = Ledger(ledger_aside(app.settings.data, name))
+        kept = {dataset for _, dataset in keep}
+        entries = [entry for partition, entry in before.states().items() if partition.dataset in kept]
+        before.close()
+        app.ledger.append_many(entries)
+        write_bytes(note, orjson.dumps({"aside": name, "stage": "moved"}))
+    return name
+
+
+def pending(app: App) -> str | None:
+    """The name of a fresh start that is not finished yet."""
+    note = app.settings.data / _NOTE
+    return str(orjson.loads(note.read_bytes())["aside"]) if note.exists() else None
+
+
+def put_back(app: App) -> int:
+    """After the backfills: bring back what they did not give again; how many rows. Ends the fresh start."""
+    name = pending(app)
+    if name is None:
+        return 0
+    rows = 0
+    refilled = {node.table.name for node in daily.nodes(app) if node.step != "vendor"}
+    with app.warehouse() as warehouse:
+        warehouse.setup(WAREHOUSE_TABLES)
+        for table in _cleared():
+            if table.name not in refilled and table.key:
+                rows += warehouse.put_back(table, name, _same(table))
+    (app.settings.data / _NOTE).unlink()
+    return rows
+
+
+def _cleared() -> list[Table]:
+    return [table for table in WAREHOUSE_TABLES if table.layer != "log"]
+
+
+def _same(table: Table) -> str:
+    """When a new row stands for an old one: the same key; for series, the same UTC day of the same series."""
+    days = [f.name for f in table.fields if f.name in table.key and f.dtype in {"timestamp", "timestamp_naive"}]
+    terms = [f"t.{name}::date = o.{name}::date" if name in days else f"t.{name} = o.{name}" for name in table.key]
+    return " AND ".join(terms)

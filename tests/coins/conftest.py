@@ -1,0 +1,85 @@
+"""The fake vendor, an HTTP client, and a real PostgreSQL with the market's tables empty."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.coins.vendor import ASKED_AT, Vendor, serve
+from tests.server_folder import server_folder
+
+from cryptolake.lake.bronze import Bronze
+from cryptolake.lake.runs import Runs
+from cryptolake.lake.tables import Tables
+from cryptolake.net.access import Access
+from cryptolake.net.conversation import Patience
+from cryptolake.net.gates import Gates
+from cryptolake.net.http import Http
+from cryptolake.publish.server import ensure_running
+from cryptolake.publish.warehouse import Warehouse
+from cryptolake.silver.metrics import METRICS
+from cryptolake.silver.pulls import PULLS
+from cryptolake.sources.coingecko import CoinGecko
+from cryptolake.state.ledger import Ledger
+from cryptolake.work.coins import MARKET_TABLES, Room
+
+
+@pytest.fixture
+def vendor() -> Iterator[Vendor]:
+    with serve() as found:
+        yield found
+
+
+@pytest.fixture
+def http() -> Iterator[Http]:
+    client = Http(timeout_s=20)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def waits() -> list[float]:
+    """What the source would have slept."""
+    return []
+
+
+@pytest.fixture
+def access(vendor: Vendor, http: Http, waits: list[float]) -> Access:
+    """The way to the fake vendor, without a key; its limits do not sleep."""
+    return Access(http, urls={"coingecko": vendor.url}, gates=Gates(sleep=waits.append))
+
+
+@pytest.fixture
+def source(access: Access, waits: list[float]) -> CoinGecko:
+    return CoinGecko(access, asked_at=lambda: ASKED_AT, patience=Patience(sleep=waits.append, jitter=lambda: 0.5))
+
+
+@pytest.fixture(scope="session")
+def pg_data() -> Iterator[Path]:
+    """A data folder whose server may be started; it is stopped and removed at the end."""
+    with server_folder("market") as folder:
+        yield folder
+
+
+@pytest.fixture
+def database_url(pg_data: Path, warehouse: Warehouse) -> str:
+    """The address of that server, the market's tables gone."""
+    del warehouse
+    return ensure_running(pg_data)
+
+
+@pytest.fixture
+def warehouse(pg_data: Path) -> Iterator[Warehouse]:
+    """An open session on it, the market's tables gone."""
+    with Warehouse.open(pg_data, None) as opened:
+        for table in (*MARKET_TABLES, METRICS, PULLS):
+            opened._connection.execute(f"DROP TABLE IF EXISTS {table.name} CASCADE")
+        yield opened
+
+
+@pytest.fixture
+def room(tmp_path: Path, warehouse: Warehouse) -> Iterator[Room]:
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    yield Room(Bronze(tmp_path), Runs(tmp_path), ledger, Tables(tmp_path), warehouse)
+    ledger.close()
