@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from tests.server_folder import server_folder
 
 from benchmarks.report import write_table
+from cryptolake.catalogue import contracts
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Raw
 from cryptolake.lake.bronze import Bronze
@@ -34,7 +35,7 @@ from cryptolake.registry.coingecko import Tier
 from cryptolake.sources.coingecko import CoinGecko
 from cryptolake.state.ledger import Ledger
 from cryptolake.work import coins as flow
-from cryptolake.work.coins import MARKET_TABLES, STAGING, Room
+from cryptolake.work.coins import STAGING, Room
 
 COINS, MANY = 10_000, 1_000_000
 SLOW = {"one INSERT per row, autocommit", 'pandas.to_sql(method="multi")'}  # measured once
@@ -152,7 +153,7 @@ def _refresh(folder: Path, warehouse: Warehouse) -> None:
     http, ledger = Http(), Ledger(folder / "ledger.sqlite")
     room = Room(Bronze(folder), Runs(folder), ledger, Tables(folder), warehouse)
     rows = []
-    warehouse.setup([*MARKET_TABLES, flow.pulls.PULLS])
+    warehouse.setup(contracts())
     for number, mode in enumerate(("incremental", "incremental", "full", "incremental", "full")):
         vendor.hold(coins(number))
         at = ASKED_AT + timedelta(hours=number)

@@ -16,7 +16,7 @@ from tests.server_folder import server_folder
 from benchmarks.report import write_table
 from cryptolake.publish.server import ensure_running
 from cryptolake.publish.warehouse import Warehouse
-from cryptolake.silver.metrics import METRICS
+from cryptolake.silver.metrics import TABLE as METRICS
 
 ROWS, PEER_ROWS = 2_400_000, 50_000
 

@@ -14,6 +14,7 @@ from tests.server_folder import server_folder
 from tests.vendors.universe import urls
 
 from benchmarks.report import write_table
+from cryptolake.catalogue import contracts
 from cryptolake.contracts.source import Source
 from cryptolake.lake.bronze import Bronze
 from cryptolake.net.access import Access
@@ -22,7 +23,6 @@ from cryptolake.publish.warehouse import Warehouse
 from cryptolake.sources.artemis import Artemis
 from cryptolake.sources.defillama import DefiLlama
 from cryptolake.state.ledger import Ledger
-from cryptolake.work.lending import WAREHOUSE_TABLES
 from cryptolake.work.series import Operation, Pulled, pull_or_backfill
 
 UNLIMITED = 10_000_000  # calls a minute
@@ -84,7 +84,7 @@ def main() -> None:
     """Measure and write the table."""
     rows: list[tuple[str, str, str, str]] = []
     with server_folder("bench") as folder, Warehouse.open(folder, None) as warehouse:
-        warehouse.setup(WAREHOUSE_TABLES)
+        warehouse.setup(contracts())
         with simulated(1.0, 0, 0) as url:
             run = Run(url, folder, warehouse, UNLIMITED)
             for name, aim in (("first backfill", 90.0), ("same again (idempotent)", 45.0)):

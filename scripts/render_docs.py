@@ -10,9 +10,9 @@ from pathlib import Path
 import click
 import typer
 
+from cryptolake.catalogue import contracts
 from cryptolake.cli import app
 from cryptolake.settings import Settings
-from cryptolake.work.lending import WAREHOUSE_TABLES
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -92,7 +92,7 @@ def settings_page() -> str:
 def tables_page() -> str:
     """The data dictionary of every published table."""
     head = "# Tables\n\nRendered from the table contracts by `scripts/render_docs.py`.\n\n"
-    return head + "\n".join(table.markdown() for table in WAREHOUSE_TABLES)
+    return head + "\n".join(table.markdown() for table in contracts())
 
 
 PAGES = {"commands.md": commands_page, "settings.md": settings_page, "tables.md": tables_page}

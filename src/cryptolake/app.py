@@ -23,6 +23,7 @@ import structlog
 
 import cryptolake.sources
 from cryptolake import __version__
+from cryptolake.catalogue import contracts
 from cryptolake.contracts.source import Source
 from cryptolake.errors import BadInput, Stop
 from cryptolake.lake.bronze import Bronze
@@ -41,7 +42,8 @@ from cryptolake.registry.loader import Registry, load_registry
 from cryptolake.registry.markets import Csu
 from cryptolake.registry.providers import OWN, PUBLIC, plan_of, rpc_plans
 from cryptolake.settings import Settings
-from cryptolake.silver.prices import LADDER, Pricing
+from cryptolake.silver.prices import Pricing
+from cryptolake.silver.quotes import LADDER
 from cryptolake.sources.history.asked import Wanted
 from cryptolake.sources.history.coingecko import CoinGeckoPrices
 from cryptolake.sources.history.defillama import DefiLlamaPrices
@@ -67,6 +69,7 @@ class App:
         self._pools: dict[str, Pool] = {}
         self._limiters: dict[str, Limiter] = {}
         self._lock = threading.RLock()
+        self._is_set_up = False
 
     @cached_property
     def registry(self) -> Registry:
@@ -244,10 +247,13 @@ class App:
 
     @contextmanager
     def warehouse(self) -> Iterator[Warehouse]:
-        """The user's PostgreSQL, or the embedded one under the data folder, started if need be."""
+        """The user's PostgreSQL, or the embedded one under the data folder, with every table that was found set up."""
         url = self.settings.database_url
         address = url.get_secret_value() if url else None
         with Warehouse.open(self.settings.data, address, self.settings.db_schema) as warehouse:
+            if not self._is_set_up:
+                warehouse.setup(contracts())
+                self._is_set_up = True
             yield warehouse
 
     def close(self) -> None:

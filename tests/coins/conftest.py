@@ -9,6 +9,7 @@ import pytest
 from tests.coins.vendor import ASKED_AT, Vendor, serve
 from tests.server_folder import server_folder
 
+from cryptolake.catalogue import contracts
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.runs import Runs
 from cryptolake.lake.tables import Tables
@@ -18,11 +19,9 @@ from cryptolake.net.gates import Gates
 from cryptolake.net.http import Http
 from cryptolake.publish.server import ensure_running
 from cryptolake.publish.warehouse import Warehouse
-from cryptolake.silver.metrics import METRICS
-from cryptolake.silver.pulls import PULLS
 from cryptolake.sources.coingecko import CoinGecko
 from cryptolake.state.ledger import Ledger
-from cryptolake.work.coins import MARKET_TABLES, Room
+from cryptolake.work.coins import Room
 
 
 @pytest.fixture
@@ -64,17 +63,18 @@ def pg_data() -> Iterator[Path]:
 
 @pytest.fixture
 def database_url(pg_data: Path, warehouse: Warehouse) -> str:
-    """The address of that server, the market's tables gone."""
+    """The address of that server, every table there and empty."""
     del warehouse
     return ensure_running(pg_data)
 
 
 @pytest.fixture
 def warehouse(pg_data: Path) -> Iterator[Warehouse]:
-    """An open session on it, the market's tables gone."""
+    """An open session on it, every table there and empty."""
     with Warehouse.open(pg_data, None) as opened:
-        for table in (*MARKET_TABLES, METRICS, PULLS):
+        for table in contracts():
             opened._connection.execute(f"DROP TABLE IF EXISTS {table.name} CASCADE")
+        opened.setup(contracts())
         yield opened
 
 

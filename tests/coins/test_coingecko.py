@@ -22,8 +22,10 @@ from cryptolake.net.gates import Gates
 from cryptolake.net.http import Http
 from cryptolake.net.limiter import Limiter
 from cryptolake.registry.coingecko import DEMO, KEYLESS, PRO, Tier, watched_coins
-from cryptolake.silver.crypto_market import STAGING, conform
-from cryptolake.silver.metrics import METRICS, conform_backfill, conform_live
+from cryptolake.silver.metrics import TABLE as METRICS
+from cryptolake.silver.metrics import conform_backfill, conform_live
+from cryptolake.silver.staging_crypto_market import TABLE as STAGING
+from cryptolake.silver.staging_crypto_market import conform
 from cryptolake.sources.coingecko import CoinGecko, open_source
 from cryptolake.work.coin_runs import run_of, totals_of
 

@@ -11,13 +11,14 @@ import polars as pl
 import pytest
 from tests.coins.vendor import ASKED_AT, Vendor, coin, market
 
+from cryptolake.catalogue import contracts
 from cryptolake.contracts.partition import Partition
 from cryptolake.errors import BadInput, Stop
 from cryptolake.publish.warehouse import Loaded, Warehouse
 from cryptolake.sources.coingecko import CoinGecko
 from cryptolake.work import coin_runs
 from cryptolake.work import coins as flow
-from cryptolake.work.coins import HISTORY, MARKET_TABLES, STAGING, MarketLoaded, Room
+from cryptolake.work.coins import HISTORY, STAGING, MarketLoaded, Room
 
 STAGED = f"SELECT * FROM {STAGING.name} ORDER BY id"
 
@@ -82,7 +83,7 @@ def test_the_types_hold_the_recorded_extremes(source: CoinGecko, vendor: Vendor,
 
 
 def test_the_documented_keys_and_indexes_are_real(room: Room) -> None:
-    room.warehouse.setup(MARKET_TABLES)
+    room.warehouse.setup(contracts())
     indexes = set(room.warehouse.query("SELECT indexname FROM pg_indexes")["indexname"])
     assert indexes >= {
         "idx_market_cap_rank",
@@ -112,9 +113,10 @@ def test_the_documented_keys_and_indexes_are_real(room: Room) -> None:
 
 
 def test_a_table_another_program_made_is_refused(room: Room) -> None:
+    room.warehouse._connection.execute(f"DROP TABLE {STAGING.name}")
     room.warehouse._connection.execute(f"CREATE TABLE {STAGING.name} (id text, current_price double precision)")
     with pytest.raises(Stop, match="rename or drop"):
-        room.warehouse.setup(MARKET_TABLES)
+        room.warehouse.setup(contracts())
 
 
 def test_readers_see_one_whole_run_in_all_tables_while_it_is_rebuilt(
@@ -194,8 +196,9 @@ def test_replaying_everything_rebuilds_a_lost_database(source: CoinGecko, vendor
     tables = (STAGING.name, HISTORY.name, "crypto_analytics_mart", "crypto_market_global", "crypto_market_summary")
     before = {name: room.warehouse.query(f"SELECT * FROM {name} ORDER BY 1, 2") for name in tables}
     assert before[HISTORY.name].height == 120
-    for table in MARKET_TABLES:
+    for table in contracts():
         room.warehouse._connection.execute(f"DROP TABLE {table.name} CASCADE")
+    room.warehouse.setup(contracts())  # as every command does first
     vendor.asked.clear()
     assert len(flow.replay_all(source, room).loaded) == 3
     assert vendor.asked == [], "a replay asks nobody"
@@ -253,7 +256,7 @@ def test_rows_in_the_default_partition_are_seen_and_moved(source: CoinGecko, ven
     )
     found = {one.check: one for one in flow.check_now(room, ASKED_AT)}
     assert not found["history_default_partition"].passed
-    room.warehouse.setup(MARKET_TABLES)
+    room.warehouse.setup(contracts())
     assert room.warehouse.month_state(HISTORY)[0] == 0
     assert room.warehouse.query(f"SELECT id FROM {HISTORY.name}_2019_02").rows() == [("x",)]
 
@@ -284,7 +287,7 @@ def test_pruning_spares_the_young_the_newest_and_a_dry_run(
     days = (100, 91, 90, 89)
     runs = [refresh(source, room, -60 * 24 * day, top=30).run for day in days]
     prune: Callable[[int, bool], list[coin_runs.Pruned]] = lambda keep, dry: coin_runs.prune(  # noqa: E731
-        room.runs, room.ledger, room.tables, flow.LAKE_TABLES, keep_days=keep, today=ASKED_AT.date(), dry_run=dry
+        room.runs, room.ledger, room.tables, flow.lake_tables(), keep_days=keep, today=ASKED_AT.date(), dry_run=dry
     )[0]
     planned = prune(90, True)
     assert [one.run for one in planned] == runs[:2]
@@ -348,8 +351,9 @@ def test_rebuilding_leaves_out_what_checks_kept_out_and_what_is_damaged(
             kept.append(refresh(source, room, minutes, top=100).run)
     everything = coin_runs.kept_runs(room.runs)
     room.bronze.raw_path(everything[1], "coingecko").write_bytes(b"damaged")
-    for table in MARKET_TABLES:
+    for table in contracts():
         room.warehouse._connection.execute(f"DROP TABLE {table.name} CASCADE")
+    room.warehouse.setup(contracts())
     done = flow.replay_all(source, room)
     assert list(done.unreadable) == [everything[1]]
     assert list(done.kept_out) == [everything[2]]

@@ -13,6 +13,7 @@ import pytest
 from tests.coins.vendor import Vendor, market
 from tests.command import CLEAN
 
+from cryptolake.catalogue import contracts
 from cryptolake.lake.runs import Runs
 from cryptolake.publish.warehouse import Warehouse
 from cryptolake.work import coin_runs
@@ -33,7 +34,7 @@ def start(folder: Path, vendor: Vendor, database_url: str, *arguments: str) -> s
 
 
 def staged(warehouse: Warehouse) -> list[tuple[object, ...]]:
-    warehouse.setup(flow.MARKET_TABLES)
+    warehouse.setup(contracts())
     return warehouse.query("SELECT count(*), min(processed_at), max(processed_at) FROM staging_crypto_market").rows()
 
 

@@ -19,7 +19,11 @@ from tests.coins.vendor import ASKED_AT, coin, market
 from cryptolake.gold import crypto_analytics_mart, crypto_market_summary, market_segment_analysis
 from cryptolake.publish.months import later, months
 from cryptolake.quality import coins as quality
-from cryptolake.silver.crypto_market import GLOBAL, HISTORY, STAGING, conform, history, record_hash
+from cryptolake.silver.crypto_market_global import TABLE as GLOBAL
+from cryptolake.silver.crypto_market_history import TABLE as HISTORY
+from cryptolake.silver.crypto_market_history import build as history
+from cryptolake.silver.staging_crypto_market import TABLE as STAGING
+from cryptolake.silver.staging_crypto_market import conform, record_hash
 
 FIELDS = list(STAGING.columns[: STAGING.columns.index("market_cap_category")])
 TOTALS: list[dict[str, object]] = [
@@ -138,7 +142,7 @@ def test_of_a_repeated_coin_the_newest_row_counts() -> None:
 
 def test_the_hash_is_the_same_in_every_process() -> None:
     code = (
-        "from datetime import datetime, UTC; from cryptolake.silver.crypto_market import record_hash; "
+        "from datetime import datetime, UTC; from cryptolake.silver.staging_crypto_market import record_hash; "
         "print(record_hash(('bitcoin', 1.206e-09, None, 1.5770767167073295e+37, 3, datetime(2021, 11, 10, tzinfo=UTC))))"
     )
     found = {
@@ -169,9 +173,9 @@ def test_the_mart_holds_the_first_fifty_in_order() -> None:
     rows[4]["market_cap"] = None
     rows[6]["market_cap_rank"] = None
     mart = crypto_analytics_mart.build(staged(rows))
-    assert not crypto_analytics_mart.CRYPTO_ANALYTICS_MART.violations(mart)
+    assert not crypto_analytics_mart.TABLE.violations(mart)
     assert mart["market_cap_rank"].to_list() == [number for number in range(1, 51) if number not in {5, 7}]
-    assert crypto_analytics_mart.CRYPTO_ANALYTICS_MART.columns[:21] == (
+    assert crypto_analytics_mart.TABLE.columns[:21] == (
         *(
             "id",
             "symbol",
@@ -203,7 +207,7 @@ def test_segments_count_what_is_known(changes: list[float | None], sentiment: st
     rows = [row(number, price_change_percentage_24h=change) for number, change in enumerate(changes, start=1)]
     rows += [row(20, current_price=None), row(60), row(70, market_cap_rank=None)]
     frame = market_segment_analysis.build(staged(rows))
-    assert not market_segment_analysis.MARKET_SEGMENT_ANALYSIS.violations(frame)
+    assert not market_segment_analysis.TABLE.violations(frame)
     assert frame["segment"].to_list() == ["large_cap", "mid_cap", "small_cap"], "unranked coins are left out"
     large, mid, _ = frame.rows(named=True)
     assert (large["crypto_count"], large["best_rank"], large["worst_rank"]) == (2, 1, 2)

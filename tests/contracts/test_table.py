@@ -5,8 +5,8 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
+from cryptolake.catalogue import contracts
 from cryptolake.contracts.table import Field, Table
-from cryptolake.work.lending import WAREHOUSE_TABLES
 
 TABLE = Table(
     "thing",
@@ -55,7 +55,7 @@ def test_a_repeated_key_and_a_wrong_schema_are_named() -> None:
     assert violation.check == "thing.schema"
 
 
-@pytest.mark.parametrize("table", WAREHOUSE_TABLES, ids=lambda table: table.name)
+@pytest.mark.parametrize("table", contracts(), ids=lambda table: table.name)
 def test_every_published_table_explains_itself(table: Table) -> None:
     assert table.doc
     assert all(field.doc for field in table.fields)

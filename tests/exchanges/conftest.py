@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import pytest
 from tests.server_folder import server_folder
 
+from cryptolake.catalogue import contracts
 from cryptolake.publish.warehouse import Warehouse
-from cryptolake.work.exchanges import EXCHANGE_TABLES
 
 
 @pytest.fixture
 def warehouse() -> Iterator[Warehouse]:
     with server_folder("exchanges") as folder, Warehouse.open(folder, None) as opened:
-        opened.setup(EXCHANGE_TABLES)
+        opened.setup(contracts())
         yield opened

@@ -21,7 +21,9 @@ from cryptolake.gold import exchange_spread
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
 from cryptolake.registry.exchanges import EXCHANGES, watched_pairs
-from cryptolake.silver.exchanges import CANDLES, TICKERS, conform_candles
+from cryptolake.silver.exchange_candles import TABLE as CANDLES
+from cryptolake.silver.exchange_candles import conform as conform_candles
+from cryptolake.silver.exchange_tickers import TABLE as TICKERS
 from cryptolake.sources.exchanges import Exchanges, _connect
 from cryptolake.state.ledger import Ledger
 from cryptolake.work import exchanges as flow
@@ -246,7 +248,7 @@ def test_a_spread_is_the_best_of_each_side_whatever_the_order(quotes: list, rand
         assert row["exchanges"] == len(same) >= 2
         assert row["best_bid"] == max(quote[0] for quote in same)
         assert row["best_ask"] == min(quote[1] for quote in same)
-    assert not exchange_spread.EXCHANGE_SPREAD.violations(frame)
+    assert not exchange_spread.TABLE.violations(frame)
 
 
 def test_the_whole_river(source: Exchanges, venues: Venues, tmp_path: Path, warehouse: object) -> None:

@@ -60,10 +60,10 @@ def test_missing_prices_are_asked_once_and_used(vendor: Vendor, tmp_path: Path) 
     assert (result.done, result.failed) == (3, 0)
     quotes = flow.read_quotes([asked_source], bronze, ledger.states())
     reprice(tables=tables, quotes=quotes)
-    valued = tables.read(tvl.TVL).filter(pl.col("asset") == token)
+    valued = tables.read(tvl.TABLE).filter(pl.col("asset") == token)
     assert valued["price"].unique().to_list() == [7.0]
     assert valued["price_source"].unique().to_list() == ["defillama"]
-    assert tables.read(tvl.TVL)["price"].null_count() == 0
+    assert tables.read(tvl.TABLE)["price"].null_count() == 0
     assert flow.wanted_of(tables, flow.DEFILLAMA) == {}
     assert flow.unanswered(wanted, flow.DEFILLAMA, bronze, ledger.states()) == {}
     more = flow.wanted_of(tables, flow.DEFILLAMA, everything=True)
@@ -73,10 +73,10 @@ def test_missing_prices_are_asked_once_and_used(vendor: Vendor, tmp_path: Path) 
     )
     # A day refined again keeps what the vendor said; a rebuild from bronze finds it again.
     refine(source(world), partitions(world, LAST, LAST), bronze=bronze, tables=tables)
-    before = tables.read(tvl.TVL)
+    before = tables.read(tvl.TABLE)
     assert before["price"].null_count() == 0
     refine(source(world), partitions(world, FIRST, LAST), bronze=bronze, tables=tables, quotes=quotes, fresh=True)
-    assert tables.read(tvl.TVL).equals(before)
+    assert tables.read(tvl.TABLE).equals(before)
     ledger.close()
 
 
@@ -105,4 +105,4 @@ def test_an_event_counts_once_and_is_worth_what_the_token_is_worth_in_dollars() 
     valued = liquidations.value(events, prices.choose(prices.tidy(pl.concat([said, usd])), wanted))
     assert valued["debt_usd"].to_list() == [6_000.0, 6_000.0]
     assert valued["collateral_usd"].to_list() == pytest.approx([6_300.0, 6_300.0])
-    assert liquidations.LIQUIDATIONS.violations(valued) == []
+    assert liquidations.TABLE.violations(valued) == []

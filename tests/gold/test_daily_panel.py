@@ -8,11 +8,12 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cryptolake.gold.daily_panel import DAILY_PANEL, EXPECTED, build
+from cryptolake.gold.daily_panel import EXPECTED, build
+from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
 from cryptolake.gold.suspect import flagged
 from cryptolake.silver import prices, tvl
-from cryptolake.silver.liquidations import LIQUIDATIONS
-from cryptolake.silver.tvl import TVL
+from cryptolake.silver.liquidations import TABLE as LIQUIDATIONS
+from cryptolake.silver.tvl import TABLE as TVL
 
 DAY = date(2024, 12, 31)
 NO_ALIASES = pl.DataFrame(schema={"chain": pl.String, "asset": pl.String, "name": pl.String})

@@ -9,12 +9,12 @@ import pytest
 
 dg = pytest.importorskip("dagster", reason="the dagster extra is not installed")
 
-from cryptolake import work  # noqa: E402
 from cryptolake.app import App  # noqa: E402
+from cryptolake.catalogue import contracts  # noqa: E402
 from cryptolake.contracts.source import Dataset  # noqa: E402
 from cryptolake.definitions import definitions  # noqa: E402
 from cryptolake.settings import load_settings  # noqa: E402
-from cryptolake.work.lending import WAREHOUSE_TABLES  # noqa: E402
+from cryptolake.work import daily as work  # noqa: E402
 
 pytestmark = pytest.mark.xdist_group("dagster")
 RANGE = {"dagster/asset_partition_range_start": "2024-12-01", "dagster/asset_partition_range_end": "2024-12-14"}
@@ -39,7 +39,7 @@ def test_every_source_and_table_is_an_asset_with_its_lineage(sandbox: Path) -> N
         for dataset in source.datasets:
             assert parents[f"bronze/{source.name}/{dataset.name}"] == set()
             assert f"bronze/{source.name}/{dataset.name}" in parents[f"silver/{dataset.feeds}"]
-    for table in WAREHOUSE_TABLES:
+    for table in contracts():
         assert (f"{table.layer}/{table.name}" in parents) == (table.layer in {"silver", "gold"})
     assert {"silver/tvl", "silver/liquidations"} <= parents["gold/daily_panel"]
     assert "gold/daily_panel" in parents["published/lending"]
@@ -102,8 +102,8 @@ def test_a_vendor_run_loads_metrics_and_says_what_is_incomplete(sandbox: Path) -
 def test_a_broken_contract_is_a_failed_check(sandbox: Path) -> None:
     app = App(load_settings())
     with app.warehouse() as warehouse:
-        (table,) = (one for one in WAREHOUSE_TABLES if one.name == "metrics")
-        warehouse.setup(WAREHOUSE_TABLES)
+        (table,) = (one for one in contracts() if one.name == "metrics")
+        warehouse.setup(contracts())
         row = {"pulled_at": None, "source": "test", "asset": "a", "metric_name": "M", "value": float("inf")}
         frame = pl.DataFrame([row], schema=table.polars_schema()).with_columns(
             pulled_at=pl.datetime(2024, 1, 1, time_unit="us")

@@ -17,10 +17,10 @@ from tests.command import CLEAN
 from tests.orchestration.conftest import sandbox_variables
 from tests.orchestration.stack import MAIN
 
+from cryptolake.catalogue import contracts
 from cryptolake.demo.replay import Replay
 from cryptolake.publish.warehouse import Warehouse
 from cryptolake.state.slots import Slots
-from cryptolake.work.lending import WAREHOUSE_TABLES
 
 pytestmark = [
     pytest.mark.xdist_group("scheduler"),
@@ -106,7 +106,7 @@ def test_a_fresh_start_asks_and_loses_nothing(variables: dict[str, str], folder:
     ask(variables, "backfill", "defillama", "--key", "tether")
     span = ["--start-date", "2024-12-01", "--end-date", "2024-12-14"]
     assert ask(variables, "collect", "--csu", "aave_v3_sandbox", *span).returncode == 0
-    (metrics,) = (table for table in WAREHOUSE_TABLES if table.name == "metrics")
+    (metrics,) = (table for table in contracts() if table.name == "metrics")
     gone_elsewhere = pl.DataFrame(
         {"source": "defillama", "asset": "gone-coin", "metric_name": "STABLECOIN_SUPPLY", "value": 7.0},
     ).with_columns(pulled_at=pl.datetime(2020, 1, 1, time_unit="us"))

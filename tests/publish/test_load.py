@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from cryptolake.contracts.table import Field, Table
 from cryptolake.errors import BadInput, Stop
 from cryptolake.publish.warehouse import Loaded, Warehouse
-from cryptolake.silver.metrics import METRICS
-from cryptolake.silver.pulls import PULLS
+from cryptolake.silver.metrics import TABLE as METRICS
+from cryptolake.silver.pulls import TABLE as PULLS
 
 SMALL = Table(
     name="small_test",

@@ -11,14 +11,14 @@ import polars as pl
 import pytest
 from benchmarks.synthetic_lake import World, fill, market, partitions, source
 
-from cryptolake.gold.daily_panel import DAILY_PANEL
+from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables as Lake
 from cryptolake.quality import checks, coverage, report
 from cryptolake.quality.rules import Tables
-from cryptolake.silver.liquidations import LIQUIDATIONS
-from cryptolake.silver.prices import PRICES
-from cryptolake.silver.tvl import TVL
+from cryptolake.silver.liquidations import TABLE as LIQUIDATIONS
+from cryptolake.silver.prices import TABLE as PRICES
+from cryptolake.silver.tvl import TABLE as TVL
 from cryptolake.work import lending
 from cryptolake.work.refine import refine
 

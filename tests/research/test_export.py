@@ -15,7 +15,7 @@ import pytest
 from linearmodels.panel import PanelOLS
 
 from cryptolake.errors import BadInput
-from cryptolake.gold.daily_panel import DAILY_PANEL
+from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
 from cryptolake.research.export import SUFFIX, Format, export
 from cryptolake.research.frames import panel_index, read_panel
 from cryptolake.research.transforms import VALUES, Recipe, prepare

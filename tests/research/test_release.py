@@ -11,7 +11,7 @@ import yaml
 from tests.research.test_export import panel
 
 from cryptolake.errors import BadInput, Stop
-from cryptolake.gold.daily_panel import DAILY_PANEL
+from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
 from cryptolake.gold.metadata import metadata_document
 from cryptolake.research.release import MANIFEST, release, verify
 

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cryptolake.silver.prices import PRICES, QUOTES, Pricing, choose, oracle_quotes, tidy
+from cryptolake.silver.prices import TABLE as PRICES
+from cryptolake.silver.prices import Pricing, choose, oracle_quotes, tidy
+from cryptolake.silver.quotes import TABLE as QUOTES
 
 DAY = date(2024, 12, 31)
 SNAPSHOT = datetime(2024, 12, 31, 23, 59, 48, tzinfo=UTC)

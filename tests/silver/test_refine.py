@@ -14,7 +14,7 @@ from cryptolake.contracts.partition import Partition
 from cryptolake.errors import Stop
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
-from cryptolake.silver import liquidations, prices, tvl
+from cryptolake.silver import liquidations, prices, quotes, tvl
 from cryptolake.state.ledger import Ledger
 from cryptolake.work.refine import SILVER, refine, reprice
 
@@ -96,18 +96,18 @@ def test_a_new_answer_replaces_the_old_one(lake: tuple[Path, World], tmp_path: P
     bronze, tables = Bronze(root), Tables(tmp_path / "t")
     every = partitions(world, FIRST, LAST)
     refine(source(world), every, bronze=bronze, tables=tables)
-    before = tables.read(tvl.TVL)
+    before = tables.read(tvl.TABLE)
     other = World(world.csus, assets=5, seed=8)
     fill(root, other, LAST, LAST, quiet_events=0).close()
     ledger = Ledger(root / "ledger.sqlite")
     asked = [one for one in every if one.period.day == LAST and one.key == "one"]
     refine(source(world), asked, bronze=bronze, tables=tables, states=ledger.states())
-    after = tables.read(tvl.TVL)
+    after = tables.read(tvl.TABLE)
     changed = (pl.col("csu") == "one") & (pl.col("date") == LAST)
     amounts = ["csu", "date", "asset", "supplied_raw"]
     assert after.filter(~changed).select(amounts).equals(before.filter(~changed).select(amounts))
     assert not after.filter(changed)["supplied_raw"].equals(before.filter(changed)["supplied_raw"])
-    assert tables.read(liquidations.LIQUIDATIONS).filter((pl.col("csu") == "one") & (pl.col("date") == LAST)).is_empty()
+    assert tables.read(liquidations.TABLE).filter((pl.col("csu") == "one") & (pl.col("date") == LAST)).is_empty()
     ledger.close()
 
 
@@ -115,30 +115,30 @@ def test_reprice_needs_no_bronze_and_keeps_the_version_before(lake: tuple[Path, 
     root, world = lake
     tables = Tables(tmp_path)
     refine(source(world), partitions(world, FIRST, LAST), bronze=Bronze(root), tables=tables)
-    before, number = tables.read(tvl.TVL), tables.version(tvl.TVL)
+    before, number = tables.read(tvl.TABLE), tables.version(tvl.TABLE)
     asset = before["asset"][0]
-    said = tables.read(prices.QUOTES).filter((pl.col("asset") == asset) & (pl.col("source") == "protocol_oracle"))
+    said = tables.read(quotes.TABLE).filter((pl.col("asset") == asset) & (pl.col("source") == "protocol_oracle"))
     file = said.with_columns(
         pl.lit("file").alias("source"),
         pl.lit("mine.csv").alias("teller"),
         (pl.col("quote_price") * 3).alias("quote_price"),
     ).unique(subset=["date", "chain", "asset"])
     reprice(tables=tables, quotes=file, pricing=prices.Pricing(ladder=("file", "protocol_oracle")))
-    after = tables.read(tvl.TVL)
+    after = tables.read(tvl.TABLE)
     mine = (pl.col("asset") == asset) & (pl.col("chain") == before["chain"][0])
     assert after.filter(mine)["price_source"].unique().to_list() == ["file"]
     assert after.filter(mine)["price_flag"].unique().to_list() == ["disagrees"]
     tripled = (before.filter(mine)["supplied_usd"] * 3).to_list()
     assert after.filter(mine)["supplied_usd"].to_list() == pytest.approx(tripled)
     assert after.filter(~mine)["supplied_usd"].equals(before.filter(~mine)["supplied_usd"])
-    assert tables.read(tvl.TVL, version=number).equals(before)
-    assert tables.read(prices.QUOTES).filter(pl.col("source") == "file").height == file.height
+    assert tables.read(tvl.TABLE, version=number).equals(before)
+    assert tables.read(quotes.TABLE).filter(pl.col("source") == "file").height == file.height
 
 
 def test_amounts_are_rounded_once(lake: tuple[Path, World], tmp_path: Path) -> None:
     root, world = lake
     refine(source(world), partitions(world, FIRST, FIRST), bronze=Bronze(root), tables=Tables(tmp_path))
-    for row in Tables(tmp_path).read(tvl.TVL).iter_rows(named=True):
+    for row in Tables(tmp_path).read(tvl.TABLE).iter_rows(named=True):
         assert row["supplied"] == int(row["supplied_raw"]) / 10 ** row["decimals"]
 
 
@@ -147,9 +147,9 @@ def test_a_table_of_another_contract_is_not_written_into(lake: tuple[Path, World
     tables = Tables(tmp_path)
     from deltalake import write_deltalake
 
-    write_deltalake(str(tables.path(tvl.TVL)), pl.DataFrame({"csu": ["one"], "date": [FIRST]}).to_arrow())
+    write_deltalake(str(tables.path(tvl.TABLE)), pl.DataFrame({"csu": ["one"], "date": [FIRST]}).to_arrow())
     asked: list[Partition] = partitions(world, FIRST, FIRST)
     with pytest.raises(Stop, match="cryptolake rebuild"):
         refine(source(world), asked, bronze=Bronze(root), tables=tables)
     refine(source(world), asked, bronze=Bronze(root), tables=tables, fresh=True)
-    assert tables.read(tvl.TVL).height == 15
+    assert tables.read(tvl.TABLE).height == 15

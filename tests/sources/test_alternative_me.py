@@ -17,7 +17,8 @@ from cryptolake.net.access import Access
 from cryptolake.net.conversation import Patience
 from cryptolake.net.gates import Gates
 from cryptolake.net.http import Http
-from cryptolake.silver.metrics import METRICS, conform_backfill, conform_live
+from cryptolake.silver.metrics import TABLE as METRICS
+from cryptolake.silver.metrics import conform_backfill, conform_live
 from cryptolake.sources.alternative_me import KEY, AlternativeMe, open_source
 
 NOW = datetime(2025, 4, 22, 13, 0, tzinfo=UTC)

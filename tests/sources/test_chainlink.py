@@ -16,7 +16,8 @@ from cryptolake.net.http import Http
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.chainlink import Feed, feeds, named_tokens
 from cryptolake.registry.chains import Chain
-from cryptolake.silver.prices import QUOTES, choose
+from cryptolake.silver.prices import choose
+from cryptolake.silver.quotes import TABLE as QUOTES
 from cryptolake.sources.onchain.chainlink import ChainlinkPrices
 
 

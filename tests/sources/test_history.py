@@ -22,7 +22,7 @@ from cryptolake.errors import BadInput, Retry, Stop
 from cryptolake.net.access import Access
 from cryptolake.net.http import Http
 from cryptolake.registry.loader import load_registry
-from cryptolake.silver.prices import QUOTES
+from cryptolake.silver.quotes import TABLE as QUOTES
 from cryptolake.sources.history.asked import Polite
 from cryptolake.sources.history.coingecko import PLATFORMS, CoinGeckoPrices
 from cryptolake.sources.history.defillama import DefiLlamaPrices

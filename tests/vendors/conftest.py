@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from tests.server_folder import server_folder
 
+from cryptolake.catalogue import contracts
 from cryptolake.contracts.source import Source
 from cryptolake.lake.bronze import Bronze
 from cryptolake.net.http import Http
 from cryptolake.publish.warehouse import Warehouse
 from cryptolake.state.ledger import Ledger
-from cryptolake.work.lending import WAREHOUSE_TABLES
 from cryptolake.work.series import Operation, Pulled, pull_or_backfill
 
 
@@ -82,7 +82,7 @@ class Lake:
 @pytest.fixture
 def lake(tmp_path: Path, pg_data: Path) -> Iterator[Lake]:
     with Warehouse.open(pg_data, None) as warehouse:
-        warehouse.setup(WAREHOUSE_TABLES)
+        warehouse.setup(contracts())
         for table in ("metrics", "pulls", "metric_revisions"):
             with warehouse._work("emptying") as cursor:
                 cursor.execute(f"TRUNCATE {table} RESTART IDENTITY")

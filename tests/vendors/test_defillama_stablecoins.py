@@ -23,7 +23,8 @@ from cryptolake.net.access import Access
 from cryptolake.net.conversation import Patience
 from cryptolake.net.gates import Gates
 from cryptolake.net.http import Http
-from cryptolake.silver.metrics import METRICS, conform_backfill, conform_live
+from cryptolake.silver.metrics import TABLE as METRICS
+from cryptolake.silver.metrics import conform_backfill, conform_live
 from cryptolake.sources.defillama import DefiLlama, open_source
 
 ASKED_AT = datetime(2024, 12, 5, 13, 0, tzinfo=UTC)

@@ -22,7 +22,8 @@ from cryptolake.errors import BadInput
 from cryptolake.lake.bronze import Bronze
 from cryptolake.publish.warehouse import Warehouse
 from cryptolake.silver import metrics
-from cryptolake.silver.metrics import METRICS, conform_backfill, conform_live, without_doubled_days
+from cryptolake.silver.metrics import TABLE as METRICS
+from cryptolake.silver.metrics import conform_backfill, conform_live, without_doubled_days
 from cryptolake.state.ledger import Ledger
 from cryptolake.work.series import start_fresh
 
@@ -268,4 +269,4 @@ def test_points_refuse_what_is_no_series() -> None:
     assert [row["value"] for row in points] == [0.0, 2.5]
     assert points[1] == points[-1]
     assert len(points[:1]) == 1
-    assert metrics.METRICS.columns[0] == "pulled_at"
+    assert metrics.TABLE.columns[0] == "pulled_at"

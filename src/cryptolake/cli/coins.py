@@ -15,14 +15,14 @@ from cryptolake.contracts.partition import Partition
 from cryptolake.errors import BadInput
 from cryptolake.lake.runs import Runs
 from cryptolake.quality.coins import Finding
-from cryptolake.silver.crypto_market import HISTORY, STAGING
+from cryptolake.silver.crypto_market_history import TABLE as HISTORY
+from cryptolake.silver.staging_crypto_market import TABLE as STAGING
 from cryptolake.sources.coingecko import COINS_MARKETS, DEFAULT_TOP, MARKET_CHART, CoinGecko
 from cryptolake.work import coin_runs
 from cryptolake.work import coins as flow
 from cryptolake.work.coin_runs import SOURCE
-from cryptolake.work.coins import LAKE_TABLES, MarketLoaded, Mode
+from cryptolake.work.coins import MarketLoaded, Mode, lake_tables
 from cryptolake.work.daily import market_room
-from cryptolake.work.lending import WAREHOUSE_TABLES
 from cryptolake.work.series import pull_or_backfill
 
 coins = typer.Typer(
@@ -164,7 +164,7 @@ def prune_command(
     runs = Runs(app.settings.data)
     today = datetime.now(UTC).date()
     found, versions = coin_runs.prune(
-        runs, app.ledger, app.tables, LAKE_TABLES, keep_days=keep_days, today=today, dry_run=dry_run
+        runs, app.ledger, app.tables, lake_tables(), keep_days=keep_days, today=today, dry_run=dry_run
     )
     if as_json:
         print_json(
@@ -218,7 +218,6 @@ def history_command(
     app: App = context.obj.open(workers=workers)
     source = _coingecko(app)
     with app.warehouse() as warehouse:
-        warehouse.setup(WAREHOUSE_TABLES)
         ids = list(key or ())
         if top is not None:
             sql = f"SELECT id FROM {STAGING.name} WHERE market_cap_rank <= {top} ORDER BY market_cap_rank"

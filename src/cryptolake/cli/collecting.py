@@ -20,7 +20,7 @@ from cryptolake.contracts.partition import Partition
 from cryptolake.flow.collect import Collected, collect
 from cryptolake.flow.resume import AT_ONCE, Wish, compare, damaged
 from cryptolake.flow.workers import suggested
-from cryptolake.gold.daily_panel import DAILY_PANEL
+from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
 from cryptolake.registry.markets import Csu
 from cryptolake.watch.health import Reporter, latencies, read_runs
 from cryptolake.work.priority import largest_first, last_known_usd

@@ -16,7 +16,6 @@ from cryptolake.errors import BadInput
 from cryptolake.sources.exchanges import CANDLES, TICKERS
 from cryptolake.work import exchanges as flow
 from cryptolake.work.exchanges import Exchanged
-from cryptolake.work.lending import WAREHOUSE_TABLES
 
 exchanges = typer.Typer(
     no_args_is_help=True,
@@ -55,7 +54,6 @@ def candles_command(
     source = app.vendor("exchanges")
     keys = _keys(source, exchange, symbol)
     with app.warehouse() as warehouse, progress("candles", len(keys) * ((last - first).days + 1)) as tell:
-        warehouse.setup(WAREHOUSE_TABLES)
         result = flow.candles(
             source,
             first=first,
@@ -84,7 +82,6 @@ def tickers_command(context: typer.Context, exchange: ExchangeFlag = None, as_js
         raise BadInput(f"unknown exchange {unknown[0]!r}; known: {', '.join(known)}")
     keys = [key for key in known if not exchange or key in exchange]
     with app.warehouse() as warehouse, progress("tickers", len(keys)) as tell:
-        warehouse.setup(WAREHOUSE_TABLES)
         result = flow.tickers(
             source,
             keys=keys,

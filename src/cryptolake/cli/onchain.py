@@ -38,7 +38,7 @@ from cryptolake.flow.plan import Span, make_plan, set_aside
 from cryptolake.flow.resume import wish_for
 from cryptolake.registry.markets import Csu
 from cryptolake.registry.providers import rpc_plans
-from cryptolake.silver.prices import PRICES
+from cryptolake.silver.prices import TABLE as PRICES
 from cryptolake.sources.onchain.families import families
 from cryptolake.work import lending
 from cryptolake.work.daily import build, publish, refine

@@ -13,7 +13,7 @@ from cryptolake.cli.options import JsonFlag
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.errors import BadInput
 from cryptolake.files.atomic import write_bytes
-from cryptolake.gold.daily_panel import DAILY_PANEL
+from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
 from cryptolake.gold.metadata import content_digest
 from cryptolake.registry.version import registry_version
 from cryptolake.research.describe import Description, describe, html

@@ -20,7 +20,8 @@ from cryptolake.contracts.source import Source
 from cryptolake.errors import BadInput
 from cryptolake.flow.collect import WORKER, Collected
 from cryptolake.flow.made import Made
-from cryptolake.silver.prices import LADDER, PRICES
+from cryptolake.silver.prices import TABLE as PRICES
+from cryptolake.silver.quotes import LADDER
 from cryptolake.sources.history.file import landed
 from cryptolake.work import lending
 from cryptolake.work import prices as flow

@@ -14,15 +14,15 @@ from cryptolake.cli.options import JsonFlag
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.errors import BadInput, CryptolakeError
 from cryptolake.files.atomic import write_bytes
-from cryptolake.gold.daily_panel import DAILY_PANEL
+from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
 from cryptolake.gold.metadata import content_digest
 from cryptolake.quality import checks, coverage, report, results
 from cryptolake.quality.reconcile import Reconciled
 from cryptolake.quality.rules import Tables
 from cryptolake.registry.protocol_slugs import SLUGS
-from cryptolake.silver.liquidations import LIQUIDATIONS
-from cryptolake.silver.prices import PRICES
-from cryptolake.silver.tvl import TVL
+from cryptolake.silver.liquidations import TABLE as LIQUIDATIONS
+from cryptolake.silver.prices import TABLE as PRICES
+from cryptolake.silver.tvl import TABLE as TVL
 from cryptolake.sources.history.protocol import DefiLlamaProtocols
 from cryptolake.work.reconciliation import compared, theirs
 
@@ -73,8 +73,7 @@ def quality_command(
     write_bytes(path, report.html(panel, found, reconciled, facts=facts).encode())
     if store:
         with app.warehouse() as warehouse:
-            warehouse.setup([results.QUALITY_RESULTS])
-            warehouse.append(results.QUALITY_RESULTS, results.frame(found, now, version))
+            warehouse.append(results.TABLE, results.frame(found, now, version))
     code = checks.exit_code(found, fail_on)
     if as_json:
         print_json(

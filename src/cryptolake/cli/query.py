@@ -19,7 +19,6 @@ from cryptolake.errors import BadInput
 from cryptolake.publish.warehouse import Warehouse
 from cryptolake.registry.entities import find_entity
 from cryptolake.registry.metrics import meant_by, metrics
-from cryptolake.work.lending import WAREHOUSE_TABLES
 
 _COVERAGE = (
     "SELECT source, metric_name, count(*) AS records, count(DISTINCT asset) AS assets, "
@@ -103,7 +102,6 @@ def query_command(
     step_by_step = interactive or not (sql or latest or coverage or chosen or as_json or csv or parquet or _piped())
     app: App = context.obj.open()
     with app.warehouse() as warehouse:
-        warehouse.setup(WAREHOUSE_TABLES)
         if step_by_step:
             where = _ask(warehouse)
         template = _LATEST if latest else _SERIES if chosen or step_by_step else _COVERAGE

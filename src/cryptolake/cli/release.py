@@ -14,15 +14,15 @@ from cryptolake.app import App
 from cryptolake.cli.options import JsonFlag
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.errors import BadInput
-from cryptolake.gold.daily_panel import DAILY_PANEL
+from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
 from cryptolake.gold.metadata import metadata_document
 from cryptolake.quality.compare import Explanation
 from cryptolake.registry.version import registry_version
 from cryptolake.research.explain import liquidations_against_file, read_figures, tvl_against_file
 from cryptolake.research.release import release, verify
-from cryptolake.silver.liquidations import LIQUIDATIONS
-from cryptolake.silver.prices import PRICES
-from cryptolake.silver.tvl import TVL
+from cryptolake.silver.liquidations import TABLE as LIQUIDATIONS
+from cryptolake.silver.prices import TABLE as PRICES
+from cryptolake.silver.tvl import TABLE as TVL
 from cryptolake.sources.history.protocol import DefiLlamaProtocols
 from cryptolake.work.reconciliation import compared, slug_of, theirs
 

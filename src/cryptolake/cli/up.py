@@ -22,7 +22,6 @@ from cryptolake.errors import BadInput, Stop
 from cryptolake.publish.server import ensure_running, is_running, stop_embedded
 from cryptolake.publish.warehouse import Warehouse
 from cryptolake.work import daily
-from cryptolake.work.lending import WAREHOUSE_TABLES
 
 PARTS = ("code", "web", "daemon", "monitor")
 _LOCAL = "127.0.0.1"
@@ -118,8 +117,8 @@ def _prepare(app: App) -> dict[str, str]:
     """Make the database's tables and Dagster's folder; the variables every part gets."""
     settings = app.settings
     url = settings.database_url.get_secret_value() if settings.database_url else ensure_running(settings.data)
-    with app.warehouse() as warehouse:
-        warehouse.setup(WAREHOUSE_TABLES)
+    with app.warehouse():  # every table is there before a part looks for one
+        pass
     schema = f"{settings.prefix}dagster"
     with Warehouse.open(settings.data, url, schema):
         home = settings.data.resolve() / "dagster"

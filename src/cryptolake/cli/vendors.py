@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from cryptolake.app import App
+from cryptolake.catalogue import contracts
 from cryptolake.cli.options import DatasetFlag, JsonFlag, ResumeFlag, WorkersFlag
 from cryptolake.cli.show import print_json, print_line, print_table, progress
 from cryptolake.contracts.source import Dataset, Source
 from cryptolake.errors import BadInput
 from cryptolake.registry.entities import entities
 from cryptolake.registry.metrics import metrics
-from cryptolake.work.lending import WAREHOUSE_TABLES
 from cryptolake.work.series import Operation, Pulled, pull_or_backfill, start_fresh
 
 SourceArgument = Annotated[str, typer.Argument(help="Vendor, e.g. defillama; see `cryptolake sources`.")]
@@ -40,8 +40,7 @@ def setup_command(context: typer.Context) -> None:
     """
     app: App = context.obj.open()
     with app.warehouse() as warehouse:
-        warehouse.setup(WAREHOUSE_TABLES)
-        rows = [(table.name, table.grain) for table in WAREHOUSE_TABLES]
+        rows = [(table.name, table.grain) for table in contracts() if table.in_postgres]
         print_table(f"PostgreSQL is ready ({warehouse.url})", ("table", "one row"), rows)
     print_line("Next: [bold]cryptolake run --days 7[/] or [bold]cryptolake backfill defillama[/]")
 
@@ -197,7 +196,6 @@ def backfill_command(
         app: App = context.obj.open(workers=workers)
         name = app.vendor(source).name
         with app.warehouse() as warehouse:
-            warehouse.setup(WAREHOUSE_TABLES)
             deleted = start_fresh(name, warehouse, drop=drop or ())
         print_line(f"{deleted:,} rows of {name} deleted; metrics without history were kept")
     _operate(context, "backfill", source, key, dataset, workers, resume=resume, restate=restate, as_json=as_json)
@@ -248,7 +246,6 @@ def operate(
         raise BadInput(f"{source_name} has no entity {unknown[0]!r}; see `cryptolake entities`")
     total = sum(1 for name in datasets for one in source.keys(name) if not key or one in key)
     with app.warehouse() as warehouse, progress(f"{operation} {source_name}", total) as tell:
-        warehouse.setup(WAREHOUSE_TABLES)
         return pull_or_backfill(
             operation,
             source,

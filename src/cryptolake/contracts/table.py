@@ -11,6 +11,8 @@ from typing import Literal
 import polars as pl
 import pyarrow as pa
 
+from cryptolake.errors import Stop
+
 Dtype = Literal["text", "int64", "int32", "float64", "bool", "date", "timestamp", "timestamp_naive", "integer_text"]
 
 # integer_text: an unscaled integer of any size (uint256) as decimal text. timestamp: an instant, microseconds, UTC.
@@ -96,6 +98,9 @@ class Table:
     named_indexes: tuple[tuple[str, str], ...] = ()  # documented index name and its columns, e.g. "share DESC"
     monthly: str | None = None  # timestamp column by whose UTC month PostgreSQL partitions the table
     partition: str | None = None  # column whose values get files of their own in the lake, so a day is replaced alone
+    in_lake: bool = True  # False: only PostgreSQL holds it, because it is changed row by row
+    in_postgres: bool = True  # False: only the lake holds it
+    load: Literal["replace", "update"] = "replace"  # how new rows meet the old: instead of them, or beside them by key
 
     def __post_init__(self) -> None:
         names = [field.name for field in self.fields]
@@ -203,6 +208,12 @@ class Table:
             if repeated.height:
                 found_violations.append(Violation(f"{self.name}.unique", repeated.height, self._name_row(repeated)))
         return found_violations
+
+    def require(self, frame: pl.DataFrame) -> None:
+        """Refuse a frame that breaks the contract. Raises Stop naming the first broken check and a row."""
+        if broken := self.violations(frame):
+            first = broken[0]
+            raise Stop(f"{self.name}: {first.rows} rows break {first.check} ({first.example}); nothing was written")
 
     def _name_row(self, frame: pl.DataFrame) -> str:
         row = frame.row(0, named=True)

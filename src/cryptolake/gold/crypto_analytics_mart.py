@@ -37,7 +37,8 @@ _COLUMNS = (
 )
 _FIELDS = {field.name: field for field in COIN_FIELDS}
 
-CRYPTO_ANALYTICS_MART = Table(
+INPUTS = ("staging_crypto_market",)
+TABLE = Table(
     name="crypto_analytics_mart",
     layer="gold",
     grain=f"one coin of rank {TOP_RANK} or better",

@@ -6,7 +6,8 @@ import polars as pl
 
 from cryptolake.contracts.table import Field, Table
 
-CRYPTO_MARKET_SUMMARY = Table(
+INPUTS = ("staging_crypto_market", "crypto_market_global")
+TABLE = Table(
     name="crypto_market_summary",
     layer="gold",
     grain="the loaded market (exactly one row)",
@@ -36,7 +37,7 @@ CRYPTO_MARKET_SUMMARY = Table(
 def build(staging: pl.DataFrame, totals: pl.DataFrame) -> pl.DataFrame:
     """One row; none when nothing is loaded. `totals` is the run's row of `crypto_market_global`, or empty."""
     if not staging.height:
-        return CRYPTO_MARKET_SUMMARY.empty()
+        return TABLE.empty()
     change, cap = pl.col("price_change_percentage_24h"), pl.col("market_cap")
     whole = totals["total_market_cap"][0] if totals.height else None
     frame = staging.sort("id").select(
@@ -53,4 +54,4 @@ def build(staging: pl.DataFrame, totals: pl.DataFrame) -> pl.DataFrame:
     )
     part = pl.col("total_market_cap") / pl.col("global_market_cap") * 100
     frame = frame.with_columns(pl.when(pl.col("global_market_cap") > 0).then(part).alias("loaded_share_pct"))
-    return frame.select(CRYPTO_MARKET_SUMMARY.columns).cast(CRYPTO_MARKET_SUMMARY.polars_schema())
+    return frame.select(TABLE.columns).cast(TABLE.polars_schema())

@@ -22,7 +22,8 @@ STATUS_CODES = {
 }
 STATUSES = tuple(STATUS_CODES)
 
-DAILY_PANEL = Table(
+INPUTS = ("tvl", "liquidations", "market_days")
+TABLE = Table(
     name="daily_panel",
     layer="gold",
     grain="one market on one day, over the expected key set (balanced)",
@@ -84,13 +85,15 @@ DAILY_PANEL = Table(
 )
 
 # What `build` needs of silver; the rest need not be read.
-TVL_COLUMNS = (
+_TVL_COLUMNS = (
     *("csu", "date", "asset", "supplied", "borrowed", "cash", "collateral", "price", "price_age_s", "price_flag"),
     *("supplied_usd", "borrowed_usd", "cash_usd", "collateral_usd", "block", "block_time"),
 )
-LIQUIDATION_COLUMNS = ("chain", "tx", "log_index", "csu", "date", "debt_usd", "collateral_usd", "is_dust")
+_LIQUIDATION_COLUMNS = ("chain", "tx", "log_index", "csu", "date", "debt_usd", "collateral_usd", "is_dust")
 
-# The expected key set with what the ledger knows of it; states and reasons are null where nobody asked.
+COLUMNS = {"tvl": _TVL_COLUMNS, "liquidations": _LIQUIDATION_COLUMNS}
+
+# The expected key set (`market_days`) with what the ledger knows of it; states and reasons are null where nobody asked.
 EXPECTED = pl.Schema(
     {
         "csu": pl.String(),
@@ -174,7 +177,7 @@ def build(tvl: pl.DataFrame, liquidations: pl.DataFrame, expected: pl.DataFrame)
             .alias("utilization_rate"),
         )
     )
-    return frame.select(DAILY_PANEL.columns).cast(DAILY_PANEL.polars_schema()).sort("csu", "date")
+    return frame.select(TABLE.columns).cast(TABLE.polars_schema()).sort("csu", "date")
 
 
 def _status(side: str, unpriced: pl.Expr, suspicious: Sequence[str]) -> pl.Expr:

@@ -7,7 +7,8 @@ import polars as pl
 from cryptolake.contracts.coin_fields import number
 from cryptolake.contracts.table import Field, Table
 
-EXCHANGE_SPREAD = Table(
+INPUTS = ("exchange_tickers",)
+TABLE = Table(
     name="exchange_spread",
     layer="gold",
     grain="one pair in one hour, over the exchanges that quote it",
@@ -29,6 +30,8 @@ EXCHANGE_SPREAD = Table(
     "are seconds apart (`asked_apart_s`), so a small crossing can be time, not money.",
     publish_as="gold/exchange_spread.parquet",
     enforced=True,
+    in_lake=False,
+    load="update",
 )
 
 
@@ -58,4 +61,4 @@ def build(tickers: pl.DataFrame) -> pl.DataFrame:
         )
         .filter(pl.col("exchanges") >= 2)
     )
-    return frame.select(EXCHANGE_SPREAD.columns).cast(EXCHANGE_SPREAD.polars_schema()).sort(EXCHANGE_SPREAD.key)
+    return frame.select(TABLE.columns).cast(TABLE.polars_schema()).sort(TABLE.key)

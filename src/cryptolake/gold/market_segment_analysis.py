@@ -9,7 +9,8 @@ from cryptolake.contracts.table import Field, Table
 SEGMENTS = ("large_cap", "mid_cap", "small_cap")
 SENTIMENTS = ("bullish", "bearish", "neutral")
 
-MARKET_SEGMENT_ANALYSIS = Table(
+INPUTS = ("staging_crypto_market",)
+TABLE = Table(
     name="market_segment_analysis",
     layer="gold",
     grain="one market cap segment, unranked coins left out",
@@ -74,7 +75,7 @@ def build(staging: pl.DataFrame) -> pl.DataFrame:
         )
     )
     return (
-        frame.select(MARKET_SEGMENT_ANALYSIS.columns)
-        .cast(MARKET_SEGMENT_ANALYSIS.polars_schema())
+        frame.select(TABLE.columns)
+        .cast(TABLE.polars_schema())
         .sort(pl.col("segment").replace_strict(SEGMENTS, [0, 1, 2], return_dtype=pl.Int8))
     )

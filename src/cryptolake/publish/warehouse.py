@@ -101,7 +101,8 @@ class Warehouse:
 
     def setup(self, tables: Sequence[Table]) -> None:
         """Create what is missing: tables, columns, indexes, comments. Never drops; safe to run again and at once."""
-        for table in tables:  # a transaction each: nobody waits for one table while holding another
+        # A transaction each: nobody waits for one table while holding another.
+        for table in (one for one in tables if one.in_postgres):
             with self._work("setup") as cursor:
                 cursor.execute("SELECT pg_advisory_xact_lock(hashtext('cryptolake setup'))")
                 create, *rest = table.ddl()
@@ -239,6 +240,16 @@ class Warehouse:
         present: list[date] = instants.dt.date().dt.truncate("1mo").unique().to_list()
         if present:
             open_months(cursor, table, {*present, *months(max(present), later(max(present), AHEAD))})
+
+    def read(self, table: Table, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """The table's rows with the contract's types, sorted by its key; `columns` only these."""
+        wanted = [one for one in table.fields if columns is None or one.name in columns]
+        # The contract's float64 may be NUMERIC there, which would arrive as decimals.
+        terms = [f"{one.name}::float8 AS {one.name}" if one.dtype == "float64" else one.name for one in wanted]
+        frame = self.query(f"SELECT {', '.join(terms)} FROM {table.name}")
+        schema = pl.Schema({one.name: table.polars_schema()[one.name] for one in wanted})
+        typed = frame.cast(schema) if frame.height else pl.DataFrame(schema=schema)
+        return typed.sort([name for name in table.key if name in schema])
 
     def has(self, table: Table) -> bool:
         """Whether the table is there."""

@@ -10,7 +10,8 @@ import polars as pl
 from cryptolake.contracts.table import Field, Table
 from cryptolake.quality.checks import SEVERITIES, Result
 
-QUALITY_RESULTS = Table(
+INPUTS = ()
+TABLE = Table(
     name="quality_results",
     layer="log",
     grain="one check of one quality run",
@@ -27,6 +28,7 @@ QUALITY_RESULTS = Table(
     doc="What the quality checks found.",
     indexes=(("run_at",),),
     identity="result_id",
+    in_lake=False,
 )
 
 
@@ -36,4 +38,4 @@ def frame(results: Sequence[Result], run_at: datetime, dataset_version: str) -> 
         (run_at, dataset_version, one.check, one.severity, one.rows == 0, one.rows, "\n".join(one.examples) or None)
         for one in results
     ]
-    return pl.DataFrame(rows, schema=QUALITY_RESULTS.polars_schema(), orient="row")
+    return pl.DataFrame(rows, schema=TABLE.polars_schema(), orient="row")

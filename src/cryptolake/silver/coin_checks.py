@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from cryptolake.contracts.table import Field, Table
 
-MARKET_CHECKS = Table(
+INPUTS = ()
+TABLE = Table(
     name="market_checks",
     layer="log",
     grain="one check of one run",
@@ -26,4 +27,5 @@ MARKET_CHECKS = Table(
     doc="Data checks of the coin market.",
     indexes=(("checked_at",),),
     identity="id",
+    in_lake=False,
 )

@@ -16,7 +16,8 @@ from cryptolake.silver.amounts import ratio, scaled
 # Below this many USD of debt repaid an event is dust: 75,000 such events on one chain and day are known (2025-09-24).
 DUST_USD = 5.0
 
-LIQUIDATIONS = Table(
+INPUTS = ("prices",)
+TABLE = Table(
     name="liquidations",
     layer="silver",
     grain="one liquidation event",
@@ -130,9 +131,9 @@ def conform(answers: pl.DataFrame | Sequence[Row]) -> pl.DataFrame:
                 for side in _SIDES
             ),
         )
-        .select(LIQUIDATIONS.columns)
-        .unique(subset=LIQUIDATIONS.key, keep="last", maintain_order=True)
-        .sort(LIQUIDATIONS.key)
+        .select(TABLE.columns)
+        .unique(subset=TABLE.key, keep="last", maintain_order=True)
+        .sort(TABLE.key)
     )
 
 
@@ -148,6 +149,6 @@ def value(liquidations: pl.DataFrame, prices: pl.DataFrame) -> pl.DataFrame:
     return (
         frame.with_columns((pl.col(f"{side}_amount") * pl.col(f"{side}_price")).alias(f"{side}_usd") for side in _SIDES)
         .with_columns((pl.col("debt_usd") < DUST_USD).alias("is_dust"))
-        .select(LIQUIDATIONS.columns)
-        .sort(LIQUIDATIONS.key)
+        .select(TABLE.columns)
+        .sort(TABLE.key)
     )

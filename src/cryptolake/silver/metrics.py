@@ -14,7 +14,8 @@ from cryptolake.contracts.points import Points
 from cryptolake.contracts.source import Row
 from cryptolake.contracts.table import Field, Table
 
-METRICS = Table(
+INPUTS = ()
+TABLE = Table(
     name="metrics",
     layer="silver",
     grain="one value of one metric of one asset from one vendor at one instant; one a day",
@@ -32,6 +33,7 @@ METRICS = Table(
     "midnight: they still move and belong to live pulls. Of several points of one day the one at midnight counts, else the "
     "last. `backfill --restate` takes over changed values and writes what they were to `metric_revisions`.",
     identity="id",
+    in_lake=False,
 )
 _SERIES = ["source", "asset", "metric_name"]
 _DAY = pl.col("pulled_at").dt.truncate("1d")
@@ -90,4 +92,4 @@ def _finite(rows: Sequence[Row]) -> pl.DataFrame:
 
 def _shape(frame: pl.DataFrame) -> pl.DataFrame:
     naive = pl.col("pulled_at").dt.replace_time_zone(None)
-    return frame.with_columns(naive).select(METRICS.columns).sort("source", "asset", "metric_name", "pulled_at")
+    return frame.with_columns(naive).select(TABLE.columns).sort("source", "asset", "metric_name", "pulled_at")

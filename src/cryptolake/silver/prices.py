@@ -1,4 +1,4 @@
-"""Silver tables `quotes` (what every source says a token costs) and `prices` (the one price everybody uses). No I/O.
+"""Silver table `prices`: the one price of a token and day that everybody uses, chosen among `quotes`. No I/O.
 
 The price of a (chain, token, day) is the first of the ladder that has a fresh quote:
 
@@ -21,35 +21,13 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from cryptolake.contracts.table import Field, Table
+from cryptolake.silver.quotes import ANY_CHAIN, LADDER
+from cryptolake.silver.quotes import TABLE as QUOTES
 
-LADDER = ("protocol_oracle", "chainlink", "defillama", "coingecko", "file")
-ANY_CHAIN = "any"  # the chain of a plain-name numeraire (eth, btc)
 FLAGS = ("ok", "disagrees", "stale", "no_numeraire", "no_source")
 
-QUOTES = Table(
-    name="quotes",
-    layer="silver",
-    grain="what one teller (a market's oracle, a feed, a vendor) says one token costs on one day",
-    key=("date", "chain", "asset", "source", "teller"),
-    partition="date",
-    fields=(
-        Field("date", "date", "day of the snapshot"),
-        Field("chain", "text", "chain of the token; `any` for the plain names eth and btc"),
-        Field("asset", "text", "token address, EIP-55; or eth, btc"),
-        Field("source", "text", "kind of teller", allowed=LADDER),
-        Field("teller", "text", "the market, feed address, vendor or file that says so"),
-        Field("quote_price", "float64", "price of one token", unit="quote", minimum=0),
-        Field("quote", "text", "what the price is in: usd, a token's address on the same chain, eth or btc"),
-        Field("observed_at", "timestamp", "the price's own instant", unit="UTC"),
-        Field("age_s", "float64", "snapshot instant - observed_at; negative for a later point", unit="s"),
-        Field("weight", "float64", "who goes first among tellers of one source: the larger", minimum=0),
-    ),
-    doc="Every price that was seen, by everybody who gave one.",
-    methodology="A protocol's oracle gives no time: its price counts as observed at the snapshot block, where the protocol "
-    "itself would act on it. Zero, negative and unanswered prices are no quotes.",
-)
-
-PRICES = Table(
+INPUTS = ("quotes",)
+TABLE = Table(
     name="prices",
     layer="silver",
     grain="one token of one chain on one day",
@@ -217,8 +195,8 @@ def choose(quotes: pl.DataFrame, wanted: pl.DataFrame, pricing: Pricing | None =
             .otherwise(pl.lit("stale"))
             .alias("flag"),
         )
-        .select(PRICES.columns)
-        .sort(PRICES.key)
+        .select(TABLE.columns)
+        .sort(TABLE.key)
     )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from cryptolake.contracts.table import Field, Table
 
-PULLS = Table(
+INPUTS = ()
+TABLE = Table(
     name="pulls",
     layer="log",
     grain="one pull or backfill of one vendor",
@@ -30,4 +31,5 @@ PULLS = Table(
     doc="What was asked of vendors, when, and how it went.",
     indexes=(("source_name", "pulled_at"),),
     identity="pull_id",
+    in_lake=False,
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from cryptolake.contracts.table import Field, Table
 
-REVISIONS = Table(
+INPUTS = ()
+TABLE = Table(
     name="metric_revisions",
     layer="log",
     grain="one change of one stored value by `backfill --restate`",
@@ -21,4 +22,5 @@ REVISIONS = Table(
     doc="Restatements of vendors. A third of a recorded series changed within three months.",
     indexes=(("source", "asset", "metric_name", "pulled_at"),),
     identity="id",
+    in_lake=False,
 )

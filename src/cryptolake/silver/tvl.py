@@ -16,7 +16,8 @@ from cryptolake.silver.amounts import ratio, scaled
 
 FLAGS = ("ok", "disagrees", "stale", "no_numeraire", "no_source")
 
-TVL = Table(
+INPUTS = ("prices",)
+TABLE = Table(
     name="tvl",
     layer="silver",
     grain="one asset of one market at the end of one day",
@@ -113,9 +114,9 @@ def conform(answers: pl.DataFrame | Sequence[Row]) -> pl.DataFrame:
             pl.when(found).then(pl.col("oracle_price")).alias("oracle_price"),
             pl.when(found).then(pl.col("price_quote")).alias("oracle_quote"),
         )
-        .select(TVL.columns)
-        .unique(subset=TVL.key, keep="last", maintain_order=True)
-        .sort(TVL.key)
+        .select(TABLE.columns)
+        .unique(subset=TABLE.key, keep="last", maintain_order=True)
+        .sort(TABLE.key)
     )
 
 
@@ -131,6 +132,6 @@ def value(tvl: pl.DataFrame, prices: pl.DataFrame) -> pl.DataFrame:
             pl.col("price_flag").fill_null("no_source"),
             *((pl.col(name) * pl.col("price")).alias(f"{name}_usd") for name in _AMOUNTS),
         )
-        .select(TVL.columns)
-        .sort(TVL.key)
+        .select(TABLE.columns)
+        .sort(TABLE.key)
     )

@@ -8,17 +8,17 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from cryptolake.app import App
-from cryptolake.gold.daily_panel import DAILY_PANEL
+from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
 from cryptolake.quality import coins as market_quality
 from cryptolake.quality.checks import CHECKS
 from cryptolake.quality.checks import run as run_checks
 from cryptolake.quality.rules import Tables as QualityTables
-from cryptolake.silver.crypto_market import STAGING
-from cryptolake.silver.liquidations import LIQUIDATIONS
-from cryptolake.silver.prices import PRICES
-from cryptolake.silver.tvl import TVL
+from cryptolake.silver.liquidations import TABLE as LIQUIDATIONS
+from cryptolake.silver.prices import TABLE as PRICES
+from cryptolake.silver.staging_crypto_market import TABLE as STAGING
+from cryptolake.silver.tvl import TABLE as TVL
 from cryptolake.watch import report
-from cryptolake.work import coins, lending
+from cryptolake.work import coins
 from cryptolake.work.daily import market_room
 from cryptolake.work.lineage import Node
 
@@ -28,7 +28,6 @@ def facts(app: App, node: Node) -> report.Facts:
     if node.step != "vendor":
         return report.facts(node.table, app.tables.read(node.table), app.tables.size(node.table))
     with app.warehouse() as warehouse:
-        warehouse.setup(lending.WAREHOUSE_TABLES)
         size, sample = (warehouse.query(one) for one in (report.size_sql(node.table), report.sample_sql(node.table)))
     rows, size_b = size.row(0)
     return report.Facts(rows, size_b, digest="", sample=report.texts(sample))
@@ -52,7 +51,6 @@ def check(app: App, node: Node) -> list[report.Checked]:
         found = report.check_frame(node.table, app.tables.read(node.table))
         return found + _panel_quality(app) if node.table.name == DAILY_PANEL.name else found
     with app.warehouse() as warehouse:
-        warehouse.setup(lending.WAREHOUSE_TABLES)
         found = report.check_counts(warehouse.query(report.check_sql(node.table)))
     if node.table.name == STAGING.name:
         with market_room(app) as room:

@@ -14,33 +14,38 @@ from typing import Literal
 
 import polars as pl
 
+from cryptolake.catalogue import downstream
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.source import Row, Source
 from cryptolake.contracts.table import Table
 from cryptolake.errors import Skip, Stop
 from cryptolake.flow.collect import Progress, collect, read_rows
-from cryptolake.gold import crypto_analytics_mart, crypto_market_summary, market_segment_analysis
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.runs import Runs
 from cryptolake.lake.tables import Tables
 from cryptolake.publish.warehouse import Loaded, Warehouse
 from cryptolake.quality import coins as quality
 from cryptolake.quality.coins import Finding
-from cryptolake.silver import crypto_market, pulls
-from cryptolake.silver.coin_checks import MARKET_CHECKS
-from cryptolake.silver.crypto_market import GLOBAL, HISTORY, STAGING, Market
+from cryptolake.silver import crypto_market_history, staging_crypto_market
+from cryptolake.silver.coin_checks import TABLE as MARKET_CHECKS
+from cryptolake.silver.crypto_market_global import TABLE as GLOBAL
+from cryptolake.silver.crypto_market_history import TABLE as HISTORY
+from cryptolake.silver.staging_crypto_market import TABLE as STAGING
+from cryptolake.silver.staging_crypto_market import Market
 from cryptolake.sources.coingecko import DEFAULT_TOP, top_of
 from cryptolake.state.ledger import Ledger
 from cryptolake.work.coin_runs import instant_of, kept_runs, run_of, totals_of
+from cryptolake.work.pulls import Pull, record
+from cryptolake.work.tables import derive, reader, store
 
 Mode = Literal["incremental", "full"]
 LOCK = "coin market"  # one loader at a time; readers are never kept waiting
 
-MART = crypto_analytics_mart.CRYPTO_ANALYTICS_MART
-SEGMENTS = market_segment_analysis.MARKET_SEGMENT_ANALYSIS
-SUMMARY = crypto_market_summary.CRYPTO_MARKET_SUMMARY
-LAKE_TABLES: tuple[Table, ...] = (STAGING, MART, SEGMENTS, SUMMARY)  # kept as versions in the lake too
-MARKET_TABLES: tuple[Table, ...] = (STAGING, HISTORY, GLOBAL, MART, SEGMENTS, SUMMARY, MARKET_CHECKS)
+
+def lake_tables() -> tuple[Table, ...]:
+    """The tables of this river that the lake keeps as versions too."""
+    below = [one.table for one in downstream([STAGING.name, GLOBAL.name])]
+    return (STAGING, *(table for table in below if table.in_lake))
 
 
 class Unreadable(Stop):
@@ -100,16 +105,18 @@ def collect_market(
     )
     entry = room.ledger.state(run)
     done = entry is not None and entry.state == "done"
-    log_row = {
-        "source_name": source.name,
-        "pulled_at": asked_at.replace(tzinfo=None),
-        "status": "success" if done else "no_data" if entry is not None and entry.state == "empty" else "error",
-        "records_count": (entry.rows or 0) if entry is not None else 0,
-        "operation": "pull",
-        "duration_s": time.monotonic() - started,
-        "error": result.failures[0].error if result.failures else None,
-    }
-    room.warehouse.append(pulls.PULLS, pl.DataFrame([log_row], schema=pulls.PULLS.polars_schema()))
+    record(
+        room.warehouse,
+        Pull(
+            source.name,
+            "pull",
+            asked_at,
+            "success" if done else "no_data" if entry is not None and entry.state == "empty" else "error",
+            (entry.rows or 0) if entry is not None else 0,
+            time.monotonic() - started,
+            error=result.failures[0].error if result.failures else None,
+        ),
+    )
     if not done:
         raise Stop((entry and entry.error) or f"{run}: no coins came; run the same command again")
     for part in (run, totals_of(run)):
@@ -128,7 +135,7 @@ def read_run(source: Source, run: Partition, bronze: Bronze) -> tuple[Market, in
     except Skip as error:
         raise Unreadable(f"{run}: {error}") from None
     totals: Sequence[Row] = read_rows(source, [totals_of(run)], bronze)
-    conformed = crypto_market.conform(rows, totals, top=top_of(run.key), processed_at=instant_of(run))
+    conformed = staging_crypto_market.conform(rows, totals, top=top_of(run.key), processed_at=instant_of(run))
     return conformed, len([page for page in raw.request.get("asked_again", "").split(",") if page])
 
 
@@ -148,7 +155,6 @@ def load_run(
     before. Tables that hold a newer run are left alone, unless this is a replay.
     """
     started = time.monotonic()
-    room.warehouse.setup([*MARKET_TABLES, pulls.PULLS])
     market, asked_again = read_run(source, run, room.bronze)
     at = instant_of(run)
     findings = [
@@ -169,7 +175,7 @@ def load_run(
     with room.warehouse.together(LOCK):
         current = replay or _newest(room.warehouse) <= at
         staging, marts = _load_present(room, market, mode) if current else (None, {})
-        history = room.warehouse.load(HISTORY, crypto_market.history(market.staging), "update")
+        history = room.warehouse.load(HISTORY, crypto_market_history.build(market.staging), "update")
         room.warehouse.load(GLOBAL, market.totals, "update")
         findings += quality.partitions(*room.warehouse.month_state(HISTORY), now().date())
         _log(room.warehouse, str(run), findings, now())
@@ -186,21 +192,18 @@ def load_run(
 
 
 def _load_present(room: Room, market: Market, mode: Mode) -> tuple[Loaded, dict[str, int]]:
-    """Staging and marts, in the lake and in PostgreSQL."""
-    built = {
-        MART: crypto_analytics_mart.build(market.staging),
-        SEGMENTS: market_segment_analysis.build(market.staging),
-        SUMMARY: crypto_market_summary.build(market.staging, market.totals),
-    }
+    """Staging and what is made of it, in the lake and in PostgreSQL."""
+    changed = {STAGING.name: market.staging, GLOBAL.name: market.totals}
+    built = [
+        (one.table, frame)
+        for one, frame in derive(changed, reader(room.tables, room.warehouse))
+        if one.table.layer == "gold"
+    ]
     room.tables.write(STAGING, market.staging)
     staging = room.warehouse.load(STAGING, market.staging, "replace" if mode == "full" else "mirror")
-    for table, frame in built.items():
-        if broken := table.violations(frame):
-            raise Stop(f"{table.name}: {broken[0].rows} rows break {broken[0].check}; nothing was loaded")
-        room.tables.write(table, frame)
-        room.tables.publish(table, frame)
-        room.warehouse.load(table, frame, "replace")
-    return staging, {table.name: frame.height for table, frame in built.items()}
+    for table, frame in built:
+        store(table, frame, room.tables, room.warehouse)
+    return staging, {table.name: frame.height for table, frame in built}
 
 
 def refresh(
@@ -213,7 +216,6 @@ def refresh(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> MarketLoaded:
     """The whole river once: ask, keep, load, check. What the hourly schedule runs."""
-    room.warehouse.setup([*MARKET_TABLES, pulls.PULLS])
     run = collect_market(source, room, top=top, progress=progress, now=now)
     return load_run(source, run, room, mode=mode, now=now)
 
@@ -246,8 +248,6 @@ def check_now(room: Room, now: datetime) -> list[Finding]:
     Nothing is repaired first: a set-up would move rows out of the default partition before they are counted.
     """
     columns = ", ".join(f"{field.name}::float8" if field.dtype == "float64" else field.name for field in STAGING.fields)
-    if not all(room.warehouse.has(table) for table in (STAGING, HISTORY)):
-        room.warehouse.setup(MARKET_TABLES)
     frame = room.warehouse.query(f"SELECT {columns} FROM {STAGING.name} ORDER BY id")
     staging = frame.cast(STAGING.polars_schema()) if frame.height else STAGING.empty()
     found = quality.check_staging(STAGING, staging, as_of=now)

@@ -17,6 +17,7 @@ import structlog
 
 from cryptolake import __version__
 from cryptolake.app import App, redact_text
+from cryptolake.catalogue import found_tables
 from cryptolake.contracts.entry import SETTLED
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.source import Dataset, Source
@@ -30,8 +31,11 @@ from cryptolake.lake.runs import Runs
 from cryptolake.net.mail import send_mail
 from cryptolake.registry.markets import Csu
 from cryptolake.registry.version import registry_version
-from cryptolake.silver import exchanges as silver_exchanges
-from cryptolake.silver.crypto_market import STAGING
+from cryptolake.silver.crypto_market_global import TABLE as GLOBAL
+from cryptolake.silver.crypto_market_history import TABLE as HISTORY
+from cryptolake.silver.exchange_candles import TABLE as CANDLES
+from cryptolake.silver.exchange_tickers import TABLE as TICKERS
+from cryptolake.silver.staging_crypto_market import TABLE as STAGING
 from cryptolake.sources.onchain.families import families
 from cryptolake.sources.onchain.source import OnchainSource
 from cryptolake.work import coins, exchanges, lending
@@ -43,8 +47,8 @@ log = structlog.get_logger(__name__)
 ONCHAIN = "onchain"
 _MEND_DAYS = 7  # a daily run also asks again for what failed in the week before
 _PIECE_DAYS = 7  # one piece of a long history
-# What the coin market's and the exchanges' own flows load, whichever of their datasets is due.
-_LOADED_BY_ITS_FLOW = frozenset({*(one.name for one in (*coins.MARKET_TABLES, *exchanges.EXCHANGE_TABLES))})
+# What the rivers of the coin market and the exchanges load, whichever of their datasets is due.
+_OWN_RIVER = frozenset({STAGING.name, HISTORY.name, GLOBAL.name, CANDLES.name, TICKERS.name})
 
 
 def markets(app: App) -> tuple[list[Csu], dict[str, str]]:
@@ -100,7 +104,7 @@ def jobs(app: App) -> tuple[list[Job], list[str]]:
 
 def nodes(app: App) -> list[Node]:
     """Every table with its origin."""
-    return lineage(app.onchain(markets(app)[0]), vendors(app), lending.WAREHOUSE_TABLES)
+    return lineage(app.onchain(markets(app)[0]), vendors(app), found_tables())
 
 
 def pull(app: App, source_name: str, datasets: Sequence[str], operation: Operation) -> Outcome:
@@ -108,11 +112,7 @@ def pull(app: App, source_name: str, datasets: Sequence[str], operation: Operati
     source = app.vendor(source_name)
     feeds = {one.feeds for one in source.datasets if one.name in datasets}
     direct = [one.name for one in source.datasets if one.name in datasets and one.feeds == "metrics"]
-    other = [
-        one.name
-        for one in source.datasets
-        if one.name in datasets and one.feeds not in {"metrics", *_LOADED_BY_ITS_FLOW}
-    ]
+    other = [one.name for one in source.datasets if one.name in datasets and one.feeds not in {"metrics", *_OWN_RIVER}]
     outcomes = []
     if operation == "pull" and STAGING.name in feeds:
         with market_room(app) as room:
@@ -122,7 +122,6 @@ def pull(app: App, source_name: str, datasets: Sequence[str], operation: Operati
     outcomes += _exchanges(app, source, feeds, operation)
     if direct:
         with app.warehouse() as warehouse:
-            warehouse.setup(lending.WAREHOUSE_TABLES)
             pulled = pull_or_backfill(
                 operation,
                 source,
@@ -148,13 +147,12 @@ def pull(app: App, source_name: str, datasets: Sequence[str], operation: Operati
 def market_room(app: App) -> Iterator[coins.Room]:
     """Where the coin market's data rests, with the warehouse open."""
     with app.warehouse() as warehouse:
-        warehouse.setup(lending.WAREHOUSE_TABLES)
         yield coins.Room(app.bronze, Runs(app.settings.data), app.ledger, app.tables, warehouse)
 
 
 def _exchanges(app: App, source: Source, feeds: Collection[str], operation: Operation) -> Iterator[Outcome]:
     """Tickers now, and the candles of finished days: the week's, or on a backfill the settings' whole span."""
-    if operation == "pull" and silver_exchanges.TICKERS.name in feeds:
+    if operation == "pull" and TICKERS.name in feeds:
         with app.warehouse() as warehouse:
             found = exchanges.tickers(
                 source,
@@ -165,7 +163,7 @@ def _exchanges(app: App, source: Source, feeds: Collection[str], operation: Oper
                 warehouse=warehouse,
             )
         yield Outcome(not found.collected.failed, found.rows, f"tickers: {found.rows:,} rows{_failed(found.collected)}")
-    if silver_exchanges.CANDLES.name in feeds:
+    if CANDLES.name in feeds:
         first, last = app.settings.span()
         if operation == "pull":
             first = max(first, last - timedelta(days=_MEND_DAYS - 1))

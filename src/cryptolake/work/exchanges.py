@@ -15,19 +15,16 @@ import polars as pl
 from cryptolake.contracts.entry import SETTLED
 from cryptolake.contracts.partition import Partition, Period, days
 from cryptolake.contracts.source import Source
-from cryptolake.contracts.table import Table
-from cryptolake.errors import Stop
 from cryptolake.flow.collect import Collected, Progress, collect, read_rows
 from cryptolake.gold import exchange_spread
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
 from cryptolake.publish.warehouse import Loaded, Warehouse
-from cryptolake.silver import exchanges as silver
-from cryptolake.silver import pulls
+from cryptolake.silver import exchange_candles, exchange_tickers
 from cryptolake.sources.exchanges import CANDLES, TICKERS
 from cryptolake.state.ledger import Ledger
-
-EXCHANGE_TABLES: tuple[Table, ...] = (silver.CANDLES, silver.TICKERS, exchange_spread.EXCHANGE_SPREAD)
+from cryptolake.work.pulls import Pull, record, status_of
+from cryptolake.work.tables import derive, reader, store
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +61,15 @@ def candles(
     missing = [one for one in wanted if one not in known]
     started, asked_at = time.monotonic(), datetime.now(UTC)
     collected = collect(source, missing, bronze=bronze, ledger=ledger, workers=workers, progress=progress)
-    frame = silver.conform_candles(read_rows(source, wanted, bronze))
-    _hold(silver.CANDLES, frame)
-    warehouse.setup([*EXCHANGE_TABLES, pulls.PULLS])
+    frame = exchange_candles.conform(read_rows(source, wanted, bronze))
+    exchange_candles.TABLE.require(frame)
     if frame.height:
         for (exchange, symbol), part in sorted(frame.group_by("exchange", "symbol"), key=lambda group: str(group[0])):
             where = {"exchange": [str(exchange)], "symbol": [str(symbol)], "date": part["date"].unique().to_list()}
-            tables.write(silver.CANDLES, part, replace_where=where)
-    loaded = warehouse.load(silver.CANDLES, frame, "update")
+            tables.write(exchange_candles.TABLE, part, replace_where=where)
+    loaded = warehouse.load(exchange_candles.TABLE, frame, "update")
     _log(warehouse, source, "backfill", asked_at, started, collected, frame.height)
-    return Exchanged(collected, frame.height, loaded, exchange_spread.EXCHANGE_SPREAD.empty())
+    return Exchanged(collected, frame.height, loaded, exchange_spread.TABLE.empty())
 
 
 def tickers(
@@ -93,17 +89,16 @@ def tickers(
     wanted = [Partition(TICKERS.name, key, hour) for key in keys]
     collected = collect(source, wanted, bronze=bronze, ledger=ledger, workers=max(1, len(wanted)), progress=progress)
     answered = [one for one in wanted if (entry := ledger.state(one)) is not None and entry.state == "done"]
-    frame = silver.conform_tickers(read_rows(source, answered, bronze))
-    _hold(silver.TICKERS, frame)
-    spread = exchange_spread.build(frame)
-    _hold(exchange_spread.EXCHANGE_SPREAD, spread)
-    warehouse.setup([*EXCHANGE_TABLES, pulls.PULLS])
+    frame = exchange_tickers.conform(read_rows(source, answered, bronze))
+    exchange_tickers.TABLE.require(frame)
+    built = derive({exchange_tickers.TABLE.name: frame}, reader(tables, warehouse))
     with warehouse.together("exchanges"):
-        loaded = warehouse.load(silver.TICKERS, frame, "update")
-        warehouse.load(exchange_spread.EXCHANGE_SPREAD, spread, "update")
+        loaded = warehouse.load(exchange_tickers.TABLE, frame, "update")
+        for one, made in built:
+            if made.height:  # an hour in which nobody answered must not take away what was there
+                store(one.table, made, tables, warehouse)
     _log(warehouse, source, "pull", asked_at, started, collected, frame.height)
-    if spread.height:
-        tables.publish(exchange_spread.EXCHANGE_SPREAD, spread)
+    spread = {one.table.name: made for one, made in built}[exchange_spread.TABLE.name]
     return Exchanged(collected, frame.height, loaded, spread)
 
 
@@ -116,21 +111,7 @@ def _log(
     collected: Collected,
     rows: int,
 ) -> None:
-    """One row in `pulls`, also when something failed."""
-    row = {
-        "source_name": source.name,
-        "pulled_at": asked_at.replace(tzinfo=None),
-        "status": "error" if collected.failures else "success" if rows else "no_data",
-        "records_count": rows,
-        "operation": operation,
-        "duration_s": time.monotonic() - started,
-        "error": collected.failures[0].error if collected.failures else None,
-    }
-    warehouse.append(pulls.PULLS, pl.DataFrame([row], schema=pulls.PULLS.polars_schema()))
-
-
-def _hold(table: Table, frame: pl.DataFrame) -> None:
-    if broken := table.violations(frame):
-        raise Stop(
-            f"{table.name}: {broken[0].rows} rows break {broken[0].check} ({broken[0].example}); nothing was loaded"
-        )
+    """One row in `pulls`."""
+    failure = collected.failures[0].error if collected.failures else None
+    status = status_of(bool(collected.failures), rows)
+    record(warehouse, Pull(source.name, operation, asked_at, status, rows, time.monotonic() - started, error=failure))

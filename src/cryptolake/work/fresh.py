@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 import orjson
 
 from cryptolake.app import App
+from cryptolake.catalogue import contracts
 from cryptolake.contracts.table import Table
 from cryptolake.files.atomic import write_bytes
 from cryptolake.lake.set_aside import ledger_aside, move_aside
 from cryptolake.state.ledger import Ledger
 from cryptolake.work import daily
-from cryptolake.work.lending import WAREHOUSE_TABLES
 
 _NOTE = "fresh.json"
 
@@ -44,11 +44,10 @@ def prospect(app: App) -> Prospect:
     """What a fresh start would move and keep now."""
     moved = [f"{count:,} {state} answers in the ledger" for state, count in sorted(app.ledger.counts().items())]
     with app.warehouse() as warehouse:
-        warehouse.setup(WAREHOUSE_TABLES)
         for table in _cleared():
             (rows,) = warehouse.query(f"SELECT count(*) FROM {table.name}").row(0)
             moved.append(f"{rows:,} rows of {table.name}")
-    kept = [f"table {table.name}" for table in WAREHOUSE_TABLES if table.layer == "log"]
+    kept = [f"table {table.name}" for table in contracts() if table.layer == "log"]
     kept += [f"answers of {source} {dataset}" for source, dataset in sorted(kept_datasets(app))]
     return Prospect(moved, [*kept, "rows of metrics that the vendors do not give again", "block numbers of days"])
 
@@ -63,7 +62,6 @@ def set_aside(app: App, now: datetime | None = None) -> str:
     name = str(document["aside"])
     if document["stage"] == "begun":
         with app.warehouse() as warehouse:
-            warehouse.setup(WAREHOUSE_TABLES)
             warehouse.set_aside(_cleared(), name)
         keep = kept_datasets(app)
         app.close()  # the ledger's file is moved
@@ -91,7 +89,6 @@ def put_back(app: App) -> int:
     rows = 0
     refilled = {node.table.name for node in daily.nodes(app) if node.step != "vendor"}
     with app.warehouse() as warehouse:
-        warehouse.setup(WAREHOUSE_TABLES)
         for table in _cleared():
             if table.name not in refilled and table.key:
                 rows += warehouse.put_back(table, name, _same(table))
@@ -100,7 +97,7 @@ def put_back(app: App) -> int:
 
 
 def _cleared() -> list[Table]:
-    return [table for table in WAREHOUSE_TABLES if table.layer != "log"]
+    return [table for table in contracts() if table.layer != "log" and table.in_postgres]
 
 
 def _same(table: Table) -> str:

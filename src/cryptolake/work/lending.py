@@ -11,36 +11,23 @@ from pathlib import Path
 
 import polars as pl
 
+from cryptolake.catalogue import MARKET_DAYS, FoundTable, downstream, found_tables
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition
-from cryptolake.contracts.table import Table
 from cryptolake.flow.made import Made as Made
 from cryptolake.gold import daily_panel
 from cryptolake.gold.metadata import metadata_document
 from cryptolake.lake.tables import Tables
 from cryptolake.publish.warehouse import Warehouse
-from cryptolake.quality.results import QUALITY_RESULTS
 from cryptolake.registry.markets import Csu
-from cryptolake.silver import liquidations, metrics, prices, pulls, revisions, tvl
+from cryptolake.silver import liquidations, prices, quotes, tvl
 from cryptolake.state.checkpoints import write_checkpoints
 from cryptolake.state.ledger import Ledger
-from cryptolake.work.coins import MARKET_TABLES
-from cryptolake.work.exchanges import EXCHANGE_TABLES
-from cryptolake.work.refine import hold
 from cryptolake.work.refine import refine as refine
+from cryptolake.work.tables import derive, reader
 
-WAREHOUSE_TABLES: tuple[Table, ...] = (
-    pulls.PULLS,
-    metrics.METRICS,
-    revisions.REVISIONS,
-    tvl.TVL,
-    liquidations.LIQUIDATIONS,
-    prices.PRICES,
-    daily_panel.DAILY_PANEL,
-    *MARKET_TABLES,
-    *EXCHANGE_TABLES,
-    QUALITY_RESULTS,
-)
+# What `refine` makes of answers.
+REFINED = tuple(one.TABLE.name for one in (tvl, liquidations, quotes, prices))
 
 
 def expected_rows(states: Mapping[Partition, Entry], csus: Mapping[str, Csu]) -> pl.DataFrame:
@@ -71,20 +58,24 @@ def expected_rows(states: Mapping[Partition, Entry], csus: Mapping[str, Csu]) ->
     return frame.select(daily_panel.EXPECTED.names()).cast(daily_panel.EXPECTED).sort("csu", "date")
 
 
+def finished() -> list[FoundTable]:
+    """The tables that `publish` takes to files and PostgreSQL: what `refine` and `build` make, inputs first."""
+    made = {*REFINED, *(one.table.name for one in downstream([*REFINED, MARKET_DAYS]))}
+    return [one for name, one in found_tables().items() if name in made and one.table.in_postgres]
+
+
 def build(
     *, tables: Tables, ledger: Ledger, csus: Mapping[str, Csu], states: Mapping[Partition, Entry] | None = None
 ) -> list[Made]:
-    """Silver to gold: the balanced daily panel over every market and day the ledger knows of.
+    """Silver to gold: the balanced daily panel over every market and day the ledger knows of, and what is made of it.
 
     `states` spares a second reading of the ledger to a caller that has just read it.
     """
-    expected = expected_rows(ledger.states() if states is None else states, csus)
-    amounts = tables.read(tvl.TVL, columns=daily_panel.TVL_COLUMNS)
-    events = tables.read(liquidations.LIQUIDATIONS, columns=daily_panel.LIQUIDATION_COLUMNS)
-    frame = daily_panel.build(amounts, events, expected)
-    hold(daily_panel.DAILY_PANEL, frame)
-    tables.write(daily_panel.DAILY_PANEL, frame)
-    return [Made("gold daily_panel", frame.height, str(tables.path(daily_panel.DAILY_PANEL)))]
+    days = expected_rows(ledger.states() if states is None else states, csus)
+    built = derive({**dict.fromkeys(REFINED), MARKET_DAYS: days}, reader(tables))
+    for one, frame in built:
+        tables.write(one.table, frame)
+    return [Made(f"gold {one.table.name}", frame.height, str(tables.path(one.table))) for one, frame in built]
 
 
 def publish(
@@ -100,30 +91,30 @@ def publish(
 ) -> list[Made]:
     """Finished tables to plain files and to PostgreSQL, and the ledger to the documented checkpoints."""
     made = []
-    frames = {table: tables.read(table) for table in (tvl.TVL, liquidations.LIQUIDATIONS, prices.PRICES)}
-    for table in (tvl.TVL, liquidations.LIQUIDATIONS):
-        parts = frames[table].partition_by("csu", as_dict=True, maintain_order=True)
+    frames = {one.table: tables.read(one.table) for one in finished()}
+    for table, frame in frames.items():
+        if table.publish_as is None:
+            continue
+        if "{csu}" not in table.publish_as:
+            made.append(Made(f"file {table.name}", frame.height, str(tables.publish(table, frame))))
+            continue
+        parts = frame.partition_by("csu", as_dict=True, maintain_order=True)
         for (csu,), part in sorted(parts.items(), key=lambda item: str(item[0])):
             made.append(Made(f"file {table.name}", part.height, str(tables.publish(table, part, csu=str(csu)))))
-    made.append(
-        Made("file prices", frames[prices.PRICES].height, str(tables.publish(prices.PRICES, frames[prices.PRICES])))
-    )
-    panel = frames[daily_panel.DAILY_PANEL] = tables.read(daily_panel.DAILY_PANEL)
-    made.append(Made("file daily_panel", panel.height, str(tables.publish(daily_panel.DAILY_PANEL, panel))))
+    panel = frames[daily_panel.TABLE]
     in_panel = {name: csus[name] for name in panel["csu"].unique() if name in csus}
     document = metadata_document(
-        daily_panel.DAILY_PANEL,
+        daily_panel.TABLE,
         panel,
         csus=in_panel,
         code_version=code_version,
         registry_version=registry_version,
         day_boundary=day_boundary,
-        prices=frames[prices.PRICES],
+        prices=frames[prices.TABLE],
     )
     made.append(Made("file metadata", 1, str(tables.publish_json("gold/metadata.json", document))))
     write_checkpoints(ledger, data / "checkpoints")
-    warehouse.setup(WAREHOUSE_TABLES)
     for table, frame in frames.items():
-        warehouse.load(table, frame, "replace")
+        warehouse.load(table, frame, table.load)
         made.append(Made(f"PostgreSQL {table.name}", frame.height, table.name))
     return made

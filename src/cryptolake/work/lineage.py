@@ -1,27 +1,17 @@
-"""Which step makes which table and from what, found from the sources' `feeds` and the tables' layers. Runs nothing."""
+"""Which step makes which table and from what: the sources' `feeds`, and what the tables say of their inputs. Runs nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from cryptolake.contracts.source import Dataset, Source
+from cryptolake.catalogue import MARKET_DAYS, FoundTable
+from cryptolake.contracts.source import Source
 from cryptolake.contracts.table import Table
 
-# vendor: loaded into PostgreSQL by the vendor's own operation; refine, build: made in the lake by `journey`.
+# vendor: loaded into PostgreSQL by the vendor's own operation; refine, build: made in the lake by the lending river.
 Step = Literal["vendor", "refine", "build"]
-
-# A table of the lending markets says of which market or chain a row is; every other one comes from vendors.
-_LENDING = {"csu", "chain"}
-# Tables made of vendors' tables, with their parents by name; others are drawn below every vendor-fed table but `metrics`.
-_MADE_OF: Mapping[str, tuple[str, ...]] = {
-    "crypto_analytics_mart": ("staging_crypto_market",),
-    "market_segment_analysis": ("staging_crypto_market",),
-    "crypto_market_summary": ("staging_crypto_market", "crypto_market_global"),
-    "crypto_market_history": ("staging_crypto_market",),
-    "exchange_spread": ("exchange_tickers",),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,30 +24,47 @@ class Node:
     tables: tuple[str, ...]
 
 
-def lineage(chain: Source, vendors: Iterable[Source], tables: Sequence[Table]) -> list[Node]:
-    """Every silver and gold table of `tables` with its origin; log tables are by-products and are left out."""
+def lineage(chain: Source, vendors: Iterable[Source], tables: Mapping[str, FoundTable]) -> list[Node]:
+    """Every silver and gold table with its origin, inputs first; log tables are by-products and are left out.
+
+    A table belongs to the lending markets when a dataset of the chain feeds it or one of its inputs; silver tables of theirs
+    that no dataset feeds (quotes, prices) come from the same answers.
+    """
     fed: dict[str, list[tuple[str, str]]] = {}
-    for source in vendors:
+    for source in (chain, *vendors):
         for dataset in source.datasets:
             fed.setdefault(dataset.feeds, []).append((source.name, dataset.name))
     onchain = tuple((chain.name, dataset.name) for dataset in chain.datasets)
-    own = [one for one in tables if one.name not in fed and _LENDING & set(one.columns)]
-    refined = tuple(one.name for one in own if one.layer == "silver")
-    vendors_own = tuple(one.name for one in tables if one.name in fed and one.name != "metrics")
+    lending = lending_tables(chain, tables)
     nodes = []
-    for table in tables:
-        if table.name in fed:
-            nodes.append(Node(table, "vendor", tuple(sorted(fed[table.name])), ()))
-        elif table in own and table.layer == "silver":
-            asked = tuple(one for one in onchain if _feeds(chain.datasets, one[1]) == table.name)
-            nodes.append(Node(table, "refine", asked or onchain, ()))
-        elif table in own and table.layer == "gold":
-            nodes.append(Node(table, "build", (), refined))
-        elif table.layer in {"silver", "gold"}:
-            parents = tuple(one for one in _MADE_OF.get(table.name, vendors_own) if one in vendors_own)
-            nodes.append(Node(table, "vendor", (), parents))
+    for name, one in tables.items():
+        if one.table.layer not in {"silver", "gold"}:
+            continue
+        datasets = tuple(sorted(fed.get(name, ())))
+        parents = tuple(parent for parent in one.inputs if parent != MARKET_DAYS)
+        if name not in lending:
+            nodes.append(Node(one.table, "vendor", datasets, parents))
+        elif one.build is None:
+            nodes.append(Node(one.table, "refine", datasets or onchain, parents))
+        else:
+            nodes.append(Node(one.table, "build", (), parents))
     return nodes
 
 
-def _feeds(datasets: Iterable[Dataset], name: str) -> str:
-    return next(one.feeds for one in datasets if one.name == name)
+def lending_tables(chain: Source, tables: Mapping[str, FoundTable]) -> set[str]:
+    """The names of the tables that come from the chain's answers, at whatever remove."""
+    found = {dataset.feeds for dataset in chain.datasets}
+    while True:
+        linked = {
+            name
+            for name, one in tables.items()
+            if name not in found and (set(one.inputs) & found or (one.build is None and _is_input(name, found, tables)))
+        }
+        if not linked:
+            return found
+        found |= linked
+
+
+def _is_input(name: str, of: set[str], tables: Mapping[str, FoundTable]) -> bool:
+    """Whether one of the tables that a river fills itself is made with this one (its price table, say)."""
+    return any(name in tables[one].inputs for one in of if one in tables and tables[one].build is None)

@@ -19,6 +19,7 @@ from cryptolake.flow.plan import make_plan
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
 from cryptolake.silver import prices, tvl
+from cryptolake.silver.quotes import TABLE as QUOTES
 from cryptolake.state.ledger import Ledger
 
 CHAINLINK, DEFILLAMA, COINGECKO, FILE = "chainlink_prices", "defillama_prices", "coingecko_prices", "imported_prices"
@@ -27,7 +28,7 @@ CHAINLINK, DEFILLAMA, COINGECKO, FILE = "chainlink_prices", "defillama_prices", 
 def chainlink_partitions(tables: Tables, chains: Iterable[str], boundary: Boundary = "utc") -> list[Partition]:
     """Every chain-day that silver holds a snapshot of, for the chains that have feeds."""
     known = set(chains)
-    held = tables.read(tvl.TVL).select("chain", "date").unique().sort("chain", "date")
+    held = tables.read(tvl.TABLE).select("chain", "date").unique().sort("chain", "date")
     return [
         Partition(CHAINLINK, str(chain), Period.of_day(day, boundary))
         for chain, day in held.iter_rows()
@@ -39,9 +40,9 @@ def wanted_of(
     tables: Tables, dataset: str, *, everything: bool = False, boundary: Boundary = "utc"
 ) -> dict[Partition, dict[str, int]]:
     """What to ask a vendor: per chain-day the tokens without a price (or all of them) and the snapshot's instant."""
-    held = tables.read(tvl.TVL)
+    held = tables.read(tvl.TABLE)
     at = held.group_by("chain", "date").agg(pl.col("block_time").max().dt.epoch("s").alias("at"))
-    asked = tables.read(prices.PRICES)
+    asked = tables.read(prices.TABLE)
     if not everything:
         asked = asked.filter(pl.col("price").is_null())
     rows = asked.join(at, on=["chain", "date"], how="left").sort("chain", "date", "asset")
@@ -93,13 +94,13 @@ def read_quotes(
 ) -> pl.DataFrame:
     """Every kept quote of these sources, from bronze; the same answers give the same rows."""
     chosen = None if days is None else set(days)
-    frames = [prices.QUOTES.empty()]
+    frames = [QUOTES.empty()]
     for source in sources:
         datasets = {one.name for one in source.datasets}
         kept = [p for p, entry in states.items() if p.dataset in datasets and entry.digest is not None]
         dated = source.datasets[0].reach != "whole_history"
         kept = [p for p in kept if chosen is None or not dated or p.period.day in chosen]
         rows = read_rows(source, sorted(kept), bronze)
-        frame = pl.DataFrame(list(rows), schema=prices.QUOTES.polars_schema(), strict=False)
+        frame = pl.DataFrame(list(rows), schema=QUOTES.polars_schema(), strict=False)
         frames.append(frame if chosen is None else frame.filter(pl.col("date").is_in(sorted(chosen))))
     return prices.tidy(pl.concat(frames))

@@ -17,17 +17,18 @@ from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.source import Row, Source
 from cryptolake.contracts.table import Table
-from cryptolake.errors import Skip, Stop
+from cryptolake.errors import Skip
 from cryptolake.flow.made import Made
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
 from cryptolake.registry.chainlink import named_tokens
 from cryptolake.silver import liquidations, prices, tvl
+from cryptolake.silver import quotes as quotes_table
 
 log = structlog.get_logger(__name__)
 
 _ANSWERS: dict[str, pl.Schema] = {"tvl": tvl.ANSWER, "liquidations": liquidations.ANSWER}
-SILVER: tuple[Table, ...] = (tvl.TVL, liquidations.LIQUIDATIONS, prices.QUOTES, prices.PRICES)
+SILVER: tuple[Table, ...] = (tvl.TABLE, liquidations.TABLE, quotes_table.TABLE, prices.TABLE)
 
 
 def refine(
@@ -53,8 +54,8 @@ def refine(
     touched = sorted({partition.period.day for partition in asked})
     frames: dict[str, pl.DataFrame] = {}
     for dataset, table, conform in (
-        ("tvl", tvl.TVL, tvl.conform),
-        ("liquidations", liquidations.LIQUIDATIONS, liquidations.conform),
+        ("tvl", tvl.TABLE, tvl.conform),
+        ("liquidations", liquidations.TABLE, liquidations.conform),
     ):
         chosen = [partition for partition in asked if partition.dataset == dataset]
         new = conform(answers(source, dataset, chosen, bronze=bronze, states=states))
@@ -81,7 +82,7 @@ def reprice(*, tables: Tables, quotes: pl.DataFrame | None = None, pricing: pric
 
     The versions before stay readable (`Tables.read(version=...)`).
     """
-    held, events = tables.read(tvl.TVL), tables.read(liquidations.LIQUIDATIONS)
+    held, events = tables.read(tvl.TABLE), tables.read(liquidations.TABLE)
     days = sorted({*held["date"].unique(), *events["date"].unique()})
     told = external(tables, days) if quotes is None else quotes
     frames = {"tvl": held, "liquidations": events}
@@ -91,7 +92,7 @@ def reprice(*, tables: Tables, quotes: pl.DataFrame | None = None, pricing: pric
 
 def external(tables: Tables, days: Sequence[date]) -> pl.DataFrame:
     """The stored quotes of feeds, vendors and files on these days: everything that the markets' own oracles do not say."""
-    stored = tables.read(prices.QUOTES, among={"date": list(days)} if days else None)
+    stored = tables.read(quotes_table.TABLE, among={"date": list(days)} if days else None)
     return stored.filter(pl.col("source") != "protocol_oracle")
 
 
@@ -177,24 +178,17 @@ def _store(
     for chain, asset, reason, days in unpriced.iter_rows():
         log.info("no price", chain=chain, asset=asset, reason=reason, days=days)
     frames = {
-        tvl.TVL: tvl.value(held, chosen),
-        liquidations.LIQUIDATIONS: liquidations.value(events, chosen),
-        prices.QUOTES: quotes,
-        prices.PRICES: chosen,
+        tvl.TABLE: tvl.value(held, chosen),
+        liquidations.TABLE: liquidations.value(events, chosen),
+        quotes_table.TABLE: quotes,
+        prices.TABLE: chosen,
     }
     del held, events, said, quotes, chosen, told
     for table, frame in frames.items():
-        hold(table, frame)
+        table.require(frame)
     made = []
     for table in list(frames):
         frame = frames.pop(table)
         tables.write(table, frame, replace_where={"date": list(touched)} if touched else None)
         made.append(Made(f"silver {table.name}", frame.height, str(tables.path(table))))
     return made
-
-
-def hold(table: Table, frame: pl.DataFrame) -> None:
-    """Refuse to store a frame that breaks its contract; raises Stop naming the first broken check."""
-    if broken := table.violations(frame):
-        first = broken[0]
-        raise Stop(f"{table.name}: {first.rows} rows break {first.check} ({first.example}); nothing was written")

@@ -24,10 +24,11 @@ from cryptolake.flow.collect import Collected, Progress, collect
 from cryptolake.lake.bronze import Bronze
 from cryptolake.publish.warehouse import Loaded, Warehouse
 from cryptolake.registry.metrics import without_history
-from cryptolake.silver import metrics, pulls, revisions
+from cryptolake.silver import metrics, revisions
 from cryptolake.state.ledger import Ledger
 from cryptolake.watch.freshness import disappeared, lost_days
 from cryptolake.work.landed_points import Remembering
+from cryptolake.work.pulls import Pull, record, status_of
 
 Operation = Literal["pull", "backfill"]
 log = structlog.get_logger(__name__)
@@ -101,15 +102,16 @@ def pull_or_backfill(
                 bronze.fold(source.name, dataset, period)
     except CryptolakeError as error:
         spent = time.monotonic() - started
-        _log(warehouse, source, operation, asked_at, "error", 0, spent, _since(source, before), (), str(error))
+        failed = Pull(source.name, operation, asked_at, "error", 0, spent, _since(source, before), error=str(error))
+        record(warehouse, failed)
         raise
     refused = {entry.partition.dataset for entry in collected.failures if entry.reason == "entitlement"}
     failures = [entry for entry in collected.failures if entry.reason != "entitlement"]
     collected.failures, collected.failed = failures, len(failures)
-    status = "error" if failures else "success" if frame.height else "no_data"
+    status = status_of(bool(failures), frame.height)
     asked, spent = _since(source, before), time.monotonic() - started
     first = failures[0].error if failures else None
-    _log(warehouse, source, operation, asked_at, status, frame.height, spent, asked, alerts, first)
+    record(warehouse, Pull(source.name, operation, asked_at, status, frame.height, spent, asked, alerts, first))
     return Pulled(
         source.name,
         operation,
@@ -135,7 +137,7 @@ def start_fresh(source: str, warehouse: Warehouse, *, drop: Collection[str] = ()
     if unknown := sorted(set(drop) - set(precious)):
         raise BadInput(f"{unknown[0]} is no metric without history; those of {source}: {', '.join(precious)}")
     keep = [name for name in precious if name not in set(drop)]
-    return warehouse.forget(metrics.METRICS, where={"source": source}, keep={"metric_name": keep})
+    return warehouse.forget(metrics.TABLE, where={"source": source}, keep={"metric_name": keep})
 
 
 def _granted(
@@ -185,11 +187,11 @@ def _load(
     operation: Operation, source: str, frame: pl.DataFrame, warehouse: Warehouse, *, restate: bool, at: datetime
 ) -> Loaded:
     if operation == "pull":
-        return warehouse.load(metrics.METRICS, frame, "update")
+        return warehouse.load(metrics.TABLE, frame, "update")
     frame = _one_row_a_day(frame, source, warehouse)
     if restate:
-        return warehouse.restate(metrics.METRICS, frame, revisions.REVISIONS, at)
-    return warehouse.load(metrics.METRICS, frame, "nothing")
+        return warehouse.restate(metrics.TABLE, frame, revisions.TABLE, at)
+    return warehouse.load(metrics.TABLE, frame, "nothing")
 
 
 def _one_row_a_day(frame: pl.DataFrame, source: str, warehouse: Warehouse) -> pl.DataFrame:
@@ -200,8 +202,8 @@ def _one_row_a_day(frame: pl.DataFrame, source: str, warehouse: Warehouse) -> pl
     if odd.height:
         days = odd["day"].unique().to_list()
         stored.append(warehouse.query(f"{columns} AND date_trunc('day', pulled_at) = ANY(%s)", (source, days)))
-    contract = metrics.METRICS.polars_schema()
-    schema = pl.Schema({name: contract[name] for name in metrics.METRICS.key})
+    contract = metrics.TABLE.polars_schema()
+    schema = pl.Schema({name: contract[name] for name in metrics.TABLE.key})
     parts = [one.cast(schema) for one in stored if one.height]
     return metrics.without_doubled_days(frame, pl.concat(parts)) if parts else frame
 
@@ -227,30 +229,3 @@ def _alerts(
 def _since(source: Source, before: Asked) -> Asked:
     now = source.asked if isinstance(source, Counts) else Asked()
     return Asked(now.requests - before.requests, now.rate_limited - before.rate_limited)
-
-
-def _log(
-    warehouse: Warehouse,
-    source: Source,
-    operation: Operation,
-    asked_at: datetime,
-    status: str,
-    records: int,
-    duration_s: float,
-    asked: Asked,
-    alerts: Sequence[str],
-    error: str | None,
-) -> None:
-    row = {
-        "source_name": source.name,
-        "pulled_at": asked_at.replace(tzinfo=None),
-        "status": status,
-        "records_count": records,
-        "operation": operation,
-        "duration_s": duration_s,
-        "requests": asked.requests,
-        "rate_limited": asked.rate_limited,
-        "alerts": "; ".join(alerts) or None,
-        "error": error,
-    }
-    warehouse.append(pulls.PULLS, pl.DataFrame([row], schema=pulls.PULLS.polars_schema()))

@@ -1,4 +1,4 @@
-"""Silver tables of the coin market: `staging_crypto_market` (now), `crypto_market_history`, `crypto_market_global`. No I/O.
+"""Silver table `staging_crypto_market`: the coin market now. No I/O.
 
 What does not belong here: asking the vendor (its source) and aggregates over coins (gold).
 """
@@ -13,11 +13,13 @@ from datetime import datetime
 import orjson
 import polars as pl
 
-from cryptolake.contracts.coin_fields import COIN_FIELDS, NUMBER_SQL, PROCESSED_AT, VENDOR_FIELDS, number
+from cryptolake.contracts.coin_fields import COIN_FIELDS, VENDOR_FIELDS
 from cryptolake.contracts.source import Row
-from cryptolake.contracts.table import Field, Table
+from cryptolake.contracts.table import Table
+from cryptolake.silver.crypto_market_global import TABLE as GLOBAL
 
-STAGING = Table(
+INPUTS = ()
+TABLE = Table(
     name="staging_crypto_market",
     layer="silver",
     grain="one coin, as of the last loaded run",
@@ -32,58 +34,6 @@ STAGING = Table(
         ("idx_market_cap_category", "market_cap_category"),
         ("idx_processed_at", "processed_at"),
     ),
-)
-
-_HISTORY_COLUMNS = (
-    "id",
-    "processed_at",
-    "symbol",
-    "current_price",
-    "market_cap",
-    "market_cap_rank",
-    "fully_diluted_valuation",
-    "total_volume",
-    "price_change_percentage_24h",
-    "circulating_supply",
-    "total_supply",
-    "max_supply",
-    "market_dominance_global_pct",
-    "last_updated",
-    "record_hash",
-)
-_BY_NAME = {field.name: field for field in COIN_FIELDS}
-
-HISTORY = Table(
-    name="crypto_market_history",
-    layer="silver",
-    grain="one coin in one run",
-    key=("id", "processed_at"),
-    fields=tuple(_BY_NAME[name] for name in _HISTORY_COLUMNS),
-    doc="Every loaded run of the coin market, partitioned by month.",
-    methodology="Loading a run again changes nothing. Equal `record_hash` of one coin in two runs: the vendor's columns were "
-    "the same.",
-    enforced=True,
-    named_indexes=(("idx_market_history_processed_at", "processed_at"),),
-    monthly="processed_at",
-)
-
-GLOBAL = Table(
-    name="crypto_market_global",
-    layer="silver",
-    grain="the whole market in one run",
-    key=("processed_at",),
-    fields=(
-        PROCESSED_AT,
-        Field("active_cryptocurrencies", "int32", "coins the vendor tracks", minimum=0),
-        Field("markets", "int32", "exchanges the vendor tracks", minimum=0),
-        Field("total_market_cap", "float64", "capitalisation of all coins", unit="USD", minimum=0, sql=NUMBER_SQL),
-        Field("total_volume", "float64", "24-hour volume of all coins", unit="USD", minimum=0, sql=NUMBER_SQL),
-        number("market_cap_change_percentage_24h", "change of the whole capitalisation over 24 hours", "%"),
-        number("bitcoin_dominance_pct", "share of bitcoin, as the vendor says", "%", 0),
-        Field("last_updated", "timestamp", "when the vendor computed this", unit="UTC", null=True),
-    ),
-    doc="Totals of the whole coin market, per loaded run.",
-    enforced=True,
 )
 
 _HASHED = (*(f.name for f in VENDOR_FIELDS if f.name != "last_updated"), "fully_diluted_valuation")
@@ -104,7 +54,7 @@ def conform(rows: Sequence[Row], totals: Sequence[Row], *, top: int, processed_a
     `totals` is the run's row of the whole market, or nothing when that was not answered. Depends on the rows only.
     """
     names = [*(f.name for f in VENDOR_FIELDS), "fully_diluted_valuation"]
-    schema = {name: STAGING.polars_schema()[name] for name in names}
+    schema = {name: TABLE.polars_schema()[name] for name in names}
     whole = pl.DataFrame([{**row, "processed_at": processed_at} for row in totals], schema=GLOBAL.polars_schema())
     every = pl.DataFrame(rows, schema=schema, orient="row").with_columns(
         _clean("symbol").str.to_uppercase(), _clean("name"), _clean("id")
@@ -122,13 +72,8 @@ def conform(rows: Sequence[Row], totals: Sequence[Row], *, top: int, processed_a
         pl.lit(processed_at).cast(pl.Datetime("us", "UTC")).alias("processed_at"),
         pl.Series("record_hash", [record_hash(row) for row in once.select(_HASHED).iter_rows()], dtype=pl.Int64),
     ).with_columns(*derived(whole["total_market_cap"][0] if whole.height else None))
-    staging = frame.with_columns(_trend(), _liquid()).select(STAGING.columns)
+    staging = frame.with_columns(_trend(), _liquid()).select(TABLE.columns)
     return Market(staging, whole, every.height - every["id"].n_unique())
-
-
-def history(staging: pl.DataFrame) -> pl.DataFrame:
-    """The rows a run adds to `crypto_market_history`."""
-    return staging.select(HISTORY.columns)
 
 
 def record_hash(values: tuple[object, ...]) -> int:
