@@ -9,15 +9,17 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress, TextColumn
 
-from cryptolake.cli.live import Live, live
+from cryptolake.cli.live import Bars, live
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.sources.onchain.scans import Scanned
+from cryptolake.watch.pace import Pace
 
 DAY = Partition("tvl", "aave_v3_ethereum", Period.of_day(date(2024, 12, 1)))
 
 
 def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    with live("collect", 2, list) as tell:
+    with live() as show:
+        tell = Pace("collect", 2, list, show)
         tell.scanned(Scanned("ethereum", 1000, 7000))
         tell.partition(DAY, "done")
         tell.partition(DAY, "done")
@@ -31,7 +33,7 @@ def test_bars_follow_the_blocks_of_each_chain() -> None:
     bars = Progress(
         TextColumn("{task.description} {task.completed}/{task.total} {task.fields[note]}"), console=Console(file=out)
     )
-    tell = Live("collect", 10, list, bars)
+    tell = Pace("collect", 10, list, Bars(bars))
     for done in (500, 7000):
         tell.scanned(Scanned("ethereum", done, 7000))
         tell.scanned(Scanned("base", done, 43_200))

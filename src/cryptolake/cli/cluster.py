@@ -1,36 +1,14 @@
-"""The `--cluster` flag: opens the cluster and hands the flow a source that its workers answer."""
+"""The `--cluster` flag, and who of a cluster answered what."""
 
 from __future__ import annotations
 
-import sys
-import threading
-import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Annotated
-from urllib.parse import urlsplit, urlunsplit
+from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
-from cryptolake.app import App
-from cryptolake.cli.live import Live
 from cryptolake.cli.show import print_table
-from cryptolake.cluster import worker
-from cryptolake.cluster.address import Machines, Scheduler, parse_address
-from cryptolake.cluster.remote import Luggage, RemoteSource
-from cryptolake.cluster.roll import Roll, Worker
-from cryptolake.contracts.partition import Partition
-from cryptolake.contracts.source import Source
-from cryptolake.errors import BadInput, Retry
-from cryptolake.flow.stopping import breaking
-from cryptolake.registry.markets import Csu
-from cryptolake.sources.onchain.families import families
-
-if TYPE_CHECKING:
-    from cryptolake.cluster.fleet import Fleet
+from cryptolake.cluster.roll import Worker
 
 ClusterFlag = Annotated[
     str | None,
@@ -39,96 +17,6 @@ ClusterFlag = Annotated[
         help="Let other machines ask: ssh://user@lab1,lab2 starts them, tcp:// or tls://host:8786 is a Dask scheduler.",
     ),
 ]
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A source and how many of its conversations are to be held at once; None: as many as its endpoints can feed."""
-
-    source: Source
-    workers: int | None
-
-
-@contextmanager
-def asking(
-    app: App, csus: Sequence[Csu], tell: Live, cluster: str | None, stopping: threading.Event
-) -> Iterator[Asked]:
-    """The on-chain source, asked from here or by the machines of `cluster`. Raises Stop or BadInput with the remedy."""
-    if cluster is None:
-        yield Asked(app.onchain(csus, breaking(tell.scanned, stopping)), None)
-        return
-    address = parse_address(cluster)
-    if find_spec("distributed") is None or find_spec("asyncssh") is None:
-        raise BadInput("--cluster needs the extra: pip install 'cryptolake[cluster]', here and on the machines")
-    from cryptolake.cluster.fleet import SchedulerGone
-
-    with _opened(app, csus, address, stopping) as (fleet, job):
-        fleet.wait(1 if not isinstance(address, Machines) else len(address.each))
-        fleet.everywhere(worker.report, job)
-        roll = Roll(app.settings.data)
-        tell.rates_by = roll.line
-        source = _remote(app, csus, fleet, job, roll)
-        try:
-            # Threads here only wait and land: several per slot, so that a worker that comes later finds work waiting.
-            yield Asked(source, min(256, max(32, 4 * fleet.slots())))
-        except SchedulerGone:
-            raise Retry(
-                "the cluster's scheduler is gone; what was answered is kept, run the same command again to go on"
-            ) from None
-        finally:
-            roll.close()
-
-
-@contextmanager
-def _opened(
-    app: App, csus: Sequence[Csu], address: Machines | Scheduler, stopping: threading.Event
-) -> Iterator[tuple[Fleet, worker.Job]]:
-    from cryptolake.cluster.fleet import Fleet
-    from cryptolake.cluster.scheduler import running
-    from cryptolake.cluster.ssh import lab
-
-    job = partial(worker.make_job, uuid.uuid4().hex[:12], app.settings, [csu.name for csu in csus])
-    if not isinstance(address, Machines):
-        with running(address) as client:
-            yield Fleet(client, stopping), job(database_url=app.database() if address.encrypted else None)
-        return
-    database = app.database()
-    port = _loopback_port(database)
-    python = app.settings.cluster_python or sys.executable
-    with lab(address, threads=app.settings.workers, python=python, port_to_share=port) as (client, ports):
-        yield Fleet(client, stopping), job(database_url=_through(database, ports) if ports else database)
-
-
-def _loopback_port(database_url: str) -> int | None:
-    """The database's port if only this machine reaches it: then it is shared with the others through SSH."""
-    parts = urlsplit(database_url)
-    return (parts.port or 5432) if (parts.hostname or "localhost") in _LOOPBACK else None
-
-
-def _through(database_url: str, ports: Sequence[int]) -> str:
-    """The same database at the shared ports; the client library takes the first that answers."""
-    parts = urlsplit(database_url)
-    login = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
-    return urlunsplit(parts._replace(netloc=login + ",".join(f"127.0.0.1:{port}" for port in ports)))
-
-
-def _remote(app: App, csus: Sequence[Csu], fleet: Fleet, job: worker.Job, roll: Roll) -> Source:
-    able = {csu.name: csu.chain for csu in csus if csu.family in families()}
-
-    def chain_of(partition: Partition) -> str | None:
-        return able.get(partition.key)
-
-    folder = app.settings.data / "discovered"
-    luggage = Luggage(chain_of, app.block_cache, partial(worker.pack, folder), partial(worker.unpack, folder))
-    return RemoteSource(
-        app.onchain(csus),
-        fleet,
-        answer=partial(worker.answer, job),
-        find=partial(worker.boundaries, job),
-        luggage=luggage,
-        roll=roll,
-    )
 
 
 def print_workers(found: Sequence[Worker]) -> None:

@@ -1,4 +1,4 @@
-"""How every command collects: compare with the ledger, ask what is missing, show it live, end cleanly when asked to.
+"""How every command collects: `work.gather` with live progress, ended cleanly by a signal, and the right exit code.
 
 What does not belong here: flags and what is printed afterwards (the commands).
 """
@@ -7,23 +7,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import typer
 
 from cryptolake.app import App
-from cryptolake.cli.cluster import asking
 from cryptolake.cli.live import live
 from cryptolake.cli.signals import asked_to_stop
-from cryptolake.contracts.partition import Partition
-from cryptolake.flow.collect import Collected, collect
-from cryptolake.flow.resume import AT_ONCE, Wish, compare, damaged
-from cryptolake.flow.workers import suggested
-from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
+from cryptolake.flow.collect import Collected
+from cryptolake.flow.resume import Wish
 from cryptolake.registry.markets import Csu
-from cryptolake.watch.health import Reporter, latencies, read_runs
-from cryptolake.work.priority import largest_first, last_known_usd
+from cryptolake.work.gather import gather
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +28,7 @@ class Gathered:
     exit_code: int | None
 
 
-def workers_of(app: App, csus: Sequence[Csu]) -> int:
-    """The user's number, else what the endpoints of these markets can feed at the latency last measured."""
-    if "workers" in app.settings.model_fields_set:
-        return app.settings.workers
-    chains = {csu.chain for csu in csus}
-    endpoints = [one for name in chains for one in app.endpoints(app.registry.chain(name))]
-    return suggested(endpoints, latencies(read_runs(app.runs)))
-
-
-def gather(
+def collected_live(
     app: App,
     csus: Sequence[Csu],
     wish: Wish,
@@ -53,44 +38,19 @@ def gather(
     what: str = "collect",
     cluster: str | None = None,
 ) -> Gathered:
-    """Ask what is missing of a wish, the largest markets first.
-
-    Answers of settled partitions are checked by content: few of them first, many beside the work, and damaged ones are
-    asked again in the same run.
-    """
-    left = compare(wish, app.ledger, resume=resume, only_failed=only_failed)
-    few = left.settled_count <= AT_ONCE
-    missing = sorted([*left.missing, *damaged(left, app.bronze.intact)]) if few else left.missing
-    order = largest_first(app.registry.csus, last_known_usd(app.tables.read(DAILY_PANEL)))
-    with (
-        asked_to_stop() as asked,
-        live(what, len(missing), app.pools) as tell,
-        asking(app, csus, tell, cluster, asked.stopping) as conversations,
-    ):
-        workers = conversations.workers or workers_of(app, csus)
-
-        def ask(partitions: Sequence[Partition]) -> Collected:
-            return collect(
-                conversations.source,
-                partitions,
-                bronze=app.bronze,
-                ledger=app.ledger,
-                workers=workers,
-                progress=tell.partition,
-                stopping=asked.stopping,
-                order=order,
-            )
-
-        with Reporter(app.runs, lambda: tell.health(workers)), ThreadPoolExecutor(1, "check") as beside:
-            later = None if few else beside.submit(damaged, left, app.bronze.intact, asked.stopping)
-            try:
-                result = ask(missing)
-                if later is not None and (again := later.result()):
-                    tell.more(len(again))
-                    result.join(ask(again))
-            except BaseException:
-                asked.stopping.set()  # the check must not hold up the end
-                raise
+    """Ask what is missing of a wish, shown live, until it is done or a signal asks to stop."""
+    with asked_to_stop() as asked, live() as show:
+        result = gather(
+            app,
+            csus,
+            wish,
+            resume=resume,
+            only_failed=only_failed,
+            what=what,
+            cluster=cluster,
+            stopping=asked.stopping,
+            show=show,
+        )
     return Gathered(result, asked.exit_code)
 
 

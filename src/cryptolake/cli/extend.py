@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cryptolake.app import App
-from cryptolake.cli.collecting import Gathered, end, gather
+from cryptolake.cli.collecting import Gathered, collected_live, end
 from cryptolake.cli.onchain import _print_collected, _print_made, travel_on
 from cryptolake.cli.options import (
     ChainFlag,
@@ -66,7 +66,7 @@ def extend_command(
     def ask(wish: Wish) -> bool:
         nonlocal code
         months = sorted({period.day.strftime("%Y-%m") for periods in wish.values() for period in periods})
-        gathered = gather(app, csus, wish, what=f"extend {months[0]}")
+        gathered = collected_live(app, csus, wish, what=f"extend {months[0]}")
         total.join(gathered.collected)
         code = gathered.exit_code
         return code is None
@@ -131,7 +131,7 @@ def daily_command(
         granularity=app.settings.granularity,
         boundary=app.settings.day_boundary,
     )
-    gathered = gather(app, csus, wish, what="daily")
+    gathered = collected_live(app, csus, wish, what="daily")
     asked = [Partition(name, key, period) for (name, key), periods in wish.items() for period in periods]
     made = travel_on(app, csus, asked) if publish and asked and gathered.exit_code is None else []
     _print_collected(gathered.collected, as_json)

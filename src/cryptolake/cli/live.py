@@ -5,101 +5,70 @@ Goes to standard error. The time left comes from the blocks still to be scanned,
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from cryptolake.contracts.partition import Partition
-from cryptolake.flow.collect import WORKER
-from cryptolake.net.rpc import Pool
 from cryptolake.sources.onchain.scans import Scanned
-from cryptolake.watch.health import RunHealth, endpoints_of
+from cryptolake.watch.pace import Pace
 
 _LINE_EVERY_S = 10.0  # without a terminal
 
 
-class Live:
-    """Told of every finished partition and scanned window; shows them. Thread-safe."""
+class Bars:
+    """A bar for the run and one for each chain whose logs are scanned."""
 
-    def __init__(self, label: str, total: int, pools: Callable[[], Sequence[Pool]], bars: Progress | None) -> None:
-        self._label, self._total, self._pools, self._bars = label, total, pools, bars
-        self._lock = threading.Lock()
-        self._done, self._failed = 0, 0
-        self._chains: dict[str, tuple[TaskID | None, Scanned]] = {}
-        self._started = self._said = time.monotonic()
-        self._began = datetime.now(UTC)
-        self._task = bars.add_task(label, total=total, note="") if bars is not None else None
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._run: TaskID | None = None
+        self._chains: dict[str, TaskID] = {}
+
+    def partition(self, pace: Pace, partition: Partition, state: str) -> None:
+        """Move the run's bar."""
+        self._bars.update(self._task(pace), completed=pace.done, note=f"{partition} {state}  {pace.rates()}")
+
+    def more(self, pace: Pace) -> None:
+        """Lengthen the run's bar."""
+        self._bars.update(self._task(pace), total=pace.total)
+
+    def scanned(self, pace: Pace, scanned: Scanned) -> None:
+        """Move the chain's bar."""
+        self._task(pace)
+        if scanned.chain not in self._chains:
+            self._chains[scanned.chain] = self._bars.add_task(f"  {scanned.chain}", total=scanned.total, note="")
+        note = f"{scanned.done:,} of {scanned.total:,} blocks"
+        self._bars.update(self._chains[scanned.chain], completed=scanned.done, total=scanned.total, note=note)
+
+    def _task(self, pace: Pace) -> TaskID:
+        if self._run is None:
+            self._run = self._bars.add_task(pace.label, total=pace.total, note="")
+        return self._run
+
+
+class Lines:
+    """A line every ten seconds, and one at the end."""
+
+    def __init__(self) -> None:
+        self._said = time.monotonic()
         self._err = Console(stderr=True)
-        self.rates_by: Callable[[], str] | None = None  # who tells the rates when other machines ask
 
-    def partition(self, partition: Partition, state: str) -> None:
-        """One partition has its final state."""
-        with self._lock:
-            self._done += 1
-            self._failed += state == "failed"
-            if self._bars is not None and self._task is not None:
-                self._bars.update(self._task, completed=self._done, note=f"{partition} {state}  {self.rates()}")
-            else:
-                self._say(
-                    f"{self._label}: {self._done}/{self._total} {partition} {state}", last=self._done == self._total
-                )
+    def partition(self, pace: Pace, partition: Partition, state: str) -> None:
+        """Say how many are answered."""
+        line = f"{pace.label}: {pace.done}/{pace.total} {partition} {state}"
+        self._say(line, last=pace.done == pace.total)
 
-    def more(self, partitions: int) -> None:
-        """More work has turned up."""
-        with self._lock:
-            self._total += partitions
-            if self._bars is not None and self._task is not None:
-                self._bars.update(self._task, total=self._total)
+    def more(self, pace: Pace) -> None:
+        """Nothing to say: the next line shows the new total."""
 
-    def health(self, workers: int) -> RunHealth:
-        """The run as it stands, for those who watch from elsewhere."""
-        with self._lock:
-            chains = {name: (scanned.done, scanned.total) for name, (_, scanned) in self._chains.items()}
-            done, failed = self._done, self._failed
-        return RunHealth(
-            worker=WORKER,
-            what=self._label,
-            started=self._began,
-            at=datetime.now(UTC),
-            total=self._total,
-            done=done,
-            failed=failed,
-            workers=workers,
-            chains=chains,
-            endpoints=endpoints_of(self._pools()),
-        )
-
-    def scanned(self, scanned: Scanned) -> None:
-        """A log window of a chain was answered."""
-        with self._lock:
-            task, _ = self._chains.get(scanned.chain, (None, scanned))
-            if self._bars is not None:
-                if task is None:
-                    task = self._bars.add_task(f"  {scanned.chain}", total=scanned.total, note="")
-                note = f"{scanned.done:,} of {scanned.total:,} blocks"
-                self._bars.update(task, completed=scanned.done, total=scanned.total, note=note)
-            else:
-                done = f"{scanned.done:,} of {scanned.total:,} blocks scanned"
-                self._say(f"{self._label}: {scanned.chain} {done}{self._left(scanned)}, {self.rates()}", last=False)
-            self._chains[scanned.chain] = (task, scanned)
-
-    def rates(self) -> str:
-        """Requests a second and retries so far, over all chains."""
-        if self.rates_by is not None:
-            return self.rates_by()
-        stations = [station for pool in self._pools() for station in pool.stations]
-        seconds = max(1e-3, time.monotonic() - self._started)
-        requests, retries = sum(one.requests for one in stations), sum(one.retries for one in stations)
-        return f"{requests / seconds:,.1f} requests/s, {retries:,} retries"
-
-    def _left(self, scanned: Scanned) -> str:
-        seconds = time.monotonic() - self._started
-        return f", about {(scanned.total - scanned.done) * seconds / scanned.done:,.0f} s left" if scanned.done else ""
+    def scanned(self, pace: Pace, scanned: Scanned) -> None:
+        """Say how far the chain's scan is."""
+        left = f", about {(scanned.total - scanned.done) * pace.seconds() / scanned.done:,.0f} s left"
+        done = f"{scanned.done:,} of {scanned.total:,} blocks scanned{left if scanned.done else ''}"
+        self._say(f"{pace.label}: {scanned.chain} {done}, {pace.rates()}", last=False)
 
     def _say(self, text: str, *, last: bool) -> None:
         now = time.monotonic()
@@ -109,10 +78,10 @@ class Live:
 
 
 @contextmanager
-def live(label: str, total: int, pools: Callable[[], Sequence[Pool]]) -> Iterator[Live]:
+def live() -> Iterator[Bars | Lines]:
     """Bars on a terminal, a line every ten seconds elsewhere."""
     if not Console(stderr=True).is_terminal:
-        yield Live(label, total, pools, None)
+        yield Lines()
         return
     columns = (
         TextColumn("{task.description}"),
@@ -123,4 +92,4 @@ def live(label: str, total: int, pools: Callable[[], Sequence[Pool]]) -> Iterato
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        yield Live(label, total, pools, bars)
+        yield Bars(bars)

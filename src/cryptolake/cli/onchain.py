@@ -10,7 +10,7 @@ import typer
 
 from cryptolake.app import App
 from cryptolake.cli.cluster import ClusterFlag, print_workers
-from cryptolake.cli.collecting import end, gather
+from cryptolake.cli.collecting import collected_live, end
 from cryptolake.cli.options import (
     ChainFlag,
     CsuFlag,
@@ -160,7 +160,7 @@ def collect_command(
     app: App = context.obj.open(workers=workers, granularity=granularity, **dates(start_date, end_date, days))
     csus = chosen_csus(app, csu, chain, family)
     wish = chosen_wish(app, csus, dataset)
-    gathered = gather(app, csus, wish, resume=resume, only_failed=retry_failed, cluster=cluster)
+    gathered = collected_live(app, csus, wish, resume=resume, only_failed=retry_failed, cluster=cluster)
     _print_collected(gathered.collected, as_json)
     if cluster is not None and not as_json:
         print_workers(read_roll(app.settings.data))
@@ -261,7 +261,7 @@ def _collect(
     app: App, csus: list[Csu], partitions: list[Partition], *, resume: bool, cluster: str | None = None
 ) -> Collected:
     """Collect partitions named one by one; leaves at once when asked to stop."""
-    gathered = gather(app, csus, wish_for(partitions), resume=resume, cluster=cluster)
+    gathered = collected_live(app, csus, wish_for(partitions), resume=resume, cluster=cluster)
     if gathered.exit_code is not None:
         end(gathered)
     return gathered.collected
