@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from cryptolake.app import App
 from cryptolake.flow import journey, market, report
+from cryptolake.flow.evidence import lacking
 from cryptolake.flow.lineage import Node
 from cryptolake.gold.daily_panel import DAILY_PANEL
 from cryptolake.quality import market as market_quality
@@ -61,11 +62,16 @@ def check(app: App, node: Node) -> list[report.Checked]:
     return found
 
 
+def quality_tables(app: App) -> QualityTables:
+    """The finished tables of the lending markets with the panel that ledger and silver give now."""
+    now, found = journey.panel(tables=app.tables, states=app.ledger.states(), csus=app.registry.csus)
+    tvl, liquidations, prices, panel = (app.tables.read(one) for one in (TVL, LIQUIDATIONS, PRICES, DAILY_PANEL))
+    return QualityTables(tvl, liquidations, prices, panel, now, lacking(found), app.settings.day_boundary)
+
+
 def _panel_quality(app: App) -> list[report.Checked]:
     """The invariants of lending markets over the finished tables; only errors make the panel unfit."""
-    tvl, liquidations, prices, panel = (app.tables.read(one) for one in (TVL, LIQUIDATIONS, PRICES, DAILY_PANEL))
-    tables = QualityTables(tvl, liquidations, prices, panel, app.settings.day_boundary)
     return [
         report.Checked(one.check, one.rows, one.examples[0] if one.examples else "", severe=one.severity == "error")
-        for one in run_checks(tables)
+        for one in run_checks(quality_tables(app))
     ]

@@ -18,6 +18,7 @@ from cryptolake.app import App, configure_logging, prepare_folder
 from cryptolake.contracts.source import Source
 from cryptolake.contracts.table import Table
 from cryptolake.flow import report
+from cryptolake.flow.evidence import lines
 from cryptolake.flow.lineage import Node
 from cryptolake.flow.schedule import Job
 from cryptolake.settings import Settings, load_settings
@@ -171,7 +172,8 @@ class _Build:
         @dg.multi_asset(name="build", specs=[self._spec(one) for one in built])
         def build() -> Iterator[dg.MaterializeResult[None]]:
             with _app() as app:
-                work.build(app)
+                if lacking := lines(work.build(app).lacking):
+                    work.alert(app, "the panel is incomplete", "; ".join(lacking))
                 yield from (self._result(app, one) for one in built)
 
         return [*found, refine, build]

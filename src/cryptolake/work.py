@@ -13,20 +13,23 @@ from itertools import groupby
 from pathlib import Path
 
 import orjson
+import polars as pl
 import structlog
 
 from cryptolake import __version__
 from cryptolake.app import App, redact_text
-from cryptolake.contracts.entry import SETTLED
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.source import Dataset, Source
 from cryptolake.errors import BadInput, CryptolakeError
 from cryptolake.flow import exchanges, journey, market
 from cryptolake.flow.collect import Collected, collect
+from cryptolake.flow.evidence import lines
 from cryptolake.flow.lineage import Node, lineage
-from cryptolake.flow.plan import Span, closing, make_plan, wanted
+from cryptolake.flow.plan import Span, make_plan, wanted
+from cryptolake.flow.prices import read_quotes
 from cryptolake.flow.schedule import Job, jobs_of
 from cryptolake.flow.scheduler import Outcome as Outcome
+from cryptolake.flow.standing import market_day
 from cryptolake.flow.vendor import Operation, pull_or_backfill
 from cryptolake.lake.runs import Runs
 from cryptolake.lake.store import write_bytes
@@ -35,6 +38,7 @@ from cryptolake.registry.markets import Csu
 from cryptolake.registry.version import registry_version
 from cryptolake.silver import exchanges as silver_exchanges
 from cryptolake.silver.crypto_market import STAGING
+from cryptolake.silver.prices import QUOTES
 from cryptolake.sources.onchain.families import families
 from cryptolake.sources.onchain.source import OnchainSource
 
@@ -200,30 +204,37 @@ def collect_days(app: App, datasets: Sequence[str], first: date, last: date) -> 
 
 def refine_days(app: App, first: date, last: date) -> list[journey.Made]:
     """Bronze to silver for the days, both included, and the week before."""
-    csus = markets(app)[0]
-    source = app.onchain(csus)
-    asked = _partitions(app, source, [one.name for one in source.datasets], _mended(app, first), last)
-    return refine(app, csus, asked)
+    source = app.onchain(markets(app)[0])
+    return refine(app, _partitions(app, source, [one.name for one in source.datasets], _mended(app, first), last))
 
 
-def refine(app: App, csus: Sequence[Csu], partitions: Sequence[Partition]) -> list[journey.Made]:
-    """Bronze to silver for the partitions, priced by the settings' ladder. Hours count where they make a whole day."""
-    states = app.ledger.states()
+def refine(app: App, partitions: Sequence[Partition] = ()) -> list[journey.Made]:
+    """Bronze to silver for the days of these partitions and for every other day that silver lacks, at the settings' ladder.
 
-    def settled(one: Partition) -> bool:
-        return one in states and states[one].state in SETTLED
-
+    So whatever was collected and never refined, or lost from silver since, is made good by the next trip of any kind.
+    """
+    states, csus = app.ledger.states(), app.registry.csus
+    lacking = journey.not_in_silver(tables=app.tables, states=states, csus=csus)
+    days = {market_day(one) for one in partitions} | set(lacking.select("dataset", "csu", "date").iter_rows())
+    asked = [one for one in states if market_day(one) in days and one.key in csus]
     return journey.refine(
-        app.onchain(csus),
-        closing(partitions, settled),
+        app.onchain([csus[name] for name in sorted({one.key for one in asked})]),
+        asked,
         bronze=app.bronze,
         tables=app.tables,
         states=states,
+        # Without the table of quotes nothing in silver knows what vendors said: their answers are read again.
+        quotes=None if app.tables.version(QUOTES) is not None else read_quotes(app.price_sources(), app.bronze, states),
         pricing=app.pricing,
     )
 
 
-def build(app: App) -> list[journey.Made]:
+def not_in_silver(app: App) -> pl.DataFrame:
+    """The market-days that were answered and that silver cannot vouch for (`evidence.EVIDENCE`)."""
+    return journey.not_in_silver(tables=app.tables, states=app.ledger.states(), csus=app.registry.csus)
+
+
+def build(app: App) -> journey.Built:
     """Silver to gold."""
     return journey.build(tables=app.tables, ledger=app.ledger, csus=app.registry.csus)
 
@@ -314,9 +325,10 @@ class AppWork:
         write_bytes(_note(self._app), orjson.dumps([first.isoformat(), last.isoformat()]))
         outcome = collect_days(self._app, datasets, first, last)
         self._finish_refining()
-        build(self._app)
+        lacking = build(self._app).lacking
         publish(self._app)
-        return Outcome(outcome.ok, outcome.records, f"{first} .. {last}: {outcome.note}")
+        note = "; ".join([f"{first} .. {last}: {outcome.note}", *lines(lacking)])
+        return Outcome(outcome.ok and lacking.is_empty(), outcome.records, note)
 
     def _finish_refining(self) -> bool:
         """Refine the days on file; False when there are none."""

@@ -11,7 +11,7 @@ import polars as pl
 import typer
 
 from cryptolake.app import App
-from cryptolake.cli.onchain import _print_made
+from cryptolake.cli.onchain import _end_lacking, _print_made
 from cryptolake.cli.options import JsonFlag, WorkersFlag
 from cryptolake.cli.show import print_json, print_line, print_table, progress
 from cryptolake.contracts.entry import Entry
@@ -25,7 +25,7 @@ from cryptolake.flow.made import Made
 from cryptolake.flow.refine import SILVER, refine, reprice
 from cryptolake.silver.prices import LADDER, PRICES
 from cryptolake.sources.history.file import landed
-from cryptolake.work import publish
+from cryptolake.work import build, publish
 
 prices_app = typer.Typer(
     no_args_is_help=True,
@@ -159,11 +159,13 @@ def reprice_command(
     app: App = context.obj.open(price_order=order)
     before = {table.name: app.tables.version(table) for table in SILVER}
     made = _reprice(app)
-    made += journey.build(tables=app.tables, ledger=app.ledger, csus=app.registry.csus)
+    built = build(app)
+    made += built.made
     if publish_too:
         made += publish(app)
     _print_made(made, "cryptolake panel describe")
     print_line(f"Before: tvl version {before['tvl']}, liquidations {before['liquidations']}, prices {before['prices']}")
+    _end_lacking(built.lacking)
 
 
 def rebuild_command(
@@ -193,10 +195,12 @@ def rebuild_command(
         pricing=app.pricing,
         fresh=True,
     )
-    made += journey.build(tables=app.tables, ledger=app.ledger, csus=app.registry.csus, states=states)
+    built = journey.build(tables=app.tables, ledger=app.ledger, csus=app.registry.csus, states=states)
+    made += built.made
     if publish_too:
         made += publish(app)
     _print_made(made, "cryptolake panel describe")
+    _end_lacking(built.lacking)
 
 
 def _collect(app: App, name: str, everything: bool) -> Collected:

@@ -6,7 +6,7 @@ belong here: how anything is fetched, stored or computed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -14,11 +14,14 @@ import polars as pl
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.table import Table
+from cryptolake.flow import evidence
 from cryptolake.flow.exchanges import EXCHANGE_TABLES
+from cryptolake.flow.made import Built as Built
 from cryptolake.flow.made import Made as Made
 from cryptolake.flow.market import MARKET_TABLES
 from cryptolake.flow.refine import hold
 from cryptolake.flow.refine import refine as refine
+from cryptolake.flow.standing import standing
 from cryptolake.gold import daily_panel
 from cryptolake.gold.metadata import metadata_document
 from cryptolake.lake.checkpoints import write_checkpoints
@@ -26,7 +29,7 @@ from cryptolake.lake.ledger import Ledger
 from cryptolake.lake.tables import Tables
 from cryptolake.quality.results import QUALITY_RESULTS
 from cryptolake.registry.markets import Csu
-from cryptolake.silver import liquidations, metrics, prices, pulls, revisions, tvl
+from cryptolake.silver import liquidations, metrics, prices, pulls, refined, revisions, tvl
 from cryptolake.warehouse.connection import Warehouse
 
 WAREHOUSE_TABLES: tuple[Table, ...] = (
@@ -43,48 +46,78 @@ WAREHOUSE_TABLES: tuple[Table, ...] = (
 )
 
 
-def expected_rows(states: Mapping[Partition, Entry], csus: Mapping[str, Csu]) -> pl.DataFrame:
-    """The panel's key set: every market ever asked for, on every day anyone was asked for, with what the ledger knows.
+def expected_rows(found: pl.DataFrame, csus: Mapping[str, Csu]) -> pl.DataFrame:
+    """The panel's key set: every market ever asked for, on every day anyone was asked for, with what is known of it.
 
-    Columns: csu, date, chain, family, protocol, tvl_state, tvl_reason, liq_state, liq_reason (null if never asked).
+    `found` is what `flow.evidence` says. Columns: csu, date, chain, family, protocol, tvl_state, tvl_reason, liq_state,
+    liq_reason (null if never asked).
     """
-    asked = [one for one in states if one.dataset in {"tvl", "liquidations"} and one.key in csus]
-    columns = {"csu": pl.String, "date": pl.Date, "period": pl.String, "state": pl.String, "reason": pl.String}
-    keys = pl.DataFrame({"csu": sorted({one.key for one in asked})}, schema={"csu": pl.String})
-    days = pl.DataFrame({"date": sorted({one.period.day for one in asked})}, schema={"date": pl.Date})
+    keys, days = found.select("csu").unique().sort("csu"), found.select("date").unique().sort("date")
     about = [(name, csus[name].chain, csus[name].family, csus[name].protocol) for name in keys["csu"]]
     markets = pl.DataFrame(
         about, schema=["csu", "chain", "family", "protocol"], orient="row", schema_overrides={"csu": pl.String}
     )
     frame = keys.join(days, how="cross").join(markets, on="csu", how="left")
     for dataset, side in (("tvl", "tvl"), ("liquidations", "liq")):
-        entries = [
-            (p.key, p.period.day, str(p.period), states[p].state, states[p].reason)
-            for p in asked
-            if p.dataset == dataset
-        ]
-        known = pl.DataFrame(entries, schema=columns, orient="row").sort("csu", "date", "period")
-        last = known.unique(subset=["csu", "date"], keep="last", maintain_order=True).drop("period")
-        frame = frame.join(
-            last.rename({"state": f"{side}_state", "reason": f"{side}_reason"}), on=["csu", "date"], how="left"
+        known = found.filter(pl.col("dataset") == dataset).select(
+            "csu", "date", pl.col("state").alias(f"{side}_state"), pl.col("reason").alias(f"{side}_reason")
         )
+        frame = frame.join(known, on=["csu", "date"], how="left")
     return frame.select(daily_panel.EXPECTED.names()).cast(daily_panel.EXPECTED).sort("csu", "date")
+
+
+def panel(
+    *, tables: Tables, states: Mapping[Partition, Entry], csus: Mapping[str, Csu]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The panel that ledger and silver give now, and the evidence (`evidence.EVIDENCE`) it rests on. Writes nothing.
+
+    Figures and their statuses are made from the same rows, read once.
+    """
+    amounts, events, found = _evidence(tables, states, csus, daily_panel.TVL_COLUMNS, daily_panel.LIQUIDATION_COLUMNS)
+    return daily_panel.build(amounts, events, expected_rows(found, csus)), found
+
+
+def not_in_silver(*, tables: Tables, states: Mapping[Partition, Entry], csus: Mapping[str, Csu]) -> pl.DataFrame:
+    """The market-days that the ledger calls answered and silver cannot vouch for, with the reason."""
+    return evidence.lacking(_evidence(tables, states, csus)[2])
+
+
+def _evidence(
+    tables: Tables,
+    states: Mapping[Partition, Entry],
+    csus: Mapping[str, Csu],
+    of_tvl: Sequence[str] = (),
+    of_liquidations: Sequence[str] = (),
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Silver's amounts and events with these columns more, and what they and the ledger say together."""
+    amounts = tables.read(tvl.TVL, columns=list(dict.fromkeys([*of_tvl, *evidence.TVL_COLUMNS])))
+    columns = list(dict.fromkeys([*of_liquidations, *evidence.LIQUIDATION_COLUMNS]))
+    events = tables.read(liquidations.LIQUIDATIONS, columns=columns)
+    found = evidence.evidence(
+        standing(states),
+        csus,
+        recorded=tables.read(refined.REFINED),
+        amounts=amounts,
+        events=events,
+        prices=tables.read(prices.PRICES, columns=[*prices.PRICES.key, "price"]),
+    )
+    return amounts, events, found
 
 
 def build(
     *, tables: Tables, ledger: Ledger, csus: Mapping[str, Csu], states: Mapping[Partition, Entry] | None = None
-) -> list[Made]:
+) -> Built:
     """Silver to gold: the balanced daily panel over every market and day the ledger knows of.
 
-    `states` spares a second reading of the ledger to a caller that has just read it.
+    A day that the ledger calls answered has a number only where silver was made of that very answer and still holds it;
+    the others are `pending` or `failed` in the panel and listed in the result. `states` spares a second reading of the
+    ledger to a caller that has just read it.
     """
-    expected = expected_rows(ledger.states() if states is None else states, csus)
-    amounts = tables.read(tvl.TVL, columns=daily_panel.TVL_COLUMNS)
-    events = tables.read(liquidations.LIQUIDATIONS, columns=daily_panel.LIQUIDATION_COLUMNS)
-    frame = daily_panel.build(amounts, events, expected)
+    frame, found = panel(tables=tables, states=ledger.states() if states is None else states, csus=csus)
     hold(daily_panel.DAILY_PANEL, frame)
     tables.write(daily_panel.DAILY_PANEL, frame)
-    return [Made("gold daily_panel", frame.height, str(tables.path(daily_panel.DAILY_PANEL)))]
+    made = Made("gold daily_panel", frame.height, str(tables.path(daily_panel.DAILY_PANEL)))
+    return Built([made], evidence.lacking(found))
 
 
 def publish(
@@ -108,12 +141,12 @@ def publish(
     made.append(
         Made("file prices", frames[prices.PRICES].height, str(tables.publish(prices.PRICES, frames[prices.PRICES])))
     )
-    panel = frames[daily_panel.DAILY_PANEL] = tables.read(daily_panel.DAILY_PANEL)
-    made.append(Made("file daily_panel", panel.height, str(tables.publish(daily_panel.DAILY_PANEL, panel))))
-    in_panel = {name: csus[name] for name in panel["csu"].unique() if name in csus}
+    gold = frames[daily_panel.DAILY_PANEL] = tables.read(daily_panel.DAILY_PANEL)
+    made.append(Made("file daily_panel", gold.height, str(tables.publish(daily_panel.DAILY_PANEL, gold))))
+    in_panel = {name: csus[name] for name in gold["csu"].unique() if name in csus}
     document = metadata_document(
         daily_panel.DAILY_PANEL,
-        panel,
+        gold,
         csus=in_panel,
         code_version=code_version,
         registry_version=registry_version,
