@@ -62,11 +62,14 @@ def contracts() -> tuple[Table, ...]:
 
 
 def downstream(changed: Collection[str]) -> list[FoundTable]:
-    """The tables that have to be built again when the named ones changed, in the order in which that can be done."""
+    """The tables that have to be built again when the named ones changed, in the order in which that can be done.
+
+    A table that is itself among the changed ones was made already.
+    """
     stale = set(changed)
     found = []
     for one in found_tables().values():
-        if one.build is not None and stale & set(one.inputs):
+        if one.build is not None and stale & set(one.inputs) and one.table.name not in changed:
             stale.add(one.table.name)
             found.append(one)
     return found

@@ -20,6 +20,7 @@ from cryptolake.flow.schedule import Job
 from cryptolake.settings import Settings, load_settings
 from cryptolake.watch import report
 from cryptolake.work import checking, daily
+from cryptolake.work.evidence import lines
 from cryptolake.work.lineage import Node
 
 if TYPE_CHECKING:  # their place in Dagster is not public
@@ -171,7 +172,8 @@ class _Build:
         @dg.multi_asset(name="build", specs=[self._spec(one) for one in built])
         def build() -> Iterator[dg.MaterializeResult[None]]:
             with _app() as app:
-                daily.build(app)
+                if lacking := lines(daily.build(app).lacking):
+                    daily.alert(app, "the panel is incomplete", "; ".join(lacking))
                 yield from (self._result(app, one) for one in built)
 
         return [*found, refine, build]

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cryptolake.contracts.entry import SETTLED, Entry, State
-from cryptolake.contracts.partition import Partition, Period, hours
+from cryptolake.contracts.partition import Partition, Period
 from cryptolake.flow.estimate import costs, duration_s, offers, work
-from cryptolake.flow.plan import Span, closing, make_plan
+from cryptolake.flow.plan import Span, make_plan
 from cryptolake.flow.resume import compare, wish_for
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.registry.loader import load_registry
@@ -106,17 +106,6 @@ def test_the_limits_of_a_provider_are_read_from_its_host() -> None:
 def test_a_year_of_days_and_a_day_of_hours() -> None:
     assert len(Span(date(2024, 1, 1), date(2024, 12, 31)).periods()) == 366
     assert len(Span(date(2024, 1, 1), date(2024, 1, 1), "hour").periods()) == 24
-
-
-def test_hours_become_day_tables_only_where_they_make_a_whole_day() -> None:
-    day = [Partition("tvl", "a", Period.of_day(date(2024, 12, 1)))]
-    every = {
-        name: [Partition(name, "a", hour) for hour in hours(date(2024, 12, 2), date(2024, 12, 3))] for name in BOTH
-    }
-    missing = every["liquidations"][30]
-    kept = closing([*day, *every["tvl"], *every["liquidations"]], lambda one: one != missing)
-    assert kept == sorted([*day, every["tvl"][23], every["tvl"][47], *every["liquidations"][:24]])
-    assert closing(every["liquidations"][1:24], lambda _: True) == []
 
 
 @settings(max_examples=30, deadline=None)

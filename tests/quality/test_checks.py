@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from cryptolake.silver.liquidations import TABLE as LIQUIDATIONS
 from cryptolake.silver.prices import TABLE as PRICES
 from cryptolake.silver.tvl import TABLE as TVL
 from cryptolake.work import lending
+from cryptolake.work.evidence import EVIDENCE
 from cryptolake.work.refine import refine
 
 FIRST = date(2024, 5, 1)
@@ -34,7 +36,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Tables:
     last = FIRST + timedelta(days=DAYS - 1)
     ledger = fill(root, world, FIRST, last, quiet_events=6)
     lake = Lake(root)
-    refine(source(world), partitions(world, FIRST, last), bronze=Bronze(root), tables=lake)
+    refine(source(world), partitions(world, FIRST, last), bronze=Bronze(root), tables=lake, states=ledger.states())
     held, events = lake.read(TVL), lake.read(LIQUIDATIONS)
     price = pl.col("price")
     held = held.with_columns(
@@ -49,9 +51,11 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Tables:
     )
     lake.write(TVL, held)
     lake.write(LIQUIDATIONS, events)
-    lending.build(tables=lake, ledger=ledger, csus={csu.name: csu for csu in world.csus})
+    csus = {csu.name: csu for csu in world.csus}
+    built = lending.build(tables=lake, ledger=ledger, csus=csus)
+    now, _ = lending.panel(tables=lake, states=ledger.states(), csus=csus)
     ledger.close()
-    return Tables(held, events, lake.read(PRICES), lake.read(DAILY_PANEL))
+    return Tables(held, events, lake.read(PRICES), lake.read(DAILY_PANEL), now, built.lacking)
 
 
 def broken(tables: Tables) -> dict[str, int]:
@@ -78,10 +82,20 @@ def change(table: str, **columns: pl.Expr) -> At:
             pl.when(HERE).then(expression).otherwise(pl.col(name)).cast(frame.schema[name]).alias(name)
             for name, expression in columns.items()
         )
-        parts = {"tvl": tables.tvl, "liquidations": tables.liquidations, "prices": tables.prices, "panel": tables.panel}
-        return Tables(**{**parts, table: new})
+        return replace(tables, **{table: new})
 
     return changed
+
+
+def drop(table: str) -> At:
+    """The tables without the rows of market `one` on one day."""
+    return lambda tables: replace(tables, **{table: getattr(tables, table).filter(~HERE)})
+
+
+def lack(reason: str) -> At:
+    """An answer of market `one` that silver cannot vouch for."""
+    row = [("tvl", "one", DAY, "pending", reason, True)]
+    return lambda tables: replace(tables, lacking=pl.DataFrame(row, schema=EVIDENCE, orient="row"))
 
 
 @pytest.mark.parametrize(
@@ -110,6 +124,11 @@ def change(table: str, **columns: pl.Expr) -> At:
         ("dust_storm", change("panel", flags=pl.lit("dust_storm"))),
         ("failed_days", change("panel", liquidations_status=pl.lit("failed"))),
         ("pending_days", change("panel", status=pl.lit("pending"))),
+        ("panel_supported", change("panel", liquidations_usd=pl.lit(0.0))),
+        ("panel_supported", change("now", status=pl.lit("pending"), total_tvl_usd=pl.lit(None))),
+        ("panel_supported", drop("now")),
+        ("panel_current", drop("panel")),
+        ("answers_in_silver", lack("silver_differs")),
     ],
 )
 def test_a_planted_fault_is_found_by_its_check(sound: Tables, check: str, plant: At) -> None:
@@ -128,24 +147,25 @@ def test_flagged_prices_are_listed(sound: Tables, flag: str) -> None:
         pl.when(pl.col("date") == DAY).then(pl.lit(flag)).otherwise("flag").alias("flag")
     )
     name = {"disagrees": "prices_disagree", "stale": "stale_price", "no_numeraire": "no_numeraire"}[flag]
-    assert broken(Tables(sound.tvl, sound.liquidations, prices, sound.panel))[name] > 0
+    assert broken(replace(sound, prices=prices))[name] > 0
 
 
 def test_a_price_that_jumps_is_found(sound: Tables) -> None:
     prices = sound.prices.with_columns(
         pl.when(pl.col("date") == DAY).then(pl.col("price") * 3).otherwise("price").alias("price")
     )
-    assert broken(Tables(sound.tvl, sound.liquidations, prices, sound.panel))["price_jump"] > 0
+    assert broken(replace(sound, prices=prices))["price_jump"] > 0
 
 
 def test_the_new_york_day_is_its_own_window(sound: Tables) -> None:
     """A snapshot at UTC midnight lies outside of a New York day of the same date only by convention: five hours early."""
-    moved = Tables(sound.tvl, sound.liquidations, sound.prices, sound.panel, "ny")
+    moved = replace(sound, boundary="ny")
     assert broken(moved)["snapshot_near_end"] > 0
 
 
 def test_severities_decide_the_exit_code(sound: Tables) -> None:
-    results = checks.run(change("panel", flags=pl.lit("dust_storm"))(sound))
+    flagged = change("panel", flags=pl.lit("dust_storm"))(sound)
+    results = checks.run(replace(flagged, now=flagged.panel))
     assert [checks.exit_code(results, level) for level in ("error", "warning", "info")] == [0, 0, 1]
 
 

@@ -9,7 +9,7 @@ import typer
 
 from cryptolake.app import App
 from cryptolake.cli.collecting import Gathered, collected_live, end
-from cryptolake.cli.onchain import _print_collected, _print_made, travel_on
+from cryptolake.cli.onchain import _print_collected, _print_made, print_lacking, travel_on
 from cryptolake.cli.options import (
     ChainFlag,
     CsuFlag,
@@ -133,8 +133,11 @@ def daily_command(
     )
     gathered = collected_live(app, csus, wish, what="daily")
     asked = [Partition(name, key, period) for (name, key), periods in wish.items() for period in periods]
-    made = travel_on(app, csus, asked) if publish and asked and gathered.exit_code is None else []
+    built = travel_on(app, asked) if publish and asked and gathered.exit_code is None else None
     _print_collected(gathered.collected, as_json)
-    if made and not as_json:
-        _print_made(made, 'cryptolake query --sql "select * from daily_panel order by date desc limit 5"')
+    if built is not None and not as_json:
+        _print_made(built.made, 'cryptolake query --sql "select * from daily_panel order by date desc limit 5"')
+        print_lacking(built.lacking)
+    if built is not None and built.lacking.height:
+        raise typer.Exit(1)
     end(gathered)

@@ -105,7 +105,8 @@ def repair_command(context: typer.Context, as_json: JsonFlag = False) -> None:
 
     found = repair(app.ledger, app.bronze, source, known=known)
     if as_json:
-        document = {**asdict(found), "damaged": [str(one) for one in found.damaged]}
+        named = {"damaged": found.damaged, "read_anew": found.read_anew}
+        document = {**asdict(found), **{name: [str(one) for one in ones] for name, ones in named.items()}}
         print_json({**document, "put_aside": str(aside) if aside else None})
         return
     if aside:
@@ -117,6 +118,7 @@ def repair_command(context: typer.Context, as_json: JsonFlag = False) -> None:
         ("claims of dead runs dropped", found.claims_dropped),
         ("answers adopted", found.adopted),
         ("answers damaged", len(found.damaged)),
+        ("answers that read otherwise now", len(found.read_anew)),
     ]
     print_table("Repaired", ("what", "count"), rows)
     for partition in found.damaged[:5]:

@@ -31,7 +31,9 @@ from cryptolake.cli.options import (
 )
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.cluster.roll import read_roll
+from cryptolake.contracts.entry import SETTLED
 from cryptolake.contracts.partition import Partition
+from cryptolake.errors import BadInput
 from cryptolake.flow.collect import Collected
 from cryptolake.flow.estimate import METHODS, Cost, advice, costs, duration_s, offers, work
 from cryptolake.flow.plan import Span, make_plan, set_aside
@@ -40,8 +42,10 @@ from cryptolake.registry.markets import Csu
 from cryptolake.registry.providers import rpc_plans
 from cryptolake.silver.prices import TABLE as PRICES
 from cryptolake.sources.onchain.families import families
+from cryptolake.watch.coverage import markets
 from cryptolake.work import lending
-from cryptolake.work.daily import build, publish, refine
+from cryptolake.work.daily import build, not_in_silver, publish, refine
+from cryptolake.work.evidence import lines
 
 
 def add_commands(cli: typer.Typer) -> None:
@@ -180,20 +184,39 @@ def refine_command(
 ) -> None:
     """Bronze to silver: scale, price and check what was collected. Needs no network.
 
+    Without a selection everything that was collected and that silver lacks; with one, its days anew as well.
+
     Example: cryptolake refine --csu aave_v3_ethereum --days 7
     """
-    app, csus, partitions = _select(context, csu, chain, family, dataset, start_date, end_date, days, None, granularity)
-    _print_made(refine(app, csus, partitions), "cryptolake build")
-    _print_unpriced(app)
+    partitions: list[Partition] = []
+    if any((csu, chain, family, dataset, start_date, end_date, days, granularity)):
+        app, _, partitions = _select(
+            context, csu, chain, family, dataset, start_date, end_date, days, None, granularity
+        )
+        if not any(entry.state in SETTLED for entry in app.ledger.of(partitions).values()):
+            raise BadInput("nothing of this selection was collected; run `cryptolake collect` with the same flags")
+    else:
+        app = context.obj.open()
+        if not markets(app.ledger):
+            raise BadInput("nothing was collected yet; run `cryptolake collect` first")
+    made = refine(app, partitions)
+    if made:
+        _print_made(made, "cryptolake build")
+        _print_unpriced(app)
+    else:
+        print_line("Silver holds everything that was collected. Next: [bold]cryptolake build[/]")
+    _end_lacking(not_in_silver(app))
 
 
 def build_command(context: typer.Context) -> None:
-    """Silver to gold: the balanced daily panel.
+    """Silver to gold: the balanced daily panel. Exit code 1 when answered days have no number, with the remedy.
 
     Example: cryptolake build
     """
     app: App = context.obj.open()
-    _print_made(build(app), "cryptolake publish")
+    built = build(app)
+    _print_made(built.made, "cryptolake publish")
+    _end_lacking(built.lacking)
 
 
 def publish_command(context: typer.Context) -> None:
@@ -227,17 +250,19 @@ def run_command(
         context, csu, chain, family, dataset, start_date, end_date, days, workers, granularity
     )
     result = _collect(app, csus, partitions, resume=resume, cluster=cluster)
-    made = travel_on(app, csus, partitions)
+    built = travel_on(app, partitions)
     _print_collected(result, as_json=False)
-    _print_made(made, 'cryptolake query --sql "select * from daily_panel limit 5"')
+    _print_made(built.made, 'cryptolake query --sql "select * from daily_panel limit 5"')
     _print_unpriced(app)
+    _end_lacking(built.lacking)
     raise typer.Exit(1 if result.failed else 0)
 
 
-def travel_on(app: App, csus: list[Csu], partitions: list[Partition]) -> list[lending.Made]:
+def travel_on(app: App, partitions: list[Partition]) -> lending.Built:
     """Everything after collecting: refine, build, publish."""
-    made = refine(app, csus, partitions)
-    return made + build(app) + publish(app)
+    refined = refine(app, partitions)
+    built = build(app)
+    return lending.Built([*refined, *built.made, *publish(app)], built.lacking)
 
 
 def _select(
@@ -303,6 +328,19 @@ def _print_unpriced(app: App) -> None:
             f"[yellow]no price[/] for {tokens:,} tokens on {unpriced.height:,} token-days: "
             "[bold]cryptolake prices collect[/], then [bold]cryptolake build[/]"
         )
+
+
+def print_lacking(lacking: pl.DataFrame) -> None:
+    """Say which answered days have no number, and what to do; silent when there are none."""
+    for line in lines(lacking):
+        print_line(f"[red]no number[/] {line}")
+
+
+def _end_lacking(lacking: pl.DataFrame) -> None:
+    """Leave with exit code 1 and the remedy when answered days have no number."""
+    print_lacking(lacking)
+    if lacking.height:
+        raise typer.Exit(1)
 
 
 def _print_made(made: list[lending.Made], next_step: str) -> None:

@@ -11,7 +11,7 @@ import polars as pl
 import typer
 
 from cryptolake.app import App
-from cryptolake.cli.onchain import _print_made
+from cryptolake.cli.onchain import _end_lacking, _print_made
 from cryptolake.cli.options import JsonFlag, WorkersFlag
 from cryptolake.cli.show import print_json, print_line, print_table, progress
 from cryptolake.contracts.entry import Entry
@@ -25,7 +25,7 @@ from cryptolake.silver.quotes import LADDER
 from cryptolake.sources.history.file import landed
 from cryptolake.work import lending
 from cryptolake.work import prices as flow
-from cryptolake.work.daily import publish
+from cryptolake.work.daily import build, publish
 from cryptolake.work.refine import SILVER, refine, reprice
 
 prices_app = typer.Typer(
@@ -160,11 +160,13 @@ def reprice_command(
     app: App = context.obj.open(price_order=order)
     before = {table.name: app.tables.version(table) for table in SILVER}
     made = _reprice(app)
-    made += lending.build(tables=app.tables, ledger=app.ledger, csus=app.registry.csus)
+    built = build(app)
+    made += built.made
     if publish_too:
         made += publish(app)
     _print_made(made, "cryptolake panel describe")
     print_line(f"Before: tvl version {before['tvl']}, liquidations {before['liquidations']}, prices {before['prices']}")
+    _end_lacking(built.lacking)
 
 
 def rebuild_command(
@@ -194,10 +196,14 @@ def rebuild_command(
         pricing=app.pricing,
         fresh=True,
     )
-    made += lending.build(tables=app.tables, ledger=app.ledger, csus=app.registry.csus, states=states)
+    built = lending.build(
+        tables=app.tables, ledger=app.ledger, csus=app.registry.csus, states=states, warehouse=app.warehouse
+    )
+    made += built.made
     if publish_too:
         made += publish(app)
     _print_made(made, "cryptolake panel describe")
+    _end_lacking(built.lacking)
 
 
 def _collect(app: App, name: str, everything: bool) -> Collected:

@@ -11,12 +11,14 @@ import typer
 
 from cryptolake import __version__
 from cryptolake.app import App
+from cryptolake.cli.onchain import print_lacking
 from cryptolake.cli.options import JsonFlag
 from cryptolake.cli.show import print_json, print_line, print_table
-from cryptolake.errors import BadInput
+from cryptolake.errors import BadInput, Stop
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
 from cryptolake.gold.metadata import metadata_document
 from cryptolake.quality.compare import Explanation
+from cryptolake.quality.supported import differing
 from cryptolake.registry.version import registry_version
 from cryptolake.research.explain import liquidations_against_file, read_figures, tvl_against_file
 from cryptolake.research.release import release, verify
@@ -24,6 +26,8 @@ from cryptolake.silver.liquidations import TABLE as LIQUIDATIONS
 from cryptolake.silver.prices import TABLE as PRICES
 from cryptolake.silver.tvl import TABLE as TVL
 from cryptolake.sources.history.protocol import DefiLlamaProtocols
+from cryptolake.work import lending
+from cryptolake.work.evidence import lacking, lines
 from cryptolake.work.reconciliation import compared, slug_of, theirs
 
 
@@ -57,6 +61,13 @@ def release_command(
     panel = app.tables.read(DAILY_PANEL)
     if panel.is_empty():
         raise BadInput("there is no panel yet; run `cryptolake run` or `cryptolake build` first")
+    now, found = lending.panel(tables=app.tables, states=app.ledger.states(), csus=app.registry.csus)
+    if (stale := differing(panel, now)).height:
+        csu, day, columns = stale.select("csu", "date", "columns").row(0)
+        raise Stop(
+            f"{stale.height:,} rows of the panel are not what ledger and silver give now (first {csu} {day}: {columns}); "
+            "run `cryptolake build`, then release"
+        )
     csus = {name: app.registry.csus[name] for name in panel["csu"].unique().sort() if name in app.registry.csus}
     which = registry_version(app.registry)
     document = metadata_document(
@@ -71,9 +82,11 @@ def release_command(
     made = release(
         version, DAILY_PANEL, panel, metadata=document, registry={"registry_version": which, "csus": csus}, into=folder
     )
+    lacks = lacking(found)  # frozen as pending or failed, never as numbers
     if as_json:
         print_json(
             {
+                "no_number": lines(lacks),
                 "folder": str(made.folder),
                 "digest": made.digest,
                 "files": made.files,
@@ -82,6 +95,7 @@ def release_command(
         )
         return
     print_table(f"Release {version}", ("file", "sha256"), [(name, digest[:16]) for name, digest in made.files.items()])
+    print_lacking(lacks)
     print_line(f"{made.folder}  digest {made.digest}")
     print_line(f"Next: [bold]cryptolake release {version} --check[/]")
 

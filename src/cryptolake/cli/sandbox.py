@@ -55,18 +55,20 @@ def demo_command(
             f"Sandbox: market {CSU}, {FIRST} .. {LAST}, real Aave V3 contracts on a local chain, replayed over HTTP"
         )
         result = _collect(app, csus, partitions, resume=True)
-        made = travel_on(app, csus, partitions)
+        built = travel_on(app, partitions)
         pulled = [
             operate(app, operation, "defillama", key=VENDOR_KEYS, provenance={"sandbox": "true"})
             for operation in ("backfill", "pull")
         ]
-    print_table("Made from the sandbox", ("what", "rows", "where"), [(one.what, one.rows, one.where) for one in made])
+    print_table(
+        "Made from the sandbox", ("what", "rows", "where"), [(one.what, one.rows, one.where) for one in built.made]
+    )
     print_pulled(pulled)
     _print_panel(app)
     print_line(f"Done in {monotonic() - started:.0f} s. Look at it:")
     print_line(f'  [bold].venv/bin/cryptolake --data {folder} query --sql "select * from liquidations"[/]')
     print_line(f"  [bold].venv/bin/cryptolake --data {folder} monitor[/]")
-    if result.failed or any(one.collected.failed for one in pulled):
+    if result.failed or built.lacking.height or any(one.collected.failed for one in pulled):
         raise Stop("the sandbox did not answer everything; please report this with the lines above")
 
 

@@ -1,8 +1,10 @@
-"""`Made`: what a step tells about one thing it made."""
+"""`Made` and `Built`: what a step tells about what it made, and about what it could not make."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+import polars as pl
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,3 +14,11 @@ class Made:
     what: str
     rows: int
     where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What was made, and the market-days (`evidence.EVIDENCE`) that were answered and have no number all the same."""
+
+    made: list[Made]
+    lacking: pl.DataFrame

@@ -80,27 +80,6 @@ def wanted(source: Source, datasets: Sequence[str], keys: Iterable[str], span: S
     ]
 
 
-def closing(partitions: Iterable[Partition], settled: Callable[[Partition], bool]) -> list[Partition]:
-    """Those of which tables of whole days can be made: days, and of hours what stands for a whole day.
-
-    A state at the end of a day is that of its last hour; the events of a day are those of all its 24 hours, and count
-    only when every hour is settled.
-    """
-    kept = []
-    by_day: dict[tuple[str, str, date], list[Partition]] = {}
-    for partition in partitions:
-        if partition.period.granularity == "day":
-            kept.append(partition)
-        elif partition.dataset != "tvl":
-            by_day.setdefault((partition.dataset, partition.key, partition.period.day), []).append(partition)
-        elif partition.period.start.hour == 23:
-            kept.append(partition)
-    for hours_of_day in by_day.values():
-        if len(set(hours_of_day)) == 24 and all(settled(one) for one in hours_of_day):
-            kept += hours_of_day
-    return sorted(kept)
-
-
 def set_aside(csus: Iterable[Csu], families: Iterable[str], span: Span) -> dict[str, str]:
     """Selected markets that will give no numbers, and why: `unsupported_family`, or `not_deployed` by the last day."""
     known = set(families)

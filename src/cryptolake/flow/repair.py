@@ -19,19 +19,24 @@ from cryptolake.state.ledger import Ledger
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """What a repair found: folds corrected, claims of dead workers dropped, answers adopted, answers found damaged."""
+    """What a repair found: folds corrected, claims of dead workers dropped, answers adopted, damaged, or read anew.
+
+    `read_anew` are answers that the present reader finds another number of rows in, or cannot read any more.
+    """
 
     refolded: int
     claims_dropped: int
     adopted: int
     damaged: tuple[Partition, ...]
+    read_anew: tuple[Partition, ...] = ()
 
 
 def repair(ledger: Ledger, bronze: Bronze, source: Source, *, known: Callable[[str], bool]) -> Repaired:
     """Check everything against everything; needs no network. `known` tells which markets can be read.
 
     A settled partition whose answer is gone or not the recorded one becomes `failed` with reason `damaged`, so that the
-    next run asks it again. A whole answer that the ledger does not know is read and recorded.
+    next run asks it again. A whole answer that the ledger does not know is read and recorded, and so is one in which the
+    present reader finds something else than the ledger counted; one that it cannot read any more becomes `failed`.
     """
     refolded = ledger.refold()
     dropped = 0
@@ -58,9 +63,30 @@ def repair(ledger: Ledger, bronze: Bronze, source: Source, *, known: Callable[[s
         )
         for partition in damaged
     )
+    lost = set(damaged)
+    read_anew = [
+        partition
+        for partition, one in sorted(states.items())
+        if one.state in {"done", "empty"}
+        and known(partition.key)
+        and partition not in lost
+        and _read_anew(one, ledger, bronze, source)
+    ]
     unknown = [one for one in on_disk if known(one.key) and (one not in states or states[one].state not in SETTLED)]
     adopted = sum(adopt(partition, ledger, bronze, source) for partition in sorted(unknown))
-    return Repaired(refolded, dropped, adopted, tuple(sorted(damaged)))
+    return Repaired(refolded, dropped, adopted, tuple(sorted(damaged)), tuple(read_anew))
+
+
+def _read_anew(before: Entry, ledger: Ledger, bronze: Bronze, source: Source) -> bool:
+    """Read a settled answer again and record the reading if it is another; whether it is."""
+    raw = bronze.read(before.partition, source.name)
+    if raw is None:
+        return False
+    found = interpret(source, raw, bronze)
+    if (found.state, found.rows) == (before.state, before.rows):
+        return False
+    ledger.append(replace(found, worker=WORKER, attempt=before.attempt))
+    return True
 
 
 def adopt(partition: Partition, ledger: Ledger, bronze: Bronze, source: Source) -> bool:

@@ -13,7 +13,7 @@ from typing import Literal
 
 import polars as pl
 
-from cryptolake.quality import rules
+from cryptolake.quality import rules, supported
 from cryptolake.quality.rules import Tables
 
 Severity = Literal["error", "warning", "info"]
@@ -52,6 +52,19 @@ def run(tables: Tables, checks: Sequence[Check] | None = None) -> list[Result]:
 
 
 CHECKS: tuple[Check, ...] = (
+    Check(
+        "answers_in_silver",
+        "error",
+        "silver holds every answer that the ledger calls settled",
+        supported.answers_missing,
+    ),
+    Check(
+        "panel_supported",
+        "error",
+        "every number in the panel is what ledger and silver give now",
+        supported.unsupported,
+    ),
+    Check("panel_current", "warning", "the panel has every day that ledger and silver have now", supported.behind),
     Check("no_negative_amounts", "error", "no raw amount is negative", rules.negative),
     Check("utilisation_bounds", "error", "a market's utilisation lies between 0 and 1.05", rules.utilisation),
     Check(

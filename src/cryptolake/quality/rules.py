@@ -34,12 +34,18 @@ _WORTH_A_LOOK_USD = 500.0  # below it rounding and dust decide the ratio of two 
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """The finished tables the checks read, and where a day begins."""
+    """The finished tables the checks read, and where a day begins.
+
+    `now` is the panel that ledger and silver would give now, `lacking` the market-days (dataset, csu, date, reason) that
+    the ledger calls answered and that silver cannot vouch for.
+    """
 
     tvl: pl.DataFrame
     liquidations: pl.DataFrame
     prices: pl.DataFrame
     panel: pl.DataFrame
+    now: pl.DataFrame
+    lacking: pl.DataFrame
     boundary: Boundary = "utc"
 
 

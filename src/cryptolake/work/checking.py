@@ -18,8 +18,9 @@ from cryptolake.silver.prices import TABLE as PRICES
 from cryptolake.silver.staging_crypto_market import TABLE as STAGING
 from cryptolake.silver.tvl import TABLE as TVL
 from cryptolake.watch import report
-from cryptolake.work import coins
+from cryptolake.work import coins, lending
 from cryptolake.work.daily import market_room
+from cryptolake.work.evidence import lacking
 from cryptolake.work.lineage import Node
 
 
@@ -60,11 +61,16 @@ def check(app: App, node: Node) -> list[report.Checked]:
     return found
 
 
+def quality_tables(app: App) -> QualityTables:
+    """The finished tables of the lending markets with the panel that ledger and silver give now."""
+    now, found = lending.panel(tables=app.tables, states=app.ledger.states(), csus=app.registry.csus)
+    tvl, liquidations, prices, panel = (app.tables.read(one) for one in (TVL, LIQUIDATIONS, PRICES, DAILY_PANEL))
+    return QualityTables(tvl, liquidations, prices, panel, now, lacking(found), app.settings.day_boundary)
+
+
 def _panel_quality(app: App) -> list[report.Checked]:
     """The invariants of lending markets over the finished tables; only errors make the panel unfit."""
-    tvl, liquidations, prices, panel = (app.tables.read(one) for one in (TVL, LIQUIDATIONS, PRICES, DAILY_PANEL))
-    tables = QualityTables(tvl, liquidations, prices, panel, app.settings.day_boundary)
     return [
         report.Checked(one.check, one.rows, one.examples[0] if one.examples else "", severe=one.severity == "error")
-        for one in run_checks(tables)
+        for one in run_checks(quality_tables(app))
     ]

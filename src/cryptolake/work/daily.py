@@ -13,18 +13,18 @@ from itertools import groupby
 from pathlib import Path
 
 import orjson
+import polars as pl
 import structlog
 
 from cryptolake import __version__
 from cryptolake.app import App, redact_text
 from cryptolake.catalogue import found_tables
-from cryptolake.contracts.entry import SETTLED
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.source import Dataset, Source
 from cryptolake.errors import BadInput, CryptolakeError
 from cryptolake.files.atomic import write_bytes
 from cryptolake.flow.collect import Collected, collect
-from cryptolake.flow.plan import Span, closing, make_plan, wanted
+from cryptolake.flow.plan import Span, make_plan, wanted
 from cryptolake.flow.schedule import Job, jobs_of
 from cryptolake.flow.scheduler import Outcome as Outcome
 from cryptolake.lake.runs import Runs
@@ -35,12 +35,16 @@ from cryptolake.silver.crypto_market_global import TABLE as GLOBAL
 from cryptolake.silver.crypto_market_history import TABLE as HISTORY
 from cryptolake.silver.exchange_candles import TABLE as CANDLES
 from cryptolake.silver.exchange_tickers import TABLE as TICKERS
+from cryptolake.silver.quotes import TABLE as QUOTES
 from cryptolake.silver.staging_crypto_market import TABLE as STAGING
 from cryptolake.sources.onchain.families import families
 from cryptolake.sources.onchain.source import OnchainSource
 from cryptolake.work import coins, exchanges, lending
+from cryptolake.work.evidence import lines
 from cryptolake.work.lineage import Node, lineage
+from cryptolake.work.prices import read_quotes
 from cryptolake.work.series import Operation, pull_or_backfill
+from cryptolake.work.standing import market_day
 
 log = structlog.get_logger(__name__)
 
@@ -198,32 +202,39 @@ def collect_days(app: App, datasets: Sequence[str], first: date, last: date) -> 
 
 def refine_days(app: App, first: date, last: date) -> list[lending.Made]:
     """Bronze to silver for the days, both included, and the week before."""
-    csus = markets(app)[0]
-    source = app.onchain(csus)
-    asked = _partitions(app, source, [one.name for one in source.datasets], _mended(app, first), last)
-    return refine(app, csus, asked)
+    source = app.onchain(markets(app)[0])
+    return refine(app, _partitions(app, source, [one.name for one in source.datasets], _mended(app, first), last))
 
 
-def refine(app: App, csus: Sequence[Csu], partitions: Sequence[Partition]) -> list[lending.Made]:
-    """Bronze to silver for the partitions, priced by the settings' ladder. Hours count where they make a whole day."""
-    states = app.ledger.states()
+def refine(app: App, partitions: Sequence[Partition] = ()) -> list[lending.Made]:
+    """Bronze to silver for the days of these partitions and for every other day that silver lacks, at the settings' ladder.
 
-    def settled(one: Partition) -> bool:
-        return one in states and states[one].state in SETTLED
-
+    So whatever was collected and never refined, or lost from silver since, is made good by the next trip of any kind.
+    """
+    states, csus = app.ledger.states(), app.registry.csus
+    lacking = lending.not_in_silver(tables=app.tables, states=states, csus=csus)
+    days = {market_day(one) for one in partitions} | set(lacking.select("dataset", "csu", "date").iter_rows())
+    asked = [one for one in states if market_day(one) in days and one.key in csus]
     return lending.refine(
-        app.onchain(csus),
-        closing(partitions, settled),
+        app.onchain([csus[name] for name in sorted({one.key for one in asked})]),
+        asked,
         bronze=app.bronze,
         tables=app.tables,
         states=states,
+        # Without the table of quotes nothing in silver knows what vendors said: their answers are read again.
+        quotes=None if app.tables.version(QUOTES) is not None else read_quotes(app.price_sources(), app.bronze, states),
         pricing=app.pricing,
     )
 
 
-def build(app: App) -> list[lending.Made]:
+def not_in_silver(app: App) -> pl.DataFrame:
+    """The market-days that were answered and that silver cannot vouch for (`evidence.EVIDENCE`)."""
+    return lending.not_in_silver(tables=app.tables, states=app.ledger.states(), csus=app.registry.csus)
+
+
+def build(app: App) -> lending.Built:
     """Silver to gold."""
-    return lending.build(tables=app.tables, ledger=app.ledger, csus=app.registry.csus)
+    return lending.build(tables=app.tables, ledger=app.ledger, csus=app.registry.csus, warehouse=app.warehouse)
 
 
 def publish(app: App) -> list[lending.Made]:
@@ -312,9 +323,10 @@ class AppWork:
         write_bytes(_note(self._app), orjson.dumps([first.isoformat(), last.isoformat()]))
         outcome = collect_days(self._app, datasets, first, last)
         self._finish_refining()
-        build(self._app)
+        lacking = build(self._app).lacking
         publish(self._app)
-        return Outcome(outcome.ok, outcome.records, f"{first} .. {last}: {outcome.note}")
+        note = "; ".join([f"{first} .. {last}: {outcome.note}", *lines(lacking)])
+        return Outcome(outcome.ok and lacking.is_empty(), outcome.records, note)
 
     def _finish_refining(self) -> bool:
         """Refine the days on file; False when there are none."""

@@ -6,7 +6,7 @@ belong here: how anything is fetched, stored or computed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -14,48 +14,83 @@ import polars as pl
 from cryptolake.catalogue import MARKET_DAYS, FoundTable, downstream, found_tables
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition
+from cryptolake.flow.made import Built as Built
 from cryptolake.flow.made import Made as Made
 from cryptolake.gold import daily_panel
 from cryptolake.gold.metadata import metadata_document
 from cryptolake.lake.tables import Tables
 from cryptolake.publish.warehouse import Warehouse
 from cryptolake.registry.markets import Csu
-from cryptolake.silver import liquidations, prices, quotes, tvl
+from cryptolake.silver import liquidations, prices, quotes, refined, tvl
 from cryptolake.state.checkpoints import write_checkpoints
 from cryptolake.state.ledger import Ledger
+from cryptolake.work import evidence
 from cryptolake.work.refine import refine as refine
-from cryptolake.work.tables import derive, reader
+from cryptolake.work.standing import standing
+from cryptolake.work.tables import OpenWarehouse, derive, read_from
 
 # What `refine` makes of answers.
-REFINED = tuple(one.TABLE.name for one in (tvl, liquidations, quotes, prices))
+REFINED = tuple(one.TABLE.name for one in (tvl, liquidations, quotes, prices, refined))
 
 
-def expected_rows(states: Mapping[Partition, Entry], csus: Mapping[str, Csu]) -> pl.DataFrame:
-    """The panel's key set: every market ever asked for, on every day anyone was asked for, with what the ledger knows.
+def expected_rows(found: pl.DataFrame, csus: Mapping[str, Csu]) -> pl.DataFrame:
+    """The panel's key set: every market ever asked for, on every day anyone was asked for, with what is known of it.
 
-    Columns: csu, date, chain, family, protocol, tvl_state, tvl_reason, liq_state, liq_reason (null if never asked).
+    `found` is what `flow.evidence` says. Columns: csu, date, chain, family, protocol, tvl_state, tvl_reason, liq_state,
+    liq_reason (null if never asked).
     """
-    asked = [one for one in states if one.dataset in {"tvl", "liquidations"} and one.key in csus]
-    columns = {"csu": pl.String, "date": pl.Date, "period": pl.String, "state": pl.String, "reason": pl.String}
-    keys = pl.DataFrame({"csu": sorted({one.key for one in asked})}, schema={"csu": pl.String})
-    days = pl.DataFrame({"date": sorted({one.period.day for one in asked})}, schema={"date": pl.Date})
+    keys, days = found.select("csu").unique().sort("csu"), found.select("date").unique().sort("date")
     about = [(name, csus[name].chain, csus[name].family, csus[name].protocol) for name in keys["csu"]]
     markets = pl.DataFrame(
         about, schema=["csu", "chain", "family", "protocol"], orient="row", schema_overrides={"csu": pl.String}
     )
     frame = keys.join(days, how="cross").join(markets, on="csu", how="left")
     for dataset, side in (("tvl", "tvl"), ("liquidations", "liq")):
-        entries = [
-            (p.key, p.period.day, str(p.period), states[p].state, states[p].reason)
-            for p in asked
-            if p.dataset == dataset
-        ]
-        known = pl.DataFrame(entries, schema=columns, orient="row").sort("csu", "date", "period")
-        last = known.unique(subset=["csu", "date"], keep="last", maintain_order=True).drop("period")
-        frame = frame.join(
-            last.rename({"state": f"{side}_state", "reason": f"{side}_reason"}), on=["csu", "date"], how="left"
+        known = found.filter(pl.col("dataset") == dataset).select(
+            "csu", "date", pl.col("state").alias(f"{side}_state"), pl.col("reason").alias(f"{side}_reason")
         )
+        frame = frame.join(known, on=["csu", "date"], how="left")
     return frame.select(daily_panel.EXPECTED.names()).cast(daily_panel.EXPECTED).sort("csu", "date")
+
+
+def panel(
+    *, tables: Tables, states: Mapping[Partition, Entry], csus: Mapping[str, Csu]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The panel that ledger and silver give now, and the evidence (`evidence.EVIDENCE`) it rests on. Writes nothing.
+
+    Figures and their statuses are made from the same rows, read once.
+    """
+    amounts, events, found = _evidence(
+        tables, states, csus, daily_panel.COLUMNS["tvl"], daily_panel.COLUMNS["liquidations"]
+    )
+    return daily_panel.build(amounts, events, expected_rows(found, csus)), found
+
+
+def not_in_silver(*, tables: Tables, states: Mapping[Partition, Entry], csus: Mapping[str, Csu]) -> pl.DataFrame:
+    """The market-days that the ledger calls answered and silver cannot vouch for, with the reason."""
+    return evidence.lacking(_evidence(tables, states, csus)[2])
+
+
+def _evidence(
+    tables: Tables,
+    states: Mapping[Partition, Entry],
+    csus: Mapping[str, Csu],
+    of_tvl: Sequence[str] = (),
+    of_liquidations: Sequence[str] = (),
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Silver's amounts and events with these columns more, and what they and the ledger say together."""
+    amounts = tables.read(tvl.TABLE, columns=list(dict.fromkeys([*of_tvl, *evidence.TVL_COLUMNS])))
+    columns = list(dict.fromkeys([*of_liquidations, *evidence.LIQUIDATION_COLUMNS]))
+    events = tables.read(liquidations.TABLE, columns=columns)
+    found = evidence.evidence(
+        standing(states),
+        csus,
+        recorded=tables.read(refined.TABLE),
+        amounts=amounts,
+        events=events,
+        prices=tables.read(prices.TABLE, columns=[*prices.TABLE.key, "price"]),
+    )
+    return amounts, events, found
 
 
 def finished() -> list[FoundTable]:
@@ -65,17 +100,30 @@ def finished() -> list[FoundTable]:
 
 
 def build(
-    *, tables: Tables, ledger: Ledger, csus: Mapping[str, Csu], states: Mapping[Partition, Entry] | None = None
-) -> list[Made]:
+    *,
+    tables: Tables,
+    ledger: Ledger,
+    csus: Mapping[str, Csu],
+    warehouse: OpenWarehouse | None = None,
+    states: Mapping[Partition, Entry] | None = None,
+) -> Built:
     """Silver to gold: the balanced daily panel over every market and day the ledger knows of, and what is made of it.
 
-    `states` spares a second reading of the ledger to a caller that has just read it.
+    A day that the ledger calls answered has a number only where silver was made of that very answer and still holds it;
+    the others are `pending` or `failed` in the panel and listed in the result. `states` spares a second reading of the
+    ledger to a caller that has just read it; `warehouse` is opened only for a
+    table made with one that the lake does not hold.
     """
-    days = expected_rows(ledger.states() if states is None else states, csus)
-    built = derive({**dict.fromkeys(REFINED), MARKET_DAYS: days}, reader(tables))
-    for one, frame in built:
-        tables.write(one.table, frame)
-    return [Made(f"gold {one.table.name}", frame.height, str(tables.path(one.table))) for one, frame in built]
+    frame, found = panel(tables=tables, states=ledger.states() if states is None else states, csus=csus)
+    daily_panel.TABLE.require(frame)
+    built = [(daily_panel.TABLE, frame)]
+    changed = {**dict.fromkeys(REFINED), MARKET_DAYS: expected_rows(found, csus), daily_panel.TABLE.name: frame}
+    with read_from(tables, warehouse, changed) as read:
+        built += [(one.table, rows) for one, rows in derive(changed, read)]
+    for table, rows in built:
+        tables.write(table, rows)
+    made = [Made(f"gold {table.name}", rows.height, str(tables.path(table))) for table, rows in built]
+    return Built(made, evidence.lacking(found))
 
 
 def publish(
@@ -101,11 +149,11 @@ def publish(
         parts = frame.partition_by("csu", as_dict=True, maintain_order=True)
         for (csu,), part in sorted(parts.items(), key=lambda item: str(item[0])):
             made.append(Made(f"file {table.name}", part.height, str(tables.publish(table, part, csu=str(csu)))))
-    panel = frames[daily_panel.TABLE]
-    in_panel = {name: csus[name] for name in panel["csu"].unique() if name in csus}
+    gold = frames[daily_panel.TABLE]
+    in_panel = {name: csus[name] for name in gold["csu"].unique() if name in csus}
     document = metadata_document(
         daily_panel.TABLE,
-        panel,
+        gold,
         csus=in_panel,
         code_version=code_version,
         registry_version=registry_version,

@@ -1,12 +1,14 @@
 """Bronze to silver: read answers, price whole days, put the prices to the amounts. Reads no network.
 
 Prices are shared by all markets of a day, so the unit of pricing is the day: refining one market's day prices every
-market's rows of that day again. That is why day by day and all at once give the same tables.
+market's rows of that day again. That is why day by day and all at once give the same tables. What silver was made of is
+written last (`silver.refined`), so that a step that was cut short is seen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 
 import polars as pl
@@ -22,13 +24,15 @@ from cryptolake.flow.made import Made
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
 from cryptolake.registry.chainlink import named_tokens
-from cryptolake.silver import liquidations, prices, tvl
-from cryptolake.silver import quotes as quotes_table
+from cryptolake.silver import liquidations, prices, refined, tvl
+from cryptolake.silver.quotes import TABLE as QUOTES
+from cryptolake.silver.refined import TABLE as REFINED
+from cryptolake.work.standing import MarketDay, market_day, standing
 
 log = structlog.get_logger(__name__)
 
 _ANSWERS: dict[str, pl.Schema] = {"tvl": tvl.ANSWER, "liquidations": liquidations.ANSWER}
-SILVER: tuple[Table, ...] = (tvl.TABLE, liquidations.TABLE, quotes_table.TABLE, prices.TABLE)
+SILVER: tuple[Table, ...] = (tvl.TABLE, liquidations.TABLE, QUOTES, prices.TABLE)
 
 
 def refine(
@@ -44,37 +48,43 @@ def refine(
 ) -> list[Made]:
     """Conform every answered partition and replace exactly those days of those markets; price those days anew.
 
-    `states` (the ledger) lets answers be taken from the monthly twins instead of being read one by one. `quotes` are
+    `states` (the ledger) says which answers stand for each of the days asked (`flow.standing`), and lets them be taken
+    from the monthly twins instead of being read one by one; without it the partitions themselves are taken. `quotes` are
     vendors' and feeds' quotes, replacing the stored ones of the days touched (None: keep them). `fresh` starts the
     tables over. The same bronze always gives the same silver, whether refined day by day or all at once.
     """
-    asked = sorted(set(partitions))
+    asked = set(partitions)
     if not asked:
         return []
-    touched = sorted({partition.period.day for partition in asked})
+    days = {market_day(partition) for partition in asked}
+    if states is not None:
+        asked = {entry.partition for one in standing(states, days).values() for entry in one.entries}
+    touched = sorted({day for _, _, day in days})
     frames: dict[str, pl.DataFrame] = {}
+    records = [] if fresh else [_others(tables.read(REFINED, among={"date": touched}), days)]
     for dataset, table, conform in (
         ("tvl", tvl.TABLE, tvl.conform),
         ("liquidations", liquidations.TABLE, liquidations.conform),
     ):
-        chosen = [partition for partition in asked if partition.dataset == dataset]
-        new = conform(answers(source, dataset, chosen, bronze=bronze, states=states))
+        chosen = sorted(partition for partition in asked if partition.dataset == dataset)
+        found, readings = answers(source, dataset, chosen, bronze=bronze, states=states)
+        unread = {market_day(one.partition) for one in readings if one.reason is not None}
+        new = conform(_others(found, unread))  # what a day's other answers say would pass for all of it
+        del found
         if not fresh:
             stored = tables.read(table, among={"date": touched})
-            replaced = pl.DataFrame(
-                {"csu": [p.key for p in chosen], "date": [p.period.day for p in chosen]},
-                schema={"csu": pl.String, "date": pl.Date},
-            ).unique()
-            kept = stored.join(replaced, on=["csu", "date"], how="anti")
-            new = (
-                pl.concat([kept, new]).unique(subset=table.key, keep="last", maintain_order=True)
-                if kept.height
-                else new
-            )
+            kept = _others(stored, [one for one in days if one[0] == dataset])
+            if kept.height:
+                # By market, so that an event two markets claim is given to the same one in whatever order they come.
+                both = pl.concat([kept, new]).sort("csu", maintain_order=True)
+                new = both.unique(subset=table.key, keep="last", maintain_order=True)
+        records.append(_records(dataset, readings, new))
         frames[dataset] = new
         del new
     told = external(tables, touched) if quotes is None and not fresh else quotes
-    return _store(frames, told, tables, None if fresh else touched, pricing)
+    if told is not None and not fresh:
+        told = told.filter(pl.col("date").is_in(touched))
+    return _store(frames, told, tables, None if fresh else touched, pricing, pl.concat(records))
 
 
 def reprice(*, tables: Tables, quotes: pl.DataFrame | None = None, pricing: prices.Pricing | None = None) -> list[Made]:
@@ -87,13 +97,24 @@ def reprice(*, tables: Tables, quotes: pl.DataFrame | None = None, pricing: pric
     told = external(tables, days) if quotes is None else quotes
     frames = {"tvl": held, "liquidations": events}
     del held, events
-    return _store(frames, told, tables, None, pricing)
+    # What silver was made of stays as it was written: rows that went missing since do not pass for whole by being valued.
+    return _store(frames, told, tables, None, pricing, None)
 
 
 def external(tables: Tables, days: Sequence[date]) -> pl.DataFrame:
     """The stored quotes of feeds, vendors and files on these days: everything that the markets' own oracles do not say."""
-    stored = tables.read(quotes_table.TABLE, among={"date": list(days)} if days else None)
+    stored = tables.read(QUOTES, among={"date": list(days)} if days else None)
     return stored.filter(pl.col("source") != "protocol_oracle")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What reading one partition's answer gave: the answer's digest and its rows, or the reason why there are none."""
+
+    partition: Partition
+    digest: str | None
+    rows: int = 0
+    reason: str | None = None
 
 
 def answers(
@@ -103,17 +124,18 @@ def answers(
     *,
     bronze: Bronze,
     states: Mapping[Partition, Entry] | None = None,
-) -> pl.DataFrame:
-    """The typed rows of every kept answer among `chosen`, and the monthly twins brought up to date on the way.
+) -> tuple[pl.DataFrame, list[Reading]]:
+    """The typed rows of the answers of `chosen` and how reading each went; brings the monthly twins up to date on the way.
 
     A twin's rows are used where the ledger's digest says that they stand for the answer that is kept; else the answer is
-    read again. One that cannot be read is left out: it stands as failed in the ledger since it landed.
+    read again. One that is missing, not the recorded one or unreadable is said to be so in its reading.
     """
     schema = _ANSWERS[dataset]
     months: dict[tuple[str, str], list[Partition]] = {}
     for partition in chosen:
         months.setdefault((partition.key, partition.period.day.strftime("%Y-%m")), []).append(partition)
     found = []
+    readings: list[Reading] = []
     for (key, month), members in sorted(months.items()):
         twin = bronze.compacted(dataset, key, month, reader=__version__)
         rows, digests = twin if twin is not None else (pl.DataFrame(schema={"period": pl.String(), **schema}), {})
@@ -121,6 +143,7 @@ def answers(
         wanted = {str(member.period) for member in members}
         new: list[Row] = []
         stale: set[str] = set()  # periods whose rows in the twin no longer count
+        wrong: dict[str, str] = {}
         # Without a twin the whole month is read, so that the twin always holds all of the month.
         for member in members if twin is not None else sorted({*members, *bronze.partitions(dataset, key, month)}):
             period = str(member.period)
@@ -128,6 +151,8 @@ def answers(
             if entry is not None and entry.digest is not None and digests.get(period) == entry.digest:
                 continue
             raw = bronze.read(member, source.name)
+            if raw is None or (entry is not None and raw.digest != entry.digest):
+                wrong[period] = refined.DAMAGED
             if raw is not None and digests.get(period) == raw.digest:
                 continue
             if period in digests:
@@ -139,6 +164,7 @@ def answers(
                 new += ({"period": period, **row} for row in source.parse(raw))
             except Skip as error:
                 log.warning("answer left out", partition=str(member), reason=error.reason, error=str(error))
+                wrong.setdefault(period, refined.UNREADABLE)
                 continue
             digests[period] = raw.digest
         if digests != before:
@@ -146,8 +172,50 @@ def answers(
             read = pl.DataFrame(new, schema=rows.schema, strict=False)
             rows = pl.concat([rows.filter(~pl.col("period").is_in(stale)), read]).sort("period", maintain_order=True)
             bronze.compact(dataset, key, month, rows, answers=digests, reader=__version__)
-        found.append(rows.filter(pl.col("period").is_in(list(wanted))).select(schema.names()))
-    return pl.concat(found, rechunk=False) if found else pl.DataFrame(schema=schema)
+        rows = rows.filter(pl.col("period").is_in(list(wanted)))
+        counts = dict(rows.group_by("period").len().iter_rows())
+        for member in members:
+            period = str(member.period)
+            entry = states.get(member) if states is not None else None
+            digest = entry.digest if entry is not None else digests.get(period)
+            readings.append(Reading(member, digest, counts.get(period, 0), wrong.get(period)))
+        found.append(rows.select(schema.names()))
+    return (pl.concat(found, rechunk=False) if found else pl.DataFrame(schema=schema)), readings
+
+
+def _others(frame: pl.DataFrame, days: Collection[MarketDay]) -> pl.DataFrame:
+    """The rows of other market-days than these; by dataset too where the frame has one."""
+    schema = {"dataset": pl.String, "csu": pl.String, "date": pl.Date}
+    named = pl.DataFrame(list(days), schema=schema, orient="row")
+    on = [name for name in schema if name in frame.columns]
+    return frame.join(named.select(on).unique(), on=on, how="anti", maintain_order="left")
+
+
+def _records(dataset: str, readings: Sequence[Reading], frame: pl.DataFrame) -> pl.DataFrame:
+    """What each market's day that was read was made of, as rows of `refined`; `frame` holds the rows as they are stored."""
+    by_day: dict[MarketDay, list[Reading]] = {}
+    for one in readings:
+        by_day.setdefault(market_day(one.partition), []).append(one)
+    rows = [
+        (
+            day,
+            dataset,
+            csu,
+            refined.digest_of((str(one.partition.period), one.digest) for one in parts),
+            sum(one.rows for one in parts),
+            next((one.reason for one in parts if one.reason is not None), None),
+        )
+        for (_, csu, day), parts in by_day.items()
+    ]
+    types = REFINED.polars_schema()
+    names = ("date", "dataset", "csu", "answers", "answer_rows", "reason")
+    made = pl.DataFrame(rows, schema={name: types[name] for name in names}, orient="row")
+    mine = frame.join(made.select("csu", "date"), on=["csu", "date"], how="semi")
+    return (
+        made.join(refined.contents(dataset, mine), on=["csu", "date"], how="left")
+        .with_columns(pl.col("rows").fill_null(0), pl.col("content").fill_null(refined.NOTHING))
+        .select(REFINED.columns)
+    )
 
 
 def _store(
@@ -156,9 +224,11 @@ def _store(
     tables: Tables,
     touched: Sequence[date] | None,
     pricing: prices.Pricing | None,
+    records: pl.DataFrame | None,
 ) -> list[Made]:
     """Price the days, value the rows, check the contracts, write the four tables (all of them, or the days touched).
 
+    `records` say what the rows were made of (None: as before); they are written after all rows and prices.
     Takes the frames out of `unvalued` and lets go of each as soon as it is written: a year's are a gigabyte together.
     """
     held, events = unvalued.pop("tvl"), unvalued.pop("liquidations")
@@ -180,9 +250,11 @@ def _store(
     frames = {
         tvl.TABLE: tvl.value(held, chosen),
         liquidations.TABLE: liquidations.value(events, chosen),
-        quotes_table.TABLE: quotes,
+        QUOTES: quotes,
         prices.TABLE: chosen,
     }
+    if records is not None:
+        frames[REFINED] = records.sort(REFINED.key)
     del held, events, said, quotes, chosen, told
     for table, frame in frames.items():
         table.require(frame)
@@ -190,5 +262,6 @@ def _store(
     for table in list(frames):
         frame = frames.pop(table)
         tables.write(table, frame, replace_where={"date": list(touched)} if touched else None)
-        made.append(Made(f"silver {table.name}", frame.height, str(tables.path(table))))
+        if table is not REFINED:
+            made.append(Made(f"silver {table.name}", frame.height, str(tables.path(table))))
     return made

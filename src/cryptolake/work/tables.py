@@ -5,7 +5,8 @@ What does not belong here: which tables there are (catalogue) and tables made of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 
 import polars as pl
 
@@ -15,11 +16,12 @@ from cryptolake.errors import Stop
 from cryptolake.lake.tables import Tables
 from cryptolake.publish.warehouse import Loaded, Warehouse
 
+OpenWarehouse = Callable[[], AbstractContextManager[Warehouse]]
 Read = Callable[[Table, Sequence[str] | None], pl.DataFrame]
 
 
 def derive(changed: Mapping[str, pl.DataFrame | None], read: Read) -> list[tuple[FoundTable, pl.DataFrame]]:
-    """Every table below the changed ones, in order, with its new rows; stores nothing.
+    """Every table below the changed ones and not itself among them, in order, with its new rows; stores nothing.
 
     `changed` holds the new rows where the caller has them at hand, None where `read` finds them (the columns wanted, or
     None for all). Raises Stop when a result breaks its contract.
@@ -58,11 +60,16 @@ def reader(tables: Tables, warehouse: Warehouse | None = None) -> Read:
     return read
 
 
-def needs_postgres(changed: Collection[str]) -> bool:
-    """Whether something below the changed tables is made with one that only PostgreSQL holds."""
+@contextmanager
+def read_from(tables: Tables, warehouse: OpenWarehouse | None, changed: Collection[str]) -> Iterator[Read]:
+    """A reader for what is below the changed tables; opens PostgreSQL only if one of their inputs is nowhere else."""
     known = found_tables()
     inputs = {name for one in downstream(changed) for name in one.inputs if name in known and name not in changed}
-    return any(not known[name].table.in_lake for name in inputs)
+    if warehouse is None or all(known[name].table.in_lake for name in inputs):
+        yield reader(tables)
+        return
+    with warehouse() as opened:
+        yield reader(tables, opened)
 
 
 def store(table: Table, frame: pl.DataFrame, tables: Tables, warehouse: Warehouse) -> Loaded | None:

@@ -1,0 +1,149 @@
+"""What is known of every market's day once ledger and silver are compared: a number needs both to say the same. Pure.
+
+What does not belong here: reading tables (journey) and making figures (gold).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import polars as pl
+
+from cryptolake.silver import refined
+from cryptolake.silver.refined import DAMAGED, UNREADABLE
+from cryptolake.work.standing import ANSWERED, DATASETS, MarketDay, Standing
+
+# Why a day that the ledger calls answered has no number, the state that makes of it, and what to do about it.
+LACKING: Mapping[str, tuple[str, str]] = {
+    "not_refined": ("pending", "silver was not made of these answers yet; run `cryptolake refine`"),
+    "silver_differs": ("pending", "rows of it are missing from silver or were changed; run `cryptolake refine`"),
+    "prices_differ": ("pending", "it was valued with other prices than the table of prices; run `cryptolake refine`"),
+    DAMAGED: ("failed", "its answer is missing or not the recorded one; run `cryptolake collect` with its days"),
+    UNREADABLE: (
+        "failed",
+        "the present reader cannot read its answer, which is kept; update cryptolake and run `cryptolake refine`, or run "
+        "`cryptolake ledger repair` and `cryptolake collect --retry-failed` to ask again",
+    ),
+    "rows_differ": (
+        "failed",
+        "the present reader finds another number of rows than the ledger counted; run `cryptolake ledger repair`, then "
+        "`cryptolake refine`",
+    ),
+}
+
+EVIDENCE = pl.Schema(
+    {
+        "dataset": pl.String(),
+        "csu": pl.String(),
+        "date": pl.Date(),
+        "state": pl.String(),
+        "reason": pl.String(),
+        "answered": pl.Boolean(),  # whether the ledger says so; with a state that is not done or empty, silver lacks it
+    }
+)
+
+# What `evidence` needs of silver; the rest need not be read.
+TVL_COLUMNS = ("csu", "date", "chain", "price", *refined.SAID["tvl"])
+LIQUIDATION_COLUMNS = ("csu", "date", "debt_price", "collateral_price", *refined.SAID["liquidations"])
+
+
+def evidence(
+    days: Mapping[MarketDay, Standing],
+    csus: Collection[str],
+    *,
+    recorded: pl.DataFrame,
+    amounts: pl.DataFrame,
+    events: pl.DataFrame,
+    prices: pl.DataFrame,
+) -> pl.DataFrame:
+    """One row (`EVIDENCE`) per day of these markets that the ledger knows; `recorded` is the table `refined`.
+
+    A day keeps the ledger's `done` or `empty` only if silver was made of those very answers, with as many rows as the
+    ledger counted, still holds what it was made of, and values it with the prices of the table of prices.
+    """
+    rows = [
+        (
+            dataset,
+            csu,
+            day,
+            one.state,
+            one.reason,
+            refined.digest_of((str(entry.partition.period), entry.digest) for entry in one.entries),
+            one.rows,
+        )
+        for (dataset, csu, day), one in days.items()
+        if csu in csus
+    ]
+    schema = {name: EVIDENCE[name] for name in ("dataset", "csu", "date", "state", "reason")}
+    known = pl.DataFrame(rows, schema={**schema, "answers": pl.String, "counted": pl.Int64}, orient="row")
+    record = recorded.rename({"answers": "made_of", "rows": "held", "content": "was", "reason": "no_rows_for"})
+    frames = {"tvl": amounts, "liquidations": events}
+    pieces = []
+    for dataset in DATASETS:
+        of = pl.col("dataset") == dataset
+        pieces.append(
+            known.filter(of)
+            .join(record.filter(of).drop("dataset"), on=["csu", "date"], how="left")
+            .join(refined.contents(dataset, frames[dataset]), on=["csu", "date"], how="left")
+            .join(_revalued(dataset, frames[dataset], prices), on=["csu", "date"], how="left")
+        )
+    answered = pl.col("state").is_in(ANSWERED)
+    holds = (pl.col("rows").fill_null(0) == pl.col("held")) & (
+        pl.col("content").fill_null(refined.NOTHING) == pl.col("was")
+    )
+    lacks = (
+        pl.when(pl.col("made_of").ne_missing(pl.col("answers")))
+        .then(pl.lit("not_refined"))
+        .when(pl.col("no_rows_for").is_not_null())
+        .then(pl.col("no_rows_for"))
+        .when(pl.col("answer_rows").ne_missing(pl.col("counted")))
+        .then(pl.lit("rows_differ"))
+        .when(~holds)
+        .then(pl.lit("silver_differs"))
+        .when(pl.col("revalued").fill_null(False))
+        .then(pl.lit("prices_differ"))
+    )
+    states = {reason: state for reason, (state, _) in LACKING.items()}
+    return (
+        pl.concat(pieces)
+        .with_columns(answered.alias("answered"), pl.when(answered).then(lacks).alias("lacks"))
+        .with_columns(
+            pl.coalesce(pl.col("lacks").replace_strict(states, return_dtype=pl.String), pl.col("state")).alias("state"),
+            pl.coalesce("lacks", "reason").alias("reason"),
+        )
+        .select(EVIDENCE.names())
+        .sort("dataset", "csu", "date")
+    )
+
+
+def lacking(found: pl.DataFrame) -> pl.DataFrame:
+    """The days of `evidence` that the ledger calls answered and that have no number all the same."""
+    return found.filter(pl.col("answered") & ~pl.col("state").is_in(ANSWERED))
+
+
+def lines(lacks: pl.DataFrame) -> list[str]:
+    """What `lacking` found, one line per reason: how many market-days, the first of them, and what to do."""
+    said = []
+    for (reason,), rows in sorted(lacks.partition_by("reason", as_dict=True, maintain_order=True).items(), key=str):
+        dataset, csu, day = rows.select("dataset", "csu", "date").row(0)
+        state, remedy = LACKING[str(reason)]
+        said.append(
+            f"{rows.height:,} answered market-days are {state} ({reason}, first {dataset}/{csu}/{day}): {remedy}"
+        )
+    return said
+
+
+def _revalued(dataset: str, frame: pl.DataFrame, prices: pl.DataFrame) -> pl.DataFrame:
+    """The days with a row whose price is not that of the table of prices: a step was killed between the two."""
+    sides = [("asset", "price")]
+    if dataset == "liquidations":
+        sides = [(f"{side}_asset", f"{side}_price") for side in ("debt", "collateral")]
+    of_day = prices.select("date", "chain", "asset", pl.col("price").alias("of_day"))
+    differ = [
+        frame.select("csu", "date", "chain", pl.col(asset).alias("asset"), pl.col(price).alias("put"))
+        .join(of_day, on=["date", "chain", "asset"], how="left")
+        .filter(pl.col("put").ne_missing(pl.col("of_day")))
+        .select("csu", "date")
+        for asset, price in sides
+    ]
+    return pl.concat(differ).unique().with_columns(pl.lit(True).alias("revalued"))

@@ -1,0 +1,108 @@
+"""Which answers stand for a market's day, by the ledger: the day's own answer, or its hours' where they make a whole day.
+
+Refining and building ask the same function, so that no way through the steps can differ from another. Pure. What does not
+belong here: whether silver holds those answers (evidence).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from cryptolake.contracts.entry import Entry
+from cryptolake.contracts.partition import Partition, Period
+
+DATASETS = ("tvl", "liquidations")
+ANSWERED = ("done", "empty")
+_PENDING = "pending"
+_HOUR = timedelta(hours=1)
+
+MarketDay = tuple[str, str, date]  # dataset, market, day
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A day's state (a ledger state, or `pending` where hours are missing), its reason, and the entries that answer it.
+
+    `entries` is empty unless the day is done or empty.
+    """
+
+    state: str
+    reason: str | None
+    entries: tuple[Entry, ...] = ()
+
+    @property
+    def rows(self) -> int | None:
+        """How many rows the ledger counted in the answers; None where it did not."""
+        counts = [entry.rows for entry in self.entries]
+        return None if None in counts else sum(count for count in counts if count is not None)
+
+
+def market_day(partition: Partition) -> MarketDay:
+    """The day of a market that a partition, day or hour, belongs to."""
+    return partition.dataset, partition.key, partition.period.day
+
+
+def standing(states: Mapping[Partition, Entry], among: Iterable[MarketDay] | None = None) -> dict[MarketDay, Standing]:
+    """What the ledger knows of every market's day, or of those `among`. A day that nobody asked for is left out.
+
+    Where a day was asked both whole and by the hour, what is answered counts; of two answers the hours'.
+    """
+    wanted = None if among is None else set(among)
+    groups: dict[MarketDay, list[Entry]] = {}
+    for partition, entry in states.items():
+        if partition.dataset in DATASETS:
+            day = market_day(partition)
+            if wanted is None or day in wanted:
+                groups.setdefault(day, []).append(entry)
+    return {day: _standing(day[0], sorted(found, key=_text)) for day, found in groups.items()}
+
+
+def _text(entry: Entry) -> str:
+    return str(entry.partition.period)
+
+
+def _standing(dataset: str, entries: Sequence[Entry]) -> Standing:
+    if len(entries) == 1 and entries[0].partition.period.granularity == "day":
+        return _single(entries[0])
+    hours = [entry for entry in entries if entry.partition.period.granularity == "hour"]
+    found = [_single(entry) for entry in entries if entry.partition.period.granularity == "day"]
+    if hours:
+        found.append(_of_hours(dataset, hours))
+    return max(enumerate(found), key=lambda one: (_rank(one[1]), one[0]))[1]
+
+
+def _rank(one: Standing) -> int:
+    return 2 if one.state in ANSWERED else 1 if one.state == "gone" else 0
+
+
+def _single(entry: Entry) -> Standing:
+    return Standing(entry.state, entry.reason, (entry,) if entry.state in ANSWERED else ())
+
+
+def _of_hours(dataset: str, entries: Sequence[Entry]) -> Standing:
+    """The state at a day's end is its last hour's; its events are those of all its hours, and no part of them is a sum."""
+    period = entries[0].partition.period
+    day = Period.of_day(period.day, period.boundary)  # 23, 24 or 25 hours
+    by_start = {entry.partition.period.start: entry for entry in entries}
+    starts = [day.start + number * _HOUR for number in range((day.end - day.start) // _HOUR)]
+    if dataset == "tvl":
+        starts = starts[-1:]
+    known = [by_start[start] for start in starts if start in by_start]
+    for entry in known:
+        if entry.state == "failed":
+            return Standing("failed", entry.reason)
+    if len(known) < len(starts):
+        return Standing(_PENDING, "hours_missing")
+    for entry in known:
+        if entry.state in {"claimed", "landed"}:
+            return Standing(entry.state, entry.reason)
+        if entry.state == "gone" and entry.reason != "not_deployed":  # it can never be answered: nor can the day
+            return Standing("gone", entry.reason)
+    answered = tuple(entry for entry in known if entry.state in ANSWERED)
+    if not answered:
+        return Standing("gone", "not_deployed")
+    doubts = (entry.reason for entry in answered if entry.reason)
+    state = "done" if any(entry.state == "done" for entry in answered) else "empty"
+    return Standing(state, next(doubts, None), answered)
