@@ -10,7 +10,7 @@ from cryptolake.contracts.entry import SETTLED, Entry
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.source import Source
 from cryptolake.errors import CryptolakeError
-from cryptolake.flow.collect import WORKER, has_died
+from cryptolake.flow.collect import WORKER, release_dead
 from cryptolake.flow.reading import entry, interpret
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.checkpoints import Claimed
@@ -34,11 +34,7 @@ def repair(ledger: Ledger, bronze: Bronze, source: Source, *, known: Callable[[s
     next run asks it again. A whole answer that the ledger does not know is read and recorded.
     """
     refolded = ledger.refold()
-    dropped = 0
-    for worker, count, _until in ledger.claims():
-        if has_died(worker):
-            ledger.release(worker)
-            dropped += count
+    dropped = release_dead(ledger)
     on_disk = set(bronze.answers())
     states = {
         partition: one for partition, one in ledger.states().items() if partition.dataset in ("tvl", "liquidations")

@@ -77,13 +77,6 @@ def stop_embedded(data: Path, *, timeout_s: float = _START_S) -> bool:
     return True
 
 
-def status(data: Path) -> tuple[Answer | None, Postmaster | None]:
-    """What the server under `data` says now and who it is; (None, None) when none lives. Starts nothing."""
-    home = home_of(data)
-    named = _living(home)
-    return (None, None) if named is None else (_ask(home, named, 2.0), named)
-
-
 def _living(home: Path) -> Postmaster | None:
     """The server of this folder, by evidence; where the process cannot tell, by its own word."""
     cluster = home / "cluster"
