@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -173,3 +176,35 @@ def test_the_largest_markets_come_first(lake: Lake) -> None:
     collect(source, partitions, bronze=lake.bronze, ledger=lake.ledger, workers=1, order=order)
     assert [one.key for one in source.order] == ["b", "b", "c", "c", "a", "a"]
     assert source.order[0].period < source.order[1].period
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_only_a_worker_whose_sign_of_life_is_free_has_died(lake: Lake, tmp_path: Path, killed: bool) -> None:
+    code = (
+        "import sys; from pathlib import Path; from tests.flow.scripted import Scripted, day; "
+        "from tests.flow.test_collect import Lake; "
+        "said = lambda _: (print('asked', flush=True), sys.stdin.read()); "
+        "Lake(Path(sys.argv[1])).collect(Scripted(told=said), [day(0)])"
+    )
+    run = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert run.stdout is not None
+    assert run.stdout.readline() == "asked\n"
+    if killed:
+        run.kill()
+        run.wait()
+    assert lake.ledger.holders() != []
+    result = lake.collect(Scripted(), [day(0)])
+    assert (result.done, result.elsewhere) == ((1, 0) if killed else (0, 1))
+    run.communicate()
+    assert lake.entry(day(0)).state == "done"
+    assert list((tmp_path / "claims").iterdir()) == [], "no sign outlives its worker for long"
+
+
+def test_a_worker_without_a_sign_of_life_keeps_its_claims_until_their_lease_ends(lake: Lake) -> None:
+    nobody = f"{socket.gethostname()}:{2**22 + 1}#1"  # no process of ours, but of another machine or container perhaps
+    lake.ledger.claim([day(0)], nobody, 60)
+    assert lake.collect(Scripted(), [day(0)]).elsewhere == 1
+    lake.ledger.claim([day(0)], nobody, -1)
+    assert lake.collect(Scripted(), [day(0)]).done == 1

@@ -13,7 +13,8 @@ import psycopg
 import pytest
 
 from cryptolake.errors import BadInput, Stop
-from cryptolake.publish.server import _home, ensure_running, stop_embedded
+from cryptolake.publish.place import home_of
+from cryptolake.publish.server import ensure_running, stop_embedded
 from cryptolake.publish.warehouse import Warehouse
 
 OPEN = (
@@ -55,14 +56,14 @@ def test_committed_rows_survive_kill_9_of_the_server(pg_data: Path) -> None:
         connection.execute("create table if not exists survivors (n int)")
         connection.execute("insert into survivors values (1)")
         (before,) = connection.execute("select count(*) from survivors").fetchone() or (0,)
-    pid = int((_home(pg_data) / "cluster" / "postmaster.pid").read_text().splitlines()[0])
+    pid = int((home_of(pg_data) / "cluster" / "postmaster.pid").read_text().splitlines()[0])
     os.kill(pid, signal.SIGKILL)
     with psycopg.connect(ensure_running(pg_data)) as connection:
         assert connection.execute("select count(*) from survivors").fetchone() == (before,)
 
 
 def test_an_interrupted_initialisation_is_never_used(tmp_path_factory: pytest.TempPathFactory, pg_data: Path) -> None:
-    home = _home(pg_data)
+    home = home_of(pg_data)
     half = home / "half-1"
     half.mkdir(exist_ok=True)
     (half / "PG_VERSION").write_text("18")
@@ -72,14 +73,14 @@ def test_an_interrupted_initialisation_is_never_used(tmp_path_factory: pytest.Te
 
 def test_the_password_is_private_and_in_no_process_list(pg_data: Path) -> None:
     url = ensure_running(pg_data)
-    file = _home(pg_data) / "password"
+    file = home_of(pg_data) / "password"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     password = file.read_text()
     assert password in url
     with Warehouse.open(pg_data, None) as warehouse:
         assert password not in warehouse.url
     for name in ("commands.log", "server.log"):
-        assert password not in (_home(pg_data) / name).read_text()
+        assert password not in (home_of(pg_data) / name).read_text()
 
 
 def test_a_folder_no_other_user_may_enter_works_too(tmp_path: Path) -> None:
@@ -105,7 +106,7 @@ def test_a_wrong_database_url_is_one_line_without_the_password(tmp_path: Path, u
 
 def test_a_wrong_password_on_a_running_server(pg_data: Path) -> None:
     url = ensure_running(pg_data)
-    password = (_home(pg_data) / "password").read_text()
+    password = (home_of(pg_data) / "password").read_text()
     with pytest.raises(Stop, match="DATABASE_URL") as caught:
         Warehouse.open(pg_data, url.replace(password, "wrongwrong"))
     assert "wrongwrong" not in str(caught.value)

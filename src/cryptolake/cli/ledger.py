@@ -14,6 +14,7 @@ from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.contracts.partition import Partition
 from cryptolake.errors import BadInput, Stop
 from cryptolake.flow.repair import import_claims, repair
+from cryptolake.lake.set_aside import put_damaged_aside
 from cryptolake.sources.onchain.families import families
 from cryptolake.state.checkpoints import read_checkpoint, write_checkpoints, write_tasks
 
@@ -129,19 +130,18 @@ def repair_command(context: typer.Context, as_json: JsonFlag = False) -> None:
 def _readable(app: App) -> Path | None:
     """Put a ledger file that SQLite cannot read aside; where it lies then, None when the ledger is sound."""
     path = app.settings.data / "ledger.sqlite"
+    refusal: Stop | None = None
     try:
         if app.ledger.fault() is None:
             return None
-    except Stop:
+    except Stop as error:
         if not path.exists():
             raise
+        refusal = error
     app.forget_ledger()
-    number = 1
-    while (aside := path.with_name(f"ledger.damaged-{number}.sqlite")).exists():
-        number += 1
-    path.replace(aside)
-    for suffix in ("-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    aside = put_damaged_aside(path)
+    if aside is None and refusal is not None:
+        raise refusal
     return aside
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 _BYTE = 1 << 30  # where Windows locks: far beyond the text, which stays readable
+_SHARED_FIRST, _SHARED_BYTES = (1 << 30) + 2, 510  # where SQLite's readers and writers hold their shared lock
 
 
 @contextmanager
@@ -31,12 +32,31 @@ def held(path: Path) -> Iterator[bool]:
 
 def holder(path: Path) -> str | None:
     """Who holds `path` now, in words; None when nobody does."""
-    if not path.exists():
+    try:
+        with path.open("r+") as file:
+            if _take(file):
+                return None
+            return file.read().strip() or "another process"
+    except FileNotFoundError:
         return None
-    with path.open("r+") as file:
-        if _take(file):
-            return None
-        return file.read().strip() or "another process"
+
+
+def in_use(database: Path) -> bool:
+    """Whether another process has the SQLite file open, so that it must not be moved.
+
+    A file in WAL mode is locked for as long as it is open, in the bytes SQLite documents. Our own connections must be
+    closed: ending the look ends their locks. On Windows False: an open file cannot be moved there.
+    """
+    if sys.platform == "win32" or not database.exists():
+        return False
+    import fcntl
+
+    with database.open("r+b") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, _SHARED_BYTES, _SHARED_FIRST)
+        except OSError:
+            return True
+    return False
 
 
 def _take(file: TextIO) -> bool:

@@ -9,12 +9,11 @@ import itertools
 import os
 import random
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -25,6 +24,8 @@ from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Source, Trip
 from cryptolake.errors import CryptolakeError, Retry, Skip, Stop
+from cryptolake.files.atomic import refused
+from cryptolake.files.lock import held, holder
 from cryptolake.flow.reading import entry, interpret, read_rows
 from cryptolake.flow.stopping import Interrupted
 from cryptolake.lake.bronze import Bronze
@@ -101,13 +102,11 @@ def collect(
     rest. Raises Stop when nothing can be stored (disk full).
     """
     asked = sorted(set(partitions))
-    for holder in ledger.holders():
-        if has_died(holder):
-            ledger.release(holder)
-    run = _Run(source, bronze, ledger, progress, stopping or threading.Event(), f"{WORKER}#{next(_numbers)}")
-    mine = ledger.claim(asked, run.worker, lease_s)
-    run.result.elsewhere = len(asked) - len(mine)
-    with _held(ledger, run.worker, lease_s):
+    release_dead(ledger)
+    with _sign_of_life(ledger) as worker, _held(ledger, worker, lease_s):
+        run = _Run(source, bronze, ledger, progress, stopping or threading.Event(), worker)
+        mine = ledger.claim(asked, worker, lease_s)
+        run.result.elsewhere = len(asked) - len(mine)
         waiting = run.begin(sorted(mine))
         for number in range(1, attempts + 1):
             trips = sorted(source.trips(waiting), key=lambda trip: -order(trip))
@@ -121,6 +120,25 @@ def collect(
         run.give_up(waiting)
     run.result.released = len(mine) - run.settled
     return run.result
+
+
+@contextmanager
+def _sign_of_life(ledger: Ledger) -> Iterator[str]:
+    """A worker's name nobody else bears, and the lock that says it lives: it ends with this process, however that ends."""
+    with ExitStack() as lock:
+        while True:
+            worker = f"{WORKER}#{next(_numbers)}"
+            sign = ledger.sign(worker)
+            try:
+                if lock.enter_context(held(sign)):  # else a process in a container has our number and host name
+                    break
+            except OSError as error:
+                raise refused(error, sign) from None
+        try:
+            yield worker
+        finally:
+            with suppress(OSError):  # Windows keeps a file that is open
+                sign.unlink()
 
 
 @contextmanager
@@ -273,18 +291,21 @@ class _Run:
             self._failed(entry(partition, "failed", reason=reason, error=message), is_last=is_last)
 
 
-def has_died(worker: str) -> bool:
-    """Whether a worker of this machine no longer runs, so that a killed run's claims need not wait for their lease."""
-    host, _, pid = worker.partition("#")[0].rpartition(":")
-    if host != socket.gethostname() or sys.platform == "win32":  # there signal 0 would end the process
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
+def release_dead(ledger: Ledger) -> int:
+    """Give back what workers that have died still hold, so that it need not wait for their lease; how many partitions.
+
+    A worker has died when its sign of life is there and nobody holds it. A process number would not do: a container numbers
+    its processes itself, and numbers are used again. Without a sign (another machine's worker) only the lease can tell.
+    """
+    released = 0
+    for worker, count, _ in ledger.claims():
+        sign = ledger.sign(worker)
+        if sign.exists() and holder(sign) is None:
+            ledger.release(worker)
+            released += count
+            with suppress(OSError):
+                sign.unlink()
+    return released
 
 
 def reason_of(error: CryptolakeError) -> str:

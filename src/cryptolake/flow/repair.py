@@ -10,7 +10,7 @@ from cryptolake.contracts.entry import SETTLED, Entry
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.source import Source
 from cryptolake.errors import CryptolakeError
-from cryptolake.flow.collect import WORKER, has_died
+from cryptolake.flow.collect import WORKER, release_dead
 from cryptolake.flow.reading import entry, interpret
 from cryptolake.lake.bronze import Bronze
 from cryptolake.state.checkpoints import Claimed
@@ -39,11 +39,7 @@ def repair(ledger: Ledger, bronze: Bronze, source: Source, *, known: Callable[[s
     present reader finds something else than the ledger counted; one that it cannot read any more becomes `failed`.
     """
     refolded = ledger.refold()
-    dropped = 0
-    for worker, count, _until in ledger.claims():
-        if has_died(worker):
-            ledger.release(worker)
-            dropped += count
+    dropped = release_dead(ledger)
     on_disk = set(bronze.answers())
     states = {
         partition: one for partition, one in ledger.states().items() if partition.dataset in ("tvl", "liquidations")

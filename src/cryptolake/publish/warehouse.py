@@ -18,6 +18,7 @@ from cryptolake.contracts.table import Table
 from cryptolake.errors import BadInput, Retry, Stop
 from cryptolake.publish.answers import answer_frame
 from cryptolake.publish.months import AHEAD, later, months, open_months, opened, strays
+from cryptolake.publish.postmaster import refusal
 from cryptolake.publish.server import ensure_running
 
 Rule = Literal["nothing", "update", "replace", "mirror"]
@@ -61,7 +62,10 @@ class Warehouse:
             ) from None
         except psycopg.OperationalError as error:
             reason = str(error).strip().splitlines()[-1].split("FATAL:")[-1].strip() or "no answer"
-            raise Stop(f"PostgreSQL at {shown} cannot be used ({reason}); check DATABASE_URL") from None
+            remedy = "check DATABASE_URL" if database_url else "run the same command again"
+            if refusal(error) == "full":
+                remedy = "end idle sessions, then run the same command again"
+            raise Stop(f"PostgreSQL at {shown} cannot be used ({reason}); {remedy}") from None
         if connection.info.server_version < 150000:
             connection.close()
             raise Stop(f"PostgreSQL at {shown} is older than version 15; upgrade it or unset DATABASE_URL")

@@ -269,6 +269,10 @@ class Ledger:
         with self._transaction() as connection:
             connection.execute("DELETE FROM claims WHERE worker = ?", (worker,))
 
+    def sign(self, worker: str) -> Path:
+        """The lock file by which a worker of this ledger shows that it lives."""
+        return self._path.parent / "claims" / f"{worker.replace(':', '-')}.lock"
+
     def fault(self) -> str | None:
         """What SQLite says is wrong with the file; None when it is sound."""
         rows = self._rows("PRAGMA quick_check(1)")
