@@ -12,6 +12,7 @@ from tests.server_folder import server_folder
 
 from cryptolake.contracts.source import Source
 from cryptolake.flow.journey import WAREHOUSE_TABLES
+from cryptolake.flow.refill import Fresh
 from cryptolake.flow.vendor import Operation, Pulled, pull_or_backfill
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.ledger import Ledger
@@ -52,6 +53,7 @@ class Lake:
         datasets: list[str] | None = None,
         resume: bool = True,
         restate: bool = False,
+        fresh: Fresh | None = None,
         workers: int = 5,
     ) -> Pulled:
         return pull_or_backfill(
@@ -64,6 +66,7 @@ class Lake:
             warehouse=self.warehouse,
             resume=resume,
             restate=restate,
+            fresh=fresh,
             workers=workers,
             now=lambda: now,
         )

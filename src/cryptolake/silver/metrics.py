@@ -32,6 +32,7 @@ METRICS = Table(
     "midnight: they still move and belong to live pulls. Of several points of one day the one at midnight counts, else the "
     "last. `backfill --restate` takes over changed values and writes what they were to `metric_revisions`.",
     identity="id",
+    daily=True,
 )
 _SERIES = ["source", "asset", "metric_name"]
 _DAY = pl.col("pulled_at").dt.truncate("1d")
