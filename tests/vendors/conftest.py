@@ -16,6 +16,7 @@ from cryptolake.lake.bronze import Bronze
 from cryptolake.net.http import Http
 from cryptolake.publish.warehouse import Warehouse
 from cryptolake.state.ledger import Ledger
+from cryptolake.work.refill import Fresh
 from cryptolake.work.series import Operation, Pulled, pull_or_backfill
 
 
@@ -52,6 +53,7 @@ class Lake:
         datasets: list[str] | None = None,
         resume: bool = True,
         restate: bool = False,
+        fresh: Fresh | None = None,
         workers: int = 5,
     ) -> Pulled:
         return pull_or_backfill(
@@ -64,6 +66,7 @@ class Lake:
             warehouse=self.warehouse,
             resume=resume,
             restate=restate,
+            fresh=fresh,
             workers=workers,
             now=lambda: now,
         )

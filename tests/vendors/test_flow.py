@@ -18,14 +18,12 @@ from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.points import Points
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Dataset, Trip
-from cryptolake.errors import BadInput
 from cryptolake.lake.bronze import Bronze
 from cryptolake.publish.warehouse import Warehouse
 from cryptolake.silver import metrics
 from cryptolake.silver.metrics import TABLE as METRICS
 from cryptolake.silver.metrics import conform_backfill, conform_live, without_doubled_days
 from cryptolake.state.ledger import Ledger
-from cryptolake.work.series import start_fresh
 
 NOW = datetime(2026, 11, 20, 12, 5, tzinfo=UTC)
 TODAY = NOW.replace(hour=0, minute=0)
@@ -155,18 +153,6 @@ def test_days_that_can_never_be_filled_are_reported(lake: Lake) -> None:
         lake.run("pull", flow(ago), NOW - timedelta(days=ago))
     alerts = lake.run("pull", flow(0), NOW).alerts
     assert alerts == ("INFLOW: 3 days can never be filled: 2026-11-16, 2026-11-18, 2026-11-19",)
-
-
-def test_a_fresh_start_keeps_what_cannot_be_fetched_again(lake: Lake) -> None:
-    lake.run("pull", Told({"x": {NOW: 1.0}}), NOW)
-    lake.run("pull", Told({"x": {NOW: 1.0}}, "INFLOW", dataset="protocol_flows"), NOW)
-    lake.run("pull", Told({"x": {NOW: 1.0}}, "FEES_24H", dataset="protocol_fees"), NOW)
-    assert start_fresh("defillama", lake.warehouse) == 1
-    assert lake.rows("metric_name") == [("FEES_24H",), ("INFLOW",)]
-    with pytest.raises(BadInput, match="TVL is no metric without history"):
-        start_fresh("defillama", lake.warehouse, drop=["TVL"])
-    assert start_fresh("defillama", lake.warehouse, drop=["INFLOW"]) == 1
-    assert lake.rows("metric_name") == [("FEES_24H",)]
 
 
 def test_a_settled_backfill_is_not_asked_again_but_a_lost_answer_is(lake: Lake) -> None:

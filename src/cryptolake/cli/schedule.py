@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import typer
 
 from cryptolake.app import App
+from cryptolake.cli.confirm import confirm
 from cryptolake.cli.options import JsonFlag
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.errors import BadInput, Stop
@@ -89,10 +90,7 @@ def _confirm(app: App) -> None:
     found = starts.prospect(app)
     print_line("A fresh start sets aside (nothing is deleted): " + ", ".join(found.moved) + ".")
     print_line("It keeps: " + ", ".join(found.kept) + ".")
-    if not sys.stdin.isatty():
-        raise Stop("nobody is there to confirm; give --yes to start afresh without asking")
-    if not typer.confirm("Set it aside and fill again?"):
-        raise Stop("nothing was changed")
+    confirm("Set it aside and fill again?", yes=False)
 
 
 def _print_aside(app: App) -> None:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from cryptolake.app import App
 from cryptolake.catalogue import contracts
+from cryptolake.cli.confirm import YesFlag, confirm
 from cryptolake.cli.options import DatasetFlag, JsonFlag, ResumeFlag, WorkersFlag
 from cryptolake.cli.show import print_json, print_line, print_table, progress
 from cryptolake.contracts.source import Dataset, Source
 from cryptolake.errors import BadInput
 from cryptolake.registry.entities import entities
 from cryptolake.registry.metrics import metrics
-from cryptolake.work.series import Operation, Pulled, pull_or_backfill, start_fresh
+from cryptolake.work.refill import Fresh, check_drop, prospect
+from cryptolake.work.series import Operation, Pulled, granted, pull_or_backfill
 
 SourceArgument = Annotated[str, typer.Argument(help="Vendor, e.g. defillama; see `cryptolake sources`.")]
 VENDOR_WORKERS = 10  # a vendor answers slowly and bears many conversations; the rate limit is elsewhere
@@ -179,11 +183,14 @@ def backfill_command(
         typer.Option("--restate", help="Take over what the vendor changed; the old values go to metric_revisions."),
     ] = False,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Delete the vendor's rows first, but none that could not be fetched again.")
+        bool,
+        typer.Option("--fresh", help="Ask everything again and replace what is stored by it, day by day; asks first."),
     ] = False,
     drop: Annotated[
-        list[str] | None, typer.Option("--drop", help="With --fresh: delete this metric although it is lost then.")
+        list[str] | None,
+        typer.Option("--drop", help="With --fresh: set this metric aside although it cannot be fetched again."),
     ] = None,
+    yes: YesFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Ask a vendor for its whole history; stored values are never changed unless you say --restate.
@@ -192,13 +199,33 @@ def backfill_command(
     """
     if drop and not fresh:
         raise BadInput("--drop goes with --fresh; a backfill without it deletes nothing")
-    if fresh:
-        app: App = context.obj.open(workers=workers)
-        name = app.vendor(source).name
-        with app.warehouse() as warehouse:
-            deleted = start_fresh(name, warehouse, drop=drop or ())
-        print_line(f"{deleted:,} rows of {name} deleted; metrics without history were kept")
-    _operate(context, "backfill", source, key, dataset, workers, resume=resume, restate=restate, as_json=as_json)
+    how = _fresh(context, source, key, dataset, drop or [], yes=yes) if fresh else None
+    _operate(
+        context, "backfill", source, key, dataset, workers, resume=resume, restate=restate, fresh=how, as_json=as_json
+    )
+
+
+def _fresh(
+    context: typer.Context, name: str, key: list[str] | None, dataset: list[str] | None, drop: list[str], *, yes: bool
+) -> Fresh:
+    """Check everything that can be checked before asking the vendor, say what may be replaced, and ask the user."""
+    app: App = context.obj.open()
+    source = app.vendor(name)
+    chosen, lacking = granted("backfill", source, chosen_datasets(source, "backfill", key, dataset), key)
+    if dataset and lacking:
+        raise BadInput(f"{name}: {lacking[0]} cannot be asked without its key; set it, or leave that dataset out")
+    check_drop(name, drop)
+    keys = {one for each in chosen for one in source.keys(each.name) if not key or one in key}
+    with app.warehouse() as warehouse:
+        rows = prospect(source, keys, drop, warehouse)
+    aside = f"{app.settings.prefix}aside_{name}_{datetime.now(UTC):%Y%m%d_%H%M%S}"
+    Console(stderr=True, soft_wrap=True, highlight=False).print(
+        f"{name}: {len(keys):,} entities in {len(chosen)} datasets are asked again. Of {rows:,} stored rows those that the "
+        f"vendor gives anew are replaced, the old ones set aside in the PostgreSQL schema {aside}; all others stay."
+    )
+    if rows:
+        confirm("Ask the vendor and replace them?", yes=yes)
+    return Fresh(aside, tuple(drop))
 
 
 def _operate(
@@ -211,14 +238,19 @@ def _operate(
     *,
     resume: bool = True,
     restate: bool = False,
+    fresh: Fresh | None = None,
     as_json: bool,
 ) -> None:
     app: App = context.obj.open(workers=workers)
-    result = operate(app, operation, source, key=key, dataset=dataset, resume=resume, restate=restate, workers=workers)
+    result = operate(
+        app, operation, source, key=key, dataset=dataset, resume=resume, restate=restate, fresh=fresh, workers=workers
+    )
     if as_json:
         print_json(document(result))
     else:
         print_pulled([result])
+        if fresh is not None and result.set_aside:
+            print_line(f"{result.set_aside:,} old rows lie in {fresh.aside}.metrics now")
         print_line("Next: [bold]cryptolake query --latest[/]")
     raise typer.Exit(0 if result.status != "error" else 1)
 
@@ -232,18 +264,13 @@ def operate(
     dataset: list[str] | None = None,
     resume: bool = True,
     restate: bool = False,
+    fresh: Fresh | None = None,
     workers: int | None = None,
     provenance: dict[str, str] | None = None,
 ) -> Pulled:
     """One pull or backfill with this app's parts. Raises BadInput for an unknown source, dataset or key."""
     source = app.vendor(source_name, provenance)
-    known = {one.name for one in source.datasets}
-    datasets = dataset or sorted(known)
-    if unknown := sorted(set(datasets) - known):
-        raise BadInput(f"{source_name} has no dataset {unknown[0]!r}; known: {', '.join(sorted(known))}")
-    keys = {one for name in datasets for one in source.keys(name)}
-    if unknown := sorted(set(key or ()) - keys):
-        raise BadInput(f"{source_name} has no entity {unknown[0]!r}; see `cryptolake entities`")
+    datasets = chosen_datasets(source, operation, key, dataset)
     total = sum(1 for name in datasets for one in source.keys(name) if not key or one in key)
     with app.warehouse() as warehouse, progress(f"{operation} {source_name}", total) as tell:
         return pull_or_backfill(
@@ -257,8 +284,32 @@ def operate(
             workers=workers or max(app.settings.workers, VENDOR_WORKERS),
             resume=resume,
             restate=restate,
+            fresh=fresh,
             progress=tell,
         )
+
+
+def chosen_datasets(
+    source: Source, operation: Operation, key: list[str] | None, dataset: list[str] | None
+) -> list[str]:
+    """The names of the datasets meant. Raises BadInput for a dataset or entity this source and operation do not have."""
+    known = {one.name: one for one in source.datasets}
+    datasets = dataset or sorted(known)
+    if unknown := sorted(set(datasets) - set(known)):
+        raise BadInput(f"{source.name} has no dataset {unknown[0]!r}; known: {', '.join(sorted(known))}")
+    for one in (known[name] for name in dataset or ()):
+        if one.feeds != "metrics":
+            raise BadInput(
+                f"{one.name} feeds {one.feeds}, not metrics; see `cryptolake --help` for the command that loads it"
+            )
+        if not (one.live if operation == "pull" else one.history):
+            raise BadInput(
+                f"{source.name} gives no {'current values' if operation == 'pull' else 'past values'} of {one.name}"
+            )
+    keys = {one for name in datasets for one in source.keys(name)}
+    if unknown := sorted(set(key or ()) - keys):
+        raise BadInput(f"{source.name} has no entity {unknown[0]!r}; see `cryptolake entities`")
+    return datasets
 
 
 def document(result: Pulled) -> dict[str, object]:
@@ -276,6 +327,8 @@ def document(result: Pulled) -> dict[str, object]:
         "rate_limited": result.asked.rate_limited,
         "needs_key": result.needs_key,
         "alerts": result.alerts,
+        "set_aside": result.set_aside,
+        "not_done": result.not_done,
         "failures": [
             {"partition": str(entry.partition), "reason": entry.reason, "error": entry.error}
             for entry in result.collected.failures
@@ -296,6 +349,8 @@ def print_pulled(results: list[Pulled]) -> None:
             print_line(f"[red]failed[/] {entry.partition}: {entry.error}")
         if len(failed) > _SHOWN:
             print_line(f"{len(failed) - _SHOWN} more failed; see [bold]cryptolake monitor[/]")
+        for line in result.not_done:
+            print_line(f"[red]not done[/] {result.source}: {line}")
         for alert in result.alerts:
             print_line(f"[yellow]alert[/] {result.source}: {alert}")
         if result.needs_key:

@@ -97,6 +97,7 @@ class Table:
     enforced: bool = False  # PostgreSQL itself holds the key (PRIMARY KEY) and the fields' bounds and sets (CHECK)
     named_indexes: tuple[tuple[str, str], ...] = ()  # documented index name and its columns, e.g. "share DESC"
     monthly: str | None = None  # timestamp column by whose UTC month PostgreSQL partitions the table
+    daily: bool = False  # a UTC day of a series has one row, at whichever instant of the day: it stands for any other
     partition: str | None = None  # column whose values get files of their own in the lake, so a day is replaced alone
     in_lake: bool = True  # False: only PostgreSQL holds it, because it is changed row by row
     in_postgres: bool = True  # False: only the lake holds it

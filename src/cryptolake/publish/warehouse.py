@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -19,6 +19,7 @@ from cryptolake.errors import BadInput, Retry, Stop
 from cryptolake.publish.answers import answer_frame
 from cryptolake.publish.months import AHEAD, later, months, open_months, opened, strays
 from cryptolake.publish.postmaster import refusal
+from cryptolake.publish.refill import Refilled, Scope, give_way, stands_for
 from cryptolake.publish.server import ensure_running
 
 Rule = Literal["nothing", "update", "replace", "mirror"]
@@ -304,14 +305,24 @@ class Warehouse:
             inserted = cursor.rowcount
         return Loaded(inserted, updated, frame.height - inserted - updated)
 
-    def forget(self, table: Table, *, where: Mapping[str, str], keep: Mapping[str, Sequence[str]]) -> int:
-        """Delete the rows whose columns have the values of `where`, but none whose column has a value listed in `keep`."""
-        terms = [f"{name} = %s" for name in where] + [f"NOT ({name} = ANY(%s))" for name in keep]
-        values: list[object] = [*where.values(), *(list(one) for one in keep.values())]
-        with self._work(f"clearing {table.name}") as cursor:
+    def refill(
+        self, table: Table, frame: pl.DataFrame, *, aside: str, scope: Scope, drop: Scope | None, until: datetime
+    ) -> Refilled:
+        """Put `frame` in the place of the stored rows of the same days of the same series, in one transaction.
+
+        What gives way is moved to the schema `aside` (made when something is moved); rows that nothing came for stay, and
+        those of `scope` are counted (see `give_way`). `drop` moves further rows away.
+        """
+        if dict(frame.schema) != dict(table.polars_schema()):
+            raise Stop(f"{table.name}: the rows do not have the contract's columns; nothing was changed")
+        columns = ", ".join(table.columns)
+        with self._work(f"refilling {table.name}") as cursor:
             self._write_alone(cursor, table)
-            cursor.execute(f"DELETE FROM {table.name} WHERE {' AND '.join(terms)}", values)
-            return cursor.rowcount
+            cursor.execute(
+                f"CREATE TEMPORARY TABLE incoming ON COMMIT DROP AS SELECT {columns} FROM {table.name} WITH NO DATA"
+            )
+            self._copy(cursor, table, frame.unique(subset=table.key, keep="last"))
+            return give_way(cursor, table, aside=aside, scope=scope, drop=drop, until=until)
 
     def append(self, table: Table, frame: pl.DataFrame) -> None:
         """Add rows to a log table that has no natural key."""
@@ -336,14 +347,17 @@ class Warehouse:
                 cursor.execute(psql.SQL("TRUNCATE {}").format(name))
         return moved
 
-    def put_back(self, table: Table, schema: str, same: str) -> int:
-        """Bring back the rows of `schema` for which the table holds none that is the `same` (a condition on o and t)."""
-        columns = ", ".join(table.columns)
+    def put_back(self, table: Table, schema: str) -> int:
+        """Bring back the rows of `schema` for which the table holds none that stands for them (see `stands_for`)."""
+        columns = psql.SQL(", ").join(map(psql.Identifier, table.columns))
+        name = psql.Identifier(table.name)
         with self._work(f"putting back rows of {table.name}") as cursor:
             self._write_alone(cursor, table)
             cursor.execute(
-                f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM {schema}.{table.name} o "
-                f"WHERE NOT EXISTS (SELECT FROM {table.name} t WHERE {same}) ON CONFLICT DO NOTHING"
+                psql.SQL(
+                    "INSERT INTO {} ({}) SELECT {} FROM {} o WHERE NOT EXISTS (SELECT FROM {} t WHERE {}) "
+                    "ON CONFLICT DO NOTHING"
+                ).format(name, columns, columns, psql.Identifier(schema, table.name), name, stands_for(table, "t", "o"))
             )
             return cursor.rowcount
 

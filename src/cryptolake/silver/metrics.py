@@ -34,6 +34,7 @@ TABLE = Table(
     "last. `backfill --restate` takes over changed values and writes what they were to `metric_revisions`.",
     identity="id",
     in_lake=False,
+    daily=True,
 )
 _SERIES = ["source", "asset", "metric_name"]
 _DAY = pl.col("pulled_at").dt.truncate("1d")

@@ -15,6 +15,11 @@ _FRESH_DAYS = 8  # a live series that had a value within so many days should hav
 _NAMED = 3  # how many series or days a line names
 
 
+def assets_of(keys: Collection[str]) -> list[str]:
+    """What the entities `keys` are called in `metrics`, sorted; a key may not hold a star (see `registry.artemis.key_of`)."""
+    return sorted({*keys, *(key.replace("+star", "*") for key in keys)})
+
+
 def disappeared(
     source: str, keys: Collection[str], points: Points, warehouse: Warehouse, asked_at: datetime, *, live: bool
 ) -> list[str]:
@@ -26,7 +31,7 @@ def disappeared(
     answered = points.frame["metric_name"].unique().to_list()
     if not answered:
         return []
-    assets = sorted({*keys, *(key.replace("+star", "*") for key in keys)})
+    assets = assets_of(keys)
     since = asked_at.replace(tzinfo=None) - timedelta(days=_FRESH_DAYS) if live else datetime(1970, 1, 1)  # noqa: DTZ001
     stored = warehouse.query(
         "SELECT asset, metric_name, max(pulled_at) AS last FROM metrics WHERE source = %s AND pulled_at >= %s "

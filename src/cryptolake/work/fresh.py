@@ -91,17 +91,10 @@ def put_back(app: App) -> int:
     with app.warehouse() as warehouse:
         for table in _cleared():
             if table.name not in refilled and table.key:
-                rows += warehouse.put_back(table, name, _same(table))
+                rows += warehouse.put_back(table, name)
     (app.settings.data / _NOTE).unlink()
     return rows
 
 
 def _cleared() -> list[Table]:
     return [table for table in contracts() if table.layer != "log" and table.in_postgres]
-
-
-def _same(table: Table) -> str:
-    """When a new row stands for an old one: the same key; for series, the same UTC day of the same series."""
-    days = [f.name for f in table.fields if f.name in table.key and f.dtype in {"timestamp", "timestamp_naive"}]
-    terms = [f"t.{name}::date = o.{name}::date" if name in days else f"t.{name} = o.{name}" for name in table.key]
-    return " AND ".join(terms)

@@ -7,7 +7,7 @@ worth an alert (`vendor_health`).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
@@ -22,13 +22,14 @@ from cryptolake.contracts.source import Asked, Counts, Dataset, Prepares, Source
 from cryptolake.errors import BadInput, CryptolakeError, Skip
 from cryptolake.flow.collect import Collected, Progress, collect
 from cryptolake.lake.bronze import Bronze
+from cryptolake.publish.refill import Refilled
 from cryptolake.publish.warehouse import Loaded, Warehouse
-from cryptolake.registry.metrics import without_history
 from cryptolake.silver import metrics, revisions
 from cryptolake.state.ledger import Ledger
 from cryptolake.watch.freshness import disappeared, lost_days
 from cryptolake.work.landed_points import Remembering
 from cryptolake.work.pulls import Pull, record, status_of
+from cryptolake.work.refill import Fresh, not_done, refill
 
 Operation = Literal["pull", "backfill"]
 log = structlog.get_logger(__name__)
@@ -40,7 +41,8 @@ class Pulled:
 
     `needs_key` names the datasets that were not asked or were refused for want of a paid key: no failure (and not counted
     as one in `collected`), but no data.
-    `alerts` are lines about series that disappeared and days that can never be filled.
+    `alerts` are lines about series that disappeared and days that can never be filled. Of a fresh start, `set_aside` rows
+    were replaced or dropped and lie in its schema; `not_done` are lines about what stays because it was not given again.
     """
 
     source: str
@@ -55,6 +57,8 @@ class Pulled:
     alerts: tuple[str, ...] = ()
     asked: Asked = field(default_factory=Asked)
     duration_s: float = 0.0
+    set_aside: int = 0
+    not_done: tuple[str, ...] = ()
 
 
 def pull_or_backfill(
@@ -69,26 +73,33 @@ def pull_or_backfill(
     workers: int = 5,
     resume: bool = True,
     restate: bool = False,
+    fresh: Fresh | None = None,
     progress: Progress = lambda _partition, _state: None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Pulled:
     """Ask a vendor for its series and load them into `metrics`.
 
     A pull keeps the newest value, truncated to midnight UTC, and updates what it finds. A backfill keeps the vendor's own
-    timestamps and never changes a stored value, unless `restate` says to take over what the vendor changed. Both keep
-    every answer in bronze first, one per hour for pulls and one per day for backfills, and write one row to `pulls`, also
-    when something failed. Raises BadInput when nothing can be asked for want of a key.
+    timestamps and never changes a stored value, unless `restate` says to take over what the vendor changed. A `fresh` one
+    asks everything again and puts what comes in the place of what is stored for the same days; it ends as an error when
+    anything chosen was not given again. All keep every answer in bronze first, one per hour for pulls and one per day for
+    backfills, and write one row to `pulls`, also when something failed. Raises BadInput when nothing can be asked for want
+    of a key.
     """
     started, asked_at = time.monotonic(), now()
     before = source.asked if isinstance(source, Counts) else Asked()
     try:
-        chosen, lacking = _granted(operation, source, datasets, keys)
+        chosen, lacking = granted(operation, source, datasets, keys)
         remembering = Remembering(source)
         period = Period.of_hour(asked_at) if operation == "pull" else Period.of_day(asked_at.date())
         if isinstance(source, Prepares):
             source.prepare([one.name for one in chosen if _wanted(source, [one], keys, period)], period.granularity)
         wanted = _wanted(source, chosen, keys, period)
-        kept = _kept(wanted, remembering, bronze, ledger) if resume and operation == "backfill" else set()
+        kept = (
+            _kept(wanted, remembering, bronze, ledger)
+            if resume and operation == "backfill" and fresh is None
+            else set()
+        )
         missing = [one for one in wanted if one not in kept]
         collected = collect(remembering, missing, bronze=bronze, ledger=ledger, workers=workers, progress=progress)
         bronze.settle()  # durable before anything is loaded that was made of it
@@ -96,7 +107,13 @@ def pull_or_backfill(
         conform = metrics.conform_live if operation == "pull" else metrics.conform_backfill
         frame = conform(points, asked_at)
         alerts = _alerts(operation, source, wanted, points, frame, warehouse, asked_at)
-        loaded = _load(operation, source.name, frame, warehouse, restate=restate, at=asked_at)
+        loaded: Loaded | Refilled
+        not_replaced: tuple[str, ...] = ()
+        if fresh is None:
+            loaded = _load(operation, source.name, frame, warehouse, restate=restate, at=asked_at)
+        else:
+            loaded = refill(fresh, source.name, {one.key for one in wanted}, frame, warehouse, asked_at)
+            not_replaced = not_done(source, chosen, ledger.of(wanted), frame, loaded.kept)
         if operation == "pull":
             for dataset in sorted({one.dataset for one in wanted}):
                 bronze.fold(source.name, dataset, period)
@@ -108,9 +125,9 @@ def pull_or_backfill(
     refused = {entry.partition.dataset for entry in collected.failures if entry.reason == "entitlement"}
     failures = [entry for entry in collected.failures if entry.reason != "entitlement"]
     collected.failures, collected.failed = failures, len(failures)
-    status = status_of(bool(failures), frame.height)
+    status = status_of(bool(failures or not_replaced), frame.height)
     asked, spent = _since(source, before), time.monotonic() - started
-    first = failures[0].error if failures else None
+    first = failures[0].error if failures else next(iter(not_replaced), None)
     record(warehouse, Pull(source.name, operation, asked_at, status, frame.height, spent, asked, alerts, first))
     return Pulled(
         source.name,
@@ -125,25 +142,15 @@ def pull_or_backfill(
         alerts=alerts,
         asked=asked,
         duration_s=spent,
+        set_aside=loaded.set_aside if isinstance(loaded, Refilled) else 0,
+        not_done=not_replaced,
     )
 
 
-def start_fresh(source: str, warehouse: Warehouse, *, drop: Collection[str] = ()) -> int:
-    """Delete a vendor's rows from `metrics` before a backfill; returns how many.
-
-    Metrics the vendor gives no past values of stay, because they could never be fetched again, unless `drop` names them.
-    """
-    precious = without_history(source)
-    if unknown := sorted(set(drop) - set(precious)):
-        raise BadInput(f"{unknown[0]} is no metric without history; those of {source}: {', '.join(precious)}")
-    keep = [name for name in precious if name not in set(drop)]
-    return warehouse.forget(metrics.TABLE, where={"source": source}, keep={"metric_name": keep})
-
-
-def _granted(
+def granted(
     operation: Operation, source: Source, datasets: Sequence[str], keys: Sequence[str] | None
 ) -> tuple[list[Dataset], list[str]]:
-    """The datasets that can be asked, and the names of those that lack a key."""
+    """The datasets that can be asked, and the names of those that lack a key. Raises BadInput when all of them lack one."""
     chosen = [one for one in source.datasets if one.name in datasets and one.feeds == "metrics"]
     chosen = [one for one in chosen if (one.live if operation == "pull" else one.history)]
     if keys is not None:
