@@ -13,6 +13,7 @@ import orjson
 
 from cryptolake import work
 from cryptolake.app import App
+from cryptolake.contracts.quoting import equal, identifier
 from cryptolake.contracts.table import Table
 from cryptolake.flow.journey import WAREHOUSE_TABLES
 from cryptolake.lake.aside import ledger_aside, move_aside
@@ -46,7 +47,7 @@ def prospect(app: App) -> Prospect:
     with app.warehouse() as warehouse:
         warehouse.setup(WAREHOUSE_TABLES)
         for table in _cleared():
-            (rows,) = warehouse.query(f"SELECT count(*) FROM {table.name}").row(0)
+            (rows,) = warehouse.query(f"SELECT count(*) FROM {table.quoted}").row(0)
             moved.append(f"{rows:,} rows of {table.name}")
     kept = [f"table {table.name}" for table in WAREHOUSE_TABLES if table.layer == "log"]
     kept += [f"answers of {source} {dataset}" for source, dataset in sorted(kept_datasets(app))]
@@ -106,5 +107,5 @@ def _cleared() -> list[Table]:
 def _same(table: Table) -> str:
     """When a new row stands for an old one: the same key; for series, the same UTC day of the same series."""
     days = [f.name for f in table.fields if f.name in table.key and f.dtype in {"timestamp", "timestamp_naive"}]
-    terms = [f"t.{name}::date = o.{name}::date" if name in days else f"t.{name} = o.{name}" for name in table.key]
-    return " AND ".join(terms)
+    terms = [f"t.{identifier(name)}::date = o.{identifier(name)}::date" for name in days]
+    return " AND ".join([*terms, *(equal([name], "t", "o") for name in table.key if name not in days)])
