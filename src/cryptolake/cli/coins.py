@@ -220,8 +220,8 @@ def history_command(
     with app.warehouse() as warehouse:
         ids = list(key or ())
         if top is not None:
-            sql = f"SELECT id FROM {STAGING.name} WHERE market_cap_rank <= {top} ORDER BY market_cap_rank"
-            ids += warehouse.query(sql)["id"].to_list()
+            sql = f"SELECT id FROM {STAGING.quoted} WHERE market_cap_rank <= %s ORDER BY market_cap_rank"
+            ids += warehouse.query(sql, (top,))["id"].to_list()
         if not ids and top is not None:
             raise BadInput("no run is loaded yet, so there are no largest coins; run `cryptolake coins refresh`")
         chosen = source.watching(ids) if ids else source

@@ -14,6 +14,7 @@ import psycopg
 from psycopg import sql as psql
 from psycopg.conninfo import conninfo_to_dict
 
+from cryptolake.contracts.quoting import identifier
 from cryptolake.contracts.table import Table
 from cryptolake.errors import BadInput, Retry, Stop
 from cryptolake.publish.answers import answer_frame
@@ -250,8 +251,9 @@ class Warehouse:
         """The table's rows with the contract's types, sorted by its key; `columns` only these."""
         wanted = [one for one in table.fields if columns is None or one.name in columns]
         # The contract's float64 may be NUMERIC there, which would arrive as decimals.
-        terms = [f"{one.name}::float8 AS {one.name}" if one.dtype == "float64" else one.name for one in wanted]
-        frame = self.query(f"SELECT {', '.join(terms)} FROM {table.name}")
+        names = [(identifier(one.name), "::float8" if one.dtype == "float64" else "") for one in wanted]
+        terms = ", ".join(f"{name}{cast} AS {name}" for name, cast in names)
+        frame = self.query(f"SELECT {terms} FROM {table.quoted}")
         schema = pl.Schema({one.name: table.polars_schema()[one.name] for one in wanted})
         typed = frame.cast(schema) if frame.height else pl.DataFrame(schema=schema)
         return typed.sort([name for name in table.key if name in schema])

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from cryptolake.contracts.quoting import identifier, identifiers, literal
 from cryptolake.contracts.table import Field, Table
 from cryptolake.gold.metadata import content_digest
 
@@ -59,13 +60,13 @@ def facts(table: Table, frame: pl.DataFrame, size: int | None) -> Facts:
 
 def size_sql(table: Table) -> str:
     """The number of rows and of bytes, indexes included."""
-    return f"SELECT count(*) AS rows, pg_total_relation_size('{table.name}') AS bytes FROM {table.name}"
+    return f"SELECT count(*) AS rows, pg_total_relation_size({literal(table.quoted)}) AS bytes FROM {table.quoted}"
 
 
 def sample_sql(table: Table) -> str:
     """A few rows, the latest where the table has a surrogate number."""
-    order = f" ORDER BY {table.identity} DESC" if table.identity else ""
-    return f"SELECT {', '.join(table.columns)} FROM {table.name}{order} LIMIT {_SAMPLE_ROWS}"
+    order = f" ORDER BY {identifier(table.identity)} DESC" if table.identity else ""
+    return f"SELECT {identifiers(table.columns)} FROM {table.quoted}{order} LIMIT {_SAMPLE_ROWS}"
 
 
 def texts(frame: pl.DataFrame) -> list[dict[str, str]]:
@@ -129,7 +130,7 @@ def check_sql(table: Table) -> str:
         for kind, condition in _conditions(field).items():
             conditions.setdefault(kind, []).append(condition)
     columns = [f"count(*) FILTER (WHERE {' OR '.join(found)}) AS {kind}" for kind, found in sorted(conditions.items())]
-    return f"SELECT {', '.join(columns)} FROM {table.name}"
+    return f"SELECT {', '.join(columns)} FROM {table.quoted}"
 
 
 def check_counts(counts: pl.DataFrame) -> list[Checked]:
@@ -139,7 +140,7 @@ def check_counts(counts: pl.DataFrame) -> list[Checked]:
 
 def _conditions(field: Field) -> dict[str, str]:
     """Per check the SQL condition of a row that breaks it; the same rules as `Table.violations`."""
-    name, found = field.name, {}
+    name, found = identifier(field.name), {}
     if not field.null:
         found["not_null"] = f"{name} IS NULL"
     if field.dtype == "float64":
@@ -149,7 +150,7 @@ def _conditions(field: Field) -> dict[str, str]:
     if field.maximum is not None:
         found["maximum"] = f"{name} > {field.maximum}"
     if field.allowed:
-        listed = ", ".join("'" + one.replace("'", "''") + "'" for one in field.allowed)
+        listed = ", ".join(map(literal, field.allowed))
         found["allowed"] = f"{name} NOT IN ({listed})"
     if field.dtype == "integer_text":
         found["integer"] = f"{name} !~ '^-?[0-9]+$'"

@@ -247,15 +247,13 @@ def check_now(room: Room, now: datetime) -> list[Finding]:
 
     Nothing is repaired first: a set-up would move rows out of the default partition before they are counted.
     """
-    columns = ", ".join(f"{field.name}::float8" if field.dtype == "float64" else field.name for field in STAGING.fields)
-    frame = room.warehouse.query(f"SELECT {columns} FROM {STAGING.name} ORDER BY id")
-    staging = frame.cast(STAGING.polars_schema()) if frame.height else STAGING.empty()
+    staging = room.warehouse.read(STAGING)
     found = quality.check_staging(STAGING, staging, as_of=now)
     return [*found, *quality.partitions(*room.warehouse.month_state(HISTORY), now.date())]
 
 
 def _newest(warehouse: Warehouse) -> datetime:
-    (newest,) = warehouse.query(f"SELECT max(processed_at) AS newest FROM {STAGING.name}").row(0)
+    (newest,) = warehouse.query(f"SELECT max(processed_at) AS newest FROM {STAGING.quoted}").row(0)
     return newest if isinstance(newest, datetime) else datetime.min.replace(tzinfo=UTC)
 
 
@@ -263,11 +261,12 @@ def _previous_rows(room: Room, run: Partition) -> int | None:
     """Coins of the newest earlier run of the same depth that history holds; a run that was kept out does not count."""
     at, top = instant_of(run), top_of(run.key)
     earlier = [instant_of(one) for one in kept_runs(room.runs) if top_of(one.key) == top]
-    listed = ", ".join(f"'{when.isoformat()}'" for when in earlier if when < at)
-    if not listed:
+    instants = [when for when in earlier if when < at]
+    if not instants:
         return None
-    newest = f"(SELECT max(processed_at) FROM {HISTORY.name} WHERE processed_at IN ({listed}))"
-    (rows,) = room.warehouse.query(f"SELECT count(*) AS n FROM {HISTORY.name} WHERE processed_at = {newest}").row(0)
+    newest = f"(SELECT max(processed_at) FROM {HISTORY.quoted} WHERE processed_at = ANY(%s))"
+    statement = f"SELECT count(*) AS n FROM {HISTORY.quoted} WHERE processed_at = {newest}"
+    (rows,) = room.warehouse.query(statement, (instants,)).row(0)
     return int(rows) or None
 
 

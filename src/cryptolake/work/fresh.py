@@ -45,7 +45,7 @@ def prospect(app: App) -> Prospect:
     moved = [f"{count:,} {state} answers in the ledger" for state, count in sorted(app.ledger.counts().items())]
     with app.warehouse() as warehouse:
         for table in _cleared():
-            (rows,) = warehouse.query(f"SELECT count(*) FROM {table.name}").row(0)
+            (rows,) = warehouse.query(f"SELECT count(*) FROM {table.quoted}").row(0)
             moved.append(f"{rows:,} rows of {table.name}")
     kept = [f"table {table.name}" for table in contracts() if table.layer == "log"]
     kept += [f"answers of {source} {dataset}" for source, dataset in sorted(kept_datasets(app))]
