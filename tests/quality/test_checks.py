@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from cryptolake.quality.rules import Tables
 from cryptolake.silver.liquidations import LIQUIDATIONS
 from cryptolake.silver.prices import PRICES
 from cryptolake.silver.tvl import TVL
+from cryptolake.sources.onchain.families import declared
 from cryptolake.work import lending
 from cryptolake.work.refine import refine
 
@@ -51,7 +53,8 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Tables:
     lake.write(LIQUIDATIONS, events)
     lending.build(tables=lake, ledger=ledger, csus={csu.name: csu for csu in world.csus})
     ledger.close()
-    return Tables(held, events, lake.read(PRICES), lake.read(DAILY_PANEL))
+    accounting = {one.name: one.accounting for one in declared().values() if one.accounting is not None}
+    return Tables(held, events, lake.read(PRICES), lake.read(DAILY_PANEL), accounting=accounting)
 
 
 def broken(tables: Tables) -> dict[str, int]:
@@ -78,8 +81,7 @@ def change(table: str, **columns: pl.Expr) -> At:
             pl.when(HERE).then(expression).otherwise(pl.col(name)).cast(frame.schema[name]).alias(name)
             for name, expression in columns.items()
         )
-        parts = {"tvl": tables.tvl, "liquidations": tables.liquidations, "prices": tables.prices, "panel": tables.panel}
-        return Tables(**{**parts, table: new})
+        return replace(tables, **{table: new})
 
     return changed
 
@@ -93,6 +95,7 @@ def change(table: str, **columns: pl.Expr) -> At:
         ("borrowed_far_above_supplied", change("tvl", borrowed=pl.col("supplied") * 1.2)),
         ("borrowed_above_supplied", change("tvl", borrowed=pl.col("supplied") * 1.01)),
         ("accounting_gap", change("tvl", cash=pl.lit(0.0))),
+        ("accounting_known", change("panel", family=pl.lit("nobody_knows"))),
         ("block_within_day", change("tvl", block_time=pl.col("block_time") + pl.duration(hours=1))),
         ("event_within_day", change("liquidations", block_time=pl.col("block_time") - pl.duration(days=1))),
         ("snapshot_near_end", change("tvl", block_time=pl.col("block_time") - pl.duration(hours=1))),
@@ -128,19 +131,19 @@ def test_flagged_prices_are_listed(sound: Tables, flag: str) -> None:
         pl.when(pl.col("date") == DAY).then(pl.lit(flag)).otherwise("flag").alias("flag")
     )
     name = {"disagrees": "prices_disagree", "stale": "stale_price", "no_numeraire": "no_numeraire"}[flag]
-    assert broken(Tables(sound.tvl, sound.liquidations, prices, sound.panel))[name] > 0
+    assert broken(replace(sound, prices=prices))[name] > 0
 
 
 def test_a_price_that_jumps_is_found(sound: Tables) -> None:
     prices = sound.prices.with_columns(
         pl.when(pl.col("date") == DAY).then(pl.col("price") * 3).otherwise("price").alias("price")
     )
-    assert broken(Tables(sound.tvl, sound.liquidations, prices, sound.panel))["price_jump"] > 0
+    assert broken(replace(sound, prices=prices))["price_jump"] > 0
 
 
 def test_the_new_york_day_is_its_own_window(sound: Tables) -> None:
     """A snapshot at UTC midnight lies outside of a New York day of the same date only by convention: five hours early."""
-    moved = Tables(sound.tvl, sound.liquidations, sound.prices, sound.panel, "ny")
+    moved = replace(sound, boundary="ny")
     assert broken(moved)["snapshot_near_end"] > 0
 
 

@@ -141,7 +141,7 @@ def check_command(
             raise BadInput("--patch needs --live: without asking the chains there is nothing to correct")
         _offline(found, as_json)
         return
-    checked = list(check_markets(found, app.registry.chains, app.pool))
+    checked = list(check_markets(found, app.registry, app.pool))
     rows = market_rows(app.settings.registry)
     today = datetime.now(UTC).date()
     fixes = [

@@ -19,15 +19,15 @@ _PANEL = "Selection"
 
 
 def _complete_csu(incomplete: str) -> list[str]:
-    from cryptolake.registry.loader import load_registry
+    from cryptolake.registry.loader import market_rows
 
-    return [name for name in (*load_registry().csus, "all") if name.startswith(incomplete)]
+    return [name for name in (*market_rows(), "all") if name.startswith(incomplete)]
 
 
 def _complete_chain(incomplete: str) -> list[str]:
-    from cryptolake.registry.loader import load_registry
+    from cryptolake.registry.loader import package_chains
 
-    return [name for name in load_registry().chains if name.startswith(incomplete)]
+    return [name for name in package_chains() if name.startswith(incomplete)]
 
 
 CsuFlag = Annotated[

@@ -20,10 +20,8 @@ from cryptolake.quality import checks, coverage, report, results
 from cryptolake.quality.reconcile import Reconciled
 from cryptolake.quality.rules import Tables
 from cryptolake.registry.protocol_slugs import SLUGS
-from cryptolake.silver.liquidations import LIQUIDATIONS
-from cryptolake.silver.prices import PRICES
-from cryptolake.silver.tvl import TVL
 from cryptolake.sources.history.protocol import DefiLlamaProtocols
+from cryptolake.work.checking import finished
 from cryptolake.work.reconciliation import compared, theirs
 
 _COLOUR = {"error": "red", "warning": "yellow", "info": "cyan"}
@@ -54,12 +52,10 @@ def quality_command(
     Example: cryptolake quality --html quality.html --fail-on warning
     """
     app: App = context.obj.open()
-    panel = app.tables.read(DAILY_PANEL)
+    tables = finished(app)
+    panel = tables.panel
     if panel.is_empty():
         raise BadInput("there is nothing to check yet; run `cryptolake run` or `cryptolake build` first")
-    tables = Tables(
-        app.tables.read(TVL), app.tables.read(LIQUIDATIONS), app.tables.read(PRICES), panel, app.settings.day_boundary
-    )
     found = checks.run(tables)
     reconciled, refused = _reconciled(app, tables) if against_defillama else ([], [])
     version = content_digest(DAILY_PANEL, panel)

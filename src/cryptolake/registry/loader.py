@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -15,7 +15,8 @@ from typing import TypeVar
 
 from cryptolake.errors import BadInput
 from cryptolake.registry.chains import Chain
-from cryptolake.registry.lint import PRIMARY_ENTRY, read_chain, read_csu
+from cryptolake.registry.family import Accounting, FamilyFacts
+from cryptolake.registry.lint import read_chain, read_csu
 from cryptolake.registry.markets import Csu
 from cryptolake.registry.rows import Row, override, read_rows
 
@@ -24,10 +25,16 @@ T = TypeVar("T", Csu, Chain)
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """All known markets and chains by name."""
+    """All known markets, chains and families by name."""
 
     csus: Mapping[str, Csu]
     chains: Mapping[str, Chain]
+    families: Mapping[str, FamilyFacts] = field(default_factory=dict)
+
+    @property
+    def accounting(self) -> Mapping[str, Accounting]:
+        """How the amounts of each family relate, for those that declare it."""
+        return {name: one.accounting for name, one in self.families.items() if one.accounting is not None}
 
     def csu(self, name: str) -> Csu:
         """The market of this name or alias. Raises BadInput with near misses."""
@@ -53,7 +60,7 @@ def select(
     named = {registry.csu(name).name for name in csus}
     on = {registry.chain(name).name for name in chains}
     of = set(families)
-    known_families = {csu.family for csu in registry.csus.values()}
+    known_families = {*registry.families, *(csu.family for csu in registry.csus.values())}
     for family in sorted(of - known_families):
         raise BadInput(f"unknown family {family!r}; known: {', '.join(sorted(known_families))}")
     return [
@@ -76,20 +83,31 @@ def _package_rows() -> tuple[list[Row], list[Row]]:
     return chains, csus
 
 
-@lru_cache(maxsize=1)
-def _package_registry() -> Registry:
-    return _registry(*_package_rows(), [])
+@lru_cache(maxsize=4)
+def _package_registry(families: tuple[FamilyFacts, ...]) -> Registry:
+    return _registry(*_package_rows(), families, [])
 
 
-def load_registry(extra: Path | None = None) -> Registry:
+def load_registry(families: Mapping[str, FamilyFacts], extra: Path | None = None) -> Registry:
     """The package's registry, with the rows of a user's YAML file (keys `csus:` and `chains:`) added or overriding.
 
-    Raises BadInput with every fault found, each with file and line.
+    `families` are those a row may belong to, as they declare themselves. Raises BadInput with every fault found, each
+    with file and line.
     """
+    known = tuple(families.values())
     if extra is None:
-        return _package_registry()
+        return _package_registry(known)
     faults: list[str] = []
-    return _registry(*_rows(extra, faults), faults)
+    return _registry(*_rows(extra, faults), known, faults)
+
+
+@lru_cache(maxsize=1)
+def package_chains() -> Mapping[str, Chain]:
+    """The package's chains by name, for whoever needs no markets. Raises BadInput as `load_registry`."""
+    faults: list[str] = []
+    chains = _chains(_package_rows()[0], faults)
+    _report(faults)
+    return chains
 
 
 def market_rows(extra: Path | None = None) -> dict[str, Row]:
@@ -112,8 +130,7 @@ def _rows(extra: Path, faults: list[str]) -> tuple[list[Row], list[Row]]:
     return override(chains, mine["chains"]), override(csus, mine["csus"])
 
 
-def _registry(chain_rows: Sequence[Row], csu_rows: Sequence[Row], faults: list[str]) -> Registry:
-    """Build and lint; raises BadInput with all of `faults` and those found here."""
+def _chains(chain_rows: Sequence[Row], faults: list[str]) -> dict[str, Chain]:
     chains: dict[str, Chain] = {}
     for row in chain_rows:
         if (chain := read_chain(row, faults)) is not None:
@@ -127,17 +144,26 @@ def _registry(chain_rows: Sequence[Row], csu_rows: Sequence[Row], faults: list[s
         if other != chain.name:
             where = next(row.where for row in chain_rows if row.values.get("name") == chain.name)
             faults.append(f"{where}: chain {chain.name} has the chain_id of {other}; to change {other} use its name")
+    return chains
+
+
+def _registry(
+    chain_rows: Sequence[Row], csu_rows: Sequence[Row], known: Sequence[FamilyFacts], faults: list[str]
+) -> Registry:
+    """Build and lint; raises BadInput with all of `faults` and those found here."""
+    families = {one.name: one for one in known}
+    chains = _chains(chain_rows, faults)
     csus: dict[str, Csu] = {}
     primaries: dict[tuple[int, str], str] = {}
     faulty = frozenset(str(row.values.get("name")) for row in chain_rows) - set(chains)
     for row in csu_rows:
-        csu = read_csu(row, chains, faulty, faults)
+        csu = read_csu(row, chains, families, faulty, faults)
         if csu is None:
             continue
         if csu.name in csus:
             faults.append(f"{row.where}: market {csu.name} is listed twice; leave one")
         csus[csu.name] = csu
-        role = PRIMARY_ENTRY.get(csu.family) or next(iter(csu.entry))
+        role = families[csu.family].primary_role(csu.entry)
         for primary in csu.entry.get(role, "").split(","):
             if not primary.startswith("0x"):
                 continue
@@ -146,7 +172,7 @@ def _registry(chain_rows: Sequence[Row], csu_rows: Sequence[Row], faults: list[s
                 faults.append(f"{row.where}: {csu.name} and {other} claim the same contract {primary}; leave one")
     _clashes([(row.where, csus.get(str(row.values.get("name")))) for row in csu_rows], "market", faults)
     _report(faults)
-    return Registry(csus, chains)
+    return Registry(csus, chains, families)
 
 
 def _clashes(rows: Iterable[tuple[str, Csu | Chain | None]], kind: str, faults: list[str]) -> None:

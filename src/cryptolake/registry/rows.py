@@ -16,7 +16,7 @@ from cryptolake.errors import BadInput
 LINE = "__line__"
 _SECTIONS = ("chains", "csus")
 
-# libyaml reads the package's 177 rows about ten times as fast as the pure Python loader.
+# libyaml reads the package's rows about ten times as fast as the pure Python loader.
 _Base: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 

@@ -62,11 +62,15 @@ def check(app: App, node: Node) -> list[report.Checked]:
     return found
 
 
+def finished(app: App) -> QualityTables:
+    """The finished tables of lending markets as the quality rules read them."""
+    tvl, liquidations, prices, panel = (app.tables.read(one) for one in (TVL, LIQUIDATIONS, PRICES, DAILY_PANEL))
+    return QualityTables(tvl, liquidations, prices, panel, app.settings.day_boundary, app.registry.accounting)
+
+
 def _panel_quality(app: App) -> list[report.Checked]:
     """The invariants of lending markets over the finished tables; only errors make the panel unfit."""
-    tvl, liquidations, prices, panel = (app.tables.read(one) for one in (TVL, LIQUIDATIONS, PRICES, DAILY_PANEL))
-    tables = QualityTables(tvl, liquidations, prices, panel, app.settings.day_boundary)
     return [
         report.Checked(one.check, one.rows, one.examples[0] if one.examples else "", severe=one.severity == "error")
-        for one in run_checks(tables)
+        for one in run_checks(finished(app))
     ]
