@@ -34,7 +34,7 @@ from cryptolake.net.logs import LogFilter, Question, gather, scan
 from cryptolake.net.multicall import Call, Program
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
-from cryptolake.registry.loader import load_registry
+from cryptolake.registry.loader import load_registry, select
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.families import declared
 from cryptolake.sources.onchain.records import Liquidation, Reserve, Settled
@@ -153,7 +153,7 @@ def _entry(csu: Csu) -> str:
 def month(span: int) -> tuple[int, int, Counter[str], float]:
     """Calls, HTTP requests, calls by method and CPU seconds of the month at a limit of `span` blocks."""
     registry = load_registry(declared())
-    csus = [csu for csu in registry.csus.values() if csu.in_seed_43 or csu.in_thesis_46]
+    csus = select(registry, sets=["thesis-43", "thesis-46"])
     csus = [csu for csu in csus if csu.chain in BLOCKS and (csu.deployed_on is None or csu.deployed_on <= LAST)]
     providers = {name: Counting(chain=name, span=span) for name in BLOCKS}
     pools: dict[str, Pool] = {}

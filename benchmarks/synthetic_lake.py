@@ -28,7 +28,7 @@ from cryptolake.net.logs import Log, log_to_json
 from cryptolake.net.multicall import Call, Program, Result, Transcript, transcript_to_json
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
-from cryptolake.registry.loader import Registry, load_registry
+from cryptolake.registry.loader import Registry, load_registry, select
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain import aave_v3
 from cryptolake.sources.onchain.families import declared
@@ -74,7 +74,7 @@ def market(name: str, chain: str) -> Csu:
 
 def planned_markets() -> list[Csu]:
     """The 47 markets of the plan by name and chain, all of them shaped like Aave."""
-    named = [csu for csu in load_registry(declared()).csus.values() if csu.in_seed_43 or csu.in_thesis_46]
+    named = select(load_registry(declared()), sets=["thesis-43", "thesis-46"])
     return [market(csu.name, csu.chain) for csu in named]
 
 

@@ -22,12 +22,14 @@ from cryptolake.cli.options import (
     JsonFlag,
     ResumeFlag,
     RetryFailedFlag,
+    SetFlag,
     StartFlag,
     WorkersFlag,
     chosen_csus,
     chosen_partitions,
     chosen_wish,
     dates,
+    held_partitions,
 )
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.cluster.roll import read_roll
@@ -60,6 +62,7 @@ def plan_command(
     csu: CsuFlag = None,
     chain: ChainFlag = None,
     family: FamilyFlag = None,
+    market_set: SetFlag = None,
     dataset: DatasetFlag = None,
     start_date: StartFlag = None,
     end_date: EndFlag = None,
@@ -75,7 +78,9 @@ def plan_command(
 
     Example: cryptolake plan --csu aave_v3_ethereum --start-date 2024-12-01 --end-date 2024-12-31
     """
-    app, csus, partitions = _select(context, csu, chain, family, dataset, start_date, end_date, days, None, granularity)
+    app, csus, partitions = _select(
+        context, csu, chain, family, market_set, dataset, start_date, end_date, days, None, granularity
+    )
     plan = make_plan(partitions, app.ledger.states(), resume=resume, intact=app.bronze.intact)
     first, last = app.settings.span()
     aside = set_aside(csus, families(), Span(first, last))
@@ -142,6 +147,7 @@ def collect_command(
     csu: CsuFlag = None,
     chain: ChainFlag = None,
     family: FamilyFlag = None,
+    market_set: SetFlag = None,
     dataset: DatasetFlag = None,
     start_date: StartFlag = None,
     end_date: EndFlag = None,
@@ -158,7 +164,7 @@ def collect_command(
     Example: cryptolake collect --csu aave_v3_ethereum --days 7 --workers 5
     """
     app: App = context.obj.open(workers=workers, granularity=granularity, **dates(start_date, end_date, days))
-    csus = chosen_csus(app, csu, chain, family)
+    csus = chosen_csus(app, csu, chain, family, market_set)
     wish = chosen_wish(app, csus, dataset)
     gathered = gather(app, csus, wish, resume=resume, only_failed=retry_failed, cluster=cluster)
     _print_collected(gathered.collected, as_json)
@@ -172,6 +178,7 @@ def refine_command(
     csu: CsuFlag = None,
     chain: ChainFlag = None,
     family: FamilyFlag = None,
+    market_set: SetFlag = None,
     dataset: DatasetFlag = None,
     start_date: StartFlag = None,
     end_date: EndFlag = None,
@@ -180,9 +187,14 @@ def refine_command(
 ) -> None:
     """Bronze to silver: scale, price and check what was collected. Needs no network.
 
+    Without days: every day of the selection that was ever asked for.
+
     Example: cryptolake refine --csu aave_v3_ethereum --days 7
     """
-    app, csus, partitions = _select(context, csu, chain, family, dataset, start_date, end_date, days, None, granularity)
+    app: App = context.obj.open(granularity=granularity, **dates(start_date, end_date, days))
+    csus = chosen_csus(app, csu, chain, family, market_set)
+    dated = start_date or end_date or days
+    partitions = chosen_partitions(app, csus, dataset) if dated else held_partitions(app, csus, dataset)
     _print_made(refine(app, csus, partitions), "cryptolake build")
     _print_unpriced(app)
 
@@ -210,6 +222,7 @@ def run_command(
     csu: CsuFlag = None,
     chain: ChainFlag = None,
     family: FamilyFlag = None,
+    market_set: SetFlag = None,
     dataset: DatasetFlag = None,
     start_date: StartFlag = None,
     end_date: EndFlag = None,
@@ -224,7 +237,7 @@ def run_command(
     Example: cryptolake run --csu aave_v3_ethereum --days 7
     """
     app, csus, partitions = _select(
-        context, csu, chain, family, dataset, start_date, end_date, days, workers, granularity
+        context, csu, chain, family, market_set, dataset, start_date, end_date, days, workers, granularity
     )
     result = _collect(app, csus, partitions, resume=resume, cluster=cluster)
     made = travel_on(app, csus, partitions)
@@ -245,6 +258,7 @@ def _select(
     csu: list[str] | None,
     chain: list[str] | None,
     family: list[str] | None,
+    market_set: list[str] | None,
     dataset: list[str] | None,
     start_date: datetime | None,
     end_date: datetime | None,
@@ -253,7 +267,7 @@ def _select(
     granularity: str | None = None,
 ) -> tuple[App, list[Csu], list[Partition]]:
     app: App = context.obj.open(workers=workers, granularity=granularity, **dates(start_date, end_date, days))
-    csus = chosen_csus(app, csu, chain, family)
+    csus = chosen_csus(app, csu, chain, family, market_set)
     return app, csus, chosen_partitions(app, csus, dataset)
 
 

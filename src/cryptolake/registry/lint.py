@@ -173,8 +173,6 @@ def read_csu(
         status=status,
         aliases=aliases,
         notes=notes,
-        in_seed_43=values.get("in_seed_43") is True,
-        in_thesis_46=values.get("in_thesis_46") is True,
         sandbox=sandbox is True,
         price_numeraire=str(values["price_numeraire"]) if values.get("price_numeraire") else None,
     )
