@@ -30,6 +30,7 @@ from cryptolake.cli.options import (
     chosen_wish,
     dates,
     held_partitions,
+    note_whole_panel,
 )
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.cluster.roll import read_roll
@@ -206,6 +207,7 @@ def build_command(context: typer.Context) -> None:
     """
     app: App = context.obj.open()
     _print_made(build(app), "cryptolake publish")
+    note_whole_panel(app)
 
 
 def publish_command(context: typer.Context) -> None:
@@ -214,6 +216,7 @@ def publish_command(context: typer.Context) -> None:
     Example: cryptolake publish
     """
     app: App = context.obj.open()
+    note_whole_panel(app)
     _print_made(publish(app), 'cryptolake query --sql "select * from daily_panel limit 5"')
 
 

@@ -15,6 +15,7 @@ from cryptolake.flow.plan import Span, wanted
 from cryptolake.flow.resume import Wish, wish_of
 from cryptolake.registry.loader import select
 from cryptolake.registry.markets import Csu
+from cryptolake.work.chosen_panel import ChosenPanel, chosen_panel
 
 _PANEL = "Selection"
 
@@ -167,6 +168,34 @@ def open_span(start: datetime | None, end: datetime | None, days: int | None) ->
     if first is not None and last is not None and first > last:
         raise BadInput(f"the start date {first} is after the end date {last}; swap them")
     return first, last
+
+
+def chosen_rows(
+    app: App,
+    csu: list[str] | None,
+    chain: list[str] | None,
+    family: list[str] | None,
+    sets: list[str] | None,
+    start: datetime | None,
+    end: datetime | None,
+    days: int | None,
+    version: int | None = None,
+) -> ChosenPanel:
+    """The panel over the selected markets and days; without a selection all of it. A line says what was taken."""
+    first, last = open_span(start, end, days)
+    whole = not (csu or chain or family or sets)
+    csus = None if whole else chosen_csus(app, csu, chain, family, sets)
+    found = chosen_panel(app, csus, first, last, version=version)
+    print_note(("No market was selected: taking all of the panel, " if whole else "Taking ") + found.says)
+    return found
+
+
+def note_whole_panel(app: App) -> None:
+    """Say which markets and days the panel is about, for commands that have no selection of their own."""
+    try:
+        print_note("The panel is about everything that was ever asked for: " + chosen_panel(app, None, None, None).says)
+    except BadInput as error:
+        print_note(str(error))
 
 
 def dates(start: datetime | None, end: datetime | None, days: int | None) -> dict[str, object]:

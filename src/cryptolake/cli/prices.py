@@ -12,7 +12,7 @@ import typer
 
 from cryptolake.app import App
 from cryptolake.cli.onchain import _print_made
-from cryptolake.cli.options import JsonFlag, WorkersFlag
+from cryptolake.cli.options import JsonFlag, WorkersFlag, note_whole_panel
 from cryptolake.cli.show import print_json, print_line, print_table, progress
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition
@@ -162,6 +162,7 @@ def reprice_command(
     made += lending.build(tables=app.tables, ledger=app.ledger, csus=app.registry.csus)
     if publish_too:
         made += publish(app)
+    note_whole_panel(app)
     _print_made(made, "cryptolake panel describe")
     print_line(f"Before: tvl version {before['tvl']}, liquidations {before['liquidations']}, prices {before['prices']}")
 
@@ -196,6 +197,7 @@ def rebuild_command(
     made += lending.build(tables=app.tables, ledger=app.ledger, csus=app.registry.csus, states=states)
     if publish_too:
         made += publish(app)
+    note_whole_panel(app)
     _print_made(made, "cryptolake panel describe")
 
 

@@ -11,7 +11,17 @@ import typer
 
 from cryptolake import __version__
 from cryptolake.app import App
-from cryptolake.cli.options import JsonFlag
+from cryptolake.cli.options import (
+    ChainFlag,
+    CsuFlag,
+    DaysFlag,
+    EndFlag,
+    FamilyFlag,
+    JsonFlag,
+    SetFlag,
+    StartFlag,
+    chosen_rows,
+)
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.errors import BadInput
 from cryptolake.gold.daily_panel import DAILY_PANEL
@@ -42,6 +52,13 @@ def release_command(
     check: Annotated[
         bool, typer.Option("--check", help="Only verify an existing release against its manifest.")
     ] = False,
+    csu: CsuFlag = None,
+    chain: ChainFlag = None,
+    family: FamilyFlag = None,
+    market_set: SetFlag = None,
+    start_date: StartFlag = None,
+    end_date: EndFlag = None,
+    days: DaysFlag = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Freeze the panel: data, codebook, environment, registry, citation, and a manifest of SHA-256.
@@ -54,9 +71,8 @@ def release_command(
         wrong = verify(folder / version)
         print_line(f"{len(wrong)} files differ: {', '.join(wrong)}" if wrong else f"release {version} is whole")
         raise typer.Exit(1 if wrong else 0)
-    panel = app.tables.read(DAILY_PANEL)
-    if panel.is_empty():
-        raise BadInput("there is no panel yet; run `cryptolake run` or `cryptolake build` first")
+    chosen = chosen_rows(app, csu, chain, family, market_set, start_date, end_date, days)
+    panel = chosen.panel
     csus = {name: app.registry.csus[name] for name in panel["csu"].unique().sort() if name in app.registry.csus}
     which = registry_version(app.registry)
     document = metadata_document(
@@ -78,6 +94,7 @@ def release_command(
                 "digest": made.digest,
                 "files": made.files,
                 "dataset_version": document["dataset_version"],
+                "selection": chosen.document(),
             }
         )
         return

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import polars as pl
+
 from cryptolake.app import App
 from cryptolake.gold.daily_panel import DAILY_PANEL
 from cryptolake.quality import coins as market_quality
@@ -62,9 +64,16 @@ def check(app: App, node: Node) -> list[report.Checked]:
     return found
 
 
-def finished(app: App) -> QualityTables:
-    """The finished tables of lending markets as the quality rules read them."""
-    tvl, liquidations, prices, panel = (app.tables.read(one) for one in (TVL, LIQUIDATIONS, PRICES, DAILY_PANEL))
+def finished(app: App, chosen: pl.DataFrame | None = None) -> QualityTables:
+    """The finished tables of lending markets as the quality rules read them, or what of them belongs to a chosen panel."""
+    tvl, liquidations, prices = (app.tables.read(one) for one in (TVL, LIQUIDATIONS, PRICES))
+    panel = app.tables.read(DAILY_PANEL) if chosen is None else chosen
+    if chosen is not None:
+        keys = chosen.select("csu", "date")
+        tvl, liquidations = (one.join(keys, on=["csu", "date"], how="semi") for one in (tvl, liquidations))
+        named = [(tvl, "asset"), (liquidations, "debt_asset"), (liquidations, "collateral_asset")]
+        valued = pl.concat([one.select("chain", "date", pl.col(name).alias("asset")) for one, name in named])
+        prices = prices.join(valued, on=["chain", "asset", "date"], how="semi")
     return QualityTables(tvl, liquidations, prices, panel, app.settings.day_boundary, app.registry.accounting)
 
 
