@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-import click
 import orjson
 import polars as pl
 import pytest
@@ -15,7 +15,7 @@ from benchmarks.synthetic_lake import World, fill, market, partitions, source
 from click.testing import Result
 from typer.testing import CliRunner
 
-from cryptolake.cli import app
+from cryptolake.cli import app, plan_scripts
 from cryptolake.errors import BadInput
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
@@ -135,11 +135,31 @@ def test_a_selection_that_no_market_meets_is_refused(lake: tuple[str, ...]) -> N
 
 def test_every_command_that_takes_markets_takes_a_set() -> None:
     waiting: list[tuple[str, Any]] = [("", typer.main.get_command(app))]
-    lacking = []
+    taking: list[str] = []
+    lacking: list[str] = []
     while waiting:
         name, command = waiting.pop()
         waiting += [(f"{name} {one}", inner) for one, inner in getattr(command, "commands", {}).items()]
-        flags = {flag for one in command.params if isinstance(one, click.Option) for flag in one.opts}
-        if "--csu" in flags and "--set" not in flags:
-            lacking.append(name)
+        flags = {flag for one in command.params for flag in one.opts}
+        if "--csu" in flags:
+            taking.append(name)
+            lacking += [name] * ("--set" not in flags)
+    assert taking
     assert lacking == []
+
+
+@pytest.mark.parametrize(
+    ("given", "chosen"),
+    [([], ["--set", "thesis-43"]), (["--chain", "base"], ["--chain", "base"]), (["--set", "x"], ["--set", "x"])],
+)
+def test_the_plans_script_for_all_means_its_43_markets(
+    monkeypatch: pytest.MonkeyPatch, given: list[str], chosen: list[str]
+) -> None:
+    """The command itself is not run here: that it takes these words is what the tests above are about."""
+    seen: list[list[str]] = []
+    monkeypatch.setattr("sys.argv", ["collect_all_csus.py", *given])
+    monkeypatch.setattr(plan_scripts, "main", lambda: seen.append(sys.argv[1:]))
+    with pytest.raises(SystemExit) as ended:
+        plan_scripts.collect_all_csus()
+    assert ended.value.code == 0
+    assert seen == [["collect", *chosen, "--resume"]]
