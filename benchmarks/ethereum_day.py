@@ -28,7 +28,7 @@ from cryptolake.net.http import Http
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.loader import load_registry, select
 from cryptolake.registry.markets import Csu
-from cryptolake.sources.onchain.families import families
+from cryptolake.sources.onchain.families import declared, families
 from cryptolake.sources.onchain.source import OnchainSource
 
 FIRST_DAY, DAYS = date(2026, 1, 1), 31
@@ -51,7 +51,7 @@ def measure(csus: Sequence[Csu], url: str, cache: FileBlockCache, *, month: bool
     """Collect and parse the first day, then the others one by one or as one run; also the markets that failed and why."""
     http = Http()
     pool = Pool("ethereum", 1, [Endpoint("simulated", SecretUrl(url), Limits(rate=1e6, log_span=100_000))], http)
-    source = OnchainSource(registry=load_registry(), csus=csus, pools=lambda _: pool, block_cache=cache)
+    source = OnchainSource(registry=load_registry(declared()), csus=csus, pools=lambda _: pool, block_cache=cache)
     periods = [Period.of_day(FIRST_DAY + timedelta(days=number)) for number in range(DAYS)]
     runs = [periods[:1], periods[1:]] if month else [[period] for period in periods]
     days, failed = [], {}
@@ -83,7 +83,7 @@ def _row(name: str, days: Sequence[Day]) -> Sequence[object]:
 
 def main() -> None:
     """Measure and write the table."""
-    every = select(load_registry(), chains=["ethereum"])
+    every = select(load_registry(declared()), chains=["ethereum"])
     csus = [csu for csu in every if csu.family in families()]
     node = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.simulated_ethereum"],

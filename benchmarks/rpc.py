@@ -34,8 +34,9 @@ from cryptolake.net.logs import LogFilter, Question, gather, scan
 from cryptolake.net.multicall import Call, Program
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
-from cryptolake.registry.loader import load_registry
+from cryptolake.registry.loader import load_registry, select
 from cryptolake.registry.markets import Csu
+from cryptolake.sources.onchain.families import declared
 from cryptolake.sources.onchain.records import Liquidation, Reserve, Settled
 from cryptolake.sources.onchain.source import OnchainSource
 
@@ -91,7 +92,7 @@ class Counting(Http):
         self.calls[method] += 1
         given: dict[str, object] = {"jsonrpc": "2.0", "id": question["id"]}
         if method == "eth_chainId":
-            return given | {"result": hex(load_registry().chains[self.chain].chain_id)}
+            return given | {"result": hex(load_registry(declared()).chains[self.chain].chain_id)}
         if method == "eth_getBlockByNumber":
             head = self.first + BLOCKS[self.chain] + 100_000
             number = head if params[0] == "finalized" else int(params[0], 16)
@@ -151,8 +152,8 @@ def _entry(csu: Csu) -> str:
 
 def month(span: int) -> tuple[int, int, Counter[str], float]:
     """Calls, HTTP requests, calls by method and CPU seconds of the month at a limit of `span` blocks."""
-    registry = load_registry()
-    csus = [csu for csu in registry.csus.values() if csu.in_seed_43 or csu.in_thesis_46]
+    registry = load_registry(declared())
+    csus = select(registry, sets=["thesis-43", "thesis-46"])
     csus = [csu for csu in csus if csu.chain in BLOCKS and (csu.deployed_on is None or csu.deployed_on <= LAST)]
     providers = {name: Counting(chain=name, span=span) for name in BLOCKS}
     pools: dict[str, Pool] = {}

@@ -18,6 +18,7 @@ import orjson
 from cryptolake.net.abi import WORD, address_word, checksum, keccak, selector, topic, uints_at, word
 from cryptolake.registry.loader import load_registry
 from cryptolake.registry.markets import Csu
+from cryptolake.sources.onchain.families import declared
 
 HEAD, START = 27_500_000, 1_438_269_973  # far enough that every market of the registry is deployed
 MULTICALL3 = "0xcA11bde05977b3631167028862bE2a173976CA11"
@@ -266,7 +267,7 @@ class Simulated:
     """The chain: JSON-RPC answers, and what was asked that nobody here can answer."""
 
     def __init__(self) -> None:
-        csus = [csu for csu in load_registry().csus.values() if csu.chain == "ethereum"]
+        csus = [csu for csu in load_registry(declared()).csus.values() if csu.chain == "ethereum"]
         self.markets = [Market(csu, number) for number, csu in enumerate(csus)]
         self.by_address = {
             address: market

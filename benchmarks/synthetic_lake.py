@@ -28,9 +28,10 @@ from cryptolake.net.logs import Log, log_to_json
 from cryptolake.net.multicall import Call, Program, Result, Transcript, transcript_to_json
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
-from cryptolake.registry.loader import Registry, load_registry
+from cryptolake.registry.loader import Registry, load_registry, select
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain import aave_v3
+from cryptolake.sources.onchain.families import declared
 from cryptolake.sources.onchain.source import OnchainSource
 from cryptolake.state.ledger import Ledger
 
@@ -73,7 +74,7 @@ def market(name: str, chain: str) -> Csu:
 
 def planned_markets() -> list[Csu]:
     """The 47 markets of the plan by name and chain, all of them shaped like Aave."""
-    named = [csu for csu in load_registry().csus.values() if csu.in_seed_43 or csu.in_thesis_46]
+    named = select(load_registry(declared()), sets=["thesis-43", "thesis-46"])
     return [market(csu.name, csu.chain) for csu in named]
 
 
@@ -84,7 +85,7 @@ def source(world: World) -> OnchainSource:
         raise RuntimeError(f"a synthetic lake has no endpoint ({chain.name})")
 
     csus = {csu.name: csu for csu in world.csus}
-    return OnchainSource(registry=Registry(csus, load_registry().chains), csus=world.csus, pools=no_pool)
+    return OnchainSource(registry=Registry(csus, load_registry(declared()).chains), csus=world.csus, pools=no_pool)
 
 
 def fill(

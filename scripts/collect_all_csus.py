@@ -1,4 +1,4 @@
-"""Collect all markets, resuming; see `--help`. The same as a cryptolake command."""
+"""Collect the 43 markets of the plan, resuming; see `--help`. The same as a cryptolake command."""
 
 from cryptolake.cli.plan_scripts import collect_all_csus
 

@@ -18,7 +18,8 @@ from tests.browser.chromium import page
 
 from cryptolake.contracts.entry import Entry, State
 from cryptolake.contracts.partition import Partition, Period
-from cryptolake.registry.loader import load_registry
+from cryptolake.registry.loader import load_registry, select
+from cryptolake.sources.onchain.families import declared
 from cryptolake.state.ledger import Ledger
 from cryptolake.watch.health import EndpointHealth, RunHealth
 
@@ -30,7 +31,7 @@ def invent(data: Path) -> None:
     """A run in the middle of its work: most done, some markets not deployed yet, one chain without an archive."""
     chance, now = random.Random(20241231), datetime.now(UTC)
     ledger, entries = Ledger(data / "ledger.sqlite"), []
-    csus = [csu for csu in load_registry().csus.values() if csu.in_seed_43 or csu.in_thesis_46]
+    csus = select(load_registry(declared()), sets=["thesis-43", "thesis-46"])
     for csu in csus:
         for number in range(DAYS):
             day = date(2024, 12, 31) - timedelta(days=number)

@@ -38,6 +38,7 @@ from cryptolake.net.http import Http  # noqa: E402
 from cryptolake.net.rpc import Pool  # noqa: E402
 from cryptolake.registry.chains import Chain  # noqa: E402
 from cryptolake.registry.loader import load_registry  # noqa: E402
+from cryptolake.sources.onchain.families import declared  # noqa: E402
 from cryptolake.sources.onchain.source import OnchainSource  # noqa: E402
 
 CSU = "aave_v3_sandbox"
@@ -135,7 +136,7 @@ def questions(fortnight: Fortnight, block: int) -> Iterator[tuple[str, str]]:
 
 def record_collection(node: Anvil, recording: ChainRecording) -> int:
     """Run cryptolake's own collection of every recorded day against the node and keep each call it makes."""
-    registry = load_registry(sandbox_registry())
+    registry = load_registry(declared(), sandbox_registry())
     http = Http()
 
     def pool(chain: Chain) -> Pool:

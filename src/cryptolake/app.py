@@ -49,6 +49,7 @@ from cryptolake.sources.history.coingecko import CoinGeckoPrices
 from cryptolake.sources.history.defillama import DefiLlamaPrices
 from cryptolake.sources.history.file import PriceFile
 from cryptolake.sources.onchain.chainlink import ChainlinkPrices
+from cryptolake.sources.onchain.families import declared
 from cryptolake.sources.onchain.scans import Watch
 from cryptolake.sources.onchain.source import OnchainSource
 from cryptolake.state.budgets import Budgets
@@ -75,7 +76,7 @@ class App:
     def registry(self) -> Registry:
         """Markets and chains: the package's own plus the user's file, else the one that lies in the data folder."""
         own = self.settings.data / "registry.yaml"
-        return load_registry(self.settings.registry or (own if own.exists() else None))
+        return load_registry(declared(), self.settings.registry or (own if own.exists() else None))
 
     @cached_property
     def http(self) -> Http:

@@ -197,7 +197,7 @@ def test_replaying_everything_rebuilds_a_lost_database(source: CoinGecko, vendor
     before = {name: room.warehouse.query(f"SELECT * FROM {name} ORDER BY 1, 2") for name in tables}
     assert before[HISTORY.name].height == 120
     for table in contracts():
-        room.warehouse._connection.execute(f"DROP TABLE {table.name} CASCADE")
+        room.warehouse._connection.execute(f"DROP TABLE IF EXISTS {table.name} CASCADE")
     room.warehouse.setup(contracts())  # as every command does first
     vendor.asked.clear()
     assert len(flow.replay_all(source, room).loaded) == 3
@@ -352,7 +352,7 @@ def test_rebuilding_leaves_out_what_checks_kept_out_and_what_is_damaged(
     everything = coin_runs.kept_runs(room.runs)
     room.bronze.raw_path(everything[1], "coingecko").write_bytes(b"damaged")
     for table in contracts():
-        room.warehouse._connection.execute(f"DROP TABLE {table.name} CASCADE")
+        room.warehouse._connection.execute(f"DROP TABLE IF EXISTS {table.name} CASCADE")
     room.warehouse.setup(contracts())
     done = flow.replay_all(source, room)
     assert list(done.unreadable) == [everything[1]]

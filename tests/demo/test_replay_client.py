@@ -20,6 +20,7 @@ from cryptolake.net.faults import Elsewhere, RpcFault, classify
 from cryptolake.net.http import Http
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.loader import load_registry
+from cryptolake.sources.onchain.families import declared
 from cryptolake.sources.onchain.source import OnchainSource
 
 
@@ -90,7 +91,7 @@ def test_day_boundaries_are_found_on_the_sandbox(pool: Pool, recording: ChainRec
 
 
 def test_the_whole_fortnight_is_collected_without_a_node(pool: Pool) -> None:
-    registry = load_registry(sandbox_registry())
+    registry = load_registry(declared(), sandbox_registry())
     source = OnchainSource(registry=registry, csus=[registry.csu("aave_v3_sandbox")], pools=lambda _chain: pool)
     wanted = [
         Partition(dataset.name, "aave_v3_sandbox", period)

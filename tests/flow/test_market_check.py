@@ -14,11 +14,11 @@ from cryptolake.net.abi import address_word, call_data, selector
 from cryptolake.net.faults import RpcFault
 from cryptolake.net.multicall import Call, Program, Result
 from cryptolake.net.rpc import Json
-from cryptolake.registry.anchors import ANCHORS, Identity, identity, primary_role
+from cryptolake.registry.anchors import Identity, identity
 from cryptolake.registry.chains import Chain
-from cryptolake.registry.lint import PRIMARY_ENTRY
-from cryptolake.registry.loader import load_registry
+from cryptolake.registry.loader import Registry, load_registry
 from cryptolake.registry.markets import Csu
+from cryptolake.sources.onchain.families import declared
 from cryptolake.work.market_check import Checked, check_markets
 
 COMPTROLLER = "0x3d9819210A31b4961b30EF54bE2aeD79B9c9Cd3B"
@@ -69,7 +69,7 @@ def market(block: int | None = None, day: str | None = None, **entry: str) -> Cs
 
 
 def check(chain: CodeChain, csu: Csu) -> Checked:
-    (checked,) = check_markets([csu], {"local": CHAIN}, lambda _: chain)
+    (checked,) = check_markets([csu], Registry({csu.name: csu}, {"local": CHAIN}, declared()), lambda _: chain)
     return checked
 
 
@@ -126,12 +126,15 @@ def test_a_wrong_helper_is_corrected_and_an_open_one_is_learned() -> None:
 
 
 def test_every_family_has_anchors_that_reach_its_identifying_contract() -> None:
-    assert set(ANCHORS) == set(PRIMARY_ENTRY)
-    for csu in load_registry().csus.values():
-        asked = {call.to for calls in _asked(identity(csu)) for call in calls}
+    families = declared()
+    for csu in load_registry(families).csus.values():
+        family = families[csu.family]
+        asked = {call.to for calls in _asked(identity(csu, family)) for call in calls}
         assert asked, csu.name
-        if not csu.entry[primary_role(csu)].startswith("resolve_on_chain:") and csu.family != "fluid":
-            assert csu.entry[primary_role(csu)].split(",")[0] in asked, csu.name
+        role = family.primary_role(csu.entry)
+        named_by_others = any(one.same_as == role for one in family.anchors_of(csu.protocol))
+        if not csu.entry[role].startswith("resolve_on_chain:") and not named_by_others:
+            assert csu.entry[role].split(",")[0] in asked, csu.name
 
 
 def _asked(program: Program[Identity]) -> list[Sequence[Call]]:
@@ -172,4 +175,4 @@ def _asked(program: Program[Identity]) -> list[Sequence[Call]]:
 )
 def test_the_getters_have_the_published_selectors(signature: str, known: str) -> None:
     assert call_data(signature)[:4].hex() == known
-    assert any(anchor.getter == signature for anchors in ANCHORS.values() for anchor in anchors)
+    assert any(anchor.getter == signature for family in declared().values() for anchor in family.anchors)

@@ -17,6 +17,7 @@ from cryptolake.flow.resume import compare, wish_for
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.registry.loader import load_registry
 from cryptolake.registry.providers import OWN, PUBLIC, plan_of, rpc_plans
+from cryptolake.sources.onchain.families import declared
 from cryptolake.state.ledger import Ledger
 
 BOTH = ("tvl", "liquidations")
@@ -47,7 +48,7 @@ def test_a_settled_answer_whose_bronze_is_damaged_is_asked_again() -> None:
 
 
 def test_markets_of_one_chain_share_their_requests() -> None:
-    registry = load_registry()
+    registry = load_registry(declared())
     names = [name for name, csu in registry.csus.items() if csu.chain == "ethereum"][:5]
     period = Period.of_day(date(2024, 12, 31))
 
@@ -63,7 +64,7 @@ def test_markets_of_one_chain_share_their_requests() -> None:
 
 def test_real_blocks_are_counted_where_they_are_known() -> None:
     """Trap T1, T2: 31 days are not 31 x 7,200 blocks, and no two chains make the same number."""
-    registry = load_registry()
+    registry = load_registry(declared())
     periods = Span(date(2024, 12, 1), date(2024, 12, 31)).periods()
     asked = [Partition("liquidations", "aave_v3_ethereum", period) for period in periods]
     (one,) = work(asked, registry.csus, registry.chains, lambda _chain, _period: 7160)
@@ -73,14 +74,14 @@ def test_real_blocks_are_counted_where_they_are_known() -> None:
 
 def test_markets_that_do_not_exist_yet_cost_nothing() -> None:
     """Trap T3: a chain or market that did not exist in the range is not asked."""
-    registry = load_registry()
+    registry = load_registry(declared())
     asked = [Partition("tvl", "aave_v3_plasma", Period.of_day(date(2024, 12, 1)))]
     assert work(asked, registry.csus, registry.chains) == []
 
 
 def test_three_hundred_units_a_second_are_five_log_calls() -> None:
     """Trap T5: a free account's 300 a second are compute units, 60 for each eth_getLogs."""
-    registry = load_registry()
+    registry = load_registry(declared())
     asked = [Partition("liquidations", "aave_v3_ethereum", Period.of_day(date(2024, 12, 1)))]
     plan = rpc_plans()["alchemy_free"]
     chains = work(asked, registry.csus, registry.chains)

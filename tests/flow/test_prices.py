@@ -18,6 +18,7 @@ from cryptolake.net.http import Http
 from cryptolake.registry.loader import load_registry
 from cryptolake.silver import liquidations, prices, tvl
 from cryptolake.sources.history.defillama import DefiLlamaPrices
+from cryptolake.sources.onchain.families import declared
 from cryptolake.state.ledger import Ledger
 from cryptolake.work import prices as flow
 from cryptolake.work.refine import refine, reprice
@@ -25,7 +26,7 @@ from cryptolake.work.refine import refine, reprice
 __all__ = ["vendor"]
 FIRST = date(2024, 3, 1)
 LAST = FIRST + timedelta(days=2)
-CHAINS = load_registry().chains
+CHAINS = load_registry(declared()).chains
 
 
 class Priceless(World):

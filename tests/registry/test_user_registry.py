@@ -12,6 +12,7 @@ from cryptolake.errors import BadInput
 from cryptolake.net.abi import checksum
 from cryptolake.registry.loader import load_registry
 from cryptolake.registry.rows import read_rows
+from cryptolake.sources.onchain.families import declared
 
 POOL = "0x87870Bca3F3fD6335C3F4ce8392D69350B4fA4E2"
 MINE = "0x94099942864EA81cCF197E9D71ac53310b1468D8"
@@ -33,7 +34,7 @@ csus:
 def load(folder: Path, text: str) -> object:
     file = folder / "mine.yaml"
     file.write_text(text, "utf-8")
-    return load_registry(file)
+    return load_registry(declared(), file)
 
 
 def refused(folder: Path, text: str) -> str:
@@ -47,33 +48,34 @@ def refused(folder: Path, text: str) -> str:
 def test_rows_are_added_and_the_package_is_untouched(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(GOOD)
-    registry = load_registry(file)
+    registry = load_registry(declared(), file)
     assert registry.csu("my_market").sandbox
     assert registry.csu("my_market").chain_id == 424242
-    assert len(registry.csus) == 178
-    assert "my_market" not in load_registry().csus
+    package = load_registry(declared()).csus
+    assert set(registry.csus) - set(package) == {"my_market"}
+    assert registry.csus == {**package, "my_market": registry.csus["my_market"]}
 
 
 def test_a_row_of_the_same_name_overrides(tmp_path: Path) -> None:
     text = GOOD.replace("my_market", "aave_v3_ethereum").replace("mychain\n  entry", "ethereum\n  entry")
     file = tmp_path / "mine.yaml"
     file.write_text(text.replace("mychain:\n    chain_id: 424242", "base:\n    chain_id: 8453\n    block_time_s: 7"))
-    registry = load_registry(file)
+    registry = load_registry(declared(), file)
     assert registry.csu("aave_v3_ethereum").entry == {"pool": MINE}
     assert registry.chain("base").block_time_s == 7
-    assert len(registry.csus) == 177
+    assert set(registry.csus) == set(load_registry(declared()).csus)
 
 
 def test_an_edited_file_is_read_again(tmp_path: Path) -> None:
     load(tmp_path, GOOD)
     load(tmp_path, GOOD.replace("my_market", "other_market"))
-    assert "other_market" in load_registry(tmp_path / "mine.yaml").csus
+    assert "other_market" in load_registry(declared(), tmp_path / "mine.yaml").csus
 
 
 @pytest.mark.parametrize("empty", ["", "# nothing yet\n", "csus: []\n", "csus:\nchains:\n"])
 def test_an_empty_file_adds_nothing(tmp_path: Path, empty: str) -> None:
     (tmp_path / "mine.yaml").write_text(empty)
-    assert len(load_registry(tmp_path / "mine.yaml").csus) == 177
+    assert load_registry(declared(), tmp_path / "mine.yaml") == load_registry(declared())
 
 
 @pytest.mark.parametrize(
@@ -158,7 +160,7 @@ def test_absent_directory_and_binary_files(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00\x81")
     for name in ("none.yaml", ".", "binary"):
         with pytest.raises(BadInput, match="CRYPTOLAKE_REGISTRY"):
-            load_registry(tmp_path / name)
+            load_registry(declared(), tmp_path / name)
 
 
 @given(st.text(max_size=200))
@@ -166,5 +168,5 @@ def test_any_text_is_rows_faults_or_bad_input(text: str) -> None:
     try:
         rows = read_rows("any.yaml", text, [])
     except BadInput as error:
-        rows = {"chains": [], "csus": []} if str(error).startswith("any.yaml") else {}
-    assert set(rows) == {"chains", "csus"}
+        rows = {"chains": [], "csus": [], "sets": []} if str(error).startswith("any.yaml") else {}
+    assert set(rows) == {"chains", "csus", "sets"}

@@ -16,9 +16,10 @@ from cryptolake.net.logs import Log, parse_logs
 from cryptolake.net.multicall import Call, Result
 from cryptolake.registry.loader import load_registry
 from cryptolake.sources.onchain import aave_v2
+from cryptolake.sources.onchain.families import declared
 
 REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "reference"
-CSU = load_registry().csu("aave_v2_ethereum")
+CSU = load_registry(declared()).csu("aave_v2_ethereum")
 WETH = "0xC02aaA39b223FE8D0A0e5C4F27eAD9083C756Cc2"
 POOL, PROVIDER, ORACLE, ASSET = (checksum("0x" + f"{number:02x}" * 20) for number in range(1, 5))
 

@@ -19,12 +19,13 @@ from cryptolake.net.logs import Log, parse_logs
 from cryptolake.net.multicall import replay, transcript_from_json
 from cryptolake.registry.loader import load_registry
 from cryptolake.sources.onchain import cap
+from cryptolake.sources.onchain.families import declared
 
 REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "reference"
 RECORDING: dict[str, Any] = json.loads(
     gzip.decompress((Path(__file__).parent / "data" / "cap_answers.json.gz").read_bytes())
 )
-CSU = load_registry().csu("cap_ethereum")
+CSU = load_registry(declared()).csu("cap_ethereum")
 RECORDED_CSU = replace(CSU, entry=RECORDING["entry"])
 LENDER = CSU.entry["lender"]
 NETWORK, OTHER = checksum("0x" + "05" * 20), checksum("0x" + "06" * 20)

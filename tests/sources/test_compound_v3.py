@@ -21,6 +21,7 @@ from cryptolake.net.multicall import Call, Program, Result, replay, transcript_f
 from cryptolake.registry.loader import load_registry
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain import compound_v3
+from cryptolake.sources.onchain.families import declared
 from cryptolake.sources.onchain.records import Reserve
 
 DATA = Path(__file__).parent / "data" / "comet_answers.json.gz"
@@ -135,7 +136,7 @@ def test_recorded_mainnet_logs_of_a_comet_hold_no_absorption() -> None:
         pytest.skip("the reference folder is not beside this repository")
     answers = [one["response"]["body"].get("result") for one in json.loads(path.read_text("utf-8"))]
     logs = parse_logs(orjson.dumps([log for one in answers if isinstance(one, dict) for log in one.get("logs", ())]))
-    comet = load_registry().csu("compound_v3_eth_usdc").entry["comet"]
+    comet = load_registry(declared()).csu("compound_v3_eth_usdc").entry["comet"]
     assert any(log.address == comet for log in logs)
     assert compound_v3.liquidations(csu_of(comet), logs) == []
 
@@ -216,7 +217,7 @@ def test_a_base_price_that_reverts_is_none() -> None:
 
 
 def test_every_comet_of_the_registry_says_its_numeraire() -> None:
-    markets = [csu for csu in load_registry().csus.values() if csu.family == "compound_v3"]
+    markets = [csu for csu in load_registry(declared()).csus.values() if csu.family == "compound_v3"]
     assert len(markets) == 28
     assert {csu.price_numeraire for csu in markets} == {"USD", "ETH", "BTC", "wstETH"}
 

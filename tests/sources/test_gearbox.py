@@ -18,10 +18,11 @@ from cryptolake.net.logs import Log
 from cryptolake.net.multicall import Call, Program, Result
 from cryptolake.registry.loader import load_registry
 from cryptolake.sources.onchain import gearbox, gearbox_events
+from cryptolake.sources.onchain.families import declared
 from cryptolake.sources.onchain.records import Reserve
 
 T = TypeVar("T")
-CSU = load_registry().csu("gearbox_ethereum")
+CSU = load_registry(declared()).csu("gearbox_ethereum")
 
 
 def at(number: int) -> str:

@@ -25,6 +25,7 @@ from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain import gearbox
+from cryptolake.sources.onchain.families import declared
 from cryptolake.sources.onchain.records import Liquidation, Reserve
 from cryptolake.sources.onchain.source import OnchainSource
 
@@ -258,10 +259,14 @@ def test_pools_facades_and_nothing_else_are_listened_to(gearbox_market: GearboxM
 
 
 def test_the_row_of_this_market_passes_the_registry_check(gearbox_market: GearboxMarket) -> None:
-    found = finish(gearbox_market, identity(csu_on(gearbox_market)), gearbox_market.marks["loss"])
+    found = finish(
+        gearbox_market, identity(csu_on(gearbox_market), declared()["gearbox"]), gearbox_market.marks["loss"]
+    )
     assert len(found.findings) == 4
     assert {one.verdict for one in found.findings} == {"confirmed"}
-    early = finish(gearbox_market, identity(csu_on(gearbox_market)), gearbox_market.marks["v2 provider"])
+    early = finish(
+        gearbox_market, identity(csu_on(gearbox_market), declared()["gearbox"]), gearbox_market.marks["v2 provider"]
+    )
     verdicts = {one.field.partition(".")[0]: one.verdict for one in early.findings}
     assert verdicts["address_provider_v1"] == "confirmed"
     assert verdicts["address_provider_v300"] == "wrong", "not there yet"

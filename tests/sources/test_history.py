@@ -27,11 +27,12 @@ from cryptolake.sources.history.asked import Polite
 from cryptolake.sources.history.coingecko import PLATFORMS, CoinGeckoPrices
 from cryptolake.sources.history.defillama import DefiLlamaPrices
 from cryptolake.sources.history.file import PriceFile, landed
+from cryptolake.sources.onchain.families import declared
 
 AT = int(datetime(2024, 12, 31, 23, 59, 47, tzinfo=UTC).timestamp())
 USDC, ODD = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48", "0x000000000000000000000000000000000000dEaD"
 REFERENCE = Path(__file__).resolve().parents[2] / ".." / "shared" / "reference" / "apis" / "recorded"
-CHAINS = load_registry().chains
+CHAINS = load_registry(declared()).chains
 
 
 def day(number: int, key: str = "ethereum", dataset: str = "defillama_prices") -> Partition:

@@ -18,6 +18,7 @@ from cryptolake.cli.options import (
     FamilyFlag,
     GranularityFlag,
     JsonFlag,
+    SetFlag,
     WorkersFlag,
     chosen_csus,
     chosen_datasets,
@@ -46,6 +47,7 @@ def extend_command(
     csu: CsuFlag = None,
     chain: ChainFlag = None,
     family: FamilyFlag = None,
+    market_set: SetFlag = None,
     dataset: DatasetFlag = None,
     end_date: EndFlag = None,
     workers: WorkersFlag = None,
@@ -60,7 +62,7 @@ def extend_command(
     oldest, (_, newest) = until.date(), app.settings.span()
     if oldest > newest:
         raise BadInput(f"--until {oldest} is after the newest day {newest}; give an earlier day")
-    csus = [one for one in chosen_csus(app, csu, chain, family) if one.family in families()]
+    csus = [one for one in chosen_csus(app, csu, chain, family, market_set) if one.family in families()]
     total, code = Collected(), None
 
     def ask(wish: Wish) -> bool:
@@ -101,6 +103,7 @@ def daily_command(
     csu: CsuFlag = None,
     chain: ChainFlag = None,
     family: FamilyFlag = None,
+    market_set: SetFlag = None,
     dataset: DatasetFlag = None,
     end_date: EndFlag = None,
     workers: WorkersFlag = None,
@@ -115,8 +118,8 @@ def daily_command(
     Example: cryptolake daily --csu all
     """
     app: App = context.obj.open(workers=workers, granularity=granularity, **dates(None, end_date, None))
-    if csu or chain or family:
-        csus = chosen_csus(app, csu, chain, family)
+    if csu or chain or family or market_set:
+        csus = chosen_csus(app, csu, chain, family, market_set)
     else:
         csus = [app.registry.csus[name] for name in markets(app.ledger) if name in app.registry.csus]
     csus = [one for one in csus if one.family in families()]

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from cryptolake.app import App
-from cryptolake.cli.options import ChainFlag, CsuFlag, FamilyFlag, JsonFlag
+from cryptolake.cli.options import ChainFlag, CsuFlag, FamilyFlag, JsonFlag, SetFlag
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.errors import BadInput
 from cryptolake.registry.correction import corrected, render
@@ -43,6 +43,7 @@ def list_command(
     context: typer.Context,
     chain: ChainFlag = None,
     family: FamilyFlag = None,
+    market_set: SetFlag = None,
     status: StatusFlag = None,
     protocol: ProtocolFlag = None,
     as_json: JsonFlag = False,
@@ -52,13 +53,13 @@ def list_command(
     Example: cryptolake markets --family compound_v3 --chain base
     """
     if context.invoked_subcommand is not None:
-        if chain or family or status or protocol or as_json:
+        if chain or family or market_set or status or protocol or as_json:
             raise BadInput(f"flags go after the subcommand: cryptolake markets {context.invoked_subcommand} ...")
         return
     app: App = context.obj.open()
-    found = _selected(app, None, chain, family, status, protocol)
+    found = _selected(app, None, chain, family, market_set, status, protocol)
     if as_json:
-        print_json([_document(csu) for csu in found])
+        print_json([_document(app, csu) for csu in found])
         return
     built = families()
     print_table(
@@ -87,7 +88,7 @@ def show_command(
     """
     app: App = context.obj.open()
     csu = app.registry.csu(market)
-    document = _document(csu)
+    document = _document(app, csu)
     deployment = market_rows(app.settings.registry)[csu.name].values.get("deployment")
     if as_json:
         print_json(document)
@@ -104,7 +105,7 @@ def show_command(
             ("deployed block", _with_source(csu.deployed_block, deployment, "block_source")),
             ("deployed on", _with_source(csu.deployed_on, deployment, "date_kind")),
             ("aliases", ", ".join(csu.aliases) or None),
-            ("in list of 43 / of 46", f"{_yes(csu.in_seed_43)} / {_yes(csu.in_thesis_46)}"),
+            ("sets", ", ".join(app.registry.sets_with(csu.name)) or None),
         ],
     )
     addresses = [(role, one) for role, stated in csu.entry.items() for one in stated.split(",")]
@@ -121,6 +122,7 @@ def check_command(
     csu: CsuFlag = None,
     chain: ChainFlag = None,
     family: FamilyFlag = None,
+    market_set: SetFlag = None,
     status: StatusFlag = None,
     protocol: ProtocolFlag = None,
     patch: Annotated[
@@ -135,13 +137,13 @@ def check_command(
     Example: cryptolake markets check --live --chain base --patch corrections.yaml
     """
     app: App = context.obj.open()
-    found = _selected(app, csu, chain, family, status, protocol)
+    found = _selected(app, csu, chain, family, market_set, status, protocol)
     if not live:
         if patch is not None:
             raise BadInput("--patch needs --live: without asking the chains there is nothing to correct")
-        _offline(found, as_json)
+        _offline(app, found, as_json)
         return
-    checked = list(check_markets(found, app.registry.chains, app.pool))
+    checked = list(check_markets(found, app.registry, app.pool))
     rows = market_rows(app.settings.registry)
     today = datetime.now(UTC).date()
     fixes = [
@@ -159,11 +161,11 @@ def check_command(
     raise typer.Exit(1 if any(one.of("wrong", "unknown") for one in checked) else 0)
 
 
-def _offline(csus: list[Csu], as_json: bool) -> None:
+def _offline(app: App, csus: list[Csu], as_json: bool) -> None:
     """What the files leave open; loading them has linted them."""
     left = [csu for csu in csus if csu.status != "verified" or csu.deployed_block is None or csu.deployed_on is None]
     if as_json:
-        print_json([_document(csu) for csu in left])
+        print_json([_document(app, csu) for csu in left])
         return
     print_table(
         f"{len(left)} of {len(csus)} rows leave something open",
@@ -198,11 +200,12 @@ def _selected(
     csu: list[str] | None,
     chain: list[str] | None,
     family: list[str] | None,
+    market_set: list[str] | None,
     status: list[str] | None,
     protocol: list[str] | None,
 ) -> list[Csu]:
     named = [] if csu and "all" in csu else csu or ()
-    found = select(app.registry, csus=named, chains=chain or (), families=family or ())
+    found = select(app.registry, csus=named, chains=chain or (), families=family or (), sets=market_set or ())
     for one in status or ():
         if one not in _STATUSES:
             raise BadInput(f"unknown status {one!r}; known: {', '.join(_STATUSES)}")
@@ -213,7 +216,8 @@ def _selected(
     return [one for one in found if (not status or one.status in status) and (not protocol or one.protocol in protocol)]
 
 
-def _document(csu: Csu) -> dict[str, object]:
+def _document(app: App, csu: Csu) -> dict[str, object]:
+    sets = app.registry.sets_with(csu.name)
     return {
         "name": csu.name,
         "family": csu.family,
@@ -227,8 +231,9 @@ def _document(csu: Csu) -> dict[str, object]:
         "deployed_on": csu.deployed_on,
         "entry": {role: stated.split(",") if "," in stated else stated for role, stated in csu.entry.items()},
         "aliases": csu.aliases,
-        "in_seed_43": csu.in_seed_43,
-        "in_thesis_46": csu.in_thesis_46,
+        "in_seed_43": "thesis-43" in sets,
+        "in_thesis_46": "thesis-46" in sets,
+        "sets": sets,
         "sources": csu.sources,
         "notes": csu.notes,
     }
@@ -258,7 +263,3 @@ def _with_source(value: object, deployment: object, key: str) -> str | None:
         return None
     said = deployment.get(key) if isinstance(deployment, dict) else None
     return f"{value} ({said})" if said else str(value)
-
-
-def _yes(flag: bool) -> str:
-    return "yes" if flag else "no"

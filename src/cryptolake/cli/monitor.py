@@ -18,7 +18,18 @@ from rich.text import Text
 
 from cryptolake.app import App
 from cryptolake.cli.cluster import print_workers
-from cryptolake.cli.options import ChainFlag, CsuFlag, DaysFlag, EndFlag, JsonFlag, StartFlag
+from cryptolake.cli.options import (
+    ChainFlag,
+    CsuFlag,
+    DaysFlag,
+    EndFlag,
+    FamilyFlag,
+    JsonFlag,
+    SetFlag,
+    StartFlag,
+    chosen_csus,
+    open_span,
+)
 from cryptolake.cli.show import print_json, print_line
 from cryptolake.cli.signals import asked_to_stop
 from cryptolake.cluster.roll import read_roll
@@ -42,6 +53,8 @@ def monitor_command(
     context: typer.Context,
     csu: CsuFlag = None,
     chain: ChainFlag = None,
+    family: FamilyFlag = None,
+    market_set: SetFlag = None,
     start_date: StartFlag = None,
     end_date: EndFlag = None,
     days: DaysFlag = None,
@@ -65,26 +78,18 @@ def monitor_command(
     elif watch:
         _watch(app)
     else:
-        _print(app, _chosen(app, csu, chain), *_span(start_date, end_date, days), as_json=as_json)
+        _print(
+            app, _chosen(app, csu, chain, family, market_set), *open_span(start_date, end_date, days), as_json=as_json
+        )
 
 
-def _chosen(app: App, csu: list[str] | None, chain: list[str] | None) -> list[str] | None:
-    """The named markets; None for all."""
-    if csu and "all" in csu:
-        csu = None
-    found = [app.registry.csu(name).name for name in csu or ()]
-    chains = {app.registry.chain(name).name for name in chain or ()}
-    found += [name for name, one in app.registry.csus.items() if one.chain in chains]
-    return found if csu or chain else None
-
-
-def _span(start: datetime | None, end: datetime | None, days: int | None) -> tuple[date | None, date | None]:
-    if start is not None and days is not None:
-        raise BadInput("--start-date and --days contradict each other; give one of them")
-    last = end.date() if end else None
-    if days is not None:
-        return (last or datetime.now(UTC).date() - timedelta(days=1)) - timedelta(days=days - 1), last
-    return (start.date() if start else None), last
+def _chosen(
+    app: App, csu: list[str] | None, chain: list[str] | None, family: list[str] | None, sets: list[str] | None
+) -> list[str] | None:
+    """The selected markets; None for all that the ledger knows."""
+    if not (chain or family or sets) and (not csu or "all" in csu):
+        return None
+    return [one.name for one in chosen_csus(app, csu, chain, family, sets)]
 
 
 def _print(app: App, chosen: list[str] | None, first: date | None, last: date | None, *, as_json: bool) -> None:

@@ -22,12 +22,15 @@ from cryptolake.cli.options import (
     JsonFlag,
     ResumeFlag,
     RetryFailedFlag,
+    SetFlag,
     StartFlag,
     WorkersFlag,
     chosen_csus,
     chosen_partitions,
     chosen_wish,
     dates,
+    held_partitions,
+    note_whole_panel,
 )
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.cluster.roll import read_roll
@@ -64,6 +67,7 @@ def plan_command(
     csu: CsuFlag = None,
     chain: ChainFlag = None,
     family: FamilyFlag = None,
+    market_set: SetFlag = None,
     dataset: DatasetFlag = None,
     start_date: StartFlag = None,
     end_date: EndFlag = None,
@@ -79,7 +83,9 @@ def plan_command(
 
     Example: cryptolake plan --csu aave_v3_ethereum --start-date 2024-12-01 --end-date 2024-12-31
     """
-    app, csus, partitions = _select(context, csu, chain, family, dataset, start_date, end_date, days, None, granularity)
+    app, csus, partitions = _select(
+        context, csu, chain, family, market_set, dataset, start_date, end_date, days, None, granularity
+    )
     plan = make_plan(partitions, app.ledger.states(), resume=resume, intact=app.bronze.intact)
     first, last = app.settings.span()
     aside = set_aside(csus, families(), Span(first, last))
@@ -146,6 +152,7 @@ def collect_command(
     csu: CsuFlag = None,
     chain: ChainFlag = None,
     family: FamilyFlag = None,
+    market_set: SetFlag = None,
     dataset: DatasetFlag = None,
     start_date: StartFlag = None,
     end_date: EndFlag = None,
@@ -162,7 +169,7 @@ def collect_command(
     Example: cryptolake collect --csu aave_v3_ethereum --days 7 --workers 5
     """
     app: App = context.obj.open(workers=workers, granularity=granularity, **dates(start_date, end_date, days))
-    csus = chosen_csus(app, csu, chain, family)
+    csus = chosen_csus(app, csu, chain, family, market_set)
     wish = chosen_wish(app, csus, dataset)
     gathered = collected_live(app, csus, wish, resume=resume, only_failed=retry_failed, cluster=cluster)
     _print_collected(gathered.collected, as_json)
@@ -176,6 +183,7 @@ def refine_command(
     csu: CsuFlag = None,
     chain: ChainFlag = None,
     family: FamilyFlag = None,
+    market_set: SetFlag = None,
     dataset: DatasetFlag = None,
     start_date: StartFlag = None,
     end_date: EndFlag = None,
@@ -184,21 +192,21 @@ def refine_command(
 ) -> None:
     """Bronze to silver: scale, price and check what was collected. Needs no network.
 
-    Without a selection everything that was collected and that silver lacks; with one, its days anew as well.
+    Without a selection everything that was collected and that silver lacks; with one, its days anew as well (without days:
+    every day of it that was ever asked for).
 
     Example: cryptolake refine --csu aave_v3_ethereum --days 7
     """
+    app: App = context.obj.open(granularity=granularity, **dates(start_date, end_date, days))
+    dated = start_date or end_date or days
     partitions: list[Partition] = []
-    if any((csu, chain, family, dataset, start_date, end_date, days, granularity)):
-        app, _, partitions = _select(
-            context, csu, chain, family, dataset, start_date, end_date, days, None, granularity
-        )
+    if csu or chain or family or market_set or dataset or dated or granularity:
+        csus = chosen_csus(app, csu, chain, family, market_set)
+        partitions = chosen_partitions(app, csus, dataset) if dated else held_partitions(app, csus, dataset)
         if not any(entry.state in SETTLED for entry in app.ledger.of(partitions).values()):
             raise BadInput("nothing of this selection was collected; run `cryptolake collect` with the same flags")
-    else:
-        app = context.obj.open()
-        if not markets(app.ledger):
-            raise BadInput("nothing was collected yet; run `cryptolake collect` first")
+    elif not markets(app.ledger):
+        raise BadInput("nothing was collected yet; run `cryptolake collect` first")
     made = refine(app, partitions)
     if made:
         _print_made(made, "cryptolake build")
@@ -216,6 +224,7 @@ def build_command(context: typer.Context) -> None:
     app: App = context.obj.open()
     built = build(app)
     _print_made(built.made, "cryptolake publish")
+    note_whole_panel(app)
     _end_lacking(built.lacking)
 
 
@@ -225,6 +234,7 @@ def publish_command(context: typer.Context) -> None:
     Example: cryptolake publish
     """
     app: App = context.obj.open()
+    note_whole_panel(app)
     _print_made(publish(app), 'cryptolake query --sql "select * from daily_panel limit 5"')
 
 
@@ -233,6 +243,7 @@ def run_command(
     csu: CsuFlag = None,
     chain: ChainFlag = None,
     family: FamilyFlag = None,
+    market_set: SetFlag = None,
     dataset: DatasetFlag = None,
     start_date: StartFlag = None,
     end_date: EndFlag = None,
@@ -247,7 +258,7 @@ def run_command(
     Example: cryptolake run --csu aave_v3_ethereum --days 7
     """
     app, csus, partitions = _select(
-        context, csu, chain, family, dataset, start_date, end_date, days, workers, granularity
+        context, csu, chain, family, market_set, dataset, start_date, end_date, days, workers, granularity
     )
     result = _collect(app, csus, partitions, resume=resume, cluster=cluster)
     built = travel_on(app, partitions)
@@ -270,6 +281,7 @@ def _select(
     csu: list[str] | None,
     chain: list[str] | None,
     family: list[str] | None,
+    market_set: list[str] | None,
     dataset: list[str] | None,
     start_date: datetime | None,
     end_date: datetime | None,
@@ -278,7 +290,7 @@ def _select(
     granularity: str | None = None,
 ) -> tuple[App, list[Csu], list[Partition]]:
     app: App = context.obj.open(workers=workers, granularity=granularity, **dates(start_date, end_date, days))
-    csus = chosen_csus(app, csu, chain, family)
+    csus = chosen_csus(app, csu, chain, family, market_set)
     return app, csus, chosen_partitions(app, csus, dataset)
 
 

@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Literal
 
 import typer
 
 from cryptolake.app import App
+from cryptolake.cli.show import print_note
 from cryptolake.contracts.partition import Partition
 from cryptolake.errors import BadInput
 from cryptolake.flow.plan import Span, wanted
 from cryptolake.flow.resume import Wish, wish_of
 from cryptolake.registry.loader import select
 from cryptolake.registry.markets import Csu
+from cryptolake.work.chosen_panel import ChosenPanel, chosen_panel
 
 _PANEL = "Selection"
 
 
 def _complete_csu(incomplete: str) -> list[str]:
-    from cryptolake.registry.loader import load_registry
+    from cryptolake.registry.loader import market_rows
 
-    return [name for name in (*load_registry().csus, "all") if name.startswith(incomplete)]
+    return [name for name in (*market_rows(), "all") if name.startswith(incomplete)]
 
 
 def _complete_chain(incomplete: str) -> list[str]:
-    from cryptolake.registry.loader import load_registry
+    from cryptolake.registry.loader import package_chains
 
-    return [name for name in load_registry().chains if name.startswith(incomplete)]
+    return [name for name in package_chains() if name.startswith(incomplete)]
+
+
+def _complete_set(incomplete: str) -> list[str]:
+    from cryptolake.registry.loader import set_names
+
+    return [name for name in set_names() if name.startswith(incomplete)]
 
 
 CsuFlag = Annotated[
@@ -42,6 +50,15 @@ CsuFlag = Annotated[
 ChainFlag = Annotated[
     list[str] | None,
     typer.Option("--chain", help="All markets of a chain.", autocompletion=_complete_chain, rich_help_panel=_PANEL),
+]
+SetFlag = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="A named set of markets, e.g. thesis-43, or one of your registry file; repeatable.",
+        autocompletion=_complete_set,
+        rich_help_panel=_PANEL,
+    ),
 ]
 FamilyFlag = Annotated[
     list[str] | None, typer.Option("--family", help="All markets of a protocol family.", rich_help_panel=_PANEL)
@@ -79,13 +96,29 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for programs.
 ONCHAIN_DATASETS = ("tvl", "liquidations")
 
 
-def chosen_csus(app: App, csu: list[str] | None, chain: list[str] | None, family: list[str] | None) -> list[Csu]:
-    """The selected markets; the test market of the settings when nothing was selected. Raises BadInput."""
-    if csu and "all" in csu:
-        csu = None
-    elif not (csu or chain or family):
+def chosen_csus(
+    app: App,
+    csu: list[str] | None,
+    chain: list[str] | None,
+    family: list[str] | None,
+    sets: list[str] | None = None,
+) -> list[Csu]:
+    """The markets that meet every flag. Without any: the test market of the settings, and a line that says so.
+
+    Raises BadInput for an unknown name and for a selection that no market meets.
+    """
+    if not (csu or chain or family or sets):
         csu = [app.settings.test_csu]
-    return select(app.registry, csus=csu or (), chains=chain or (), families=family or ())
+        print_note(
+            f"No market was selected: this is about the test market {csu[0]} alone; "
+            "choose with --set, --csu, --chain or --family, e.g. --set thesis-43 or --csu all"
+        )
+    elif csu and "all" in csu:
+        csu = None
+    found = select(app.registry, csus=csu or (), chains=chain or (), families=family or (), sets=sets or ())
+    if not found:
+        raise BadInput("no market meets all of the flags given; leave one out, see `cryptolake markets`")
+    return found
 
 
 def chosen_datasets(dataset: list[str] | None) -> list[str]:
@@ -110,6 +143,59 @@ def chosen_partitions(app: App, csus: list[Csu], dataset: list[str] | None) -> l
 def chosen_wish(app: App, csus: list[Csu], dataset: list[str] | None) -> Wish:
     """The same, by series, without naming every partition."""
     return wish_of(app.onchain(csus), chosen_datasets(dataset), [csu.name for csu in csus], chosen_span(app))
+
+
+def held_partitions(app: App, csus: list[Csu], dataset: list[str] | None) -> list[Partition]:
+    """Every partition of the markets that was ever asked for, whatever its day.
+
+    Raises BadInput when there is none: nothing was collected for the selection.
+    """
+    names, of = {csu.name for csu in csus}, set(chosen_datasets(dataset))
+    found = sorted(one for one in app.ledger.states() if one.key in names and one.dataset in of)
+    if not found:
+        raise BadInput("nothing was collected yet for this selection; run `cryptolake collect` with the same flags")
+    return found
+
+
+def open_span(start: datetime | None, end: datetime | None, days: int | None) -> tuple[date | None, date | None]:
+    """The days of a reading command; None where the flags leave an end open. Raises BadInput for a contradiction."""
+    if start is not None and days is not None:
+        raise BadInput("--start-date and --days contradict each other; give one of them")
+    first, last = start.date() if start else None, end.date() if end else None
+    if days is not None:
+        last = last or datetime.now(UTC).date() - timedelta(days=1)
+        first = last - timedelta(days=days - 1)
+    if first is not None and last is not None and first > last:
+        raise BadInput(f"the start date {first} is after the end date {last}; swap them")
+    return first, last
+
+
+def chosen_rows(
+    app: App,
+    csu: list[str] | None,
+    chain: list[str] | None,
+    family: list[str] | None,
+    sets: list[str] | None,
+    start: datetime | None,
+    end: datetime | None,
+    days: int | None,
+    version: int | None = None,
+) -> ChosenPanel:
+    """The panel over the selected markets and days; without a selection all of it. A line says what was taken."""
+    first, last = open_span(start, end, days)
+    whole = not (csu or chain or family or sets)
+    csus = None if whole else chosen_csus(app, csu, chain, family, sets)
+    found = chosen_panel(app, csus, first, last, version=version)
+    print_note(("No market was selected: taking all of the panel, " if whole else "Taking ") + found.says)
+    return found
+
+
+def note_whole_panel(app: App) -> None:
+    """Say which markets and days the panel is about, for commands that have no selection of their own."""
+    try:
+        print_note("The panel is about everything that was ever asked for: " + chosen_panel(app, None, None, None).says)
+    except BadInput as error:
+        print_note(str(error))
 
 
 def dates(start: datetime | None, end: datetime | None, days: int | None) -> dict[str, object]:

@@ -9,7 +9,17 @@ import typer
 
 from cryptolake import __version__
 from cryptolake.app import App
-from cryptolake.cli.options import JsonFlag
+from cryptolake.cli.options import (
+    ChainFlag,
+    CsuFlag,
+    DaysFlag,
+    EndFlag,
+    FamilyFlag,
+    JsonFlag,
+    SetFlag,
+    StartFlag,
+    chosen_rows,
+)
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.errors import BadInput
 from cryptolake.files.atomic import write_bytes
@@ -54,15 +64,20 @@ def export_command(
         Literal["long", "wide"], typer.Option(help="One row per market-day, or one row per day.")
     ] = "long",
     version: Annotated[int | None, typer.Option(help="An older version of the panel, by its commit number.")] = None,
+    csu: CsuFlag = None,
+    chain: ChainFlag = None,
+    family: FamilyFlag = None,
+    market_set: SetFlag = None,
+    start_date: StartFlag = None,
+    end_date: EndFlag = None,
+    days: DaysFlag = None,
 ) -> None:
     """Write the panel for another program, with its codebook; every step taken is recorded in the file.
 
     Example: cryptolake panel export --format stata --balance longest --winsorize 0.01 --log --diff
     """
     app: App = context.obj.open()
-    panel = app.tables.read(DAILY_PANEL, version=version)
-    if panel.is_empty():
-        raise BadInput("there is no panel yet; run `cryptolake run` or `cryptolake build` first")
+    panel = chosen_rows(app, csu, chain, family, market_set, start_date, end_date, days, version).panel
     recipe = Recipe(tuple(column or VALUES), balance, fill_limit(fill), winsorize, log, diff)
     prepared = prepare(panel, recipe)
     path = out or app.settings.data / "exports" / f"daily_panel{'_wide' * (shape == 'wide')}{SUFFIX[to]}"
@@ -88,6 +103,13 @@ def describe_command(
         str, typer.Option(help="Column whose balance, unit roots and outliers are looked at.")
     ] = "total_tvl_usd",
     html_file: Annotated[Path | None, typer.Option("--html", help="Write the report with plots to this file.")] = None,
+    csu: CsuFlag = None,
+    chain: ChainFlag = None,
+    family: FamilyFlag = None,
+    market_set: SetFlag = None,
+    start_date: StartFlag = None,
+    end_date: EndFlag = None,
+    days: DaysFlag = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Balance, missing values by reason, distributions, unit roots and outliers of the panel.
@@ -95,9 +117,8 @@ def describe_command(
     Example: cryptolake panel describe --html panel.html
     """
     app: App = context.obj.open()
-    panel = app.tables.read(DAILY_PANEL)
-    if panel.is_empty():
-        raise BadInput("there is no panel yet; run `cryptolake run` or `cryptolake build` first")
+    chosen = chosen_rows(app, csu, chain, family, market_set, start_date, end_date, days)
+    panel = chosen.panel
     if column not in panel.columns or not panel[column].dtype.is_float():
         numeric = [name for name, dtype in panel.schema.items() if dtype.is_float()]
         raise BadInput(f"no such column {column!r}; known: {', '.join(numeric)}")
@@ -106,7 +127,7 @@ def describe_command(
         facts = list(_facts(app, content_digest(DAILY_PANEL, panel)).items())
         write_bytes(html_file, html(panel, found, title="daily_panel", facts=facts).encode())
     if as_json:
-        print_json(_document(found))
+        print_json({"selection": chosen.document(), **_document(found)})
     else:
         _print(found)
         if html_file is not None:

@@ -12,6 +12,8 @@ from datetime import date
 
 from cryptolake.cli import main
 
+_SPAN = ("--start-date", "--end-date")
+
 
 def _parser(doc: str, *flags: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=doc)
@@ -20,6 +22,7 @@ def _parser(doc: str, *flags: str) -> argparse.ArgumentParser:
     known: dict[str, dict[str, object]] = {
         "--csu": {"action": "append", "help": "market, repeatable; 'all' for every market"},
         "--chain": {"action": "append", "help": "all markets of a chain"},
+        "--set": {"action": "append", "help": "a named set of markets, repeatable"},
         "--date": {"type": date.fromisoformat, "help": "the day, as 2024-12-31"},
         "--start-date": {"type": date.fromisoformat, "help": "first day, as 2024-12-01"},
         "--end-date": {"type": date.fromisoformat, "help": "last day, included"},
@@ -73,12 +76,14 @@ def collect_month() -> None:
 
 
 def collect_all_csus() -> None:
-    """All markets. Resumes by default, as `collect` does; `--no-resume` asks everything again."""
-    parser = _parser("Collect all markets.", "--csu", "--chain", "--start-date", "--end-date", "--workers")
+    """The 43 markets of the plan unless others are named. Resumes by default; `--no-resume` asks everything again."""
+    parser = _parser(
+        "Collect the 43 markets of the plan.", "--csu", "--set", "--chain", "--start-date", "--end-date", "--workers"
+    )
     parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True, help="skip what is done")
     parser.add_argument("--retry-failed", action="store_true", help="only what failed before")
     given = parser.parse_args()
-    chosen = _words(given, "csu", "chain") or ["--csu", "all"]
+    chosen = _words(given, "csu", "set", "chain") or ["--set", "thesis-43"]
     more = ["--resume" if given.resume else "--no-resume", *(["--retry-failed"] if given.retry_failed else [])]
     _run(given, ["collect", *chosen, *_words(given, "start-date", "end-date", "workers"), *more])
 
@@ -91,18 +96,18 @@ def build_block_cache() -> None:
 
 def monitor_progress() -> None:
     """What is done, what failed, how long still."""
-    parser = _parser("Show progress.", "--csu", "--chain", "--start-date", "--end-date")
+    parser = _parser("Show progress.", "--csu", "--set", "--chain", "--start-date", "--end-date")
     for flag in ("--watch", "--serve", "--json"):
         parser.add_argument(flag, action="store_true", help="see cryptolake monitor --help")
     given = parser.parse_args()
     more = [f"--{name}" for name in ("watch", "serve", "json") if getattr(given, name)]
-    _run(given, ["monitor", *_words(given, "csu", "chain", "start-date", "end-date"), *more])
+    _run(given, ["monitor", *_words(given, "csu", "set", "chain", "start-date", "end-date"), *more])
 
 
 def process_silver() -> None:
     """Bronze to silver; all markets unless some are named."""
-    given = _parser("Bronze to silver.", "--csu", "--chain", "--start-date", "--end-date").parse_args()
-    chosen = _words(given, "csu", "chain") or ["--csu", "all"]
+    given = _parser("Bronze to silver.", "--csu", "--set", "--chain", "--start-date", "--end-date").parse_args()
+    chosen = _words(given, "csu", "set", "chain") or ["--csu", "all"]
     _run(given, ["refine", *chosen, *_words(given, "start-date", "end-date")])
 
 

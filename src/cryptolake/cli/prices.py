@@ -12,7 +12,7 @@ import typer
 
 from cryptolake.app import App
 from cryptolake.cli.onchain import _end_lacking, _print_made
-from cryptolake.cli.options import JsonFlag, WorkersFlag
+from cryptolake.cli.options import JsonFlag, WorkersFlag, note_whole_panel
 from cryptolake.cli.show import print_json, print_line, print_table, progress
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition
@@ -164,6 +164,7 @@ def reprice_command(
     made += built.made
     if publish_too:
         made += publish(app)
+    note_whole_panel(app)
     _print_made(made, "cryptolake panel describe")
     print_line(f"Before: tvl version {before['tvl']}, liquidations {before['liquidations']}, prices {before['prices']}")
     _end_lacking(built.lacking)
@@ -202,6 +203,7 @@ def rebuild_command(
     made += built.made
     if publish_too:
         made += publish(app)
+    note_whole_panel(app)
     _print_made(made, "cryptolake panel describe")
     _end_lacking(built.lacking)
 

@@ -10,9 +10,19 @@ import typer
 
 from cryptolake import __version__
 from cryptolake.app import App
-from cryptolake.cli.options import JsonFlag
+from cryptolake.cli.options import (
+    ChainFlag,
+    CsuFlag,
+    DaysFlag,
+    EndFlag,
+    FamilyFlag,
+    JsonFlag,
+    SetFlag,
+    StartFlag,
+    chosen_rows,
+)
 from cryptolake.cli.show import print_json, print_line, print_table
-from cryptolake.errors import BadInput, CryptolakeError
+from cryptolake.errors import CryptolakeError
 from cryptolake.files.atomic import write_bytes
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
 from cryptolake.gold.metadata import content_digest
@@ -21,7 +31,7 @@ from cryptolake.quality.reconcile import Reconciled
 from cryptolake.quality.rules import Tables
 from cryptolake.registry.protocol_slugs import SLUGS
 from cryptolake.sources.history.protocol import DefiLlamaProtocols
-from cryptolake.work.checking import quality_tables
+from cryptolake.work.checking import finished
 from cryptolake.work.reconciliation import compared, theirs
 
 _COLOUR = {"error": "red", "warning": "yellow", "info": "cyan"}
@@ -45,6 +55,13 @@ def quality_command(
         bool, typer.Option("--against-defillama", help="Compare TVL with DefiLlama's series too (needs the internet).")
     ] = False,
     store: Annotated[bool, typer.Option("--store/--no-store", help="Keep the results in the database.")] = True,
+    csu: CsuFlag = None,
+    chain: ChainFlag = None,
+    family: FamilyFlag = None,
+    market_set: SetFlag = None,
+    start_date: StartFlag = None,
+    end_date: EndFlag = None,
+    days: DaysFlag = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Check the tables' invariants and coverage, write a report with a heat map, keep the results.
@@ -52,10 +69,8 @@ def quality_command(
     Example: cryptolake quality --html quality.html --fail-on warning
     """
     app: App = context.obj.open()
-    tables = quality_tables(app)
-    panel = tables.panel
-    if panel.is_empty():
-        raise BadInput("there is nothing to check yet; run `cryptolake run` or `cryptolake build` first")
+    chosen = chosen_rows(app, csu, chain, family, market_set, start_date, end_date, days)
+    panel, tables = chosen.panel, finished(app, chosen.panel)
     found = checks.run(tables)
     reconciled, refused = _reconciled(app, tables) if against_defillama else ([], [])
     version = content_digest(DAILY_PANEL, panel)
@@ -76,6 +91,7 @@ def quality_command(
             {
                 "dataset_version": version,
                 "exit_code": code,
+                "selection": chosen.document(),
                 "checks": [
                     {"check": r.check, "severity": r.severity, "rows": r.rows, "doc": r.doc, "examples": r.examples}
                     for r in found

@@ -12,7 +12,17 @@ import typer
 from cryptolake import __version__
 from cryptolake.app import App
 from cryptolake.cli.onchain import print_lacking
-from cryptolake.cli.options import JsonFlag
+from cryptolake.cli.options import (
+    ChainFlag,
+    CsuFlag,
+    DaysFlag,
+    EndFlag,
+    FamilyFlag,
+    JsonFlag,
+    SetFlag,
+    StartFlag,
+    chosen_rows,
+)
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.errors import BadInput, Stop
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
@@ -26,8 +36,8 @@ from cryptolake.silver.liquidations import TABLE as LIQUIDATIONS
 from cryptolake.silver.prices import TABLE as PRICES
 from cryptolake.silver.tvl import TABLE as TVL
 from cryptolake.sources.history.protocol import DefiLlamaProtocols
-from cryptolake.work import lending
-from cryptolake.work.evidence import lacking, lines
+from cryptolake.work.checking import finished
+from cryptolake.work.evidence import lines
 from cryptolake.work.reconciliation import compared, slug_of, theirs
 
 
@@ -46,6 +56,13 @@ def release_command(
     check: Annotated[
         bool, typer.Option("--check", help="Only verify an existing release against its manifest.")
     ] = False,
+    csu: CsuFlag = None,
+    chain: ChainFlag = None,
+    family: FamilyFlag = None,
+    market_set: SetFlag = None,
+    start_date: StartFlag = None,
+    end_date: EndFlag = None,
+    days: DaysFlag = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Freeze the panel: data, codebook, environment, registry, citation, and a manifest of SHA-256.
@@ -58,14 +75,13 @@ def release_command(
         wrong = verify(folder / version)
         print_line(f"{len(wrong)} files differ: {', '.join(wrong)}" if wrong else f"release {version} is whole")
         raise typer.Exit(1 if wrong else 0)
-    panel = app.tables.read(DAILY_PANEL)
-    if panel.is_empty():
-        raise BadInput("there is no panel yet; run `cryptolake run` or `cryptolake build` first")
-    now, found = lending.panel(tables=app.tables, states=app.ledger.states(), csus=app.registry.csus)
-    if (stale := differing(panel, now)).height:
-        csu, day, columns = stale.select("csu", "date", "columns").row(0)
+    chosen = chosen_rows(app, csu, chain, family, market_set, start_date, end_date, days)
+    panel = chosen.panel
+    tables = finished(app, panel)
+    if (stale := differing(panel, tables.now)).height:
+        name, day, columns = stale.select("csu", "date", "columns").row(0)
         raise Stop(
-            f"{stale.height:,} rows of the panel are not what ledger and silver give now (first {csu} {day}: {columns}); "
+            f"{stale.height:,} rows of the panel are not what ledger and silver give now (first {name} {day}: {columns}); "
             "run `cryptolake build`, then release"
         )
     csus = {name: app.registry.csus[name] for name in panel["csu"].unique().sort() if name in app.registry.csus}
@@ -82,7 +98,7 @@ def release_command(
     made = release(
         version, DAILY_PANEL, panel, metadata=document, registry={"registry_version": which, "csus": csus}, into=folder
     )
-    lacks = lacking(found)  # frozen as pending or failed, never as numbers
+    lacks = tables.lacking  # frozen as pending or failed, never as numbers
     if as_json:
         print_json(
             {
@@ -91,6 +107,7 @@ def release_command(
                 "digest": made.digest,
                 "files": made.files,
                 "dataset_version": document["dataset_version"],
+                "selection": chosen.document(),
             }
         )
         return

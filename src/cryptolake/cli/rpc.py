@@ -16,10 +16,12 @@ from cryptolake.cli.options import (
     EndFlag,
     FamilyFlag,
     JsonFlag,
+    SetFlag,
     StartFlag,
     chosen_csus,
     chosen_partitions,
     dates,
+    held_partitions,
 )
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.contracts.partition import Period
@@ -141,6 +143,7 @@ def verify_command(
     csu: CsuFlag = None,
     chain: ChainFlag = None,
     family: FamilyFlag = None,
+    market_set: SetFlag = None,
     start_date: StartFlag = None,
     end_date: EndFlag = None,
     days: DaysFlag = None,
@@ -155,11 +158,14 @@ def verify_command(
     app: App = context.obj.open(**dates(start_date, end_date, days))
     states = app.ledger.states()
     if start_date or end_date or days:
-        partitions = chosen_partitions(app, chosen_csus(app, csu, chain, family), ["liquidations"])
+        partitions = chosen_partitions(app, chosen_csus(app, csu, chain, family, market_set), ["liquidations"])
+    elif csu or chain or family or market_set:
+        csus = chosen_csus(app, csu, chain, family, market_set)
+        chosen = {one.name for one in csus}
+        known = [one for one in states if one.dataset == "liquidations" and one.key in chosen]
+        partitions = known or chosen_partitions(app, csus, ["liquidations"])
     else:
-        chosen = {one.name for one in chosen_csus(app, csu, chain, family)} if csu or chain or family else None
-        known = [one for one in states if one.dataset == "liquidations" and (chosen is None or one.key in chosen)]
-        partitions = known or chosen_partitions(app, chosen_csus(app, csu, chain, family), ["liquidations"])
+        partitions = held_partitions(app, list(app.registry.csus.values()), ["liquidations"])
     found = verify(partitions, states, app.bronze, "onchain")
     counts = Counter(one.verdict for one in found)
     wrong = [one for one in found if one.verdict != "complete"]

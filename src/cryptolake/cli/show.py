@@ -48,6 +48,11 @@ def print_line(text: str) -> None:
     console().print(text)
 
 
+def print_note(text: str) -> None:
+    """One line on standard error (rich markup allowed): what a result rests on, never a result."""
+    Console(stderr=True, width=_WIDTH, highlight=False).print(text)
+
+
 def _text(cell: object) -> str:
     if cell is None:
         return "–"

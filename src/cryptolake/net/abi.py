@@ -63,6 +63,11 @@ def address_word(address: str) -> bytes:
     return bytes.fromhex(address.removeprefix("0x")).rjust(WORD, b"\0")
 
 
+def bytes32(name: str) -> int:
+    """A short ASCII name as the bytes32 argument that registries of contracts are asked with."""
+    return int.from_bytes(name.encode("ascii").ljust(WORD, b"\0"), "big")
+
+
 def word(data: bytes, index: int) -> int:
     """The unsigned integer in word `index`. Raises Skip(reason="layout") when the data is too short."""
     piece = data[index * WORD : (index + 1) * WORD]

@@ -85,6 +85,12 @@ CHECKS: tuple[Check, ...] = (
         "supplied = borrowed + cash within 5 % (reserves, treasury, donations)",
         rules.accounting,
     ),
+    Check(
+        "accounting_known",
+        "warning",
+        "how a market's family accounts is declared, so that the rules above were applied or do not hold for it",
+        rules.unaccounted,
+    ),
     Check("block_within_day", "error", "the snapshot block's time lies within its day", rules.block_in_day),
     Check("event_within_day", "error", "a liquidation's time lies within its day", rules.event_in_day),
     Check(

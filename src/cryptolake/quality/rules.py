@@ -5,26 +5,15 @@ A finding has three columns: subject (what), date, detail (words and numbers). S
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC
 
 import polars as pl
 
 from cryptolake.contracts.partition import Boundary, Period
+from cryptolake.registry.family import Accounting
 
-# Families whose borrowed assets come out of what was supplied, so that supplied >= borrowed asset by asset.
-REHYPOTHECATED = (
-    "aave_v2",
-    "aave_v3",
-    "aave_v4",
-    "compound_v2",
-    "euler_v2",
-    "silo_v2",
-    "morpho_blue",
-    "fluid",
-    "gearbox",
-)
 ROUNDING = 1.001
 BAD_DEBT = 1.05
 _Z, _TVL_STEP, _PRICE_STEP = 8.0, 0.5, 0.4  # robust z; and the least log change that is worth a look (x 1.65, x 1.5)
@@ -34,10 +23,11 @@ _WORTH_A_LOOK_USD = 500.0  # below it rounding and dust decide the ratio of two 
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """The finished tables the checks read, and where a day begins.
+    """The finished tables the checks read, where a day begins, and how each family accounts.
 
     `now` is the panel that ledger and silver would give now, `lacking` the market-days (dataset, csu, date, reason) that
-    the ledger calls answered and that silver cannot vouch for.
+    the ledger calls answered and that silver cannot vouch for. A family that is not in `accounting` is held to no rule of
+    accounting; `unaccounted` then says so for every market.
     """
 
     tvl: pl.DataFrame
@@ -47,6 +37,7 @@ class Tables:
     now: pl.DataFrame
     lacking: pl.DataFrame
     boundary: Boundary = "utc"
+    accounting: Mapping[str, Accounting] = field(default_factory=dict)
 
 
 def said(frame: pl.DataFrame, subject: pl.Expr, detail: pl.Expr) -> pl.DataFrame:
@@ -77,13 +68,24 @@ def negative(t: Tables) -> pl.DataFrame:
     )
 
 
-def families(t: Tables) -> pl.DataFrame:
-    return t.panel.select("csu", "family").unique()
+def of_families(t: Tables, holds: Callable[[Accounting], bool]) -> pl.DataFrame:
+    """The assets of the markets whose family accounts in this way."""
+    names = [name for name, one in t.accounting.items() if holds(one)]
+    return t.tvl.join(t.panel.select("csu", "family").unique(), on="csu").filter(pl.col("family").is_in(names))
+
+
+def unaccounted(t: Tables) -> pl.DataFrame:
+    """Market-days that the rules of accounting say nothing about, because nobody told how their family accounts."""
+    rows = t.tvl.select("csu", "date").unique()
+    rows = rows.join(t.panel.select("csu", "date", "family"), on=["csu", "date"], how="left")
+    bad = rows.filter(pl.col("family").is_null() | ~pl.col("family").is_in(list(t.accounting)))
+    why = pl.lit("accounting of family ") + pl.col("family").fill_null("(not in the panel)") + " is not declared"
+    return said(bad, pl.col("csu"), why)
 
 
 def lent(low: float, high: float) -> Callable[[Tables], pl.DataFrame]:
     def broken(t: Tables) -> pl.DataFrame:
-        rows = t.tvl.join(families(t), on="csu").filter(pl.col("family").is_in(list(REHYPOTHECATED)))
+        rows = of_families(t, lambda one: one.lends_deposits)
         ratio = pl.col("borrowed") / pl.col("supplied")
         bad = rows.filter((pl.col("borrowed") > 0) & (ratio > low) & (ratio <= high))
         return said(bad, asset(), pl.lit("borrowed / supplied = ") + figures(ratio))
@@ -98,7 +100,7 @@ def utilisation(t: Tables) -> pl.DataFrame:
 
 
 def accounting(t: Tables) -> pl.DataFrame:
-    rows = t.tvl.join(families(t), on="csu").filter(pl.col("family").is_in(["aave_v2", "aave_v3", "compound_v2"]))
+    rows = of_families(t, lambda one: one.cash_is_the_rest)
     gap = (pl.col("supplied") - pl.col("borrowed") - pl.col("cash")).abs() / pl.col("supplied")
     bad = rows.filter((pl.col("supplied") > 0) & (gap > 0.05))
     return said(bad, asset(), pl.lit("|supplied - borrowed - cash| / supplied = ") + figures(gap))

@@ -1,7 +1,7 @@
-"""What a market's contracts must answer if its row is true, per family: getters that name each other or list something.
+"""Asks a market's contracts what they must answer if its row is true: getters that name each other or list something.
 
-I/O-free: `identity` is a program run like a family's. What does not belong here: code, deployment blocks, what to print.
-The signatures are the protocols' own; a getter is listed only where all deployments in the registry should have it.
+I/O-free: `identity` is a program run like a family's. What does not belong here: which getters (each family declares its
+own), code, deployment blocks, what to print.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Literal
 
 from cryptolake.net.abi import address_at, addresses_at, call_data, word
 from cryptolake.net.multicall import Call, Program, Result
-from cryptolake.registry.lint import PRIMARY_ENTRY, RESOLVED
+from cryptolake.registry.family import Anchor, FamilyFacts
+from cryptolake.registry.lint import RESOLVED
 from cryptolake.registry.markets import Csu
 
 Verdict = Literal["confirmed", "wrong", "bound", "missing", "unknown"]
@@ -36,113 +37,6 @@ class Finding:
     correction: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Anchor:
-    """A getter of the contract under `role`: `gives` an address, a list that is not empty, a count above 0 or true.
-
-    `same_as` names the entry the address must be. An argument that is a text is the role whose address is passed.
-    """
-
-    role: str
-    getter: str
-    gives: Literal["address", "list", "count", "true", "number"]
-    same_as: str | None = None
-    arguments: tuple[int | str, ...] = ()
-
-
-def _key(text: str) -> int:
-    """A short text as the bytes32 that address providers are asked with."""
-    return int.from_bytes(text.encode().ljust(32, b"\0"), "big")
-
-
-_FLUID_RESOLVERS = ("liquidity_resolver", "dex_reserves_resolver", "vault_t1_resolver", "lending_factory")
-# Forks that name the same things otherwise: Core of layerbank/contracts, Moolah of lista-dao/moolah.
-ANCHORS_OF_PROTOCOL: Mapping[str, tuple[Anchor, ...]] = {
-    "layerbank": (
-        Anchor("comptroller", "allMarkets()", "list"),
-        Anchor("comptroller", "priceCalculator()", "address", "oracle"),
-    ),
-    "lista": (
-        Anchor("morpho", "getRoleMemberCount(bytes32)", "count", arguments=(0,)),
-        Anchor("vault_factory", "MOOLAH()", "address", "morpho"),
-    ),
-}
-ANCHORS: Mapping[str, tuple[Anchor, ...]] = {
-    "aave_v2": (
-        Anchor("pool_addresses_provider", "getLendingPool()", "address", "pool"),
-        Anchor("pool", "getAddressesProvider()", "address", "pool_addresses_provider"),
-        Anchor("protocol_data_provider", "ADDRESSES_PROVIDER()", "address", "pool_addresses_provider"),
-        Anchor("pool", "getReservesList()", "list"),
-        Anchor("pool_addresses_provider", "getPriceOracle()", "address", "oracle"),
-    ),
-    "aave_v3": (
-        Anchor("pool", "ADDRESSES_PROVIDER()", "address", "pool_addresses_provider"),
-        Anchor("pool", "getReservesList()", "list"),
-        Anchor("pool_addresses_provider", "getPool()", "address", "pool"),
-        Anchor("pool_addresses_provider", "getPriceOracle()", "address", "oracle"),
-        Anchor("pool_addresses_provider", "getPoolDataProvider()", "address", "protocol_data_provider"),
-        Anchor("pool_addresses_provider", "getPoolConfigurator()", "address", "pool_configurator"),
-    ),
-    "aave_v4": (Anchor("hubs", "getAssetCount()", "count"),),
-    "cap": (
-        Anchor("cap_token_vault", "assets()", "list"),
-        Anchor("lender", "reservesCount()", "count"),
-        Anchor("delegation", "agents()", "list"),
-    ),
-    "compound_v2": (
-        Anchor("comptroller", "getAllMarkets()", "list"),
-        Anchor("comptroller", "oracle()", "address", "oracle"),
-    ),
-    "compound_v3": (
-        Anchor("comet", "baseToken()", "address"),
-        Anchor("comet", "baseTokenPriceFeed()", "address"),
-        Anchor("comet", "numAssets()", "number"),
-    ),
-    "dolomite": (Anchor("dolomite_margin", "getNumMarkets()", "count"),),
-    "euler_v2": (
-        Anchor("evault_factory", "implementation()", "address"),
-        Anchor("evault_factory", "getProxyListLength()", "count"),
-        Anchor("perspectives", "verifiedArray()", "list"),
-    ),
-    "fluid": (
-        *(Anchor(role, "LIQUIDITY()", "address", "liquidity") for role in _FLUID_RESOLVERS),
-        Anchor("lending_factory", "allTokens()", "list"),
-        Anchor("vault_factory", "totalVaults()", "count"),
-        Anchor("lending_resolver", "LENDING_FACTORY()", "address", "lending_factory"),
-        Anchor("vault_resolver", "FACTORY()", "address", "vault_factory"),
-        Anchor("dex_reserves_resolver", "FACTORY()", "address", "dex_factory"),
-    ),
-    "gearbox": (
-        Anchor(
-            "address_provider_v300",
-            "getAddressOrRevert(bytes32,uint256)",
-            "address",
-            arguments=(_key("CONTRACTS_REGISTER"), 0),
-        ),
-        Anchor(
-            "address_provider_v310",
-            "getAddressOrRevert(bytes32,uint256)",
-            "address",
-            arguments=(_key("MARKET_CONFIGURATOR_FACTORY"), 0),
-        ),
-        Anchor("address_provider_v1", "getContractsRegister()", "address"),
-        Anchor("legacy_market_configurators", "contractsRegister()", "address"),
-    ),
-    "morpho_blue": (
-        Anchor("morpho", "owner()", "address"),
-        Anchor("morpho", "isIrmEnabled(address)", "true", arguments=("adaptive_curve_irm",)),
-        Anchor("adaptive_curve_irm", "MORPHO()", "address", "morpho"),
-        Anchor("metamorpho_factory", "MORPHO()", "address", "morpho"),
-    ),
-    "silo_v2": (Anchor("silo_factory", "getNextSiloId()", "count"),),
-}
-
-
-def primary_role(csu: Csu) -> str:
-    """The entry a market is identified by; the first one where the family has none."""
-    return PRIMARY_ENTRY.get(csu.family) or next(iter(csu.entry))
-
-
 def addresses(csu: Csu, role: str) -> tuple[str, ...]:
     """The addresses a row states under `role`; empty where it says `resolve_on_chain:` or nothing."""
     return tuple(one for one in csu.entry.get(role, "").split(",") if one and not one.startswith(RESOLVED))
@@ -156,14 +50,14 @@ class Identity:
     roles: Mapping[str, str]
 
 
-def identity(csu: Csu, without_code: Collection[str] = ()) -> Program[Identity]:
-    """Ask every anchor of the market's family. A contract in `without_code` is not asked: it was found out already.
+def identity(csu: Csu, family: FamilyFacts, without_code: Collection[str] = ()) -> Program[Identity]:
+    """Ask every anchor of the market's `family`. A contract in `without_code` is not asked: it was found out already.
 
     A role that another contract names is asked at the address it named, so that one wrong address is one finding.
     """
-    primary = primary_role(csu)
+    primary = family.primary_role(csu.entry)
     roles = {role: stated[0] for role in csu.entry if len(stated := addresses(csu, role)) == 1}
-    anchors = ANCHORS_OF_PROTOCOL.get(csu.protocol, ANCHORS[csu.family])
+    anchors = family.anchors_of(csu.protocol)
     named = {anchor.same_as for anchor in anchors if anchor.role in csu.entry}
     waiting = [anchor for anchor in anchors if anchor.role in csu.entry or anchor.role in named]
     findings: list[Finding] = []

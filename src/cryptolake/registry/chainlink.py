@@ -15,7 +15,7 @@ import polars as pl
 
 from cryptolake.errors import BadInput
 from cryptolake.net.abi import checksum
-from cryptolake.registry.loader import load_registry
+from cryptolake.registry.loader import package_chains
 
 _COLUMNS = [
     *("chain", "token_address", "token_symbol", "feed_address", "pair", "decimals"),
@@ -53,7 +53,7 @@ class Feed:
 def feeds() -> tuple[Feed, ...]:
     """Every feed with a plain pair. Feeds wrapped for one market ("as configured in the Comet") have none: left out."""
     text = (files("cryptolake.registry") / "data" / _FILE).read_text("utf-8")
-    return read_feeds(text, load_registry().chains)
+    return read_feeds(text, package_chains())
 
 
 def feeds_of(chain: str, token: str) -> tuple[Feed, ...]:

@@ -11,24 +11,10 @@ from datetime import date
 
 from cryptolake.net.abi import checksum
 from cryptolake.registry.chains import Chain
+from cryptolake.registry.family import FamilyFacts
 from cryptolake.registry.markets import Csu
 from cryptolake.registry.rows import LINE, Row, report_unknown
 
-# The entry that identifies a market within its chain, per family; None: the name alone does.
-PRIMARY_ENTRY: Mapping[str, str | None] = {
-    "aave_v2": "pool",
-    "aave_v3": "pool",
-    "aave_v4": None,
-    "cap": "cap_token_vault",
-    "compound_v2": "comptroller",
-    "compound_v3": "comet",
-    "dolomite": "dolomite_margin",
-    "euler_v2": "evault_factory",
-    "fluid": "liquidity",
-    "gearbox": "address_provider_v300",
-    "morpho_blue": "morpho",
-    "silo_v2": "silo_factory",
-}
 _STATUSES = ("verified", "single-source", "unverified")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_]*")
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
@@ -137,21 +123,27 @@ def read_chain(row: Row, faults: list[str]) -> Chain | None:
     )
 
 
-def read_csu(row: Row, chains: Mapping[str, Chain], faulty: Collection[str], faults: list[str]) -> Csu | None:
+def read_csu(
+    row: Row,
+    chains: Mapping[str, Chain],
+    families: Mapping[str, FamilyFacts],
+    faulty: Collection[str],
+    faults: list[str],
+) -> Csu | None:
     """The market of this row, or None when `faults` grew. A chain in `faulty` is known but has a fault of its own."""
     values, fault = row.values, _Faults(row, "market", faults)
     report_unknown(values, _CSU_KEYS, row.where, faults)
     name, family, chain_name = (str(values.get(key)) for key in ("name", "family", "chain"))
     if not _NAME.fullmatch(name):
         fault("a name has lower-case letters, digits and underscores")
-    if family not in PRIMARY_ENTRY:
-        fault(f"unknown family {family!r}; known: {', '.join(PRIMARY_ENTRY)}")
+    if family not in families:
+        fault(f"unknown family {family!r}; known: {', '.join(families)}")
     chain = chains.get(chain_name) or next((one for one in chains.values() if chain_name in one.aliases), None)
     if chain is None and chain_name not in faulty:
         fault(f"unknown chain {values.get('chain')!r}; add it under `chains:` or use a known one")
     elif chain is not None and values.get("chain_id", chain.chain_id) != chain.chain_id:
         fault(f"chain_id {values.get('chain_id')!r} is not {chain.name}'s {chain.chain_id}")
-    entry = _entry(values.get("entry"), family, fault)
+    entry = _entry(values.get("entry"), families.get(family), fault)
     sandbox = values.get("sandbox", False)
     sources = _texts("sources", values.get("sources"), fault)
     if not sources and sandbox is not True:
@@ -181,14 +173,12 @@ def read_csu(row: Row, chains: Mapping[str, Chain], faulty: Collection[str], fau
         status=status,
         aliases=aliases,
         notes=notes,
-        in_seed_43=values.get("in_seed_43") is True,
-        in_thesis_46=values.get("in_thesis_46") is True,
         sandbox=sandbox is True,
         price_numeraire=str(values["price_numeraire"]) if values.get("price_numeraire") else None,
     )
 
 
-def _entry(found: object, family: str, fault: _Faults) -> dict[str, str]:
+def _entry(found: object, family: FamilyFacts | None, fault: _Faults) -> dict[str, str]:
     """Addresses by role; several under one role are joined by commas."""
     entry: dict[str, str] = {}
     for key, value in found.items() if isinstance(found, dict) else ():
@@ -203,7 +193,7 @@ def _entry(found: object, family: str, fault: _Faults) -> dict[str, str]:
         stated = joined.split(",")
         for twice in sorted({one for one in stated if stated.count(one) > 1}):
             fault(f"{key} lists {twice} twice; leave one")
-    primary = PRIMARY_ENTRY.get(family)
+    primary = family.primary_entry if family is not None else None
     if not entry or (primary and primary not in entry):
         fault(f"entry needs {primary or 'an address'}, written as {primary or 'pool'}: '0x...'")
     return entry

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -15,19 +15,28 @@ from typing import TypeVar
 
 from cryptolake.errors import BadInput
 from cryptolake.registry.chains import Chain
-from cryptolake.registry.lint import PRIMARY_ENTRY, read_chain, read_csu
+from cryptolake.registry.family import Accounting, FamilyFacts
+from cryptolake.registry.lint import read_chain, read_csu
 from cryptolake.registry.markets import Csu
 from cryptolake.registry.rows import Row, override, read_rows
+from cryptolake.registry.sets import read_sets
 
-T = TypeVar("T", Csu, Chain)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """All known markets and chains by name."""
+    """All known markets, chains and families by name, and the named sets with their markets' names."""
 
     csus: Mapping[str, Csu]
     chains: Mapping[str, Chain]
+    families: Mapping[str, FamilyFacts] = field(default_factory=dict)
+    sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def accounting(self) -> Mapping[str, Accounting]:
+        """How the amounts of each family relate, for those that declare it."""
+        return {name: one.accounting for name, one in self.families.items() if one.accounting is not None}
 
     def csu(self, name: str) -> Csu:
         """The market of this name or alias. Raises BadInput with near misses."""
@@ -37,83 +46,115 @@ class Registry:
         """The chain of this name or alias. Raises BadInput with near misses."""
         return _find(name, self.chains, {alias: one for one in self.chains.values() for alias in one.aliases}, "chain")
 
+    def set_of(self, name: str) -> tuple[str, ...]:
+        """The markets of this set. Raises BadInput with near misses."""
+        return _find(name, self.sets, {}, "set")
+
+    def sets_with(self, csu: str) -> list[str]:
+        """The sets that a market belongs to."""
+        return [name for name, members in self.sets.items() if csu in members]
+
 
 def _find(name: str, known: Mapping[str, T], aliases: Mapping[str, T], kind: str) -> T:
     if (found := known.get(name) or aliases.get(name)) is not None:
         return found
     near = difflib.get_close_matches(name, [*known, *aliases], n=3)
-    hint = f"did you mean {', '.join(near)}?" if near else f"see the {len(known)} known ones in the registry"
+    few = f"known: {', '.join(known)}" if len(known) < 10 else f"see the {len(known)} known ones in the registry"
+    hint = f"did you mean {', '.join(near)}?" if near else few
     raise BadInput(f"unknown {kind} {name!r}; {hint}")
 
 
 def select(
-    registry: Registry, *, csus: Iterable[str] = (), chains: Iterable[str] = (), families: Iterable[str] = ()
+    registry: Registry,
+    *,
+    csus: Iterable[str] = (),
+    chains: Iterable[str] = (),
+    families: Iterable[str] = (),
+    sets: Iterable[str] = (),
 ) -> list[Csu]:
-    """Markets that meet every given criterion, by name; all of them when none is given. Raises BadInput for unknown names."""
+    """Markets that meet every given criterion, by name; all of them when none is given. Raises BadInput for unknown names.
+
+    Several names of one criterion join: `sets=("a", "b")` means the markets of either.
+    """
     named = {registry.csu(name).name for name in csus}
     on = {registry.chain(name).name for name in chains}
-    of = set(families)
-    known_families = {csu.family for csu in registry.csus.values()}
+    of, within = set(families), list(sets)
+    listed = {member for name in within for member in registry.set_of(name)}
+    known_families = {*registry.families, *(csu.family for csu in registry.csus.values())}
     for family in sorted(of - known_families):
         raise BadInput(f"unknown family {family!r}; known: {', '.join(sorted(known_families))}")
     return [
         csu
         for name, csu in sorted(registry.csus.items())
-        if (not named or name in named) and (not on or csu.chain in on) and (not of or csu.family in of)
+        if (not named or name in named)
+        and (not on or csu.chain in on)
+        and (not of or csu.family in of)
+        and (not within or name in listed)
     ]
 
 
 @lru_cache(maxsize=1)
-def _package_rows() -> tuple[list[Row], list[Row]]:
-    """The package's chain and market rows; they cannot change while the program runs."""
+def _package_rows() -> tuple[list[Row], list[Row], list[Row]]:
+    """The package's chain, market and set rows; they cannot change while the program runs."""
     folder = files("cryptolake.registry") / "data"
     faults: list[str] = []
     chains = read_rows("chains.yaml", (folder / "chains.yaml").read_text("utf-8"), faults)["chains"]
     csus: list[Row] = []
     for file in sorted((folder / "markets").iterdir(), key=lambda one: one.name):
         csus += read_rows(file.name, file.read_text("utf-8"), faults)["csus"]
+    sets = read_rows("sets.yaml", (folder / "sets.yaml").read_text("utf-8"), faults)["sets"]
     _report(faults)
-    return chains, csus
+    return chains, csus, sets
+
+
+@lru_cache(maxsize=4)
+def _package_registry(families: tuple[FamilyFacts, ...]) -> Registry:
+    return _registry(*_package_rows(), families, [])
+
+
+def load_registry(families: Mapping[str, FamilyFacts], extra: Path | None = None) -> Registry:
+    """The package's registry, with the rows of a user's YAML file (keys `csus:`, `chains:`, `sets:`) added or overriding.
+
+    `families` are those a row may belong to, as they declare themselves. Raises BadInput with every fault found, each
+    with file and line.
+    """
+    known = tuple(families.values())
+    if extra is None:
+        return _package_registry(known)
+    faults: list[str] = []
+    return _registry(*_rows(extra, faults), known, faults)
 
 
 @lru_cache(maxsize=1)
-def _package_registry() -> Registry:
-    return _registry(*_package_rows(), [])
-
-
-def load_registry(extra: Path | None = None) -> Registry:
-    """The package's registry, with the rows of a user's YAML file (keys `csus:` and `chains:`) added or overriding.
-
-    Raises BadInput with every fault found, each with file and line.
-    """
-    if extra is None:
-        return _package_registry()
+def package_chains() -> Mapping[str, Chain]:
+    """The package's chains by name, for whoever needs no markets. Raises BadInput as `load_registry`."""
     faults: list[str] = []
-    return _registry(*_rows(extra, faults), faults)
+    chains = _chains(_package_rows()[0], faults)
+    _report(faults)
+    return chains
 
 
 def market_rows(extra: Path | None = None) -> dict[str, Row]:
     """The markets' rows as written, by name, with everything a `Csu` leaves out. Raises BadInput as `load_registry`."""
     faults: list[str] = []
-    _, csus = _rows(extra, faults) if extra is not None else _package_rows()
+    _, csus, _ = _rows(extra, faults) if extra is not None else _package_rows()
     _report(faults)
     return {str(row.values.get("name")): row for row in csus}
 
 
-def _rows(extra: Path, faults: list[str]) -> tuple[list[Row], list[Row]]:
-    """Chain and market rows of the package with those of a user's file added or overriding."""
+def _rows(extra: Path, faults: list[str]) -> tuple[list[Row], list[Row], list[Row]]:
+    """Chain, market and set rows of the package with those of a user's file added or overriding."""
     try:
         text = extra.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "is not UTF-8 text"
         raise BadInput(f"registry file {extra}: {reason}; correct --registry or CRYPTOLAKE_REGISTRY") from None
     mine = read_rows(str(extra), text, faults)
-    chains, csus = _package_rows()
-    return override(chains, mine["chains"]), override(csus, mine["csus"])
+    chains, csus, sets = _package_rows()
+    return override(chains, mine["chains"]), override(csus, mine["csus"]), override(sets, mine["sets"])
 
 
-def _registry(chain_rows: Sequence[Row], csu_rows: Sequence[Row], faults: list[str]) -> Registry:
-    """Build and lint; raises BadInput with all of `faults` and those found here."""
+def _chains(chain_rows: Sequence[Row], faults: list[str]) -> dict[str, Chain]:
     chains: dict[str, Chain] = {}
     for row in chain_rows:
         if (chain := read_chain(row, faults)) is not None:
@@ -127,17 +168,30 @@ def _registry(chain_rows: Sequence[Row], csu_rows: Sequence[Row], faults: list[s
         if other != chain.name:
             where = next(row.where for row in chain_rows if row.values.get("name") == chain.name)
             faults.append(f"{where}: chain {chain.name} has the chain_id of {other}; to change {other} use its name")
+    return chains
+
+
+def _registry(
+    chain_rows: Sequence[Row],
+    csu_rows: Sequence[Row],
+    set_rows: Sequence[Row],
+    known: Sequence[FamilyFacts],
+    faults: list[str],
+) -> Registry:
+    """Build and lint; raises BadInput with all of `faults` and those found here."""
+    families = {one.name: one for one in known}
+    chains = _chains(chain_rows, faults)
     csus: dict[str, Csu] = {}
     primaries: dict[tuple[int, str], str] = {}
     faulty = frozenset(str(row.values.get("name")) for row in chain_rows) - set(chains)
     for row in csu_rows:
-        csu = read_csu(row, chains, faulty, faults)
+        csu = read_csu(row, chains, families, faulty, faults)
         if csu is None:
             continue
         if csu.name in csus:
             faults.append(f"{row.where}: market {csu.name} is listed twice; leave one")
         csus[csu.name] = csu
-        role = PRIMARY_ENTRY.get(csu.family) or next(iter(csu.entry))
+        role = families[csu.family].primary_role(csu.entry)
         for primary in csu.entry.get(role, "").split(","):
             if not primary.startswith("0x"):
                 continue
@@ -145,8 +199,9 @@ def _registry(chain_rows: Sequence[Row], csu_rows: Sequence[Row], faults: list[s
             if other != csu.name:
                 faults.append(f"{row.where}: {csu.name} and {other} claim the same contract {primary}; leave one")
     _clashes([(row.where, csus.get(str(row.values.get("name")))) for row in csu_rows], "market", faults)
+    sets = read_sets(set_rows, csu_rows, csus, faults)
     _report(faults)
-    return Registry(csus, chains)
+    return Registry(csus, chains, families, sets)
 
 
 def _clashes(rows: Iterable[tuple[str, Csu | Chain | None]], kind: str, faults: list[str]) -> None:
@@ -163,3 +218,8 @@ def _clashes(rows: Iterable[tuple[str, Csu | Chain | None]], kind: str, faults: 
 def _report(faults: Sequence[str]) -> None:
     if faults:
         raise BadInput(f"registry, {len(faults)} fault{'s' * (len(faults) > 1)}: " + "; ".join(faults))
+
+
+def set_names() -> list[str]:
+    """The names of the package's sets."""
+    return [str(row.values["name"]) for row in _package_rows()[2]]

@@ -31,8 +31,6 @@ class Csu:
     status: str = "unverified"
     aliases: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    in_seed_43: bool = False
-    in_thesis_46: bool = False
     sandbox: bool = False
     price_numeraire: str | None = None
     found: tuple[str, ...] = ()

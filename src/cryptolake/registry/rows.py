@@ -14,9 +14,9 @@ import yaml
 from cryptolake.errors import BadInput
 
 LINE = "__line__"
-_SECTIONS = ("chains", "csus")
+_SECTIONS = ("chains", "csus", "sets")
 
-# libyaml reads the package's 177 rows about ten times as fast as the pure Python loader.
+# libyaml reads the package's rows about ten times as fast as the pure Python loader.
 _Base: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -43,7 +43,7 @@ class _Loader(_Base):  # type: ignore[misc, valid-type]  # chosen at run time
 
 
 def read_rows(file: str, text: str, faults: list[str]) -> dict[str, list[Row]]:
-    """The rows of `chains:` and `csus:` in `text`; a chain's name is put among its values.
+    """The rows of `chains:`, `csus:` and `sets:` in `text`; the name of a chain or set is put among its values.
 
     Raises BadInput with file and line when the text is no YAML; what is wrong inside it is appended to `faults`.
     """
@@ -60,7 +60,7 @@ def read_rows(file: str, text: str, faults: list[str]) -> dict[str, list[Row]]:
     if document is None:
         return rows
     if not isinstance(document, dict):
-        raise BadInput(f"{file}:1: a registry file holds the keys `csus:` and `chains:`")
+        raise BadInput(f"{file}:1: a registry file holds the keys `csus:`, `chains:` and `sets:`")
     report_unknown(document, (*_SECTIONS, "schema_version"), f"{file}:1", faults)
     for section in _SECTIONS:
         found = document.get(section)
@@ -68,6 +68,9 @@ def read_rows(file: str, text: str, faults: list[str]) -> dict[str, list[Row]]:
             found = [
                 {"name": name, **row} if isinstance(row, dict) else row for name, row in found.items() if name != LINE
             ]
+        if section == "sets" and isinstance(found, dict):
+            start = found[LINE]
+            found = [{"name": name, "markets": row, LINE: start} for name, row in found.items() if name != LINE]
         if found is not None and not isinstance(found, list):
             faults.append(f"{file}: `{section}:` must hold rows")
             continue

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import polars as pl
+
 from cryptolake.app import App
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
 from cryptolake.quality import coins as market_quality
@@ -61,16 +63,31 @@ def check(app: App, node: Node) -> list[report.Checked]:
     return found
 
 
-def quality_tables(app: App) -> QualityTables:
-    """The finished tables of the lending markets with the panel that ledger and silver give now."""
+def finished(app: App, chosen: pl.DataFrame | None = None) -> QualityTables:
+    """The finished tables of lending markets as the quality rules read them, or what of them belongs to a chosen panel."""
     now, found = lending.panel(tables=app.tables, states=app.ledger.states(), csus=app.registry.csus)
-    tvl, liquidations, prices, panel = (app.tables.read(one) for one in (TVL, LIQUIDATIONS, PRICES, DAILY_PANEL))
-    return QualityTables(tvl, liquidations, prices, panel, now, lacking(found), app.settings.day_boundary)
+    lacks = lacking(found)
+    tvl, liquidations, prices = (app.tables.read(one) for one in (TVL, LIQUIDATIONS, PRICES))
+    stored = app.tables.read(DAILY_PANEL)
+    panel = stored if chosen is None else chosen
+    if chosen is not None:
+        keys = chosen.select("csu", "date")
+        tvl, liquidations, now, lacks = (
+            one.join(keys, on=["csu", "date"], how="semi") for one in (tvl, liquidations, now, lacks)
+        )
+        # Rows of the selection that nobody ever asked for stand in no stored panel: they are what they would be now.
+        unasked = chosen.join(stored, on=["csu", "date"], how="anti").join(now, on=["csu", "date"], how="anti")
+        now = pl.concat([now, unasked.select(now.columns)])
+        named = [(tvl, "asset"), (liquidations, "debt_asset"), (liquidations, "collateral_asset")]
+        valued = pl.concat([one.select("chain", "date", pl.col(name).alias("asset")) for one, name in named])
+        prices = prices.join(valued, on=["chain", "asset", "date"], how="semi")
+    boundary, accounting = app.settings.day_boundary, app.registry.accounting
+    return QualityTables(tvl, liquidations, prices, panel, now, lacks, boundary, accounting)
 
 
 def _panel_quality(app: App) -> list[report.Checked]:
     """The invariants of lending markets over the finished tables; only errors make the panel unfit."""
     return [
         report.Checked(one.check, one.rows, one.examples[0] if one.examples else "", severe=one.severity == "error")
-        for one in run_checks(quality_tables(app))
+        for one in run_checks(finished(app))
     ]

@@ -43,7 +43,7 @@ def gather(
     left = compare(wish, app.ledger, resume=resume, only_failed=only_failed)
     few = left.settled_count <= AT_ONCE
     missing = sorted([*left.missing, *damaged(left, app.bronze.intact)]) if few else left.missing
-    order = largest_first(app.registry.csus, last_known_usd(app.tables.read(DAILY_PANEL)))
+    order = largest_first(app.registry, last_known_usd(app.tables.read(DAILY_PANEL)))
     pace = Pace(what, len(missing), app.pools, show)
     with asking(app, csus, pace, cluster, stopping) as conversations:
         workers = conversations.workers or workers_of(app, csus)

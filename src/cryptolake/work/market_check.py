@@ -1,6 +1,6 @@
 """Checks the registry's rows against the chains: code, anchor getters and the block each market was born in.
 
-What does not belong here: which getters (registry/anchors), where endpoints come from (app), printing (cli).
+What does not belong here: which getters (each family), where endpoints come from (app), printing (cli).
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from cryptolake.errors import CryptolakeError, Skip, Stop
 from cryptolake.net.faults import RpcFault
 from cryptolake.net.multicall import Failed, run
 from cryptolake.net.rpc import Json
-from cryptolake.registry.anchors import Finding, Verdict, addresses, identity, primary_role
+from cryptolake.registry.anchors import Finding, Verdict, addresses, identity
 from cryptolake.registry.chains import Chain
+from cryptolake.registry.family import FamilyFacts
+from cryptolake.registry.loader import Registry
 from cryptolake.registry.markets import Csu
 
 _DELEGATION = "0xef0100"  # EIP-7702: a person's account that borrows code, no contract
@@ -50,7 +52,7 @@ class Checked:
 
 def check_markets(
     csus: Iterable[Csu],
-    chains: Mapping[str, Chain],
+    registry: Registry,
     pools: Callable[[Chain], Asks],
     tell: Callable[[str, str], None] = lambda market, verdict: None,
 ) -> Iterator[Checked]:
@@ -60,7 +62,8 @@ def check_markets(
         by_chain.setdefault(csu.chain, []).append(csu)
     for chain_name, members in sorted(by_chain.items()):
         try:
-            found = _check_chain(members, chains[chain_name], pools(chains[chain_name]))
+            chain = registry.chains[chain_name]
+            found = _check_chain(members, chain, registry.families, pools(chain))
         except CryptolakeError as error:
             found = [Checked(csu, None, (Finding("chain", "unknown", csu.chain, str(error)),)) for csu in members]
         for one in found:
@@ -68,14 +71,14 @@ def check_markets(
             yield one
 
 
-def _check_chain(csus: Sequence[Csu], chain: Chain, pool: Asks) -> list[Checked]:
+def _check_chain(csus: Sequence[Csu], chain: Chain, families: Mapping[str, FamilyFacts], pool: Asks) -> list[Checked]:
     head = pool.finalized()
     stated = sorted({one for csu in csus for role in csu.entry for one in addresses(csu, role)})
     has_code = dict(zip(stated, _has_code(pool, [(one, head) for one in stated]), strict=True))
     bare = frozenset(one for one, there in has_code.items() if there is False)
     outcomes = run(
         pool,
-        {csu.name: identity(csu, bare) for csu in csus},
+        {csu.name: identity(csu, families[csu.family], bare) for csu in csus},
         head,
         multicall3=chain.multicall3_address,
         multicall3_since=chain.multicall3_block or 0,
@@ -93,7 +96,7 @@ def _check_chain(csus: Sequence[Csu], chain: Chain, pool: Asks) -> list[Checked]
         else:
             findings[csu.name] += outcome.value.findings
             roles = outcome.value.roles
-        role = primary_role(csu)
+        role = families[csu.family].primary_role(csu.entry)
         first = roles.get(role) or next(iter(addresses(csu, role)), None)
         if first is not None and first not in bare:
             born_at[csu.name] = first

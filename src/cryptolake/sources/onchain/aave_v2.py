@@ -13,6 +13,7 @@ from cryptolake.errors import Skip
 from cryptolake.net.abi import address_at, call_data, word
 from cryptolake.net.logs import Log, LogFilter
 from cryptolake.net.multicall import Call, Program, Result
+from cryptolake.registry.family import Accounting, Anchor
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.aave import LIQUIDATION_CALL, liquidation_call, price_in, prices_in
 from cryptolake.sources.onchain.answers import ZERO, address_of, addresses_of, symbol_of, uint_of, uint_or_none
@@ -25,6 +26,15 @@ METHODOLOGY = (
     "calls WETH where it knows nothing else. Liquidations are LiquidationCall events of the LendingPool. A row without a "
     "pool is all pools of its registries."
 )
+PRIMARY_ENTRY = "pool"
+ANCHORS = (
+    Anchor("pool_addresses_provider", "getLendingPool()", "address", "pool"),
+    Anchor("pool", "getAddressesProvider()", "address", "pool_addresses_provider"),
+    Anchor("protocol_data_provider", "ADDRESSES_PROVIDER()", "address", "pool_addresses_provider"),
+    Anchor("pool", "getReservesList()", "list"),
+    Anchor("pool_addresses_provider", "getPriceOracle()", "address", "oracle"),
+)
+ACCOUNTING = Accounting(lends_deposits=True, cash_is_the_rest=True)
 
 # What V2 markets quoted in dollars name as their base currency; no contract stands there.
 _USD = "0x10F7Fc1F91Ba351f9C629c5947AD69bD03C05b96"

@@ -12,6 +12,7 @@ from cryptolake.errors import Skip
 from cryptolake.net.abi import address_at, call_data
 from cryptolake.net.logs import Log, LogFilter
 from cryptolake.net.multicall import Call, Program, Result
+from cryptolake.registry.family import Accounting, Anchor
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.aave import LIQUIDATION_CALL, liquidation_call, price_in, prices_in
 from cryptolake.sources.onchain.answers import ZERO, address_of, addresses_of, symbol_of, uint_of, uint_or_none
@@ -23,6 +24,16 @@ METHODOLOGY = (
     "market's own AaveOracle at the same block. Liquidations are LiquidationCall events of the Pool; bad debt written "
     "off (DeficitCreated) is not a liquidation."
 )
+PRIMARY_ENTRY = "pool"
+ANCHORS = (
+    Anchor("pool", "ADDRESSES_PROVIDER()", "address", "pool_addresses_provider"),
+    Anchor("pool", "getReservesList()", "list"),
+    Anchor("pool_addresses_provider", "getPool()", "address", "pool"),
+    Anchor("pool_addresses_provider", "getPriceOracle()", "address", "oracle"),
+    Anchor("pool_addresses_provider", "getPoolDataProvider()", "address", "protocol_data_provider"),
+    Anchor("pool_addresses_provider", "getPoolConfigurator()", "address", "pool_configurator"),
+)
+ACCOUNTING = Accounting(lends_deposits=True, cash_is_the_rest=True)
 
 # Words of Pool.getReserveData(asset) that hold token addresses.
 _A_TOKEN, _STABLE_DEBT, _VARIABLE_DEBT, _RESERVE_WORDS = 8, 9, 10, 15

@@ -13,6 +13,7 @@ from cryptolake.errors import Skip
 from cryptolake.net.abi import address_at, call_data, topic, word
 from cryptolake.net.logs import Log, LogFilter
 from cryptolake.net.multicall import Call, Program, Result
+from cryptolake.registry.family import Accounting, Anchor
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.answers import (
     ZERO,
@@ -33,6 +34,13 @@ METHODOLOGY = (
     "EigenLayer vaults outside of the market. Price = the protocol's oracle, USD with 8 decimals. Liquidations are "
     "Liquidate events of the Lender; the collateral seized is the Slash of the agent's network in the same transaction."
 )
+PRIMARY_ENTRY = "cap_token_vault"
+ANCHORS = (
+    Anchor("cap_token_vault", "assets()", "list"),
+    Anchor("lender", "reservesCount()", "count"),
+    Anchor("delegation", "agents()", "list"),
+)
+ACCOUNTING = Accounting(lends_deposits=False, cash_is_the_rest=False)
 
 # Euler V2 has the same topic for another event, so it only means this when the Lender emits it.
 LIQUIDATE = topic("Liquidate(address,address,address,uint256,uint256)")

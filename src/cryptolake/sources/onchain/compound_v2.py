@@ -15,6 +15,7 @@ from cryptolake.errors import Skip
 from cryptolake.net.abi import address_at, call_data, topic, word
 from cryptolake.net.logs import Log, LogFilter
 from cryptolake.net.multicall import Call, Program, Result
+from cryptolake.registry.family import Accounting, Anchor
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.answers import (
     ZERO,
@@ -38,6 +39,18 @@ METHODOLOGY = (
     "cTokens are turned into tokens at the collateral market's exchangeRateStored at the snapshot block. Accounts healed in "
     "isolated pools (HealBorrow) are bad debt written off, not liquidations: that event names no collateral."
 )
+PRIMARY_ENTRY = "comptroller"
+ANCHORS = (
+    Anchor("comptroller", "getAllMarkets()", "list"),
+    Anchor("comptroller", "oracle()", "address", "oracle"),
+)
+PROTOCOL_ANCHORS = {
+    "layerbank": (  # Core of layerbank/contracts names the same things otherwise
+        Anchor("comptroller", "allMarkets()", "list"),
+        Anchor("comptroller", "priceCalculator()", "address", "oracle"),
+    ),
+}
+ACCOUNTING = Accounting(lends_deposits=True, cash_is_the_rest=True)
 
 LIQUIDATE_BORROW = topic("LiquidateBorrow(address,address,uint256,address,uint256)")
 LIQUIDATE_VAI = topic("LiquidateVAI(address,address,uint256,address,uint256)")

@@ -14,6 +14,7 @@ from cryptolake.errors import Skip
 from cryptolake.net.abi import address_at, call_data, text, topic, word
 from cryptolake.net.logs import Log, LogFilter
 from cryptolake.net.multicall import Call, Program, Result
+from cryptolake.registry.family import Accounting, Anchor
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.answers import address_of, price_or_none, symbol_of, uint_of, uint_or_none
 from cryptolake.sources.onchain.events import check_layout, liquidation, topic_address
@@ -29,6 +30,13 @@ METHODOLOGY = (
     "a sum counts it once. It is what the protocol paid out: debt wiped plus any surplus credited to the borrower, whose "
     "size no absorb event says. BuyCollateral is a later sale by the protocol, not a liquidation."
 )
+PRIMARY_ENTRY = "comet"
+ANCHORS = (
+    Anchor("comet", "baseToken()", "address"),
+    Anchor("comet", "baseTokenPriceFeed()", "address"),
+    Anchor("comet", "numAssets()", "number"),
+)
+ACCOUNTING = Accounting(lends_deposits=False, cash_is_the_rest=False)
 
 ABSORB_DEBT = topic("AbsorbDebt(address,address,uint256,uint256)")
 ABSORB_COLLATERAL = topic("AbsorbCollateral(address,address,address,uint256,uint256)")

@@ -14,6 +14,7 @@ from cryptolake.errors import Skip
 from cryptolake.net.abi import address_at, call_data, topic, word
 from cryptolake.net.logs import Log, LogFilter
 from cryptolake.net.multicall import Call, Program, Result
+from cryptolake.registry.family import Accounting, Anchor
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.answers import (
     address_of,
@@ -34,6 +35,13 @@ METHODOLOGY = (
     "Liquidations are Liquidate events; seized shares are turned into assets at the snapshot block; debt then written off "
     "(DebtSocialized) stands in the row's extra."
 )
+PRIMARY_ENTRY = "evault_factory"
+ANCHORS = (
+    Anchor("evault_factory", "implementation()", "address"),
+    Anchor("evault_factory", "getProxyListLength()", "count"),
+    Anchor("perspectives", "verifiedArray()", "list"),
+)
+ACCOUNTING = Accounting(lends_deposits=True, cash_is_the_rest=False)
 
 LIQUIDATE = topic("Liquidate(address,address,address,uint256,uint256)")
 DEBT_SOCIALIZED = topic("DebtSocialized(address,uint256)")

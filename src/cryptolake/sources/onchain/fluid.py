@@ -13,6 +13,7 @@ from cryptolake.errors import Skip
 from cryptolake.net.abi import WORD, address_at, call_data, topic, word
 from cryptolake.net.logs import Log, LogFilter
 from cryptolake.net.multicall import MULTICALL3, Call, Program, Result
+from cryptolake.registry.family import Accounting, Anchor
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain import fluid_storage as storage
 from cryptolake.sources.onchain.answers import CLOCK, address_of, block_time, symbol_of, uint_of, uint_or_none
@@ -29,6 +30,17 @@ METHODOLOGY = (
     "DEX pool: they become what the shares hold at the snapshot block, as one amount of the pool's first token, the second "
     "taken at the pool's own last price; shares and both amounts are in `extra`. LogAbsorb is not a liquidation."
 )
+PRIMARY_ENTRY = "liquidity"
+_RESOLVERS = ("liquidity_resolver", "dex_reserves_resolver", "vault_t1_resolver", "lending_factory")
+ANCHORS = (
+    *(Anchor(role, "LIQUIDITY()", "address", "liquidity") for role in _RESOLVERS),
+    Anchor("lending_factory", "allTokens()", "list"),
+    Anchor("vault_factory", "totalVaults()", "count"),
+    Anchor("lending_resolver", "LENDING_FACTORY()", "address", "lending_factory"),
+    Anchor("vault_resolver", "FACTORY()", "address", "vault_factory"),
+    Anchor("dex_reserves_resolver", "FACTORY()", "address", "dex_factory"),
+)
+ACCOUNTING = Accounting(lends_deposits=True, cash_is_the_rest=False)
 
 LOG_LIQUIDATE = topic("LogLiquidate(address,uint256,uint256,address)")
 

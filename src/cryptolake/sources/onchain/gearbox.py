@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cryptolake.errors import Skip
-from cryptolake.net.abi import address_at, addresses_at, call_data, word
+from cryptolake.net.abi import address_at, addresses_at, bytes32, call_data, word
 from cryptolake.net.logs import Log, LogFilter
 from cryptolake.net.multicall import Call, Program, Result
+from cryptolake.registry.family import Accounting, Anchor
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.answers import symbol_of, uint_or_none
 from cryptolake.sources.onchain.gearbox_events import FACADE, LIQUIDATE_V1, POOL, read_liquidations
@@ -29,6 +30,24 @@ METHODOLOGY = (
     "seized is what the facade's WithdrawCollateral events of that transaction say, 0 where the collateral was sold "
     "inside it (extra.collateral). Losses and the pool's uncovered part of them are in extra."
 )
+PRIMARY_ENTRY = "address_provider_v300"
+ANCHORS = (
+    Anchor(
+        "address_provider_v300",
+        "getAddressOrRevert(bytes32,uint256)",
+        "address",
+        arguments=(bytes32("CONTRACTS_REGISTER"), 0),
+    ),
+    Anchor(
+        "address_provider_v310",
+        "getAddressOrRevert(bytes32,uint256)",
+        "address",
+        arguments=(bytes32("MARKET_CONFIGURATOR_FACTORY"), 0),
+    ),
+    Anchor("address_provider_v1", "getContractsRegister()", "address"),
+    Anchor("legacy_market_configurators", "contractsRegister()", "address"),
+)
+ACCOUNTING = Accounting(lends_deposits=True, cash_is_the_rest=False)
 
 _USD = 10**8  # one dollar in every version of the price oracle
 
@@ -152,23 +171,20 @@ def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:
 # -- who is there
 
 
-def _key(name: str) -> int:
-    """A name as the bytes32 an address provider is asked with."""
-    return int.from_bytes(name.encode().ljust(32, b"\0"), "big")
-
-
 def _listed(csu: Csu) -> Program[tuple[list[str], list[str]]]:
     """Every pool and every credit manager at the block, each once. Raises Skip(not_deployed) before the first provider."""
     entry = csu.entry
     lookup = "getAddressOrRevert(bytes32,uint256)"
-    firsts = [Call(entry["address_provider_v300"], call_data(lookup, _key("CONTRACTS_REGISTER"), 0))]
+    firsts = [Call(entry["address_provider_v300"], call_data(lookup, bytes32("CONTRACTS_REGISTER"), 0))]
     if "address_provider_v1" in entry:
         firsts.append(Call(entry["address_provider_v1"], call_data("getContractsRegister()")))
     legacy = [one for one in entry.get("legacy_market_configurators", "").split(",") if one]
     firsts += [Call(configurator, call_data("contractsRegister()")) for configurator in legacy]
     factory_at: list[Call] = []
     if "address_provider_v310" in entry:
-        factory_at = [Call(entry["address_provider_v310"], call_data(lookup, _key("MARKET_CONFIGURATOR_FACTORY"), 0))]
+        factory_at = [
+            Call(entry["address_provider_v310"], call_data(lookup, bytes32("MARKET_CONFIGURATOR_FACTORY"), 0))
+        ]
     answers = yield [*firsts, *factory_at]
     named = [
         address_at(_must(answer, f"{csu.name}: the contracts register of {call.to}"), 0)

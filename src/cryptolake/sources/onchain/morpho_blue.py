@@ -14,6 +14,7 @@ from cryptolake.errors import Skip
 from cryptolake.net.abi import WORD, address_at, call_data, keccak, selector, topic, word
 from cryptolake.net.logs import Log, LogFilter
 from cryptolake.net.multicall import Call, Program, Result
+from cryptolake.registry.family import Accounting, Anchor
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.answers import CLOCK, ZERO, any_symbol, any_uint, block_time
 from cryptolake.sources.onchain.events import check_layout, liquidation, topic_address
@@ -33,6 +34,20 @@ METHODOLOGY = (
     "events, debt = repaid by the liquidator; bad debt is in `extra`. An event that only writes off a broker's bad debt "
     "has amounts of 0."
 )
+PRIMARY_ENTRY = "morpho"
+ANCHORS = (
+    Anchor("morpho", "owner()", "address"),
+    Anchor("morpho", "isIrmEnabled(address)", "true", arguments=("adaptive_curve_irm",)),
+    Anchor("adaptive_curve_irm", "MORPHO()", "address", "morpho"),
+    Anchor("metamorpho_factory", "MORPHO()", "address", "morpho"),
+)
+PROTOCOL_ANCHORS = {
+    "lista": (  # Moolah of lista-dao/moolah has roles where Morpho has an owner
+        Anchor("morpho", "getRoleMemberCount(bytes32)", "count", arguments=(0,)),
+        Anchor("vault_factory", "MOOLAH()", "address", "morpho"),
+    ),
+}
+ACCOUNTING = Accounting(lends_deposits=True, cash_is_the_rest=False)
 
 CREATE_MARKET = topic("CreateMarket(bytes32,(address,address,address,address,uint256))")
 LIQUIDATE = topic("Liquidate(bytes32,address,address,uint256,uint256,uint256,uint256,uint256)")

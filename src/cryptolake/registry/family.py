@@ -1,0 +1,62 @@
+"""`FamilyFacts`: what a protocol family declares about itself, so that nobody else has to know its name.
+
+What does not belong here: any family. Each declares its facts in its own file of `sources/onchain`, which is above this
+room: whoever opens the registry hands them in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """A getter of the contract under `role`: `gives` an address, a list that is not empty, a count above 0 or true.
+
+    `same_as` names the entry the address must be. An argument that is a text is the role whose address is passed.
+    """
+
+    role: str
+    getter: str
+    gives: Literal["address", "list", "count", "true", "number"]
+    same_as: str | None = None
+    arguments: tuple[int | str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Accounting:
+    """How the amounts of one asset in one market relate, which is what the quality rules may hold a family to.
+
+    `lends_deposits`: what is borrowed comes out of what was supplied, so that borrowed <= supplied. `cash_is_the_rest`:
+    supplied = borrowed + cash but for reserves, the treasury's share and donations.
+    """
+
+    lends_deposits: bool
+    cash_is_the_rest: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyFacts:
+    """A family's declaration.
+
+    `primary_entry` is the entry that identifies a market within its chain (None: the name alone does). `anchors` are the
+    getters that all deployments have; `protocol_anchors` replace them for forks that name the same things otherwise.
+    `accounting` is None where nobody has established it. `readable` says whether the family's markets can be collected.
+    """
+
+    name: str
+    primary_entry: str | None
+    anchors: tuple[Anchor, ...]
+    protocol_anchors: Mapping[str, tuple[Anchor, ...]] = field(default_factory=dict, hash=False)
+    accounting: Accounting | None = None
+    readable: bool = True
+
+    def anchors_of(self, protocol: str) -> tuple[Anchor, ...]:
+        """What the contracts of this protocol must answer."""
+        return self.protocol_anchors.get(protocol, self.anchors)
+
+    def primary_role(self, entry: Mapping[str, str]) -> str:
+        """The entry a market is identified by; the first of its entries where the family has none."""
+        return self.primary_entry or next(iter(entry))
