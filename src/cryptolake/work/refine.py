@@ -12,10 +12,9 @@ from datetime import date
 import polars as pl
 import structlog
 
-from cryptolake import __version__
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition
-from cryptolake.contracts.source import Row, Source
+from cryptolake.contracts.source import Row
 from cryptolake.contracts.table import Table
 from cryptolake.errors import Skip, Stop
 from cryptolake.flow.made import Made
@@ -23,6 +22,7 @@ from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
 from cryptolake.registry.chainlink import named_tokens
 from cryptolake.silver import liquidations, prices, tvl
+from cryptolake.sources.onchain.source import OnchainSource
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +31,7 @@ SILVER: tuple[Table, ...] = (tvl.TVL, liquidations.LIQUIDATIONS, prices.QUOTES, 
 
 
 def refine(
-    source: Source,
+    source: OnchainSource,
     partitions: Iterable[Partition],
     *,
     bronze: Bronze,
@@ -96,7 +96,7 @@ def external(tables: Tables, days: Sequence[date]) -> pl.DataFrame:
 
 
 def answers(
-    source: Source,
+    source: OnchainSource,
     dataset: str,
     chosen: Sequence[Partition],
     *,
@@ -105,8 +105,9 @@ def answers(
 ) -> pl.DataFrame:
     """The typed rows of every kept answer among `chosen`, and the monthly twins brought up to date on the way.
 
-    A twin's rows are used where the ledger's digest says that they stand for the answer that is kept; else the answer is
-    read again. One that cannot be read is left out: it stands as failed in the ledger since it landed.
+    A twin's rows are used where the code that reads answers now made it and the ledger's digest says that they stand for
+    the answer that is kept; else the answer is read again. One that cannot be read is left out: it stands as failed in
+    the ledger since it landed.
     """
     schema = _ANSWERS[dataset]
     months: dict[tuple[str, str], list[Partition]] = {}
@@ -114,7 +115,8 @@ def answers(
         months.setdefault((partition.key, partition.period.day.strftime("%Y-%m")), []).append(partition)
     found = []
     for (key, month), members in sorted(months.items()):
-        twin = bronze.compacted(dataset, key, month, reader=__version__)
+        reader = source.reader(key)
+        twin = bronze.compacted(dataset, key, month, reader=reader)
         rows, digests = twin if twin is not None else (pl.DataFrame(schema={"period": pl.String(), **schema}), {})
         before = dict(digests) if twin is not None else None
         wanted = {str(member.period) for member in members}
@@ -144,7 +146,7 @@ def answers(
             # One frame from all rows: thousands of one-day frames would keep their buffers alive (measured: + 1 GB a year).
             read = pl.DataFrame(new, schema=rows.schema, strict=False)
             rows = pl.concat([rows.filter(~pl.col("period").is_in(stale)), read]).sort("period", maintain_order=True)
-            bronze.compact(dataset, key, month, rows, answers=digests, reader=__version__)
+            bronze.compact(dataset, key, month, rows, answers=digests, reader=reader)
         found.append(rows.filter(pl.col("period").is_in(list(wanted))).select(schema.names()))
     return pl.concat(found, rechunk=False) if found else pl.DataFrame(schema=schema)
 
