@@ -36,11 +36,13 @@ test: $(STAMP)-dev $(STAMP)-node ## run lint, types, import contracts and the wh
 	$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
-lint: $(STAMP)-dev ## ruff, mypy and the import contracts
+lint: $(STAMP)-dev ## ruff, mypy, the import contracts and the declared dependencies
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/deptry src
+	$(BIN)/deptry tests benchmarks scripts examples --ignore DEP002,DEP004
 
 format: $(STAMP)-dev ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
