@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.recorded import recorded
 from tests.vendors.conftest import Lake
 
 from cryptolake.contracts.partition import Partition
@@ -28,7 +29,6 @@ from cryptolake.work.series import start_fresh
 
 NOW = datetime(2026, 11, 20, 12, 5, tzinfo=UTC)
 TODAY = NOW.replace(hour=0, minute=0)
-RECORDED = Path(__file__).resolve().parents[2] / ".." / "shared" / "reference" / "apis" / "recorded" / "defillama"
 Series = Mapping[str, Mapping[datetime, float]]
 
 
@@ -119,11 +119,10 @@ def test_restate_keeps_what_was_and_when_it_changed(lake: Lake) -> None:
     assert [value for (value,) in lake.rows("value")] == [0.5, 1.0, 2.5, 3.0]
 
 
-@pytest.mark.skipif(not RECORDED.is_dir(), reason="the vendor's recorded bodies are not beside this checkout")
 def test_a_recorded_restatement_is_found_day_by_day(lake: Lake) -> None:
     captures = []
-    for name in ("stablecoincharts_all_2026-05", "stablecoincharts_all"):
-        told = json.loads((RECORDED / "stablecoins" / f"{name}.json").read_bytes())
+    for month in ("2026-05", "2026-08"):
+        told = json.loads(recorded(f"defillama/stablecoincharts_all_{month}.json"))
         captures.append({int(one["date"]): float(one["totalCirculatingUSD"]["peggedUSD"]) for one in told})
     series = [{datetime.fromtimestamp(at, UTC): value for at, value in one.items()} for one in captures]
     lake.run("backfill", Told({"x": series[0]}), NOW)
