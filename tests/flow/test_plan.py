@@ -119,7 +119,7 @@ def test_hours_become_day_tables_only_where_they_make_a_whole_day() -> None:
     assert closing(every["liquidations"][1:24], lambda _: True) == []
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(ledgers, st.booleans(), st.booleans())
 def test_comparing_as_text_is_the_same_as_comparing_partitions(
     tmp_path_factory: pytest.TempPathFactory, states: dict[Partition, State], resume: bool, only_failed: bool

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections import Counter
 from importlib.resources import files
 
@@ -30,15 +28,6 @@ def test_every_market_and_chain_is_there() -> None:
     listed = [csu for csu in registry.csus.values() if csu.in_seed_43 or csu.in_thesis_46]
     assert len(listed) == 47
     assert not any(csu.sandbox for csu in registry.csus.values())
-
-
-def test_loading_is_fast_in_a_new_process() -> None:
-    script = (
-        "import time; from cryptolake.registry.loader import load_registry; start = time.process_time();"
-        "load_registry(); print(time.process_time() - start)"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
-    assert float(done.stdout) < 1.0, "the aim is 0.3 s of CPU; a slow shared machine is allowed more"
 
 
 def test_each_file_holds_its_own_family() -> None:

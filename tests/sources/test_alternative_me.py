@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from tests.loopback import Answer, serving
+from tests.waiting import PATIENCE_S
 
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Miss, Raw
@@ -55,7 +56,7 @@ def vendor() -> Iterator[Vendor]:
 
 @pytest.fixture
 def source(vendor: Vendor) -> Iterator[AlternativeMe]:
-    http = Http(timeout_s=20)
+    http = Http(timeout_s=PATIENCE_S)
     access = Access(http, urls={"alternative_me": vendor.url}, gates=Gates(sleep=lambda _s: None))
     yield AlternativeMe(access, patience=Patience(sleep=lambda _s: None), asked_at=lambda: NOW)
     http.close()

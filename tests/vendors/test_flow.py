@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.recorded import recorded
 from tests.vendors.conftest import Lake
@@ -228,7 +228,6 @@ def _read(points: Mapping[datetime, float]) -> Points:
     return Points.of(rows) if rows else Points.join([])
 
 
-@settings(deadline=None)
 @given(_points)
 def test_no_rule_ever_makes_two_rows_of_a_day(points: Mapping[datetime, float]) -> None:
     for conform in (conform_live, conform_backfill):
@@ -247,7 +246,6 @@ def test_no_rule_ever_makes_two_rows_of_a_day(points: Mapping[datetime, float]) 
     assert dict(history.select("pulled_at", "value").rows()).items() <= finite.items()
 
 
-@settings(deadline=None)
 @given(_points, _points)
 def test_two_backfills_in_a_row_never_double_a_day(
     first: Mapping[datetime, float], second: Mapping[datetime, float]
