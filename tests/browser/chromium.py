@@ -107,7 +107,7 @@ class Page:
 @contextmanager
 def page(width: int = 1600, height: int = 900) -> Iterator[Page]:
     """A fresh browser with one tab."""
-    assert PROGRAM is not None
+    assert PROGRAM is not None, "no Chromium on this machine; run: make test-services"
     profile = Path(tempfile.mkdtemp(prefix="cryptolake-chromium-"))
     command = [
         PROGRAM,

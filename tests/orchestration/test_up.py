@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.browser.chromium import PROGRAM, Page, page
+from tests.browser.chromium import Page, page
 from tests.command import CLEAN
 from tests.orchestration.conftest import sandbox_variables
 from tests.orchestration.stack import MAIN, stack
@@ -48,7 +48,7 @@ def materialise_from_the_page(tab: Page, site: str) -> None:
     )
 
 
-@pytest.mark.skipif(PROGRAM is None, reason="no Chromium here")
+@pytest.mark.services
 def test_lineage_is_drawn_and_assets_materialise_from_the_page(replay: Replay, folder: Path) -> None:
     with stack(sandbox_variables(replay, folder)) as running, page(2400, 1400) as tab:
         tab.open(f"{running.page}/asset-groups")
