@@ -6,10 +6,10 @@ UV     := $(BIN)/uv
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format soak bench sandbox clean
+.PHONY: help demo test test-services lint format soak bench sandbox clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
 
 $(UV):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "cryptolake needs Python 3.11 or newer; run: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
@@ -36,11 +36,18 @@ test: $(STAMP)-dev $(STAMP)-node ## run lint, types, import contracts and the wh
 	$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
-lint: $(STAMP)-dev ## ruff, mypy and the import contracts
+# No test found (pytest's 5) is as red as a failed one: these tests exist, so nothing found means that nothing was proven.
+test-services: $(STAMP)-dev ## run what needs a browser or R, and install both first (as root, from Debian's packages)
+	scripts/fetch_services.sh
+	$(BIN)/python -m pytest -m services -n 2 --dist loadgroup
+
+lint: $(STAMP)-dev ## ruff, mypy, the import contracts and the declared dependencies
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/deptry src
+	$(BIN)/deptry tests benchmarks scripts examples --ignore DEP002,DEP004
 
 format: $(STAMP)-dev ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .

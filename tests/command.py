@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.waiting import PATIENCE_S
+
 # The machine's own settings and keys must not decide what a test sees.
 _OURS = ("CRYPTOLAKE", "ALCHEMY", "DATABASE_URL", "DEFILLAMA", "ARTEMIS", "COINGECKO")
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
@@ -20,6 +22,6 @@ def cryptolake(folder: Path, *arguments: str, **variables: str) -> subprocess.Co
         env={**CLEAN, **variables},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=PATIENCE_S,
         check=False,
     )

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.waiting import PATIENCE_S, until
 from websockets.sync.client import ClientConnection, connect
 
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -39,7 +40,7 @@ class Page:
         self._number += 1
         self._socket.send(json.dumps({"id": self._number, "method": method, "params": parameters}))
         while True:
-            message = json.loads(self._socket.recv(timeout=90))
+            message = json.loads(self._socket.recv(timeout=PATIENCE_S))
             if message.get("method") == "Runtime.exceptionThrown":
                 self.errors.append(str(message["params"]["exceptionDetails"].get("exception", {}).get("description")))
             if message.get("id") == self._number:
@@ -58,7 +59,7 @@ class Page:
             raise AssertionError(f"{script}: {found['exceptionDetails']}")
         return found["result"].get("value")  # type: ignore[attr-defined]
 
-    def wait_for(self, condition: str, seconds: float = 60) -> object:
+    def wait_for(self, condition: str, seconds: float = PATIENCE_S) -> object:
         """Wait until the JavaScript expression is truthy, and return it; the page itself watches."""
         deadline = time.monotonic() + seconds
         script = (
@@ -106,7 +107,7 @@ class Page:
 @contextmanager
 def page(width: int = 1600, height: int = 900) -> Iterator[Page]:
     """A fresh browser with one tab."""
-    assert PROGRAM is not None
+    assert PROGRAM is not None, "no Chromium on this machine; run: make test-services"
     profile = Path(tempfile.mkdtemp(prefix="cryptolake-chromium-"))
     command = [
         PROGRAM,
@@ -118,17 +119,14 @@ def page(width: int = 1600, height: int = 900) -> Iterator[Page]:
     process = subprocess.Popen([*command, "about:blank"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         note = profile / "DevToolsActivePort"
-        deadline = time.monotonic() + 60
-        while not (note.exists() and note.read_text().count("\n")):
-            assert process.poll() is None, "the browser ended at once"
-            assert time.monotonic() < deadline, "the browser did not start"
-            time.sleep(0.05)
+        until(lambda: process.poll() is not None or (note.exists() and "\n" in note.read_text()), "a browser's port")
+        assert process.poll() is None, "the browser ended at once"
         port = note.read_text().splitlines()[0]
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json/list", timeout=PATIENCE_S) as answer:
             target = next(one for one in json.load(answer) if one["type"] == "page")
         with connect(target["webSocketDebuggerUrl"], max_size=None) as socket:
             yield Page(socket)
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(PATIENCE_S)
         shutil.rmtree(profile, ignore_errors=True)

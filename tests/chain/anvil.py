@@ -15,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.waiting import PATIENCE_S
+
 from .solidity import NODE_MODULES, call_data
 
 CHAIN_ID = 31337
@@ -138,7 +140,7 @@ class Anvil:
         body = json.dumps(payload)
         with self._lock:
             if self._connection is None:
-                self._connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+                self._connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
             try:
                 self._connection.request("POST", "/", body, {"Content-Type": "application/json"})
                 return json.loads(self._connection.getresponse().read())

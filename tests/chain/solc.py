@@ -8,6 +8,8 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.waiting import PATIENCE_S
+
 from .solidity import NODE_MODULES, Artifact
 
 CONTRACTS = Path(__file__).parent / "contracts"
@@ -64,7 +66,7 @@ def build(
         },
     }
     done = subprocess.run(
-        ["node", "-e", _COMPILE], input=json.dumps(job), capture_output=True, text=True, check=True, timeout=240
+        ["node", "-e", _COMPILE], input=json.dumps(job), capture_output=True, text=True, check=True, timeout=PATIENCE_S
     )
     output = json.loads(done.stdout.rpartition("\n")[2])
     faults = [one["formattedMessage"] for one in output.get("errors", ()) if one["severity"] == "error"]

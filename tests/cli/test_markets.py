@@ -18,6 +18,7 @@ import yaml
 from tests.chain.anvil import Anvil
 from tests.chain.fixtures import require_chain
 from tests.chain.scenario import Fortnight
+from tests.waiting import PATIENCE_S
 from typer.testing import CliRunner
 
 from cryptolake.cli import app
@@ -227,7 +228,7 @@ def forgetful(node: Anvil, oldest: int) -> Iterator[str]:
                 answers = [{"jsonrpc": "2.0", "id": one["id"], "error": error} for one in lost]
                 content = json.dumps(answers if isinstance(asked, list) else answers[0]).encode()
             else:
-                upstream = http.client.HTTPConnection("127.0.0.1", node.port, timeout=60)
+                upstream = http.client.HTTPConnection("127.0.0.1", node.port, timeout=PATIENCE_S)
                 upstream.request("POST", "/", body, {"Content-Type": "application/json"})
                 content = upstream.getresponse().read()
                 upstream.close()

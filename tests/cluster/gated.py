@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
+from tests.waiting import PATIENCE_S
+
 from cryptolake.demo import replay
 from cryptolake.demo.replay import Replay
 
@@ -27,21 +29,21 @@ class Gate:
         with self._changed:
             self._limit = 1_000_000_000
             self._changed.notify_all()
-            assert self._changed.wait_for(lambda: self._answered == len(self.arrivals), timeout=120)
+            assert self._changed.wait_for(lambda: self._answered == len(self.arrivals), timeout=PATIENCE_S)
 
     def arrive(self) -> None:
         """A request came; returns when it may be answered."""
         with self._changed:
             self.arrivals.append(time.monotonic())
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._answered < self._limit, timeout=120)
+            self._changed.wait_for(lambda: self._answered < self._limit, timeout=PATIENCE_S)
             self._answered += 1
             self._changed.notify_all()
 
     def await_waiting(self, count: int) -> None:
         """Until so many requests wait at the closed gate."""
         with self._changed:
-            assert self._changed.wait_for(lambda: len(self.arrivals) - self._answered >= count, timeout=120)
+            assert self._changed.wait_for(lambda: len(self.arrivals) - self._answered >= count, timeout=PATIENCE_S)
 
 
 def gated(gate: Gate) -> Replay:

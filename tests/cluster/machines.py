@@ -8,13 +8,13 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import asyncssh
+from tests.waiting import PATIENCE_S, until
 
 ROOT = Path(__file__).resolve().parents[2]
 SSHD = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
@@ -60,15 +60,16 @@ def _open_ssh(folder: Path, number: int) -> tuple[subprocess.Popen[str], int]:
         f"AuthorizedKeysFile {folder / 'authorized_keys'}\nPermitRootLogin prohibit-password\nPasswordAuthentication no\n"
     )
     process = subprocess.Popen([SSHD, "-D", "-e", "-f", str(config)], stderr=subprocess.DEVNULL, text=True)
-    deadline = time.monotonic() + 20
-    while True:
+
+    def answers() -> bool:
         try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
+            socket.create_connection(("127.0.0.1", port)).close()
         except OSError:
-            assert time.monotonic() < deadline, "sshd does not start"
-            time.sleep(0.02)
-        else:
-            return process, port
+            return False
+        return True
+
+    until(answers, "a connection to sshd")
+    return process, port
 
 
 def _own_server(folder: Path, _number: int) -> tuple[subprocess.Popen[str], int]:
@@ -93,4 +94,4 @@ def lab_machines(folder: Path, count: int, *, open_ssh: bool) -> Iterator[Lab]:
         for process, _ in started:
             process.terminate()
         for process, _ in started:
-            process.wait(timeout=20)
+            process.wait(timeout=PATIENCE_S)

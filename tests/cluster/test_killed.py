@@ -16,6 +16,7 @@ from tests.cluster.gated import Gate, gated
 from tests.cluster.test_lab import SECRET, SPAN, command, folder
 from tests.command import CLEAN
 from tests.hostile.test_killed_anywhere import outcome
+from tests.waiting import PATIENCE_S
 
 from cryptolake.cluster.roll import read_roll
 from cryptolake.demo.replay import Replay
@@ -64,8 +65,8 @@ class Cluster:
 
     def until(self, workers: int) -> None:
         """Until so many workers are there."""
-        with Client(self.address, timeout=60) as client:
-            client.wait_for_workers(workers, timeout=60)
+        with Client(self.address, timeout=PATIENCE_S) as client:
+            client.wait_for_workers(workers, timeout=PATIENCE_S)
 
     def close(self) -> None:
         """End everything that still runs."""
@@ -89,7 +90,7 @@ def wanted(folder: Path) -> dict[str, object]:
     """What one machine collects undisturbed."""
     with Replay() as replay:
         alone = command(folder, replay.rpc_url, "--data", str(folder / "alone"), "collect", *SPAN)
-        assert alone.wait(timeout=120) == 0
+        assert alone.wait(timeout=PATIENCE_S) == 0
     return outcome(folder / "alone")
 
 
@@ -107,7 +108,7 @@ def test_a_killed_worker_costs_its_trips_and_a_later_one_helps(folder: Path, wan
         workers.until(2)
         gate.await_waiting(6)
         gate.open()
-        _, err = run.communicate(timeout=120)
+        _, err = run.communicate(timeout=PATIENCE_S)
         assert run.returncode == 0, err
     found = outcome(folder / "data")
     assert found["answers"] == wanted["answers"]
@@ -140,7 +141,7 @@ def test_coordinator_and_scheduler_killed_and_the_next_run_goes_on(folder: Path,
         lost = command(folder, replay.rpc_url, *flags, one.address)
         gate.await_waiting(2)
         one.scheduler.kill()
-        _, err = lost.communicate(timeout=120)
+        _, err = lost.communicate(timeout=PATIENCE_S)
         assert lost.returncode == 1
         assert "scheduler is gone; what was answered is kept" in err
         gate.open()
@@ -149,7 +150,7 @@ def test_coordinator_and_scheduler_killed_and_the_next_run_goes_on(folder: Path,
         two.add()
         two.until(1)
         last = command(folder, replay.rpc_url, *flags, two.address)
-        _, err = last.communicate(timeout=120)
+        _, err = last.communicate(timeout=PATIENCE_S)
         assert last.returncode == 0, err
     found = outcome(folder / "data")
     assert found["answers"] == wanted["answers"]
@@ -159,9 +160,9 @@ def test_coordinator_and_scheduler_killed_and_the_next_run_goes_on(folder: Path,
 def test_no_scheduler_and_no_worker_are_one_clear_line(folder: Path) -> None:
     with Replay() as replay, cluster(folder, replay.rpc_url) as empty:
         run = command(folder, replay.rpc_url, "collect", *SPAN, "--cluster", "tcp://127.0.0.1:9")
-        assert "no Dask scheduler answers" in run.communicate(timeout=60)[1]
+        assert "no Dask scheduler answers" in run.communicate(timeout=PATIENCE_S)[1]
         run = command(folder, replay.rpc_url, "collect", *SPAN, "--cluster", empty.address)
-        assert "the cluster has no worker" in run.communicate(timeout=60)[1]
+        assert "the cluster has no worker" in run.communicate(timeout=PATIENCE_S)[1]
         assert run.returncode == 1
 
 
@@ -175,10 +176,10 @@ def test_asked_to_stop_it_does_not_wait_for_the_trips(folder: Path, asked: signa
         run = command(folder, replay.rpc_url, "collect", *SPAN, "--cluster", workers.address)
         gate.await_waiting(2)
         run.send_signal(asked)  # both conversations go on waiting at the closed gate
-        _, err = run.communicate(timeout=60)
+        _, err = run.communicate(timeout=PATIENCE_S)
         assert run.returncode == code, err
         assert "run the same command again to go on" in err
         gate.open()
         again = command(folder, replay.rpc_url, "collect", *SPAN, "--cluster", workers.address)
-        assert again.wait(timeout=120) == 0
+        assert again.wait(timeout=PATIENCE_S) == 0
     assert len(outcome(folder / "data")["states"]) == 28  # type: ignore[arg-type]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from tests.cluster.machines import SSHD, lab_machines
 from tests.command import CLEAN
 from tests.hostile.test_killed_anywhere import outcome
 from tests.server_folder import server_folder
+from tests.waiting import PATIENCE_S, until
 
 from cryptolake.cluster.roll import read_roll
 from cryptolake.demo.replay import Replay, sandbox_registry
@@ -91,11 +91,11 @@ class Watch:
 def test_two_machines_collect_what_one_collects_and_no_command_shows_a_secret(folder: Path, open_ssh: bool) -> None:
     with Replay() as replay, lab_machines(folder, 2, open_ssh=open_ssh) as lab, Watch() as watch:
         alone = command(folder / ".." / folder.name, replay.rpc_url, "--data", str(folder / "alone"), "collect", *SPAN)
-        assert alone.wait(timeout=120) == 0
+        assert alone.wait(timeout=PATIENCE_S) == 0
         run = command(
             folder, replay.rpc_url, "collect", *SPAN, "--cluster", lab.address, "--workers", "2", home=lab.home
         )
-        out, err = run.communicate(timeout=120)
+        out, err = run.communicate(timeout=PATIENCE_S)
         assert run.returncode == 0, err
     wanted, found = outcome(folder / "alone"), outcome(folder / "data")
     assert found["answers"] == wanted["answers"]
@@ -140,11 +140,8 @@ def test_a_killed_coordinator_leaves_no_machine_busy_and_the_next_run_goes_on(fo
         run.kill()
         run.communicate()
         gate.open()
-        deadline = time.monotonic() + 180
-        while _left(lab.home):
-            assert time.monotonic() < deadline, "a scheduler or worker outlives its coordinator"
-            time.sleep(0.5)
+        until(lambda: not _left(lab.home), "the end of a scheduler or worker whose coordinator is gone")
         again = command(folder, replay.rpc_url, *flags, home=lab.home)
-        _, err = again.communicate(timeout=120)
+        _, err = again.communicate(timeout=PATIENCE_S)
         assert again.returncode == 0, err
     assert len(outcome(folder / "data")["states"]) == 28  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.coins.vendor import ASKED_AT, Vendor, serve
 from tests.server_folder import server_folder
+from tests.waiting import PATIENCE_S
 
 from cryptolake.catalogue import contracts
 from cryptolake.lake.bronze import Bronze
@@ -32,7 +33,7 @@ def vendor() -> Iterator[Vendor]:
 
 @pytest.fixture
 def http() -> Iterator[Http]:
-    client = Http(timeout_s=20)
+    client = Http(timeout_s=PATIENCE_S)
     yield client
     client.close()
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psycopg
 import pytest
 from tests.coins.vendor import Vendor, market
 from tests.command import CLEAN
+from tests.waiting import PATIENCE_S, until
 
 from cryptolake.catalogue import contracts
 from cryptolake.lake.runs import Runs
@@ -49,11 +49,11 @@ def test_killed_between_two_pages_leaves_nothing_half(
             process.send_signal(signal.SIGKILL)
 
     vendor.before = kill
-    assert process.wait(120) == -signal.SIGKILL
+    assert process.wait(PATIENCE_S) == -signal.SIGKILL
     assert coin_runs.kept_runs(Runs(tmp_path)) == []
     assert staged(warehouse)[0][0] == 0
     vendor.before = lambda _path, _query: None
-    assert start(tmp_path, vendor, database_url, "refresh", "--top", "600").wait(120) in {
+    assert start(tmp_path, vendor, database_url, "refresh", "--top", "600").wait(PATIENCE_S) in {
         0,
         1,
     }  # 1: the coins look stale
@@ -65,24 +65,21 @@ def test_killed_before_the_load_keeps_the_run_and_the_old_tables(
     tmp_path: Path, vendor: Vendor, database_url: str, warehouse: Warehouse
 ) -> None:
     vendor.coins = market(100)
-    start(tmp_path, vendor, database_url, "refresh", "--top", "100").wait(120)
+    start(tmp_path, vendor, database_url, "refresh", "--top", "100").wait(PATIENCE_S)
     before = staged(warehouse)
     assert before[0][0] == 100
     with psycopg.connect(database_url) as holder:  # another loader at work: the refresh has to wait behind it
         holder.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (f"cryptolake {flow.LOCK}",))
         process = start(tmp_path, vendor, database_url, "refresh", "--top", "100")
         waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-        until = time.monotonic() + 120
-        while warehouse.query(waiting).row(0) == (0,):
-            assert process.poll() is None
-            assert time.monotonic() < until
-            time.sleep(0.02)
+        until(lambda: process.poll() is not None or warehouse.query(waiting).item() > 0, "a loader that waits")
+        assert process.poll() is None
         process.send_signal(signal.SIGKILL)
-        assert process.wait(120) == -signal.SIGKILL
+        assert process.wait(PATIENCE_S) == -signal.SIGKILL
     kept = coin_runs.kept_runs(Runs(tmp_path))
     assert len(kept) == 2
     assert staged(warehouse) == before
     vendor.asked.clear()
-    start(tmp_path, vendor, database_url, "replay", "latest").wait(120)
+    start(tmp_path, vendor, database_url, "replay", "latest").wait(PATIENCE_S)
     assert vendor.asked == []
     assert staged(warehouse) == [(100, coin_runs.instant_of(kept[-1]), coin_runs.instant_of(kept[-1]))]

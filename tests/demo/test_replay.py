@@ -16,6 +16,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.waiting import PATIENCE_S
 
 from cryptolake.demo import aggregate3
 from cryptolake.demo.recording import MAX_LOG_RANGE, Block, ChainRecording, Fault
@@ -31,7 +32,7 @@ class Client:
 
     def __init__(self, replay: Replay) -> None:
         self.replay = replay
-        self.connection = http.client.HTTPConnection(urlsplit(replay.rpc_url).netloc, timeout=10)
+        self.connection = http.client.HTTPConnection(urlsplit(replay.rpc_url).netloc, timeout=PATIENCE_S)
 
     def post(self, body: Any, path: str = "/rpc") -> tuple[int, Any]:
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.exchanges.venue import HOUR, Venues, price, serve
+from tests.recorded import recorded
 
 from cryptolake.contracts.partition import Partition, Period, days
 from cryptolake.contracts.raw import Miss, Raw
@@ -33,7 +34,6 @@ ccxt = pytest.importorskip("ccxt", reason="the extra `exchanges` is not installe
 NOW = datetime(2026, 11, 21, 7, 30, tzinfo=UTC)
 YESTERDAY = date(2026, 11, 20)
 PAIRS = {"binance": ["BTC/USDT"], "coinbase": ["BTC/USD", "BTC/USDT"], "kraken": ["BTC/USD", "BTC/USDT"]}
-RECORDED = Path(__file__).resolve().parents[2] / ".." / "shared" / "reference" / "apis" / "recorded" / "exchanges"
 
 
 @pytest.fixture
@@ -291,17 +291,15 @@ def test_a_pair_an_exchange_dropped_is_named_and_the_others_are_kept(source: Exc
     assert past.reason == "past"
 
 
-@pytest.mark.skipif(not RECORDED.is_dir(), reason="the exchanges' recorded bodies are not beside this checkout")
 @pytest.mark.parametrize(
     ("name", "file", "method", "symbols"),
     [
-        ("coinbase", "coinbase_http_products.jsonl", "publicGetProducts", {"BTC/USD", "ETH/USD"}),
-        ("kraken", "kraken_http_assetpairs.jsonl", "publicGetAssetPairs", {"BTC/USD", "ETH/USD", "BTC/USDT"}),
+        ("coinbase", "coinbase_products", "publicGetProducts", {"BTC/USD", "ETH/USD"}),
+        ("kraken", "kraken_asset_pairs", "publicGetAssetPairs", {"BTC/USD", "ETH/USD", "BTC/USDT"}),
     ],
 )
 def test_recorded_market_lists_hold_the_watched_pairs(name: str, file: str, method: str, symbols: set[str]) -> None:
-    lines = (json.loads(line) for line in (RECORDED / file).read_text().splitlines())
-    body = next(line["body"] for line in lines if line.get("dir") == "http")
+    body = json.loads(recorded(f"exchanges/{file}.json"))
     api = _connect(ccxt, EXCHANGES[name], None)
     setattr(api, method, lambda _params=None: body)
     api.load_markets()

@@ -7,12 +7,13 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import structlog
 from tests.flow.scripted import Scripted, day, raw
+from tests.waiting import PATIENCE_S, until
 
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition
@@ -135,7 +136,7 @@ def test_a_failure_that_waits_for_its_next_attempt_stands_when_asked_to_stop(lak
 def test_two_runs_at_once_ask_everything_exactly_once(lake: Lake) -> None:
     wanted = [day(number) for number in range(40)]
     both = threading.Barrier(2)
-    source = Scripted(told=lambda partition: both.wait(10) and None if partition in (day(0), day(39)) else None)
+    source = Scripted(told=lambda partition: both.wait(PATIENCE_S) and None if partition in (day(0), day(39)) else None)
     found: list[Collected] = []
     runs = [
         threading.Thread(target=lambda some=some: found.append(lake.collect(source, some, workers=2)))
@@ -156,11 +157,10 @@ def test_a_run_that_lasts_longer_than_its_lease_keeps_its_claims(tmp_path: Path)
 
     def outlast(partition: Partition) -> None:
         (_, _, first), *_ = other.claims()
-        while other.claims()[0][2] <= first + timedelta(seconds=0.5):
-            pass
+        until(lambda: other.claims()[0][2] > first, "a renewed lease")
         stolen.append(other.claim([day(0), day(1)], "thief", 60))
 
-    lake_run = collect(Scripted(told=outlast), [day(0)], bronze=lake.bronze, ledger=lake.ledger, workers=1, lease_s=0.6)
+    lake_run = collect(Scripted(told=outlast), [day(0)], bronze=lake.bronze, ledger=lake.ledger, workers=1, lease_s=8.0)
     assert lake_run.done == 1
     assert stolen == [{day(1)}]
 

@@ -109,7 +109,7 @@ def test_a_year_of_days_and_a_day_of_hours() -> None:
     assert len(Span(date(2024, 1, 1), date(2024, 1, 1), "hour").periods()) == 24
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(ledgers, st.booleans(), st.booleans())
 def test_comparing_as_text_is_the_same_as_comparing_partitions(
     tmp_path_factory: pytest.TempPathFactory, states: dict[Partition, State], resume: bool, only_failed: bool

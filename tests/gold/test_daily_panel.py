@@ -84,7 +84,7 @@ def test_a_quote_that_is_not_usd_gives_no_dollars() -> None:
     assert tvl["price"].to_list() == tvl["supplied_usd"].to_list() == [None]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.permutations(range(6)), st.lists(st.integers(0, 10**30), min_size=6, max_size=6))
 def test_the_order_of_the_rows_does_not_matter(order: list[int], amounts: list[int]) -> None:
     rows = [row(str(number), amounts[number], amounts[number] // 2, 10**8) for number in range(6)]

@@ -12,6 +12,7 @@ import orjson
 import pytest
 from tests.hostile.server import Fault, Hostile, cut_short, drip, garbled, hang, lying_length, reset, status
 from tests.net.node import CHAIN_ID, EMITTER, TOPIC, Node
+from tests.waiting import PATIENCE_S
 
 from cryptolake.errors import CryptolakeError, Retry, Skip, Stop
 from cryptolake.net.blocks import BlockRange, Blocks
@@ -27,6 +28,14 @@ TRUTH = list(range(0, 3000, 7))
 
 @pytest.fixture(scope="module")
 def http() -> Iterator[Http]:
+    client = Http(timeout_s=PATIENCE_S)
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def impatient() -> Iterator[Http]:
+    """For endpoints that never answer: an answer that comes later than this is asked for again, which changes nothing."""
     client = Http(timeout_s=1.5)
     yield client
     client.close()
@@ -81,9 +90,9 @@ def test_a_transport_fault_changes_nothing(http: Http, name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "fault"), [("hanging", hang), ("dripping", drip)])
-def test_a_slow_endpoint_is_left_for_a_well_one(http: Http, name: str, fault: Fault) -> None:
+def test_a_slow_endpoint_is_left_for_a_well_one(impatient: Http, name: str, fault: Fault) -> None:
     with Hostile(Node(), {name: (fault, 1)}) as slow, Hostile(Node()) as well:
-        logs, _ = gather(scan(pool_on(http, slow, well), FILTERS, RANGE))
+        logs, _ = gather(scan(pool_on(impatient, slow, well), FILTERS, RANGE))
         assert [one.block for one in logs] == TRUTH
         assert slow.struck[name] == 1
 
@@ -232,9 +241,7 @@ def test_logs_out_of_range_or_twice_are_not_believed(http: Http) -> None:
 def test_a_huge_answer_is_read_whole(http: Http) -> None:
     big = "0x" + "ab" * 25_000_000
     with Hostile(Node(call=lambda _t, _d, _b: big)) as server:
-        patient = Http(timeout_s=60)
-        assert pool_on(patient, server).call("eth_call", [{"to": EMITTER, "data": "0x"}, "0x10"]) == big
-        patient.close()
+        assert pool_on(http, server).call("eth_call", [{"to": EMITTER, "data": "0x"}, "0x10"]) == big
 
 
 def test_a_revert_is_an_answer_and_asked_once(http: Http) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import orjson
 import polars as pl
 import pytest
+from tests.waiting import PATIENCE_S
 
 from cryptolake.cli import main
 from cryptolake.cli.state import State
@@ -51,7 +52,7 @@ def whole(data: Path, url: str, *steps: str) -> int | None:
     """Run steps to their end in another process; the exit code."""
     process = RUNS.Process(target=_run, args=(str(data), url, *steps))
     process.start()
-    process.join(timeout=120)
+    process.join(timeout=PATIENCE_S)
     return process.exitcode
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.command import CLEAN, cryptolake
+from tests.waiting import PATIENCE_S
 
 from cryptolake.demo.replay import Replay, sandbox_registry
 from cryptolake.state.ledger import Ledger
@@ -82,5 +83,5 @@ def test_watch_follows_until_it_is_asked_to_stop(tmp_path: Path, variables: dict
     while "2 answers in the last hour" not in process.stdout.readline():
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=20) == 0
+    assert process.wait(timeout=PATIENCE_S) == 0
     process.communicate()

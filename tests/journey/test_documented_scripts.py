@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.command import CLEAN
 from tests.server_folder import server_folder
+from tests.waiting import PATIENCE_S
 
 from cryptolake.demo.replay import Replay, sandbox_registry
 
@@ -39,7 +40,7 @@ def script(folder: Path, replay: Replay, name: str, *arguments: str) -> subproce
         env={**CLEAN, **variables},
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=PATIENCE_S,
         check=False,
     )
 

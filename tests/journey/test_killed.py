@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 from tests.command import CLEAN, cryptolake
 from tests.server_folder import server_folder
+from tests.waiting import PATIENCE_S
 
 pytestmark = [
     pytest.mark.xdist_group("demo"),
@@ -59,7 +60,7 @@ def test_kill_9_between_any_two_files_changes_nothing(demo: tuple[Path, object])
                 cwd=folder,
                 env=CLEAN,
                 capture_output=True,
-                timeout=240,
+                timeout=PATIENCE_S,
                 check=False,
             )
             killed += run.returncode == -signal.SIGKILL

@@ -13,6 +13,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 from tests.command import CLEAN
+from tests.waiting import PATIENCE_S
 
 from cryptolake.demo.replay import Replay, sandbox_registry
 from cryptolake.state.ledger import Ledger
@@ -37,7 +38,7 @@ class Gate:
                     mine = gate.seen == hold
                 if mine:
                     gate.held.set()
-                    gate.opened.wait(60)
+                    gate.opened.wait(PATIENCE_S)
                 with urlopen(Request(behind, body, {"content-type": "application/json"})) as answer:
                     content = answer.read()
                 self.send_response(200)
@@ -83,13 +84,13 @@ def test_a_signal_ends_a_collection_cleanly(tmp_path: Path, sandbox: Replay, num
     gate = Gate(sandbox.rpc_url, hold)
     try:
         process = start(tmp_path, gate.url)
-        assert gate.held.wait(60)
+        assert gate.held.wait(PATIENCE_S)
         process.send_signal(number)
         assert process.stderr is not None
         while "stopping at the next safe point" not in process.stderr.readline():
             assert process.poll() is None
         gate.opened.set()
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 128 + number
         assert "Traceback" not in err
         assert "run the same command again" in err
@@ -99,7 +100,7 @@ def test_a_signal_ends_a_collection_cleanly(tmp_path: Path, sandbox: Replay, num
         assert ledger.holders() == []
         assert len(kept) < 28
         again = start(tmp_path, gate.url)
-        again.communicate(timeout=60)
+        again.communicate(timeout=PATIENCE_S)
         assert again.returncode == 0
         states = ledger.states()
         assert {e.state for e in states.values()} <= {"done", "empty"}
@@ -118,13 +119,13 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path, sandbox: Replay) -> Non
     gate = Gate(sandbox.rpc_url, 9)
     try:
         process = start(tmp_path, gate.url)
-        assert gate.held.wait(60)
+        assert gate.held.wait(PATIENCE_S)
         process.send_signal(signal.SIGTERM)
         assert process.stderr is not None
         while "stopping" not in process.stderr.readline():
             assert process.poll() is None
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=30) == 143, "although its request is still unanswered"
+        assert process.wait(timeout=PATIENCE_S) == 143, "although its request is still unanswered"
         process.communicate()
     finally:
         gate.close()

@@ -31,7 +31,7 @@ entry = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(entries=st.lists(entry, max_size=20))
 def test_the_latest_entry_of_each_partition_counts(tmp_path_factory, entries: list[Entry]) -> None:
     path = tmp_path_factory.mktemp("ledger") / "ledger.sqlite"

@@ -29,7 +29,7 @@ entries = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(entries=entries)
 def test_tally_and_series_equal_the_fold(tmp_path_factory, entries: list[Entry]) -> None:
     ledger = Ledger(tmp_path_factory.mktemp("ledger") / "ledger.sqlite")

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.command import CLEAN
+from tests.waiting import PATIENCE_S
 
 
 @contextmanager
@@ -27,8 +28,8 @@ def serving(data: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
         assert process.stdout is not None
         line = process.stdout.readline()
         found = re.search(r"http://127\.0\.0\.1:\d+", line)
-        assert found, line + (process.communicate(timeout=10)[1] if process.poll() is not None else "")
+        assert found, line + (process.communicate(timeout=PATIENCE_S)[1] if process.poll() is not None else "")
         yield found[0], process
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=PATIENCE_S)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 import pytest
-from tests.browser.chromium import PROGRAM, Page, page
+from tests.browser.chromium import Page, page
 from tests.flow.scripted import day
 from tests.monitor.serving import serving
 
@@ -17,7 +17,7 @@ from cryptolake.contracts.entry import Entry
 from cryptolake.state.ledger import Ledger
 from cryptolake.watch.health import EndpointHealth, RunHealth
 
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium on this machine")
+pytestmark = pytest.mark.services
 
 NOW = datetime.now(UTC)
 

@@ -16,6 +16,7 @@ import pytest
 from tests.command import cryptolake
 from tests.flow.scripted import day
 from tests.monitor.serving import serving
+from tests.waiting import PATIENCE_S
 
 from cryptolake.contracts.entry import Entry
 from cryptolake.state.ledger import Ledger
@@ -40,7 +41,7 @@ def address(data: Path) -> Iterator[str]:
 
 def read(url: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
     try:
-        with urlopen(Request(url, headers=headers), timeout=20) as answer:
+        with urlopen(Request(url, headers=headers), timeout=PATIENCE_S) as answer:
             return answer.status, dict(answer.headers), answer.read()
     except HTTPError as error:
         return error.code, dict(error.headers), error.read()
@@ -87,7 +88,7 @@ def test_another_site_that_points_its_name_here_reads_nothing(address: str) -> N
 
 
 def test_a_change_is_pushed_to_every_listener(address: str, data: Path) -> None:
-    streams = [urlopen(f"{address}/api/events?days=3&last=2024-12-31", timeout=20) for _ in range(2)]
+    streams = [urlopen(f"{address}/api/events?days=3&last=2024-12-31", timeout=PATIENCE_S) for _ in range(2)]
     for stream in streams:
         first = json.loads(stream.readline().removeprefix(b"data: "))
         assert first["markets"][0]["tvl"] == "..."
@@ -116,10 +117,10 @@ def test_a_ledger_that_breaks_is_told_by_health(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_cleanly_although_somebody_listens(data: Path, number: signal.Signals) -> None:
     with serving(data) as (address, process):
-        stream = urlopen(f"{address}/api/events", timeout=20)
+        stream = urlopen(f"{address}/api/events", timeout=PATIENCE_S)
         stream.readline()
         process.send_signal(number)
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=PATIENCE_S) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""
 

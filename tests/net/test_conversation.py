@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from tests.waiting import PATIENCE_S
 
 from cryptolake.contracts.source import Asked
 from cryptolake.net.conversation import Patience, Refusal, Tally, converse, judge_plainly, worth_keeping
@@ -36,7 +37,7 @@ class Talk:
 
     def ask(self, *replies: Reply, refused: Refusal | None = None) -> bytes | Refusal:
         self.replies[:] = replies
-        client = Http(timeout_s=20)
+        client = Http(timeout_s=PATIENCE_S)
         try:
             return converse(
                 client,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
-import time
 from multiprocessing.queues import Queue
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.net.grants import assert_spaced, bounds_of_a_grant
+from tests.waiting import PATIENCE_S
 
 from cryptolake.net.limiter import Limiter, SharedLimiter, for_limit
 
@@ -89,26 +90,21 @@ def test_a_pause_asked_for_is_kept() -> None:
     assert limiter.reserve() >= 7.0
 
 
-def _take(path: Path, count: int, out: Queue[list[float]]) -> None:
+def _take(path: Path, count: int, out: Queue[list[tuple[float, float]]]) -> None:
     limiter = SharedLimiter(path, 200.0)
-    taken = []
-    for _ in range(count):
-        limiter.acquire()
-        taken.append(time.monotonic())
-    out.put(taken)
+    out.put([bounds_of_a_grant(limiter) for _ in range(count)])
 
 
 def test_processes_share_one_limit(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
-    out: Queue[list[float]] = context.Queue()
+    out: Queue[list[tuple[float, float]]] = context.Queue()
     workers = [context.Process(target=_take, args=(tmp_path / "limits" / "one", 40, out)) for _ in range(3)]
     for worker in workers:
         worker.start()
-    taken = sorted(at for _ in workers for at in out.get(timeout=60))
+    taken = [one for _ in workers for one in out.get(timeout=PATIENCE_S)]
     for worker in workers:
         worker.join()
-    # 120 grants at 200 a second cannot be had in less than 119 intervals, whoever took them.
-    assert taken[-1] - taken[0] >= 118 / 200.0
+    assert_spaced(taken, 200.0)
     assert SharedLimiter(tmp_path / "limits" / "one", 200.0).used() == 120
 
 

@@ -8,6 +8,7 @@ import orjson
 import pytest
 from tests.hostile.server import Hostile, status
 from tests.net.node import CHAIN_ID, Node, linear
+from tests.waiting import PATIENCE_S
 
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.net.http import Http
@@ -28,7 +29,7 @@ class Balances(Node):
 
 
 def probed(server: Hostile) -> Probed:
-    http = Http(timeout_s=5)
+    http = Http(timeout_s=PATIENCE_S)
     endpoint = Endpoint("mine", SecretUrl(server.url), Limits(rate=10_000, log_span=2000))
     try:
         return probe("test", CHAIN_ID, endpoint, http)
@@ -85,6 +86,6 @@ def test_what_is_wrong_is_named() -> None:
         assert "key or plan" in probed(server).problem
     with Hostile(node()) as server:
         url = server.url
-    gone = probe("test", CHAIN_ID, Endpoint("mine", SecretUrl(url)), Http(timeout_s=2))
+    gone = probe("test", CHAIN_ID, Endpoint("mine", SecretUrl(url)), Http(timeout_s=PATIENCE_S))
     assert not gone.reachable
     assert "secret" not in gone.problem

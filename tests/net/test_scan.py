@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.net.node import ADDRESSES, EMITTER, TOPIC, Node, pool_of
+from tests.waiting import PATIENCE_S
 
 from cryptolake.errors import Retry, Stop
 from cryptolake.net.blocks import BlockRange
@@ -27,7 +28,7 @@ HINTS = (
 )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(
     st.integers(0, 500),
     st.integers(0, 500),
@@ -138,7 +139,7 @@ def test_a_closed_scan_ends_its_questions() -> None:
     answers.close()
     for thread in threading.enumerate():
         if thread.name.startswith("logs-test"):
-            thread.join(timeout=30)
+            thread.join(timeout=PATIENCE_S)
     assert threading.active_count() <= before
 
 

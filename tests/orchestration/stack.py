@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tests.command import CLEAN
+from tests.waiting import PATIENCE_S
 
 from cryptolake.cli.children import free_port
 
@@ -29,7 +30,7 @@ class Stack:
     def stop(self, how: signal.Signals = signal.SIGINT) -> str:
         """Stop it and return what else it said."""
         self.process.send_signal(how)
-        return self.process.communicate(timeout=60)[0]
+        return self.process.communicate(timeout=PATIENCE_S)[0]
 
 
 @contextmanager
@@ -53,4 +54,4 @@ def stack(variables: Mapping[str, str], *flags: str) -> Iterator[Stack]:
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
-            process.communicate(timeout=60)
+            process.communicate(timeout=PATIENCE_S)

@@ -16,6 +16,7 @@ import pytest
 from tests.command import CLEAN
 from tests.orchestration.conftest import sandbox_variables
 from tests.orchestration.stack import MAIN
+from tests.waiting import PATIENCE_S
 
 from cryptolake.catalogue import contracts
 from cryptolake.demo.replay import Replay
@@ -51,13 +52,15 @@ def scheduler(variables: dict[str, str], until: str, *flags: str) -> Iterator[tu
     finally:
         if process.poll() is None:
             process.kill()
-            process.communicate(timeout=60)
+            process.communicate(timeout=PATIENCE_S)
 
 
 def ask(variables: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
     """One command, with what it said."""
     environment = {**CLEAN, **variables}
-    return subprocess.run([*MAIN, *words], env=environment, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        [*MAIN, *words], env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
 
 
 @pytest.fixture
@@ -75,7 +78,7 @@ def test_it_fills_runs_once_and_stops_cleanly(variables: dict[str, str], folder:
         status = json.loads(ask(variables, "scheduler", "status", "--json").stdout)
         assert f"process {process.pid}" in status["running"]
         process.send_signal(signal.SIGTERM)
-        assert "stopped" in process.communicate(timeout=60)[0]
+        assert "stopped" in process.communicate(timeout=PATIENCE_S)[0]
         assert process.returncode == 0
     assert pl.read_parquet(folder / "gold/daily_panel.parquet").height == 14
     shown = ask(variables, "scheduler", "status")
@@ -88,14 +91,14 @@ def test_killed_it_catches_up_the_missed_slots_once(variables: dict[str, str], f
     path = folder / "scheduler.sqlite"
     with scheduler(variables, "onchain_daily: first pull") as (process, _):
         os.kill(process.pid, signal.SIGKILL)
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE_S)
     journal = Slots(path)
     journal._connection.execute("UPDATE jobs SET since = since - 3 * 86400")  # as if it had stood still for three days
     journal.close()
     with scheduler(variables, "onchain_daily: 20") as (process, said):
         assert "(3 slots)" in said
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE_S)
     journal = Slots(path)
     for job in ("onchain_daily",):
         assert [row.state for row in journal.rows(job)] == ["done"] * 3
@@ -122,7 +125,7 @@ def test_a_fresh_start_asks_and_loses_nothing(variables: dict[str, str], folder:
     assert "rows of metrics" in refused.stdout.replace("\n", " ")
     with scheduler(variables, "were put back", "--fresh", "--yes") as (process, said):
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE_S)
     assert "1 rows that no vendor gave again" in said.replace("\n", " ")
     with Warehouse.open(folder, None) as warehouse:
         after = warehouse.query(

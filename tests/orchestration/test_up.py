@@ -10,10 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.browser.chromium import PROGRAM, Page, page
+from tests.browser.chromium import Page, page
 from tests.command import CLEAN
 from tests.orchestration.conftest import sandbox_variables
 from tests.orchestration.stack import MAIN, stack
+from tests.waiting import PATIENCE_S, until
 
 from cryptolake.cli.children import free_port
 from cryptolake.cli.ready import listening
@@ -35,7 +36,7 @@ def materialise_from_the_page(tab: Page, site: str) -> None:
     tab.open(f"{site}/assets/bronze/defillama/stablecoin_supply")
     tab.click("Materialize")
     tab.wait_for(f"/Launched run/.test({BODY})")
-    tab.wait_for(f"/Latest materialization\\s+(Nov|[A-Z][a-z]+ \\d|\\d+ |a |an )/.test({BODY})", 240)
+    tab.wait_for(f"/Latest materialization\\s+(Nov|[A-Z][a-z]+ \\d|\\d+ |a |an )/.test({BODY})")
     tab.open(f"{site}/{UPSTREAM}")
     tab.click("Materialize all…")
     tab.click("All")
@@ -43,12 +44,11 @@ def materialise_from_the_page(tab: Page, site: str) -> None:
     tab.wait_for(f"!{BODY}.includes('Launch backfill')")
     tab.open(f"{site}/{UPSTREAM}")
     tab.wait_for(
-        f"({BODY}.match(/100% filled/g) || []).length === 5 && !/Never materialized|Materializing/.test({BODY})", 200
+        f"({BODY}.match(/100% filled/g) || []).length === 5 && !/Never materialized|Materializing/.test({BODY})"
     )
 
 
-@pytest.mark.timeout(900)
-@pytest.mark.skipif(PROGRAM is None, reason="no Chromium here")
+@pytest.mark.services
 def test_lineage_is_drawn_and_assets_materialise_from_the_page(replay: Replay, folder: Path) -> None:
     with stack(sandbox_variables(replay, folder)) as running, page(2400, 1400) as tab:
         tab.open(f"{running.page}/asset-groups")
@@ -89,19 +89,21 @@ def test_kill_9_leaves_no_program_behind_and_a_taken_port_is_named(replay: Repla
 
 def _await_end(pid: int) -> None:
     """Until the process is gone (or a zombie that nobody reaps)."""
-    import time
-
-    deadline = time.monotonic() + 60
     status = Path(f"/proc/{pid}/status")
-    while status.exists() and not re.search(r"State:\s+Z", status.read_text()):
-        assert time.monotonic() < deadline, f"process {pid} is still there"
-        time.sleep(0.05)
+
+    def ended() -> bool:
+        try:
+            return re.search(r"State:\s+Z", status.read_text()) is not None
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+
+    until(ended, f"the end of process {pid}")
 
 
 def test_settings_that_cannot_be_used_are_named_before_anything_starts(replay: Replay, folder: Path) -> None:
     variables = {**CLEAN, **sandbox_variables(replay, folder), "CRYPTOLAKE_MARKETS": "no_such_market"}
     command = [*MAIN, "up", "--port", str(free_port())]
-    result = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=200, check=False)
+    result = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert result.returncode == 2
     assert "no_such_market" in result.stderr
     assert "Traceback" not in result.stderr

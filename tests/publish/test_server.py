@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from tests.waiting import PATIENCE_S
 
 from cryptolake.errors import BadInput, Stop
 from cryptolake.publish.place import home_of
@@ -34,7 +35,7 @@ def test_processes_that_start_together_share_one_server(pg_data: Path) -> None:
         subprocess.Popen([sys.executable, "-c", OPEN, str(pg_data)], stdout=subprocess.PIPE, text=True)
         for _ in range(4)
     ]
-    urls = {process.communicate(timeout=120)[0].strip() for process in processes}
+    urls = {process.communicate(timeout=PATIENCE_S)[0].strip() for process in processes}
     assert len(urls) == 1
     assert started_at(urls.pop()) == started_at(ensure_running(pg_data))
 
@@ -43,7 +44,7 @@ def test_it_survives_the_death_of_its_owner(pg_data: Path) -> None:
     stop_embedded(pg_data)
     code = OPEN + "; sys.stdout.flush(); import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     process = subprocess.run(
-        [sys.executable, "-c", code, str(pg_data)], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", code, str(pg_data)], capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert process.returncode == -signal.SIGKILL
     assert started_at(process.stdout.strip()) == started_at(ensure_running(pg_data))

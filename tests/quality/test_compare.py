@@ -26,7 +26,7 @@ money = st.floats(1.0, 1e9)
 holding = st.builds(Holding, money, st.one_of(st.none(), money), st.one_of(st.none(), money))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.dictionaries(st.sampled_from("ABCDE"), holding, max_size=5),
     money,

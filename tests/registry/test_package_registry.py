@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any
@@ -39,16 +37,6 @@ def test_every_declared_family_has_markets_and_those_that_cannot_be_read_say_so(
     assert set(declared()) == {csu.family for csu in registry.csus.values()}
     assert {name for name, one in declared().items() if one.readable} == set(families())
     assert all(one.accounting is not None for one in declared().values() if one.readable)
-
-
-def test_loading_is_fast_in_a_new_process() -> None:
-    script = (
-        "import time; from cryptolake.registry.loader import load_registry;"
-        "from cryptolake.sources.onchain.families import declared; families = declared();"
-        "start = time.process_time(); load_registry(families); print(time.process_time() - start)"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
-    assert float(done.stdout) < 1.0, "the aim is 0.3 s of CPU; a slow shared machine is allowed more"
 
 
 def test_each_file_holds_its_own_family() -> None:

@@ -49,11 +49,11 @@ def test_a_random_walk_and_noise_are_told_apart() -> None:
     assert all(test.p < 1e-6 for test in panel_tests(noise))
 
 
+@pytest.mark.services
 def test_the_panel_test_equals_plm(tmp_path: Path) -> None:
     """Maddala-Wu with fixed lags in R's plm; ours takes AIC lags, so the verdict is compared, not the digits."""
     rscript = shutil.which("Rscript")
-    if rscript is None or subprocess.run([rscript, "-e", "library(plm)"], capture_output=True, check=False).returncode:
-        pytest.skip("R with plm is not installed; apt install r-base-core r-cran-plm")
+    assert rscript is not None, "R is not installed; run: make test-services"
     code = (
         "suppressPackageStartupMessages(library(plm)); p <- read.csv(commandArgs(TRUE)[1]); "
         "w <- as.data.frame(split(p$x, p$csu)); r <- purtest(w, test='madwu', exo='intercept', lags='AIC', pmax=5); "

@@ -142,13 +142,10 @@ cat("\\n", format(min(p$date)), "\\n", attr(p$total_tvl_usd, "label"), sep = "")
 """
 
 
+@pytest.mark.services
 def test_r_reads_the_stata_file_and_plm_takes_its_ids(tmp_path: Path) -> None:
     rscript = shutil.which("Rscript")
-    if rscript is None:
-        pytest.skip("R is not installed; apt install r-base-core r-cran-haven r-cran-plm")
-    probe = subprocess.run([rscript, "-e", "library(haven); library(plm)"], capture_output=True, check=False)
-    if probe.returncode != 0:
-        pytest.skip("R lacks haven or plm; apt install r-cran-haven r-cran-plm")
+    assert rscript is not None, "R is not installed; run: make test-services"
     recipe = Recipe(("total_tvl_usd", "total_borrowed_usd"), balance="longest", log=True)
     path = written(tmp_path, "stata", recipe)
     frame = prepare(panel(), recipe).frame

@@ -121,7 +121,7 @@ def test_sources_that_disagree_are_flagged_and_the_ladder_still_decides(other: f
     assert (found["price"], found["flag"], found["tellers"]) == (1.0, flag, 2)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(
         st.tuples(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from tests.loopback import Answer, serving
+from tests.waiting import PATIENCE_S
 
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Miss, Raw
@@ -23,9 +23,6 @@ from cryptolake.sources.alternative_me import KEY, AlternativeMe, open_source
 
 NOW = datetime(2025, 4, 22, 13, 0, tzinfo=UTC)
 DAY = Partition("fear_greed", KEY, Period.of_day(NOW.date()))
-RECORDED = (
-    Path(__file__).resolve().parents[2] / ".." / "shared" / "reference" / "apis" / "recorded" / "sentiment"
-) / "alternative_me_fng.json"
 BODY = json.dumps(
     {
         "name": "Fear and Greed Index",
@@ -60,7 +57,7 @@ def vendor() -> Iterator[Vendor]:
 
 @pytest.fixture
 def source(vendor: Vendor) -> Iterator[AlternativeMe]:
-    http = Http(timeout_s=20)
+    http = Http(timeout_s=PATIENCE_S)
     access = Access(http, urls={"alternative_me": vendor.url}, gates=Gates(sleep=lambda _s: None))
     yield AlternativeMe(access, patience=Patience(sleep=lambda _s: None), asked_at=lambda: NOW)
     http.close()
@@ -144,11 +141,10 @@ def test_the_app_may_move_the_host(vendor: Vendor) -> None:
     assert isinstance(outcome, Raw)
 
 
-@pytest.mark.skipif(not RECORDED.is_file(), reason="the vendor's recorded bodies are not beside this checkout")
-def test_a_recorded_year_is_read_whole(source: AlternativeMe) -> None:
-    body = RECORDED.read_bytes()
-    rows = source.parse(raw(body))
-    points = json.loads(body)["data"]
+def test_a_year_is_read_whole(source: AlternativeMe) -> None:
+    midnight = int(datetime(2025, 4, 22, tzinfo=UTC).timestamp())
+    points = [{"value": str(n * 37 % 101), "timestamp": str(midnight - n * 86_400)} for n in range(365)]
+    rows = source.parse(raw(json.dumps({"data": points}).encode()))
     assert [row["value"] for row in rows] == [float(point["value"]) for point in points]
     frame = conform_backfill(rows, NOW)
     assert frame.height == len(points) - 1

@@ -21,7 +21,6 @@ from cryptolake.registry.loader import load_registry
 from cryptolake.sources.onchain import cap
 from cryptolake.sources.onchain.families import declared
 
-REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "reference"
 RECORDING: dict[str, Any] = json.loads(
     gzip.decompress((Path(__file__).parent / "data" / "cap_answers.json.gz").read_bytes())
 )
@@ -84,19 +83,6 @@ def test_every_call_that_is_made_is_among_the_facts() -> None:
     made = {data[:8] for one in RECORDING["answers"] for stored in one.get("rounds", ()) for _, data, _, _ in stored}
     common = ("symbol()", "decimals()", "agents()")
     assert made == {*SELECTORS.values(), *(selector(signature).hex() for signature in common)}
-
-
-def test_facts_agree_with_the_reference() -> None:
-    if not (REFERENCE / "families.json").is_file():
-        pytest.skip("the reference folder is not beside this repository")
-    facts = json.loads((REFERENCE / "families.json").read_text("utf-8"))
-    events = {one["canonical"]: one["topic0"] for one in facts["events"]["cap"]}
-    assert {canonical: topic(canonical) for canonical in events} == events
-    assert cap.LIQUIDATE in events.values()
-    known = {one["sig"]: one["selector"] for one in facts["functions"]["cap"]}
-    assert {signature: "0x" + SELECTORS[signature] for signature in SELECTORS} == {
-        signature: known[signature] for signature in SELECTORS
-    }
 
 
 def padded(*numbers: int) -> bytes:

@@ -25,7 +25,6 @@ from cryptolake.sources.onchain.families import declared
 from cryptolake.sources.onchain.records import Reserve
 
 DATA = Path(__file__).parent / "data" / "comet_answers.json.gz"
-REFERENCE = Path(__file__).resolve().parents[3] / "shared" / "reference"
 RECORDED: list[dict[str, Any]] = json.loads(gzip.decompress(DATA.read_bytes()))["answers"]
 
 # Facts of the protocol: signatures as its ABI has them, and their hashes.
@@ -117,28 +116,19 @@ def test_every_call_that_is_made_is_among_the_facts() -> None:
     assert made == {*SELECTORS.values(), selector("description()").hex()}
 
 
-def test_facts_agree_with_the_reference() -> None:
-    if not (REFERENCE / "families.json").is_file():
-        pytest.skip("the reference folder is not beside this repository")
-    facts = json.loads((REFERENCE / "families.json").read_text("utf-8"))
-    events = {one["canonical"]: one["topic0"] for one in facts["events"]["compound_v3"]}
-    assert {canonical: topic(canonical) for canonical in events} == events
-    assert set(TOPICS.values()) < set(events.values())
-    known = {one["sig"]: one["selector"] for of in ("compound_v3", "erc20") for one in facts["functions"][of]}
-    assert {signature: "0x" + SELECTORS[signature] for signature in SELECTORS} == {
-        signature: known[signature] for signature in SELECTORS
-    }
-
-
-def test_recorded_mainnet_logs_of_a_comet_hold_no_absorption() -> None:
-    path = REFERENCE / "apis" / "recorded" / "jsonrpc" / "compound_v3_balances_eth_call.json"
-    if not path.is_file():
-        pytest.skip("the reference folder is not beside this repository")
-    answers = [one["response"]["body"].get("result") for one in json.loads(path.read_text("utf-8"))]
-    logs = parse_logs(orjson.dumps([log for one in answers if isinstance(one, dict) for log in one.get("logs", ())]))
-    comet = load_registry(declared()).csu("compound_v3_eth_usdc").entry["comet"]
-    assert any(log.address == comet for log in logs)
-    assert compound_v3.liquidations(csu_of(comet), logs) == []
+def test_other_events_of_a_comet_are_no_absorption() -> None:
+    signatures = (
+        "Supply(address,address,uint256)",
+        "Withdraw(address,address,uint256)",
+        "Transfer(address,address,uint256)",
+        "SupplyCollateral(address,address,address,uint256)",
+        "BuyCollateral(address,address,uint256,uint256)",
+    )
+    logs = [
+        Log(COMET, (topic(one), "0x" + "00" * 32, "0x" + "00" * 32), b"\0" * 2 * WORD, 7, "0xb", "0xt", number)
+        for number, one in enumerate(signatures)
+    ]
+    assert compound_v3.liquidations(csu_of(COMET), logs) == []
 
 
 # -- quotes

@@ -22,7 +22,7 @@ class KilledError(Exception):
     """Stands for a process that ends in the middle of a scan."""
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     start=st.integers(0, 300),
     lengths=st.lists(st.integers(1, 900), min_size=1, max_size=5),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.server_folder import server_folder
+from tests.waiting import PATIENCE_S
 
 from cryptolake.catalogue import contracts
 from cryptolake.contracts.source import Source
@@ -22,7 +23,7 @@ from cryptolake.work.series import Operation, Pulled, pull_or_backfill
 
 @pytest.fixture
 def http() -> Iterator[Http]:
-    client = Http(timeout_s=20)
+    client = Http(timeout_s=PATIENCE_S)
     yield client
     client.close()
 

@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -28,16 +27,6 @@ from cryptolake.sources.artemis.source import HISTORY_DAYS, _windows
 
 NOW = datetime(2026, 11, 20, 0, 5, tzinfo=UTC)
 HOUR, DAY = Period.of_hour(NOW), Period.of_day(NOW.date())
-SHAPES = (
-    Path(__file__).resolve().parents[2]
-    / ".."
-    / "shared"
-    / "reference"
-    / "apis"
-    / "recorded"
-    / "artemis"
-    / "documented_shapes.json"
-)
 
 
 def watched(*assets: str, metric: str = "FEES") -> dict[str, Watched]:
@@ -184,22 +173,26 @@ def test_the_documented_shapes(http: Http) -> None:
         assert [row["value"] for row in found.parse(outcome)] == expected
 
 
-@pytest.mark.skipif(not SHAPES.is_file(), reason="the vendor's documented shapes are not beside this checkout")
-def test_every_current_shape_of_the_reference_is_read(http: Http) -> None:
-    for shape in json.loads(SHAPES.read_text())["documented_or_observed"]:
-        body = shape["response"]
-        if "symbols" not in body["data"]:
-            continue  # the legacy route, which is gone
-        per_symbol = body["data"]["symbols"]
-        asset, metric = "sol", "FEES"
-        if isinstance(per_symbol, dict):
-            asset, found_metrics = next(iter(per_symbol.items()))
-            metric = next(iter(found_metrics))
-        with vendor(in_turn(Reply(200, json.dumps(body).encode()))) as server:
-            found = source(http, server.url, watched(asset, metric=metric.upper()))
-            outcome = ask(found, asset, metric=metric.lower(), period=HOUR)[asset]
-        assert isinstance(outcome, Raw), shape["source"]
-        found.parse(outcome)
+@pytest.mark.parametrize(
+    ("asset", "metric", "found", "values"),
+    [
+        ("sol", "stablecoin_transfer_volume", [{"date": "2026-08-01", "val": 5398226672.5}], [5398226672.5]),
+        ("btc", "price", [{"date": "2024-01-01", "val": 42000.0}], [42000.0]),
+        ("btc", "mc", "Metric not available for asset.", []),
+        ("btc", "price", 0, None),
+        ("eth", "price", "Market data not available for asset.", []),
+    ],
+)
+def test_every_documented_shape_of_a_metric_is_read(
+    http: Http, asset: str, metric: str, found: object, values: list[float] | None
+) -> None:
+    """The vendor's documents and clients show these shapes of an answer; the numbers are invented."""
+    with vendor(in_turn(symbols({asset: {metric: found}}))) as server:
+        vendor_source = source(http, server.url, watched(asset, metric=metric.upper()))
+        outcome = ask(vendor_source, asset, metric=metric, period=HOUR)[asset]
+    assert isinstance(outcome, Raw)
+    if values is not None:
+        assert [row["value"] for row in vendor_source.parse(outcome)] == values
 
 
 def batches(bears: int, status: int = 500) -> tuple[Callable[[str, Query], Reply], list[int]]:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.recorded import recorded
 from tests.vendors.conftest import Lake
 
 from cryptolake.contracts.partition import Partition
@@ -27,7 +28,6 @@ from cryptolake.state.ledger import Ledger
 
 NOW = datetime(2026, 11, 20, 12, 5, tzinfo=UTC)
 TODAY = NOW.replace(hour=0, minute=0)
-RECORDED = Path(__file__).resolve().parents[2] / ".." / "shared" / "reference" / "apis" / "recorded" / "defillama"
 Series = Mapping[str, Mapping[datetime, float]]
 
 
@@ -118,11 +118,10 @@ def test_restate_keeps_what_was_and_when_it_changed(lake: Lake) -> None:
     assert [value for (value,) in lake.rows("value")] == [0.5, 1.0, 2.5, 3.0]
 
 
-@pytest.mark.skipif(not RECORDED.is_dir(), reason="the vendor's recorded bodies are not beside this checkout")
 def test_a_recorded_restatement_is_found_day_by_day(lake: Lake) -> None:
     captures = []
-    for name in ("stablecoincharts_all_2026-05", "stablecoincharts_all"):
-        told = json.loads((RECORDED / "stablecoins" / f"{name}.json").read_bytes())
+    for month in ("2026-05", "2026-08"):
+        told = json.loads(recorded(f"defillama/stablecoincharts_all_{month}.json"))
         captures.append({int(one["date"]): float(one["totalCirculatingUSD"]["peggedUSD"]) for one in told})
     series = [{datetime.fromtimestamp(at, UTC): value for at, value in one.items()} for one in captures]
     lake.run("backfill", Told({"x": series[0]}), NOW)
@@ -216,7 +215,6 @@ def _read(points: Mapping[datetime, float]) -> Points:
     return Points.of(rows) if rows else Points.join([])
 
 
-@settings(deadline=None)
 @given(_points)
 def test_no_rule_ever_makes_two_rows_of_a_day(points: Mapping[datetime, float]) -> None:
     for conform in (conform_live, conform_backfill):
@@ -235,7 +233,6 @@ def test_no_rule_ever_makes_two_rows_of_a_day(points: Mapping[datetime, float]) 
     assert dict(history.select("pulled_at", "value").rows()).items() <= finite.items()
 
 
-@settings(deadline=None)
 @given(_points, _points)
 def test_two_backfills_in_a_row_never_double_a_day(
     first: Mapping[datetime, float], second: Mapping[datetime, float]

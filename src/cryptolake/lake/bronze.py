@@ -175,7 +175,7 @@ class Bronze:
     ) -> Path:
         """Write the month's typed twin (`month` as YYYY-MM) from its rows; the same rows give the same bytes.
 
-        `answers` (period -> digest of the answer) and `reader` (version of the code that read them) go into the file, so
+        `answers` (period -> digest of the answer) and `reader` (digest of the code that read them) go into the file, so
         that `compacted` can tell which answers its rows stand for.
         """
         path = self._root / dataset / key / f"{month}.parquet"

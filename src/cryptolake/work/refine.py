@@ -14,10 +14,9 @@ from datetime import date
 import polars as pl
 import structlog
 
-from cryptolake import __version__
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition
-from cryptolake.contracts.source import Row, Source
+from cryptolake.contracts.source import Row
 from cryptolake.contracts.table import Table
 from cryptolake.errors import Skip
 from cryptolake.flow.made import Made
@@ -27,6 +26,7 @@ from cryptolake.registry.chainlink import named_tokens
 from cryptolake.silver import liquidations, prices, refined, tvl
 from cryptolake.silver.quotes import TABLE as QUOTES
 from cryptolake.silver.refined import TABLE as REFINED
+from cryptolake.sources.onchain.source import OnchainSource
 from cryptolake.work.standing import MarketDay, market_day, standing
 
 log = structlog.get_logger(__name__)
@@ -36,7 +36,7 @@ SILVER: tuple[Table, ...] = (tvl.TABLE, liquidations.TABLE, QUOTES, prices.TABLE
 
 
 def refine(
-    source: Source,
+    source: OnchainSource,
     partitions: Iterable[Partition],
     *,
     bronze: Bronze,
@@ -118,7 +118,7 @@ class Reading:
 
 
 def answers(
-    source: Source,
+    source: OnchainSource,
     dataset: str,
     chosen: Sequence[Partition],
     *,
@@ -127,8 +127,9 @@ def answers(
 ) -> tuple[pl.DataFrame, list[Reading]]:
     """The typed rows of the answers of `chosen` and how reading each went; brings the monthly twins up to date on the way.
 
-    A twin's rows are used where the ledger's digest says that they stand for the answer that is kept; else the answer is
-    read again. One that is missing, not the recorded one or unreadable is said to be so in its reading.
+    A twin's rows are used where the code that reads answers now made it and the ledger's digest says that they stand for
+    the answer that is kept; else the answer is read again. One that is missing, not the recorded one or unreadable is said
+    to be so in its reading.
     """
     schema = _ANSWERS[dataset]
     months: dict[tuple[str, str], list[Partition]] = {}
@@ -137,7 +138,8 @@ def answers(
     found = []
     readings: list[Reading] = []
     for (key, month), members in sorted(months.items()):
-        twin = bronze.compacted(dataset, key, month, reader=__version__)
+        reader = source.reader(key)
+        twin = bronze.compacted(dataset, key, month, reader=reader)
         rows, digests = twin if twin is not None else (pl.DataFrame(schema={"period": pl.String(), **schema}), {})
         before = dict(digests) if twin is not None else None
         wanted = {str(member.period) for member in members}
@@ -171,7 +173,7 @@ def answers(
             # One frame from all rows: thousands of one-day frames would keep their buffers alive (measured: + 1 GB a year).
             read = pl.DataFrame(new, schema=rows.schema, strict=False)
             rows = pl.concat([rows.filter(~pl.col("period").is_in(stale)), read]).sort("period", maintain_order=True)
-            bronze.compact(dataset, key, month, rows, answers=digests, reader=__version__)
+            bronze.compact(dataset, key, month, rows, answers=digests, reader=reader)
         rows = rows.filter(pl.col("period").is_in(list(wanted)))
         counts = dict(rows.group_by("period").len().iter_rows())
         for member in members:

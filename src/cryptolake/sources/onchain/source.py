@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 import orjson
@@ -23,6 +24,7 @@ from cryptolake.registry.loader import Registry
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.discovery import Discoveries
 from cryptolake.sources.onchain.families import discovering, families
+from cryptolake.sources.onchain.reader import reader_digest
 from cryptolake.sources.onchain.records import Reserve
 from cryptolake.sources.onchain.rows import liquidation_row, tvl_row
 from cryptolake.sources.onchain.scans import LiquidationScan, Scanned, Watch, miss, run_programs
@@ -144,6 +146,13 @@ class OnchainSource:
         settled = replay(families()[csu.family].settle(csu, events), transcript_from_json(document["context"]))
         stamps = document["timestamps"]
         return [liquidation_row(csu, raw, stamps[str(one.block)], one, settled.facts) for one in settled.events]
+
+    def reader(self, key: str) -> str:
+        """Digest of all that decides how the market's answers are read: its family's code, its chain and addresses."""
+        csu = self._csus[key]
+        code = reader_digest(csu.family, OnchainSource.parse)
+        row = orjson.dumps([csu.family, csu.chain, dict(csu.entry)], option=orjson.OPT_SORT_KEYS)
+        return sha256(code.encode() + row).hexdigest()[:32]
 
     def _snapshots(self, pool: Pool, blocks: Blocks, chain: Chain, asked: Sequence[Partition]) -> Iterator[Raw | Miss]:
         period = asked[0].period

@@ -1,0 +1,19 @@
+"""What runs before a commit is what `make lint` runs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_hooks_run_every_tool_of_the_lint_target() -> None:
+    recipe = (ROOT / "Makefile").read_text().split("\nlint:", 1)[1].split("\n\n", 1)[0]
+    linted = re.findall(r"\$\(BIN\)/([\w-]+(?: format| check)?)", recipe)
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    hooked = [re.match(r"\.venv/bin/([\w-]+(?: format| check)?)", hook["entry"]) for hook in hooks]
+    assert {"ruff check", "ruff format", "mypy", "lint-imports", "deptry"} <= set(linted)
+    assert set(linted) <= {found[1] for found in hooked if found}
