@@ -6,7 +6,7 @@ UV     := $(BIN)/uv
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format soak bench sandbox clean
+.PHONY: help demo test lint format snapshot docs release soak bench sandbox clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -45,6 +45,10 @@ lint: $(STAMP)-dev ## ruff, mypy and the import contracts
 format: $(STAMP)-dev ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+snapshot: $(STAMP)-dev ## rewrite the snapshot of what users rely on, and the rendered pages
+	$(BIN)/python scripts/snapshot.py
+	$(BIN)/python scripts/render_docs.py
 
 soak: $(STAMP)-dev $(STAMP)-node ## the slow endurance tests
 	$(BIN)/python -m pytest -m soak

@@ -14,6 +14,8 @@ import polars as pl
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.table import Table
+from cryptolake.contracts.versions import document
+from cryptolake.files.atomic import write_bytes
 from cryptolake.flow.made import Made as Made
 from cryptolake.gold import daily_panel
 from cryptolake.gold.metadata import metadata_document
@@ -41,6 +43,12 @@ WAREHOUSE_TABLES: tuple[Table, ...] = (
     *EXCHANGE_TABLES,
     QUALITY_RESULTS,
 )
+CONTRACTS_FILE = "gold/contracts.json"  # what the tables beside it promise; `contracts diff` reads it
+
+
+def promised_tables() -> tuple[Table, ...]:
+    """Every table whose name and columns readers may rely on: those in PostgreSQL, and those of the lake alone."""
+    return (*WAREHOUSE_TABLES, prices.QUOTES)
 
 
 def expected_rows(states: Mapping[Partition, Entry], csus: Mapping[str, Csu]) -> pl.DataFrame:
@@ -111,7 +119,7 @@ def publish(
     panel = frames[daily_panel.DAILY_PANEL] = tables.read(daily_panel.DAILY_PANEL)
     made.append(Made("file daily_panel", panel.height, str(tables.publish(daily_panel.DAILY_PANEL, panel))))
     in_panel = {name: csus[name] for name in panel["csu"].unique() if name in csus}
-    document = metadata_document(
+    about = metadata_document(
         daily_panel.DAILY_PANEL,
         panel,
         csus=in_panel,
@@ -120,7 +128,9 @@ def publish(
         day_boundary=day_boundary,
         prices=frames[prices.PRICES],
     )
-    made.append(Made("file metadata", 1, str(tables.publish_json("gold/metadata.json", document))))
+    made.append(Made("file metadata", 1, str(tables.publish_json("gold/metadata.json", about))))
+    write_bytes(data / CONTRACTS_FILE, document(promised_tables()))
+    made.append(Made("file contracts", len(promised_tables()), str(data / CONTRACTS_FILE)))
     write_checkpoints(ledger, data / "checkpoints")
     warehouse.setup(WAREHOUSE_TABLES)
     for table, frame in frames.items():
