@@ -36,11 +36,15 @@ test: $(STAMP)-dev $(STAMP)-node ## run lint, types, import contracts and the wh
 	$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
-lint: $(STAMP)-dev ## ruff, mypy and the import contracts
+lint: $(STAMP)-dev ## ruff, mypy, the import contracts and the documentation's links
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python scripts/build_site.py
+
+docs: $(STAMP)-dev ## build the documentation site into build/site; a broken link is an error
+	$(BIN)/python scripts/build_site.py
 
 format: $(STAMP)-dev ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
@@ -49,6 +53,13 @@ format: $(STAMP)-dev ## let ruff rewrite what it can
 snapshot: $(STAMP)-dev ## rewrite the snapshot of what users rely on, and the rendered pages
 	$(BIN)/python scripts/snapshot.py
 	$(BIN)/python scripts/render_docs.py
+
+release: $(STAMP)-dev ## build wheel and source archive from the tag and check both; see docs/release.md
+	$(BIN)/python scripts/check_release.py before
+	rm -rf dist
+	$(UV) build --quiet
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python scripts/check_release.py after
 
 soak: $(STAMP)-dev $(STAMP)-node ## the slow endurance tests
 	$(BIN)/python -m pytest -m soak
