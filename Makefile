@@ -6,7 +6,7 @@ UV     := $(BIN)/uv
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-services lint format soak bench sandbox clean
+.PHONY: help demo test test-services lint format snapshot docs release soak bench sandbox clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -41,17 +41,32 @@ test-services: $(STAMP)-dev ## run what needs a browser or R, and install both f
 	scripts/fetch_services.sh
 	$(BIN)/python -m pytest -m services -n 2 --dist loadgroup
 
-lint: $(STAMP)-dev ## ruff, mypy, the import contracts and the declared dependencies
+lint: $(STAMP)-dev ## ruff, mypy, the import contracts, the declared dependencies and the documentation's links
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/deptry src
 	$(BIN)/deptry tests benchmarks scripts examples --ignore DEP002,DEP004
+	$(BIN)/python scripts/build_site.py
+
+docs: $(STAMP)-dev ## build the documentation site into build/site; a broken link is an error
+	$(BIN)/python scripts/build_site.py
 
 format: $(STAMP)-dev ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+snapshot: $(STAMP)-dev ## rewrite the snapshot of what users rely on, and the rendered pages
+	$(BIN)/python scripts/snapshot.py
+	$(BIN)/python scripts/render_docs.py
+
+release: $(STAMP)-dev ## build wheel and source archive from the tag and check both; see docs/release.md
+	$(BIN)/python scripts/check_release.py before
+	rm -rf dist
+	$(UV) build --quiet
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python scripts/check_release.py after
 
 soak: $(STAMP)-dev $(STAMP)-node ## the slow endurance tests
 	$(BIN)/python -m pytest -m soak

@@ -1,10 +1,11 @@
-"""Renders the pages that must not drift: docs/commands.md, docs/settings.md, docs/tables.md. `tests/docs` compares them.
+"""Renders the pages that must not drift (asked, commands, settings, tables) under docs/. `tests/docs` compares them.
 
 Run `python scripts/render_docs.py` after changing a command, a setting or a table contract.
 """
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 
 import click
@@ -95,7 +96,12 @@ def tables_page() -> str:
     return head + "\n".join(table.markdown() for table in contracts())
 
 
-PAGES = {"commands.md": commands_page, "settings.md": settings_page, "tables.md": tables_page}
+def asked_page() -> str:
+    """What the documents ask, from docs/asked.yaml."""
+    return str(runpy.run_path(str(Path(__file__).with_name("render_asked.py")))["asked_page"]())
+
+
+PAGES = {"asked.md": asked_page, "commands.md": commands_page, "settings.md": settings_page, "tables.md": tables_page}
 
 if __name__ == "__main__":
     for name, render in PAGES.items():

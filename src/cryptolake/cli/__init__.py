@@ -15,6 +15,7 @@ from cryptolake import __version__
 from cryptolake.app import redact_text
 from cryptolake.cli import (
     coins,
+    contracts,
     exchanges,
     extend,
     ledger,
@@ -83,6 +84,7 @@ rpc.add_commands(app)
 sandbox.add_commands(app)
 markets.add_commands(app)
 ledger.add_commands(app)
+contracts.add_commands(app)
 extend.add_commands(app)
 monitor.add_commands(app)
 schedule.add_commands(app)

@@ -55,6 +55,17 @@ _SQL: dict[Dtype, str] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Former:
+    """A name that a column had in an earlier version, and its dtype then where it differed.
+
+    PostgreSQL keeps answering to it by a generated column; the lake reads files that still have it.
+    """
+
+    name: str
+    dtype: Dtype | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Field:
     """One column: name (with unit suffix), dtype, unit in words, meaning, and whether NULL is allowed.
 
@@ -71,6 +82,7 @@ class Field:
     maximum: float | None = None
     allowed: tuple[str, ...] = ()
     sql: str | None = None
+    formerly: tuple[Former, ...] = ()  # a rename or a new type: what readers of earlier versions still ask for
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +116,7 @@ class Table:
     in_lake: bool = True  # False: only PostgreSQL holds it, because it is changed row by row
     in_postgres: bool = True  # False: only the lake holds it
     load: Literal["replace", "update"] = "replace"  # how new rows meet the old: instead of them, or beside them by key
+    formerly: tuple[str, ...] = ()  # names the table had: PostgreSQL keeps a view of each, the lake finds its folder
 
     def __post_init__(self) -> None:
         names = [field.name for field in self.fields]
@@ -111,6 +124,11 @@ class Table:
             raise ValueError(f"table {self.name}: a field is named twice")
         if missing := [name for name in self.key if name not in names]:
             raise ValueError(f"table {self.name}: key columns {missing} are no fields")
+        known = [*names, *(former.name for field in self.fields for former in field.formerly)]
+        if len(set(known)) != len(known) or self.name in self.formerly:
+            raise ValueError(f"table {self.name}: a former name is in use; a new type needs a new column name")
+        if any(field.formerly for field in self.fields if field.name == self.partition):
+            raise ValueError(f"table {self.name}: the column that names folders of the lake cannot be renamed")
 
     @property
     def quoted(self) -> str:
@@ -258,3 +276,8 @@ class Table:
             sql = f.sql or _SQL[f.dtype]
             lines.append(f"| `{f.name}` | {sql} | {f.unit} | {'yes' if f.null else 'no'} | {f.doc} |")
         return "\n".join(lines) + "\n"
+
+
+def sql_type(dtype: Dtype) -> str:
+    """The PostgreSQL type of a dtype."""
+    return _SQL[dtype]

@@ -27,8 +27,10 @@ class Tables:
         self._root = root
 
     def path(self, table: Table) -> Path:
-        """The table's folder."""
-        return self._root / table.layer / "delta" / table.name
+        """The table's folder: under its name, or under a former one where an earlier version made it."""
+        folder = self._root / table.layer / "delta"
+        made = (folder / name for name in (table.name, *table.formerly))
+        return next((one for one in made if one.is_dir()), folder / table.name)
 
     def write(
         self, table: Table, frame: pl.DataFrame, *, replace_where: Mapping[str, Sequence[str | date]] | None = None
@@ -88,7 +90,7 @@ class Tables:
             raise Stop(f"{table.name} has no version {version}; see `cryptolake prices versions`") from None
         wanted = list(columns or table.columns)
         stored = {one.name for one in delta.schema().fields}
-        if missing := sorted(set(wanted) - stored):
+        if missing := sorted(set(wanted) - set(_stored_names(table, stored, wanted))):
             raise Stop(
                 f"{table.name} was written by an older version (no column {missing[0]}); run `cryptolake rebuild`, "
                 "nothing is collected again"
@@ -101,8 +103,10 @@ class Tables:
             return table.empty().select(wanted)
         # The files themselves: Arrow's data set takes seconds to be set up over a year of days.
         hive = {table.partition: schema[table.partition]} if table.partition else None
-        needed = list(dict.fromkeys([*wanted, *among]))
-        frame = pl.read_parquet(uris, columns=needed, hive_partitioning=bool(hive), hive_schema=hive, glob=False)
+        needed = _stored_names(table, stored, [*wanted, *among])
+        frame = pl.read_parquet(
+            uris, columns=list(needed.values()), hive_partitioning=bool(hive), hive_schema=hive, glob=False
+        ).select(pl.col(there).alias(name) for name, there in needed.items())
         for column, values in among.items():
             frame = frame.filter(pl.col(column).is_in(list(values)))
         return frame.select(wanted).cast({name: schema[name] for name in wanted}).sort(table.key)
@@ -157,6 +161,13 @@ class Tables:
         path = self._root / name
         write_bytes(path, orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS, default=str))
         return path
+
+
+def _stored_names(table: Table, stored: set[str], wanted: Sequence[str]) -> dict[str, str]:
+    """Under which name each wanted column is stored: its own or a former one; those that are not are left out."""
+    formerly = {field.name: [one.name for one in field.formerly] for field in table.fields}
+    found = {name: [one for one in (name, *formerly.get(name, ())) if one in stored] for name in wanted}
+    return {name: names[0] for name, names in found.items() if names}
 
 
 def _predicate(values: Mapping[str, Sequence[str | date]]) -> str:

@@ -18,6 +18,7 @@ from cryptolake.contracts.quoting import identifier
 from cryptolake.contracts.table import Table
 from cryptolake.errors import BadInput, Retry, Stop
 from cryptolake.publish.answers import answer_frame
+from cryptolake.publish.formerly import keep_old_names, take_over
 from cryptolake.publish.months import AHEAD, later, months, open_months, opened, strays
 from cryptolake.publish.postmaster import refusal
 from cryptolake.publish.refill import Refilled, Scope, give_way, stands_for
@@ -111,6 +112,7 @@ class Warehouse:
         for table in (one for one in tables if one.in_postgres):
             with self._work("setup") as cursor:
                 cursor.execute("SELECT pg_advisory_xact_lock(hashtext('cryptolake setup'))")
+                take_over(cursor, table)
                 create, *rest = table.ddl()
                 cursor.execute(create)
                 self._write_alone(cursor, table)
@@ -136,6 +138,7 @@ class Warehouse:
                 if table.monthly:
                     now = datetime.now(UTC).date()
                     open_months(cursor, table, {*months(now, later(now, AHEAD)), *strays(cursor, table)})
+                keep_old_names(cursor, table)
 
     @staticmethod
     def _write_alone(cursor: psycopg.Cursor, table: Table) -> None:

@@ -1,6 +1,6 @@
 """The rules that hold the panel against ledger and silver: no number without the answers it claims. Pure.
 
-What does not belong here: comparing ledger and silver (`flow.evidence`); its findings come in with the tables.
+What does not belong here: comparing ledger and silver (`work.evidence`); its findings come in with the tables.
 """
 
 from __future__ import annotations

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import polars as pl
 
-from cryptolake.catalogue import MARKET_DAYS, FoundTable, downstream, found_tables
+from cryptolake.catalogue import MARKET_DAYS, FoundTable, contracts, downstream, found_tables
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition
+from cryptolake.contracts.versions import document
+from cryptolake.files.atomic import write_bytes
 from cryptolake.flow.made import Built as Built
 from cryptolake.flow.made import Made as Made
 from cryptolake.gold import daily_panel
@@ -31,12 +33,13 @@ from cryptolake.work.tables import OpenWarehouse, derive, read_from
 
 # What `refine` makes of answers.
 REFINED = tuple(one.TABLE.name for one in (tvl, liquidations, quotes, prices, refined))
+CONTRACTS_FILE = "gold/contracts.json"  # what the tables beside it promise; `contracts diff` reads it
 
 
 def expected_rows(found: pl.DataFrame, csus: Mapping[str, Csu]) -> pl.DataFrame:
     """The panel's key set: every market ever asked for, on every day anyone was asked for, with what is known of it.
 
-    `found` is what `flow.evidence` says. Columns: csu, date, chain, family, protocol, tvl_state, tvl_reason, liq_state,
+    `found` is what `work.evidence` says. Columns: csu, date, chain, family, protocol, tvl_state, tvl_reason, liq_state,
     liq_reason (null if never asked).
     """
     keys, days = found.select("csu").unique().sort("csu"), found.select("date").unique().sort("date")
@@ -151,7 +154,7 @@ def publish(
             made.append(Made(f"file {table.name}", part.height, str(tables.publish(table, part, csu=str(csu)))))
     gold = frames[daily_panel.TABLE]
     in_panel = {name: csus[name] for name in gold["csu"].unique() if name in csus}
-    document = metadata_document(
+    about = metadata_document(
         daily_panel.TABLE,
         gold,
         csus=in_panel,
@@ -160,7 +163,9 @@ def publish(
         day_boundary=day_boundary,
         prices=frames[prices.TABLE],
     )
-    made.append(Made("file metadata", 1, str(tables.publish_json("gold/metadata.json", document))))
+    made.append(Made("file metadata", 1, str(tables.publish_json("gold/metadata.json", about))))
+    write_bytes(data / CONTRACTS_FILE, document(contracts()))
+    made.append(Made("file contracts", len(contracts()), str(data / CONTRACTS_FILE)))
     write_checkpoints(ledger, data / "checkpoints")
     for table, frame in frames.items():
         warehouse.load(table, frame, table.load)

@@ -48,7 +48,7 @@ def refine(
 ) -> list[Made]:
     """Conform every answered partition and replace exactly those days of those markets; price those days anew.
 
-    `states` (the ledger) says which answers stand for each of the days asked (`flow.standing`), and lets them be taken
+    `states` (the ledger) says which answers stand for each of the days asked (`work.standing`), and lets them be taken
     from the monthly twins instead of being read one by one; without it the partitions themselves are taken. `quotes` are
     vendors' and feeds' quotes, replacing the stored ones of the days touched (None: keep them). `fresh` starts the
     tables over. The same bronze always gives the same silver, whether refined day by day or all at once.
