@@ -24,6 +24,7 @@ import structlog
 import cryptolake.sources
 from cryptolake import __version__
 from cryptolake.contracts.source import Source
+from cryptolake.contracts.table import Table
 from cryptolake.errors import BadInput, Stop
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.ledger import Ledger
@@ -50,6 +51,7 @@ from cryptolake.sources.onchain.scans import Watch
 from cryptolake.sources.onchain.source import OnchainSource
 from cryptolake.warehouse.budgets import Budgets
 from cryptolake.warehouse.connection import Warehouse
+from cryptolake.warehouse.reader import Reader
 from cryptolake.warehouse.server import ensure_running
 
 
@@ -249,6 +251,19 @@ class App:
         address = url.get_secret_value() if url else None
         with Warehouse.open(self.settings.data, address, self.settings.db_schema) as warehouse:
             yield warehouse
+
+    def reader(self, tables: Sequence[Table]) -> Reader:
+        """Who asks what a person typed: the user's reading login, else one made here, with the tables set up first.
+
+        Raises Stop when there can be none; the owner's login is never taken instead.
+        """
+        own = self.settings.reader_url
+        if own is not None:
+            return Reader(own.get_secret_value(), self.settings.db_schema)
+        embedded = self.settings.database_url is None
+        with self.warehouse() as warehouse:
+            warehouse.setup(tables)
+            return warehouse.reader(self.settings.data, embedded=embedded)
 
     def close(self) -> None:
         """Close what was opened; safe to call twice."""
