@@ -35,6 +35,7 @@ from cryptolake.net.gates import Gates
 from cryptolake.net.http import Http
 from cryptolake.net.limiter import Limiter, for_limit
 from cryptolake.net.rpc import Pool
+from cryptolake.publish.reader import Reader
 from cryptolake.publish.server import ensure_running
 from cryptolake.publish.warehouse import Warehouse
 from cryptolake.registry.chains import Chain
@@ -256,6 +257,18 @@ class App:
                 warehouse.setup(contracts())
                 self._is_set_up = True
             yield warehouse
+
+    def reader(self) -> Reader:
+        """Who asks what a person typed: the user's reading login, else one made here, with the tables set up first.
+
+        Raises Stop when there can be none; the owner's login is never taken instead.
+        """
+        own = self.settings.reader_url
+        if own is not None:
+            return Reader(own.get_secret_value(), self.settings.db_schema)
+        embedded = self.settings.database_url is None
+        with self.warehouse() as warehouse:
+            return warehouse.reader(self.settings.data, embedded=embedded)
 
     def close(self) -> None:
         """Close what was opened; safe to call twice."""

@@ -95,6 +95,11 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("DATABASE_URL", "CRYPTOLAKE_DATABASE_URL", "database_url"),
         description="PostgreSQL 15+ to publish to; unset means an embedded one under the data folder",
     )
+    reader_url: SecretStr | None = Field(
+        None,
+        description="a login of that PostgreSQL that may only read, for `query`; unset means one is made where that is "
+        "allowed. Enough by itself for those who only read",
+    )
     rpc: dict[str, list[SecretStr]] = Field(
         default_factory=dict, description="endpoints per chain: CRYPTOLAKE_RPC_<CHAIN>=url,url"
     )
@@ -248,9 +253,8 @@ class Settings(BaseSettings):
         found = [url.get_secret_value() for urls in self.rpc.values() for url in urls]
         found += [key.get_secret_value() for key in self.alchemy_keys]
         found += [key.get_secret_value() for key in self.vendor_keys().values()]
-        if self.database_url is not None:
-            found.append(self.database_url.get_secret_value())
-        found += [one.get_secret_value() for one in (self.alert_webhook, self.smtp_url) if one is not None]
+        others = (self.database_url, self.reader_url, self.alert_webhook, self.smtp_url)
+        found += [one.get_secret_value() for one in others if one is not None]
         return found
 
     def vendor_keys(self) -> dict[str, SecretStr]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +18,7 @@ from cryptolake.app import App
 from cryptolake.cli.options import JsonFlag
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.errors import BadInput
+from cryptolake.publish.reader import Reader
 from cryptolake.publish.warehouse import Warehouse
 from cryptolake.registry.entities import find_entity
 from cryptolake.registry.metrics import meant_by, metrics
@@ -64,7 +67,9 @@ class Where:
 
 def query_command(
     context: typer.Context,
-    sql: Annotated[str | None, typer.Option("--sql", help="A read-only SQL statement.")] = None,
+    sql: Annotated[
+        str | None, typer.Option("--sql", help="One SQL statement, asked by a login that may only read.")
+    ] = None,
     latest: Annotated[bool, typer.Option("--latest", help="The newest value of every chosen series.")] = False,
     coverage: Annotated[bool, typer.Option("--coverage", help="Records, assets and first date per metric.")] = False,
     entity: Annotated[
@@ -99,17 +104,33 @@ def query_command(
     if since is not None and until is not None and since > until:
         raise BadInput(f"--since {since:%Y-%m-%d} is after --until {until:%Y-%m-%d}; swap them")
     where = _where(entity, source, asset, metric, since, until)
-    step_by_step = interactive or not (sql or latest or coverage or chosen or as_json or csv or parquet or _piped())
+    step_by_step = interactive or not (
+        sql is not None or latest or coverage or chosen or as_json or csv or parquet or _piped()
+    )
     app: App = context.obj.open()
-    with app.warehouse() as warehouse:
+    with _session(app, typed=sql is not None) as session:
         if step_by_step:
-            where = _ask(warehouse)
+            where = _ask(session)
         template = _LATEST if latest else _SERIES if chosen or step_by_step else _COVERAGE
         template = _COVERAGE if coverage else template
         statement = sql if sql is not None else template.format(where=where.text())
-        frame = warehouse.query(statement, [] if sql is not None else where.values)
+        frame = session.query(statement, [] if sql is not None else where.values)
     newest_last = sql is None and template is _SERIES
     _show(frame, limit, csv, parquet, as_json=as_json, newest_last=newest_last)
+
+
+@contextmanager
+def _session(app: App, *, typed: bool) -> Iterator[Reader | Warehouse]:
+    """Who asks: the login that may only read, always for SQL that a person typed.
+
+    On a user's server making one takes a right the owner's login may lack; our own statements, in which what a person
+    typed is a bound value, are then asked by the owner.
+    """
+    if typed or app.settings.database_url is None or app.settings.reader_url is not None:
+        yield app.reader()
+        return
+    with app.warehouse() as warehouse:
+        yield warehouse
 
 
 def _piped() -> bool:
@@ -150,12 +171,12 @@ def _meant(metric: str, source: str | None) -> list[tuple[str, str]]:
     raise BadInput(f"unknown metric {metric!r}; {hint}")
 
 
-def _ask(warehouse: Warehouse) -> Where:
+def _ask(session: Reader | Warehouse) -> Where:
     """Let the user choose source, asset, metric and range among what is stored."""
     where = Where([], [])
     for column, what in (("source", "source"), ("asset", "asset"), ("metric_name", "metric")):
         statement = f"SELECT DISTINCT {column} FROM metrics WHERE {where.text()} ORDER BY 1"
-        stored = [str(one) for one in warehouse.query(statement, where.values).to_series().to_list()]
+        stored = [str(one) for one in session.query(statement, where.values).to_series().to_list()]
         if not stored:
             raise BadInput("nothing is stored yet; run `cryptolake backfill defillama` first")
         where.add(f"{column} = %s", stored[0] if len(stored) == 1 else _choose(what, stored))
@@ -211,6 +232,8 @@ def _show(
                 frame.write_parquet(target)
         except OSError as error:
             raise BadInput(f"cannot write {target}: {error.strerror or error}; choose another path") from None
+        except pl.exceptions.PolarsError:  # arrays, records, JSON and bytes in CSV
+            raise BadInput(f"{target}: CSV cannot hold such a column; cast it to text, or use --parquet") from None
         print_line(f"{frame.height:,} rows written to {target}")
     elif as_json:
         print_json(frame.to_dicts())

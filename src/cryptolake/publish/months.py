@@ -12,6 +12,7 @@ from datetime import date
 import psycopg
 from psycopg import sql
 
+from cryptolake.contracts.quoting import identifier
 from cryptolake.contracts.table import Table
 
 AHEAD = 3  # months opened beyond the current one: a quarter without a single run still lands in its partitions
@@ -43,7 +44,7 @@ def opened(cursor: psycopg.Cursor, table: Table) -> list[date]:
     """The months that have a partition, in order."""
     cursor.execute(
         "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = to_regclass(%s)",
-        (table.name,),
+        (table.quoted,),
     )
     tails = (name.removeprefix(f"{table.name}_") for (name,) in cursor.fetchall())
     return sorted(date(int(tail[:4]), int(tail[5:]), 1) for tail in tails if re.fullmatch(r"\d{4}_\d{2}", tail))
@@ -86,5 +87,5 @@ def open_months(cursor: psycopg.Cursor, table: Table, wanted: Iterable[date]) ->
 
 
 def _exists(cursor: psycopg.Cursor, name: str) -> bool:
-    cursor.execute("SELECT to_regclass(%s)", (name,))
+    cursor.execute("SELECT to_regclass(%s)", (identifier(name),))
     return cursor.fetchone() != (None,)

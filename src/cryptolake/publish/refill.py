@@ -47,7 +47,7 @@ def stands_for(table: Table, new: str, old: str) -> psql.Composed:
 def give_way(
     cursor: psycopg.Cursor, table: Table, *, aside: str, scope: Scope, drop: Scope | None, until: datetime
 ) -> Refilled:
-    """Move what `incoming` (filled, in this transaction) replaces to the schema `aside`, and insert what is new.
+    """Move what `cryptolake_incoming` (filled, in this transaction) replaces to the schema `aside`, and insert what is new.
 
     Stored rows that are the same stay as they are. `drop` names further rows to be moved away although nothing replaces
     them. Of the rows in `scope`, those before `until` or before their series' newest new row are counted as kept.
@@ -56,13 +56,14 @@ def give_way(
     same = stands_for(table, "n", "t")
     differ = psql.SQL("({}) IS DISTINCT FROM ({})").format(_columns(table.columns, "t"), _columns(table.columns, "n"))
     going = psql.SQL(
-        "CREATE TEMPORARY TABLE going ON COMMIT DROP AS SELECT DISTINCT t.* FROM {} t JOIN incoming n ON {} WHERE {}"
+        "CREATE TEMPORARY TABLE cryptolake_going ON COMMIT DROP AS "
+        "SELECT DISTINCT t.* FROM {} t JOIN cryptolake_incoming n ON {} WHERE {}"
     ).format(name, same, differ)
     values: list[object] = []
     if drop is not None:
         terms, values = _within(drop, "t")
         going += psql.SQL(" UNION SELECT t.* FROM {} t WHERE {}").format(name, terms)
-    cursor.execute("ANALYZE incoming")
+    cursor.execute("ANALYZE cryptolake_incoming")
     cursor.execute(going, values)
     set_aside = cursor.rowcount
     exact = psql.SQL(" AND ").join(
@@ -72,20 +73,20 @@ def give_way(
         place = psql.Identifier(aside, table.name)
         cursor.execute(psql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(psql.Identifier(aside)))
         cursor.execute(psql.SQL("CREATE TABLE IF NOT EXISTS {} (LIKE {})").format(place, name))
-        cursor.execute(psql.SQL("INSERT INTO {} SELECT * FROM going").format(place))
-        cursor.execute(psql.SQL("DELETE FROM {} t USING going g WHERE {}").format(name, exact))
-    cursor.execute(psql.SQL("SELECT count(*) FROM incoming t JOIN going g ON {}").format(exact))
+        cursor.execute(psql.SQL("INSERT INTO {} SELECT * FROM cryptolake_going").format(place))
+        cursor.execute(psql.SQL("DELETE FROM {} t USING cryptolake_going g WHERE {}").format(name, exact))
+    cursor.execute(psql.SQL("SELECT count(*) FROM cryptolake_incoming t JOIN cryptolake_going g ON {}").format(exact))
     (updated,) = cursor.fetchone() or (0,)
     there = psql.SQL(" AND ").join(
         psql.SQL("{} = {}").format(psql.Identifier("t", one), psql.Identifier("n", one)) for one in table.key
     )
     cursor.execute(
         psql.SQL(
-            "INSERT INTO {} ({}) SELECT {} FROM incoming n WHERE NOT EXISTS (SELECT FROM {} t WHERE {}) ORDER BY {}"
+            "INSERT INTO {} ({}) SELECT {} FROM cryptolake_incoming n WHERE NOT EXISTS (SELECT FROM {} t WHERE {}) ORDER BY {}"
         ).format(name, columns, columns, name, there, _columns(table.key))
     )
     new = cursor.rowcount
-    cursor.execute("SELECT count(*) FROM incoming")
+    cursor.execute("SELECT count(*) FROM cryptolake_incoming")
     (came,) = cursor.fetchone() or (0,)
     return Refilled(new - updated, updated, came - new, set_aside, _kept(cursor, table, scope, until))
 
@@ -99,9 +100,10 @@ def _kept(cursor: psycopg.Cursor, table: Table, scope: Scope, until: datetime) -
     )
     cursor.execute(
         psql.SQL(
-            "WITH came AS (SELECT {series}, max({instant}) AS newest FROM incoming GROUP BY {series}) "
+            "WITH came AS (SELECT {series}, max({instant}) AS newest FROM cryptolake_incoming GROUP BY {series}) "
             "SELECT {mine}, count(*) FROM {table} t LEFT JOIN came c ON {of_series} WHERE {terms} "
-            "AND t.{instant} < greatest(c.newest, %s) AND NOT EXISTS (SELECT FROM incoming n WHERE {same}) GROUP BY {mine}"
+            "AND t.{instant} < greatest(c.newest, %s) "
+            "AND NOT EXISTS (SELECT FROM cryptolake_incoming n WHERE {same}) GROUP BY {mine}"
         ).format(
             series=_columns(series),
             mine=_columns(series, "t"),

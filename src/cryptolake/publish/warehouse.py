@@ -12,20 +12,21 @@ from typing import Literal, Self
 import polars as pl
 import psycopg
 from psycopg import sql as psql
-from psycopg.conninfo import conninfo_to_dict
 
-from cryptolake.contracts.quoting import identifier
+from cryptolake.contracts.quoting import equal, identifier, identifiers, literal
 from cryptolake.contracts.table import Table
 from cryptolake.errors import BadInput, Retry, Stop
-from cryptolake.publish.answers import answer_frame
 from cryptolake.publish.formerly import keep_old_names, take_over
 from cryptolake.publish.months import AHEAD, later, months, open_months, opened, strays
-from cryptolake.publish.postmaster import refusal
+from cryptolake.publish.place import home_of
+from cryptolake.publish.reader import Reader, make_reader
 from cryptolake.publish.refill import Refilled, Scope, give_way, stands_for
 from cryptolake.publish.server import ensure_running
+from cryptolake.publish.session import connect, one_line
+from cryptolake.publish.statement import answer
 
 Rule = Literal["nothing", "update", "replace", "mirror"]
-_TIMEOUT_MS = 300_000  # a query by hand that runs longer is cancelled
+_STAGED = "cryptolake_incoming"  # temporary, and no table's name: it would hide that table
 _CSV_ROWS = 200_000  # rows turned into CSV at a time: bounds the memory of a load
 
 
@@ -53,25 +54,8 @@ class Warehouse:
         `schema` (made when absent) holds the tables; None is the server's default.
         """
         url = database_url or ensure_running(data)
-        try:
-            parts = conninfo_to_dict(url)
-            host, port = parts.get("host") or "local", parts.get("port") or 5432
-            shown = f"{parts.get('user') or ''}@{host}:{port}/{parts.get('dbname') or ''}"
-            options = "-c timezone=UTC" + (f" -c search_path={schema}" if schema else "")
-            connection = psycopg.connect(url, connect_timeout=10, autocommit=True, options=options)
-        except psycopg.ProgrammingError:
-            raise BadInput(
-                "DATABASE_URL is no PostgreSQL URL; write postgresql://user:password@host:5432/database"
-            ) from None
-        except psycopg.OperationalError as error:
-            reason = str(error).strip().splitlines()[-1].split("FATAL:")[-1].strip() or "no answer"
-            remedy = "check DATABASE_URL" if database_url else "run the same command again"
-            if refusal(error) == "full":
-                remedy = "end idle sessions, then run the same command again"
-            raise Stop(f"PostgreSQL at {shown} cannot be used ({reason}); {remedy}") from None
-        if connection.info.server_version < 150000:
-            connection.close()
-            raise Stop(f"PostgreSQL at {shown} is older than version 15; upgrade it or unset DATABASE_URL")
+        place = {"search_path": schema} if schema else {}
+        connection, shown = connect(url, variable="DATABASE_URL" if database_url else None, **place)
         if schema:
             connection.execute(psql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(psql.Identifier(schema)))
         return cls(connection, shown)
@@ -89,14 +73,14 @@ class Warehouse:
             with self._connection.transaction(), self._connection.cursor() as cursor:
                 yield cursor
         except (psycopg.errors.DiskFull, psycopg.errors.InsufficientPrivilege) as error:
-            raise Stop(f"{what}: PostgreSQL refuses ({_line(error)}); free space or grant the right") from None
+            raise Stop(f"{what}: PostgreSQL refuses ({one_line(error)}); free space or grant the right") from None
         except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected):
             raise Retry(f"{what}: another writer was in the way; run the same command again") from None
         except psycopg.IntegrityError as error:
-            raise Stop(f"{what}: a row breaks a rule of the table ({_line(error)}); nothing was loaded") from None
+            raise Stop(f"{what}: a row breaks a rule of the table ({one_line(error)}); nothing was loaded") from None
         except psycopg.OperationalError as error:
             raise Stop(
-                f"{what}: the connection to PostgreSQL broke ({_line(error)}); run the same command again"
+                f"{what}: the connection to PostgreSQL broke ({one_line(error)}); run the same command again"
             ) from None
 
     @contextmanager
@@ -124,13 +108,13 @@ class Warehouse:
                 present = {row[0] for row in cursor.fetchall()}
                 missing = [field.name for field in table.fields if field.name not in present]
                 if missing:
-                    cursor.execute(f"SELECT EXISTS (SELECT FROM {table.name})")
+                    cursor.execute(f"SELECT EXISTS (SELECT FROM {table.quoted})")
                     has_rows = cursor.fetchone() == (True,)
                 for name in missing:
                     column = table.column_ddl(name)
                     # Rows of an older version have no value for it: they keep none until the table is loaded anew.
                     column = column.removesuffix(" NOT NULL") if has_rows else column
-                    cursor.execute(f"ALTER TABLE {table.name} ADD COLUMN IF NOT EXISTS {column}")
+                    cursor.execute(f"ALTER TABLE {table.quoted} ADD COLUMN IF NOT EXISTS {column}")
                 for statement in rest:
                     cursor.execute(statement)
                 if table.enforced and table.key:
@@ -146,7 +130,7 @@ class Warehouse:
 
         Writers that change the same rows, or open the same month, in different orders would end in a deadlock.
         """
-        cursor.execute(f"LOCK TABLE {table.name} IN SHARE ROW EXCLUSIVE MODE")
+        cursor.execute(f"LOCK TABLE {table.quoted} IN SHARE ROW EXCLUSIVE MODE")
 
     @staticmethod
     def _require_primary_key(cursor: psycopg.Cursor, table: Table) -> None:
@@ -155,7 +139,7 @@ class Warehouse:
             "SELECT array_agg(a.attname::text ORDER BY array_position(c.conkey, a.attnum)) FROM pg_constraint c "
             "JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey) "
             "WHERE c.conrelid = to_regclass(%s) AND c.contype = 'p'",
-            (table.name,),
+            (table.quoted,),
         )
         if cursor.fetchone() != (list(table.key),):
             raise Stop(
@@ -175,47 +159,47 @@ class Warehouse:
             raise Stop(f"{table.name}: the rows do not have the contract's columns; nothing was loaded")
         if table.key:
             frame = frame.unique(subset=table.key, keep="last")
-        columns = ", ".join(table.columns)
-        match = " AND ".join(f"t.{name} = n.{name}" for name in table.key)
+        columns = identifiers(table.columns)
+        match = equal(table.key, "t", "n")
         rest = [name for name in table.columns if name not in table.key]
         with self._work(f"loading {table.name}") as cursor:
             self._write_alone(cursor, table)
             if table.monthly and frame.height:
                 self._open_months_of(cursor, table, frame)
-            cursor.execute("DROP TABLE IF EXISTS pg_temp.incoming")  # of an earlier load in the same transaction
+            cursor.execute(f"DROP TABLE IF EXISTS pg_temp.{_STAGED}")  # of an earlier load in the same transaction
             cursor.execute(
-                f"CREATE TEMPORARY TABLE incoming ON COMMIT DROP AS SELECT {columns} FROM {table.name} WITH NO DATA"
+                f"CREATE TEMPORARY TABLE {_STAGED} ON COMMIT DROP AS SELECT {columns} FROM {table.quoted} WITH NO DATA"
             )
-            cursor.execute(f"SELECT NOT EXISTS (SELECT FROM {table.name})")
+            cursor.execute(f"SELECT NOT EXISTS (SELECT FROM {table.quoted})")
             nothing_there = rule not in {"replace", "mirror"} and cursor.fetchone() == (True,)
             # Sorted by key the unique index grows at its right edge: measured 131,000 rows/s instead of 108,000.
             self._copy(cursor, table, frame.sort(table.key) if nothing_there and table.key else frame)
             if rule == "replace":
-                cursor.execute(f"DELETE FROM {table.name}")
-                cursor.execute(f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM incoming")
+                cursor.execute(f"DELETE FROM {table.quoted}")
+                cursor.execute(f"INSERT INTO {table.quoted} ({columns}) SELECT {columns} FROM {_STAGED}")
                 return Loaded(frame.height, 0, 0)
             if table.monthly and frame.height:  # constants, so that only the months concerned are looked at
                 instants = pl.col(table.monthly)
                 low, high = frame.select(instants.min().alias("low"), instants.max().alias("high")).row(0)
-                match += f" AND t.{table.monthly} BETWEEN '{low}' AND '{high}'"
+                match += f" AND t.{identifier(table.monthly)} BETWEEN '{low}' AND '{high}'"
             if rule == "mirror" and table.key:
                 return self._mirror(cursor, table, frame.height)
             if not table.key or nothing_there:
-                cursor.execute(f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM incoming")
+                cursor.execute(f"INSERT INTO {table.quoted} ({columns}) SELECT {columns} FROM {_STAGED}")
                 return Loaded(frame.height, 0, 0)
             updated = 0
             if rule == "update" and rest:
-                assign = ", ".join(f"{name} = n.{name}" for name in rest)
-                old, new = (f"({', '.join(f'{alias}.{name}' for name in rest)})" for alias in ("t", "n"))
+                assign = ", ".join(f"{identifier(name)} = n.{identifier(name)}" for name in rest)
+                old, new = (f"({identifiers(rest, of=alias)})" for alias in ("t", "n"))
                 cursor.execute(
-                    f"UPDATE {table.name} t SET {assign} FROM incoming n WHERE {match} AND {old} IS DISTINCT FROM {new}"
+                    f"UPDATE {table.quoted} t SET {assign} FROM {_STAGED} n WHERE {match} AND {old} IS DISTINCT FROM {new}"
                 )
                 updated = cursor.rowcount
             # The anti-join keeps ON CONFLICT from burning an id per row that is there already.
             cursor.execute(
-                f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM incoming n "
-                f"WHERE NOT EXISTS (SELECT FROM {table.name} t WHERE {match}) "
-                f"ORDER BY {', '.join(table.key)} ON CONFLICT DO NOTHING"
+                f"INSERT INTO {table.quoted} ({columns}) SELECT {columns} FROM {_STAGED} n "
+                f"WHERE NOT EXISTS (SELECT FROM {table.quoted} t WHERE {match}) "
+                f"ORDER BY {identifiers(table.key)} ON CONFLICT DO NOTHING"
             )
             inserted = cursor.rowcount
         return Loaded(inserted, updated, frame.height - inserted - updated)
@@ -223,21 +207,21 @@ class Warehouse:
     @staticmethod
     def _mirror(cursor: psycopg.Cursor, table: Table, rows: int) -> Loaded:
         """Make the table equal to `incoming` by deleting the absent, updating the different and inserting the new."""
-        columns, key = ", ".join(table.columns), ", ".join(table.key)
-        match = " AND ".join(f"t.{name} = n.{name}" for name in table.key)
+        columns, key = identifiers(table.columns), identifiers(table.key)
+        match = equal(table.key, "t", "n")
         rest = [name for name in table.columns if name not in table.key]
-        cursor.execute(f"DELETE FROM {table.name} t WHERE NOT EXISTS (SELECT FROM incoming n WHERE {match})")
+        cursor.execute(f"DELETE FROM {table.quoted} t WHERE NOT EXISTS (SELECT FROM {_STAGED} n WHERE {match})")
         deleted = cursor.rowcount
-        cursor.execute(f"SELECT count(*) FROM {table.name}")
+        cursor.execute(f"SELECT count(*) FROM {table.quoted}")
         (kept,) = cursor.fetchone() or (0,)
         if rest:
-            assign = ", ".join(f"{name} = EXCLUDED.{name}" for name in rest)
-            old, new = (f"({', '.join(f'{alias}.{name}' for name in rest)})" for alias in ("t", "EXCLUDED"))
+            assign = ", ".join(f"{identifier(name)} = EXCLUDED.{identifier(name)}" for name in rest)
+            old, new = (f"({identifiers(rest, of=alias)})" for alias in ("t", "EXCLUDED"))
             conflict = f"DO UPDATE SET {assign} WHERE {old} IS DISTINCT FROM {new}"
         else:
             conflict = "DO NOTHING"
         cursor.execute(
-            f"INSERT INTO {table.name} AS t ({columns}) SELECT {columns} FROM incoming ON CONFLICT ({key}) {conflict}"
+            f"INSERT INTO {table.quoted} AS t ({columns}) SELECT {columns} FROM {_STAGED} ON CONFLICT ({key}) {conflict}"
         )
         inserted = rows - kept
         return Loaded(inserted, cursor.rowcount - inserted, rows - cursor.rowcount, deleted)
@@ -264,13 +248,13 @@ class Warehouse:
     def has(self, table: Table) -> bool:
         """Whether the table is there."""
         with self._work(f"looking for {table.name}") as cursor:
-            cursor.execute("SELECT to_regclass(%s) IS NOT NULL", (table.name,))
+            cursor.execute("SELECT to_regclass(%s) IS NOT NULL", (table.quoted,))
             return cursor.fetchone() == (True,)
 
     def month_state(self, table: Table) -> tuple[int, list[date]]:
         """Of a monthly table: rows in the default partition (there should be none) and the months that are open."""
         with self._work(f"looking at {table.name}") as cursor:
-            cursor.execute(f"SELECT count(*) FROM {table.name}_default")
+            cursor.execute(f"SELECT count(*) FROM {identifier(f'{table.name}_default')}")
             (stray,) = cursor.fetchone() or (0,)
             return stray, opened(cursor, table)
 
@@ -283,29 +267,28 @@ class Warehouse:
         if dict(frame.schema) != dict(table.polars_schema()):
             raise Stop(f"{table.name}: the rows do not have the contract's columns; nothing was loaded")
         frame = frame.unique(subset=table.key, keep="last")
-        columns, key = ", ".join(table.columns), ", ".join(table.key)
-        match = " AND ".join(f"t.{name} = n.{name}" for name in table.key)
+        columns, key = identifiers(table.columns), identifiers(table.key)
+        match = equal(table.key, "t", "n")
         with self._work(f"restating {table.name}") as cursor:
             self._write_alone(cursor, table)
             cursor.execute(
-                f"CREATE TEMPORARY TABLE incoming ON COMMIT DROP AS SELECT {columns} FROM {table.name} WITH NO DATA"
+                f"CREATE TEMPORARY TABLE {_STAGED} ON COMMIT DROP AS SELECT {columns} FROM {table.quoted} WITH NO DATA"
             )
             self._copy(cursor, table, frame)
-            changed = f"FROM {table.name} t JOIN incoming n ON {match} WHERE t.value IS DISTINCT FROM n.value"
-            theirs = ", ".join(f"t.{name}" for name in table.key)
+            changed = f"FROM {table.quoted} t JOIN {_STAGED} n ON {match} WHERE t.value IS DISTINCT FROM n.value"
+            theirs = identifiers(table.key, of="t")
             cursor.execute(
-                f"INSERT INTO {log.name} (revised_at, {key}, old_value, new_value) "
-                f"SELECT %s, {theirs}, t.value, n.value {changed}",
-                (at,),
+                f"INSERT INTO {log.quoted} (revised_at, {key}, old_value, new_value) "
+                f"SELECT {literal(at.astimezone(UTC).isoformat())}, {theirs}, t.value, n.value {changed}"
             )
             cursor.execute(
-                f"UPDATE {table.name} t SET value = n.value FROM incoming n "
+                f"UPDATE {table.quoted} t SET value = n.value FROM {_STAGED} n "
                 f"WHERE {match} AND t.value IS DISTINCT FROM n.value"
             )
             updated = cursor.rowcount
             cursor.execute(
-                f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM incoming n "
-                f"WHERE NOT EXISTS (SELECT FROM {table.name} t WHERE {match}) ORDER BY {key} ON CONFLICT DO NOTHING"
+                f"INSERT INTO {table.quoted} ({columns}) SELECT {columns} FROM {_STAGED} n "
+                f"WHERE NOT EXISTS (SELECT FROM {table.quoted} t WHERE {match}) ORDER BY {key} ON CONFLICT DO NOTHING"
             )
             inserted = cursor.rowcount
         return Loaded(inserted, updated, frame.height - inserted - updated)
@@ -320,11 +303,11 @@ class Warehouse:
         """
         if dict(frame.schema) != dict(table.polars_schema()):
             raise Stop(f"{table.name}: the rows do not have the contract's columns; nothing was changed")
-        columns = ", ".join(table.columns)
+        columns = identifiers(table.columns)
         with self._work(f"refilling {table.name}") as cursor:
             self._write_alone(cursor, table)
             cursor.execute(
-                f"CREATE TEMPORARY TABLE incoming ON COMMIT DROP AS SELECT {columns} FROM {table.name} WITH NO DATA"
+                f"CREATE TEMPORARY TABLE {_STAGED} ON COMMIT DROP AS SELECT {columns} FROM {table.quoted} WITH NO DATA"
             )
             self._copy(cursor, table, frame.unique(subset=table.key, keep="last"))
             return give_way(cursor, table, aside=aside, scope=scope, drop=drop, until=until)
@@ -343,7 +326,7 @@ class Warehouse:
         with self._work("setting tables aside") as cursor:
             cursor.execute(psql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(place))
             for table in tables:
-                cursor.execute("SELECT to_regclass(%s) IS NOT NULL", (f"{schema}.{table.name}",))
+                cursor.execute("SELECT to_regclass(%s) IS NOT NULL", (f"{identifier(schema)}.{table.quoted}",))
                 if cursor.fetchone() == (True,):
                     continue
                 name = psql.Identifier(table.name)
@@ -368,34 +351,26 @@ class Warehouse:
 
     @staticmethod
     def _copy(cursor: psycopg.Cursor, table: Table, frame: pl.DataFrame) -> None:
-        columns = psql.SQL(", ").join(map(psql.Identifier, table.columns))
-        statement = psql.SQL("COPY incoming ({}) FROM STDIN (FORMAT csv, NULL '\\N')").format(columns)
+        statement = f"COPY {_STAGED} ({identifiers(table.columns)}) FROM STDIN (FORMAT csv, NULL '\\N')"
         try:
-            with cursor.copy(statement) as copy:
+            with cursor.copy(statement.encode()) as copy:
                 for piece in frame.iter_slices(_CSV_ROWS):
                     copy.write(piece.write_csv(include_header=False, null_value="\\N", quote_style="non_numeric"))
         except (psycopg.errors.CharacterNotInRepertoire, psycopg.errors.UntranslatableCharacter):
             raise BadInput(f"{table.name}: a text holds a NUL character, which PostgreSQL cannot store") from None
 
     def query(self, statement: str, values: Sequence[object] = ()) -> pl.DataFrame:
-        """The answer to one read-only statement; `values` fill its `%s`. Raises BadInput with the server's own words."""
-        try:
-            with self._connection.transaction(), self._connection.cursor() as cursor:
-                cursor.execute("SET TRANSACTION READ ONLY")
-                cursor.execute(f"SET LOCAL statement_timeout = {_TIMEOUT_MS}")
-                cursor.execute(statement.encode(), values or None)
-                if cursor.description is None:
-                    raise BadInput("the statement answers no rows; write a SELECT")
-                names = [column.name for column in cursor.description]
-                rows = cursor.fetchall()
-        except psycopg.errors.QueryCanceled:
-            raise BadInput(f"the query ran longer than {_TIMEOUT_MS // 1000} s; ask for less") from None
-        except psycopg.errors.ReadOnlySqlTransaction:
-            raise BadInput("queries may only read; use the pull and backfill commands to change data") from None
-        except psycopg.Error as error:
-            raise BadInput(f"SQL: {_line(error)}") from None
-        return answer_frame(names, rows)
+        """The answer to one read-only statement of our own, asked as owner; `values` fill its `%s`.
+
+        What a person typed goes through a `Reader` instead.
+        """
+        return answer(self._connection, statement, values)
+
+    def reader(self, data: Path, *, embedded: bool) -> Reader:
+        """Who may only read what this session's login made in its schema; see `make_reader`."""
+        return make_reader(self._connection, home_of(data) if embedded else data, embedded=embedded)
 
 
-def _line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+def _marked(name: str) -> str:
+    """The name inside a statement that has placeholders."""
+    return identifier(name).replace("%", "%%")
