@@ -17,7 +17,7 @@ from cryptolake.net.rpc import Pool
 from cryptolake.registry.chainlink import Feed, feeds, named_tokens
 from cryptolake.registry.chains import Chain
 from cryptolake.silver.prices import QUOTES, choose
-from cryptolake.sources.onchain.chainlink import ChainlinkPrices
+from cryptolake.sources.chainlink import ChainlinkPrices
 
 
 def feed_code(decimals: int, answer: int, updated_at: int) -> str:

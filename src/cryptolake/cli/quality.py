@@ -23,7 +23,7 @@ from cryptolake.registry.protocol_slugs import SLUGS
 from cryptolake.silver.liquidations import LIQUIDATIONS
 from cryptolake.silver.prices import PRICES
 from cryptolake.silver.tvl import TVL
-from cryptolake.sources.history.protocol import DefiLlamaProtocols
+from cryptolake.sources.defillama.protocol import DefiLlamaProtocols
 from cryptolake.work.reconciliation import compared, theirs
 
 _COLOUR = {"error": "red", "warning": "yellow", "info": "cyan"}

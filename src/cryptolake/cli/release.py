@@ -23,7 +23,7 @@ from cryptolake.research.release import release, verify
 from cryptolake.silver.liquidations import LIQUIDATIONS
 from cryptolake.silver.prices import PRICES
 from cryptolake.silver.tvl import TVL
-from cryptolake.sources.history.protocol import DefiLlamaProtocols
+from cryptolake.sources.defillama.protocol import DefiLlamaProtocols
 from cryptolake.work.reconciliation import compared, slug_of, theirs
 
 

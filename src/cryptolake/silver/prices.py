@@ -22,7 +22,8 @@ import polars as pl
 
 from cryptolake.contracts.table import Field, Table
 
-LADDER = ("protocol_oracle", "chainlink", "defillama", "coingecko", "file")
+ORACLE = "protocol_oracle"  # what this file itself makes of the markets' answers; all others have a file in sources
+LADDER = (ORACLE, "chainlink", "defillama", "coingecko", "file")  # those that ship; more may be found
 ANY_CHAIN = "any"  # the chain of a plain-name numeraire (eth, btc)
 FLAGS = ("ok", "disagrees", "stale", "no_numeraire", "no_source")
 
@@ -36,7 +37,7 @@ QUOTES = Table(
         Field("date", "date", "day of the snapshot"),
         Field("chain", "text", "chain of the token; `any` for the plain names eth and btc"),
         Field("asset", "text", "token address, EIP-55; or eth, btc"),
-        Field("source", "text", "kind of teller", allowed=LADDER),
+        Field("source", "text", "kind of teller: a name on the ladder"),
         Field("teller", "text", "the market, feed address, vendor or file that says so"),
         Field("quote_price", "float64", "price of one token", unit="quote", minimum=0),
         Field("quote", "text", "what the price is in: usd, a token's address on the same chain, eth or btc"),
@@ -60,7 +61,7 @@ PRICES = Table(
         Field("chain", "text", "chain of the token; `any` for the plain names eth and btc"),
         Field("asset", "text", "token address, EIP-55; or eth, btc"),
         Field("price", "float64", "price of one token; null when there is none", unit="USD", null=True, minimum=0),
-        Field("price_source", "text", "kind of teller that was taken", null=True, allowed=LADDER),
+        Field("price_source", "text", "kind of teller that was taken", null=True),
         Field("teller", "text", "the market, feed address, vendor or file that was taken", null=True),
         Field("quote", "text", "what it quoted in before conversion", null=True),
         Field("numeraire_usd", "float64", "price of that quote; 1 for usd", unit="USD", null=True, minimum=0),
@@ -94,7 +95,7 @@ class Pricing:
     max_age_s: Mapping[str, float] = field(
         # Chainlink: the slowest heartbeat is 24 h, an hour's grace. Vendors: the search width they are asked with.
         default_factory=lambda: {
-            "protocol_oracle": 0.0,
+            ORACLE: 0.0,
             "chainlink": 90_000.0,
             "defillama": 14_400.0,
             "coingecko": 14_400.0,
@@ -136,7 +137,7 @@ def oracle_quotes(tvl: pl.DataFrame, liquidations: pl.DataFrame, aliases: pl.Dat
         for side in ("collateral", "debt")
     ]
     frame = pl.concat(pieces).filter((pl.col("quote_price") > 0) & pl.col("quote_price").is_finite())
-    frame = frame.with_columns(pl.lit("protocol_oracle").alias("source"), pl.lit(0.0).alias("age_s"))
+    frame = frame.with_columns(pl.lit(ORACLE).alias("source"), pl.lit(0.0).alias("age_s"))
     named = (
         frame.filter(pl.col("quote") == "usd")
         .join(aliases, on=["chain", "asset"], how="inner")
