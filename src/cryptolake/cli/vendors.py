@@ -14,8 +14,10 @@ from cryptolake.contracts.source import Dataset, Source
 from cryptolake.errors import BadInput
 from cryptolake.registry.entities import entities
 from cryptolake.registry.metrics import metrics
+from cryptolake.work.daily import window
 from cryptolake.work.lending import WAREHOUSE_TABLES
 from cryptolake.work.series import Operation, Pulled, pull_or_backfill, start_fresh
+from cryptolake.work.vendor_tables import pull_own_table
 
 SourceArgument = Annotated[str, typer.Argument(help="Vendor, e.g. defillama; see `cryptolake sources`.")]
 VENDOR_WORKERS = 10  # a vendor answers slowly and bears many conversations; the rate limit is elsewhere
@@ -40,8 +42,9 @@ def setup_command(context: typer.Context) -> None:
     """
     app: App = context.obj.open()
     with app.warehouse() as warehouse:
-        warehouse.setup(WAREHOUSE_TABLES)
-        rows = [(table.name, table.grain) for table in WAREHOUSE_TABLES]
+        tables = [*WAREHOUSE_TABLES, *app.source_tables()]
+        warehouse.setup(tables)
+        rows = [(table.name, table.grain) for table in tables]
         print_table(f"PostgreSQL is ready ({warehouse.url})", ("table", "one row"), rows)
     print_line("Next: [bold]cryptolake run --days 7[/] or [bold]cryptolake backfill defillama[/]")
 
@@ -216,13 +219,14 @@ def _operate(
     as_json: bool,
 ) -> None:
     app: App = context.obj.open(workers=workers)
-    result = operate(app, operation, source, key=key, dataset=dataset, resume=resume, restate=restate, workers=workers)
+    results = operate(app, operation, source, key=key, dataset=dataset, resume=resume, restate=restate, workers=workers)
     if as_json:
-        print_json(document(result))
+        documents = [document(one) for one in results]
+        print_json(documents[0] if len(documents) == 1 else documents)
     else:
-        print_pulled([result])
+        print_pulled(results)
         print_line("Next: [bold]cryptolake query --latest[/]")
-    raise typer.Exit(0 if result.status != "error" else 1)
+    raise typer.Exit(1 if any(one.status == "error" for one in results) else 0)
 
 
 def operate(
@@ -236,9 +240,12 @@ def operate(
     restate: bool = False,
     workers: int | None = None,
     provenance: dict[str, str] | None = None,
-) -> Pulled:
-    """One pull or backfill with this app's parts. Raises BadInput for an unknown source, dataset or key."""
-    source = app.vendor(source_name, provenance)
+) -> list[Pulled]:
+    """One pull or backfill with this app's parts: a result for each of the source's own tables, and one for `metrics`.
+
+    Raises BadInput for an unknown source, dataset or key.
+    """
+    source, own = app.vendor(source_name, provenance), app.own_tables(source_name)
     known = {one.name for one in source.datasets}
     datasets = dataset or sorted(known)
     if unknown := sorted(set(datasets) - known):
@@ -249,19 +256,42 @@ def operate(
     total = sum(1 for name in datasets for one in source.keys(name) if not key or one in key)
     with app.warehouse() as warehouse, progress(f"{operation} {source_name}", total) as tell:
         warehouse.setup(WAREHOUSE_TABLES)
-        return pull_or_backfill(
-            operation,
-            source,
-            keys=key,
-            datasets=datasets,
-            bronze=app.bronze,
-            ledger=app.ledger,
-            warehouse=warehouse,
-            workers=workers or max(app.settings.workers, VENDOR_WORKERS),
-            resume=resume,
-            restate=restate,
-            progress=tell,
-        )
+        threads = workers or max(app.settings.workers, VENDOR_WORKERS)
+        fed = [one for one in source.datasets if one.name in datasets and one.feeds in own]
+        results = [
+            pull_own_table(
+                app,
+                operation,
+                source,
+                one,
+                own[one.feeds],
+                warehouse=warehouse,
+                span=window(app, operation),
+                keys=key,
+                workers=threads,
+                resume=resume,
+                progress=tell,
+            )
+            for one in fed
+            if dataset or (one.live if operation == "pull" else one.history)
+        ]
+        others = sorted(set(datasets) - {one.name for one in fed})
+        if others or not fed:
+            pulled = pull_or_backfill(
+                operation,
+                source,
+                keys=key,
+                datasets=others,
+                bronze=app.bronze,
+                ledger=app.ledger,
+                warehouse=warehouse,
+                workers=threads,
+                resume=resume,
+                restate=restate,
+                progress=tell,
+            )
+            results.append(pulled)
+    return results
 
 
 def document(result: Pulled) -> dict[str, object]:
@@ -269,6 +299,7 @@ def document(result: Pulled) -> dict[str, object]:
     return {
         "source": result.source,
         "operation": result.operation,
+        "table": result.table,
         "status": result.status,
         "records": result.records,
         "inserted": result.inserted,
@@ -289,7 +320,7 @@ def document(result: Pulled) -> dict[str, object]:
 def print_pulled(results: list[Pulled]) -> None:
     """The operations for people."""
     print_table(
-        "Loaded into metrics",
+        f"Loaded into {', '.join(sorted({one.table for one in results}))}",
         ("source", "operation", "status", "records", "inserted", "updated", "unchanged"),
         [(r.source, r.operation, r.status, r.records, r.inserted, r.updated, r.unchanged) for r in results],
     )

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+import polars as pl
+
+from cryptolake.contracts.source import Asked
 from cryptolake.contracts.table import Field, Table
 
 PULLS = Table(
@@ -31,3 +36,31 @@ PULLS = Table(
     indexes=(("source_name", "pulled_at"),),
     identity="pull_id",
 )
+
+
+def row(
+    source: str,
+    operation: str,
+    at: datetime,
+    *,
+    status: str,
+    records: int,
+    duration_s: float,
+    asked: Asked | None = None,
+    alerts: str | None = None,
+    error: str | None = None,
+) -> pl.DataFrame:
+    """One operation as a frame of one row. `at` is aware; without `asked` nobody counted the requests."""
+    values = {
+        "source_name": source,
+        "pulled_at": at.replace(tzinfo=None),
+        "status": status,
+        "records_count": records,
+        "operation": operation,
+        "duration_s": duration_s,
+        "requests": asked.requests if asked is not None else None,
+        "rate_limited": asked.rate_limited if asked is not None else None,
+        "alerts": alerts,
+        "error": error,
+    }
+    return pl.DataFrame([values], schema=PULLS.polars_schema())

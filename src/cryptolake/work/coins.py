@@ -100,16 +100,16 @@ def collect_market(
     )
     entry = room.ledger.state(run)
     done = entry is not None and entry.state == "done"
-    log_row = {
-        "source_name": source.name,
-        "pulled_at": asked_at.replace(tzinfo=None),
-        "status": "success" if done else "no_data" if entry is not None and entry.state == "empty" else "error",
-        "records_count": (entry.rows or 0) if entry is not None else 0,
-        "operation": "pull",
-        "duration_s": time.monotonic() - started,
-        "error": result.failures[0].error if result.failures else None,
-    }
-    room.warehouse.append(pulls.PULLS, pl.DataFrame([log_row], schema=pulls.PULLS.polars_schema()))
+    row = pulls.row(
+        source.name,
+        "pull",
+        asked_at,
+        status="success" if done else "no_data" if entry is not None and entry.state == "empty" else "error",
+        records=(entry.rows or 0) if entry is not None else 0,
+        duration_s=time.monotonic() - started,
+        error=result.failures[0].error if result.failures else None,
+    )
+    room.warehouse.append(pulls.PULLS, row)
     if not done:
         raise Stop((entry and entry.error) or f"{run}: no coins came; run the same command again")
     for part in (run, totals_of(run)):

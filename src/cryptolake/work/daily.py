@@ -16,7 +16,7 @@ import orjson
 import structlog
 
 from cryptolake import __version__
-from cryptolake.app import App, redact_text
+from cryptolake.app import App, known_secrets, redact_text
 from cryptolake.contracts.entry import SETTLED
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.source import Dataset, Source
@@ -37,6 +37,7 @@ from cryptolake.sources.onchain.source import OnchainSource
 from cryptolake.work import coins, exchanges, lending
 from cryptolake.work.lineage import Node, lineage
 from cryptolake.work.series import Operation, pull_or_backfill
+from cryptolake.work.vendor_tables import pull_own_table
 
 log = structlog.get_logger(__name__)
 
@@ -100,18 +101,21 @@ def jobs(app: App) -> tuple[list[Job], list[str]]:
 
 def nodes(app: App) -> list[Node]:
     """Every table with its origin."""
-    return lineage(app.onchain(markets(app)[0]), vendors(app), lending.WAREHOUSE_TABLES)
+    return lineage(app.onchain(markets(app)[0]), vendors(app), [*lending.WAREHOUSE_TABLES, *app.source_tables()])
 
 
 def pull(app: App, source_name: str, datasets: Sequence[str], operation: Operation) -> Outcome:
-    """Ask a vendor and load what it feeds: `metrics`, the coin market or the exchanges' tables. Others land in bronze."""
-    source = app.vendor(source_name)
+    """Ask a vendor and load what it feeds: `metrics`, tables of its own, the coin market or the exchanges' tables.
+
+    Others land in bronze.
+    """
+    source, own = app.vendor(source_name), app.own_tables(source_name)
     feeds = {one.feeds for one in source.datasets if one.name in datasets}
     direct = [one.name for one in source.datasets if one.name in datasets and one.feeds == "metrics"]
     other = [
         one.name
         for one in source.datasets
-        if one.name in datasets and one.feeds not in {"metrics", *_LOADED_BY_ITS_FLOW}
+        if one.name in datasets and one.feeds not in {"metrics", *own, *_LOADED_BY_ITS_FLOW}
     ]
     outcomes = []
     if operation == "pull" and STAGING.name in feeds:
@@ -135,6 +139,22 @@ def pull(app: App, source_name: str, datasets: Sequence[str], operation: Operati
             )
         note = f"{operation}: {pulled.inserted:,} new, {pulled.updated:,} changed, {pulled.unchanged:,} unchanged"
         outcomes.append(Outcome(not pulled.collected.failed, pulled.records, note + _failed(pulled.collected)))
+    for dataset in source.datasets:
+        if dataset.name in datasets and dataset.feeds in own:
+            with app.warehouse() as warehouse:
+                pulled = pull_own_table(
+                    app,
+                    operation,
+                    source,
+                    dataset,
+                    own[dataset.feeds],
+                    warehouse=warehouse,
+                    span=window(app, operation),
+                )
+            note = (
+                f"{dataset.feeds}: {pulled.inserted:,} new, {pulled.updated:,} changed, {pulled.unchanged:,} unchanged"
+            )
+            outcomes.append(Outcome(not pulled.collected.failed, pulled.records, note + _failed(pulled.collected)))
     if other:
         now = datetime.now(UTC)
         period = Period.of_hour(now) if operation == "pull" else Period.of_day(now.date())
@@ -142,6 +162,12 @@ def pull(app: App, source_name: str, datasets: Sequence[str], operation: Operati
             _landed(app, source, [Partition(name, key, period) for name in other for key in source.keys(name)])
         )
     return _sum(outcomes)
+
+
+def window(app: App, operation: Operation) -> tuple[date, date]:
+    """The days that an operation asks windowed datasets for: the week's, or on a backfill the settings' whole span."""
+    first, last = app.settings.span()
+    return (max(first, last - timedelta(days=_MEND_DAYS - 1)), last) if operation == "pull" else (first, last)
 
 
 @contextmanager
@@ -166,9 +192,7 @@ def _exchanges(app: App, source: Source, feeds: Collection[str], operation: Oper
             )
         yield Outcome(not found.collected.failed, found.rows, f"tickers: {found.rows:,} rows{_failed(found.collected)}")
     if silver_exchanges.CANDLES.name in feeds:
-        first, last = app.settings.span()
-        if operation == "pull":
-            first = max(first, last - timedelta(days=_MEND_DAYS - 1))
+        first, last = window(app, operation)
         with app.warehouse() as warehouse:
             found = exchanges.candles(
                 source,
@@ -246,7 +270,7 @@ def publish(app: App) -> list[lending.Made]:
 def alert(app: App, title: str, text: str) -> None:
     """Tell a person: always in the log, and by webhook and mail where they are set. Never raises."""
     settings = app.settings
-    title, text = (redact_text(one, settings.secrets()) for one in (f"[{settings.environment}] {title}", text))
+    title, text = (redact_text(one, known_secrets(settings)) for one in (f"[{settings.environment}] {title}", text))
     log.error("alert", title=title, text=text)
     ways: list[Callable[[], None]] = []
     if settings.alert_webhook is not None:

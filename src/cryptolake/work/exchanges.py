@@ -117,16 +117,16 @@ def _log(
     rows: int,
 ) -> None:
     """One row in `pulls`, also when something failed."""
-    row = {
-        "source_name": source.name,
-        "pulled_at": asked_at.replace(tzinfo=None),
-        "status": "error" if collected.failures else "success" if rows else "no_data",
-        "records_count": rows,
-        "operation": operation,
-        "duration_s": time.monotonic() - started,
-        "error": collected.failures[0].error if collected.failures else None,
-    }
-    warehouse.append(pulls.PULLS, pl.DataFrame([row], schema=pulls.PULLS.polars_schema()))
+    row = pulls.row(
+        source.name,
+        operation,
+        asked_at,
+        status="error" if collected.failures else "success" if rows else "no_data",
+        records=rows,
+        duration_s=time.monotonic() - started,
+        error=collected.failures[0].error if collected.failures else None,
+    )
+    warehouse.append(pulls.PULLS, row)
 
 
 def _hold(table: Table, frame: pl.DataFrame) -> None:

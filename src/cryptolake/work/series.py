@@ -54,6 +54,7 @@ class Pulled:
     alerts: tuple[str, ...] = ()
     asked: Asked = field(default_factory=Asked)
     duration_s: float = 0.0
+    table: str = metrics.METRICS.name
 
 
 def pull_or_backfill(
@@ -101,15 +102,16 @@ def pull_or_backfill(
                 bronze.fold(source.name, dataset, period)
     except CryptolakeError as error:
         spent = time.monotonic() - started
-        _log(warehouse, source, operation, asked_at, "error", 0, spent, _since(source, before), (), str(error))
+        log_operation(
+            warehouse, source, operation, asked_at, "error", 0, spent, requests_since(source, before), (), str(error)
+        )
         raise
-    refused = {entry.partition.dataset for entry in collected.failures if entry.reason == "entitlement"}
-    failures = [entry for entry in collected.failures if entry.reason != "entitlement"]
-    collected.failures, collected.failed = failures, len(failures)
+    refused = without_refused(collected)
+    failures = collected.failures
     status = "error" if failures else "success" if frame.height else "no_data"
-    asked, spent = _since(source, before), time.monotonic() - started
+    asked, spent = requests_since(source, before), time.monotonic() - started
     first = failures[0].error if failures else None
-    _log(warehouse, source, operation, asked_at, status, frame.height, spent, asked, alerts, first)
+    log_operation(warehouse, source, operation, asked_at, status, frame.height, spent, asked, alerts, first)
     return Pulled(
         source.name,
         operation,
@@ -150,7 +152,7 @@ def _granted(
     lacking = [one for one in chosen if not one.granted]
     if lacking and not granted:
         secrets = " and ".join(sorted({one.needs or "a key" for one in lacking}))
-        raise BadInput(f"{source.name}: nothing of this can be asked without {secrets}; set it and run again")
+        raise BadInput(f"{source.name}: nothing of this can be asked without a key; set {secrets} and run again")
     return granted, [one.name for one in lacking]
 
 
@@ -224,12 +226,21 @@ def _alerts(
     return tuple(found)
 
 
-def _since(source: Source, before: Asked) -> Asked:
+def without_refused(collected: Collected) -> set[str]:
+    """Take what was refused for want of a paid key out of the failures; returns the datasets that lack it."""
+    refused = {entry.partition.dataset for entry in collected.failures if entry.reason == "entitlement"}
+    collected.failures = [entry for entry in collected.failures if entry.reason != "entitlement"]
+    collected.failed = len(collected.failures)
+    return refused
+
+
+def requests_since(source: Source, before: Asked) -> Asked:
+    """What a source asked since its count was `before`."""
     now = source.asked if isinstance(source, Counts) else Asked()
     return Asked(now.requests - before.requests, now.rate_limited - before.rate_limited)
 
 
-def _log(
+def log_operation(
     warehouse: Warehouse,
     source: Source,
     operation: Operation,
@@ -241,16 +252,17 @@ def _log(
     alerts: Sequence[str],
     error: str | None,
 ) -> None:
-    row = {
-        "source_name": source.name,
-        "pulled_at": asked_at.replace(tzinfo=None),
-        "status": status,
-        "records_count": records,
-        "operation": operation,
-        "duration_s": duration_s,
-        "requests": asked.requests,
-        "rate_limited": asked.rate_limited,
-        "alerts": "; ".join(alerts) or None,
-        "error": error,
-    }
-    warehouse.append(pulls.PULLS, pl.DataFrame([row], schema=pulls.PULLS.polars_schema()))
+    """Write the operation's row to `pulls`; `asked_at` is aware, `error` the first failure."""
+    told = "; ".join(alerts) or None
+    row = pulls.row(
+        source.name,
+        operation,
+        asked_at,
+        status=status,
+        records=records,
+        duration_s=duration_s,
+        asked=asked,
+        alerts=told,
+        error=error,
+    )
+    warehouse.append(pulls.PULLS, row)
