@@ -44,7 +44,7 @@ from cryptolake.registry.markets import Csu
 from cryptolake.registry.providers import OWN, PUBLIC, plan_of, rpc_plans
 from cryptolake.settings import Settings
 from cryptolake.silver.prices import ORACLE, Pricing
-from cryptolake.sources.found import Found, Opened, find_sources, open_all
+from cryptolake.sources.found import Found, Opened, find_sources, open_all, open_told
 from cryptolake.sources.onchain.scans import Watch
 from cryptolake.sources.onchain.source import OnchainSource
 from cryptolake.state.budgets import Budgets
@@ -208,6 +208,9 @@ class App:
         """One vendor source, whatever is wrong with others. Raises BadInput naming the known ones and the faulty files."""
         opened = self._opened(provenance)
         if name not in opened.sources:
+            for file in self.found.files:
+                if file.vendor is not None and file.vendor.name == name and file.module in opened.refused:
+                    raise BadInput(_faults({file.module: opened.refused[file.module]}))
             faults = _faults(opened.refused)
             raise BadInput(
                 f"unknown source {name!r}; known: {', '.join(sorted(opened.sources))}{faults and f'; {faults}'}"
@@ -241,13 +244,21 @@ class App:
     def price_source(self, name: str, wanted: Wanted | None = None) -> Source:
         """Who tells prices under this name; `wanted` is what is to be asked. Raises BadInput naming the known ones."""
         for file in self.found.files:
-            if file.open_prices is not None and file.prices is not None and file.prices.name == name:
-                return file.open_prices(self.access(), self.registry.chains, wanted or {})
+            if file.prices is not None and file.prices.name == name:
+                return open_told(file, self.access(), self.registry.chains, wanted or {})
         raise BadInput(f"unknown price source {name!r}; known: {', '.join(self.found.price_sources)}")
 
     def price_sources(self) -> dict[str, Source]:
-        """Everybody who tells prices apart from the markets themselves, by name, the lowest rung first."""
-        return {name: self.price_source(name) for name in self.found.price_sources}
+        """Everybody who tells prices apart from the markets themselves, by name, the lowest rung first.
+
+        Raises BadInput when two of them call a dataset the same: their answers would be taken for each other's.
+        """
+        sources = {name: self.price_source(name) for name in self.found.price_sources}
+        asked = [dataset.name for source in sources.values() for dataset in source.datasets]
+        if doubled := sorted({one for one in asked if asked.count(one) > 1}):
+            who = [name for name, source in sources.items() if doubled[0] in {one.name for one in source.datasets}]
+            raise BadInput(f"price sources {' and '.join(who)} both have a dataset {doubled[0]!r}; rename one")
+        return sources
 
     @property
     def pricing(self) -> Pricing:

@@ -37,6 +37,19 @@ class Sky:
 def open_source(access):
     return Sky()
 """
+BAZAAR = """
+from cryptolake.contracts.prices import PriceSource
+from cryptolake.contracts.source import Dataset
+
+PRICES = PriceSource("bazaar", rung=15, max_age_s=60)
+
+class Bazaar:
+    name = "bazaar"
+    datasets = (Dataset("bazaar_prices", feeds="quotes", doc="what was paid", reach="as_of"),)
+
+def open_prices(access, chains, wanted):
+    return Bazaar()
+"""
 TABLE = "Table('rains', 'silver', 'a day', {key}, (Field('day', 'date', 'day'),), 'rain')"
 
 Drop = Callable[[str, str], str]
@@ -131,7 +144,7 @@ def test_a_faulty_file_is_refused_by_name_and_the_others_go_on(
     with pytest.raises(BadInput, match=f"^{module}: .*{words}"):
         app.vendors()
     assert app.vendor("defillama").name == "defillama"
-    with pytest.raises(BadInput, match=f"unknown source 'sky'.*{module}: .*{words}"):
+    with pytest.raises(BadInput, match=f"{module}: .*{words}"):
         app.vendor("sky")
     assert tuple(app.price_sources()) == LADDER[1:]
 
@@ -226,17 +239,28 @@ def test_rows_under_another_name_than_the_price_sources_are_refused(tmp_path: Pa
 
 
 def test_a_price_source_is_one_file_and_takes_its_rung(drop: Drop, app: App) -> None:
-    drop(
-        "bazaar",
-        "from cryptolake.contracts.prices import PriceSource\n"
-        "from cryptolake.sources.price_file import PriceFile\n"
-        "PRICES = PriceSource('bazaar', rung=15, max_age_s=60)\n"
-        "def open_prices(access, chains, wanted):\n    return PriceFile()\n",
-    )
+    drop("bazaar", BAZAAR)
     assert app.pricing.ladder[:4] == (ORACLE, "chainlink", "bazaar", "defillama")
     assert app.pricing.max_age_s["bazaar"] == 60
     assert "bazaar" in app.price_sources()
     assert "bazaar" not in app.vendors()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('"bazaar_prices"', '"coingecko_prices"', "bazaar and coingecko both have a dataset 'coingecko_prices'"),
+        ('"quotes"', '"metrics"', "cryptolake.sources.bazaar: .*feed `quotes`"),
+        ("return Bazaar()", "return 1 / 0", r"cryptolake.sources.bazaar: cannot be opened \(ZeroDivisionError"),
+    ],
+)
+def test_a_faulty_price_source_is_never_left_out_in_silence(
+    drop: Drop, app: App, old: str, new: str, words: str
+) -> None:
+    drop("bazaar", BAZAAR.replace(old, new))
+    with pytest.raises(BadInput, match=words):
+        app.price_sources()
+    assert "defillama" in app.vendors()
 
 
 def test_an_order_that_names_nobody_is_refused(tmp_path: Path) -> None:

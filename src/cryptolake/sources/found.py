@@ -18,7 +18,7 @@ import cryptolake.sources
 from cryptolake.contracts.prices import PriceSource, Wanted
 from cryptolake.contracts.source import Dataset, Source, SourceTable
 from cryptolake.contracts.vendor import Vendor
-from cryptolake.errors import CryptolakeError
+from cryptolake.errors import BadInput, CryptolakeError
 from cryptolake.net.access import Access
 from cryptolake.registry.chains import Chain
 
@@ -129,6 +129,21 @@ def open_all(found: Found, access: Access, tables: Collection[str]) -> Opened:
             owner |= dict.fromkeys((one.name for one in source.datasets), file.module)
             owner |= dict.fromkeys((one.table.name for one in file.tables), file.module)
     return opened
+
+
+def open_told(file: SourceFile, access: Access, chains: Mapping[str, Chain], wanted: Wanted) -> Source:
+    """A file's price source. Raises BadInput naming the file when it is faulty: a price left out would go unnoticed."""
+    assert file.open_prices is not None
+    try:
+        source = file.open_prices(access, chains, wanted)
+    except CryptolakeError:
+        raise
+    except Exception as error:  # noqa: BLE001  # likewise
+        raise BadInput(f"{file.module}: cannot be opened ({_words(error)}); repair or remove it") from None
+    datasets = getattr(source, "datasets", None)
+    if not datasets or any(not isinstance(one, Dataset) or one.feeds != "quotes" for one in datasets):
+        raise BadInput(f"{file.module}: a price source has datasets that feed `quotes`, and no others")
+    return source
 
 
 def _modules() -> Iterator[tuple[str, Callable[[], object]]]:
