@@ -9,11 +9,11 @@ import pytest
 
 dg = pytest.importorskip("dagster", reason="the dagster extra is not installed")
 
-from cryptolake import work  # noqa: E402
 from cryptolake.app import App  # noqa: E402
 from cryptolake.contracts.source import Dataset  # noqa: E402
 from cryptolake.definitions import definitions  # noqa: E402
 from cryptolake.settings import load_settings  # noqa: E402
+from cryptolake.work import daily as work  # noqa: E402
 from cryptolake.work.lending import WAREHOUSE_TABLES  # noqa: E402
 
 pytestmark = pytest.mark.xdist_group("dagster")
