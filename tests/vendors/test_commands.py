@@ -248,7 +248,7 @@ def test_a_key_in_a_sources_own_words_is_never_shown_or_kept(
     kept = shell(
         "query", "--sql", "select error from pulls where source_name = 'weather' order by pull_id", "--json"
     ).stdout
-    assert "/***/london failed" in kept
+    assert re.search(r"/\*\*\*/(london|zug) failed", kept), "the first to fail, whichever thread was faster"
     assert "mellon" not in result.stdout + result.stderr + kept + shell("monitor").stdout
     assert not [one for one in (shell.folder / "data").glob("ledger*") if b"mellon" in one.read_bytes()]
 
