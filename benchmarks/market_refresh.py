@@ -30,12 +30,13 @@ from cryptolake.lake.tables import Tables
 from cryptolake.net.access import Access
 from cryptolake.net.http import Http
 from cryptolake.publish.server import ensure_running
+from cryptolake.publish.stores import Stores
 from cryptolake.publish.warehouse import Warehouse
 from cryptolake.registry.coingecko import Tier
 from cryptolake.sources.coingecko import CoinGecko
 from cryptolake.state.ledger import Ledger
 from cryptolake.work import coins as flow
-from cryptolake.work.coins import STAGING, Room
+from cryptolake.work.coins import STAGING
 
 COINS, MANY = 10_000, 1_000_000
 SLOW = {"one INSERT per row, autocommit", 'pandas.to_sql(method="multi")'}  # measured once
@@ -151,7 +152,7 @@ def _refresh(folder: Path, warehouse: Warehouse) -> None:
     vendor = Vendor()
     server, url = vendor.serve()
     http, ledger = Http(), Ledger(folder / "ledger.sqlite")
-    room = Room(Bronze(folder), Runs(folder), ledger, Tables(folder), warehouse)
+    stores = Stores(Bronze(folder), Runs(folder), ledger, Tables(folder), warehouse)
     rows = []
     warehouse.setup(contracts())
     for number, mode in enumerate(("incremental", "incremental", "full", "incremental", "full")):
@@ -160,9 +161,9 @@ def _refresh(folder: Path, warehouse: Warehouse) -> None:
         access = Access(http, urls={"coingecko": url})
         source = CoinGecko(access, tier=UNLIMITED, asked_at=lambda at=at: at)  # type: ignore[misc]
         started = perf_counter()
-        run = flow.collect_market(source, room, top=COINS, now=lambda at=at: at)  # type: ignore[misc]
+        run = flow.collect_market(source, stores, top=COINS, now=lambda at=at: at)  # type: ignore[misc]
         asked = perf_counter()
-        loaded = flow.load_run(source, run, room, mode=mode, now=lambda at=at: at)  # type: ignore[arg-type,misc]
+        loaded = flow.load_run(source, run, stores, mode=mode, now=lambda at=at: at)  # type: ignore[arg-type,misc]
         ended = perf_counter()
         what = "first load" if number == 0 else f"every coin changed, {mode}"
         seconds = (asked - started, ended - asked, ended - started)

@@ -14,6 +14,7 @@ import typer
 from cryptolake.catalogue import contracts
 from cryptolake.cli import app
 from cryptolake.settings import Settings
+from cryptolake.sources.found import find_sources
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -79,14 +80,32 @@ def settings_page() -> str:
         "rpc": "CRYPTOLAKE_RPC_<CHAIN>",
         "urls": "CRYPTOLAKE_URL_<HOST>",
         "alchemy_keys": "ALCHEMY_KEY_1 ... ALCHEMY_KEY_n",
-        "coingecko_demo_api_key": "COINGECKO_DEMO_API_KEY",
-        "coingecko_pro_api_key": "COINGECKO_PRO_API_KEY",
     }
     for name, field in Settings.model_fields.items():
+        if name == "variables":
+            continue
         default = field.get_default(call_default_factory=True)
-        shown = "" if default in (None, {}, []) else f"`{default}`"
+        shown = "" if default in (None, {}, [], "") else f"`{default}`"
         variable = special.get(name, f"CRYPTOLAKE_{name.upper()}")
         lines.append(f"| `{name}` | `{variable}` | {shown} | {field.description} |")
+    lines += ["", "## Vendors", "", "Declared by each vendor's own file; one that is added appears by itself.", ""]
+    lines += ["| `cryptolake.toml` | environment | meaning |", "|---|---|---|"]
+    vendors = [file.vendor for file in find_sources().files if file.vendor is not None]
+    for vendor in vendors:
+        lines += [f"| `{key.name.lower()}` | `{key.name}` | {key.doc} |" for key in vendor.keys]
+        if vendor.watch_list is not None:
+            name = f"{vendor.name}_config"
+            lines.append(f"| `{name}` | `CRYPTOLAKE_{name.upper()}` | {vendor.watch_list} |")
+    lines += [
+        "",
+        "| vendor | calls a minute (at once) | with a key | hosts for `CRYPTOLAKE_URL_<HOST>` |",
+        "|---|---|---|---|",
+    ]
+    for vendor in vendors:
+        keyed = ", ".join(f"`{key.name}` {key.per_minute} ({key.burst})" for key in vendor.keys if key.per_minute)
+        hosts = ", ".join(f"`{host.upper()}`" for host in vendor.hosts)
+        limit = f"{vendor.per_minute} ({vendor.burst})" if any(vendor.hosts.values()) else ""
+        lines.append(f"| {vendor.name} | {limit} | {keyed} | {hosts} |")
     return "\n".join(lines) + "\n"
 
 

@@ -6,25 +6,24 @@ What does not belong here: steps (flow), text for people (cli), reading variable
 from __future__ import annotations
 
 import hashlib
-import importlib
 import logging
-import pkgutil
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol, cast
-from urllib.parse import urlsplit
+from urllib.parse import quote, quote_plus, urlsplit
 
+import orjson
 import structlog
 
-import cryptolake.sources
 from cryptolake import __version__
 from cryptolake.catalogue import contracts
-from cryptolake.contracts.source import Source
+from cryptolake.contracts.prices import Wanted
+from cryptolake.contracts.source import Source, SourceTable
+from cryptolake.contracts.table import Table
 from cryptolake.errors import BadInput, Stop
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
@@ -44,23 +43,17 @@ from cryptolake.registry.markets import Csu
 from cryptolake.registry.providers import OWN, PUBLIC, plan_of, rpc_plans
 from cryptolake.settings import Settings
 from cryptolake.silver.prices import Pricing
-from cryptolake.silver.quotes import LADDER
-from cryptolake.sources.history.asked import Wanted
-from cryptolake.sources.history.coingecko import CoinGeckoPrices
-from cryptolake.sources.history.defillama import DefiLlamaPrices
-from cryptolake.sources.history.file import PriceFile
-from cryptolake.sources.onchain.chainlink import ChainlinkPrices
+from cryptolake.silver.quotes import ORACLE
+from cryptolake.sources.found import Found, Opened, find_sources, open_all, open_told
 from cryptolake.sources.onchain.families import declared
 from cryptolake.sources.onchain.scans import Watch
 from cryptolake.sources.onchain.source import OnchainSource
 from cryptolake.state.budgets import Budgets
 from cryptolake.state.ledger import Ledger
 
+log = structlog.get_logger(__name__)
 
-class _VendorModule(Protocol):
-    """What a file in `sources/` must offer to be found."""
-
-    def open_source(self, access: Access) -> Source: ...
+_SHORTEST = 4
 
 
 class App:
@@ -107,7 +100,9 @@ class App:
     @cached_property
     def ledger(self) -> Ledger:
         """The only record of progress."""
-        return Ledger(self.settings.data / "ledger.sqlite")
+        return Ledger(
+            self.settings.data / "ledger.sqlite", redact=lambda text: redact_text(text, known_secrets(self.settings))
+        )
 
     def forget_ledger(self) -> None:
         """Close the ledger; the next use opens whatever file lies there then."""
@@ -193,59 +188,90 @@ class App:
             watch=watch,
         )
 
-    def vendors(self, provenance: dict[str, str] | None = None) -> dict[str, Source]:
-        """Every vendor source found in `sources/`, by name."""
-        access = self.access(provenance)
-        found = {}
-        for one in pkgutil.iter_modules(cryptolake.sources.__path__):
-            module = importlib.import_module(f"cryptolake.sources.{one.name}")
-            if hasattr(module, "open_source"):  # the chain's package has none: it is opened for chosen markets
-                source = cast(_VendorModule, module).open_source(access)
-                found[source.name] = source
+    @cached_property
+    def found(self) -> Found:
+        """The files that are sources, and the faulty ones with what is wrong."""
+        found = find_sources()
+        for module, fault in found.refused.items():
+            log.warning("source left out", file=module, fault=fault)
         return found
 
+    def _opened(self, provenance: dict[str, str] | None = None) -> Opened:
+        return open_all(self.found, self.access(provenance), {one.name for one in contracts() if one.layer == "silver"})
+
+    def vendors(self, provenance: dict[str, str] | None = None) -> dict[str, Source]:
+        """Every vendor source by name. Raises BadInput that names every faulty file: nothing is left out in silence."""
+        opened = self._opened(provenance)
+        if opened.refused:
+            raise BadInput(_faults(opened.refused))
+        return opened.sources
+
     def vendor(self, name: str, provenance: dict[str, str] | None = None) -> Source:
-        """One vendor source. Raises BadInput naming the known ones."""
-        known = self.vendors(provenance)
-        if name not in known:
-            raise BadInput(f"unknown source {name!r}; known: {', '.join(sorted(known))}")
-        return known[name]
+        """One vendor source, whatever is wrong with others. Raises BadInput naming the known ones and the faulty files."""
+        opened = self._opened(provenance)
+        if name not in opened.sources:
+            for file in self.found.files:
+                if file.vendor is not None and file.vendor.name == name and file.module in opened.refused:
+                    raise BadInput(_faults({file.module: opened.refused[file.module]}))
+            faults = _faults(opened.refused)
+            raise BadInput(
+                f"unknown source {name!r}; known: {', '.join(sorted(opened.sources))}{faults and f'; {faults}'}"
+            )
+        return opened.sources[name]
+
+    def own_tables(self, source: str) -> dict[str, SourceTable]:
+        """The tables that a source's file declares, by name; none for a source that has no own."""
+        files = [file for file in self.found.files if file.vendor is not None and file.vendor.name == source]
+        return {one.table.name: one for file in files for one in file.tables}
+
+    def source_tables(self) -> list[Table]:
+        """The tables of all sources' own, in the order the sources were found."""
+        return [one.table for tables in self._opened().tables.values() for one in tables]
 
     def access(self, provenance: dict[str, str] | None = None) -> Access:
-        """What a vendor's source is handed: HTTP, addresses, keys, watch lists, limits."""
-        configs = {"defillama": self.settings.defillama_config, "artemis": self.settings.artemis_config}
+        """What a vendor's source is handed: HTTP, addresses, keys, watch lists, limits, and the chains' endpoints."""
+        settings, names = self.settings, [file.vendor.name for file in self.found.files if file.vendor is not None]
         return Access(
             http=self.http,
-            urls=self.settings.urls,
-            secrets={name: key.get_secret_value() for name, key in self.settings.vendor_keys().items()},
+            urls=settings.urls,
+            secrets={name: key for name in self.found.keys if (key := settings.key(name)) is not None},
             provenance={"cryptolake": __version__, **(provenance or {})},
-            configs={vendor: path for vendor, path in configs.items() if path is not None},
-            rates=self.settings.vendor_rates,
+            configs={name: path for name in names if (path := settings.watch_list(name)) is not None},
+            rates=settings.vendor_rates,
             gates=self.gates,
-        )
-
-    def chainlink(self) -> ChainlinkPrices:
-        """The chains' price feeds."""
-        return ChainlinkPrices(
-            chains=self.registry.chains,
-            pools=self.pool,
+            pool=lambda chain: self.pool(self.registry.chains[chain]),
             block_cache=self.block_cache,
-            provenance={"cryptolake": __version__},
         )
 
-    def price_sources(self, wanted: Wanted | None = None) -> list[Source]:
-        """Everybody who tells prices apart from the markets themselves; `wanted` is what vendors are to be asked."""
-        asked = wanted or {}
-        llama = DefiLlamaPrices(self.access(), self.registry.chains, asked)
-        return [self.chainlink(), llama, CoinGeckoPrices(self.access(), asked), PriceFile()]
+    def price_source(self, name: str, wanted: Wanted | None = None) -> Source:
+        """Who tells prices under this name; `wanted` is what is to be asked. Raises BadInput naming the known ones."""
+        for file in self.found.files:
+            if file.prices is not None and file.prices.name == name:
+                return open_told(file, self.access(), self.registry.chains, wanted or {})
+        raise BadInput(f"unknown price source {name!r}; known: {', '.join(self.found.price_sources)}")
+
+    def price_sources(self) -> dict[str, Source]:
+        """Everybody who tells prices apart from the markets themselves, by name, the lowest rung first.
+
+        Raises BadInput when two of them call a dataset the same: their answers would be taken for each other's.
+        """
+        sources = {name: self.price_source(name) for name in self.found.price_sources}
+        asked = [dataset.name for source in sources.values() for dataset in source.datasets]
+        if doubled := sorted({one for one in asked if asked.count(one) > 1}):
+            who = [name for name, source in sources.items() if doubled[0] in {one.name for one in source.datasets}]
+            raise BadInput(f"price sources {' and '.join(who)} both have a dataset {doubled[0]!r}; rename one")
+        return sources
 
     @property
     def pricing(self) -> Pricing:
         """How prices are chosen. Raises BadInput for a source in CRYPTOLAKE_PRICE_ORDER that there is not."""
+        told = self.found.price_sources
+        known = (ORACLE, *told)
         order = tuple(name.strip() for name in self.settings.price_order.split(",") if name.strip())
-        if unknown := [name for name in order if name not in LADDER]:
-            raise BadInput(f"price_order: unknown source {unknown[0]!r}; known: {', '.join(LADDER)}")
-        return Pricing(ladder=order, tolerance=self.settings.price_tolerance)
+        if unknown := [name for name in order if name not in known]:
+            raise BadInput(f"price_order: unknown source {unknown[0]!r}; known: {', '.join(known)}")
+        ages = {ORACLE: 0.0, **{name: one.max_age_s for name, one in told.items()}}
+        return Pricing(ladder=order or known, max_age_s=ages, tolerance=self.settings.price_tolerance)
 
     @contextmanager
     def warehouse(self) -> Iterator[Warehouse]:
@@ -254,7 +280,7 @@ class App:
         address = url.get_secret_value() if url else None
         with Warehouse.open(self.settings.data, address, self.settings.db_schema) as warehouse:
             if not self._is_set_up:
-                warehouse.setup(contracts())
+                warehouse.setup([*contracts(), *self.source_tables()])
                 self._is_set_up = True
             yield warehouse
 
@@ -282,6 +308,10 @@ def _endpoint(name: str, url: str, limits: Limits, *, account: str) -> Endpoint:
     return Endpoint(name, SecretUrl(url), limits, hashlib.sha256(account.encode()).hexdigest()[:16])
 
 
+def _faults(refused: Mapping[str, str]) -> str:
+    return "; ".join(f"{module}: {fault}" for module, fault in refused.items())
+
+
 def prepare_folder(settings: Settings) -> None:
     """Make the data folder. Raises Stop with the remedy when it cannot be written."""
     try:
@@ -298,10 +328,13 @@ def prepare_folder(settings: Settings) -> None:
 
 def configure_logging(settings: Settings) -> None:
     """Structured log lines on standard error, with every known secret replaced before anything is formatted."""
-    secrets = sorted({secret for secret in settings.secrets() if len(secret) >= 4}, key=len, reverse=True)
+    known: list[str] = []
 
-    def redact(_logger: object, _method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
-        return {name: redact_text(value, secrets) if isinstance(value, str) else value for name, value in event.items()}
+    def redact(line: str) -> str:
+        # Looked for in the finished line: whatever was handed in, a secret may lie deep inside it.
+        if not known:
+            known.extend(["", *known_secrets(settings)])
+        return redact_text(line, known)
 
     renderer: structlog.types.Processor = (
         structlog.processors.JSONRenderer() if settings.log_json else structlog.dev.ConsoleRenderer()
@@ -310,8 +343,7 @@ def configure_logging(settings: Settings) -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            redact,
-            renderer,
+            lambda logger, method, event: redact(str(renderer(logger, method, event))),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.log_level.upper())),
         # Looked up for every line: whoever embeds us (a notebook, a test) may exchange or close standard error.
@@ -320,8 +352,21 @@ def configure_logging(settings: Settings) -> None:
     )
 
 
+def known_secrets(settings: Settings) -> list[str]:
+    """Every secret in force, vendors' keys by the names that their files declare; never print this."""
+    return settings.secrets(find_sources().keys)
+
+
 def redact_text(text: str, secrets: Iterable[str]) -> str:
-    """`text` with every occurrence of a secret replaced by asterisks."""
-    for secret in secrets:
-        text = text.replace(secret, "***")
+    """`text` with every secret replaced by asterisks, also where it stands encoded in a URL or in JSON.
+
+    Secrets of fewer than four characters are left: they would blacken every other word.
+    """
+    told = {form for secret in secrets if len(secret) >= _SHORTEST for form in _forms(secret)}
+    for form in sorted(told, key=len, reverse=True):
+        text = text.replace(form, "***")
     return text
+
+
+def _forms(secret: str) -> tuple[str, ...]:
+    return secret, quote(secret, safe=""), quote(secret), quote_plus(secret), orjson.dumps(secret).decode()[1:-1]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -27,14 +27,16 @@ from pydantic_settings import (
 from cryptolake.errors import BadInput
 
 # Variables whose *name* carries a part of the setting: CRYPTOLAKE_RPC_<CHAIN>, CRYPTOLAKE_URL_<HOST>, ALCHEMY_KEY_<n>.
-_RPC, _URL, _ALCHEMY = "CRYPTOLAKE_RPC_", "CRYPTOLAKE_URL_", re.compile(r"ALCHEMY_KEY(_\d+)?", re.IGNORECASE)
+_PREFIX = "CRYPTOLAKE_"
+_RPC, _URL, _ALCHEMY = f"{_PREFIX}RPC_", f"{_PREFIX}URL_", re.compile(r"ALCHEMY_KEY(_\d+)?", re.IGNORECASE)
 
 
 class _NamedVariables(PydanticBaseSettingsSource):
-    """Collects the settings whose variable names are open-ended into the `rpc`, `urls` and `alchemy_keys` fields."""
+    """Collects what nobody here can name: `rpc`, `urls`, `alchemy_keys`, and in `variables` what vendors' files declare."""
 
     def __init__(self, settings: type[BaseSettings], variables: Mapping[str, str | None]) -> None:
         super().__init__(settings)
+        self._all = {name.upper(): value or "" for name, value in variables.items()}
         self._variables = {name: value for name, value in variables.items() if value}
 
     def get_field_value(self, field: object, field_name: str) -> tuple[object, str, bool]:
@@ -42,7 +44,7 @@ class _NamedVariables(PydanticBaseSettingsSource):
         return None, field_name, False
 
     def __call__(self) -> dict[str, object]:
-        """The three mappings, each only when at least one of its variables is set."""
+        """The mappings, each only when at least one of its variables is set."""
         rpc, urls, keys = {}, {}, []
         for name, value in sorted(self._variables.items()):
             upper = name.upper()
@@ -52,7 +54,31 @@ class _NamedVariables(PydanticBaseSettingsSource):
                 urls[upper.removeprefix(_URL).lower()] = value
             elif _ALCHEMY.fullmatch(name):
                 keys += _keys(name, value)
-        return {name: value for name, value in (("rpc", rpc), ("urls", urls), ("alchemy_keys", keys)) if value}
+        found = {"rpc": rpc, "urls": urls, "alchemy_keys": keys, "variables": _with_bare_names(self._all)}
+        return {name: value for name, value in found.items() if value}
+
+
+class _NamedInFile(PydanticBaseSettingsSource):
+    """`variables` out of `cryptolake.toml`: its plain values under the names that the environment has for them."""
+
+    def __init__(self, settings: type[BaseSettings], document: Mapping[str, object]) -> None:
+        super().__init__(settings)
+        self._document = document
+
+    def get_field_value(self, field: object, field_name: str) -> tuple[object, str, bool]:
+        """Unused: this source fills the whole field in `__call__`."""
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, object]:
+        """The one mapping."""
+        plain = {name.upper(): str(value) for name, value in self._document.items() if isinstance(value, str | int)}
+        return {"variables": {**plain, **{f"{_PREFIX}{name}": value for name, value in plain.items()}}}
+
+
+def _with_bare_names(variables: Mapping[str, str]) -> dict[str, str]:
+    """The same, and CRYPTOLAKE_X as X too where no X is set beside it: both names of a key mean the same."""
+    bare = {name.removeprefix(_PREFIX): value for name, value in variables.items() if name.startswith(_PREFIX)}
+    return {**bare, **variables}
 
 
 def _keys(name: str, value: str) -> list[str]:
@@ -114,46 +140,22 @@ class Settings(BaseSettings):
     audit: float = Field(
         0.02, ge=0, le=1, description="share of log windows asked again at a second endpoint and compared"
     )
-    coingecko_demo_api_key: SecretStr | None = Field(
-        None,
-        validation_alias=AliasChoices(
-            "COINGECKO_DEMO_API_KEY", "CRYPTOLAKE_COINGECKO_DEMO_API_KEY", "coingecko_demo_api_key"
-        ),
-        description="CoinGecko demo key (free): about 100 calls a minute instead of 5",
-    )
-    coingecko_pro_api_key: SecretStr | None = Field(
-        None,
-        validation_alias=AliasChoices(
-            "COINGECKO_PRO_API_KEY", "CRYPTOLAKE_COINGECKO_PRO_API_KEY", "coingecko_pro_api_key"
-        ),
-        description="CoinGecko paid key: its own host, the plan's limit, history beyond 365 days; wins over the demo key",
-    )
     urls: dict[str, str] = Field(
         default_factory=dict,
         description="vendor base URLs: CRYPTOLAKE_URL_<HOST>, e.g. CRYPTOLAKE_URL_DEFILLAMA_STABLECOINS",
     )
-    defillama_api_key: SecretStr | None = Field(
-        None,
-        validation_alias=AliasChoices("DEFILLAMA_API_KEY", "CRYPTOLAKE_DEFILLAMA_API_KEY", "defillama_api_key"),
-        description="DefiLlama Pro key; unset means the free hosts and the metrics they give",
-    )
-    artemis_api_key: SecretStr | None = Field(
-        None,
-        validation_alias=AliasChoices("ARTEMIS_API_KEY", "CRYPTOLAKE_ARTEMIS_API_KEY", "artemis_api_key"),
-        description="Artemis key; nothing of Artemis is free",
-    )
-    defillama_config: Path | None = Field(
-        None, description="CSV (name,slug,gecko_id,category) that replaces the shipped DefiLlama watch list"
-    )
-    artemis_config: Path | None = Field(
-        None, description="CSV matrix (name,asset,category,Pull,<metric>...) that replaces the shipped Artemis one"
+    variables: dict[str, SecretStr] = Field(
+        default_factory=dict,
+        repr=False,
+        description="every other variable by its name: where keys and watch lists that vendors declare are looked up",
     )
     vendor_rates: dict[str, int] = Field(
         default_factory=dict, description="calls a minute by vendor, e.g. defillama = 900; unset means its default"
     )
     price_order: str = Field(
-        "protocol_oracle,chainlink,defillama,coingecko,file",
-        description="whose price is taken first; leave a source out to ignore it",
+        "",
+        description="whose price is taken first, e.g. chainlink,defillama; leave a source out to ignore it; unset means "
+        "protocol_oracle, then every price source by its rung (chainlink, defillama, coingecko, file)",
     )
     price_tolerance: float = Field(0.02, gt=0, description="spread between fresh prices above which they are flagged")
     budgets: Literal["folder", "database"] = Field(
@@ -217,13 +219,15 @@ class Settings(BaseSettings):
         del file_secret_settings
         dotenv = dotenv_settings.env_vars if isinstance(dotenv_settings, DotEnvSettingsSource) else {}
         env = env_settings.env_vars if isinstance(env_settings, EnvSettingsSource) else {}
+        toml = TomlConfigSettingsSource(settings_cls)
         return (
             init_settings,
             _NamedVariables(settings_cls, env),
             env_settings,
             _NamedVariables(settings_cls, dotenv),
             dotenv_settings,
-            TomlConfigSettingsSource(settings_cls),
+            toml,
+            _NamedInFile(settings_cls, toml.toml_data),
         )
 
     def span(self, today: date | None = None) -> tuple[date, date]:
@@ -244,28 +248,27 @@ class Settings(BaseSettings):
         """The PostgreSQL schema of this environment; None for the server's default one (prod)."""
         return None if self.environment == "prod" else f"{self.prefix}cryptolake"
 
-    def missing(self, needs: str | None) -> bool:
-        """Whether a dataset needs a secret (the name of its setting) that is not set."""
-        return needs is not None and not getattr(self, needs.lower(), None)
+    def key(self, name: str) -> str | None:
+        """A vendor's key by the name of its variable; None when it is not set. A secret."""
+        found = self.variables.get(name.upper())
+        return found.get_secret_value() or None if found is not None else None
 
-    def secrets(self) -> list[str]:
-        """Every secret value in force, for the redactor; never print this."""
+    def missing(self, needs: str | None) -> bool:
+        """Whether a dataset needs a secret (the name of its variable) that is not set."""
+        return needs is not None and self.key(needs) is None
+
+    def watch_list(self, vendor: str) -> Path | None:
+        """The user's own watch list of a vendor: CRYPTOLAKE_<VENDOR>_CONFIG, in the file `<vendor>_config`."""
+        found = self.variables.get(f"{_PREFIX}{vendor}_CONFIG".upper())
+        return Path(found.get_secret_value()) if found is not None and found.get_secret_value() else None
+
+    def secrets(self, declared: Iterable[str] = ()) -> list[str]:
+        """Every secret value in force, for the redactor; never print this. `declared`: the names of vendors' keys."""
         found = [url.get_secret_value() for urls in self.rpc.values() for url in urls]
         found += [key.get_secret_value() for key in self.alchemy_keys]
-        found += [key.get_secret_value() for key in self.vendor_keys().values()]
+        found += [key for name in declared if (key := self.key(name))]
         others = (self.database_url, self.reader_url, self.alert_webhook, self.smtp_url)
-        found += [one.get_secret_value() for one in others if one is not None]
-        return found
-
-    def vendor_keys(self) -> dict[str, SecretStr]:
-        """The vendors' keys that are set, by the name of their variable."""
-        known = {
-            "COINGECKO_DEMO_API_KEY": self.coingecko_demo_api_key,
-            "COINGECKO_PRO_API_KEY": self.coingecko_pro_api_key,
-            "DEFILLAMA_API_KEY": self.defillama_api_key,
-            "ARTEMIS_API_KEY": self.artemis_api_key,
-        }
-        return {name: key for name, key in known.items() if key is not None and key.get_secret_value()}
+        return found + [one.get_secret_value() for one in others if one is not None]
 
 
 def load_settings(**overrides: object) -> Settings:

@@ -22,7 +22,7 @@ def settings(**more: object) -> Settings:
         "rpc": {"sandbox": [f"http://node/{KEY}"]},
         "alchemy_keys": [KEY],
         "DATABASE_URL": URL,
-        "DEFILLAMA_API_KEY": VENDOR,
+        "variables": {"DEFILLAMA_API_KEY": VENDOR},
         **more,
     }
     return Settings(_env_file=None, **given)  # type: ignore[call-arg,arg-type]

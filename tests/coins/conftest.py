@@ -19,10 +19,10 @@ from cryptolake.net.conversation import Patience
 from cryptolake.net.gates import Gates
 from cryptolake.net.http import Http
 from cryptolake.publish.server import ensure_running
+from cryptolake.publish.stores import Stores
 from cryptolake.publish.warehouse import Warehouse
 from cryptolake.sources.coingecko import CoinGecko
 from cryptolake.state.ledger import Ledger
-from cryptolake.work.coins import Room
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def warehouse(pg_data: Path) -> Iterator[Warehouse]:
 
 
 @pytest.fixture
-def room(tmp_path: Path, warehouse: Warehouse) -> Iterator[Room]:
+def stores(tmp_path: Path, warehouse: Warehouse) -> Iterator[Stores]:
     ledger = Ledger(tmp_path / "ledger.sqlite")
-    yield Room(Bronze(tmp_path), Runs(tmp_path), ledger, Tables(tmp_path), warehouse)
+    yield Stores(Bronze(tmp_path), Runs(tmp_path), ledger, Tables(tmp_path), warehouse)
     ledger.close()

@@ -125,7 +125,7 @@ def test_another_period_cannot_be_answered(source: CoinGecko, vendor: Vendor) ->
 def test_the_key_decides_tier_host_and_header(
     vendor: Vendor, http: Http, secrets: dict[str, str], tier: Tier, header: str | None
 ) -> None:
-    assert open_source(Access(http, secrets=secrets))._url == tier.url
+    assert open_source(Access(http, secrets=secrets)).asking.url == tier.url
     vendor.coins = market(10)
     source = open_source(Access(http, urls={"coingecko": vendor.url + "/"}, secrets=secrets))
     assert source.tier is tier
@@ -158,7 +158,7 @@ def test_a_pro_plan_is_asked_for_its_limit_once(vendor: Vendor, access: Access, 
 def test_the_users_own_limit_wins_over_the_plans(vendor: Vendor, access: Access) -> None:
     vendor.coins, vendor.plan = market(10), {"rate_limit_request_per_minute": 500}
     source = CoinGecko(replace(access, secrets=PAID, rates={"coingecko": 85}), asked_at=lambda: ASKED_AT)
-    limiter = source._open()
+    limiter = source.asking.limiter()
     assert isinstance(limiter, Limiter)
     assert limiter.rate == pytest.approx((85 - 25) / 60)
 
@@ -178,7 +178,7 @@ def test_processes_with_one_key_hold_one_limit(vendor: Vendor, access: Access, t
     assert waits == pytest.approx([0.75, 1.5, 2.25, 3.0])
     vendor.replies = [(429, {"Retry-After": "30"}, b"")]
     assert isinstance(ask(runs[0], totals_of(run_of(10, ASKED_AT))), Raw)
-    limiter = runs[1]._open()
+    limiter = runs[1].asking.limiter()
     assert isinstance(limiter, Limiter)
     assert limiter.reserve() >= 30, "a 429 for one holds up the other"
     assert not any(KEY in file.name for file in tmp_path.iterdir())
@@ -333,7 +333,7 @@ def test_other_coins_share_the_limits(source: CoinGecko, vendor: Vendor) -> None
     assert other.keys("market_chart") == ["a", "b"]
     assert source.keys("market_chart") == list(watched_coins())
     assert other.keys("coins_markets") == ["top1000"]
-    assert other._open() is source._open()
+    assert other.asking.limiter() is source.asking.limiter()
 
 
 @pytest.mark.parametrize(

@@ -14,66 +14,67 @@ from tests.coins.vendor import ASKED_AT, Vendor, coin, market
 from cryptolake.catalogue import contracts
 from cryptolake.contracts.partition import Partition
 from cryptolake.errors import BadInput, Stop
+from cryptolake.publish.stores import Stores
 from cryptolake.publish.warehouse import Loaded, Warehouse
 from cryptolake.sources.coingecko import CoinGecko
 from cryptolake.work import coin_runs
 from cryptolake.work import coins as flow
-from cryptolake.work.coins import HISTORY, STAGING, MarketLoaded, Room
+from cryptolake.work.coins import HISTORY, STAGING, CoinsLoaded
 
 STAGED = f"SELECT * FROM {STAGING.name} ORDER BY id"
 
 
-def refresh(source: CoinGecko, room: Room, minutes: int = 0, **options: object) -> MarketLoaded:
+def refresh(source: CoinGecko, stores: Stores, minutes: int = 0, **options: object) -> CoinsLoaded:
     at = ASKED_AT + timedelta(minutes=minutes)
     source._asked_at = lambda: at
-    return flow.refresh(source, room, now=lambda: at, **options)  # type: ignore[arg-type]
+    return flow.refresh(source, stores, now=lambda: at, **options)  # type: ignore[arg-type]
 
 
-def test_a_refresh_fills_every_table(source: CoinGecko, vendor: Vendor, room: Room, tmp_path: Path) -> None:
+def test_a_refresh_fills_every_table(source: CoinGecko, vendor: Vendor, stores: Stores, tmp_path: Path) -> None:
     vendor.coins = market(620)
-    loaded = refresh(source, room, top=600)
+    loaded = refresh(source, stores, top=600)
     assert loaded.staging == Loaded(600, 0, 0)
     assert loaded.marts == {"crypto_analytics_mart": 50, "market_segment_analysis": 3, "crypto_market_summary": 1}
     assert not loaded.failed
     assert [path for path, *_ in vendor.asked].count("/coins/markets") == 4  # the page after a short one
     folder = tmp_path / "bronze" / "coingecko" / "coins_markets" / "2026-11-21"
     assert {path.name for path in folder.iterdir()} == {"top600-072337Z.raw.json.gz", "top600-072337Z.parquet"}
-    summary = room.warehouse.query("SELECT * FROM crypto_market_summary").row(0, named=True)
+    summary = stores.warehouse.query("SELECT * FROM crypto_market_summary").row(0, named=True)
     assert summary["total_cryptocurrencies"] == 600
     assert summary["gainers"] + summary["losers"] + summary["unchanged"] + summary["change_unknown"] == 600
     assert summary["global_market_cap"] == 2.5e12
-    pulled = room.warehouse.query("SELECT status, records_count FROM pulls ORDER BY pull_id DESC LIMIT 1").rows()
+    pulled = stores.warehouse.query("SELECT status, records_count FROM pulls ORDER BY pull_id DESC LIMIT 1").rows()
     assert pulled == [("success", 620)]
 
 
 @pytest.mark.parametrize("mode", ["incremental", "full"])
 def test_full_and_incremental_give_the_same_table(
-    source: CoinGecko, vendor: Vendor, room: Room, mode: flow.Mode
+    source: CoinGecko, vendor: Vendor, stores: Stores, mode: flow.Mode
 ) -> None:
     vendor.coins = market(120)
-    refresh(source, room, top=100, mode="full")
+    refresh(source, stores, top=100, mode="full")
     vendor.coins = [coin(rank, current_price=rank * 1.5) for rank in range(21, 121)]  # twenty leave, twenty come
-    second = refresh(source, room, 60, top=100, mode=mode)
-    found = room.warehouse.query(STAGED)
-    flow.load_run(source, second.run, room, mode="full", replay=True)
-    assert found.equals(room.warehouse.query(STAGED))
+    second = refresh(source, stores, 60, top=100, mode=mode)
+    found = stores.warehouse.query(STAGED)
+    flow.load_run(source, second.run, stores, mode="full", replay=True)
+    assert found.equals(stores.warehouse.query(STAGED))
     if mode == "incremental":
         assert second.staging == Loaded(inserted=20, updated=80, unchanged=0, deleted=20)
-    again = flow.load_run(source, second.run, room, mode="incremental", replay=True)
+    again = flow.load_run(source, second.run, stores, mode="incremental", replay=True)
     assert again.staging == Loaded(0, 0, 100, 0)
     assert again.history == Loaded(0, 0, 100)
 
 
-def test_the_types_hold_the_recorded_extremes(source: CoinGecko, vendor: Vendor, room: Room) -> None:
+def test_the_types_hold_the_recorded_extremes(source: CoinGecko, vendor: Vendor, stores: Stores) -> None:
     vendor.coins = market(50)
-    refresh(source, room, top=50)
+    refresh(source, stores, top=50)
     sql = (
         f"SELECT (SELECT atl_change_percentage::text FROM {STAGING.name} WHERE id = 'coin-3'), "
         f"(SELECT current_price::text FROM {STAGING.name} WHERE id = 'coin-4')"
     )
-    large, small = room.warehouse.query(sql).row(0)
+    large, small = stores.warehouse.query(sql).row(0)
     assert (large, small) == ("15770767167073295000000000000000000000", "0.000000001206")
-    types = room.warehouse.query(
+    types = stores.warehouse.query(
         f"SELECT column_name, data_type FROM information_schema.columns WHERE table_name = '{STAGING.name}'"
     )
     kinds = dict(types.rows())
@@ -82,9 +83,9 @@ def test_the_types_hold_the_recorded_extremes(source: CoinGecko, vendor: Vendor,
     assert (kinds["record_hash"], kinds["market_cap_rank"]) == ("bigint", "integer")
 
 
-def test_the_documented_keys_and_indexes_are_real(room: Room) -> None:
-    room.warehouse.setup(contracts())
-    indexes = set(room.warehouse.query("SELECT indexname FROM pg_indexes")["indexname"])
+def test_the_documented_keys_and_indexes_are_real(stores: Stores) -> None:
+    stores.warehouse.setup(contracts())
+    indexes = set(stores.warehouse.query("SELECT indexname FROM pg_indexes")["indexname"])
     assert indexes >= {
         "idx_market_cap_rank",
         "idx_market_cap_category",
@@ -95,7 +96,7 @@ def test_the_documented_keys_and_indexes_are_real(room: Room) -> None:
         "idx_mart_dominance",
         "idx_segment_sentiment",
     }
-    keys = room.warehouse.query(
+    keys = stores.warehouse.query(
         "SELECT conrelid::regclass::text, pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'p'"
     )
     assert dict(keys.rows()).items() >= {
@@ -106,24 +107,24 @@ def test_the_documented_keys_and_indexes_are_real(room: Room) -> None:
     for wrong in ("market_cap_rank = 0", "market_cap_category = 'huge'"):
         column = wrong.split()[0]
         with pytest.raises(Exception, match=f"{STAGING.name}_{column}_check"):
-            room.warehouse._connection.execute(
+            stores.warehouse._connection.execute(
                 f"INSERT INTO {STAGING.name} (id, symbol, name, market_cap_category, processed_at, record_hash) "
                 f"VALUES ('x', 'X', 'x', 'unranked', now(), 1); UPDATE {STAGING.name} SET {wrong}"
             )
 
 
-def test_a_table_another_program_made_is_refused(room: Room) -> None:
-    room.warehouse._connection.execute(f"DROP TABLE {STAGING.name}")
-    room.warehouse._connection.execute(f"CREATE TABLE {STAGING.name} (id text, current_price double precision)")
+def test_a_table_another_program_made_is_refused(stores: Stores) -> None:
+    stores.warehouse._connection.execute(f"DROP TABLE {STAGING.name}")
+    stores.warehouse._connection.execute(f"CREATE TABLE {STAGING.name} (id text, current_price double precision)")
     with pytest.raises(Stop, match="rename or drop"):
-        room.warehouse.setup(contracts())
+        stores.warehouse.setup(contracts())
 
 
 def test_readers_see_one_whole_run_in_all_tables_while_it_is_rebuilt(
-    source: CoinGecko, vendor: Vendor, room: Room, pg_data: Path
+    source: CoinGecko, vendor: Vendor, stores: Stores, pg_data: Path
 ) -> None:
     vendor.coins = market(200)
-    runs = [refresh(source, room, minutes, top=200).run for minutes in (0, 1)]
+    runs = [refresh(source, stores, minutes, top=200).run for minutes in (0, 1)]
     stopping, seen = threading.Event(), []
     sql = (
         "SELECT (SELECT count(*) FROM crypto_analytics_mart), (SELECT count(*) FROM market_segment_analysis), "
@@ -140,7 +141,7 @@ def test_readers_see_one_whole_run_in_all_tables_while_it_is_rebuilt(
     thread.start()
     try:
         for number in range(10):
-            flow.load_run(source, runs[number % 2], room, replay=True, mode="full" if number % 3 else "incremental")
+            flow.load_run(source, runs[number % 2], stores, replay=True, mode="full" if number % 3 else "incremental")
     finally:
         stopping.set()
         thread.join()
@@ -150,16 +151,16 @@ def test_readers_see_one_whole_run_in_all_tables_while_it_is_rebuilt(
 
 
 def test_two_loaders_at_once_end_with_one_whole_run(
-    source: CoinGecko, vendor: Vendor, room: Room, pg_data: Path
+    source: CoinGecko, vendor: Vendor, stores: Stores, pg_data: Path
 ) -> None:
     vendor.coins = market(100)
-    runs = [refresh(source, room, minutes, top=100).run for minutes in (0, 1)]
+    runs = [refresh(source, stores, minutes, top=100).run for minutes in (0, 1)]
     failures: list[Exception] = []
 
     def load(number: int) -> None:
         try:
             with Warehouse.open(pg_data, None) as own:
-                rooms = Room(room.bronze, room.runs, room.ledger, room.tables, own)
+                rooms = Stores(stores.bronze, stores.runs, stores.ledger, stores.tables, own)
                 for _ in range(4):
                     flow.load_run(source, runs[number], rooms, replay=True, mode=("full", "incremental")[number])
         except Exception as error:  # noqa: BLE001  # any failure at all is the finding
@@ -171,152 +172,158 @@ def test_two_loaders_at_once_end_with_one_whole_run(
     for thread in threads:
         thread.join()
     assert not failures
-    instants = room.warehouse.query(f"SELECT DISTINCT processed_at FROM {STAGING.name}").rows()
+    instants = stores.warehouse.query(f"SELECT DISTINCT processed_at FROM {STAGING.name}").rows()
     assert len(instants) == 1
 
 
 def test_an_older_run_does_not_overwrite_a_newer_one_unless_replayed(
-    source: CoinGecko, vendor: Vendor, room: Room
+    source: CoinGecko, vendor: Vendor, stores: Stores
 ) -> None:
     vendor.coins = market(60)
-    first, second = (refresh(source, room, minutes, top=60).run for minutes in (0, 5))
-    late = flow.load_run(source, first, room)
+    first, second = (refresh(source, stores, minutes, top=60).run for minutes in (0, 5))
+    late = flow.load_run(source, first, stores)
     assert late.staging is None
     assert late.marts == {}
     newest = f"SELECT DISTINCT processed_at FROM {STAGING.name}"
-    assert room.warehouse.query(newest).rows() == [(coin_runs.instant_of(second),)]
-    flow.load_run(source, first, room, replay=True)
-    assert room.warehouse.query(newest).rows() == [(coin_runs.instant_of(first),)]
+    assert stores.warehouse.query(newest).rows() == [(coin_runs.instant_of(second),)]
+    flow.load_run(source, first, stores, replay=True)
+    assert stores.warehouse.query(newest).rows() == [(coin_runs.instant_of(first),)]
 
 
-def test_replaying_everything_rebuilds_a_lost_database(source: CoinGecko, vendor: Vendor, room: Room) -> None:
+def test_replaying_everything_rebuilds_a_lost_database(source: CoinGecko, vendor: Vendor, stores: Stores) -> None:
     for minutes in (0, 60, 120):
         vendor.coins = [coin(rank, current_price=minutes + rank) for rank in range(1, 41)]
-        refresh(source, room, minutes, top=40)
+        refresh(source, stores, minutes, top=40)
     tables = (STAGING.name, HISTORY.name, "crypto_analytics_mart", "crypto_market_global", "crypto_market_summary")
-    before = {name: room.warehouse.query(f"SELECT * FROM {name} ORDER BY 1, 2") for name in tables}
+    before = {name: stores.warehouse.query(f"SELECT * FROM {name} ORDER BY 1, 2") for name in tables}
     assert before[HISTORY.name].height == 120
     for table in contracts():
-        room.warehouse._connection.execute(f"DROP TABLE IF EXISTS {table.name} CASCADE")
-    room.warehouse.setup(contracts())  # as every command does first
+        stores.warehouse._connection.execute(f"DROP TABLE IF EXISTS {table.name} CASCADE")
+    stores.warehouse.setup(contracts())  # as every command does first
     vendor.asked.clear()
-    assert len(flow.replay_all(source, room).loaded) == 3
+    assert len(flow.replay_all(source, stores).loaded) == 3
     assert vendor.asked == [], "a replay asks nobody"
     for name in tables:
-        assert room.warehouse.query(f"SELECT * FROM {name} ORDER BY 1, 2").equals(before[name]), name
+        assert stores.warehouse.query(f"SELECT * FROM {name} ORDER BY 1, 2").equals(before[name]), name
 
 
-def test_a_run_that_lost_pages_is_kept_but_not_loaded(source: CoinGecko, vendor: Vendor, room: Room) -> None:
+def test_a_run_that_lost_pages_is_kept_but_not_loaded(source: CoinGecko, vendor: Vendor, stores: Stores) -> None:
     vendor.coins = market(100)
-    refresh(source, room, top=100)
+    refresh(source, stores, top=100)
     vendor.coins = market(80)
     with pytest.raises(Stop, match=r"row_count_drift.*80 coins after 100.*nothing was loaded.*--despite-drift"):
-        refresh(source, room, 60, top=100)
-    assert room.warehouse.query(f"SELECT count(*) FROM {STAGING.name}").rows() == [(100,)]
-    failed = room.warehouse.query("SELECT check_name FROM market_checks WHERE NOT passed AND severity = 'block'")
+        refresh(source, stores, 60, top=100)
+    assert stores.warehouse.query(f"SELECT count(*) FROM {STAGING.name}").rows() == [(100,)]
+    failed = stores.warehouse.query("SELECT check_name FROM market_checks WHERE NOT passed AND severity = 'block'")
     assert failed.rows() == [("row_count_drift",)]
-    kept = coin_runs.find_run(room.runs, "latest")
-    flow.load_run(source, kept, room, despite_drift=True)
-    assert room.warehouse.query(f"SELECT count(*) FROM {STAGING.name}").rows() == [(80,)]
+    kept = coin_runs.find_run(stores.runs, "latest")
+    flow.load_run(source, kept, stores, despite_drift=True)
+    assert stores.warehouse.query(f"SELECT count(*) FROM {STAGING.name}").rows() == [(80,)]
 
 
-def test_a_shallower_run_is_not_compared_with_a_deeper_one(source: CoinGecko, vendor: Vendor, room: Room) -> None:
+def test_a_shallower_run_is_not_compared_with_a_deeper_one(source: CoinGecko, vendor: Vendor, stores: Stores) -> None:
     vendor.coins = market(300)
-    refresh(source, room, top=300)
-    assert refresh(source, room, 1, top=50).coins == 50
+    refresh(source, stores, top=300)
+    assert refresh(source, stores, 1, top=50).coins == 50
 
 
-def test_without_totals_the_global_share_is_unknown_and_said(source: CoinGecko, vendor: Vendor, room: Room) -> None:
+def test_without_totals_the_global_share_is_unknown_and_said(source: CoinGecko, vendor: Vendor, stores: Stores) -> None:
     vendor.coins = market(50)
     vendor.before = lambda path, _query: vendor.replies.append((404, {}, b"{}")) if path == "/global" else None
-    loaded = refresh(source, room, top=50)
+    loaded = refresh(source, stores, top=50)
     assert [one.check for one in loaded.findings if not one.passed] == ["whole_market"]
-    shares = room.warehouse.query(
+    shares = stores.warehouse.query(
         f"SELECT sum(market_dominance_pct), count(market_dominance_global_pct) FROM {STAGING.name}"
     )
     assert shares.row(0) == (pytest.approx(100), 0)
 
 
-def test_history_lands_in_month_partitions_opened_ahead(source: CoinGecko, vendor: Vendor, room: Room) -> None:
+def test_history_lands_in_month_partitions_opened_ahead(source: CoinGecko, vendor: Vendor, stores: Stores) -> None:
     vendor.coins = market(50)
-    refresh(source, room, top=50)
-    refresh(source, room, -60 * 24 * 90, top=50)
-    stray, months = room.warehouse.month_state(HISTORY)
+    refresh(source, stores, top=50)
+    refresh(source, stores, -60 * 24 * 90, top=50)
+    stray, months = stores.warehouse.month_state(HISTORY)
     assert stray == 0
     assert {date(2026, 8, 1), date(2026, 11, 1), date(2026, 12, 1), date(2027, 2, 1)} <= set(months)
     sql = f"SELECT tableoid::regclass::text, count(*) FROM {HISTORY.name} GROUP BY 1 ORDER BY 1"
-    assert room.warehouse.query(sql).rows() == [(f"{HISTORY.name}_2026_08", 50), (f"{HISTORY.name}_2026_11", 50)]
+    assert stores.warehouse.query(sql).rows() == [(f"{HISTORY.name}_2026_08", 50), (f"{HISTORY.name}_2026_11", 50)]
 
 
-def test_rows_in_the_default_partition_are_seen_and_moved(source: CoinGecko, vendor: Vendor, room: Room) -> None:
+def test_rows_in_the_default_partition_are_seen_and_moved(source: CoinGecko, vendor: Vendor, stores: Stores) -> None:
     vendor.coins = market(50)
-    refresh(source, room, top=50)
-    room.warehouse._connection.execute(
+    refresh(source, stores, top=50)
+    stores.warehouse._connection.execute(
         f"INSERT INTO {HISTORY.name} (id, processed_at, symbol, record_hash) VALUES ('x', '2019-02-28 23:59:59+00', 'X', 1)"
     )
-    found = {one.check: one for one in flow.check_now(room, ASKED_AT)}
+    found = {one.check: one for one in flow.check_now(stores, ASKED_AT)}
     assert not found["history_default_partition"].passed
-    room.warehouse.setup(contracts())
-    assert room.warehouse.month_state(HISTORY)[0] == 0
-    assert room.warehouse.query(f"SELECT id FROM {HISTORY.name}_2019_02").rows() == [("x",)]
+    stores.warehouse.setup(contracts())
+    assert stores.warehouse.month_state(HISTORY)[0] == 0
+    assert stores.warehouse.query(f"SELECT id FROM {HISTORY.name}_2019_02").rows() == [("x",)]
 
 
 @pytest.mark.parametrize(
     ("age", "passes"), [(timedelta(0), True), (timedelta(minutes=59), True), (timedelta(minutes=61), False)]
 )
 def test_the_tables_at_rest_are_checked_against_the_clock(
-    source: CoinGecko, vendor: Vendor, room: Room, age: timedelta, passes: bool
+    source: CoinGecko, vendor: Vendor, stores: Stores, age: timedelta, passes: bool
 ) -> None:
     vendor.coins = [coin(rank, last_updated=ASKED_AT.isoformat()) for rank in range(1, 51)]
-    refresh(source, room, top=50)
-    found = {one.check: one.passed for one in flow.check_now(room, ASKED_AT + age)}
+    refresh(source, stores, top=50)
+    found = {one.check: one.passed for one in flow.check_now(stores, ASKED_AT + age)}
     assert found["freshness"] is passes
     assert found["contract"]
 
 
-def test_checks_of_an_empty_table_fail_and_do_not_crash(room: Room) -> None:
-    found = {one.check: one.passed for one in flow.check_now(room, ASKED_AT)}
+def test_checks_of_an_empty_table_fail_and_do_not_crash(stores: Stores) -> None:
+    found = {one.check: one.passed for one in flow.check_now(stores, ASKED_AT)}
     assert not found["row_count"]
     assert not found["freshness"]
 
 
 def test_pruning_spares_the_young_the_newest_and_a_dry_run(
-    source: CoinGecko, vendor: Vendor, room: Room, tmp_path: Path
+    source: CoinGecko, vendor: Vendor, stores: Stores, tmp_path: Path
 ) -> None:
     vendor.coins = market(30)
     days = (100, 91, 90, 89)
-    runs = [refresh(source, room, -60 * 24 * day, top=30).run for day in days]
+    runs = [refresh(source, stores, -60 * 24 * day, top=30).run for day in days]
     prune: Callable[[int, bool], list[coin_runs.Pruned]] = lambda keep, dry: coin_runs.prune(  # noqa: E731
-        room.runs, room.ledger, room.tables, flow.lake_tables(), keep_days=keep, today=ASKED_AT.date(), dry_run=dry
+        stores.runs,
+        stores.ledger,
+        stores.tables,
+        flow.lake_tables(),
+        keep_days=keep,
+        today=ASKED_AT.date(),
+        dry_run=dry,
     )[0]
     planned = prune(90, True)
     assert [one.run for one in planned] == runs[:2]
     assert all(one.bytes > 1000 for one in planned)
-    assert coin_runs.kept_runs(room.runs) == runs
+    assert coin_runs.kept_runs(stores.runs) == runs
     assert prune(90, False) == planned
-    assert coin_runs.kept_runs(room.runs) == runs[2:]
+    assert coin_runs.kept_runs(stores.runs) == runs[2:]
     assert prune(90, False) == []
     assert not (tmp_path / "bronze" / "coingecko" / "coins_markets" / "2026-08-13").exists()
-    entry = room.ledger.state(runs[0])
+    entry = stores.ledger.state(runs[0])
     assert entry is not None
     assert (entry.state, entry.reason) == ("gone", "pruned")
     prune(1, False)
-    assert coin_runs.kept_runs(room.runs) == runs[-1:], "the newest run always stays"
+    assert coin_runs.kept_runs(stores.runs) == runs[-1:], "the newest run always stays"
     with pytest.raises(BadInput, match="names 0 kept runs"):
-        coin_runs.find_run(room.runs, str(runs[0]))
-    counted = room.warehouse.query(f"SELECT count(DISTINCT processed_at) FROM {HISTORY.name}").row(0)
+        coin_runs.find_run(stores.runs, str(runs[0]))
+    counted = stores.warehouse.query(f"SELECT count(DISTINCT processed_at) FROM {HISTORY.name}").row(0)
     assert counted == (4,), "history stays in PostgreSQL"
 
 
 def test_an_unanswered_run_stops_with_the_vendors_reason_and_is_logged(
-    source: CoinGecko, vendor: Vendor, room: Room
+    source: CoinGecko, vendor: Vendor, stores: Stores
 ) -> None:
     vendor.before = lambda _path, _query: vendor.replies.append((401, {}, b'{"status":{"error_code":10002}}'))
     with pytest.raises(Stop, match="COINGECKO_DEMO_API_KEY"):
-        refresh(source, room)
+        refresh(source, stores)
     sql = "SELECT status, records_count, error LIKE '%10002%' FROM pulls ORDER BY pull_id DESC LIMIT 1"
-    assert room.warehouse.query(sql).rows() == [("error", 0, True)]
-    assert coin_runs.kept_runs(room.runs) == []
+    assert stores.warehouse.query(sql).rows() == [("error", 0, True)]
+    assert coin_runs.kept_runs(stores.runs) == []
 
 
 def test_run_names_and_instants_are_one_to_one() -> None:
@@ -329,51 +336,51 @@ def test_run_names_and_instants_are_one_to_one() -> None:
         coin_runs.instant_of(Partition("coins_markets", "top250", run.period))
 
 
-def test_the_parquet_twin_holds_the_vendors_rows(source: CoinGecko, vendor: Vendor, room: Room) -> None:
+def test_the_parquet_twin_holds_the_vendors_rows(source: CoinGecko, vendor: Vendor, stores: Stores) -> None:
     vendor.coins = market(40)
-    run = refresh(source, room, top=40).run
-    twin = pl.read_parquet(room.runs.twin(run, "coingecko"))
+    run = refresh(source, stores, top=40).run
+    twin = pl.read_parquet(stores.runs.twin(run, "coingecko"))
     assert twin["id"].to_list() == [one["id"] for one in vendor.coins]
     assert twin["current_price"].to_list() == [one["current_price"] for one in vendor.coins]
     assert twin.schema["last_updated"] == pl.Datetime("us", "UTC")
 
 
 def test_rebuilding_leaves_out_what_checks_kept_out_and_what_is_damaged(
-    source: CoinGecko, vendor: Vendor, room: Room
+    source: CoinGecko, vendor: Vendor, stores: Stores
 ) -> None:
     kept = []
     for minutes, count in ((0, 100), (60, 50), (120, 50), (180, 100)):
         vendor.coins = market(count)
         if count == 50:  # the second short run is measured against the last good one, not against the first short one
             with pytest.raises(flow.KeptOut, match="50 coins after 100"):
-                refresh(source, room, minutes, top=100)
+                refresh(source, stores, minutes, top=100)
         else:
-            kept.append(refresh(source, room, minutes, top=100).run)
-    everything = coin_runs.kept_runs(room.runs)
-    room.bronze.raw_path(everything[1], "coingecko").write_bytes(b"damaged")
+            kept.append(refresh(source, stores, minutes, top=100).run)
+    everything = coin_runs.kept_runs(stores.runs)
+    stores.bronze.raw_path(everything[1], "coingecko").write_bytes(b"damaged")
     for table in contracts():
-        room.warehouse._connection.execute(f"DROP TABLE IF EXISTS {table.name} CASCADE")
-    room.warehouse.setup(contracts())
-    done = flow.replay_all(source, room)
+        stores.warehouse._connection.execute(f"DROP TABLE IF EXISTS {table.name} CASCADE")
+    stores.warehouse.setup(contracts())
+    done = flow.replay_all(source, stores)
     assert list(done.unreadable) == [everything[1]]
     assert list(done.kept_out) == [everything[2]]
     assert [one.run for one in done.loaded] == kept
-    assert room.warehouse.query(f"SELECT DISTINCT processed_at FROM {STAGING.name}").rows() == [
+    assert stores.warehouse.query(f"SELECT DISTINCT processed_at FROM {STAGING.name}").rows() == [
         (coin_runs.instant_of(kept[-1]),)
     ]
 
 
 def test_old_versions_in_the_lake_are_taken_away_and_the_table_stays(
-    source: CoinGecko, vendor: Vendor, room: Room
+    source: CoinGecko, vendor: Vendor, stores: Stores
 ) -> None:
     for minutes in range(3):
         vendor.coins = market(60)
-        refresh(source, room, minutes, top=60)
-    before = room.tables.read(STAGING)
-    planned = room.tables.expire(STAGING, keep_days=0, dry_run=True)
+        refresh(source, stores, minutes, top=60)
+    before = stores.tables.read(STAGING)
+    planned = stores.tables.expire(STAGING, keep_days=0, dry_run=True)
     assert planned > 0
-    assert room.tables.expire(STAGING, keep_days=1, dry_run=True) == 0
-    assert room.tables.expire(STAGING, keep_days=0, dry_run=False) == planned
-    assert room.tables.expire(STAGING, keep_days=0, dry_run=True) == 0
-    assert room.tables.read(STAGING).equals(before)
+    assert stores.tables.expire(STAGING, keep_days=1, dry_run=True) == 0
+    assert stores.tables.expire(STAGING, keep_days=0, dry_run=False) == planned
+    assert stores.tables.expire(STAGING, keep_days=0, dry_run=True) == 0
+    assert stores.tables.read(STAGING).equals(before)
     assert before.height == 60

@@ -9,15 +9,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 from benchmarks.synthetic_lake import World, fill, market, partitions, source
-from tests.sources.test_history import Vendor, vendor
+from tests.sources.test_price_vendors import Vendor, vendor
 
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
-from cryptolake.net.access import Access
-from cryptolake.net.http import Http
 from cryptolake.registry.loader import load_registry
 from cryptolake.silver import liquidations, prices, tvl
-from cryptolake.sources.history.defillama import DefiLlamaPrices
+from cryptolake.sources.defillama.prices import DATASET, DefiLlamaPrices
 from cryptolake.sources.onchain.families import declared
 from cryptolake.state.ledger import Ledger
 from cryptolake.work import prices as flow
@@ -42,7 +40,7 @@ def test_missing_prices_are_asked_once_and_used(vendor: Vendor, tmp_path: Path) 
     fill(tmp_path, world, FIRST, LAST, quiet_events=0).close()
     bronze, tables, ledger = Bronze(tmp_path), Tables(tmp_path), Ledger(tmp_path / "ledger.sqlite")
     refine(source(world), partitions(world, FIRST, LAST), bronze=bronze, tables=tables)
-    wanted = flow.wanted_of(tables, flow.DEFILLAMA)
+    wanted = flow.wanted_of(tables, DATASET.name)
     assert {(p.key, p.period.day, *asked) for p, asked in wanted.items()} == {
         ("ethereum", FIRST + timedelta(days=n), token) for n in range(3)
     }
@@ -54,21 +52,21 @@ def test_missing_prices_are_asked_once_and_used(vendor: Vendor, tmp_path: Path) 
         }
 
     vendor.reply = reply
-    left = flow.unanswered(wanted, flow.DEFILLAMA, bronze, ledger.states())
+    left = flow.unanswered(wanted, DATASET.name, bronze, ledger.states())
     assert left == wanted
-    asked_source = DefiLlamaPrices(Access(Http()), CHAINS, left, vendor.polite())
+    asked_source = DefiLlamaPrices(vendor.access, CHAINS, left, patience=vendor.patience)
     result = flow.ask(asked_source, list(left), bronze=bronze, ledger=ledger, workers=2, resume=False)
     assert (result.done, result.failed) == (3, 0)
-    quotes = flow.read_quotes([asked_source], bronze, ledger.states())
+    quotes = flow.read_quotes({"defillama": asked_source}, bronze, ledger.states())
     reprice(tables=tables, quotes=quotes)
     valued = tables.read(tvl.TABLE).filter(pl.col("asset") == token)
     assert valued["price"].unique().to_list() == [7.0]
     assert valued["price_source"].unique().to_list() == ["defillama"]
     assert tables.read(tvl.TABLE)["price"].null_count() == 0
-    assert flow.wanted_of(tables, flow.DEFILLAMA) == {}
-    assert flow.unanswered(wanted, flow.DEFILLAMA, bronze, ledger.states()) == {}
-    more = flow.wanted_of(tables, flow.DEFILLAMA, everything=True)
-    again = flow.unanswered(more, flow.DEFILLAMA, bronze, ledger.states())
+    assert flow.wanted_of(tables, DATASET.name) == {}
+    assert flow.unanswered(wanted, DATASET.name, bronze, ledger.states()) == {}
+    more = flow.wanted_of(tables, DATASET.name, everything=True)
+    again = flow.unanswered(more, DATASET.name, bronze, ledger.states())
     assert all(token in asked for p, asked in again.items() if p.key == "ethereum"), (
         "a new answer must hold the old tokens"
     )

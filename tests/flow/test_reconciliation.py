@@ -7,14 +7,12 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.sources.test_history import Vendor, vendor
+from tests.sources.test_price_vendors import Vendor, vendor
 
 from cryptolake.errors import BadInput, Retry
 from cryptolake.lake.bronze import Bronze
-from cryptolake.net.access import Access
-from cryptolake.net.http import Http
 from cryptolake.registry.loader import load_registry
-from cryptolake.sources.history.protocol import DefiLlamaProtocols
+from cryptolake.sources.defillama.protocol import DefiLlamaProtocols
 from cryptolake.sources.onchain.families import declared
 from cryptolake.state.ledger import Ledger
 from cryptolake.work.reconciliation import compared, slug_of, theirs
@@ -50,7 +48,7 @@ def ours() -> pl.DataFrame:
 
 def test_asked_once_a_day_and_compared_by_chain(vendor: Vendor, tmp_path: Path) -> None:
     vendor.reply = lambda _path, _query: (200, body(61.0))
-    source = DefiLlamaProtocols(Access(Http()), ["aave-v3"], vendor.polite())
+    source = DefiLlamaProtocols(vendor.access, ["aave-v3"], patience=vendor.patience)
     bronze, ledger = Bronze(tmp_path), Ledger(tmp_path / "ledger.sqlite")
     today = datetime(2025, 1, 2, 12, tzinfo=UTC)
     for _ in range(2):
@@ -66,7 +64,7 @@ def test_asked_once_a_day_and_compared_by_chain(vendor: Vendor, tmp_path: Path) 
 
 def test_a_refusal_is_said_and_nothing_is_compared(vendor: Vendor, tmp_path: Path) -> None:
     vendor.reply = lambda _path, _query: (404, {})
-    source = DefiLlamaProtocols(Access(Http()), ["nobody"], vendor.polite())
+    source = DefiLlamaProtocols(vendor.access, ["nobody"], patience=vendor.patience)
     ledger = Ledger(tmp_path / "ledger.sqlite")
     with pytest.raises(Retry, match="does not know"):
         theirs(source, "nobody", bronze=Bronze(tmp_path), ledger=ledger)

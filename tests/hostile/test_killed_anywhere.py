@@ -89,7 +89,7 @@ def killed(data: Path, url: str, after_s: float) -> bool:
 
 @pytest.mark.parametrize("moments", [12, pytest.param(200, marks=pytest.mark.soak)])
 def test_kill_9_at_random_moments_changes_nothing(tmp_path: Path, moments: int) -> None:
-    State.secrets.clear()
+    State.settings = None
     with Replay() as replay:
         assert whole(tmp_path / "calm", replay.rpc_url, "collect", "refine") == 0  # also warms the fork server
         started = time.monotonic()

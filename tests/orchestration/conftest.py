@@ -9,7 +9,7 @@ import pytest
 from tests.server_folder import server_folder
 
 from cryptolake.demo.replay import Replay, sandbox_registry
-from cryptolake.sources.defillama.source import FREE
+from cryptolake.sources.defillama import VENDOR
 
 
 def sandbox_variables(replay: Replay, folder: Path) -> dict[str, str]:
@@ -21,7 +21,7 @@ def sandbox_variables(replay: Replay, folder: Path) -> dict[str, str]:
     watched = folder / "watched.csv"
     watched.write_text("name,slug,gecko_id,category\nethereum,ethereum,ethereum,chain\n")
     return {
-        **{f"CRYPTOLAKE_URL_{host.upper()}": replay.vendor_url for host in FREE},
+        **{f"CRYPTOLAKE_URL_{host.upper()}": replay.vendor_url for host in VENDOR.hosts},
         "CRYPTOLAKE_DEFILLAMA_CONFIG": str(watched),
         "CRYPTOLAKE_VENDOR_RATES": '{"defillama": 60000}',
         "CRYPTOLAKE_DATA": str(folder),

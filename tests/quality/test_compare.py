@@ -20,7 +20,7 @@ from cryptolake.net.http import Http
 from cryptolake.quality.compare import Event, Holding, explain_liquidations, explain_tvl
 from cryptolake.quality.reconcile import reconcile
 from cryptolake.research.explain import liquidations_against_file, read_figures
-from cryptolake.sources.history.protocol import DefiLlamaProtocols
+from cryptolake.sources.defillama.protocol import DefiLlamaProtocols
 
 money = st.floats(1.0, 1e9)
 holding = st.builds(Holding, money, st.one_of(st.none(), money), st.one_of(st.none(), money))

@@ -18,7 +18,7 @@ from cryptolake.registry.chainlink import Feed, feeds, named_tokens
 from cryptolake.registry.chains import Chain
 from cryptolake.silver.prices import choose
 from cryptolake.silver.quotes import TABLE as QUOTES
-from cryptolake.sources.onchain.chainlink import ChainlinkPrices
+from cryptolake.sources.chainlink import ChainlinkPrices
 
 
 def feed_code(decimals: int, answer: int, updated_at: int) -> str:

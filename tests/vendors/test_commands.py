@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import re
+import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,7 +19,12 @@ from tests.vendors.shell import Shell
 from tests.vendors.universe import HOSTS, Universe, answer
 
 import cryptolake.sources
+from cryptolake.app import App
 from cryptolake.cli.query import search
+from cryptolake.contracts.source import Row, SourceTable
+from cryptolake.errors import Stop
+from cryptolake.settings import load_settings
+from cryptolake.work import daily
 
 
 @pytest.fixture(scope="module")
@@ -150,19 +156,133 @@ def test_fresh_and_restate(shell: Shell) -> None:
     assert {row["metric_name"]: row["assets"] for row in after} == kept, "the other entities' rows stay"
 
 
-def test_a_new_source_is_one_file(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file that docs/add-a-source.md shows, and nothing else: found, listed, pulled through bronze and queried."""
+@pytest.fixture
+def documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files that docs/add-a-source.md shows, and nothing else, where sources are found."""
     page = (Path(__file__).parents[2] / "docs" / "add-a-source.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
-    (tmp_path / "weather.py").write_text(code)
+    for code in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL):
+        (name,) = re.findall(r'VENDOR = Vendor\(\s*name="(\w+)"', code)
+        (tmp_path / f"{name}.py").write_text(code)
     monkeypatch.setattr(cryptolake.sources, "__path__", [*cryptolake.sources.__path__, str(tmp_path)])
-    with vendor(lambda path, _query: Reply(200, b"21.5" if path == "/zug" else b"0")) as server:
+
+
+@pytest.mark.usefixtures("documented")
+def test_a_new_source_with_a_key_is_one_file(shell: Shell) -> None:
+    """Found, listed, asked for its key, pulled through bronze and queried; its key is never shown."""
+    secret = "open/sesame"
+    with vendor(lambda path, _query: Reply(200, b"21.5" if path.endswith("/zug") else b"0")) as server:
         host = {"CRYPTOLAKE_URL_WEATHER": server.url}
-        assert "weather" in shell("sources", **host).stdout
-        result = shell("pull", "weather", "--json", **host)
+        listed = {row["dataset"]: row for row in json.loads(shell("sources", "--json", **host).stdout)}
+        assert (listed["temperature"]["needs"], listed["temperature"]["granted"]) == ("WEATHER_API_KEY", False)
+        unset = shell("pull", "weather", **host)
+        assert unset.returncode == 2
+        assert "set WEATHER_API_KEY" in unset.stderr
+        assert server.asked == []
+        result = shell("pull", "weather", "--json", WEATHER_API_KEY=secret, **host)
+        assert f"/{secret}/zug" in server.paths()
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["inserted"] == 2
     (fold,) = (shell.folder / "data/bronze/weather/temperature").glob("*.zip")
     assert zipfile.ZipFile(fold).namelist() == ["london.raw.json.gz", "zug.raw.json.gz"]
     rows = json.loads(shell("query", "--source", "weather", "--latest", "--json").stdout)
     assert {row["asset"]: row["value"] for row in rows} == {"zug": 21.5, "london": 0.0}
+    assert not [
+        path for path in (shell.folder / "data").rglob("*") if path.is_file() and b"sesame" in path.read_bytes()
+    ]
+
+
+@pytest.mark.parametrize("said", ["yield Miss(one, 'failed', 'refused', {words})", "raise Skip({words})"])
+def test_a_key_in_a_sources_own_words_is_never_shown_or_kept(
+    shell: Shell, tmp_path: Path, documented: None, said: str
+) -> None:
+    """The rule is that words hold no key; where a file breaks it, ledger, `pulls`, output and log do not."""
+    del documented
+    path = tmp_path / "weather.py"
+    words = 'f"GET {self.access.base(VENDOR)}/{self.key}/{one.key} failed"'
+    code = path.read_text().replace("now = self.access.now()", f"{said.format(words=words)}\n        return")
+    path.write_text(code + "\nfrom cryptolake.errors import Skip\n")
+    sys.modules.pop("cryptolake.sources.weather", None)
+    result = shell("pull", "weather", WEATHER_API_KEY="mellon-42", CRYPTOLAKE_URL_WEATHER="http://127.0.0.1:9")
+    sys.modules.pop("cryptolake.sources.weather", None)
+    assert result.returncode == 1
+    assert "/***/zug failed" in result.stdout.replace("\n", "")
+    kept = shell(
+        "query", "--sql", "select error from pulls where source_name = 'weather' order by pull_id", "--json"
+    ).stdout
+    assert re.search(r"/\*\*\*/(london|zug) failed", kept), "the first to fail, whichever thread was faster"
+    assert "mellon" not in result.stdout + result.stderr + kept + shell("monitor").stdout
+    assert not [one for one in (shell.folder / "data").glob("ledger*") if b"mellon" in one.read_bytes()]
+
+
+@pytest.mark.usefixtures("documented")
+def test_a_source_with_a_table_of_its_own_is_one_file(shell: Shell) -> None:
+    """Set up, pulled and backfilled into lake and PostgreSQL, corrected by key, logged; broken rows keep the load out."""
+    minutes = {"london": 480, "zug": 470}
+
+    def reply(path: str, _query: object) -> Reply:
+        return Reply(200, json.dumps({"date": "2026-11-29", "minute": minutes[path.strip("/")]}).encode())
+
+    def stored() -> dict[str, int]:
+        found = shell("query", "--sql", "select city, minute from sunrises order by city", "--json")
+        return {row["city"]: row["minute"] for row in json.loads(found.stdout)}
+
+    with vendor(reply) as server:
+        host = {"CRYPTOLAKE_URL_SUN": server.url}
+        assert "sunrises" in shell("setup", **host).stdout
+        first = json.loads(shell("backfill", "sun", "--json", **host).stdout)
+        assert (first["table"], first["status"], first["inserted"]) == ("sunrises", "success", 2)
+        minutes["zug"] = 471
+        second = json.loads(shell("pull", "sun", "--json", "--key", "zug", **host).stdout)
+        assert (second["inserted"], second["updated"]) == (0, 1)
+        assert stored() == {"london": 480, "zug": 471}
+        minutes["london"] = 1440
+        broken = shell("pull", "sun", **host)
+        assert broken.returncode == 1
+        assert "sunrises.minute.maximum" in broken.stderr
+        assert stored() == {"london": 480, "zug": 471}
+    lake = pl.read_delta(str(shell.folder / "data/silver/delta/sunrises")).sort("city")
+    assert dict(lake.select("city", "minute").rows()) == {"london": 480, "zug": 471}
+    told = shell(
+        "query", "--sql", "select status from pulls where source_name = 'sun' order by pull_id", "--json"
+    ).stdout
+    assert [row["status"] for row in json.loads(told)] == ["success", "success", "error"]
+
+
+@pytest.mark.usefixtures("documented")
+def test_the_schedule_and_the_lineage_know_a_table_of_a_sources_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: Shell
+) -> None:
+    """What the scheduler and Dagster call loads the same table; a failing `conform` loads nothing and names the file."""
+    with vendor(lambda _path, _query: Reply(200, b'{"date": "2026-11-30", "minute": 1}')) as server:
+        monkeypatch.chdir(tmp_path)
+        app = App(load_settings(data=shell.folder / "data", urls={"sun": server.url}))
+        (node,) = (one for one in daily.nodes(app) if one.table.name == "sunrises")
+        assert (node.step, node.datasets) == ("vendor", (("sun", "sunrise"),))
+        outcome = daily.pull(app, "sun", ["sunrise"], "pull")
+        assert (outcome.ok, outcome.records) == (True, 2)
+        (own,) = app.own_tables("sun").values()
+
+        def conform(rows: Sequence[Row]) -> pl.DataFrame:
+            raise KeyError(f"{len(rows)} rows")
+
+        monkeypatch.setattr(app, "own_tables", lambda _source: {"sunrises": SourceTable(own.table, conform)})
+        with pytest.raises(Stop, match=r"sun: `conform` of its table sunrises failed \(KeyError: '2 rows'\)"):
+            daily.pull(app, "sun", ["sunrise"], "pull")
+        with app.warehouse() as warehouse:
+            held = warehouse.query("SELECT city FROM sunrises WHERE date = '2026-11-30'")
+            assert sorted(held["city"]) == ["london", "zug"]
+        app.close()
+
+
+def test_a_faulty_file_is_named_and_stops_no_other_source(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "halved.py").write_text("import nothing_of_that_name\n")
+    monkeypatch.setattr(cryptolake.sources, "__path__", [*cryptolake.sources.__path__, str(tmp_path)])
+    refused = shell("sources")
+    assert refused.returncode == 2
+    assert "cryptolake.sources.halved: cannot be imported" in refused.stderr
+    assert len([line for line in refused.stderr.splitlines() if line.startswith("cryptolake: ")]) == 1
+    assert "cryptolake.sources.halved" in shell("pull", "halved").stderr
+    assert shell("query", "--latest").returncode == 0
+    assert shell("backfill", "defillama", "--key", "dai").returncode == 0

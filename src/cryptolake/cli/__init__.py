@@ -106,6 +106,6 @@ def main() -> None:
 def _fail(message: str, code: int, error: BaseException | None) -> None:
     if error is not None and debug_wanted():
         raise error
-    line = " ".join(redact_text(message, State.secrets).split())
+    line = " ".join(redact_text(message, State.secrets()).split())
     sys.stderr.write(f"cryptolake: {line}\n")
     sys.exit(code)

@@ -21,9 +21,9 @@ from cryptolake.sources.coingecko import COINS_MARKETS, DEFAULT_TOP, MARKET_CHAR
 from cryptolake.work import coin_runs
 from cryptolake.work import coins as flow
 from cryptolake.work.coin_runs import SOURCE
-from cryptolake.work.coins import MarketLoaded, Mode, lake_tables
-from cryptolake.work.daily import market_room
+from cryptolake.work.coins import CoinsLoaded, Mode, lake_tables
 from cryptolake.work.series import pull_or_backfill
+from cryptolake.work.vendors import coin_stores
 
 coins = typer.Typer(
     no_args_is_help=True,
@@ -75,8 +75,8 @@ def refresh_command(
     label = f"{SOURCE} top {top}, {source.tier.name}" + (f" (about {waiting:.0f} s)" if waiting > 5 else "")
     if waiting > 5:
         Console(stderr=True).print(f"{label}: the vendor's limit; a free demo key is faster", highlight=False)
-    with market_room(app) as room, progress(label, 2) as tell:
-        loaded = flow.refresh(source, room, top=top, mode=chosen, progress=tell)
+    with coin_stores(app) as stores, progress(label, 2) as tell:
+        loaded = flow.refresh(source, stores, top=top, mode=chosen, progress=tell)
     _show([loaded], as_json)
 
 
@@ -96,13 +96,13 @@ def replay_command(
     chosen = _mode(mode)
     app: App = context.obj.open()
     source = _coingecko(app)
-    with market_room(app) as room:
+    with coin_stores(app) as stores:
         if every:
-            done = flow.replay_all(source, room, despite_drift=despite_drift)
+            done = flow.replay_all(source, stores, despite_drift=despite_drift)
             found = done.loaded
         else:
-            named = coin_runs.find_run(room.runs, run)
-            found = [flow.load_run(source, named, room, mode=chosen, despite_drift=despite_drift, replay=True)]
+            named = coin_runs.find_run(stores.runs, run)
+            found = [flow.load_run(source, named, stores, mode=chosen, despite_drift=despite_drift, replay=True)]
             done = flow.Replayed(found, {}, {})
     for left_out in (*done.kept_out.values(), *done.unreadable.values()):
         Console(stderr=True).print(f"[yellow]left out[/] {left_out}", highlight=False)
@@ -192,8 +192,8 @@ def check_command(context: typer.Context, as_json: JsonFlag = False) -> None:
     Example: cryptolake coins check
     """
     app: App = context.obj.open()
-    with market_room(app) as room:
-        findings = flow.check_now(room, datetime.now(UTC))
+    with coin_stores(app) as stores:
+        findings = flow.check_now(stores, datetime.now(UTC))
     if as_json:
         print_json([_finding(one) for one in findings])
     else:
@@ -260,7 +260,7 @@ def history_command(
     raise typer.Exit(1 if result.collected.failed else 0)
 
 
-def _show(results: list[MarketLoaded], as_json: bool, *, failed: bool = False) -> None:
+def _show(results: list[CoinsLoaded], as_json: bool, *, failed: bool = False) -> None:
     if as_json:
         print_json([_document(one) for one in results])
     else:
@@ -274,7 +274,7 @@ def _show(results: list[MarketLoaded], as_json: bool, *, failed: bool = False) -
     raise typer.Exit(1 if failed or results[-1].failed else 0)
 
 
-def _rows(one: MarketLoaded) -> list[tuple[object, ...]]:
+def _rows(one: CoinsLoaded) -> list[tuple[object, ...]]:
     if one.staging is None:
         staging: tuple[object, ...] = (STAGING.name, None, "left alone: it holds a newer run")
     else:
@@ -287,7 +287,7 @@ def _rows(one: MarketLoaded) -> list[tuple[object, ...]]:
     return [staging, history, *((name, rows, "rebuilt") for name, rows in one.marts.items())]
 
 
-def _document(one: MarketLoaded) -> dict[str, object]:
+def _document(one: CoinsLoaded) -> dict[str, object]:
     return {
         "run": str(one.run),
         "processed_at": coin_runs.instant_of(one.run),

@@ -16,13 +16,12 @@ from cryptolake.cli.options import JsonFlag, WorkersFlag, note_whole_panel
 from cryptolake.cli.show import print_json, print_line, print_table, progress
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition
-from cryptolake.contracts.source import Source
 from cryptolake.errors import BadInput
 from cryptolake.flow.collect import WORKER, Collected
 from cryptolake.flow.made import Made
 from cryptolake.silver.prices import TABLE as PRICES
-from cryptolake.silver.quotes import LADDER
-from cryptolake.sources.history.file import landed
+from cryptolake.sources.price_file import PRICES as PRICES_OF_FILES
+from cryptolake.sources.price_file import landed
 from cryptolake.work import lending
 from cryptolake.work import prices as flow
 from cryptolake.work.daily import build, publish
@@ -46,7 +45,7 @@ def add_commands(cli: typer.Typer) -> None:
 def collect_command(
     context: typer.Context,
     source: Annotated[
-        list[str] | None, typer.Option("--source", help="chainlink, defillama or coingecko; repeatable (all three).")
+        list[str] | None, typer.Option("--source", help="chainlink, defillama, coingecko, ...; repeatable (all).")
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Ask vendors for every token, to compare, not only for missing ones.")
@@ -58,11 +57,11 @@ def collect_command(
 
     Example: cryptolake prices collect --source chainlink --source defillama
     """
-    known = ("chainlink", "defillama", "coingecko")
+    app: App = context.obj.open(workers=workers)
+    known = [name for name, one in app.found.price_sources.items() if one.asked != "never"]
     for name in source or ():
         if name not in known:
             raise BadInput(f"unknown price source {name!r}; known: {', '.join(known)}")
-    app: App = context.obj.open(workers=workers)
     results: dict[str, Collected] = {}
     for name in source or known:
         results[name] = _collect(app, name, everything)
@@ -86,7 +85,7 @@ def import_command(
         raise BadInput(f"{file}: {error.strerror}; give the path of a CSV file") from None
     key = re.sub(r"[^A-Za-z0-9._+-]", "-", file.stem).lstrip("._+-") or "file"
     raw = landed(file.name, content, key, datetime.now(UTC))
-    source = app.price_sources()[-1]
+    source = app.price_source(PRICES_OF_FILES.name)
     rows = source.parse(raw)  # refuse a faulty file before it is kept
     digest = app.bronze.land(raw)
     app.ledger.append(Entry(raw.partition, "done", raw.fetched_at, WORKER, rows=len(rows), digest=digest))
@@ -155,8 +154,6 @@ def reprice_command(
 
     Example: cryptolake reprice --order chainlink,defillama,protocol_oracle
     """
-    if order is not None and not set(order.replace(" ", "").split(",")) <= set(LADDER):
-        raise BadInput(f"--order {order}: known sources are {', '.join(LADDER)}")
     app: App = context.obj.open(price_order=order)
     before = {table.name: app.tables.version(table) for table in SILVER}
     made = _reprice(app)
@@ -212,16 +209,14 @@ def _collect(app: App, name: str, everything: bool) -> Collected:
     """Ask one source for what it does not have yet and value everything again."""
     boundary = app.settings.day_boundary
     states = app.ledger.states()
-    if name == "chainlink":
-        source: Source = app.chainlink()
-        asked = flow.chainlink_partitions(app.tables, source.keys(flow.CHAINLINK), boundary)
-        resume = True
+    source = app.price_source(name)
+    dataset = source.datasets[0].name
+    if app.found.price_sources[name].asked == "snapshots":
+        asked, resume = flow.snapshot_partitions(source, app.tables, boundary), True
     else:
-        dataset = flow.DEFILLAMA if name == "defillama" else flow.COINGECKO
         wanted = flow.wanted_of(app.tables, dataset, everything=everything, boundary=boundary)
-        left = flow.unanswered(wanted, dataset, app.bronze, states)
-        source = app.price_sources(left)[1 if name == "defillama" else 2]
-        asked, resume = list(left), False
+        left = flow.unanswered(wanted, source.name, app.bronze, states)
+        source, asked, resume = app.price_source(name, left), list(left), False
     with progress(f"prices {name}", len(asked)) as tell:
         result = flow.ask(
             source,

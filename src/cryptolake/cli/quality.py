@@ -30,7 +30,7 @@ from cryptolake.quality import checks, coverage, report, results
 from cryptolake.quality.reconcile import Reconciled
 from cryptolake.quality.rules import Tables
 from cryptolake.registry.protocol_slugs import SLUGS
-from cryptolake.sources.history.protocol import DefiLlamaProtocols
+from cryptolake.sources.defillama.protocol import DefiLlamaProtocols
 from cryptolake.work.checking import finished
 from cryptolake.work.reconciliation import compared, theirs
 

@@ -35,7 +35,7 @@ from cryptolake.research.release import release, verify
 from cryptolake.silver.liquidations import TABLE as LIQUIDATIONS
 from cryptolake.silver.prices import TABLE as PRICES
 from cryptolake.silver.tvl import TABLE as TVL
-from cryptolake.sources.history.protocol import DefiLlamaProtocols
+from cryptolake.sources.defillama.protocol import DefiLlamaProtocols
 from cryptolake.work.checking import finished
 from cryptolake.work.evidence import lines
 from cryptolake.work.reconciliation import compared, slug_of, theirs

@@ -57,8 +57,9 @@ def demo_command(
         result = _collect(app, csus, partitions, resume=True)
         built = travel_on(app, partitions)
         pulled = [
-            operate(app, operation, "defillama", key=VENDOR_KEYS, provenance={"sandbox": "true"})
+            one
             for operation in ("backfill", "pull")
+            for one in operate(app, operation, "defillama", key=VENDOR_KEYS, provenance={"sandbox": "true"})
         ]
     print_table(
         "Made from the sandbox", ("what", "rows", "where"), [(one.what, one.rows, one.where) for one in built.made]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from cryptolake.app import App, configure_logging, prepare_folder
-from cryptolake.settings import load_settings
+from cryptolake.app import App, configure_logging, known_secrets, prepare_folder
+from cryptolake.settings import Settings, load_settings
 
 
 class State:
-    """The global flags of one invocation. `secrets` holds every secret value seen, for redacting the last line."""
+    """The global flags of one invocation. `settings` are those of the app opened last, for redacting the last line."""
 
-    secrets: ClassVar[list[str]] = []
+    settings: ClassVar[Settings | None] = None
 
     def __init__(self, *, data: Path | None = None, registry: Path | None = None, log_level: str | None = None) -> None:
         self._flags: dict[str, object] = {"data": data, "registry": registry, "log_level": log_level}
@@ -21,12 +21,17 @@ class State:
     def open(self, **overrides: object) -> App:
         """The app under the settings, the global flags and these overrides. Raises BadInput or Stop."""
         settings = load_settings(**{**self._flags, **overrides})
-        State.secrets[:] = settings.secrets()
+        State.settings = settings
         configure_logging(settings)
         prepare_folder(settings)
         self.close()
         self._app = App(settings)
         return self._app
+
+    @classmethod
+    def secrets(cls) -> list[str]:
+        """Every secret in force; none before an app was opened."""
+        return known_secrets(cls.settings) if cls.settings is not None else []
 
     def close(self) -> None:
         """Close the app if one was opened."""

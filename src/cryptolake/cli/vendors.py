@@ -19,10 +19,10 @@ from cryptolake.errors import BadInput
 from cryptolake.registry.entities import entities
 from cryptolake.registry.metrics import metrics
 from cryptolake.work.refill import Fresh, check_drop, prospect
-from cryptolake.work.series import Operation, Pulled, granted, pull_or_backfill
+from cryptolake.work.series import Operation, Pulled, granted
+from cryptolake.work.vendors import ask_vendor, chosen_datasets, questions
 
 SourceArgument = Annotated[str, typer.Argument(help="Vendor, e.g. defillama; see `cryptolake sources`.")]
-VENDOR_WORKERS = 10  # a vendor answers slowly and bears many conversations; the rate limit is elsewhere
 _SHOWN = 5
 KeyFlag = Annotated[list[str] | None, typer.Option("--key", help="Only this entity; repeatable.")]
 
@@ -44,7 +44,8 @@ def setup_command(context: typer.Context) -> None:
     """
     app: App = context.obj.open()
     with app.warehouse() as warehouse:
-        rows = [(table.name, table.grain) for table in contracts() if table.in_postgres]
+        tables = [one for one in (*contracts(), *app.source_tables()) if one.in_postgres]
+        rows = [(table.name, table.grain) for table in tables]
         print_table(f"PostgreSQL is ready ({warehouse.url})", ("table", "one row"), rows)
     print_line("Next: [bold]cryptolake run --days 7[/] or [bold]cryptolake backfill defillama[/]")
 
@@ -211,7 +212,8 @@ def _fresh(
     """Check everything that can be checked before asking the vendor, say what may be replaced, and ask the user."""
     app: App = context.obj.open()
     source = app.vendor(name)
-    chosen, lacking = granted("backfill", source, chosen_datasets(source, "backfill", key, dataset), key)
+    meant = [one.name for one in chosen_datasets(source, "backfill", dataset, key)]
+    chosen, lacking = granted("backfill", source, meant, key)
     if dataset and lacking:
         raise BadInput(f"{name}: {lacking[0]} cannot be asked without its key; set it, or leave that dataset out")
     check_drop(name, drop)
@@ -242,17 +244,19 @@ def _operate(
     as_json: bool,
 ) -> None:
     app: App = context.obj.open(workers=workers)
-    result = operate(
+    results = operate(
         app, operation, source, key=key, dataset=dataset, resume=resume, restate=restate, fresh=fresh, workers=workers
     )
     if as_json:
-        print_json(document(result))
+        documents = [document(one) for one in results]
+        print_json(documents[0] if len(documents) == 1 else documents)
     else:
-        print_pulled([result])
-        if fresh is not None and result.set_aside:
-            print_line(f"{result.set_aside:,} old rows lie in {fresh.aside}.metrics now")
+        print_pulled(results)
+        moved = sum(one.set_aside for one in results)
+        if fresh is not None and moved:
+            print_line(f"{moved:,} old rows lie in {fresh.aside}.metrics now")
         print_line("Next: [bold]cryptolake query --latest[/]")
-    raise typer.Exit(0 if result.status != "error" else 1)
+    raise typer.Exit(1 if any(one.status == "error" for one in results) else 0)
 
 
 def operate(
@@ -267,49 +271,24 @@ def operate(
     fresh: Fresh | None = None,
     workers: int | None = None,
     provenance: dict[str, str] | None = None,
-) -> Pulled:
-    """One pull or backfill with this app's parts. Raises BadInput for an unknown source, dataset or key."""
+) -> list[Pulled]:
+    """One pull or backfill, shown as it goes; see `work.vendors.ask_vendor`."""
     source = app.vendor(source_name, provenance)
-    datasets = chosen_datasets(source, operation, key, dataset)
-    total = sum(1 for name in datasets for one in source.keys(name) if not key or one in key)
-    with app.warehouse() as warehouse, progress(f"{operation} {source_name}", total) as tell:
-        return pull_or_backfill(
+    total = questions(source, chosen_datasets(source, operation, dataset, key), key)
+    with progress(f"{operation} {source_name}", total) as tell:
+        return ask_vendor(
+            app,
             operation,
-            source,
+            source_name,
+            datasets=dataset,
             keys=key,
-            datasets=datasets,
-            bronze=app.bronze,
-            ledger=app.ledger,
-            warehouse=warehouse,
-            workers=workers or max(app.settings.workers, VENDOR_WORKERS),
             resume=resume,
             restate=restate,
             fresh=fresh,
+            workers=workers,
+            provenance=provenance,
             progress=tell,
         )
-
-
-def chosen_datasets(
-    source: Source, operation: Operation, key: list[str] | None, dataset: list[str] | None
-) -> list[str]:
-    """The names of the datasets meant. Raises BadInput for a dataset or entity this source and operation do not have."""
-    known = {one.name: one for one in source.datasets}
-    datasets = dataset or sorted(known)
-    if unknown := sorted(set(datasets) - set(known)):
-        raise BadInput(f"{source.name} has no dataset {unknown[0]!r}; known: {', '.join(sorted(known))}")
-    for one in (known[name] for name in dataset or ()):
-        if one.feeds != "metrics":
-            raise BadInput(
-                f"{one.name} feeds {one.feeds}, not metrics; see `cryptolake --help` for the command that loads it"
-            )
-        if not (one.live if operation == "pull" else one.history):
-            raise BadInput(
-                f"{source.name} gives no {'current values' if operation == 'pull' else 'past values'} of {one.name}"
-            )
-    keys = {one for name in datasets for one in source.keys(name)}
-    if unknown := sorted(set(key or ()) - keys):
-        raise BadInput(f"{source.name} has no entity {unknown[0]!r}; see `cryptolake entities`")
-    return datasets
 
 
 def document(result: Pulled) -> dict[str, object]:
@@ -317,6 +296,7 @@ def document(result: Pulled) -> dict[str, object]:
     return {
         "source": result.source,
         "operation": result.operation,
+        "table": result.table,
         "status": result.status,
         "records": result.records,
         "inserted": result.inserted,
@@ -339,7 +319,7 @@ def document(result: Pulled) -> dict[str, object]:
 def print_pulled(results: list[Pulled]) -> None:
     """The operations for people."""
     print_table(
-        "Loaded into metrics",
+        f"Loaded into {', '.join(sorted({one.table for one in results}))}",
         ("source", "operation", "status", "records", "inserted", "updated", "unchanged"),
         [(r.source, r.operation, r.status, r.records, r.inserted, r.updated, r.unchanged) for r in results],
     )

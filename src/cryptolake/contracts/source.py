@@ -1,13 +1,21 @@
-"""`Dataset`, `Trip` and the `Source` protocol: what every vendor and the chain itself look like to the flow."""
+"""`Dataset`, `Trip` and the `Source` protocol: what every vendor and the chain itself look like to the flow.
+
+What does not belong here: what a vendor declares of itself (`contracts.vendor`) and how tables look (`contracts.table`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from cryptolake.contracts.partition import Granularity, Partition
 from cryptolake.contracts.raw import Miss, Raw
+
+if TYPE_CHECKING:  # heavy, and most sources have no table of their own
+    import polars as pl
+
+    from cryptolake.contracts.table import Table
 
 Row = Mapping[str, object]
 Reach = Literal["as_of", "window", "whole_history"]
@@ -17,10 +25,10 @@ Reach = Literal["as_of", "window", "whole_history"]
 class Dataset:
     """A question asked every day.
 
-    `feeds` names the silver table its rows go to. `every` is the cadence, due `at_minute` past it (UTC).
-    `reach`: `as_of` answers the state at the period's end, `window` the events inside the period, `whole_history` the
-    entire series as known when asked. `needs` names the setting that holds a required secret, or None; `granted` is False
-    where that secret is not set, and then nothing is asked. `live` and `history` say which of the two operations
+    `feeds` names the silver table its rows go to, or one of the source's own. `every` is the cadence, due `at_minute` past
+    it (UTC). `reach`: `as_of` answers the state at the period's end, `window` the events inside the period, `whole_history`
+    the entire series as known when asked. `needs` names the required key of the vendor's, or None; `granted` is False where
+    it is not set, and then nothing is asked. `live` and `history` say which of the two operations
     (`pull`, `backfill`) the vendor can answer.
     """
 
@@ -34,6 +42,14 @@ class Dataset:
     granted: bool = True
     live: bool = True
     history: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTable:
+    """A table of a source's own: its contract, and the pure function from rows of `parse` to a frame of the contract."""
+
+    table: Table
+    conform: Callable[[Sequence[Row]], pl.DataFrame]
 
 
 @dataclass(frozen=True, slots=True)

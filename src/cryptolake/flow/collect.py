@@ -229,7 +229,7 @@ class _Run:
 
     def settle(self, last: Entry) -> None:
         """Record a final entry."""
-        last = replace(last, worker=self.worker, attempt=self._attempt[last.partition])
+        last = self._fit(replace(last, worker=self.worker, attempt=self._attempt[last.partition]))
         self.ledger.append(last)
         with self._lock:
             self.settled += 1
@@ -247,7 +247,11 @@ class _Run:
             self._attempt[partition] += 1
             self.failed_at = time.monotonic()
             told = replace(failure, state="claimed", worker=self.worker, attempt=self._attempt[partition])
-        self.ledger.append(told)
+        self.ledger.append(self._fit(told))
+
+    def _fit(self, told: Entry) -> Entry:
+        """The entry fit to keep and to print: a source's words may hold its key."""
+        return told if told.error is None else replace(told, error=self.ledger.redact(told.error))
 
     def _travel(self, trip: Trip, *, is_last: bool) -> None:
         """Hold one conversation; every partition of the trip ends in exactly one entry, or is given back.

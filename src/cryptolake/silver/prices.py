@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from cryptolake.contracts.table import Field, Table
-from cryptolake.silver.quotes import ANY_CHAIN, LADDER
+from cryptolake.silver.quotes import ANY_CHAIN, LADDER, ORACLE
 from cryptolake.silver.quotes import TABLE as QUOTES
 
 FLAGS = ("ok", "disagrees", "stale", "no_numeraire", "no_source")
@@ -38,7 +38,7 @@ TABLE = Table(
         Field("chain", "text", "chain of the token; `any` for the plain names eth and btc"),
         Field("asset", "text", "token address, EIP-55; or eth, btc"),
         Field("price", "float64", "price of one token; null when there is none", unit="USD", null=True, minimum=0),
-        Field("price_source", "text", "kind of teller that was taken", null=True, allowed=LADDER),
+        Field("price_source", "text", "kind of teller that was taken", null=True),
         Field("teller", "text", "the market, feed address, vendor or file that was taken", null=True),
         Field("quote", "text", "what it quoted in before conversion", null=True),
         Field("numeraire_usd", "float64", "price of that quote; 1 for usd", unit="USD", null=True, minimum=0),
@@ -72,7 +72,7 @@ class Pricing:
     max_age_s: Mapping[str, float] = field(
         # Chainlink: the slowest heartbeat is 24 h, an hour's grace. Vendors: the search width they are asked with.
         default_factory=lambda: {
-            "protocol_oracle": 0.0,
+            ORACLE: 0.0,
             "chainlink": 90_000.0,
             "defillama": 14_400.0,
             "coingecko": 14_400.0,
@@ -114,7 +114,7 @@ def oracle_quotes(tvl: pl.DataFrame, liquidations: pl.DataFrame, aliases: pl.Dat
         for side in ("collateral", "debt")
     ]
     frame = pl.concat(pieces).filter((pl.col("quote_price") > 0) & pl.col("quote_price").is_finite())
-    frame = frame.with_columns(pl.lit("protocol_oracle").alias("source"), pl.lit(0.0).alias("age_s"))
+    frame = frame.with_columns(pl.lit(ORACLE).alias("source"), pl.lit(0.0).alias("age_s"))
     named = (
         frame.filter(pl.col("quote") == "usd")
         .join(aliases, on=["chain", "asset"], how="inner")

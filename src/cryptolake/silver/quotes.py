@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from cryptolake.contracts.table import Field, Table
 
-LADDER = ("protocol_oracle", "chainlink", "defillama", "coingecko", "file")
+ORACLE = "protocol_oracle"  # what `prices` itself makes of the markets' answers; all others have a file in sources
+LADDER = (ORACLE, "chainlink", "defillama", "coingecko", "file")
 ANY_CHAIN = "any"  # the chain of a plain-name numeraire (eth, btc)
 INPUTS = ()
 TABLE = Table(
@@ -20,7 +21,7 @@ TABLE = Table(
         Field("date", "date", "day of the snapshot"),
         Field("chain", "text", "chain of the token; `any` for the plain names eth and btc"),
         Field("asset", "text", "token address, EIP-55; or eth, btc"),
-        Field("source", "text", "kind of teller", allowed=LADDER),
+        Field("source", "text", "kind of teller: a name on the ladder"),
         Field("teller", "text", "the market, feed address, vendor or file that says so"),
         Field("quote_price", "float64", "price of one token", unit="quote", minimum=0),
         Field("quote", "text", "what the price is in: usd, a token's address on the same chain, eth or btc"),

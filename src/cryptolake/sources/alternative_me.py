@@ -12,6 +12,7 @@ from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.reading import drift, instant, read_json, typed
 from cryptolake.contracts.source import Asked, Dataset, Row, Trip
+from cryptolake.contracts.vendor import Vendor
 from cryptolake.errors import Skip
 from cryptolake.net.access import Access
 from cryptolake.net.conversation import Patience, Refusal, Tally, converse, worth_keeping
@@ -23,17 +24,18 @@ FEAR_GREED = Dataset(
     doc="Fear & Greed index of the crypto market, 0 (extreme fear) to 100 (extreme greed), since 2018",
     reach="whole_history",
 )
-URL = "https://api.alternative.me"
+VENDOR = Vendor(  # the vendor publishes 60 calls a minute
+    name="alternative_me", hosts={"alternative_me": "https://api.alternative.me"}, per_minute=60, burst=1
+)
 KEY = "crypto"  # the index knows one market; also the `asset` of its rows
 METRIC = "FEAR_GREED_INDEX"
-_PER_MINUTE, _BURST = 60, 1  # the vendor publishes 60 a minute
 _LIMITED_PAUSE_S = 5.0
 
 
 class AlternativeMe:
     """One host, one series. `patience`, `asked_at` and the gates of `access` are replaceable for tests."""
 
-    name = "alternative_me"
+    name = VENDOR.name
     datasets: Sequence[Dataset] = (FEAR_GREED,)
 
     def __init__(
@@ -66,13 +68,12 @@ class AlternativeMe:
         """Ask once for the trip. Refusals become Misses; an unreadable body is kept as Raw."""
         asked_at = self._asked_at()
         params = {"limit": "2" if trip.partitions[0].period.granularity == "hour" else "0", "format": "json"}
-        rate = self._access.rates.get(self.name, _PER_MINUTE)
         answer = worth_keeping(
             converse(
                 self._access.http,
-                f"{self._access.url(self.name, URL)}/fng/",
+                f"{self._access.base(VENDOR)}/fng/",
                 params=params,
-                limiter=self._access.gates.at(self.name, "", per_minute=rate, burst=_BURST),
+                limiter=self._access.limiter(VENDOR),
                 tally=self._tally,
                 judge=_judge,
                 patience=self._patience,

@@ -20,10 +20,13 @@ from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.reading import drift, instant, read_json, typed
 from cryptolake.contracts.source import Dataset, Row, Trip
+from cryptolake.contracts.vendor import Vendor
 from cryptolake.errors import Retry, Skip, Stop
 from cryptolake.net.access import Access
 from cryptolake.registry.exchanges import EXCHANGES, Exchange, watched_pairs
 
+# ccxt keeps the pace of each exchange and knows its address; the user's own address moves it.
+VENDOR = Vendor(name="exchanges", hosts=dict.fromkeys(EXCHANGES, ""))
 CANDLES = Dataset(
     "candles",
     feeds="exchange_candles",
@@ -36,6 +39,7 @@ TICKERS = Dataset(
     doc="best bid and ask of the watched pairs; key exchange",
     reach="as_of",
     every="hour",
+    history=False,
 )
 _HOUR_MS = 3_600_000
 _DAYS_PER_CALL = 12  # 288 hourly candles and the one before them; Coinbase tells at most 300 at once
@@ -65,7 +69,7 @@ class Exchanges:
     `attempts` bounds one question; `sleep` and `asked_at` are replaceable for tests.
     """
 
-    name = "exchanges"
+    name = VENDOR.name
     datasets: Sequence[Dataset] = (CANDLES, TICKERS)
 
     def __init__(

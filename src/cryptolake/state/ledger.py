@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,10 +25,14 @@ _UNSETTLED = "state IN ('failed', 'claimed', 'landed')"
 
 
 class Ledger:
-    """The ledger file at `path`, made when absent. Thread-safe; several processes may use one file."""
+    """The ledger file at `path`, made when absent. Thread-safe; several processes may use one file.
 
-    def __init__(self, path: Path) -> None:
+    `redact` takes secrets out of a source's words before they are kept or told.
+    """
+
+    def __init__(self, path: Path, *, redact: Callable[[str], str] = str) -> None:
         self._lock = threading.RLock()
+        self.redact = redact
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)

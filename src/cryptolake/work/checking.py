@@ -21,9 +21,9 @@ from cryptolake.silver.staging_crypto_market import TABLE as STAGING
 from cryptolake.silver.tvl import TABLE as TVL
 from cryptolake.watch import report
 from cryptolake.work import coins, lending
-from cryptolake.work.daily import market_room
 from cryptolake.work.evidence import lacking
 from cryptolake.work.lineage import Node
+from cryptolake.work.vendors import coin_stores
 
 
 def facts(app: App, node: Node) -> report.Facts:
@@ -56,8 +56,8 @@ def check(app: App, node: Node) -> list[report.Checked]:
     with app.warehouse() as warehouse:
         found = report.check_counts(warehouse.query(report.check_sql(node.table)))
     if node.table.name == STAGING.name:
-        with market_room(app) as room:
-            for one in coins.check_now(room, datetime.now(UTC)):
+        with coin_stores(app) as stores:
+            for one in coins.check_now(stores, datetime.now(UTC)):
                 broken = 0 if one.passed else max(1, one.rows)
                 found.append(report.Checked(one.check, broken, one.detail, severe=one.severity != "warn"))
     return found

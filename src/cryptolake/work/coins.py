@@ -21,8 +21,7 @@ from cryptolake.contracts.table import Table
 from cryptolake.errors import Skip, Stop
 from cryptolake.flow.collect import Progress, collect, read_rows
 from cryptolake.lake.bronze import Bronze
-from cryptolake.lake.runs import Runs
-from cryptolake.lake.tables import Tables
+from cryptolake.publish.stores import Stores
 from cryptolake.publish.warehouse import Loaded, Warehouse
 from cryptolake.quality import coins as quality
 from cryptolake.quality.coins import Finding
@@ -33,7 +32,6 @@ from cryptolake.silver.crypto_market_history import TABLE as HISTORY
 from cryptolake.silver.staging_crypto_market import TABLE as STAGING
 from cryptolake.silver.staging_crypto_market import Market
 from cryptolake.sources.coingecko import DEFAULT_TOP, top_of
-from cryptolake.state.ledger import Ledger
 from cryptolake.work.coin_runs import instant_of, kept_runs, run_of, totals_of
 from cryptolake.work.pulls import Pull, record
 from cryptolake.work.tables import derive, reader, store
@@ -57,18 +55,7 @@ class KeptOut(Stop):
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
-    """Where the market's data rests: what every step is handed."""
-
-    bronze: Bronze
-    runs: Runs
-    ledger: Ledger
-    tables: Tables
-    warehouse: Warehouse
-
-
-@dataclass(frozen=True, slots=True)
-class MarketLoaded:
+class CoinsLoaded:
     """What loading one run made. `staging` is None when the tables hold a newer run already; history is loaded anyway."""
 
     run: Partition
@@ -88,7 +75,7 @@ class MarketLoaded:
 
 def collect_market(
     source: Source,
-    room: Room,
+    stores: Stores,
     *,
     top: int = DEFAULT_TOP,
     progress: Progress = lambda _partition, _state: None,
@@ -101,12 +88,12 @@ def collect_market(
     started, asked_at = time.monotonic(), now()
     run = run_of(top, asked_at)
     result = collect(
-        source, [run, totals_of(run)], bronze=room.bronze, ledger=room.ledger, workers=2, progress=progress
+        source, [run, totals_of(run)], bronze=stores.bronze, ledger=stores.ledger, workers=2, progress=progress
     )
-    entry = room.ledger.state(run)
+    entry = stores.ledger.state(run)
     done = entry is not None and entry.state == "done"
     record(
-        room.warehouse,
+        stores.warehouse,
         Pull(
             source.name,
             "pull",
@@ -120,8 +107,8 @@ def collect_market(
     if not done:
         raise Stop((entry and entry.error) or f"{run}: no coins came; run the same command again")
     for part in (run, totals_of(run)):
-        if rows := read_rows(source, [part], room.bronze):
-            room.runs.write_twin(part, source.name, pl.DataFrame(rows, infer_schema_length=None))
+        if rows := read_rows(source, [part], stores.bronze):
+            stores.runs.write_twin(part, source.name, pl.DataFrame(rows, infer_schema_length=None))
     return run
 
 
@@ -142,24 +129,24 @@ def read_run(source: Source, run: Partition, bronze: Bronze) -> tuple[Market, in
 def load_run(
     source: Source,
     run: Partition,
-    room: Room,
+    stores: Stores,
     *,
     mode: Mode = "incremental",
     despite_drift: bool = False,
     replay: bool = False,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
-) -> MarketLoaded:
+) -> CoinsLoaded:
     """One kept run into staging, history and marts, all visible at once. The same run gives the same tables, by any mode.
 
     A failed `block` check keeps the run out (KeptOut); `despite_drift` lets a run pass that has far fewer coins than the one
     before. Tables that hold a newer run are left alone, unless this is a replay.
     """
     started = time.monotonic()
-    market, asked_again = read_run(source, run, room.bronze)
+    market, asked_again = read_run(source, run, stores.bronze)
     at = instant_of(run)
     findings = [
         *quality.check_staging(STAGING, market.staging, as_of=at),
-        quality.row_count_drift(market.staging.height, _previous_rows(room, run)),
+        quality.row_count_drift(market.staging.height, _previous_rows(stores, run)),
         quality.page_drift(market.repeated, asked_again),
         quality.whole_market_known(market.totals),
     ]
@@ -167,19 +154,19 @@ def load_run(
         first = broken[0]
         drifted = first.check == "row_count_drift"
         if not (drifted and despite_drift):
-            _log(room.warehouse, str(run), findings, now())
+            _log(stores.warehouse, str(run), findings, now())
             remedy = f"; if it is right, `cryptolake coins replay {run} --despite-drift`"
             raise KeptOut(
                 f"{run}: check {first.check} failed ({first.detail}); nothing was loaded{remedy if drifted else ''}"
             )
-    with room.warehouse.together(LOCK):
-        current = replay or _newest(room.warehouse) <= at
-        staging, marts = _load_present(room, market, mode) if current else (None, {})
-        history = room.warehouse.load(HISTORY, crypto_market_history.build(market.staging), "update")
-        room.warehouse.load(GLOBAL, market.totals, "update")
-        findings += quality.partitions(*room.warehouse.month_state(HISTORY), now().date())
-        _log(room.warehouse, str(run), findings, now())
-    return MarketLoaded(
+    with stores.warehouse.together(LOCK):
+        current = replay or _newest(stores.warehouse) <= at
+        staging, marts = _load_present(stores, market, mode) if current else (None, {})
+        history = stores.warehouse.load(HISTORY, crypto_market_history.build(market.staging), "update")
+        stores.warehouse.load(GLOBAL, market.totals, "update")
+        findings += quality.partitions(*stores.warehouse.month_state(HISTORY), now().date())
+        _log(stores.warehouse, str(run), findings, now())
+    return CoinsLoaded(
         run,
         market.staging.height,
         market.repeated,
@@ -191,50 +178,50 @@ def load_run(
     )
 
 
-def _load_present(room: Room, market: Market, mode: Mode) -> tuple[Loaded, dict[str, int]]:
+def _load_present(stores: Stores, market: Market, mode: Mode) -> tuple[Loaded, dict[str, int]]:
     """Staging and what is made of it, in the lake and in PostgreSQL."""
     changed = {STAGING.name: market.staging, GLOBAL.name: market.totals}
     built = [
         (one.table, frame)
-        for one, frame in derive(changed, reader(room.tables, room.warehouse))
+        for one, frame in derive(changed, reader(stores.tables, stores.warehouse))
         if one.table.layer == "gold"
     ]
-    room.tables.write(STAGING, market.staging)
-    staging = room.warehouse.load(STAGING, market.staging, "replace" if mode == "full" else "mirror")
+    stores.tables.write(STAGING, market.staging)
+    staging = stores.warehouse.load(STAGING, market.staging, "replace" if mode == "full" else "mirror")
     for table, frame in built:
-        store(table, frame, room.tables, room.warehouse)
+        store(table, frame, stores.tables, stores.warehouse)
     return staging, {table.name: frame.height for table, frame in built}
 
 
 def refresh(
     source: Source,
-    room: Room,
+    stores: Stores,
     *,
     top: int = DEFAULT_TOP,
     mode: Mode = "incremental",
     progress: Progress = lambda _partition, _state: None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
-) -> MarketLoaded:
+) -> CoinsLoaded:
     """The whole river once: ask, keep, load, check. What the hourly schedule runs."""
-    run = collect_market(source, room, top=top, progress=progress, now=now)
-    return load_run(source, run, room, mode=mode, now=now)
+    run = collect_market(source, stores, top=top, progress=progress, now=now)
+    return load_run(source, run, stores, mode=mode, now=now)
 
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
     """What replaying every run made: what was loaded, which runs a check kept out and which could not be read, with why."""
 
-    loaded: list[MarketLoaded]
+    loaded: list[CoinsLoaded]
     kept_out: dict[Partition, str]
     unreadable: dict[Partition, str]
 
 
-def replay_all(source: Source, room: Room, *, despite_drift: bool = False) -> Replayed:
+def replay_all(source: Source, stores: Stores, *, despite_drift: bool = False) -> Replayed:
     """Every kept run again, oldest first: rebuilds the history and ends with the newest good run in staging and marts."""
     done = Replayed([], {}, {})
-    for run in kept_runs(room.runs):
+    for run in kept_runs(stores.runs):
         try:
-            done.loaded.append(load_run(source, run, room, despite_drift=despite_drift, replay=True))
+            done.loaded.append(load_run(source, run, stores, despite_drift=despite_drift, replay=True))
         except KeptOut as error:
             done.kept_out[run] = str(error)
         except Unreadable as error:
@@ -242,14 +229,14 @@ def replay_all(source: Source, room: Room, *, despite_drift: bool = False) -> Re
     return done
 
 
-def check_now(room: Room, now: datetime) -> list[Finding]:
+def check_now(stores: Stores, now: datetime) -> list[Finding]:
     """The checks over the tables as they rest, against the clock; what the orchestrator's asset checks call.
 
     Nothing is repaired first: a set-up would move rows out of the default partition before they are counted.
     """
-    staging = room.warehouse.read(STAGING)
+    staging = stores.warehouse.read(STAGING)
     found = quality.check_staging(STAGING, staging, as_of=now)
-    return [*found, *quality.partitions(*room.warehouse.month_state(HISTORY), now.date())]
+    return [*found, *quality.partitions(*stores.warehouse.month_state(HISTORY), now.date())]
 
 
 def _newest(warehouse: Warehouse) -> datetime:
@@ -257,16 +244,16 @@ def _newest(warehouse: Warehouse) -> datetime:
     return newest if isinstance(newest, datetime) else datetime.min.replace(tzinfo=UTC)
 
 
-def _previous_rows(room: Room, run: Partition) -> int | None:
+def _previous_rows(stores: Stores, run: Partition) -> int | None:
     """Coins of the newest earlier run of the same depth that history holds; a run that was kept out does not count."""
     at, top = instant_of(run), top_of(run.key)
-    earlier = [instant_of(one) for one in kept_runs(room.runs) if top_of(one.key) == top]
+    earlier = [instant_of(one) for one in kept_runs(stores.runs) if top_of(one.key) == top]
     instants = [when for when in earlier if when < at]
     if not instants:
         return None
     newest = f"(SELECT max(processed_at) FROM {HISTORY.quoted} WHERE processed_at = ANY(%s))"
     statement = f"SELECT count(*) AS n FROM {HISTORY.quoted} WHERE processed_at = {newest}"
-    (rows,) = room.warehouse.query(statement, (instants,)).row(0)
+    (rows,) = stores.warehouse.query(statement, (instants,)).row(0)
     return int(rows) or None
 
 

@@ -6,8 +6,7 @@ here: steps (flow), text for people (cli), and everything of Dagster (definition
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
@@ -17,9 +16,9 @@ import polars as pl
 import structlog
 
 from cryptolake import __version__
-from cryptolake.app import App, redact_text
-from cryptolake.catalogue import found_tables
-from cryptolake.contracts.partition import Partition, Period
+from cryptolake.app import App, known_secrets, redact_text
+from cryptolake.catalogue import FoundTable, found_tables
+from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.source import Dataset, Source
 from cryptolake.errors import BadInput, CryptolakeError
 from cryptolake.files.atomic import write_bytes
@@ -27,32 +26,25 @@ from cryptolake.flow.collect import Collected, collect
 from cryptolake.flow.plan import Span, make_plan, wanted
 from cryptolake.flow.schedule import Job, jobs_of
 from cryptolake.flow.scheduler import Outcome as Outcome
-from cryptolake.lake.runs import Runs
 from cryptolake.net.mail import send_mail
 from cryptolake.registry.markets import Csu
 from cryptolake.registry.version import registry_version
-from cryptolake.silver.crypto_market_global import TABLE as GLOBAL
-from cryptolake.silver.crypto_market_history import TABLE as HISTORY
-from cryptolake.silver.exchange_candles import TABLE as CANDLES
-from cryptolake.silver.exchange_tickers import TABLE as TICKERS
 from cryptolake.silver.quotes import TABLE as QUOTES
-from cryptolake.silver.staging_crypto_market import TABLE as STAGING
 from cryptolake.sources.onchain.families import families
 from cryptolake.sources.onchain.source import OnchainSource
-from cryptolake.work import coins, exchanges, lending
+from cryptolake.work import lending
 from cryptolake.work.evidence import lines
 from cryptolake.work.lineage import Node, lineage
 from cryptolake.work.prices import read_quotes
-from cryptolake.work.series import Operation, pull_or_backfill
+from cryptolake.work.series import Operation, Pulled
 from cryptolake.work.standing import market_day
+from cryptolake.work.vendors import ask_vendor
 
 log = structlog.get_logger(__name__)
 
 ONCHAIN = "onchain"
 _MEND_DAYS = 7  # a daily run also asks again for what failed in the week before
 _PIECE_DAYS = 7  # one piece of a long history
-# What the rivers of the coin market and the exchanges load, whichever of their datasets is due.
-_OWN_RIVER = frozenset({STAGING.name, HISTORY.name, GLOBAL.name, CANDLES.name, TICKERS.name})
 
 
 def markets(app: App) -> tuple[list[Csu], dict[str, str]]:
@@ -108,81 +100,25 @@ def jobs(app: App) -> tuple[list[Job], list[str]]:
 
 def nodes(app: App) -> list[Node]:
     """Every table with its origin."""
-    return lineage(app.onchain(markets(app)[0]), vendors(app), found_tables())
+    own = {one.name: FoundTable(one, f"sources of {one.name}") for one in app.source_tables()}
+    return lineage(app.onchain(markets(app)[0]), vendors(app), {**found_tables(), **own})
 
 
 def pull(app: App, source_name: str, datasets: Sequence[str], operation: Operation) -> Outcome:
-    """Ask a vendor and load what it feeds: `metrics`, the coin market or the exchanges' tables. Others land in bronze."""
+    """Ask a vendor and load what it feeds; datasets that cannot answer the operation are left out."""
     source = app.vendor(source_name)
-    feeds = {one.feeds for one in source.datasets if one.name in datasets}
-    direct = [one.name for one in source.datasets if one.name in datasets and one.feeds == "metrics"]
-    other = [one.name for one in source.datasets if one.name in datasets and one.feeds not in {"metrics", *_OWN_RIVER}]
-    outcomes = []
-    if operation == "pull" and STAGING.name in feeds:
-        with market_room(app) as room:
-            loaded = coins.refresh(source, room)
-        faults = "; ".join(f"{finding.check}: {finding.detail}" for finding in loaded.failed)
-        outcomes.append(Outcome(not faults, loaded.coins, f"market: {loaded.coins:,} coins{faults and ', ' + faults}"))
-    outcomes += _exchanges(app, source, feeds, operation)
-    if direct:
-        with app.warehouse() as warehouse:
-            pulled = pull_or_backfill(
-                operation,
-                source,
-                keys=None,
-                datasets=direct,
-                bronze=app.bronze,
-                ledger=app.ledger,
-                warehouse=warehouse,
-                workers=app.settings.workers,
-            )
-        note = f"{operation}: {pulled.inserted:,} new, {pulled.updated:,} changed, {pulled.unchanged:,} unchanged"
-        outcomes.append(Outcome(not pulled.collected.failed, pulled.records, note + _failed(pulled.collected)))
-    if other:
-        now = datetime.now(UTC)
-        period = Period.of_hour(now) if operation == "pull" else Period.of_day(now.date())
-        outcomes.append(
-            _landed(app, source, [Partition(name, key, period) for name in other for key in source.keys(name)])
-        )
-    return _sum(outcomes)
+    able = [
+        one for one in source.datasets if one.name in datasets and (one.live if operation == "pull" else one.history)
+    ]
+    if not able:
+        return Outcome(True, 0, f"{operation}: nothing to ask")
+    return _sum([_outcome(one) for one in ask_vendor(app, operation, source_name, datasets=[one.name for one in able])])
 
 
-@contextmanager
-def market_room(app: App) -> Iterator[coins.Room]:
-    """Where the coin market's data rests, with the warehouse open."""
-    with app.warehouse() as warehouse:
-        yield coins.Room(app.bronze, Runs(app.settings.data), app.ledger, app.tables, warehouse)
-
-
-def _exchanges(app: App, source: Source, feeds: Collection[str], operation: Operation) -> Iterator[Outcome]:
-    """Tickers now, and the candles of finished days: the week's, or on a backfill the settings' whole span."""
-    if operation == "pull" and TICKERS.name in feeds:
-        with app.warehouse() as warehouse:
-            found = exchanges.tickers(
-                source,
-                keys=source.keys("tickers"),
-                bronze=app.bronze,
-                ledger=app.ledger,
-                tables=app.tables,
-                warehouse=warehouse,
-            )
-        yield Outcome(not found.collected.failed, found.rows, f"tickers: {found.rows:,} rows{_failed(found.collected)}")
-    if CANDLES.name in feeds:
-        first, last = app.settings.span()
-        if operation == "pull":
-            first = max(first, last - timedelta(days=_MEND_DAYS - 1))
-        with app.warehouse() as warehouse:
-            found = exchanges.candles(
-                source,
-                first=first,
-                last=last,
-                keys=source.keys("candles"),
-                bronze=app.bronze,
-                ledger=app.ledger,
-                tables=app.tables,
-                warehouse=warehouse,
-            )
-        yield Outcome(not found.collected.failed, found.rows, f"candles: {found.rows:,} rows{_failed(found.collected)}")
+def _outcome(one: Pulled) -> Outcome:
+    changes = f"{one.inserted:,} new, {one.updated:,} changed, {one.unchanged:,} unchanged"
+    alerts = "".join(f", {line}" for line in one.alerts)
+    return Outcome(one.status != "error", one.records, f"{one.table}: {changes}{alerts}{_failed(one.collected)}")
 
 
 def first_day(app: App) -> date:
@@ -255,7 +191,7 @@ def publish(app: App) -> list[lending.Made]:
 def alert(app: App, title: str, text: str) -> None:
     """Tell a person: always in the log, and by webhook and mail where they are set. Never raises."""
     settings = app.settings
-    title, text = (redact_text(one, settings.secrets()) for one in (f"[{settings.environment}] {title}", text))
+    title, text = (redact_text(one, known_secrets(settings)) for one in (f"[{settings.environment}] {title}", text))
     log.error("alert", title=title, text=text)
     ways: list[Callable[[], None]] = []
     if settings.alert_webhook is not None:

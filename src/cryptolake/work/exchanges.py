@@ -24,6 +24,7 @@ from cryptolake.silver import exchange_candles, exchange_tickers
 from cryptolake.sources.exchanges import CANDLES, TICKERS
 from cryptolake.state.ledger import Ledger
 from cryptolake.work.pulls import Pull, record, status_of
+from cryptolake.work.series import Operation, Pulled
 from cryptolake.work.tables import derive, reader, store
 
 
@@ -35,6 +36,21 @@ class Exchanged:
     rows: int
     loaded: Loaded
     spread: pl.DataFrame
+    table: str
+
+    def pulled(self, source: str, operation: Operation) -> Pulled:
+        """The same as the result of an operation."""
+        return Pulled(
+            source,
+            operation,
+            status_of(bool(self.collected.failures), self.rows),
+            self.rows,
+            self.loaded.inserted,
+            self.loaded.updated,
+            self.loaded.unchanged,
+            self.collected,
+            table=self.table,
+        )
 
 
 def candles(
@@ -69,7 +85,7 @@ def candles(
             tables.write(exchange_candles.TABLE, part, replace_where=where)
     loaded = warehouse.load(exchange_candles.TABLE, frame, "update")
     _log(warehouse, source, "backfill", asked_at, started, collected, frame.height)
-    return Exchanged(collected, frame.height, loaded, exchange_spread.TABLE.empty())
+    return Exchanged(collected, frame.height, loaded, exchange_spread.TABLE.empty(), exchange_candles.TABLE.name)
 
 
 def tickers(
@@ -99,7 +115,7 @@ def tickers(
                 store(one.table, made, tables, warehouse)
     _log(warehouse, source, "pull", asked_at, started, collected, frame.height)
     spread = {one.table.name: made for one, made in built}[exchange_spread.TABLE.name]
-    return Exchanged(collected, frame.height, loaded, spread)
+    return Exchanged(collected, frame.height, loaded, spread, exchange_tickers.TABLE.name)
 
 
 def _log(

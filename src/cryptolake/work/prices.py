@@ -13,7 +13,9 @@ import polars as pl
 
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Boundary, Partition, Period
+from cryptolake.contracts.prices import Wanted
 from cryptolake.contracts.source import Source
+from cryptolake.errors import Stop
 from cryptolake.flow.collect import Collected, Progress, collect, read_rows
 from cryptolake.flow.plan import make_plan
 from cryptolake.lake.bronze import Bronze
@@ -22,15 +24,14 @@ from cryptolake.silver import prices, tvl
 from cryptolake.silver.quotes import TABLE as QUOTES
 from cryptolake.state.ledger import Ledger
 
-CHAINLINK, DEFILLAMA, COINGECKO, FILE = "chainlink_prices", "defillama_prices", "coingecko_prices", "imported_prices"
 
-
-def chainlink_partitions(tables: Tables, chains: Iterable[str], boundary: Boundary = "utc") -> list[Partition]:
-    """Every chain-day that silver holds a snapshot of, for the chains that have feeds."""
-    known = set(chains)
+def snapshot_partitions(source: Source, tables: Tables, boundary: Boundary = "utc") -> list[Partition]:
+    """Every chain-day that silver holds a snapshot of, for the chains the source knows."""
+    dataset = source.datasets[0].name
+    known = set(source.keys(dataset))
     held = tables.read(tvl.TABLE).select("chain", "date").unique().sort("chain", "date")
     return [
-        Partition(CHAINLINK, str(chain), Period.of_day(day, boundary))
+        Partition(dataset, str(chain), Period.of_day(day, boundary))
         for chain, day in held.iter_rows()
         if chain in known
     ]
@@ -56,7 +57,7 @@ def wanted_of(
 
 
 def unanswered(
-    wanted: Mapping[Partition, Mapping[str, int]], source: str, bronze: Bronze, states: Mapping[Partition, Entry]
+    wanted: Wanted, source: str, bronze: Bronze, states: Mapping[Partition, Entry]
 ) -> dict[Partition, dict[str, int]]:
     """`wanted` without the partitions whose kept answer was already asked for all of it.
 
@@ -90,17 +91,22 @@ def ask(
 
 
 def read_quotes(
-    sources: Sequence[Source], bronze: Bronze, states: Mapping[Partition, Entry], days: Iterable[date] | None = None
+    sources: Mapping[str, Source], bronze: Bronze, states: Mapping[Partition, Entry], days: Iterable[date] | None = None
 ) -> pl.DataFrame:
-    """Every kept quote of these sources, from bronze; the same answers give the same rows."""
+    """Every kept quote of these sources (by their name on the ladder), from bronze; the same answers give the same rows.
+
+    Raises Stop when a source's rows bear another name: they would be on no rung.
+    """
     chosen = None if days is None else set(days)
     frames = [QUOTES.empty()]
-    for source in sources:
+    for name, source in sources.items():
         datasets = {one.name for one in source.datasets}
         kept = [p for p, entry in states.items() if p.dataset in datasets and entry.digest is not None]
         dated = source.datasets[0].reach != "whole_history"
         kept = [p for p in kept if chosen is None or not dated or p.period.day in chosen]
         rows = read_rows(source, sorted(kept), bronze)
         frame = pl.DataFrame(list(rows), schema=QUOTES.polars_schema(), strict=False)
+        if strangers := sorted({str(one) for one in frame["source"].unique()} - {name}):
+            raise Stop(f"price source {name}: its rows say source {strangers[0]!r}; correct `parse` in its file")
         frames.append(frame if chosen is None else frame.filter(pl.col("date").is_in(sorted(chosen))))
     return prices.tidy(pl.concat(frames))

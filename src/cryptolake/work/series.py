@@ -59,6 +59,7 @@ class Pulled:
     duration_s: float = 0.0
     set_aside: int = 0
     not_done: tuple[str, ...] = ()
+    table: str = metrics.TABLE.name
 
 
 def pull_or_backfill(
@@ -119,14 +120,15 @@ def pull_or_backfill(
                 bronze.fold(source.name, dataset, period)
     except CryptolakeError as error:
         spent = time.monotonic() - started
-        failed = Pull(source.name, operation, asked_at, "error", 0, spent, _since(source, before), error=str(error))
+        failed = Pull(
+            source.name, operation, asked_at, "error", 0, spent, requests_since(source, before), error=str(error)
+        )
         record(warehouse, failed)
         raise
-    refused = {entry.partition.dataset for entry in collected.failures if entry.reason == "entitlement"}
-    failures = [entry for entry in collected.failures if entry.reason != "entitlement"]
-    collected.failures, collected.failed = failures, len(failures)
+    refused = without_refused(collected)
+    failures = collected.failures
     status = status_of(bool(failures or not_replaced), frame.height)
-    asked, spent = _since(source, before), time.monotonic() - started
+    asked, spent = requests_since(source, before), time.monotonic() - started
     first = failures[0].error if failures else next(iter(not_replaced), None)
     record(warehouse, Pull(source.name, operation, asked_at, status, frame.height, spent, asked, alerts, first))
     return Pulled(
@@ -159,7 +161,7 @@ def granted(
     lacking = [one for one in chosen if not one.granted]
     if lacking and not granted:
         secrets = " and ".join(sorted({one.needs or "a key" for one in lacking}))
-        raise BadInput(f"{source.name}: nothing of this can be asked without {secrets}; set it and run again")
+        raise BadInput(f"{source.name}: nothing of this can be asked without a key; set {secrets} and run again")
     return granted, [one.name for one in lacking]
 
 
@@ -233,6 +235,15 @@ def _alerts(
     return tuple(found)
 
 
-def _since(source: Source, before: Asked) -> Asked:
+def without_refused(collected: Collected) -> set[str]:
+    """Take what was refused for want of a paid key out of the failures; returns the datasets that lack it."""
+    refused = {entry.partition.dataset for entry in collected.failures if entry.reason == "entitlement"}
+    collected.failures = [entry for entry in collected.failures if entry.reason != "entitlement"]
+    collected.failed = len(collected.failures)
+    return refused
+
+
+def requests_since(source: Source, before: Asked) -> Asked:
+    """What a source asked since its count was `before`."""
     now = source.asked if isinstance(source, Counts) else Asked()
     return Asked(now.requests - before.requests, now.rate_limited - before.rate_limited)

@@ -16,6 +16,7 @@ from cryptolake.contracts.points import Points
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.reading import read_json
 from cryptolake.contracts.source import Asked, Dataset, Trip
+from cryptolake.contracts.vendor import Key, Vendor
 from cryptolake.errors import Skip
 from cryptolake.net.access import Access
 from cryptolake.net.conversation import Patience, Refusal, Tally, converse, judge_plainly, worth_keeping
@@ -24,11 +25,17 @@ from cryptolake.registry.artemis import Watched, artemis_assets, key_of
 from cryptolake.registry.metrics import metrics
 from cryptolake.sources.artemis.readers import MAX_POINTS, Piece, drift, points_of, series_in, take_apart
 
-URL = "https://data-svc.artemisxyz.com"
 KEY = "ARTEMIS_API_KEY"
+VENDOR = Vendor(
+    name="artemis",
+    hosts={"artemis": "https://data-svc.artemisxyz.com"},
+    per_minute=480,  # no limit is published; eight a second is what its users live with
+    burst=8,
+    keys=(Key(KEY, "Artemis key; nothing of Artemis is free"),),
+    watch_list="CSV matrix (name,asset,category,Pull,<metric>...) that replaces the shipped Artemis one",
+)
 HISTORY_DAYS, LIVE_DAYS = 5 * 365 + 2, 14  # how far a backfill and a pull look back
 _WINDOW_DAYS = MAX_POINTS - 1  # a full answer is then always a cut one
-_PER_MINUTE, _BURST = 480, 8  # no limit is published; eight a second is what its users live with
 _BATCH, _MARKET_BATCH = 50, 100  # symbols a call
 _MARKET = frozenset({"PRICE", "MC", "FDMC", "SPOT_VOLUME", "PERP_VOLUME", "OPEN_INTEREST"})
 _PREFIX = "artemis_"
@@ -41,7 +48,7 @@ class Artemis:
     One dataset per metric, one key per asset. `patience` and `asked_at` are replaceable for tests.
     """
 
-    name = "artemis"
+    name = VENDOR.name
 
     def __init__(
         self,
@@ -190,7 +197,7 @@ class Artemis:
     def _converse(self, metric: str, assets: Sequence[str], start: date, end: date) -> Piece:
         answer = converse(
             self._access.http,
-            f"{self._access.url(self.name, URL)}/data/api/{quote(metric, safe='')}/",
+            f"{self._access.base(VENDOR)}/data/api/{quote(metric, safe='')}/",
             params={
                 "symbols": ",".join(assets),
                 "startDate": start.isoformat(),
@@ -200,9 +207,7 @@ class Artemis:
                 "APIKey": self._key,  # the vendor still demands it here beside the header
             },
             headers={"X-API-Key": self._key},
-            limiter=self._access.gates.at(
-                self.name, self._key, per_minute=self._access.rates.get(self.name, _PER_MINUTE), burst=_BURST
-            ),
+            limiter=self._access.limiter(VENDOR),
             tally=self._tally,
             judge=lambda answer: _judge(answer, len(assets)),
             patience=self._patience,

@@ -1,10 +1,13 @@
 """CoinGecko: the coin market page by page, the whole market's totals, and price history per coin.
 
-`questions` says what is asked, `refusals` what is no answer, `reading` how answers are read, `source` asks. What does not
-belong here: cleaning and derived columns (`silver.crypto_market`), tiers (`registry.coingecko`) and where answers are kept.
+`questions` says what is asked, `asking` by which way, `refusals` what is no answer, `reading` how answers are read; `source`
+asks for the market, `prices` for what single tokens cost. What does not belong here: cleaning and derived columns
+(`silver.crypto_market`), tiers (`registry.coingecko`) and where answers are kept.
 See docs/sources/coingecko.md for endpoints, fields and quirks.
 """
 
+from cryptolake.sources.coingecko.asking import VENDOR
+from cryptolake.sources.coingecko.prices import PRICES, open_prices
 from cryptolake.sources.coingecko.questions import COINS_MARKETS, DEFAULT_TOP, MARKET_CHART, MARKET_GLOBAL, top_of
 from cryptolake.sources.coingecko.source import CoinGecko, open_source
 
@@ -13,7 +16,10 @@ __all__ = [
     "DEFAULT_TOP",
     "MARKET_CHART",
     "MARKET_GLOBAL",
+    "PRICES",
+    "VENDOR",
     "CoinGecko",
+    "open_prices",
     "open_source",
     "top_of",
 ]

@@ -13,6 +13,7 @@ COINS_MARKETS = Dataset(
     doc="the largest coins with price, capitalisation, volume and supply; key topN, the N largest",
     reach="as_of",
     every="hour",
+    history=False,
 )
 MARKET_GLOBAL = Dataset(
     "market_global",
@@ -20,6 +21,7 @@ MARKET_GLOBAL = Dataset(
     doc="capitalisation and volume of the whole market, for true dominance",
     reach="as_of",
     every="hour",
+    history=False,
 )
 MARKET_CHART = Dataset(
     "market_chart",

@@ -1,6 +1,7 @@
 """`CoinGecko`: asks within the tier's limit, page by page where it must, and hands out what it heard.
 
-What is asked stands in `questions`, what is no answer in `refusals`, how bodies are read in `reading`.
+What is asked stands in `questions`, by which way in `asking`, what is no answer in `refusals`, how bodies are read in
+`reading`.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from cryptolake.contracts.reading import read_json
 from cryptolake.contracts.source import Asked, Dataset, Row, Trip
 from cryptolake.errors import Skip
 from cryptolake.net.access import Access
-from cryptolake.net.conversation import Patience, Refusal, Tally, converse, worth_keeping
-from cryptolake.net.limiter import Limiter
-from cryptolake.registry.coingecko import PRO, Tier, tier_of, watched_coins
+from cryptolake.net.conversation import Patience, Refusal, worth_keeping
+from cryptolake.registry.coingecko import Tier, watched_coins
+from cryptolake.sources.coingecko.asking import VENDOR, Asking
 from cryptolake.sources.coingecko.questions import (
     COINS_MARKETS,
     DEFAULT_TOP,
@@ -33,7 +34,6 @@ from cryptolake.sources.coingecko.questions import (
     top_of,
 )
 from cryptolake.sources.coingecko.reading import coins_in, points_in, totals_in
-from cryptolake.sources.coingecko.refusals import judge
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +46,7 @@ class CoinGecko:
     `tier`, `patience`, `asked_at` and the gates of `access` are replaceable for tests.
     """
 
-    name = "coingecko"
+    name = VENDOR.name
     datasets: Sequence[Dataset] = (COINS_MARKETS, MARKET_GLOBAL, MARKET_CHART)
 
     def __init__(
@@ -58,22 +58,17 @@ class CoinGecko:
         patience: Patience | None = None,
         asked_at: Callable[[], datetime] | None = None,
     ) -> None:
-        self.tier = tier or tier_of(access.secrets)
+        self.asking = Asking(access, tier=tier, patience=patience)  # shared with the copies that watch other coins
+        self.tier = self.asking.tier
         self.coins = tuple(sorted(watched_coins() if coins is None else coins))
-        self._access, self._url = access, access.url(self.name, self.tier.url)
-        self._key = access.secrets.get(self.tier.secret, "") if self.tier.secret else ""
-        self._headers = {self.tier.header: self._key} if self.tier.header and self._key else {}
-        self._provenance = {"endpoint": self.name, "tier": self.tier.name, **access.provenance}
-        self._patience = replace(patience or Patience(), limited_pause_s=max(5.0, self.tier.spacing_s))
+        self._provenance = self.asking.provenance
         self._asked_at = asked_at or access.now
-        self._tally = Tally()
-        self._lock, self._said = threading.Lock(), threading.Event()
-        self._opened: list[Limiter | Refusal] = []  # at most one; shared with the copies that watch other coins
+        self._said = threading.Event()
 
     @property
     def asked(self) -> Asked:
         """Requests sent since the source was opened, and how many met a 429."""
-        return self._tally.asked
+        return self.asking.tally.asked
 
     def watching(self, coins: Sequence[str]) -> CoinGecko:
         """The same limits and counts, with other coins' history to keep."""
@@ -124,7 +119,7 @@ class CoinGecko:
             answer = self._pages(top_of(first.key), request)
         elif first.dataset == MARKET_GLOBAL.name:
             request = {"method": "GET", "path": "/global"}
-            answer = self._ask("/global", {})
+            answer = self.asking.ask("/global", {})
         else:
             answer = self._chart(first, request)
         kept = worth_keeping(answer)
@@ -181,7 +176,7 @@ class CoinGecko:
 
     def _page_of(self, params: Mapping[str, str]) -> tuple[list[object], bytes] | Refusal:
         """The coins of one `/coins/markets` answer and its body."""
-        body = self._ask("/coins/markets", params)
+        body = self.asking.ask("/coins/markets", params)
         if isinstance(body, Refusal):
             return body
         items = read_json(body)
@@ -218,46 +213,7 @@ class CoinGecko:
                     "history is cut; a pro key reaches further", source=self.name, days=reach, tier=self.tier.name
                 )
         request |= {"path": path, **params}
-        return self._ask(path, params)
-
-    def _ask(self, path: str, params: Mapping[str, str]) -> bytes | Refusal:
-        limiter = self._open()
-        return limiter if isinstance(limiter, Refusal) else self._converse(path, params, limiter)
-
-    def _converse(self, path: str, params: Mapping[str, str], limiter: Limiter) -> bytes | Refusal:
-        return converse(
-            self._access.http,
-            self._url + path,
-            params=params or None,
-            headers=self._headers,
-            limiter=limiter,
-            tally=self._tally,
-            judge=judge,
-            patience=self._patience,
-        )
-
-    def _open(self) -> Limiter | Refusal:
-        """The limit of the plan, which everybody with the key shares; a pro plan is asked for its own once per run."""
-        with self._lock:
-            if not self._opened:
-                rate = self._access.rates.get(self.name, self.tier.per_minute)
-                limiter = self._access.gates.at(self.name, self._key, per_minute=rate, burst=self.tier.burst)
-                self._opened.append(self._sized(limiter) if self.tier is PRO else limiter)
-            return self._opened[0]
-
-    def _sized(self, limiter: Limiter) -> Limiter | Refusal:
-        answer = self._converse("/key", {}, limiter)
-        if isinstance(answer, Refusal):
-            # A wrong key fails every later question too; anything else (no such endpoint) leaves the smallest plan's limit.
-            return answer if answer.reason == "bad_key" else limiter
-        plan = read_json(answer)
-        found = plan if isinstance(plan, dict) else {}
-        left, limit = found.get("current_remaining_monthly_calls"), found.get("rate_limit_request_per_minute")
-        if isinstance(left, int) and left <= 0:
-            return Refusal("quota", "the plan's monthly calls are used up; wait for the next month or upgrade")
-        if isinstance(limit, int) and limit > 1 and self.name not in self._access.rates:
-            return self._access.gates.resize(self.name, self._key, per_minute=limit, burst=max(1, limit // 10))
-        return limiter
+        return self.asking.ask(path, params)
 
     def _miss(self, partition: Partition, refusal: Refusal) -> Miss:
         return Miss(partition, "failed", refusal.reason, f"{self.name} {partition.key}: {refusal.message}")

@@ -1,6 +1,6 @@
 """`DefiLlama`: holds the conversations, tells its many ways of not answering apart, and hands out what it heard.
 
-What is asked stands in `questions`, how bodies are read in `readers`.
+What is asked stands in `questions`, by which way in `asking`, how bodies are read in `readers`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cryptolake.contracts.reading import read_json
 from cryptolake.contracts.source import Asked, Dataset, Trip
 from cryptolake.errors import Skip
 from cryptolake.net.access import Access
-from cryptolake.net.conversation import ENTITLEMENT, Patience, Refusal, Tally, converse, judge_plainly, worth_keeping
+from cryptolake.net.conversation import ENTITLEMENT, Patience, Refusal, judge_plainly, worth_keeping
 from cryptolake.net.http import Answer
 from cryptolake.registry.defillama import (
     Entity,
@@ -29,6 +29,7 @@ from cryptolake.registry.defillama import (
     last_known_chains,
 )
 from cryptolake.registry.stablecoins import Stablecoin, stablecoins
+from cryptolake.sources.defillama.asking import KEY, VENDOR, Asking
 from cryptolake.sources.defillama.lookups import Lookups, chain_names
 from cryptolake.sources.defillama.questions import (
     BY_DATASET,
@@ -43,16 +44,6 @@ from cryptolake.sources.defillama.who import Who
 
 log = structlog.get_logger(__name__)
 
-FREE = {
-    "defillama": "https://api.llama.fi",
-    "defillama_stablecoins": "https://stablecoins.llama.fi",
-    "defillama_bridges": "https://bridges.llama.fi",
-}
-PRO = "https://pro-api.llama.fi"
-_PRO_PREFIX = {"defillama": "/api", "defillama_stablecoins": "/stablecoins", "defillama_bridges": "/bridges"}
-KEY = "DEFILLAMA_API_KEY"
-# The vendor allows 1000 calls a minute with a key and 500 without; what is left is for other users of the same key.
-_PRO_PER_MINUTE, _FREE_PER_MINUTE, _BURST = 900, 480, 12
 _BULK_WORKERS = 12
 _UNKNOWN = Refusal("not_listed", "the vendor does not know this entity")
 _NO_DATA = Refusal("no_data", "the vendor has no data of this kind for this entity")
@@ -65,7 +56,7 @@ class DefiLlama:
     `patience`, `asked_at` and the gates of `access` are replaceable for tests.
     """
 
-    name = "defillama"
+    name = VENDOR.name
 
     def __init__(
         self,
@@ -77,11 +68,9 @@ class DefiLlama:
         asked_at: Callable[[], datetime] | None = None,
     ) -> None:
         self._access = access
-        self._key = access.secrets.get(KEY, "")
         self._entities = defillama_entities(access.configs.get(self.name)) if entities is None else entities
         self._coins = stablecoins() if coins is None else coins
-        self._patience, self._asked_at = patience or Patience(), asked_at or access.now
-        self._tally = Tally()
+        self._asking, self._asked_at = Asking(access, patience=patience), asked_at or access.now
         self._needs_key: set[str] = set()  # endpoints that answered 402: it holds for every entity and the whole run
         self._lookups = Lookups(self._ask_bulk)
         self._who = Who(self._entities, self._coins, self._lookups)
@@ -98,7 +87,7 @@ class DefiLlama:
                 every="hour",
                 at_minute=5,
                 needs=KEY if one.pro else None,
-                granted=bool(self._key) or not one.pro,
+                granted=bool(self._asking.key) or not one.pro,
                 history=one.history is not None,
             )
             for one in QUESTIONS
@@ -107,7 +96,7 @@ class DefiLlama:
     @property
     def asked(self) -> Asked:
         """Requests sent since the source was opened, and how many met a 429."""
-        return self._tally.asked
+        return self._asking.tally.asked
 
     def keys(self, dataset: str) -> Sequence[str]:
         """The watched entities the dataset is about, sorted: chains and protocols are told apart by the chain list."""
@@ -160,7 +149,7 @@ class DefiLlama:
         if ask is None:
             message = f"{self.name} {question.dataset}: the vendor has no history of it; scheduled pulls accumulate it"
             yield from (Miss(one, "gone", "no_history", message) for one in trip.partitions)
-        elif question.pro and not self._key and not self._moved(ask):
+        elif question.pro and not self._asking.key and not self._asking.moved(ask.host):
             message = f"{self.name} {question.dataset}: needs a paid key; set {KEY}"
             yield from (Miss(one, "failed", "entitlement", message) for one in trip.partitions)
         elif ask.bulk:
@@ -206,9 +195,6 @@ class DefiLlama:
     def _ask_of(partition: Partition) -> Ask | None:
         question = BY_DATASET[partition.dataset]
         return question.live if partition.period.granularity == "hour" else question.history
-
-    def _moved(self, ask: Ask) -> bool:
-        return ask.host in self._access.urls
 
     # Bulk answers
 
@@ -288,28 +274,13 @@ class DefiLlama:
     def _converse(
         self, ask: Ask, path: str, params: Mapping[str, str], judge: Callable[[Answer], Refusal | None]
     ) -> bytes | Refusal:
-        base, key = self._base(ask)
-        rate = self._access.rates.get(self.name, _PRO_PER_MINUTE if key else _FREE_PER_MINUTE)
-        answer = converse(
-            self._access.http,
-            base + path,
-            params=params or None,
-            limiter=self._access.gates.at("defillama_pro" if key else ask.host, key, per_minute=rate, burst=_BURST),
-            tally=self._tally,
-            judge=judge,
-            patience=self._patience,
-            refused=lambda: ENTITLEMENT if ask.endpoint in self._needs_key else None,
-        )
+        def refused() -> Refusal | None:
+            return ENTITLEMENT if ask.endpoint in self._needs_key else None
+
+        answer = self._asking.ask(ask.host, path, params, judge, refused)
         if isinstance(answer, Refusal) and answer.reason == "entitlement":
             self._needs_key.add(ask.endpoint)
         return worth_keeping(answer)
-
-    def _base(self, ask: Ask) -> tuple[str, str]:
-        """Base URL and key for a question: the user's own host, else the Pro host with the key in its path, else free."""
-        if not self._key or self._moved(ask):
-            return self._access.url(ask.host, FREE[ask.host]), ""
-        pro = self._access.url("defillama_pro", PRO)
-        return f"{pro}/{quote(self._key, safe='')}{_PRO_PREFIX[ask.host]}", self._key
 
     def _miss(self, partition: Partition, refusal: Refusal) -> Miss:
         message = f"{self.name} {partition.key}: {partition.dataset}: {refusal.message}"
@@ -317,8 +288,7 @@ class DefiLlama:
 
     def _raw(self, partition: Partition, ask: Ask, body: bytes, asked_at: datetime, extra: Mapping[str, str]) -> Raw:
         request = {"method": "GET", "path": ask.path, **ask.params, **extra}
-        endpoint = "defillama_pro" if self._key and not self._moved(ask) else ask.host
-        provenance = {"endpoint": endpoint, **self._access.provenance}
+        provenance = {"endpoint": self._asking.endpoint(ask.host), **self._access.provenance}
         return Raw(partition, self.name, asked_at, asked_at, body, request, provenance)
 
 

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 
 from cryptolake.contracts.partition import Partition, Period
+from cryptolake.contracts.prices import PriceSource, Wanted
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Dataset, Row, Trip
 from cryptolake.errors import BadInput
 from cryptolake.net.abi import checksum
+from cryptolake.net.access import Access
+from cryptolake.registry.chains import Chain
 
+PRICES = PriceSource("file", rung=40, max_age_s=86_400, asked="never")
 DATASET = Dataset("imported_prices", feeds="quotes", doc="prices from the user's own file", reach="whole_history")
 _NEEDED = {"date", "chain", "asset", "price"}
 
@@ -24,7 +28,7 @@ _NEEDED = {"date", "chain", "asset", "price"}
 class PriceFile:
     """Reads what `landed` made of a file. It is never asked: a file comes when the user brings it."""
 
-    name = "file"
+    name = PRICES.name
     datasets: Sequence[Dataset] = (DATASET,)
 
     def keys(self, dataset: str) -> Sequence[str]:
@@ -64,6 +68,12 @@ def landed(name: str, content: bytes, key: str, now: datetime) -> Raw:
     return Raw(partition, PriceFile.name, now, now, content, {"file": name}, {"endpoint": "user file"})
 
 
+def open_prices(access: Access, chains: Mapping[str, Chain], wanted: Wanted) -> PriceFile:
+    """The source as the app opens it."""
+    del access, chains, wanted
+    return PriceFile()
+
+
 def _row(row: dict[str, str], where: str, name: str, brought: float) -> Row:
     try:
         day = date.fromisoformat(row["date"].strip())
@@ -83,7 +93,7 @@ def _row(row: dict[str, str], where: str, name: str, brought: float) -> Row:
         "date": day,
         "chain": row["chain"].strip(),
         "asset": asset,
-        "source": "file",
+        "source": PRICES.name,
         "teller": name,
         "quote_price": price,
         "quote": quote,

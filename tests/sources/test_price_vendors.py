@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
@@ -16,16 +16,18 @@ import pytest
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Source
-from cryptolake.errors import BadInput, Retry, Stop
+from cryptolake.errors import BadInput
 from cryptolake.net.access import Access
+from cryptolake.net.conversation import Patience
+from cryptolake.net.gates import Gates
 from cryptolake.net.http import Http
+from cryptolake.registry.coingecko import PRO
 from cryptolake.registry.loader import load_registry
 from cryptolake.silver.quotes import TABLE as QUOTES
-from cryptolake.sources.history.asked import Polite
-from cryptolake.sources.history.coingecko import PLATFORMS, CoinGeckoPrices
-from cryptolake.sources.history.defillama import DefiLlamaPrices
-from cryptolake.sources.history.file import PriceFile, landed
+from cryptolake.sources.coingecko.prices import PLATFORMS, CoinGeckoPrices
+from cryptolake.sources.defillama.prices import DefiLlamaPrices
 from cryptolake.sources.onchain.families import declared
+from cryptolake.sources.price_file import PriceFile, landed
 
 AT = int(datetime(2024, 12, 31, 23, 59, 47, tzinfo=UTC).timestamp())
 USDC, ODD = "0xA0b86991c6218b36c1d19D4a2e9Eb0cE3606eB48", "0x000000000000000000000000000000000000dEaD"
@@ -46,8 +48,15 @@ class Vendor:
     waits: list[float] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
 
-    def polite(self, **more: object) -> Polite:
-        return Polite(Http(), "the vendor", self.url, 10_000, sleep=self.waits.append, jitter=lambda: 0.5, **more)  # type: ignore[arg-type]
+    @property
+    def access(self) -> Access:
+        """All hosts at this server; waits are written down, not waited."""
+        hosts = dict.fromkeys(("defillama", "defillama_coins", "coingecko"), self.url)
+        return Access(Http(), hosts, gates=Gates(clock=lambda: 0.0, sleep=self.waits.append))
+
+    @property
+    def patience(self) -> Patience:
+        return Patience(sleep=self.waits.append, jitter=lambda: 0.5)
 
 
 @pytest.fixture
@@ -97,7 +106,7 @@ def test_defillama_takes_the_nearest_point_and_keeps_what_was_not_answered(vendo
     ]
     vendor.reply = lambda _path, _query: (200, {"coins": {f"ethereum:{USDC}": {"symbol": "USDC", "prices": points}}})
     wanted = {day(31): {USDC: AT, ODD: AT}, day(30): {USDC: AT - 86_400}}
-    source = DefiLlamaPrices(Access(Http()), CHAINS, wanted, vendor.polite())
+    source = DefiLlamaPrices(vendor.access, CHAINS, wanted, patience=vendor.patience)
     found = answers(source, list(wanted))
     (row,) = rows(source, found[day(31)])
     assert (row["quote_price"], row["age_s"], row["asset"]) == (1.001, -120.0, USDC)
@@ -116,7 +125,7 @@ def test_defillama_points_too_far_or_not_trusted_are_none(vendor: Vendor) -> Non
     body = {"coins": {f"ethereum:{USDC}": {"prices": [near]}, f"ethereum:{ODD}": {"prices": [far]}}}
     vendor.reply = lambda _path, _query: (200, body)
     wanted = {day(31): {USDC: AT, ODD: AT}}
-    source = DefiLlamaPrices(Access(Http()), CHAINS, wanted, vendor.polite())
+    source = DefiLlamaPrices(vendor.access, CHAINS, wanted, patience=vendor.patience)
     assert rows(source, answers(source, list(wanted))[day(31)]) == []
 
 
@@ -132,7 +141,7 @@ def test_defillama_questions_fit_a_line_and_cover_every_token_once(vendor: Vendo
     )
     tokens = {f"0x{number:040x}": AT for number in range(300)}
     wanted = {day(number): tokens for number in range(1, 14)}
-    source = DefiLlamaPrices(Access(Http()), CHAINS, wanted, vendor.polite())
+    source = DefiLlamaPrices(vendor.access, CHAINS, wanted, patience=vendor.patience)
     found = answers(source, list(wanted))
     assert all(len(rows(source, answer)) == 300 for answer in found.values())
     assert all(len(query["coins"][0]) < 6_000 for _, query in vendor.asked)
@@ -141,7 +150,7 @@ def test_defillama_questions_fit_a_line_and_cover_every_token_once(vendor: Vendo
 
 def test_an_unknown_chain_is_gone_and_nobody_is_asked(vendor: Vendor) -> None:
     wanted = {day(31, "nowhere"): {USDC: AT}}
-    source = DefiLlamaPrices(Access(Http()), CHAINS, wanted, vendor.polite())
+    source = DefiLlamaPrices(vendor.access, CHAINS, wanted, patience=vendor.patience)
     (miss,) = answers(source, list(wanted)).values()
     assert isinstance(miss, Miss)
     assert (miss.state, miss.reason) == ("gone", "unknown_entity")
@@ -153,16 +162,19 @@ def test_trouble_is_asked_again_and_a_bad_key_is_not(vendor: Vendor, status: int
     states = [status, status, 200]
     vendor.reply = lambda _path, _query: (states.pop(0), {"coins": {}})
     wanted = {day(31): {USDC: AT}}
-    source = DefiLlamaPrices(Access(Http()), CHAINS, wanted, vendor.polite())
+    source = DefiLlamaPrices(vendor.access, CHAINS, wanted, patience=vendor.patience)
     assert rows(source, answers(source, list(wanted))[day(31)]) == []
     assert len(vendor.asked) == 3
     assert len(vendor.waits) >= 2
-    vendor.reply = lambda _path, _query: (401, {"status": {"error_code": 10002}})
-    with pytest.raises(Stop, match="check the key"):
-        answers(source, list(wanted))
-    vendor.reply = lambda _path, _query: (200, b"<html>busy</html>")
-    with pytest.raises(Retry, match=r"no JSON.*again later"):
-        answers(source, list(wanted))
+    for reply, reason in (
+        ((401, {}), "refused"),
+        ((200, b"<html>busy</html>"), "unreadable"),
+        ((200, {"x": 1}), "schema_drift"),
+    ):
+        vendor.reply = lambda _path, _query, reply=reply: reply  # type: ignore[misc]
+        (miss,) = answers(source, list(wanted)).values()
+        assert isinstance(miss, Miss)
+        assert (miss.state, miss.reason) == ("failed", reason)
 
 
 def test_coingecko_reads_a_range_per_token_and_knows_what_it_does_not_know(vendor: Vendor) -> None:
@@ -173,7 +185,7 @@ def test_coingecko_reads_a_range_per_token_and_knows_what_it_does_not_know(vendo
 
     vendor.reply = reply
     wanted = {day(31, dataset="coingecko_prices"): {USDC: AT, ODD: AT}}
-    source = CoinGeckoPrices(Access(Http()), wanted, vendor.polite())
+    source = CoinGeckoPrices(vendor.access, wanted, patience=vendor.patience)
     (row,) = rows(source, answers(source, list(wanted))[next(iter(wanted))])
     assert (row["quote_price"], row["age_s"]) == (1.01, 1_800.0)
     path, query = next((p, q) for p, q in vendor.asked if USDC.lower() in p)
@@ -181,13 +193,43 @@ def test_coingecko_reads_a_range_per_token_and_knows_what_it_does_not_know(vendo
     assert query == {"vs_currency": ["usd"], "from": [str(AT - 14_400)], "to": [str(AT + 14_400)]}
 
 
-def test_a_key_goes_into_a_header_and_never_into_the_address(vendor: Vendor) -> None:
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [("COINGECKO_DEMO_API_KEY", "x-cg-demo-api-key"), ("COINGECKO_PRO_API_KEY", "x-cg-pro-api-key")],
+)
+def test_a_coingecko_key_goes_into_its_header_and_never_into_the_address(
+    vendor: Vendor, name: str, header: str
+) -> None:
     vendor.reply = lambda _path, _query: (200, {"prices": []})
-    access = Access(Http(), {"coingecko": vendor.url}, {"COINGECKO_DEMO_API_KEY": "CG-secret"})
+    secrets = {"COINGECKO_DEMO_API_KEY": "CG-demo", name: "CG-secret"}
     wanted = {day(31, dataset="coingecko_prices"): {USDC: AT}}
-    answers(CoinGeckoPrices(access, wanted), list(wanted))
-    assert {k.lower(): v for k, v in vendor.headers[0].items()}["x-cg-demo-api-key"] == "CG-secret"
+    answers(CoinGeckoPrices(replace(vendor.access, secrets=secrets), wanted), list(wanted))
+    assert {{k.lower(): v for k, v in one.items()}[header] for one in vendor.headers} == {"CG-secret"}
     assert "secret" not in str(vendor.asked)
+
+
+def test_a_pro_key_has_its_own_host() -> None:
+    asked = CoinGeckoPrices(Access(Http(), secrets={"COINGECKO_PRO_API_KEY": "CG-secret"}), {})
+    assert asked._asking.url == PRO.url
+
+
+def test_a_defillama_key_stands_in_the_path_of_the_paid_host_and_nowhere_else(vendor: Vendor) -> None:
+    vendor.reply = lambda _path, _query: (200, {"coins": {}})
+    wanted = {day(31): {USDC: AT}}
+    access = replace(vendor.access, urls={"defillama_pro": vendor.url}, secrets={"DEFILLAMA_API_KEY": "a secret"})
+    (answer,) = answers(DefiLlamaPrices(access, CHAINS, wanted), list(wanted)).values()
+    assert [path for path, _ in vendor.asked] == ["/a%20secret/coins/batchHistorical"]
+    assert isinstance(answer, Raw)
+    assert "secret" not in f"{answer.request} {answer.provenance}"
+    assert answer.provenance["endpoint"] == "defillama_pro"
+
+
+def test_a_key_is_not_sent_to_an_address_of_the_users_own(vendor: Vendor) -> None:
+    vendor.reply = lambda _path, _query: (200, {"coins": {}})
+    wanted = {day(31): {USDC: AT}}
+    access = replace(vendor.access, secrets={"DEFILLAMA_API_KEY": "a secret"})
+    answers(DefiLlamaPrices(access, CHAINS, wanted), list(wanted))
+    assert [path for path, _ in vendor.asked] == ["/batchHistorical"]
 
 
 def test_every_platform_belongs_to_one_chain_of_the_registry() -> None:

@@ -1,6 +1,7 @@
 """DefiLlama's historical prices: `batchHistorical`, many tokens and instants per question, nearest point within four hours.
 
 Ids it has no price for are left out of its answers in silence; that they were asked is kept, so that nobody asks again.
+What does not belong here: host, key and limit (`asking`), and which price wins (`silver.prices`).
 """
 
 from __future__ import annotations
@@ -12,19 +13,19 @@ from datetime import UTC, datetime
 import orjson
 
 from cryptolake.contracts.partition import Partition
+from cryptolake.contracts.prices import PriceSource, Wanted
 from cryptolake.contracts.raw import Miss, Raw
-from cryptolake.contracts.source import Dataset, Row, Trip
-from cryptolake.errors import Skip
+from cryptolake.contracts.reading import read_json
+from cryptolake.contracts.source import Asked, Dataset, Row, Trip
 from cryptolake.net.access import Access
+from cryptolake.net.conversation import Patience, Refusal, judge_plainly
 from cryptolake.registry.chains import Chain
-from cryptolake.sources.history.asked import NEAREST_S, Polite, Wanted
+from cryptolake.sources.defillama.asking import Asking
 
-DATASET = Dataset(
-    "defillama_prices", feeds="quotes", doc="price of each token nearest to the snapshot", reach="as_of", needs=None
-)
-URL = "https://coins.llama.fi"
+PRICES = PriceSource("defillama", rung=20, max_age_s=14_400)  # a point further than four hours off is no closing price
+DATASET = Dataset("defillama_prices", feeds="quotes", doc="price of each token nearest to the snapshot", reach="as_of")
 _HOST = "defillama_coins"
-_CALLS_PER_S = 8.0  # 500 a minute for the free host
+_NEAREST_S = int(PRICES.max_age_s)
 _DAYS_PER_TRIP = 10
 _QUESTION_CHARS = 5_000  # of JSON in the query string; servers refuse lines above about 8 kB
 _CONFIDENT = 0.5  # the vendor's own library takes no price below this
@@ -38,11 +39,16 @@ class DefiLlamaPrices:
     datasets: Sequence[Dataset] = (DATASET,)
 
     def __init__(
-        self, access: Access, chains: Mapping[str, Chain], wanted: Wanted, polite: Polite | None = None
+        self, access: Access, chains: Mapping[str, Chain], wanted: Wanted, *, patience: Patience | None = None
     ) -> None:
-        self._wanted, self._chains, self._provenance = wanted, chains, {"endpoint": _HOST, **access.provenance}
-        self._now = access.now
-        self._polite = polite or Polite(access.http, "DefiLlama", access.url(_HOST, URL), _CALLS_PER_S)
+        self._asking = Asking(access, patience=patience)
+        self._wanted, self._chains, self._now = wanted, chains, access.now
+        self._provenance = {"endpoint": self._asking.endpoint(_HOST), **access.provenance}
+
+    @property
+    def asked(self) -> Asked:
+        """Requests sent since the source was opened, and how many met a 429."""
+        return self._asking.tally.asked
 
     def keys(self, dataset: str) -> Sequence[str]:
         """The chains asked about, sorted; `any` stands for eth and btc themselves."""
@@ -69,7 +75,12 @@ class DefiLlamaPrices:
             return
         series: dict[str, list[Mapping[str, object]]] = {}
         for question in self._questions(trip, ids):
-            for name, points in _points(self._polite.ask("/batchHistorical", question)).items():
+            answer = self._points(question)
+            if isinstance(answer, Refusal):
+                for partition in trip.partitions:
+                    yield Miss(partition, "failed", answer.reason, f"DefiLlama prices of {key}: {answer.message}")
+                return
+            for name, points in answer.items():
                 series.setdefault(name.lower(), []).extend(points)
         asked_at = self._now()
         for partition in trip.partitions:
@@ -80,6 +91,20 @@ class DefiLlamaPrices:
             payload = orjson.dumps({"asked": asked, "points": found}, option=orjson.OPT_SORT_KEYS)
             request = {"method": "GET", "path": "/batchHistorical", "chain": key}
             yield Raw(partition, self.name, asked_at, asked_at, payload, request, self._provenance)
+
+    def _points(self, question: Mapping[str, str]) -> dict[str, list[Mapping[str, object]]] | Refusal:
+        """The series by id."""
+        body = self._asking.ask(_HOST, "/batchHistorical", question, judge_plainly)
+        if isinstance(body, Refusal):
+            return body
+        try:
+            document = read_json(body)
+        except ValueError:
+            return Refusal("unreadable", "the answer is no JSON; run the same command again later")
+        coins = document.get("coins") if isinstance(document, dict) else None
+        if not isinstance(coins, dict) or not all(isinstance(one, dict) for one in coins.values()):
+            return Refusal("schema_drift", "the answer has no `coins`; the vendor changed its format")
+        return {name: list(one.get("prices") or ()) for name, one in coins.items()}
 
     def parse(self, raw: Raw) -> Sequence[Row]:
         """Rows of `quotes`. A point below the vendor's own confidence line, or without a positive price, is none."""
@@ -96,7 +121,7 @@ class DefiLlamaPrices:
                     "date": raw.partition.period.day,
                     "chain": raw.partition.key,
                     "asset": asset,
-                    "source": "defillama",
+                    "source": PRICES.name,
                     "teller": "defillama",
                     "quote_price": float(price),
                     "quote": "usd",
@@ -133,19 +158,16 @@ class DefiLlamaPrices:
             yield _question(piece)
 
 
+def open_prices(access: Access, chains: Mapping[str, Chain], wanted: Wanted) -> DefiLlamaPrices:
+    """The source as the app opens it, for what `wanted` lists; key and hosts are those of `defillama`."""
+    return DefiLlamaPrices(access, chains, wanted)
+
+
 def _question(piece: Mapping[str, Sequence[int]]) -> dict[str, str]:
-    return {"coins": orjson.dumps(piece).decode(), "searchWidth": f"{NEAREST_S // 3600}h"}
-
-
-def _points(document: object) -> dict[str, list[Mapping[str, object]]]:
-    """The series by id. Raises Skip when the layout changed."""
-    coins = document.get("coins") if isinstance(document, dict) else None
-    if not isinstance(coins, dict) or not all(isinstance(one, dict) for one in coins.values()):
-        raise Skip("DefiLlama: the answer has no `coins`; the vendor changed its format", reason="schema_drift")
-    return {name: list(one.get("prices") or ()) for name, one in coins.items()}
+    return {"coins": orjson.dumps(piece).decode(), "searchWidth": f"{_NEAREST_S // 3600}h"}
 
 
 def _nearest(points: Iterable[Mapping[str, object]], at: int) -> Mapping[str, object] | None:
     """The point nearest to `at`, none when all are further away than four hours."""
     best = min(points, key=lambda point: abs(int(str(point["timestamp"])) - at), default=None)
-    return best if best is not None and abs(int(str(best["timestamp"])) - at) <= NEAREST_S else None
+    return best if best is not None and abs(int(str(best["timestamp"])) - at) <= _NEAREST_S else None

@@ -1,27 +1,30 @@
 """CoinGecko's historical prices by token contract: one range per token, hourly points, nearest within four hours.
 
-The demo key (and no key) reaches back 365 days; older questions are refused and stay failed with the reason.
+The demo key (and no key) reaches back 365 days; older questions are refused and stay failed with the reason. What does
+not belong here: host, key and limit (`asking`), and which price wins (`silver.prices`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 import orjson
 
 from cryptolake.contracts.partition import Partition
+from cryptolake.contracts.prices import PriceSource, Wanted
 from cryptolake.contracts.raw import Miss, Raw
-from cryptolake.contracts.source import Dataset, Row, Trip
-from cryptolake.errors import Skip
+from cryptolake.contracts.reading import read_json
+from cryptolake.contracts.source import Asked, Dataset, Row, Trip
 from cryptolake.net.access import Access
-from cryptolake.sources.history.asked import NEAREST_S, Polite, Wanted
+from cryptolake.net.conversation import Patience, Refusal
+from cryptolake.registry.chains import Chain
+from cryptolake.sources.coingecko.asking import Asking
 
+PRICES = PriceSource("coingecko", rung=30, max_age_s=14_400)  # a point further than four hours off is no closing price
 DATASET = Dataset("coingecko_prices", feeds="quotes", doc="price of each token nearest to the snapshot", reach="as_of")
-URL = "https://api.coingecko.com/api/v3"
-_HOST = "coingecko"
-_CALLS_PER_S = {True: 1.4, False: 0.08}  # demo key: 100 a minute with room left; without a key about 5 a minute
+_NEAREST_S = int(PRICES.max_age_s)
 _DAYS_PER_TRIP = 80  # up to 90 days a range has hourly points, beyond that daily ones
 _NAMED = {"eth": "ethereum", "btc": "bitcoin"}
 # Our chain -> CoinGecko's platform id, as seen in its coin list; a chain that is not here cannot be asked.
@@ -56,13 +59,14 @@ class CoinGeckoPrices:
     name = "coingecko_prices"
     datasets: Sequence[Dataset] = (DATASET,)
 
-    def __init__(self, access: Access, wanted: Wanted, polite: Polite | None = None) -> None:
-        self._wanted, self._provenance, self._now = wanted, {"endpoint": _HOST, **access.provenance}, access.now
-        key = access.secrets.get("COINGECKO_DEMO_API_KEY")
-        headers = {"x-cg-demo-api-key": key} if key else {}
-        self._polite = polite or Polite(
-            access.http, "CoinGecko", access.url(_HOST, URL), _CALLS_PER_S[bool(key)], headers
-        )
+    def __init__(self, access: Access, wanted: Wanted, *, patience: Patience | None = None) -> None:
+        self._asking = Asking(access, patience=patience)
+        self._wanted, self._provenance, self._now = wanted, self._asking.provenance, access.now
+
+    @property
+    def asked(self) -> Asked:
+        """Requests sent since the source was opened, and how many met a 429."""
+        return self._asking.tally.asked
 
     def keys(self, dataset: str) -> Sequence[str]:
         """The chains asked about, sorted; `any` stands for eth and btc themselves."""
@@ -95,20 +99,31 @@ class CoinGeckoPrices:
                 for partition in trip.partitions:
                     yield Miss(partition, "gone", "unknown_entity", f"CoinGecko has no name for chain {key}")
                 return
-            span = {"from": str(min(wanted_at) - NEAREST_S), "to": str(max(wanted_at) + NEAREST_S)}
-            try:
-                series[asset] = _series(self._polite.ask(path, {"vs_currency": "usd", **span}))
-            except Skip as error:
-                if error.reason != "unknown_entity":
-                    raise
-                series[asset] = []
+            span = {"from": str(min(wanted_at) - _NEAREST_S), "to": str(max(wanted_at) + _NEAREST_S)}
+            found = self._series(path, span)
+            if isinstance(found, Refusal) and found.reason != "unknown_entity":
+                for partition in trip.partitions:
+                    yield Miss(partition, "failed", found.reason, f"CoinGecko {key} {asset}: {found.message}")
+                return
+            series[asset] = [] if isinstance(found, Refusal) else found
         asked_at = self._now()
         for partition in trip.partitions:
             asked = dict(self._wanted[partition])
-            found = {asset: p for asset, at in asked.items() if (p := _nearest(series[asset], at)) is not None}
-            payload = orjson.dumps({"asked": asked, "points": found}, option=orjson.OPT_SORT_KEYS)
+            points = {asset: p for asset, at in asked.items() if (p := _nearest(series[asset], at)) is not None}
+            payload = orjson.dumps({"asked": asked, "points": points}, option=orjson.OPT_SORT_KEYS)
             request = {"method": "GET", "path": "market_chart/range", "chain": key}
             yield Raw(partition, self.name, asked_at, asked_at, payload, request, self._provenance)
+
+    def _series(self, path: str, span: Mapping[str, str]) -> list[tuple[int, float]] | Refusal:
+        """`[[milliseconds, price], ...]`; points without a finite price are left out."""
+        body = self._asking.ask(path, {"vs_currency": "usd", **span})
+        if isinstance(body, Refusal):
+            return body
+        document = read_json(body)
+        points = document.get("prices") if isinstance(document, dict) else None
+        if not isinstance(points, list):
+            return Refusal("schema_drift", "the answer has no `prices`; the vendor changed its format")
+        return [(int(s), float(p)) for s, p in points if isinstance(p, int | float) and math.isfinite(p)]
 
     def parse(self, raw: Raw) -> Sequence[Row]:
         """Rows of `quotes`; points are `[milliseconds, price]` as they came."""
@@ -118,7 +133,7 @@ class CoinGeckoPrices:
                 "date": raw.partition.period.day,
                 "chain": raw.partition.key,
                 "asset": asset,
-                "source": "coingecko",
+                "source": PRICES.name,
                 "teller": "coingecko",
                 "quote_price": float(price),
                 "quote": "usd",
@@ -131,6 +146,12 @@ class CoinGeckoPrices:
         ]
 
 
+def open_prices(access: Access, chains: Mapping[str, Chain], wanted: Wanted) -> CoinGeckoPrices:
+    """The source as the app opens it, for what `wanted` lists; key and host are those of `coingecko`."""
+    del chains
+    return CoinGeckoPrices(access, wanted)
+
+
 def _path(chain: str, asset: str) -> str | None:
     if asset in _NAMED:
         return f"/coins/{_NAMED[asset]}/market_chart/range"
@@ -138,14 +159,6 @@ def _path(chain: str, asset: str) -> str | None:
     return f"/coins/{platform}/contract/{asset.lower()}/market_chart/range" if platform else None
 
 
-def _series(document: object) -> list[tuple[int, float]]:
-    """`[[milliseconds, price], ...]`; points without a finite price are left out. Raises Skip when the layout changed."""
-    points = document.get("prices") if isinstance(document, dict) else None
-    if not isinstance(points, list):
-        raise Skip("CoinGecko: the answer has no `prices`; the vendor changed its format", reason="schema_drift")
-    return [(int(s), float(p)) for s, p in points if isinstance(p, int | float) and math.isfinite(p)]
-
-
 def _nearest(points: Sequence[tuple[int, float]], at: int) -> tuple[int, float] | None:
     best = min(points, key=lambda point: abs(point[0] // 1000 - at), default=None)
-    return best if best is not None and abs(best[0] // 1000 - at) <= NEAREST_S else None
+    return best if best is not None and abs(best[0] // 1000 - at) <= _NEAREST_S else None

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-
-import orjson
+from urllib.parse import quote
 
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
-from cryptolake.contracts.source import Dataset, Row, Trip
+from cryptolake.contracts.reading import read_json
+from cryptolake.contracts.source import Asked, Dataset, Row, Trip
 from cryptolake.errors import Skip
 from cryptolake.net.access import Access
-from cryptolake.sources.history.asked import Polite
+from cryptolake.net.conversation import Patience, Refusal, judge_plainly, worth_keeping
+from cryptolake.net.http import Answer
+from cryptolake.sources.defillama.asking import Asking
 
 DATASET = Dataset(
     "defillama_protocol",
@@ -24,9 +26,7 @@ DATASET = Dataset(
     doc="TVL by chain and token as DefiLlama has it",
     reach="whole_history",
 )
-URL = "https://api.llama.fi"
 _HOST = "defillama"
-_CALLS_PER_S = 2.0  # bodies of tens of MB
 
 
 class DefiLlamaProtocols:
@@ -35,10 +35,15 @@ class DefiLlamaProtocols:
     name = "defillama_protocol"
     datasets: Sequence[Dataset] = (DATASET,)
 
-    def __init__(self, access: Access, slugs: Sequence[str], polite: Polite | None = None) -> None:
+    def __init__(self, access: Access, slugs: Sequence[str], *, patience: Patience | None = None) -> None:
         self._slugs, self._now = sorted(slugs), access.now
-        self._provenance = {"endpoint": _HOST, **access.provenance}
-        self._polite = polite or Polite(access.http, "DefiLlama", access.url(_HOST, URL), _CALLS_PER_S)
+        self._asking = Asking(access, patience=patience)
+        self._provenance = {"endpoint": self._asking.endpoint(_HOST), **access.provenance}
+
+    @property
+    def asked(self) -> Asked:
+        """Requests sent since the source was opened, and how many met a 429."""
+        return self._asking.tally.asked
 
     def keys(self, dataset: str) -> Sequence[str]:
         """The slugs, sorted."""
@@ -51,16 +56,24 @@ class DefiLlamaProtocols:
             yield Trip(self.name, str(partition), (partition,))
 
     def fetch(self, trip: Trip) -> Iterator[Raw | Miss]:
-        """The whole answer as it came, re-encoded as JSON."""
+        """The whole answer as it came."""
         for partition in trip.partitions:
             at = self._now()
-            document = self._polite.ask(f"/protocol/{partition.key}", {})
+            path = f"/protocol/{quote(partition.key, safe='')}"
+            body = worth_keeping(self._asking.ask(_HOST, path, {}, _judge))
+            if isinstance(body, Refusal):
+                yield Miss(partition, "failed", body.reason, f"DefiLlama {partition.key}: {body.message}")
+                continue
             request = {"method": "GET", "path": f"/protocol/{partition.key}"}
-            yield Raw(partition, self.name, at, at, orjson.dumps(document), request, self._provenance)
+            yield Raw(partition, self.name, at, at, body, request, self._provenance)
 
     def parse(self, raw: Raw) -> Sequence[Row]:
         """Rows of chain (their name), date, token (null: the total), amount, usd. Raises Skip when the layout changed."""
-        document = orjson.loads(raw.payload)
+        try:
+            document = read_json(raw.payload)
+        except ValueError:
+            message = f"DefiLlama {raw.partition.key}: the stored answer is no JSON; collect it again"
+            raise Skip(message, reason="unreadable") from None
         chains = document.get("chainTvls") if isinstance(document, dict) else None
         if not isinstance(chains, dict):
             raise Skip(
@@ -87,3 +100,10 @@ def _tokens(about: Row, amounts: Mapping[str, float], dollars: Mapping[str, floa
         {**about, "token": token, "amount": float(amounts[token]) if token in amounts else None, "usd": float(usd)}
         for token, usd in dollars.items()
     ]
+
+
+def _judge(answer: Answer) -> Refusal | None:
+    """As everywhere; and the vendor says with 400 or 404 that it has no such protocol."""
+    if answer.status in {400, 404}:
+        return Refusal("unknown_entity", "the vendor does not know this protocol; check the name")
+    return judge_plainly(answer)

@@ -13,16 +13,20 @@ from datetime import UTC, datetime
 import orjson
 
 from cryptolake.contracts.partition import Partition
+from cryptolake.contracts.prices import PriceSource, Wanted
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Dataset, Row, Trip
 from cryptolake.errors import Skip
 from cryptolake.net.abi import call_data, signed, word
+from cryptolake.net.access import Access
 from cryptolake.net.blocks import Blocks, FileBlockCache
 from cryptolake.net.multicall import Call, Failed, Program, replay, run, transcript_from_json, transcript_to_json
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.chainlink import Feed, feeds
 from cryptolake.registry.chains import Chain
 
+# The slowest heartbeat is 24 hours; an hour's grace.
+PRICES = PriceSource("chainlink", rung=10, max_age_s=90_000, asked="snapshots")
 CHAINLINK_PRICES = Dataset(
     "chainlink_prices", feeds="quotes", doc="latestRoundData of every feed at the end of the period", reach="as_of"
 )
@@ -62,7 +66,7 @@ def latest(addresses: Sequence[str]) -> Program[dict[str, Answer]]:
 class ChainlinkPrices:
     """The feeds of `chains`; one partition per chain and period, keyed by the chain's name."""
 
-    name = "chainlink"
+    name = PRICES.name
     datasets: Sequence[Dataset] = (CHAINLINK_PRICES,)
 
     def __init__(
@@ -146,7 +150,7 @@ class ChainlinkPrices:
                 "date": raw.partition.period.day,
                 "chain": chain,
                 "asset": feed.token,
-                "source": "chainlink",
+                "source": PRICES.name,
                 "teller": feed.address,
                 "quote_price": answer.price_raw / 10**answer.decimals,
                 "quote": quote,
@@ -159,6 +163,17 @@ class ChainlinkPrices:
                 named = {"chain": "any", "asset": feed.base.lower(), "teller": f"{chain}:{feed.address}"}
                 rows.append({**row, **named, "weight": 2.0 if chain == "ethereum" else 1.0})
         return rows
+
+
+def open_prices(access: Access, chains: Mapping[str, Chain], wanted: Wanted) -> ChainlinkPrices:
+    """The source as the app opens it; every feed of a chain is asked, whatever is wanted."""
+    del wanted
+    return ChainlinkPrices(
+        chains=chains,
+        pools=lambda chain: access.pool(chain.name),
+        block_cache=access.block_cache,
+        provenance=access.provenance,
+    )
 
 
 def _weight(feed: Feed) -> float:

@@ -1,0 +1,30 @@
+"""`PriceSource`: what a file that tells prices declares of itself; and what it is asked. No I/O, no prices.
+
+What does not belong here: which quote becomes the price (`silver.prices`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from cryptolake.contracts.partition import Partition
+
+# Partition of a chain and period -> asset (EIP-55 address, or eth / btc) -> the snapshot's instant, seconds since 1970.
+Wanted = Mapping[Partition, Mapping[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class PriceSource:
+    """Somebody who tells what tokens cost.
+
+    `name` is `quotes.source`, the name on the ladder and that of `prices collect --source`. The lower `rung` goes first.
+    A quote counts up to `max_age_s` seconds before or after the snapshot. `asked`: for every chain-day that silver holds
+    (`snapshots`), for tokens that have no price yet (`missing`), or not at all, because the user brings it (`never`).
+    """
+
+    name: str
+    rung: int
+    max_age_s: float
+    asked: Literal["snapshots", "missing", "never"] = "missing"

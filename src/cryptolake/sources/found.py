@@ -1,0 +1,213 @@
+"""Finds the files that are sources: modules of this package, and of others by the entry-point group `cryptolake.sources`.
+
+A file is found because it is there; a faulty one is left out and named, with what is wrong. What does not belong here:
+opening sources with keys and addresses (app), and anything about a single vendor (its file).
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import entry_points
+from types import ModuleType
+
+import cryptolake.sources
+from cryptolake.contracts.prices import PriceSource, Wanted
+from cryptolake.contracts.source import Dataset, Source, SourceTable
+from cryptolake.contracts.vendor import Vendor
+from cryptolake.errors import BadInput, CryptolakeError
+from cryptolake.net.access import Access
+from cryptolake.registry.chains import Chain
+
+GROUP = "cryptolake.sources"
+OpenSource = Callable[[Access], Source]
+OpenPrices = Callable[[Access, Mapping[str, Chain], Wanted], Source]
+
+
+class Fault(Exception):
+    """What is wrong with a source's file, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """What a file offers: a source, prices, or both. `module` names the file in messages."""
+
+    module: str
+    vendor: Vendor | None = None
+    tables: tuple[SourceTable, ...] = ()
+    open_source: OpenSource | None = None
+    prices: PriceSource | None = None
+    open_prices: OpenPrices | None = None
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The variables of the vendor's keys."""
+        return tuple(key.name for key in self.vendor.keys) if self.vendor is not None else ()
+
+
+@dataclass(slots=True)
+class Found:
+    """The files that are sound, and the faulty ones by module with what is wrong.
+
+    `keys` are the variables of all vendors' keys, those of faulty files included, because they are secrets all the same.
+    """
+
+    files: list[SourceFile] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+    keys: list[str] = field(default_factory=list)
+
+    @property
+    def price_sources(self) -> dict[str, PriceSource]:
+        """Who tells prices, by name, the lowest rung first."""
+        told = [file.prices for file in self.files if file.prices is not None]
+        return {one.name: one for one in sorted(told, key=lambda one: (one.rung, one.name))}
+
+
+@dataclass(slots=True)
+class Opened:
+    """The sources that could be opened by name, with the tables of their own, and what is wrong with the other files."""
+
+    sources: dict[str, Source] = field(default_factory=dict)
+    tables: dict[str, tuple[SourceTable, ...]] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+def find_sources() -> Found:
+    """Every file that offers `open_source` or `open_prices`. Never raises for a faulty one."""
+    found, seen = Found(), set[str]()
+    for name, load in _modules():
+        try:
+            module = load()
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever a foreign file does while it is imported
+            found.refused[name] = f"cannot be imported ({_words(error)}); repair or remove it"
+            continue
+        vendor = getattr(module, "VENDOR", None)
+        if isinstance(vendor, Vendor):
+            found.keys += [key.name for key in vendor.keys if key.name not in found.keys]
+        if not isinstance(module, ModuleType):
+            found.refused[name] = "the entry point names no module; let it name the source's file"
+            continue
+        offers = hasattr(module, "open_source") or hasattr(module, "open_prices")
+        if module.__name__ in seen or not (offers or name.endswith(")")):
+            continue  # the chain's package is opened for chosen markets, and this very file offers nothing
+        seen.add(module.__name__)
+        try:
+            if not offers:
+                raise Fault("offers neither open_source nor open_prices")
+            file = _read(module)
+            if file.prices is not None and file.prices.name in found.price_sources:
+                raise Fault(f"price source {file.prices.name!r} is told by another file already; rename one")
+        except Fault as fault:
+            found.refused[name] = str(fault)
+        else:
+            found.files.append(file)
+    return found
+
+
+def open_all(found: Found, access: Access, tables: Collection[str]) -> Opened:
+    """Every source, each checked against the ones before it; `tables` are those that any source may feed."""
+    opened = Opened(refused=dict(found.refused))
+    owner: dict[str, str] = {}  # dataset or own table -> module
+    for file in found.files:
+        if file.open_source is None:
+            continue
+        try:
+            source = file.open_source(access)
+            _check(file, source, opened, owner, tables)
+        except Fault as fault:
+            opened.refused[file.module] = str(fault)
+        except CryptolakeError as error:  # the user's own watch list or address, which the words name
+            opened.refused[file.module] = str(error)
+        except Exception as error:  # noqa: BLE001  # likewise
+            opened.refused[file.module] = f"cannot be opened ({_words(error)}); repair or remove it"
+        else:
+            opened.sources[source.name] = source
+            opened.tables[source.name] = file.tables
+            owner |= dict.fromkeys((one.name for one in source.datasets), file.module)
+            owner |= dict.fromkeys((one.table.name for one in file.tables), file.module)
+    return opened
+
+
+def open_told(file: SourceFile, access: Access, chains: Mapping[str, Chain], wanted: Wanted) -> Source:
+    """A file's price source. Raises BadInput naming the file when it is faulty: a price left out would go unnoticed."""
+    assert file.open_prices is not None
+    try:
+        source = file.open_prices(access, chains, wanted)
+    except CryptolakeError:
+        raise
+    except Exception as error:  # noqa: BLE001  # likewise
+        raise BadInput(f"{file.module}: cannot be opened ({_words(error)}); repair or remove it") from None
+    datasets = getattr(source, "datasets", None)
+    if not datasets or any(not isinstance(one, Dataset) or one.feeds != "quotes" for one in datasets):
+        raise BadInput(f"{file.module}: a price source has datasets that feed `quotes`, and no others")
+    return source
+
+
+def _modules() -> Iterator[tuple[str, Callable[[], object]]]:
+    """Name and loader of every candidate: this package's modules first, then other packages' by entry point."""
+    for one in pkgutil.iter_modules(cryptolake.sources.__path__):
+        name = f"{cryptolake.sources.__name__}.{one.name}"
+        yield name, partial(importlib.import_module, name)
+    for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
+        yield f"{point.value} (entry point {point.name})", point.load
+
+
+def _read(module: ModuleType) -> SourceFile:
+    """The file's declarations. Raises Fault."""
+    vendor, prices = getattr(module, "VENDOR", None), getattr(module, "PRICES", None)
+    tables = getattr(module, "TABLES", ())
+    if vendor is not None and not isinstance(vendor, Vendor):
+        raise Fault("VENDOR is no cryptolake.contracts.vendor.Vendor")
+    if not (isinstance(tables, tuple) and all(isinstance(one, SourceTable) for one in tables)):
+        raise Fault("TABLES is no tuple of cryptolake.contracts.source.SourceTable")
+    if tables and vendor is None:
+        raise Fault("TABLES without a VENDOR; declare one, it names whose tables they are")
+    if keyless := [one.table.name for one in tables if not one.table.key]:
+        raise Fault(f"its table {keyless[0]!r} has no key; rows are put in place by it")
+    file = SourceFile(
+        module.__name__,
+        vendor,
+        tables,
+        getattr(module, "open_source", None),
+        prices,
+        getattr(module, "open_prices", None),
+    )
+    if (file.prices is None) != (file.open_prices is None) or not isinstance(prices, PriceSource | None):
+        raise Fault("a price source has both PRICES (cryptolake.contracts.prices.PriceSource) and open_prices")
+    return file
+
+
+def _check(file: SourceFile, source: Source, opened: Opened, owner: Mapping[str, str], tables: Collection[str]) -> None:
+    """Raises Fault for the first thing that is wrong with an opened source."""
+    name, datasets = getattr(source, "name", None), getattr(source, "datasets", None)
+    if not isinstance(name, str) or not name:
+        raise Fault("the source has no `name`")
+    if file.vendor is not None and file.vendor.name != name:
+        raise Fault(f"the source is called {name!r}, its VENDOR {file.vendor.name!r}; call them the same")
+    if name in opened.sources or name == "onchain":
+        raise Fault(f"there is a source {name!r} already; rename one")
+    if datasets is None or not all(isinstance(one, Dataset) for one in datasets):
+        raise Fault("the source has no `datasets` (of cryptolake.contracts.source.Dataset)")
+    own = [one.table.name for one in file.tables]
+    for table in own:
+        if table in tables or own.count(table) > 1 or table in owner:
+            raise Fault(f"there is a table {table!r} already; rename the source's own")
+    names = [one.name for one in datasets]
+    for dataset in datasets:
+        if names.count(dataset.name) > 1 or dataset.name in owner:
+            raise Fault(f"there is a dataset {dataset.name!r} already ({owner.get(dataset.name, 'here')}); rename one")
+        if dataset.feeds not in tables and dataset.feeds not in own:
+            known = ", ".join(sorted({*tables, *own}))
+            raise Fault(f"dataset {dataset.name!r} feeds the unknown table {dataset.feeds!r}; known: {known}")
+        if dataset.needs is not None and dataset.needs not in file.keys:
+            raise Fault(
+                f"dataset {dataset.name!r} needs {dataset.needs}, which is no key of its VENDOR; declare it there"
+            )
+
+
+def _words(error: BaseException) -> str:
+    """The error on one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
