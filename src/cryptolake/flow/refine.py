@@ -139,7 +139,7 @@ def answers(
         twin = bronze.compacted(dataset, key, month, reader=__version__)
         rows, digests = twin if twin is not None else (pl.DataFrame(schema={"period": pl.String(), **schema}), {})
         before = dict(digests) if twin is not None else None
-        wanted = {str(member.period) for member in members}
+        wanted = {str(member.period): member for member in members}
         new: list[Row] = []
         stale: set[str] = set()  # periods whose rows in the twin no longer count
         wrong: dict[str, str] = {}
@@ -175,14 +175,12 @@ def answers(
             read = pl.DataFrame(new, schema=rows.schema, strict=False)
             rows = pl.concat([rows.filter(~pl.col("period").is_in(stale)), read]).sort("period", maintain_order=True)
             bronze.compact(dataset, key, month, rows, answers=digests, reader=__version__)
-        rows = rows.filter(pl.col("period").is_in(list(wanted)))
-        counts = dict(rows.group_by("period").len().iter_rows())
-        for member in members:
-            period = str(member.period)
+            counts = dict(rows.group_by("period").len().iter_rows())
+        for period, member in wanted.items():
             entry = states.get(member) if states is not None else None
             digest = entry.digest if entry is not None else digests.get(period)
             readings.append(Reading(member, digest, counts.get(period, 0), wrong.get(period)))
-        found.append(rows.select(schema.names()))
+        found.append(rows.filter(pl.col("period").is_in(list(wanted))).select(schema.names()))
     return (pl.concat(found, rechunk=False) if found else pl.DataFrame(schema=schema)), readings
 
 
