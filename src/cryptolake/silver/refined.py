@@ -55,7 +55,7 @@ NOTHING = hashlib.sha256(b"").hexdigest()  # the content of a day without rows
 
 def digest_of(answers: Iterable[tuple[str, str | None]]) -> str:
     """One digest for the answers of a day, given as period and digest; in any order."""
-    lines = (f"{period} {digest}" for period, digest in sorted(answers, key=lambda one: one[0]))
+    lines = sorted(f"{period} {digest}" for period, digest in answers)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

@@ -56,16 +56,13 @@ def standing(states: Mapping[Partition, Entry], among: Iterable[MarketDay] | Non
             day = market_day(partition)
             if wanted is None or day in wanted:
                 groups.setdefault(day, []).append(entry)
-    return {day: _standing(day[0], sorted(found, key=_text)) for day, found in groups.items()}
-
-
-def _text(entry: Entry) -> str:
-    return str(entry.partition.period)
+    return {day: _standing(day[0], found) for day, found in groups.items()}
 
 
 def _standing(dataset: str, entries: Sequence[Entry]) -> Standing:
     if len(entries) == 1 and entries[0].partition.period.granularity == "day":
         return _single(entries[0])
+    entries = sorted(entries, key=lambda entry: str(entry.partition.period))
     hours = [entry for entry in entries if entry.partition.period.granularity == "hour"]
     found = [_single(entry) for entry in entries if entry.partition.period.granularity == "day"]
     if hours:
