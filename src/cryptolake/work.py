@@ -25,6 +25,7 @@ from cryptolake.flow import exchanges, journey, market
 from cryptolake.flow.collect import Collected, collect
 from cryptolake.flow.lineage import Node, lineage
 from cryptolake.flow.plan import Span, closing, make_plan, wanted
+from cryptolake.flow.prices import read_quotes
 from cryptolake.flow.schedule import Job, jobs_of
 from cryptolake.flow.scheduler import Outcome as Outcome
 from cryptolake.flow.vendor import Operation, pull_or_backfill
@@ -41,6 +42,7 @@ from cryptolake.sources.onchain.source import OnchainSource
 log = structlog.get_logger(__name__)
 
 ONCHAIN = "onchain"
+_CHAINS_OWN = frozenset({"tvl", "liquidations"})  # the datasets that silver and gold are made of
 _MEND_DAYS = 7  # a daily run also asks again for what failed in the week before
 _PIECE_DAYS = 7  # one piece of a long history
 # What the coin market's and the exchanges' own flows load, whichever of their datasets is due.
@@ -221,6 +223,29 @@ def refine(app: App, csus: Sequence[Csu], partitions: Sequence[Partition]) -> li
         states=states,
         pricing=app.pricing,
     )
+
+
+def rebuild(app: App, *, reparse: bool = False) -> list[journey.Made]:
+    """Silver and gold from scratch from every answer that is kept. Raises BadInput when there is none.
+
+    Raises Stop before anything is written when answers that the ledger knows are missing.
+    """
+    states = app.ledger.states()
+    partitions = [one for one in states if one.dataset in _CHAINS_OWN and one.key in app.registry.csus]
+    if not partitions:
+        raise BadInput("nothing was collected yet; run `cryptolake run` first")
+    made = journey.refine(
+        app.onchain([app.registry.csus[name] for name in sorted({one.key for one in partitions})]),
+        partitions,
+        bronze=app.bronze,
+        tables=app.tables,
+        states=states,
+        quotes=read_quotes(app.price_sources(), app.bronze, states),
+        pricing=app.pricing,
+        fresh=True,
+        reparse=reparse,
+    )
+    return made + journey.build(tables=app.tables, ledger=app.ledger, csus=app.registry.csus, states=states)
 
 
 def build(app: App) -> list[journey.Made]:

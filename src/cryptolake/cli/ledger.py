@@ -137,9 +137,10 @@ def _readable(app: App) -> Path | None:
     number = 1
     while (aside := path.with_name(f"ledger.damaged-{number}.sqlite")).exists():
         number += 1
-    path.replace(aside)
-    for suffix in ("-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    # The log beside it may hold the newest entries. First it, then the ledger: killed in between, a second repair goes on.
+    for suffix in ("-wal", "-shm", ""):
+        if (one := path.with_name(path.name + suffix)).exists():
+            one.replace(aside.with_name(aside.name + suffix))
     return aside
 
 

@@ -22,10 +22,10 @@ from cryptolake.flow import journey
 from cryptolake.flow import prices as flow
 from cryptolake.flow.collect import WORKER, Collected
 from cryptolake.flow.made import Made
-from cryptolake.flow.refine import SILVER, refine, reprice
+from cryptolake.flow.refine import SILVER, reprice
 from cryptolake.silver.prices import LADDER, PRICES
 from cryptolake.sources.history.file import landed
-from cryptolake.work import publish
+from cryptolake.work import publish, rebuild
 
 prices_app = typer.Typer(
     no_args_is_help=True,
@@ -176,24 +176,7 @@ def rebuild_command(
     Example: cryptolake rebuild
     """
     app: App = context.obj.open()
-    states = app.ledger.states()
-    partitions = [one for one in states if one.dataset in {"tvl", "liquidations"} and one.key in app.registry.csus]
-    if not partitions:
-        raise BadInput("nothing was collected yet; run `cryptolake run` first")
-    csus = [app.registry.csus[name] for name in sorted({one.key for one in partitions})]
-    if reparse:
-        app.bronze.forget_twins({(one.dataset, one.key) for one in partitions})
-    made = refine(
-        app.onchain(csus),
-        partitions,
-        bronze=app.bronze,
-        tables=app.tables,
-        states=states,
-        quotes=flow.read_quotes(app.price_sources(), app.bronze, states),
-        pricing=app.pricing,
-        fresh=True,
-    )
-    made += journey.build(tables=app.tables, ledger=app.ledger, csus=app.registry.csus, states=states)
+    made = rebuild(app, reparse=reparse)
     if publish_too:
         made += publish(app)
     _print_made(made, "cryptolake panel describe")

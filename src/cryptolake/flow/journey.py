@@ -14,6 +14,7 @@ import polars as pl
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.table import Table
+from cryptolake.errors import Stop
 from cryptolake.flow.exchanges import EXCHANGE_TABLES
 from cryptolake.flow.made import Made as Made
 from cryptolake.flow.market import MARKET_TABLES
@@ -98,9 +99,15 @@ def publish(
     registry_version: str = "",
     day_boundary: str = "utc",
 ) -> list[Made]:
-    """Finished tables to plain files and to PostgreSQL, and the ledger to the documented checkpoints."""
+    """Finished tables to plain files and to PostgreSQL, and the ledger to the documented checkpoints.
+
+    Raises Stop before anything is written when a published table would become empty although answers for it are known.
+    """
     made = []
     frames = {table: tables.read(table) for table in (tvl.TVL, liquidations.LIQUIDATIONS, prices.PRICES)}
+    panel = tables.read(daily_panel.DAILY_PANEL)
+    warehouse.setup(WAREHOUSE_TABLES)
+    _refuse_to_empty({**frames, daily_panel.DAILY_PANEL: panel}, ledger, warehouse, data)
     for table in (tvl.TVL, liquidations.LIQUIDATIONS):
         parts = frames[table].partition_by("csu", as_dict=True, maintain_order=True)
         for (csu,), part in sorted(parts.items(), key=lambda item: str(item[0])):
@@ -108,7 +115,7 @@ def publish(
     made.append(
         Made("file prices", frames[prices.PRICES].height, str(tables.publish(prices.PRICES, frames[prices.PRICES])))
     )
-    panel = frames[daily_panel.DAILY_PANEL] = tables.read(daily_panel.DAILY_PANEL)
+    frames[daily_panel.DAILY_PANEL] = panel
     made.append(Made("file daily_panel", panel.height, str(tables.publish(daily_panel.DAILY_PANEL, panel))))
     in_panel = {name: csus[name] for name in panel["csu"].unique() if name in csus}
     document = metadata_document(
@@ -122,8 +129,23 @@ def publish(
     )
     made.append(Made("file metadata", 1, str(tables.publish_json("gold/metadata.json", document))))
     write_checkpoints(ledger, data / "checkpoints")
-    warehouse.setup(WAREHOUSE_TABLES)
     for table, frame in frames.items():
         warehouse.load(table, frame, "replace")
         made.append(Made(f"PostgreSQL {table.name}", frame.height, table.name))
     return made
+
+
+def _refuse_to_empty(frames: Mapping[Table, pl.DataFrame], ledger: Ledger, warehouse: Warehouse, data: Path) -> None:
+    """A lost lake must not empty what was published: the ledger tells "lost" from "there is nothing"."""
+    answered = {dataset for (dataset, _), states in ledger.tally().items() if states.get("done")}
+    for table, frame in frames.items():
+        of = {table.name} if table.name in {"tvl", "liquidations"} else {"tvl", "liquidations"}
+        if frame.height or not answered & of:
+            continue
+        file = data / (table.publish_as or "").format(csu="")
+        (stored,) = warehouse.query(f"SELECT EXISTS (SELECT FROM {table.name})").row(0)
+        if stored or file.is_file():
+            raise Stop(
+                f"{table.name} is empty in the lake although the ledger knows answers for it; what is published was left as "
+                "it is. Run `cryptolake rebuild`, nothing is collected again"
+            )

@@ -13,7 +13,7 @@ import polars as pl
 import structlog
 
 from cryptolake import __version__
-from cryptolake.contracts.entry import Entry
+from cryptolake.contracts.entry import SETTLED, Entry
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.source import Row, Source
 from cryptolake.contracts.table import Table
@@ -40,28 +40,33 @@ def refine(
     quotes: pl.DataFrame | None = None,
     pricing: prices.Pricing | None = None,
     fresh: bool = False,
+    reparse: bool = False,
 ) -> list[Made]:
     """Conform every answered partition and replace exactly those days of those markets; price those days anew.
 
     `states` (the ledger) lets answers be taken from the monthly twins instead of being read one by one. `quotes` are
     vendors' and feeds' quotes, replacing the stored ones of the days touched (None: keep them). `fresh` starts the
-    tables over. The same bronze always gives the same silver, whether refined day by day or all at once.
+    tables over, `reparse` reads every answer and no twin. The same bronze always gives the same silver, whether refined day
+    by day or all at once. Days whose answer the ledger knows and bronze has no more keep their rows; starting over raises
+    Stop before anything is written.
     """
     asked = sorted(set(partitions))
     if not asked:
         return []
     touched = sorted({partition.period.day for partition in asked})
     frames: dict[str, pl.DataFrame] = {}
+    lost: list[Partition] = []
     for dataset, table, conform in (
         ("tvl", tvl.TVL, tvl.conform),
         ("liquidations", liquidations.LIQUIDATIONS, liquidations.conform),
     ):
         chosen = [partition for partition in asked if partition.dataset == dataset]
-        new = conform(answers(source, dataset, chosen, bronze=bronze, states=states))
+        new = conform(answers(source, dataset, chosen, bronze=bronze, states=states, lost=lost, reparse=reparse))
         if not fresh:
             stored = tables.read(table, among={"date": touched})
+            found = sorted({*chosen} - {*lost})
             replaced = pl.DataFrame(
-                {"csu": [p.key for p in chosen], "date": [p.period.day for p in chosen]},
+                {"csu": [p.key for p in found], "date": [p.period.day for p in found]},
                 schema={"csu": pl.String, "date": pl.Date},
             ).unique()
             kept = stored.join(replaced, on=["csu", "date"], how="anti")
@@ -72,6 +77,11 @@ def refine(
             )
         frames[dataset] = new
         del new
+    if lost and fresh:
+        raise Stop(
+            f"{len(lost):,} answers that the ledger knows are missing or cannot be read any more ({min(lost)}); nothing was "
+            "written. Run `cryptolake ledger repair`, then `cryptolake collect`"
+        )
     told = external(tables, touched) if quotes is None and not fresh else quotes
     return _store(frames, told, tables, None if fresh else touched, pricing)
 
@@ -102,11 +112,14 @@ def answers(
     *,
     bronze: Bronze,
     states: Mapping[Partition, Entry] | None = None,
+    lost: list[Partition] | None = None,
+    reparse: bool = False,
 ) -> pl.DataFrame:
     """The typed rows of every kept answer among `chosen`, and the monthly twins brought up to date on the way.
 
     A twin's rows are used where the ledger's digest says that they stand for the answer that is kept; else the answer is
-    read again. One that cannot be read is left out: it stands as failed in the ledger since it landed.
+    read again, as all are with `reparse`. One that cannot be read is left out: it stands as failed in the ledger since it
+    landed. Those that were settled and are gone or unreadable now are added to `lost`; the twin of their month is left alone.
     """
     schema = _ANSWERS[dataset]
     months: dict[tuple[str, str], list[Partition]] = {}
@@ -114,12 +127,13 @@ def answers(
         months.setdefault((partition.key, partition.period.day.strftime("%Y-%m")), []).append(partition)
     found = []
     for (key, month), members in sorted(months.items()):
-        twin = bronze.compacted(dataset, key, month, reader=__version__)
+        twin = None if reparse else bronze.compacted(dataset, key, month, reader=__version__)
         rows, digests = twin if twin is not None else (pl.DataFrame(schema={"period": pl.String(), **schema}), {})
         before = dict(digests) if twin is not None else None
         wanted = {str(member.period) for member in members}
         new: list[Row] = []
         stale: set[str] = set()  # periods whose rows in the twin no longer count
+        gone: list[Partition] = []
         # Without a twin the whole month is read, so that the twin always holds all of the month.
         for member in members if twin is not None else sorted({*members, *bronze.partitions(dataset, key, month)}):
             period = str(member.period)
@@ -132,19 +146,25 @@ def answers(
             if period in digests:
                 stale.add(period)
                 del digests[period]
+            settled = entry is not None and entry.state in SETTLED and entry.digest is not None
             if raw is None:
+                gone += [member] * settled
                 continue
             try:
                 new += ({"period": period, **row} for row in source.parse(raw))
             except Skip as error:
                 log.warning("answer left out", partition=str(member), reason=error.reason, error=str(error))
+                gone += [member] * settled
                 continue
             digests[period] = raw.digest
         if digests != before:
             # One frame from all rows: thousands of one-day frames would keep their buffers alive (measured: + 1 GB a year).
             read = pl.DataFrame(new, schema=rows.schema, strict=False)
             rows = pl.concat([rows.filter(~pl.col("period").is_in(stale)), read]).sort("period", maintain_order=True)
+        if digests != before and not gone:
             bronze.compact(dataset, key, month, rows, answers=digests, reader=__version__)
+        if lost is not None:
+            lost += [one for one in gone if str(one.period) in wanted]
         found.append(rows.filter(pl.col("period").is_in(list(wanted))).select(schema.names()))
     return pl.concat(found, rechunk=False) if found else pl.DataFrame(schema=schema)
 
