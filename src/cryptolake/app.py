@@ -297,7 +297,9 @@ class App:
             return warehouse.reader(self.settings.data, embedded=embedded)
 
     def close(self) -> None:
-        """Close what was opened; safe to call twice."""
+        """Close what was opened; safe to call twice. What is used afterwards is opened anew."""
+        self._pools.clear()  # they and the limiters hold the client and the budgets that are closed now
+        self._limiters.clear()
         for name in ("http", "ledger", "gates", "budgets"):
             if name in self.__dict__:
                 self.__dict__.pop(name).close()

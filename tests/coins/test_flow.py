@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -281,21 +280,47 @@ def test_checks_of_an_empty_table_fail_and_do_not_crash(stores: Stores) -> None:
     assert not found["freshness"]
 
 
+def pruning(stores: Stores, keep: int, *, dry: bool) -> coin_runs.Pruning:
+    held = flow.held(stores.warehouse)
+    return coin_runs.prune(
+        stores.runs,
+        stores.ledger,
+        stores.tables,
+        flow.LAKE_TABLES,
+        keep_days=keep,
+        today=ASKED_AT.date(),
+        held=held,
+        dry_run=dry,
+    )
+
+
+def test_pruning_spares_a_run_that_the_history_does_not_hold(source: CoinGecko, vendor: Vendor, stores: Stores) -> None:
+    vendor.coins = market(30)
+    first = refresh(source, stores, -60 * 24 * 101, top=30).run
+    vendor.coins = market(5)
+    with pytest.raises(flow.KeptOut):
+        refresh(source, stores, -60 * 24 * 100, top=30)
+    vendor.coins = market(30)
+    last = refresh(source, stores, top=30).run
+    kept_out = coin_runs.kept_runs(stores.runs)[1]
+    done = pruning(stores, 90, dry=False)
+    assert [one.run for one in done.found] == [first]
+    assert done.kept == [kept_out]
+    assert coin_runs.kept_runs(stores.runs) == [kept_out, last]
+    flow.load_run(source, kept_out, stores, despite_drift=True, replay=True)
+    assert [one.run for one in pruning(stores, 90, dry=False).found] == [kept_out]
+
+
 def test_pruning_spares_the_young_the_newest_and_a_dry_run(
     source: CoinGecko, vendor: Vendor, stores: Stores, tmp_path: Path
 ) -> None:
     vendor.coins = market(30)
     days = (100, 91, 90, 89)
     runs = [refresh(source, stores, -60 * 24 * day, top=30).run for day in days]
-    prune: Callable[[int, bool], list[coin_runs.Pruned]] = lambda keep, dry: coin_runs.prune(  # noqa: E731
-        stores.runs,
-        stores.ledger,
-        stores.tables,
-        flow.lake_tables(),
-        keep_days=keep,
-        today=ASKED_AT.date(),
-        dry_run=dry,
-    )[0]
+
+    def prune(keep: int, dry: bool) -> list[coin_runs.Pruned]:
+        return pruning(stores, keep, dry=dry).found
+
     planned = prune(90, True)
     assert [one.run for one in planned] == runs[:2]
     assert all(one.bytes > 1000 for one in planned)

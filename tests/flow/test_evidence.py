@@ -336,10 +336,16 @@ def test_another_day_s_rows_under_the_same_count_are_seen(whole: Lake) -> None:
     assert_supported(panel, whole.undisturbed())
 
 
+def forget_readings(root: Path) -> None:
+    """Nothing is left of what answers were read as: they have to be read again."""
+    for path in root.glob("bronze/*/*/*.parquet"):
+        path.unlink()
+
+
 def test_an_answer_that_the_reader_cannot_read_is_failed_and_no_zero(whole: Lake) -> None:
     bad = [one for one in EVERY if one.key == "one"]
     shutil.rmtree(whole.root / "silver")
-    whole.bronze.forget_twins({(one.dataset, one.key) for one in EVERY})
+    forget_readings(whole.root)
     whole.source.unreadable = set(bad)
     daily.refine(whole.app())
     panel, lacking = whole.build()
@@ -358,7 +364,7 @@ def test_an_answer_that_the_reader_cannot_read_is_failed_and_no_zero(whole: Lake
 def test_a_damaged_answer_is_failed_and_asked_again(whole: Lake) -> None:
     lost = EVERY[0]
     whole.bronze.raw_path(lost, "onchain").unlink()
-    whole.bronze.forget_twins([(lost.dataset, lost.key)])
+    forget_readings(whole.root)
     shutil.rmtree(whole.tables.path(TVL))
     daily.refine(whole.app())
     panel, lacking = whole.build()
@@ -384,7 +390,7 @@ def test_a_twin_that_lost_rows_is_not_trusted(whole: Lake) -> None:
 def test_a_reader_that_finds_another_number_of_rows_is_told_and_repair_takes_it_over(whole: Lake) -> None:
     one = next(one for one in EVERY if one.dataset == "liquidations")
     whole.source.shorter = {one}
-    whole.bronze.forget_twins([(one.dataset, one.key)])
+    forget_readings(whole.root)
     shutil.rmtree(whole.root / "silver")
     daily.refine(whole.app())
     panel, lacking = whole.build()

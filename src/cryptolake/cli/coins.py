@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from cryptolake.app import App
+from cryptolake.cli.confirm import YesFlag, confirm
 from cryptolake.cli.options import JsonFlag, ResumeFlag, WorkersFlag
 from cryptolake.cli.show import print_json, print_line, print_table, progress
 from cryptolake.contracts.partition import Partition
@@ -152,36 +153,56 @@ def prune_command(
     context: typer.Context,
     keep_days: Annotated[int, typer.Option("--keep-days", min=1, help="Runs younger than this stay.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be taken away.")] = False,
+    yes: YesFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Take away the raw JSON and Parquet of old runs. The newest run always stays, and so does the history in PostgreSQL.
 
-    A run that is taken away cannot be replayed, nor asked for again: the vendor only tells the present.
+    A run that is taken away cannot be replayed, nor asked for again: the vendor only tells the present. So it asks first, and
+    a run that was never loaded into the history stays.
 
     Example: cryptolake coins prune --keep-days 90 --dry-run
     """
     app: App = context.obj.open()
-    runs = Runs(app.settings.data)
+    with coin_stores(app) as stores:
+        held = flow.held(stores.warehouse)
     today = datetime.now(UTC).date()
-    found, versions = coin_runs.prune(
-        runs, app.ledger, app.tables, lake_tables(), keep_days=keep_days, today=today, dry_run=dry_run
-    )
+
+    def prune(*, dry: bool) -> coin_runs.Pruning:
+        runs = Runs(app.settings.data)
+        return coin_runs.prune(
+            runs, app.ledger, app.tables, lake_tables(), keep_days=keep_days, today=today, held=held, dry_run=dry
+        )
+
+    done = prune(dry=True)
+    if not dry_run and (done.found or done.version_bytes):
+        size = sum(one.bytes for one in done.found) + done.version_bytes
+        confirm(f"Take away {len(done.found)} runs ({size / 1e6:,.1f} MB)? They cannot be asked for again.", yes=yes)
+        done = prune(dry=False)
     if as_json:
         print_json(
             {
                 "dry_run": dry_run,
-                "version_bytes": versions,
-                "runs": [{"run": str(one.run), "bytes": one.bytes} for one in found],
+                "version_bytes": done.version_bytes,
+                "runs": [{"run": str(one.run), "bytes": one.bytes} for one in done.found],
+                "kept": [str(one) for one in done.kept],
             }
         )
-        return
-    if found:
+    else:
+        _print_pruning(done, keep_days, dry_run=dry_run)
+    raise typer.Exit(1 if done.kept else 0)
+
+
+def _print_pruning(done: coin_runs.Pruning, keep_days: int, *, dry_run: bool) -> None:
+    if done.found:
         title = "Would be taken away" if dry_run else "Taken away"
-        print_table(title, ("run", "bytes"), [(str(one.run), one.bytes) for one in found])
-    total = sum(one.bytes for one in found)
-    extra = f" and {versions / 1e6:,.1f} MB of replaced table versions" if versions else ""
-    print_line(f"{len(found)} runs, {total / 1e6:,.1f} MB{extra}{' (nothing was changed)' if dry_run else ''}")
-    if dry_run and (found or versions):
+        print_table(title, ("run", "bytes"), [(str(one.run), one.bytes) for one in done.found])
+    total = sum(one.bytes for one in done.found)
+    extra = f" and {done.version_bytes / 1e6:,.1f} MB of replaced table versions" if done.version_bytes else ""
+    print_line(f"{len(done.found)} runs, {total / 1e6:,.1f} MB{extra}{' (nothing was changed)' if dry_run else ''}")
+    for run in done.kept:
+        print_line(f"[yellow]stays[/] {run}: not in the history; load it with [bold]cryptolake coins replay {run}[/]")
+    if dry_run and (done.found or done.version_bytes):
         print_line(f"Next: [bold]cryptolake coins prune --keep-days {keep_days}[/]")
 
 

@@ -15,7 +15,7 @@ from cryptolake.cli.options import chosen_csus, chosen_partitions
 from cryptolake.cli.show import print_line, print_table
 from cryptolake.cli.vendors import operate, print_pulled
 from cryptolake.demo.replay import Replay, sandbox_registry
-from cryptolake.errors import Stop
+from cryptolake.errors import BadInput, Stop
 from cryptolake.files.atomic import write_bytes
 
 # The fortnight the recordings cover (UTC days, both included).
@@ -38,6 +38,7 @@ def demo_command(
     Example: cryptolake demo
     """
     started = monotonic()
+    _refuse_another_lake(folder)
     with Replay() as replay:
         app: App = context.obj.open(
             data=folder,
@@ -47,6 +48,7 @@ def demo_command(
             start_date=FIRST,
             end_date=LAST,
         )
+        _refuse_another_database(app)
         # Later commands on this folder know its market without being told.
         write_bytes(folder / "registry.yaml", sandbox_registry().read_bytes())
         csus = chosen_csus(app, [CSU], None, None)
@@ -71,6 +73,36 @@ def demo_command(
     print_line(f"  [bold].venv/bin/cryptolake --data {folder} monitor[/]")
     if result.failed or built.lacking.height or any(one.collected.failed for one in pulled):
         raise Stop("the sandbox did not answer everything; please report this with the lines above")
+
+
+def _refuse_another_lake(folder: Path) -> None:
+    """Raises BadInput when the folder holds data that are not the sandbox's."""
+    registry = folder / "registry.yaml"
+    if registry.exists():
+        other = registry.read_bytes() != sandbox_registry().read_bytes()
+    else:
+        other = (folder / "ledger.sqlite").exists() or (folder / "bronze").exists()
+    if other:
+        raise BadInput(f"{folder} holds data that are not this version's sandbox; name another --folder")
+
+
+def _refuse_another_database(app: App) -> None:
+    """Raises BadInput when the user's own PostgreSQL holds rows that the sandbox's would replace or mix with."""
+    if app.settings.database_url is None:
+        return
+    with app.warehouse() as warehouse:
+        market = "SELECT FROM {} WHERE csu <> %s"
+        statements = [market.format(name) for name in ("daily_panel", "tvl", "liquidations")]
+        values: list[tuple[object, ...]] = [(CSU,)] * len(statements)
+        statements.append("SELECT FROM metrics WHERE source <> 'defillama' OR NOT asset = ANY(%s)")
+        values.append((VENDOR_KEYS,))
+        for statement, given in zip(statements, values, strict=True):
+            (foreign,) = warehouse.query(f"SELECT EXISTS ({statement})", given).row(0)
+            if foreign:
+                raise BadInput(
+                    "DATABASE_URL holds data that are not the sandbox's, and the demo would replace them; unset it or name "
+                    "another database"
+                )
 
 
 def _print_panel(app: App) -> None:

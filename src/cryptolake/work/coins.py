@@ -229,6 +229,12 @@ def replay_all(source: Source, stores: Stores, *, despite_drift: bool = False) -
     return done
 
 
+def held(warehouse: Warehouse) -> set[datetime]:
+    """The instants (UTC) of the runs that the history in PostgreSQL holds."""
+    found = warehouse.query(f"SELECT DISTINCT processed_at FROM {HISTORY.quoted}")
+    return {at.astimezone(UTC) for at in found["processed_at"].to_list()}
+
+
 def check_now(stores: Stores, now: datetime) -> list[Finding]:
     """The checks over the tables as they rest, against the clock; what the orchestrator's asset checks call.
 

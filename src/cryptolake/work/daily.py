@@ -37,7 +37,7 @@ from cryptolake.work.evidence import lines
 from cryptolake.work.lineage import Node, lineage
 from cryptolake.work.prices import read_quotes
 from cryptolake.work.series import Operation, Pulled
-from cryptolake.work.standing import market_day
+from cryptolake.work.standing import DATASETS, market_day
 from cryptolake.work.vendors import ask_vendor
 
 log = structlog.get_logger(__name__)
@@ -166,6 +166,32 @@ def refine(app: App, partitions: Sequence[Partition] = ()) -> list[lending.Made]
 def not_in_silver(app: App) -> pl.DataFrame:
     """The market-days that were answered and that silver cannot vouch for (`evidence.EVIDENCE`)."""
     return lending.not_in_silver(tables=app.tables, states=app.ledger.states(), csus=app.registry.csus)
+
+
+def rebuild(app: App, *, reparse: bool = False) -> lending.Built:
+    """Silver and gold from scratch from every answer that is kept. Raises BadInput when there is none.
+
+    Raises Stop before anything is written when answers that the ledger knows are missing.
+    """
+    states = app.ledger.states()
+    partitions = [one for one in states if one.dataset in DATASETS and one.key in app.registry.csus]
+    if not partitions:
+        raise BadInput("nothing was collected yet; run `cryptolake run` first")
+    made = lending.refine(
+        app.onchain([app.registry.csus[name] for name in sorted({one.key for one in partitions})]),
+        partitions,
+        bronze=app.bronze,
+        tables=app.tables,
+        states=states,
+        quotes=read_quotes(app.price_sources(), app.bronze, states),
+        pricing=app.pricing,
+        fresh=True,
+        reparse=reparse,
+    )
+    built = lending.build(
+        tables=app.tables, ledger=app.ledger, csus=app.registry.csus, states=states, warehouse=app.warehouse
+    )
+    return lending.Built([*made, *built.made], built.lacking)
 
 
 def build(app: App) -> lending.Built:
