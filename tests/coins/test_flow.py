@@ -286,7 +286,7 @@ def pruning(stores: Stores, keep: int, *, dry: bool) -> coin_runs.Pruning:
         stores.runs,
         stores.ledger,
         stores.tables,
-        flow.LAKE_TABLES,
+        flow.lake_tables(),
         keep_days=keep,
         today=ASKED_AT.date(),
         held=held,

@@ -127,7 +127,7 @@ class Lake:
             tables=self.tables,
             registry=SimpleNamespace(csus={csu.name: csu for csu in self.csus}),
             onchain=lambda _csus: self.source,
-            price_sources=list,
+            price_sources=dict,
             pricing=None,
         )
         return cast(App, parts)
@@ -444,7 +444,7 @@ def test_quotes_of_vendors_survive_the_loss_of_silver(whole: Lake) -> None:
     """They are read from their own answers again when nothing in silver knows them."""
     asked: list[bool] = []
     app = whole.app()
-    app.price_sources = lambda: asked.append(True) or []  # type: ignore[assignment,func-returns-value,method-assign]
+    app.price_sources = lambda: asked.append(True) or {}  # type: ignore[assignment,func-returns-value,method-assign]
     daily.refine(app, EVERY[:1])
     assert asked == []
     shutil.rmtree(whole.root / "silver")
