@@ -86,6 +86,10 @@ class Reader:
             raise Skip(f"{raw.partition}: the answer has an unknown layout", reason="layout")
         return self._real.parse(raw)[raw.partition in self.shorter :]
 
+    def reader(self, key: str) -> str:
+        """The same whatever it does not understand: an upgrade is told by `forget_readings`."""
+        return self._real.reader(key)
+
 
 class Killed(BaseException):
     """Stands for the end of the process between two commits; each commit is atomic by itself."""
