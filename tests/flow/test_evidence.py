@@ -132,6 +132,7 @@ class Lake:
             registry=SimpleNamespace(csus={csu.name: csu for csu in self.csus}),
             onchain=lambda _csus: self.source,
             price_sources=dict,
+            warehouse=None,
             pricing=None,
         )
         return cast(App, parts)

@@ -79,7 +79,7 @@ def refine(
         del found
         if not fresh:
             stored = tables.read(table, among={"date": touched})
-            made_of_them = _vouched(dataset, readings, before) & unread
+            made_of_them = _vouched(dataset, readings, before, stored) & unread
             kept_days |= made_of_them
             readings = [one for one in readings if market_day(one.partition) not in made_of_them]
             kept = _others(stored, [one for one in days if one[0] == dataset and one not in made_of_them])
@@ -210,12 +210,17 @@ def answers(
     return (pl.concat(found, rechunk=False) if found else pl.DataFrame(schema=schema)), readings
 
 
-def _vouched(dataset: str, readings: Sequence[Reading], before: pl.DataFrame) -> set[MarketDay]:
-    """The days that silver was made of these very answers already, when they could still be read."""
+def _vouched(dataset: str, readings: Sequence[Reading], before: pl.DataFrame, stored: pl.DataFrame) -> set[MarketDay]:
+    """The days that silver was made of these very answers already, when they could still be read, and still holds."""
     by_day: dict[MarketDay, list[tuple[str, str | None]]] = {}
     for one in readings:
         by_day.setdefault(market_day(one.partition), []).append((str(one.partition.period), one.digest))
-    sound = before.filter((pl.col("dataset") == dataset) & pl.col("reason").is_null())
+    now = refined.contents(dataset, stored).rename({"rows": "held", "content": "holds"})
+    sound = (
+        before.filter((pl.col("dataset") == dataset) & pl.col("reason").is_null())
+        .join(now, on=["csu", "date"], how="left")
+        .filter(pl.col("content") == pl.col("holds").fill_null(refined.NOTHING))
+    )
     made_of = {(dataset, csu, day): answers for csu, day, answers in sound.select("csu", "date", "answers").iter_rows()}
     return {day for day, parts in by_day.items() if made_of.get(day) == refined.digest_of(parts)}
 
