@@ -233,14 +233,15 @@ class _Build:
             wanted = {one.name for one in context.selected_asset_check_keys}
             with _app() as app:
                 for one in checking.check(app, node):
-                    if one.kind in wanted:
-                        severity = dg.AssetCheckSeverity.ERROR if one.severe else dg.AssetCheckSeverity.WARN
+                    if one.check in wanted:
+                        severe = one.severity == "error"
+                        severity = dg.AssetCheckSeverity.ERROR if severe else dg.AssetCheckSeverity.WARN
                         yield dg.AssetCheckResult(
-                            passed=one.rows == 0,
+                            passed=one.passed,
                             asset_key=key,
-                            check_name=one.kind,
+                            check_name=one.check,
                             severity=severity,
-                            metadata={"rows": one.rows, "example": one.example},
+                            metadata={"rows": one.rows, "example": one.detail or next(iter(one.examples), "")},
                         )
 
         return check

@@ -216,6 +216,8 @@ def test_a_run_that_lost_pages_is_kept_but_not_loaded(source: CoinGecko, vendor:
     assert stores.warehouse.query(f"SELECT count(*) FROM {STAGING.name}").rows() == [(100,)]
     failed = stores.warehouse.query("SELECT check_name FROM market_checks WHERE NOT passed AND severity = 'block'")
     assert failed.rows() == [("row_count_drift",)]
+    blocking = stores.warehouse.query("SELECT severity, broken_rows FROM quality_results WHERE NOT passed AND blocks")
+    assert blocking.rows() == [("error", 20)]
     kept = coin_runs.find_run(stores.runs, "latest")
     flow.load_run(source, kept, stores, despite_drift=True)
     assert stores.warehouse.query(f"SELECT count(*) FROM {STAGING.name}").rows() == [(80,)]
@@ -231,7 +233,7 @@ def test_without_totals_the_global_share_is_unknown_and_said(source: CoinGecko, 
     vendor.coins = market(50)
     vendor.before = lambda path, _query: vendor.replies.append((404, {}, b"{}")) if path == "/global" else None
     loaded = refresh(source, stores, top=50)
-    assert [one.check for one in loaded.findings if not one.passed] == ["whole_market"]
+    assert [one.check for one in loaded.results if not one.passed] == ["whole_market"]
     shares = stores.warehouse.query(
         f"SELECT sum(market_dominance_pct), count(market_dominance_global_pct) FROM {STAGING.name}"
     )
@@ -273,6 +275,8 @@ def test_the_tables_at_rest_are_checked_against_the_clock(
     found = {one.check: one.passed for one in flow.check_now(stores, ASKED_AT + age)}
     assert found["freshness"] is passes
     assert found["contract"]
+    kept = "SELECT check_name, passed FROM quality_results WHERE about = 'coins' AND run = 'now' AND run_at = %s"
+    assert dict(stores.warehouse.query(kept, (ASKED_AT + age,)).iter_rows()) == found
 
 
 def test_checks_of_an_empty_table_fail_and_do_not_crash(stores: Stores) -> None:

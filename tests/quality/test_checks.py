@@ -16,6 +16,7 @@ from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables as Lake
 from cryptolake.quality import checks, coverage, report
+from cryptolake.quality.results import exit_code
 from cryptolake.quality.rules import Tables
 from cryptolake.silver.liquidations import TABLE as LIQUIDATIONS
 from cryptolake.silver.prices import TABLE as PRICES
@@ -68,7 +69,7 @@ def broken(tables: Tables) -> dict[str, int]:
 def test_sound_tables_break_nothing(sound: Tables) -> None:
     assert sound.panel.height == 3 * DAYS
     assert broken(sound) == {}
-    assert checks.exit_code(checks.run(sound), "info") == 0
+    assert exit_code(checks.run(sound), "info") == 0
 
 
 At = Callable[[Tables], Tables]
@@ -140,7 +141,7 @@ def test_a_planted_fault_is_found_by_its_check(sound: Tables, check: str, plant:
     assert check in found
     severity = next(one.severity for one in checks.CHECKS if one.name == check)
     results = checks.run(plant(sound))
-    assert checks.exit_code(results, severity) == 1
+    assert exit_code(results, severity) == 1
     example = next(one.examples[0] for one in results if one.check == check)
     assert str(DAY) in example or str(DAY + timedelta(days=1)) in example
 
@@ -170,7 +171,7 @@ def test_the_new_york_day_is_its_own_window(sound: Tables) -> None:
 def test_severities_decide_the_exit_code(sound: Tables) -> None:
     flagged = change("panel", flags=pl.lit("dust_storm"))(sound)
     results = checks.run(replace(flagged, now=flagged.panel))
-    assert [checks.exit_code(results, level) for level in ("error", "warning", "info")] == [0, 0, 1]
+    assert [exit_code(results, level) for level in ("error", "warning", "info")] == [0, 0, 1]
 
 
 def test_every_check_has_a_distinct_name_and_is_tried_above() -> None:

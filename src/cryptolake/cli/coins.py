@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from cryptolake.cli.show import print_json, print_line, print_table, progress
 from cryptolake.contracts.partition import Partition
 from cryptolake.errors import BadInput
 from cryptolake.lake.runs import Runs
-from cryptolake.quality.coins import Finding
+from cryptolake.quality.results import Result, exit_code
 from cryptolake.silver.crypto_market_history import TABLE as HISTORY
 from cryptolake.silver.staging_crypto_market import TABLE as STAGING
 from cryptolake.sources.coingecko import COINS_MARKETS, DEFAULT_TOP, MARKET_CHART, CoinGecko
@@ -193,13 +194,13 @@ def check_command(context: typer.Context, as_json: JsonFlag = False) -> None:
     """
     app: App = context.obj.open()
     with coin_stores(app) as stores:
-        findings = flow.check_now(stores, datetime.now(UTC))
+        results = flow.check_now(stores, datetime.now(UTC))
     if as_json:
-        print_json([_finding(one) for one in findings])
+        print_json([_result(one) for one in results])
     else:
-        _print_findings(findings)
+        _print_results(results)
         print_line("Next: [bold]cryptolake coins refresh[/]")
-    raise typer.Exit(1 if any(not one.passed and one.severity != "warn" for one in findings) else 0)
+    raise typer.Exit(exit_code(results))
 
 
 @coins.command("history")
@@ -269,7 +270,7 @@ def _show(results: list[CoinsLoaded], as_json: bool, *, failed: bool = False) ->
                 f"{one.run}: {one.coins:,} coins in {one.seconds:.1f} s", ("table", "rows", "what changed"), _rows(one)
             )
         last = results[-1]
-        _print_findings(last.findings)
+        _print_results(last.results)
         print_line('Next: [bold]cryptolake query --sql "select * from market_segment_analysis"[/]')
     raise typer.Exit(1 if failed or results[-1].failed else 0)
 
@@ -297,21 +298,22 @@ def _document(one: CoinsLoaded) -> dict[str, object]:
         "history": one.history,
         "marts": one.marts,
         "seconds": one.seconds,
-        "checks": [_finding(finding) for finding in one.findings],
+        "checks": [_result(result) for result in one.results],
     }
 
 
-def _finding(one: Finding) -> dict[str, object]:
+def _result(one: Result) -> dict[str, object]:
     return {
         "check": one.check,
         "severity": one.severity,
+        "blocks": one.blocks,
         "passed": one.passed,
         "rows": one.rows,
         "detail": one.detail,
     }
 
 
-def _print_findings(findings: list[Finding] | tuple[Finding, ...]) -> None:
-    marks = {"block": "❌", "error": "❌", "warn": "⚠️"}
-    rows = [("✅" if one.passed else marks[one.severity], one.check, one.detail) for one in findings]
+def _print_results(results: Sequence[Result]) -> None:
+    marks = {"error": "❌", "warning": "⚠️", "info": "ℹ️"}
+    rows = [("✅" if one.passed else marks[one.severity], one.check, one.detail) for one in results]
     print_table("Checks", ("", "check", "finding"), rows)
