@@ -20,6 +20,7 @@ import orjson
 import structlog
 
 from cryptolake import __version__
+from cryptolake.alerts.found import find_ways
 from cryptolake.catalogue import contracts
 from cryptolake.contracts.prices import Wanted
 from cryptolake.contracts.source import Source, SourceTable
@@ -353,8 +354,8 @@ def configure_logging(settings: Settings) -> None:
 
 
 def known_secrets(settings: Settings) -> list[str]:
-    """Every secret in force, vendors' keys by the names that their files declare; never print this."""
-    return settings.secrets(find_sources().keys)
+    """Every secret in force, those of vendors and alert ways by the names that their files declare; never print this."""
+    return settings.secrets([*find_sources().keys, *find_ways().secrets])
 
 
 def redact_text(text: str, secrets: Iterable[str]) -> str:

@@ -20,6 +20,7 @@ from cryptolake.flow.schedule import Job
 from cryptolake.settings import Settings, load_settings
 from cryptolake.watch import report
 from cryptolake.work import checking, daily
+from cryptolake.work.alerts import alert
 from cryptolake.work.evidence import lines
 from cryptolake.work.lineage import Node
 
@@ -173,7 +174,7 @@ class _Build:
         def build() -> Iterator[dg.MaterializeResult[None]]:
             with _app() as app:
                 if lacking := lines(daily.build(app).lacking):
-                    daily.alert(app, "the panel is incomplete", "; ".join(lacking))
+                    alert(app, "the panel is incomplete", "; ".join(lacking))
                 yield from (self._result(app, one) for one in built)
 
         return [*found, refine, build]
@@ -298,7 +299,7 @@ def _answered(
     context.log.info(outcome.note)
     if not outcome.ok:
         context.log.error(outcome.note)
-        daily.alert(app, f"{context.job_name} is incomplete", outcome.note)
+        alert(app, f"{context.job_name} is incomplete", outcome.note)
     for key in sorted(context.selected_asset_keys):
         yield dg.MaterializeResult(
             asset_key=key, metadata={"complete": outcome.ok, "answered": outcome.records, "outcome": outcome.note}
@@ -323,6 +324,6 @@ def _alerts() -> dg.SensorDefinition:
     @dg.run_failure_sensor(name="alerts", default_status=dg.DefaultSensorStatus.RUNNING)
     def alerts(context: dg.RunFailureSensorContext) -> None:
         with _app() as app:
-            daily.alert(app, f"run of {context.dagster_run.job_name} failed", context.failure_event.message or "")
+            alert(app, f"run of {context.dagster_run.job_name} failed", context.failure_event.message or "")
 
     return alerts
