@@ -24,7 +24,7 @@ from tests.server_folder import server_folder
 
 from benchmarks.report import write_table
 from cryptolake.cluster.fleet import Fleet
-from cryptolake.cluster.remote import Answered, Luggage, RemoteSource
+from cryptolake.cluster.remote import Luggage, RemoteAnswers, RemoteSource
 from cryptolake.cluster.roll import Roll
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Miss, Raw
@@ -159,7 +159,9 @@ _OPEN: dict[str, Budgets] = {}
 _LOCK = threading.Lock()
 
 
-def answer(url: str, database: str, limit: float, calls: int, trip: Trip, known: object, files: object) -> Answered:
+def answer(
+    url: str, database: str, limit: float, calls: int, trip: Trip, known: object, files: object
+) -> RemoteAnswers:
     """On a worker: so many calls one after the other, then an answer of 2 kB."""
     del known, files
     started = time.monotonic()
@@ -173,7 +175,7 @@ def answer(url: str, database: str, limit: float, calls: int, trip: Trip, known:
             _HTTP.post(url, BODY, headers={"content-type": "application/json"})
     now = datetime.now(UTC)
     raws = tuple(Raw(one, "synthetic", now, now, os.urandom(1000).hex().encode()) for one in trip.partitions)
-    return Answered(raws, None, f"bench:{os.getpid()}", time.monotonic() - started, calls, {})
+    return RemoteAnswers(raws, None, f"bench:{os.getpid()}", time.monotonic() - started, calls, {})
 
 
 @contextmanager

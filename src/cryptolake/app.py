@@ -45,7 +45,7 @@ from cryptolake.registry.providers import OWN, PUBLIC, plan_of, rpc_plans
 from cryptolake.settings import Settings
 from cryptolake.silver.prices import Pricing
 from cryptolake.silver.quotes import ORACLE
-from cryptolake.sources.found import Found, Opened, find_sources, open_all, open_told
+from cryptolake.sources.found import FoundSources, Opened, find_sources, open_all, open_told
 from cryptolake.sources.onchain.families import declared
 from cryptolake.sources.onchain.scans import Watch
 from cryptolake.sources.onchain.source import OnchainSource
@@ -190,7 +190,7 @@ class App:
         )
 
     @cached_property
-    def found(self) -> Found:
+    def found(self) -> FoundSources:
         """The files that are sources, and the faulty ones with what is wrong."""
         found = find_sources()
         for module, fault in found.refused.items():

@@ -16,7 +16,7 @@ import dagster as dg
 from cryptolake.app import App, configure_logging, prepare_folder
 from cryptolake.contracts.source import Source
 from cryptolake.contracts.table import Table
-from cryptolake.flow.schedule import Job
+from cryptolake.flow.schedule import ScheduledJob
 from cryptolake.settings import Settings, load_settings
 from cryptolake.watch import report
 from cryptolake.work import checking, daily
@@ -36,7 +36,7 @@ _FRESH = {
 _SINGLE = dg.BackfillPolicy.single_run()
 
 
-class Ask(dg.Config):
+class AskConfig(dg.Config):
     """What a vendor is asked for: `pull` for current values, `backfill` for the whole history."""
 
     operation: Literal["pull", "backfill"] = "pull"
@@ -143,7 +143,7 @@ class _Build:
         """A vendor's answers."""
 
         @dg.multi_asset(name=f"{source.name}_ask", specs=self._answers(source), can_subset=True)
-        def ask(context: dg.AssetExecutionContext, config: Ask) -> Iterator[dg.MaterializeResult[None]]:
+        def ask(context: dg.AssetExecutionContext, config: AskConfig) -> Iterator[dg.MaterializeResult[None]]:
             with _app() as app:
                 yield from _answered(context, app, daily.pull(app, source.name, _names(context), config.operation))
 
@@ -247,7 +247,7 @@ class _Build:
 
         return check
 
-    def job(self, job: Job) -> "UnresolvedAssetJobDefinition":
+    def job(self, job: ScheduledJob) -> "UnresolvedAssetJobDefinition":
         """A job of the schedule, down to the tables it changes."""
         keys = [self._bronze(job.source, name) for name in job.datasets]
         made = [node for node in self._nodes if (node.step != "vendor") == (job.source == daily.ONCHAIN)]
@@ -263,12 +263,12 @@ class _Build:
     def backfill(self, source: Source) -> "UnresolvedAssetJobDefinition":
         """A vendor's whole history, on demand."""
         keys = [self._bronze(source.name, dataset.name) for dataset in source.datasets]
-        config = dg.RunConfig(ops={f"{source.name}_ask": Ask(operation="backfill")})
+        config = dg.RunConfig(ops={f"{source.name}_ask": AskConfig(operation="backfill")})
         selection = dg.AssetSelection.assets(*keys)
         return dg.define_asset_job(f"{source.name}_backfill", selection, config=config, tags=self._tags)
 
     def schedule(
-        self, job: Job, defined: "UnresolvedAssetJobDefinition"
+        self, job: ScheduledJob, defined: "UnresolvedAssetJobDefinition"
     ) -> "dg.ScheduleDefinition | UnresolvedPartitionedAssetScheduleDefinition":
         """The job's cadence, as its datasets declare it."""
         if job.source == daily.ONCHAIN and job.every == "day":

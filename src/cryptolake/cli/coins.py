@@ -1,4 +1,4 @@
-"""Commands of the coin market: refresh, runs, replay, prune, check, history. Flags in, text out; the steps are in `flow`."""
+"""Commands of coins: refresh, runs, replay, prune, check, history. Flags in, text out; the steps are in `flow`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from cryptolake.work.vendors import coin_stores
 
 coins = typer.Typer(
     no_args_is_help=True,
-    help="The coin market: CoinGecko to staging to marts.\n\nExample: cryptolake coins refresh --top 1000",
+    help="Coins: CoinGecko to staging to marts.\n\nExample: cryptolake coins refresh --top 1000",
 )
 RunArgument = Annotated[
     str, typer.Argument(help="`latest`, a run's name or a part of it; see `cryptolake coins runs`.")
@@ -65,7 +65,7 @@ def _coingecko(app: App) -> CoinGecko:
 def refresh_command(
     context: typer.Context, top: TopFlag = DEFAULT_TOP, mode: ModeFlag = "incremental", as_json: JsonFlag = False
 ) -> None:
-    """Ask for the market now, keep the answer, load staging, history and marts, run the checks.
+    """Ask for the coins now, keep the answer, load staging, history and marts, run the checks.
 
     Example: cryptolake coins refresh --top 1000
     """

@@ -29,7 +29,7 @@ from cryptolake.gold.metadata import content_digest
 from cryptolake.quality import coverage, report
 from cryptolake.quality.reconcile import Reconciled
 from cryptolake.quality.results import Result, exit_code
-from cryptolake.quality.rules import Tables
+from cryptolake.quality.rules import FinishedTables
 from cryptolake.registry.protocol_slugs import SLUGS
 from cryptolake.sources.defillama.protocol import DefiLlamaProtocols
 from cryptolake.work.checking import check_panel, finished
@@ -149,7 +149,7 @@ def _print(
         print_line(f"[yellow]not compared[/] {line}")
 
 
-def _reconciled(app: App, tables: Tables) -> tuple[list[Reconciled], list[str]]:
+def _reconciled(app: App, tables: FinishedTables) -> tuple[list[Reconciled], list[str]]:
     """Every protocol of the panel that has a known name there, and why others were not compared."""
     markets = [app.registry.csus[name] for name in tables.panel["csu"].unique().sort() if name in app.registry.csus]
     found: list[Reconciled] = []

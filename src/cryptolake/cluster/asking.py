@@ -18,7 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from cryptolake.app import App
 from cryptolake.cluster import worker
-from cryptolake.cluster.address import Machines, Scheduler, parse_address
+from cryptolake.cluster.address import Machines, SchedulerAddress, parse_address
 from cryptolake.cluster.remote import Luggage, RemoteSource
 from cryptolake.cluster.roll import Roll
 from cryptolake.contracts.partition import Partition
@@ -75,8 +75,8 @@ def asking(
 
 @contextmanager
 def _opened(
-    app: App, csus: Sequence[Csu], address: Machines | Scheduler, stopping: threading.Event
-) -> Iterator[tuple[Fleet, worker.Job]]:
+    app: App, csus: Sequence[Csu], address: Machines | SchedulerAddress, stopping: threading.Event
+) -> Iterator[tuple[Fleet, worker.ClusterRun]]:
     from cryptolake.cluster.fleet import Fleet
     from cryptolake.cluster.scheduler import running
     from cryptolake.cluster.ssh import lab
@@ -106,7 +106,7 @@ def _through(database_url: str, ports: Sequence[int]) -> str:
     return urlunsplit(parts._replace(netloc=login + ",".join(f"127.0.0.1:{port}" for port in ports)))
 
 
-def _remote(app: App, csus: Sequence[Csu], fleet: Fleet, job: worker.Job, roll: Roll) -> Source:
+def _remote(app: App, csus: Sequence[Csu], fleet: Fleet, job: worker.ClusterRun, roll: Roll) -> Source:
     able = {csu.name: csu.chain for csu in csus if csu.family in families()}
 
     def chain_of(partition: Partition) -> str | None:

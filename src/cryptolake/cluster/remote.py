@@ -27,7 +27,7 @@ Files = Mapping[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class RemoteAnswers:
     """What a worker brings back from a trip: its answers, the error that ended it, and who it was (`host:pid`).
 
     `requests` is how many HTTP requests that worker has sent so far. `discovered` are files of events that name markets'
@@ -43,7 +43,7 @@ class Answered:
 
 
 # Both run on a worker and are sent there by name.
-Answer = Callable[[Trip, Bounds, Files], Answered]
+Answer = Callable[[Trip, Bounds, Files], RemoteAnswers]
 FindBounds = Callable[[str, Sequence[int]], Bounds]
 
 

@@ -14,7 +14,7 @@ import polars as pl
 
 from cryptolake.quality import rules, supported
 from cryptolake.quality.results import SEVERITIES, Result, Severity
-from cryptolake.quality.rules import Tables
+from cryptolake.quality.rules import FinishedTables
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +24,10 @@ class Check:
     name: str
     severity: Severity
     doc: str
-    broken: Callable[[Tables], pl.DataFrame]
+    broken: Callable[[FinishedTables], pl.DataFrame]
 
 
-def run(tables: Tables, checks: Sequence[Check] | None = None) -> list[Result]:
+def run(tables: FinishedTables, checks: Sequence[Check] | None = None) -> list[Result]:
     """Run every check, the broken ones of the highest severity first."""
     results = []
     for check in CHECKS if checks is None else checks:

@@ -110,7 +110,7 @@ def page_drift(repeated: int, asked_again: int) -> Result:
     return Result("page_drift", "warning", repeated == 0, repeated, detail)
 
 
-def whole_market_known(totals: pl.DataFrame) -> Result:
+def totals_known(totals: pl.DataFrame) -> Result:
     """The run has the whole market's totals; without them the global dominance is null."""
     words = "global dominance is known" if totals.height else "no answer for the whole market: global dominance is null"
     return Result("whole_market", "warning", totals.height > 0, 0 if totals.height else 1, words)

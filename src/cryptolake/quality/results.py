@@ -49,7 +49,7 @@ def exit_code(results: Sequence[Result], fail_on: Severity = "error") -> int:
 
 _MARKET_CHECKS = MergedTable(
     name="market_checks",
-    doc="checks of the coin market, with the severities of earlier versions: block, error, warn",
+    doc="checks of coins, with the severities of earlier versions: block, error, warn",
     where=f"about = '{COINS}'",
     identity=("id", "result_id"),
     columns=(

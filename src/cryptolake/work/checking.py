@@ -16,7 +16,7 @@ from cryptolake.quality import coins as coin_checks
 from cryptolake.quality.checks import CHECKS
 from cryptolake.quality.checks import run as run_checks
 from cryptolake.quality.results import LENDING, Result
-from cryptolake.quality.rules import Tables as QualityTables
+from cryptolake.quality.rules import FinishedTables as QualityTables
 from cryptolake.silver.liquidations import TABLE as LIQUIDATIONS
 from cryptolake.silver.prices import TABLE as PRICES
 from cryptolake.silver.staging_crypto_market import TABLE as STAGING

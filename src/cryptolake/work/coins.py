@@ -1,4 +1,4 @@
-"""The coin market's river: ask -> bronze -> staging -> marts, replay of any past run, checks at rest.
+"""The coins' river: ask -> bronze -> staging -> marts, replay of any past run, checks at rest.
 
 Every step is a function of what the one before it stored. What does not belong here: how the vendor is asked (its source),
 how rows are cleaned (silver), what the marts hold (gold) and what a check means (quality).
@@ -29,7 +29,7 @@ from cryptolake.silver import crypto_market_history, staging_crypto_market
 from cryptolake.silver.crypto_market_global import TABLE as GLOBAL
 from cryptolake.silver.crypto_market_history import TABLE as HISTORY
 from cryptolake.silver.staging_crypto_market import TABLE as STAGING
-from cryptolake.silver.staging_crypto_market import Market
+from cryptolake.silver.staging_crypto_market import ConformedRun
 from cryptolake.sources.coingecko import DEFAULT_TOP, top_of
 from cryptolake.work.coin_runs import instant_of, kept_runs, run_of, totals_of
 from cryptolake.work.pulls import Pull, record
@@ -37,7 +37,7 @@ from cryptolake.work.results import keep_results
 from cryptolake.work.tables import derive, reader, store
 
 Mode = Literal["incremental", "full"]
-LOCK = "coin market"  # one loader at a time; readers are never kept waiting
+LOCK = "coins"  # one loader at a time; readers are never kept waiting
 
 
 def lake_tables() -> tuple[Table, ...]:
@@ -73,7 +73,7 @@ class CoinsLoaded:
         return [one for one in self.results if not one.passed and one.severity == "error"]
 
 
-def collect_market(
+def collect_run(
     source: Source,
     stores: Stores,
     *,
@@ -83,7 +83,7 @@ def collect_market(
 ) -> Partition:
     """Ask for one run and keep it: raw JSON and its typed Parquet twin. Raises Stop with the vendor's reason.
 
-    The whole market's totals are asked in the same run; without them the run is kept all the same.
+    The totals over all coins are asked in the same run; without them the run is kept all the same.
     """
     started, asked_at = time.monotonic(), now()
     run = run_of(top, asked_at)
@@ -112,7 +112,7 @@ def collect_market(
     return run
 
 
-def read_run(source: Source, run: Partition, bronze: Bronze) -> tuple[Market, int]:
+def read_run(source: Source, run: Partition, bronze: Bronze) -> tuple[ConformedRun, int]:
     """A kept run, conformed, and how many of its pages had been asked again. Raises Unreadable."""
     raw = bronze.read(run, source.name)
     if raw is None:
@@ -148,7 +148,7 @@ def load_run(
         *quality.check_staging(STAGING, market.staging, as_of=at),
         quality.row_count_drift(market.staging.height, _previous_rows(stores, run)),
         quality.page_drift(market.repeated, asked_again),
-        quality.whole_market_known(market.totals),
+        quality.totals_known(market.totals),
     ]
     if broken := [one for one in results if one.blocks and not one.passed]:
         first = broken[0]
@@ -178,7 +178,7 @@ def load_run(
     )
 
 
-def _load_present(stores: Stores, market: Market, mode: Mode) -> tuple[Loaded, dict[str, int]]:
+def _load_present(stores: Stores, market: ConformedRun, mode: Mode) -> tuple[Loaded, dict[str, int]]:
     """Staging and what is made of it, in the lake and in PostgreSQL."""
     changed = {STAGING.name: market.staging, GLOBAL.name: market.totals}
     built = [
@@ -203,7 +203,7 @@ def refresh(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> CoinsLoaded:
     """The whole river once: ask, keep, load, check. What the hourly schedule runs."""
-    run = collect_market(source, stores, top=top, progress=progress, now=now)
+    run = collect_run(source, stores, top=top, progress=progress, now=now)
     return load_run(source, run, stores, mode=mode, now=now)
 
 

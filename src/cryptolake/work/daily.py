@@ -23,7 +23,7 @@ from cryptolake.errors import BadInput
 from cryptolake.files.atomic import write_bytes
 from cryptolake.flow.collect import Collected, collect
 from cryptolake.flow.plan import Span, make_plan, wanted
-from cryptolake.flow.schedule import Job, jobs_of
+from cryptolake.flow.schedule import ScheduledJob, jobs_of
 from cryptolake.flow.scheduler import Outcome as Outcome
 from cryptolake.registry.markets import Csu
 from cryptolake.registry.version import registry_version
@@ -80,9 +80,9 @@ def vendors(app: App) -> list[Source]:
     return [source for name, source in sources(app).items() if name != ONCHAIN]
 
 
-def jobs(app: App) -> tuple[list[Job], list[str]]:
+def jobs(app: App) -> tuple[list[ScheduledJob], list[str]]:
     """One job per source and cadence, vendors first; and one line per dataset that waits for a secret."""
-    found: list[Job] = []
+    found: list[ScheduledJob] = []
     waiting = []
     for name, source in sorted(sources(app).items(), key=lambda item: (item[0] == ONCHAIN, item[0])):
         askable: list[Dataset] = []
@@ -191,7 +191,7 @@ class AppWork:
     def __init__(self, app: App, today: Callable[[], date] = lambda: datetime.now(UTC).date()) -> None:
         self._app, self._today = app, today
 
-    def backfill(self, job: Job) -> Iterator[Outcome]:
+    def backfill(self, job: ScheduledJob) -> Iterator[Outcome]:
         """A vendor's whole history in one piece; a chain's week by week, the newest first."""
         if job.source != ONCHAIN:
             yield pull(self._app, job.source, job.datasets, "backfill")
@@ -210,7 +210,7 @@ class AppWork:
             piece = list(group)
             yield self._travel(job.datasets, piece[-1], piece[0])
 
-    def run(self, job: Job, slots: Sequence[datetime]) -> Outcome:
+    def run(self, job: ScheduledJob, slots: Sequence[datetime]) -> Outcome:
         """A vendor: pull (and backfill when whole days were missed). The chain: the days before the slots, up to the last."""
         earliest = min([slot.date() for slot in slots], default=self._today())
         if job.source != ONCHAIN:

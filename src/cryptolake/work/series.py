@@ -27,7 +27,7 @@ from cryptolake.publish.warehouse import Loaded, Warehouse
 from cryptolake.silver import metrics, revisions
 from cryptolake.state.ledger import Ledger
 from cryptolake.watch.freshness import disappeared, lost_days
-from cryptolake.work.landed_points import Remembering
+from cryptolake.work.landed_points import LandedPoints
 from cryptolake.work.pulls import Pull, record, status_of
 from cryptolake.work.refill import Fresh, not_done, refill
 
@@ -91,7 +91,7 @@ def pull_or_backfill(
     before = source.asked if isinstance(source, Counts) else Asked()
     try:
         chosen, lacking = granted(operation, source, datasets, keys)
-        remembering = Remembering(source)
+        remembering = LandedPoints(source)
         period = Period.of_hour(asked_at) if operation == "pull" else Period.of_day(asked_at.date())
         if isinstance(source, Prepares):
             source.prepare([one.name for one in chosen if _wanted(source, [one], keys, period)], period.granularity)
@@ -174,7 +174,7 @@ def _wanted(source: Source, chosen: Iterable[Dataset], keys: Sequence[str] | Non
     ]
 
 
-def _kept(wanted: Sequence[Partition], source: Remembering, bronze: Bronze, ledger: Ledger) -> set[Partition]:
+def _kept(wanted: Sequence[Partition], source: LandedPoints, bronze: Bronze, ledger: Ledger) -> set[Partition]:
     """The partitions that are settled today already and whose answers can still be read; their rows are remembered."""
     kept = set()
     for partition, entry in ledger.of(wanted).items():

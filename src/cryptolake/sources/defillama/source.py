@@ -29,14 +29,14 @@ from cryptolake.registry.defillama import (
     last_known_chains,
 )
 from cryptolake.registry.stablecoins import Stablecoin, stablecoins
-from cryptolake.sources.defillama.asking import KEY, VENDOR, Asking
+from cryptolake.sources.defillama.asking import KEY, VENDOR, DefiLlamaAsking
 from cryptolake.sources.defillama.lookups import Lookups, chain_names
 from cryptolake.sources.defillama.questions import (
     BY_DATASET,
     CHAINS,
     QUESTIONS,
     Ask,
-    Question,
+    DefiLlamaQuestion,
     bulks,
 )
 from cryptolake.sources.defillama.readers import About, Drift
@@ -70,7 +70,7 @@ class DefiLlama:
         self._access = access
         self._entities = defillama_entities(access.configs.get(self.name)) if entities is None else entities
         self._coins = stablecoins() if coins is None else coins
-        self._asking, self._asked_at = Asking(access, patience=patience), asked_at or access.now
+        self._asking, self._asked_at = DefiLlamaAsking(access, patience=patience), asked_at or access.now
         self._needs_key: set[str] = set()  # endpoints that answered 402: it holds for every entity and the whole run
         self._lookups = Lookups(self._ask_bulk)
         self._who = Who(self._entities, self._coins, self._lookups)
@@ -201,7 +201,9 @@ class DefiLlama:
     def _ask_bulk(self, ask: Ask) -> bytes | Refusal:
         return self._converse(ask, ask.path, ask.params, judge_plainly)
 
-    def _from_bulk(self, ask: Ask, question: Question, partitions: Sequence[Partition]) -> Iterator[Raw | Miss]:
+    def _from_bulk(
+        self, ask: Ask, question: DefiLlamaQuestion, partitions: Sequence[Partition]
+    ) -> Iterator[Raw | Miss]:
         asked_at = self._asked_at()
         listed = self._lookups.get(ask)
         if isinstance(listed, Refusal):
@@ -224,7 +226,9 @@ class DefiLlama:
 
     # One entity at a time
 
-    def _one_by_one(self, ask: Ask, question: Question, partitions: Sequence[Partition]) -> Iterator[Raw | Miss]:
+    def _one_by_one(
+        self, ask: Ask, question: DefiLlamaQuestion, partitions: Sequence[Partition]
+    ) -> Iterator[Raw | Miss]:
         key = partitions[0].key
         asked_at = self._asked_at()
         answer: bytes | Refusal = _UNKNOWN
@@ -251,7 +255,7 @@ class DefiLlama:
             else:
                 yield self._raw(partition, ask, answer, asked_at, {**params, "asked_as": asked_as})
 
-    def _judge(self, ask: Ask, question: Question, asked_as: str) -> Callable[[Answer], Refusal | None]:
+    def _judge(self, ask: Ask, question: DefiLlamaQuestion, asked_as: str) -> Callable[[Answer], Refusal | None]:
         """Judges an answer about one entity: the vendor says "nothing here" with 400, 404 and, for chains, with 500."""
         with_data = self._lookups.known(question.listing) if question.listing else None
         chains = with_data.chains if with_data else None
