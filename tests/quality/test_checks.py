@@ -14,7 +14,7 @@ from benchmarks.synthetic_lake import World, fill, market, partitions, source
 
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
 from cryptolake.lake.bronze import Bronze
-from cryptolake.lake.tables import FinishedTables as Lake
+from cryptolake.lake.tables import Tables as Lake
 from cryptolake.quality import checks, coverage, report
 from cryptolake.quality.results import exit_code
 from cryptolake.quality.rules import FinishedTables
