@@ -24,7 +24,7 @@ from tests.server_folder import server_folder
 
 from benchmarks.report import write_table
 from cryptolake.cluster.fleet import Fleet
-from cryptolake.cluster.remote import Luggage, RemoteAnswers, RemoteSource
+from cryptolake.cluster.remote import CarriedFiles, RemoteAnswers, RemoteSource
 from cryptolake.cluster.roll import Roll
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Miss, Raw
@@ -203,7 +203,7 @@ def fleet(workers: int) -> Iterator[Fleet]:
 
 def collect_over(asked: Fleet, folder: Path, trips: int, given: Sequence[object], threads: int) -> tuple[float, float]:
     """Collect so many trips into a fresh folder; wall and CPU seconds of this process."""
-    luggage = Luggage(lambda _: None, FileBlockCache(folder / "blocks.json"), lambda _: {}, _keep)
+    luggage = CarriedFiles(lambda _: None, FileBlockCache(folder / "blocks.json"), lambda _: {}, _keep)
     roll, ledger = Roll(folder), Ledger(folder / "ledger.sqlite")
     source = RemoteSource(Synthetic(), asked, answer=partial(answer, *given), find=_find, luggage=luggage, roll=roll)
     first = datetime(2020, 1, 1, tzinfo=UTC)

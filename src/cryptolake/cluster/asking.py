@@ -19,7 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 from cryptolake.app import App
 from cryptolake.cluster import worker
 from cryptolake.cluster.address import Machines, SchedulerAddress, parse_address
-from cryptolake.cluster.remote import Luggage, RemoteSource
+from cryptolake.cluster.remote import CarriedFiles, RemoteSource
 from cryptolake.cluster.roll import Roll
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.source import Source
@@ -79,7 +79,7 @@ def _opened(
 ) -> Iterator[tuple[Fleet, worker.ClusterRun]]:
     from cryptolake.cluster.fleet import Fleet
     from cryptolake.cluster.scheduler import running
-    from cryptolake.cluster.ssh import lab
+    from cryptolake.cluster.ssh import ssh_cluster
 
     job = partial(worker.make_job, uuid.uuid4().hex[:12], app.settings, [csu.name for csu in csus])
     if not isinstance(address, Machines):
@@ -89,7 +89,7 @@ def _opened(
     database = app.database()
     port = _loopback_port(database)
     python = app.settings.cluster_python or sys.executable
-    with lab(address, threads=app.settings.workers, python=python, port_to_share=port) as (client, ports):
+    with ssh_cluster(address, threads=app.settings.workers, python=python, port_to_share=port) as (client, ports):
         yield Fleet(client, stopping), job(database_url=_through(database, ports) if ports else database)
 
 
@@ -113,12 +113,12 @@ def _remote(app: App, csus: Sequence[Csu], fleet: Fleet, job: worker.ClusterRun,
         return able.get(partition.key)
 
     folder = app.settings.data / "discovered"
-    luggage = Luggage(chain_of, app.block_cache, partial(worker.pack, folder), partial(worker.unpack, folder))
+    carried = CarriedFiles(chain_of, app.block_cache, partial(worker.pack, folder), partial(worker.unpack, folder))
     return RemoteSource(
         app.onchain(csus),
         fleet,
         answer=partial(worker.answer, job),
         find=partial(worker.boundaries, job),
-        luggage=luggage,
+        carried=carried,
         roll=roll,
     )

@@ -30,6 +30,7 @@ from cryptolake.registry.defillama import (
 )
 from cryptolake.registry.stablecoins import Stablecoin, stablecoins
 from cryptolake.sources.defillama.asking import KEY, VENDOR, DefiLlamaAsking
+from cryptolake.sources.defillama.identities import Identities
 from cryptolake.sources.defillama.lookups import Lookups, chain_names
 from cryptolake.sources.defillama.questions import (
     BY_DATASET,
@@ -40,7 +41,6 @@ from cryptolake.sources.defillama.questions import (
     bulks,
 )
 from cryptolake.sources.defillama.readers import About, Drift
-from cryptolake.sources.defillama.who import Who
 
 log = structlog.get_logger(__name__)
 
@@ -73,7 +73,7 @@ class DefiLlama:
         self._asking, self._asked_at = DefiLlamaAsking(access, patience=patience), asked_at or access.now
         self._needs_key: set[str] = set()  # endpoints that answered 402: it holds for every entity and the whole run
         self._lookups = Lookups(self._ask_bulk)
-        self._who = Who(self._entities, self._coins, self._lookups)
+        self._identities = Identities(self._entities, self._coins, self._lookups)
 
     @property
     def datasets(self) -> Sequence[Dataset]:
@@ -112,7 +112,7 @@ class DefiLlama:
     def prepare(self, datasets: Collection[str], granularity: Granularity) -> None:
         """Ask the bulk questions these datasets need, in parallel and once; forget those of the operation before."""
         self._lookups.forget()
-        self._who.forget()
+        self._identities.forget()
         self._needs_key = set()
         wanted = bulks(set(datasets), live=granularity == "hour")
         if not wanted:
@@ -217,7 +217,7 @@ class DefiLlama:
             yield from (self._miss(partition, drift) for partition in partitions[1:])
             return
         for partition in partitions:
-            index, by = self._who.place(question, listed, partition.key)
+            index, by = self._identities.place(question, listed, partition.key)
             if index is None:
                 yield self._miss(partition, _UNKNOWN)
                 continue
@@ -233,7 +233,7 @@ class DefiLlama:
         asked_at = self._asked_at()
         answer: bytes | Refusal = _UNKNOWN
         asked_as, params = "", dict(ask.params)
-        names = self._who.names(question, key)
+        names = self._identities.names(question, key)
         if isinstance(names, Refusal):
             answer, names = names, []
         for asked_as in names:

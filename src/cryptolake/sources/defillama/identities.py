@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 _FALLBACKS = frozenset({"name", "gecko_id"})  # an entity not found by its slug: worth a line in the log
 
 
-class Who:
+class Identities:
     """Recognises the watched entities and coins in the answers of `lookups`."""
 
     def __init__(self, entities: Mapping[str, Entity], coins: Mapping[str, Stablecoin], lookups: Lookups) -> None:
