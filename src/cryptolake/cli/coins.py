@@ -1,7 +1,8 @@
-"""Commands of the coin market: refresh, runs, replay, prune, check, history. Flags in, text out; the steps are in `flow`."""
+"""Commands of coins: refresh, runs, replay, prune, check, history. Flags in, text out; the steps are in `flow`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from cryptolake.cli.show import print_json, print_line, print_table, progress
 from cryptolake.contracts.partition import Partition
 from cryptolake.errors import BadInput
 from cryptolake.lake.runs import Runs
-from cryptolake.quality.coins import Finding
+from cryptolake.quality.results import Result, exit_code
 from cryptolake.silver.crypto_market_history import TABLE as HISTORY
 from cryptolake.silver.staging_crypto_market import TABLE as STAGING
 from cryptolake.sources.coingecko import COINS_MARKETS, DEFAULT_TOP, MARKET_CHART, CoinGecko
@@ -28,7 +29,7 @@ from cryptolake.work.vendors import coin_stores
 
 coins = typer.Typer(
     no_args_is_help=True,
-    help="The coin market: CoinGecko to staging to marts.\n\nExample: cryptolake coins refresh --top 1000",
+    help="Coins: CoinGecko to staging to marts.\n\nExample: cryptolake coins refresh --top 1000",
 )
 RunArgument = Annotated[
     str, typer.Argument(help="`latest`, a run's name or a part of it; see `cryptolake coins runs`.")
@@ -65,7 +66,7 @@ def _coingecko(app: App) -> CoinGecko:
 def refresh_command(
     context: typer.Context, top: TopFlag = DEFAULT_TOP, mode: ModeFlag = "incremental", as_json: JsonFlag = False
 ) -> None:
-    """Ask for the market now, keep the answer, load staging, history and marts, run the checks.
+    """Ask for the coins now, keep the answer, load staging, history and marts, run the checks.
 
     Example: cryptolake coins refresh --top 1000
     """
@@ -214,13 +215,13 @@ def check_command(context: typer.Context, as_json: JsonFlag = False) -> None:
     """
     app: App = context.obj.open()
     with coin_stores(app) as stores:
-        findings = flow.check_now(stores, datetime.now(UTC))
+        results = flow.check_now(stores, datetime.now(UTC))
     if as_json:
-        print_json([_finding(one) for one in findings])
+        print_json([_result(one) for one in results])
     else:
-        _print_findings(findings)
+        _print_results(results)
         print_line("Next: [bold]cryptolake coins refresh[/]")
-    raise typer.Exit(1 if any(not one.passed and one.severity != "warn" for one in findings) else 0)
+    raise typer.Exit(exit_code(results))
 
 
 @coins.command("history")
@@ -290,7 +291,7 @@ def _show(results: list[CoinsLoaded], as_json: bool, *, failed: bool = False) ->
                 f"{one.run}: {one.coins:,} coins in {one.seconds:.1f} s", ("table", "rows", "what changed"), _rows(one)
             )
         last = results[-1]
-        _print_findings(last.findings)
+        _print_results(last.results)
         print_line('Next: [bold]cryptolake query --sql "select * from market_segment_analysis"[/]')
     raise typer.Exit(1 if failed or results[-1].failed else 0)
 
@@ -318,21 +319,22 @@ def _document(one: CoinsLoaded) -> dict[str, object]:
         "history": one.history,
         "marts": one.marts,
         "seconds": one.seconds,
-        "checks": [_finding(finding) for finding in one.findings],
+        "checks": [_result(result) for result in one.results],
     }
 
 
-def _finding(one: Finding) -> dict[str, object]:
+def _result(one: Result) -> dict[str, object]:
     return {
         "check": one.check,
         "severity": one.severity,
+        "blocks": one.blocks,
         "passed": one.passed,
         "rows": one.rows,
         "detail": one.detail,
     }
 
 
-def _print_findings(findings: list[Finding] | tuple[Finding, ...]) -> None:
-    marks = {"block": "❌", "error": "❌", "warn": "⚠️"}
-    rows = [("✅" if one.passed else marks[one.severity], one.check, one.detail) for one in findings]
+def _print_results(results: Sequence[Result]) -> None:
+    marks = {"error": "❌", "warning": "⚠️", "info": "ℹ️"}
+    rows = [("✅" if one.passed else marks[one.severity], one.check, one.detail) for one in results]
     print_table("Checks", ("", "check", "finding"), rows)

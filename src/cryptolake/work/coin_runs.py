@@ -1,4 +1,4 @@
-"""The coin market's kept runs: their names, which there are, and taking old ones away (retention).
+"""The kept runs of coins: their names, which there are, and taking old ones away (retention).
 
 What does not belong here: asking for a run and loading it (`work.coins`).
 """
@@ -40,7 +40,7 @@ def instant_of(run: Partition) -> datetime:
 
 
 def totals_of(run: Partition) -> Partition:
-    """The partition of the whole market's totals, asked in the same run."""
+    """The partition of the totals over all coins, asked in the same run."""
     return Partition(MARKET_GLOBAL.name, f"all-{run.key.rpartition('-')[2]}", run.period)
 
 
