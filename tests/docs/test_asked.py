@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from cryptolake.catalogue import contracts
 from cryptolake.settings import Settings
-from cryptolake.work.lending import promised_tables
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -58,7 +58,7 @@ def test_a_command_and_its_flags_exist(named: str) -> None:
 
 @pytest.mark.parametrize("named", each("tables"))
 def test_a_table_and_its_column_exist(named: str) -> None:
-    known = {one.name: {*one.columns, one.identity or ""} for one in promised_tables()}
+    known = {one.name: {*one.columns, one.identity or ""} for one in contracts()}
     table, _, column = named.partition(".")
     assert column in known[table] | {""}
 

@@ -122,7 +122,7 @@ def runs_command(
     Example: cryptolake coins runs
     """
     app: App = context.obj.open()
-    runs = Runs(app.settings.data)
+    runs = app.vendor_runs
     kept = coin_runs.kept_runs(runs)[::-1][:limit]
     states = app.ledger.states(COINS_MARKETS.name)
     rows = [
@@ -161,7 +161,7 @@ def prune_command(
     Example: cryptolake coins prune --keep-days 90 --dry-run
     """
     app: App = context.obj.open()
-    runs = Runs(app.settings.data)
+    runs = app.vendor_runs
     today = datetime.now(UTC).date()
     found, versions = coin_runs.prune(
         runs, app.ledger, app.tables, lake_tables(), keep_days=keep_days, today=today, dry_run=dry_run

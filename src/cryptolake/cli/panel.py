@@ -80,7 +80,7 @@ def export_command(
     panel = chosen_rows(app, csu, chain, family, market_set, start_date, end_date, days, version).panel
     recipe = Recipe(tuple(column or VALUES), balance, fill_limit(fill), winsorize, log, diff)
     prepared = prepare(panel, recipe)
-    path = out or app.settings.data / "exports" / f"daily_panel{'_wide' * (shape == 'wide')}{SUFFIX[to]}"
+    path = out or app.folder.exports / f"daily_panel{'_wide' * (shape == 'wide')}{SUFFIX[to]}"
     written = export(
         DAILY_PANEL,
         prepared,

@@ -75,7 +75,7 @@ def quality_command(
     reconciled, refused = _reconciled(app, tables) if against_defillama else ([], [])
     version = content_digest(DAILY_PANEL, panel)
     now = datetime.now(UTC)
-    path = html_file or app.settings.data / "reports" / "quality.html"
+    path = html_file or app.folder.reports / "quality.html"
     facts = [
         ("dataset_version", version),
         ("code_version", __version__),

@@ -18,17 +18,18 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from cryptolake import __version__
-from cryptolake.app import App, configure_logging
+from cryptolake.app import App
 from cryptolake.cluster.remote import Answered
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Trip
 from cryptolake.errors import CryptolakeError, Stop
+from cryptolake.files.atomic import write_bytes
+from cryptolake.logs import configure_logging
 from cryptolake.net.blocks import Header
 from cryptolake.settings import Settings, load_settings
 from cryptolake.sources.onchain.source import OnchainSource
 
 NAME = f"{socket.gethostname()}:{os.getpid()}"
-_DISCOVERED = "discovered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,7 @@ def answer(job: Job, trip: Trip, known: Mapping[int, Header], files: Mapping[str
     """Hold one conversation. Idempotent: a second worker gives the same answers. Errors by reaction come back as data."""
     post, started = _post(job), time.monotonic()
     chain = post.app.registry.csu(trip.partitions[0].key).chain
-    folder = post.app.settings.data / _DISCOVERED
+    folder = post.app.folder.discovered
     with post.lock:
         new = {at: header for at, header in known.items() if post.app.block_cache.get(chain, at) is None}
         if new:
@@ -170,7 +171,4 @@ def unpack(folder: Path, files: Mapping[str, bytes]) -> None:
     for name, body in files.items():
         path = folder / Path(name).name
         if not path.exists() or path.stat().st_size < len(body):
-            folder.mkdir(parents=True, exist_ok=True)
-            half = path.with_name(f".{path.name}.{threading.get_ident()}")
-            half.write_bytes(body)
-            half.replace(path)
+            write_bytes(path, body)

@@ -19,8 +19,6 @@ from cryptolake.lake.set_aside import ledger_aside, move_aside
 from cryptolake.state.ledger import Ledger
 from cryptolake.work import daily
 
-_NOTE = "fresh.json"
-
 
 @dataclass(frozen=True, slots=True)
 class Prospect:
@@ -54,7 +52,7 @@ def prospect(app: App) -> Prospect:
 
 def set_aside(app: App, now: datetime | None = None) -> str:
     """Move everything aside; returns the name it lies under (`<data>/aside/<name>` and that schema in PostgreSQL)."""
-    note = app.settings.data / _NOTE
+    note = app.folder.fresh_start
     if pending(app) is None:
         stamp = (now or datetime.now(UTC)).strftime("%Y%m%d_%H%M%S")
         write_bytes(note, orjson.dumps({"aside": f"{app.settings.prefix}aside_{stamp}", "stage": "begun"}))
@@ -65,8 +63,8 @@ def set_aside(app: App, now: datetime | None = None) -> str:
             warehouse.set_aside(_cleared(), name)
         keep = kept_datasets(app)
         app.close()  # the ledger's file is moved
-        move_aside(app.settings.data, name, keep)
-        before = Ledger(ledger_aside(app.settings.data, name))
+        move_aside(app.folder.root, name, keep)
+        before = Ledger(ledger_aside(app.folder.root, name))
         kept = {dataset for _, dataset in keep}
         entries = [entry for partition, entry in before.states().items() if partition.dataset in kept]
         before.close()
@@ -77,7 +75,7 @@ def set_aside(app: App, now: datetime | None = None) -> str:
 
 def pending(app: App) -> str | None:
     """The name of a fresh start that is not finished yet."""
-    note = app.settings.data / _NOTE
+    note = app.folder.fresh_start
     return str(orjson.loads(note.read_bytes())["aside"]) if note.exists() else None
 
 
@@ -92,7 +90,7 @@ def put_back(app: App) -> int:
         for table in _cleared():
             if table.name not in refilled and table.key:
                 rows += warehouse.put_back(table, name)
-    (app.settings.data / _NOTE).unlink()
+    app.folder.fresh_start.unlink()
     return rows
 
 
