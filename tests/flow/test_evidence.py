@@ -88,6 +88,9 @@ class Reader:
             raise Skip(f"{raw.partition}: the answer has an unknown layout", reason="layout")
         return self._real.parse(raw)[raw.partition in self.shorter :]
 
+    def reader(self, key: str) -> str:
+        return f"{self._real.reader(key)} {sorted(self.unreadable)} {sorted(self.shorter)}"
+
 
 class Killed(BaseException):
     """Stands for the end of the process between two commits; each commit is atomic by itself."""
@@ -441,7 +444,7 @@ def test_quotes_of_vendors_survive_the_loss_of_silver(whole: Lake) -> None:
     """They are read from their own answers again when nothing in silver knows them."""
     asked: list[bool] = []
     app = whole.app()
-    app.price_sources = lambda: asked.append(True) or []  # type: ignore[assignment,func-returns-value,method-assign]
+    app.price_sources = lambda: asked.append(True) or {}  # type: ignore[assignment,func-returns-value,method-assign]
     lending.refine(app, EVERY[:1])
     assert asked == []
     shutil.rmtree(whole.root / "silver")
