@@ -112,7 +112,7 @@ def _settings(job: Job, folder: Path) -> Settings:
     update: dict[str, object] = {"data": folder}
     if job.registry is not None:
         update["registry"] = folder / "registry.yaml"
-        (folder / "registry.yaml").write_text(job.registry, "utf-8")
+        write_bytes(folder / "registry.yaml", job.registry.encode())
     if job.own_secrets:
         own = load_settings()
         update |= {"rpc": own.rpc, "alchemy_keys": own.alchemy_keys, "database_url": own.database_url}
