@@ -33,7 +33,7 @@ def rebuild(bronze: Path, out: Path, reparse: bool) -> None:
     from cryptolake.lake.bronze import Bronze
     from cryptolake.lake.tables import Tables
     from cryptolake.state.ledger import Ledger
-    from cryptolake.work import lending
+    from cryptolake.work.panel import build
     from cryptolake.work.refine import refine
 
     world, store, ledger, tables = (
@@ -46,7 +46,7 @@ def rebuild(bronze: Path, out: Path, reparse: bool) -> None:
     if reparse:
         store.forget_twins({(one.dataset, one.key) for one in wanted})
     refine(source(world), wanted, bronze=store, tables=tables, states=states, fresh=True)
-    lending.build(tables=tables, ledger=ledger, csus={csu.name: csu for csu in world.csus}, states=states)
+    build(tables=tables, ledger=ledger, csus={csu.name: csu for csu in world.csus}, states=states)
 
 
 def one_day(bronze: Path, out: Path) -> None:
@@ -54,13 +54,13 @@ def one_day(bronze: Path, out: Path) -> None:
     from cryptolake.lake.bronze import Bronze
     from cryptolake.lake.tables import Tables
     from cryptolake.state.ledger import Ledger
-    from cryptolake.work import lending
+    from cryptolake.work.panel import build
     from cryptolake.work.refine import refine
 
     world, ledger, tables = World(planned_markets()), Ledger(bronze / "ledger.sqlite"), Tables(out)
     states = ledger.states()
     refine(source(world), partitions(world, LAST, LAST), bronze=Bronze(bronze), tables=tables, states=states)
-    lending.build(tables=tables, ledger=ledger, csus={csu.name: csu for csu in world.csus}, states=states)
+    build(tables=tables, ledger=ledger, csus={csu.name: csu for csu in world.csus}, states=states)
 
 
 def pandas_script(bronze: Path, out: Path) -> None:

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Literal
 
 import dagster as dg
 
-from cryptolake.app import App, configure_logging, prepare_folder
+from cryptolake.app import App
 from cryptolake.contracts.source import Source
 from cryptolake.contracts.table import Table
 from cryptolake.flow.schedule import ScheduledJob
+from cryptolake.logs import configure_logging
 from cryptolake.settings import Settings, load_settings
 from cryptolake.watch import report
-from cryptolake.work import checking, daily
+from cryptolake.work import checking, daily, lending
 from cryptolake.work.alerts import alert
 from cryptolake.work.evidence import lines
 from cryptolake.work.lineage import Node
@@ -46,8 +47,8 @@ class AskConfig(dg.Config):
 def _app() -> Iterator[App]:
     settings = load_settings()
     configure_logging(settings)
-    prepare_folder(settings)
     app = App(settings)
+    app.folder.prepare()
     try:
         yield app
     finally:
@@ -173,7 +174,7 @@ class _Build:
         @dg.multi_asset(name="build", specs=[self._spec(one) for one in built])
         def build() -> Iterator[dg.MaterializeResult[None]]:
             with _app() as app:
-                if lacking := lines(daily.build(app).lacking):
+                if lacking := lines(lending.build(app).lacking):
                     alert(app, "the panel is incomplete", "; ".join(lacking))
                 yield from (self._result(app, one) for one in built)
 
@@ -201,7 +202,7 @@ class _Build:
         )
         def publish() -> dg.MaterializeResult[None]:
             with _app() as app:
-                made = daily.publish(app)
+                made = lending.publish(app)
             rows = [dg.TableRecord({"what": one.what, "rows": one.rows}) for one in made]
             return dg.MaterializeResult(metadata={"made": dg.MetadataValue.table(rows)} if rows else {})
 

@@ -24,7 +24,7 @@ from cryptolake.registry.loader import load_registry
 from cryptolake.silver.tvl import TABLE as TVL
 from cryptolake.sources.onchain.families import declared
 from cryptolake.sources.onchain.source import OnchainSource
-from cryptolake.work import lending
+from cryptolake.work.panel import build
 from cryptolake.work.refine import refine
 
 RUN = CliRunner()
@@ -59,7 +59,7 @@ def lake(one_reader: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[st
         ledger = fill(root, world, first, last, quiet_events=2)
         refine(source(world), partitions(world, first, last), bronze=Bronze(root), tables=lake)
         csus = {name: load_registry(declared()).csus[name] for name in (*STUDY, OTHER)}
-        lending.build(tables=lake, ledger=ledger, csus=csus)
+        build(tables=lake, ledger=ledger, csus=csus)
         ledger.close()
     (root / "registry.yaml").write_text(f"sets:\n  study: [{', '.join(STUDY)}]\n")
     return ("--data", str(root), "--registry", str(root / "registry.yaml"))

@@ -26,7 +26,7 @@ from cryptolake.contracts.source import Row, Source
 from cryptolake.contracts.table import Table
 from cryptolake.errors import Skip
 from cryptolake.flow.reading import interpret
-from cryptolake.flow.repair import repair
+from cryptolake.gold.daily_panel import TABLE as PANEL
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
 from cryptolake.registry.markets import Csu
@@ -37,8 +37,10 @@ from cryptolake.silver.quotes import TABLE as QUOTES
 from cryptolake.silver.refined import TABLE as REFINED
 from cryptolake.silver.tvl import TABLE as TVL
 from cryptolake.state.ledger import Ledger
-from cryptolake.work import daily, lending
-from cryptolake.work.refine import reprice
+from cryptolake.work import lending
+from cryptolake.work.panel import panel_now
+from cryptolake.work.refine import refine, reprice
+from cryptolake.work.repair import repair
 
 FIRST = date(2024, 1, 30)
 DAYS = [FIRST + timedelta(days=number) for number in range(3)]  # over the end of a month
@@ -158,14 +160,14 @@ class Lake:
 
     def build(self) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The panel, and what has no number."""
-        built = daily.build(self.app())
-        return self.tables.read(lending.daily_panel.TABLE), built.lacking
+        built = lending.build(self.app())
+        return self.tables.read(PANEL), built.lacking
 
     def undisturbed(self) -> pl.DataFrame:
         """The panel of the same ledger and answers made in one go elsewhere."""
         states, tables = self.ledger.states(), Tables(self.root / "elsewhere")
-        lending.refine(cast(Source, self.source), states, bronze=self.bronze, tables=tables, states=states, fresh=True)
-        frame, _ = lending.panel(tables=tables, states=states, csus={csu.name: csu for csu in self.csus})
+        refine(cast(Source, self.source), states, bronze=self.bronze, tables=tables, states=states, fresh=True)
+        frame, _ = panel_now(tables=tables, states=states, csus={csu.name: csu for csu in self.csus})
         return frame
 
 
@@ -207,7 +209,7 @@ def do(lake: Lake, step: tuple[object, ...]) -> None:
         case ("fail", Partition() as one):
             lake.ledger.append(Entry(one, "failed", datetime.now(UTC), reason="rpc", error="refused"))
         case ("refine", list(some), kill):
-            lake.mortally(lambda: daily.refine(lake.app(), some), cast("int | None", kill))
+            lake.mortally(lambda: lending.refine(lake.app(), some), cast("int | None", kill))
         case ("reprice", kill):
             lake.mortally(lambda: reprice(tables=lake.tables), cast("int | None", kill))
         case ("lose_rows", Table() as table, int(seed)):
@@ -232,7 +234,7 @@ def remedied(lake: Lake) -> tuple[pl.DataFrame, pl.DataFrame]:
     repair(lake.ledger, lake.bronze, cast(Source, lake.source), known=lambda _: True)
     for entry in lake.ledger.unsettled():
         lake.collect(entry.partition, time=1)
-    daily.refine(lake.app())
+    lending.refine(lake.app())
     return lake.build()
 
 
@@ -260,7 +262,7 @@ def live(lake: Lake, story: list[tuple[object, ...]]) -> None:
     """Half of everything is collected and refined, then the story happens; what the panel says holds all along."""
     for one in EVERY[::2]:
         lake.collect(one)
-    daily.refine(lake.app())
+    lending.refine(lake.app())
     for step in story:
         do(lake, step)
         if step[0] == "build":
@@ -278,7 +280,7 @@ def whole(tmp_path: Path, said: list[dict[Partition, Raw]]) -> Lake:
     lake = Lake(tmp_path, said)
     for one in EVERY:
         lake.collect(one)
-    daily.refine(lake.app())
+    lending.refine(lake.app())
     lake.build()
     return lake
 
@@ -292,18 +294,18 @@ def test_nothing_is_lacking_after_an_undisturbed_run(whole: Lake) -> None:
     assert lacking.is_empty()
     assert panel.equals(whole.undisturbed())
     assert set(panel["status"]) == {"ok"}
-    assert daily.refine(whole.app()) == [], "there is nothing to make good"
+    assert lending.refine(whole.app()) == [], "there is nothing to make good"
 
 
 def test_without_silver_there_is_no_number(whole: Lake) -> None:
-    wanted = whole.tables.read(lending.daily_panel.TABLE)
+    wanted = whole.tables.read(PANEL)
     shutil.rmtree(whole.root / "silver")
     panel, lacking = whole.build()
     assert lacking.height == len(EVERY)
     assert reasons(lacking) == {"not_refined"}
     assert set(panel["status"]) | set(panel["liquidations_status"]) == {"pending"}
     assert panel["total_tvl_usd"].null_count() == panel["liquidation_count"].null_count() == panel.height
-    daily.refine(whole.app())
+    lending.refine(whole.app())
     assert whole.build()[0].equals(wanted)
 
 
@@ -315,7 +317,7 @@ def test_an_answer_collected_after_refining_is_pending_until_it_is_refined(whole
         panel, lacking = whole.build()
         assert list(lacking.select("csu", "date", "reason").iter_rows()) == [(new.key, new.period.day, "not_refined")]
         assert panel.filter(pl.col("status") == "pending").height == 1
-    daily.refine(whole.app())
+    lending.refine(whole.app())
     assert whole.build()[1].is_empty()
 
 
@@ -334,7 +336,7 @@ def test_another_day_s_rows_under_the_same_count_are_seen(whole: Lake) -> None:
     """The rows of an answer that was superseded, as a kill between two commits leaves them."""
     lost = EVERY[0]
     whole.collect(lost, time=1)
-    whole.mortally(lambda: daily.refine(whole.app()), 1)
+    whole.mortally(lambda: lending.refine(whole.app()), 1)
     whole.collect(lost, time=0)  # the ledger says again what `refined` says; silver holds the other answer's rows
     panel, lacking = whole.build()
     assert reasons(lacking) == {"silver_differs"}
@@ -352,7 +354,7 @@ def test_an_answer_that_the_reader_cannot_read_is_failed_and_no_zero(whole: Lake
     shutil.rmtree(whole.root / "silver")
     forget_readings(whole.root)
     whole.source.unreadable = set(bad)
-    daily.refine(whole.app())
+    lending.refine(whole.app())
     panel, lacking = whole.build()
     assert reasons(lacking) == {"unreadable"}
     assert lacking.height == len(bad)
@@ -362,7 +364,7 @@ def test_an_answer_that_the_reader_cannot_read_is_failed_and_no_zero(whole: Lake
     assert set(panel.filter(~mine)["status"]) == {"ok"}
     assert (whole.tables.read(LIQUIDATIONS)["csu"] == "two").all()
     whole.source.unreadable = set()  # an upgrade
-    daily.refine(whole.app())
+    lending.refine(whole.app())
     assert whole.build()[0].equals(whole.undisturbed())
 
 
@@ -371,13 +373,13 @@ def test_a_damaged_answer_is_failed_and_asked_again(whole: Lake) -> None:
     whole.bronze.raw_path(lost, "onchain").unlink()
     forget_readings(whole.root)
     shutil.rmtree(whole.tables.path(TVL))
-    daily.refine(whole.app())
+    lending.refine(whole.app())
     panel, lacking = whole.build()
     assert list(lacking.select("csu", "date", "state", "reason").iter_rows()) == [
         (lost.key, lost.period.day, "failed", "damaged")
     ]
     whole.collect(lost)
-    daily.refine(whole.app())
+    lending.refine(whole.app())
     assert whole.build()[1].is_empty()
     assert panel.height == 6
 
@@ -387,7 +389,7 @@ def test_a_twin_that_lost_rows_is_not_trusted(whole: Lake) -> None:
         note = {name: text for name, text in pl.read_parquet_metadata(path).items() if name.startswith("cryptolake")}
         pl.read_parquet(path)[1:].write_parquet(path, metadata=note)
     shutil.rmtree(whole.root / "silver")
-    daily.refine(whole.app())
+    lending.refine(whole.app())
     assert whole.build()[0].equals(whole.undisturbed())
     assert whole.build()[1].is_empty()
 
@@ -397,13 +399,13 @@ def test_a_reader_that_finds_another_number_of_rows_is_told_and_repair_takes_it_
     whole.source.shorter = {one}
     forget_readings(whole.root)
     shutil.rmtree(whole.root / "silver")
-    daily.refine(whole.app())
+    lending.refine(whole.app())
     panel, lacking = whole.build()
     assert list(lacking["reason"]) == ["rows_differ"]
     assert panel.filter(pl.col("liquidations_status") == "failed").height == 1
     found = repair(whole.ledger, whole.bronze, cast(Source, whole.source), known=lambda _: True)
     assert found.read_anew == (one,)
-    daily.refine(whole.app())
+    lending.refine(whole.app())
     assert whole.build()[1].is_empty()
 
 
@@ -432,14 +434,14 @@ def test_hours_give_the_same_by_steps_and_from_scratch(tmp_path: Path) -> None:
     missing = every[2 * 7 + 1]
     assert missing.dataset == "liquidations"
     lake.ledger.append(Entry(missing, "failed", datetime.now(UTC), reason="rpc", error="refused"))
-    daily.refine(lake.app(), every)
+    lending.refine(lake.app(), every)
     (row,) = lake.build()[0].iter_rows(named=True)
     assert (row["status"], row["liquidations_status"], row["liquidations_usd"]) == ("ok", "failed", None)
     assert lake.build()[0].equals(lake.undisturbed())
     for table in (TVL, LIQUIDATIONS, REFINED, PRICES):
         assert lake.tables.read(table).equals(Tables(tmp_path / "elsewhere").read(table)), table.name
     lake.collect(missing)
-    daily.refine(lake.app())
+    lending.refine(lake.app())
     (row,) = lake.build()[0].iter_rows(named=True)
     assert (row["liquidations_status"], row["liquidation_count"]) == ("ok", 24)
     assert lake.build()[0].equals(lake.undisturbed())
@@ -450,8 +452,8 @@ def test_quotes_of_vendors_survive_the_loss_of_silver(whole: Lake) -> None:
     asked: list[bool] = []
     app = whole.app()
     app.price_sources = lambda: asked.append(True) or {}  # type: ignore[assignment,func-returns-value,method-assign]
-    daily.refine(app, EVERY[:1])
+    lending.refine(app, EVERY[:1])
     assert asked == []
     shutil.rmtree(whole.root / "silver")
-    daily.refine(app)
+    lending.refine(app)
     assert asked == [True]

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from cryptolake.contracts.entry import SETTLED, Entry, State
 from cryptolake.contracts.partition import Partition, Period
-from cryptolake.flow.estimate import costs, duration_s, offers, work
 from cryptolake.flow.plan import Span, make_plan
 from cryptolake.flow.resume import compare, wish_for
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
@@ -19,6 +18,7 @@ from cryptolake.registry.loader import load_registry
 from cryptolake.registry.providers import OWN, PUBLIC, plan_of, rpc_plans
 from cryptolake.sources.onchain.families import declared
 from cryptolake.state.ledger import Ledger
+from cryptolake.work.estimate import costs, duration_s, offers, work
 
 BOTH = ("tvl", "liquidations")
 AT = datetime(2025, 1, 1, tzinfo=UTC)

@@ -12,11 +12,11 @@ from tests.flow.scripted import Scripted, day, raw
 from cryptolake.contracts.entry import Entry
 from cryptolake.errors import BadInput
 from cryptolake.flow.collect import collect
-from cryptolake.flow.repair import import_claims, repair
 from cryptolake.flow.resume import compare, damaged, wish_for
 from cryptolake.lake.bronze import Bronze
 from cryptolake.state.checkpoints import read_checkpoint, write_checkpoints, write_tasks
 from cryptolake.state.ledger import Ledger
+from cryptolake.work.repair import import_claims, repair
 
 WANTED = [day(number, dataset=dataset) for dataset in ("tvl", "liquidations") for number in range(4)]
 

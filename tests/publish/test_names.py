@@ -108,8 +108,7 @@ def test_every_step_works_with_any_name(warehouse: Warehouse, name: str, shape: 
         if not monthly:
             assert warehouse.set_aside([table], f"aside {name}") == {table.name: 2}
             assert warehouse.put_back(table, f"aside {name}") == 2
-        assert warehouse.forget(table, where={name: "a"}, keep={name: ["b"]}) == 1
-        assert warehouse.query(f"SELECT value FROM {table.quoted}").rows() == [(2.0,)]
+        assert warehouse.query(f"SELECT value FROM {table.quoted} ORDER BY value").rows() == [(1.0,), (2.0,)]
     finally:
         with psycopg.connect(_url(warehouse), autocommit=True) as connection:
             for one in (table.quoted, log.quoted, replace(table, name=f"{name} small").quoted):

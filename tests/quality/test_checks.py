@@ -22,8 +22,8 @@ from cryptolake.silver.liquidations import TABLE as LIQUIDATIONS
 from cryptolake.silver.prices import TABLE as PRICES
 from cryptolake.silver.tvl import TABLE as TVL
 from cryptolake.sources.onchain.families import declared
-from cryptolake.work import lending
 from cryptolake.work.evidence import EVIDENCE
+from cryptolake.work.panel import build, panel_now
 from cryptolake.work.refine import refine
 
 FIRST = date(2024, 5, 1)
@@ -54,8 +54,8 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> FinishedTables:
     lake.write(TVL, held)
     lake.write(LIQUIDATIONS, events)
     csus = {csu.name: csu for csu in world.csus}
-    built = lending.build(tables=lake, ledger=ledger, csus=csus)
-    now, _ = lending.panel(tables=lake, states=ledger.states(), csus=csus)
+    built = build(tables=lake, ledger=ledger, csus=csus)
+    now, _ = panel_now(tables=lake, states=ledger.states(), csus=csus)
     ledger.close()
     accounting = {one.name: one.accounting for one in declared().values() if one.accounting is not None}
     panel = lake.read(DAILY_PANEL)

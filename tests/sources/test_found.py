@@ -13,10 +13,11 @@ import structlog
 from tests.sources.test_price_vendors import GOOD
 
 import cryptolake.sources
-from cryptolake.app import App, configure_logging, known_secrets, redact_text
+from cryptolake.app import App
 from cryptolake.contracts.entry import Entry
 from cryptolake.errors import BadInput, Stop
 from cryptolake.lake.bronze import Bronze
+from cryptolake.logs import configure_logging, known_secrets, redact_text
 from cryptolake.settings import load_settings
 from cryptolake.silver.prices import ORACLE, Pricing
 from cryptolake.silver.quotes import LADDER

@@ -12,7 +12,6 @@ from typing import Annotated
 import typer
 
 from cryptolake import __version__
-from cryptolake.app import redact_text
 from cryptolake.cli import (
     coins,
     contracts,
@@ -35,6 +34,7 @@ from cryptolake.cli import (
 )
 from cryptolake.cli.state import State
 from cryptolake.errors import BadInput, CryptolakeError
+from cryptolake.logs import redact_text
 from cryptolake.settings import debug_wanted
 
 app = typer.Typer(

@@ -124,7 +124,7 @@ def runs_command(
     Example: cryptolake coins runs
     """
     app: App = context.obj.open()
-    runs = Runs(app.settings.data)
+    runs = app.vendor_runs
     kept = coin_runs.kept_runs(runs)[::-1][:limit]
     states = app.ledger.states(COINS_MARKETS.name)
     rows = [

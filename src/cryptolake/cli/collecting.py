@@ -1,4 +1,4 @@
-"""How every command collects: `work.gather` with live progress, ended cleanly by a signal, and the right exit code.
+"""How every command that asks the chains is watched: live progress, ended cleanly by a signal, and the right exit code.
 
 What does not belong here: flags and what is printed afterwards (the commands).
 """
@@ -6,61 +6,46 @@ What does not belong here: flags and what is printed afterwards (the commands).
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import typer
 
-from cryptolake.app import App
 from cryptolake.cli.live import live
-from cryptolake.cli.signals import asked_to_stop
+from cryptolake.cli.signals import StopRequest, asked_to_stop
 from cryptolake.flow.collect import Collected
-from cryptolake.flow.resume import Wish
-from cryptolake.registry.markets import Csu
-from cryptolake.work.gather import gather
+from cryptolake.watch.pace import Show
 
 
-@dataclass(frozen=True, slots=True)
-class Gathered:
-    """What a collection did, and the exit code it was asked to end with by a signal."""
+class Watched:
+    """What a step is handed while somebody looks on: where its progress is shown, and whether it shall stop."""
 
-    collected: Collected
-    exit_code: int | None
+    def __init__(self, asked: StopRequest, show: Show) -> None:
+        self._asked, self.show = asked, show
+
+    @property
+    def stopping(self) -> threading.Event:
+        """Set by the first signal."""
+        return self._asked.stopping
+
+    def end(self, collected: Collected) -> None:
+        """Leave with the right exit code: a signal's, 1 when something failed, else 0."""
+        self.end_if_stopped(collected)
+        raise typer.Exit(1 if collected.failed else 0)
+
+    def end_if_stopped(self, collected: Collected) -> None:
+        """Leave with the signal's exit code if there was one."""
+        if self._asked.exit_code is not None:
+            sys.stderr.write(
+                f"cryptolake: stopped as asked; what was answered is kept, {collected.released:,} answers are left: "
+                "run the same command again to go on\n"
+            )
+            raise typer.Exit(self._asked.exit_code)
 
 
-def collected_live(
-    app: App,
-    csus: Sequence[Csu],
-    wish: Wish,
-    *,
-    resume: bool = True,
-    only_failed: bool = False,
-    what: str = "collect",
-    cluster: str | None = None,
-) -> Gathered:
-    """Ask what is missing of a wish, shown live, until it is done or a signal asks to stop."""
+@contextmanager
+def watched() -> Iterator[Watched]:
+    """Show what happens while the block lasts, and turn signals into a wish to stop."""
     with asked_to_stop() as asked, live() as show:
-        result = gather(
-            app,
-            csus,
-            wish,
-            resume=resume,
-            only_failed=only_failed,
-            what=what,
-            cluster=cluster,
-            stopping=asked.stopping,
-            show=show,
-        )
-    return Gathered(result, asked.exit_code)
-
-
-def end(gathered: Gathered) -> None:
-    """Leave with the right exit code: a signal's, 1 when something failed, else 0."""
-    if gathered.exit_code is not None:
-        released = gathered.collected.released
-        sys.stderr.write(
-            f"cryptolake: stopped as asked; what was answered is kept, {released:,} answers are left: "
-            "run the same command again to go on\n"
-        )
-        raise typer.Exit(gathered.exit_code)
-    raise typer.Exit(1 if gathered.collected.failed else 0)
+        yield Watched(asked, show)

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from cryptolake.app import App
-from cryptolake.cli.collecting import Gathered, collected_live, end
-from cryptolake.cli.onchain import _print_collected, _print_made, print_lacking, travel_on
+from cryptolake.cli.collecting import watched
+from cryptolake.cli.onchain import print_collected, print_lacking, print_made
 from cryptolake.cli.options import (
     ChainFlag,
     CsuFlag,
@@ -25,14 +25,10 @@ from cryptolake.cli.options import (
     dates,
 )
 from cryptolake.cli.show import print_json, print_line, print_table
-from cryptolake.contracts.partition import Partition
 from cryptolake.errors import BadInput
-from cryptolake.flow.collect import Collected
-from cryptolake.flow.extend import Walk, extend
-from cryptolake.flow.increment import due
-from cryptolake.flow.resume import Wish
+from cryptolake.flow.extend import Walk
 from cryptolake.sources.onchain.families import families
-from cryptolake.watch.coverage import markets
+from cryptolake.work import daily, lending
 
 
 def add_commands(cli: typer.Typer) -> None:
@@ -59,43 +55,31 @@ def extend_command(
     Example: cryptolake extend --until 2021-01-01 --chain ethereum
     """
     app: App = context.obj.open(workers=workers, granularity=granularity, **dates(None, end_date, None))
-    oldest, (_, newest) = until.date(), app.settings.span()
-    if oldest > newest:
-        raise BadInput(f"--until {oldest} is after the newest day {newest}; give an earlier day")
     csus = [one for one in chosen_csus(app, csu, chain, family, market_set) if one.family in families()]
-    total, code = Collected(), None
-
-    def ask(wish: Wish) -> bool:
-        nonlocal code
-        months = sorted({period.day.strftime("%Y-%m") for periods in wish.values() for period in periods})
-        gathered = collected_live(app, csus, wish, what=f"extend {months[0]}")
-        total.join(gathered.collected)
-        code = gathered.exit_code
-        return code is None
 
     def told(walk: Walk) -> None:
         if not as_json:
             print_line(f"{walk.chain}: back to {walk.reached}{f'; {walk.ended}' if walk.ended else ''}")
 
-    walks = extend(
-        csus,
-        until=oldest,
-        newest=newest,
-        ledger=app.ledger,
-        datasets=chosen_datasets(dataset),
-        ask=ask,
-        granularity=app.settings.granularity,
-        boundary=app.settings.day_boundary,
-        told=told,
-    )
+    with watched() as seen:
+        found = lending.extend(
+            app,
+            csus,
+            until=until.date(),
+            datasets=chosen_datasets(dataset),
+            stopping=seen.stopping,
+            show=seen.show,
+            told=told,
+        )
+    total = found.collected
     if as_json:
-        shown = [{"chain": w.chain, "reached": w.reached, "months": w.months, "ended": w.ended} for w in walks]
+        shown = [{"chain": w.chain, "reached": w.reached, "months": w.months, "ended": w.ended} for w in found.walks]
         print_json({"chains": shown, "done": total.done, "empty": total.empty, "failed": total.failed})
     else:
-        rows = [(w.chain, len(w.csus), w.reached, w.months, w.ended) for w in walks]
+        rows = [(w.chain, len(w.csus), w.reached, w.months, w.ended) for w in found.walks]
         print_table("Extended", ("chain", "markets", "back to", "months", "ended because"), rows)
         print_line("Next: [bold]cryptolake refine[/] and [bold]cryptolake build[/] with the new first day")
-    end(Gathered(total, code))
+    seen.end(total)
 
 
 def daily_command(
@@ -118,29 +102,21 @@ def daily_command(
     Example: cryptolake daily --csu all
     """
     app: App = context.obj.open(workers=workers, granularity=granularity, **dates(None, end_date, None))
-    if csu or chain or family or market_set:
-        csus = chosen_csus(app, csu, chain, family, market_set)
-    else:
-        csus = [app.registry.csus[name] for name in markets(app.ledger) if name in app.registry.csus]
+    named = csu or chain or family or market_set
+    csus = chosen_csus(app, csu, chain, family, market_set) if named else daily.begun(app)
     csus = [one for one in csus if one.family in families()]
     if not csus:
         raise BadInput("nothing was collected yet; name markets the first time, e.g. cryptolake daily --csu all")
     until = end_date.date() if end_date else datetime.now(UTC).date() - timedelta(days=1)
-    wish = due(
-        [one.name for one in csus],
-        datasets=chosen_datasets(dataset),
-        until=until,
-        ledger=app.ledger,
-        granularity=app.settings.granularity,
-        boundary=app.settings.day_boundary,
-    )
-    gathered = collected_live(app, csus, wish, what="daily")
-    asked = [Partition(name, key, period) for (name, key), periods in wish.items() for period in periods]
-    built = travel_on(app, asked) if publish and asked and gathered.exit_code is None else None
-    _print_collected(gathered.collected, as_json)
-    if built is not None and not as_json:
-        _print_made(built.made, 'cryptolake query --sql "select * from daily_panel order by date desc limit 5"')
-        print_lacking(built.lacking)
-    if built is not None and built.lacking.height:
+    wish = daily.due(app, csus, chosen_datasets(dataset), until)
+    with watched() as seen:
+        ran = lending.run(
+            app, csus, wish, what="daily", tables=publish and bool(wish), stopping=seen.stopping, show=seen.show
+        )
+    print_collected(ran.collected, as_json)
+    if ran.built is not None and not as_json:
+        print_made(ran.built.made, 'cryptolake query --sql "select * from daily_panel order by date desc limit 5"')
+        print_lacking(ran.built.lacking)
+    if ran.built is not None and ran.built.lacking.height:
         raise typer.Exit(1)
-    end(gathered)
+    seen.end(ran.collected)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,11 +12,8 @@ from cryptolake.app import App
 from cryptolake.cli.options import JsonFlag
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.contracts.partition import Partition
-from cryptolake.errors import BadInput, Stop
-from cryptolake.flow.repair import import_claims, repair
-from cryptolake.lake.set_aside import put_damaged_aside
-from cryptolake.sources.onchain.families import families
-from cryptolake.state.checkpoints import read_checkpoint, write_checkpoints, write_tasks
+from cryptolake.state.checkpoints import write_checkpoints, write_tasks
+from cryptolake.work.repair import import_checkpoints, repair_ledger
 
 
 def add_commands(cli: typer.Typer) -> None:
@@ -98,13 +95,7 @@ def repair_command(context: typer.Context, as_json: JsonFlag = False) -> None:
     Example: cryptolake ledger repair
     """
     app: App = context.obj.open()
-    aside = _readable(app)
-    source = app.onchain(list(app.registry.csus.values()))
-
-    def known(name: str) -> bool:
-        return name in app.registry.csus and app.registry.csus[name].family in families()
-
-    found = repair(app.ledger, app.bronze, source, known=known)
+    found, aside = repair_ledger(app)
     if as_json:
         named = {"damaged": found.damaged, "read_anew": found.read_anew}
         document = {**asdict(found), **{name: [str(one) for one in ones] for name, ones in named.items()}}
@@ -127,24 +118,6 @@ def repair_command(context: typer.Context, as_json: JsonFlag = False) -> None:
     print_line("Next: [bold]cryptolake collect --retry-failed[/] with the same selection")
 
 
-def _readable(app: App) -> Path | None:
-    """Put a ledger file that SQLite cannot read aside; where it lies then, None when the ledger is sound."""
-    path = app.settings.data / "ledger.sqlite"
-    refusal: Stop | None = None
-    try:
-        if app.ledger.fault() is None:
-            return None
-    except Stop as error:
-        if not path.exists():
-            raise
-        refusal = error
-    app.forget_ledger()
-    aside = put_damaged_aside(path)
-    if aside is None and refusal is not None:
-        raise refusal
-    return aside
-
-
 def export_command(
     context: typer.Context,
     folder: Annotated[
@@ -159,7 +132,7 @@ def export_command(
     Example: cryptolake ledger export --to checkpoints
     """
     app: App = context.obj.open()
-    to = folder or app.settings.data / "checkpoints"
+    to = folder or app.folder.checkpoints
     written = write_checkpoints(app.ledger, to) if shape != "tasks" else []
     written += [write_tasks(app.ledger, to / "checkpoint.json")] if shape != "progress" else []
     for path in written:
@@ -181,19 +154,9 @@ def import_command(
     Example: cryptolake ledger import checkpoints/tvl_progress.json
     """
     app: App = context.obj.open()
-    claims, strangers = [], set()
-    for path in files:
-        for claim in read_checkpoint(path, dataset):
-            try:
-                name = app.registry.csu(claim.partition.key).name
-            except BadInput:
-                strangers.add(claim.partition.key)
-                continue
-            claims.append(replace(claim, partition=replace(claim.partition, key=name)))
-    csus = [app.registry.csus[name] for name in sorted({claim.partition.key for claim in claims})]
-    found = import_claims(claims, app.ledger, app.bronze, app.onchain(csus))
+    found, strangers = import_checkpoints(app, files, dataset)
     if as_json:
-        print_json({**asdict(found), "unknown_markets": sorted(strangers)})
+        print_json({**asdict(found), "unknown_markets": strangers})
     else:
         rows = [
             ("already known", found.known),
@@ -203,6 +166,6 @@ def import_command(
         ]
         print_table("Imported", ("days", "count"), rows)
         if strangers:
-            print_line(f"[yellow]not in the registry, left out[/]: {', '.join(sorted(strangers)[:5])}")
+            print_line(f"[yellow]not in the registry, left out[/]: {', '.join(strangers[:5])}")
         print_line("Next: [bold]cryptolake collect[/], which asks what has no answer here")
     raise typer.Exit(1 if strangers else 0)

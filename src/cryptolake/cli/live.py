@@ -24,7 +24,8 @@ class Bars:
 
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
-        self._run: TaskID | None = None
+        self._pace: Pace | None = None
+        self._run = TaskID(0)
         self._chains: dict[str, TaskID] = {}
 
     def partition(self, pace: Pace, partition: Partition, state: str) -> None:
@@ -44,7 +45,10 @@ class Bars:
         self._bars.update(self._chains[scanned.chain], completed=scanned.done, total=scanned.total, note=note)
 
     def _task(self, pace: Pace) -> TaskID:
-        if self._run is None:
+        if self._pace is not pace:  # a month of several: its bars take the place of those before
+            for task in [*self._bars.task_ids]:
+                self._bars.remove_task(task)
+            self._pace, self._chains = pace, {}
             self._run = self._bars.add_task(pace.label, total=pace.total, note="")
         return self._run
 

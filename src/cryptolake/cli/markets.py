@@ -12,6 +12,7 @@ from cryptolake.app import App
 from cryptolake.cli.options import ChainFlag, CsuFlag, FamilyFlag, JsonFlag, SetFlag
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.errors import BadInput
+from cryptolake.files.atomic import write_bytes
 from cryptolake.registry.correction import corrected, render
 from cryptolake.registry.loader import market_rows, select
 from cryptolake.registry.markets import Csu
@@ -153,7 +154,7 @@ def check_command(
         and (fixed := corrected(rows[one.csu.name], one.findings, settled=one.settled, block=one.block, today=today))
     ]
     if patch is not None:
-        patch.write_text(render(fixes), encoding="utf-8")
+        write_bytes(patch, render(fixes).encode())
     if as_json:
         print_json([_checked_document(one) for one in checked])
     else:

@@ -105,7 +105,7 @@ def _print(app: App, chosen: list[str] | None, first: date | None, last: date | 
     runs = read_runs(app.runs)
     if as_json:
         shown = runs_document(runs, now)
-        workers = [asdict(one) for one in read_roll(app.settings.data)]
+        workers = [asdict(one) for one in read_roll(app.folder.root)]
         document = {
             "all_counts": counts,
             "answers_per_minute": pace(app.ledger, now),
@@ -120,7 +120,7 @@ def _print(app: App, chosen: list[str] | None, first: date | None, last: date | 
         print_line(f"Only days since {first} are listed; all: {_counts(counts)}. Name --csu or days for others")
     for line in _run_lines(runs, now):
         print_line(line)
-    print_workers(read_roll(app.settings.data))
+    print_workers(read_roll(app.folder.root))
     print_line(_next_step(found))
 
 

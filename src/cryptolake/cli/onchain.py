@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime
+from itertools import groupby
 
 import polars as pl
 import typer
 
 from cryptolake.app import App
 from cryptolake.cli.cluster import ClusterFlag, print_workers
-from cryptolake.cli.collecting import collected_live, end
+from cryptolake.cli.collecting import watched
 from cryptolake.cli.options import (
     ChainFlag,
     CsuFlag,
@@ -38,17 +38,12 @@ from cryptolake.contracts.entry import SETTLED
 from cryptolake.contracts.partition import Partition
 from cryptolake.errors import BadInput
 from cryptolake.flow.collect import Collected
-from cryptolake.flow.estimate import METHODS, Cost, advice, costs, duration_s, offers, work
-from cryptolake.flow.plan import Span, make_plan, set_aside
-from cryptolake.flow.resume import wish_for
-from cryptolake.registry.markets import Csu
-from cryptolake.registry.providers import rpc_plans
-from cryptolake.silver.prices import TABLE as PRICES
-from cryptolake.sources.onchain.families import families
+from cryptolake.flow.made import Made
 from cryptolake.watch.coverage import markets
 from cryptolake.work import lending
-from cryptolake.work.daily import build, not_in_silver, publish, refine
+from cryptolake.work.estimate import METHODS, Cost, planned
 from cryptolake.work.evidence import lines
+from cryptolake.work.prices import unpriced
 
 
 def add_commands(cli: typer.Typer) -> None:
@@ -83,56 +78,34 @@ def plan_command(
 
     Example: cryptolake plan --csu aave_v3_ethereum --start-date 2024-12-01 --end-date 2024-12-31
     """
-    app, csus, partitions = _select(
-        context, csu, chain, family, market_set, dataset, start_date, end_date, days, None, granularity
-    )
-    plan = make_plan(partitions, app.ledger.states(), resume=resume, intact=app.bronze.intact)
-    first, last = app.settings.span()
-    aside = set_aside(csus, families(), Span(first, last))
-    able = {csu.name: csu for csu in csus if csu.name not in aside}
-    chains = work(plan.missing, able, app.registry.chains, app.block_cache.blocks)
-    found = costs(chains, lambda name: app.endpoints(app.registry.chain(name)), log_span=assume_log_span)
-    seconds = duration_s(chains, lambda name: app.endpoints(app.registry.chain(name)), assume_log_span)
-    total = sum(cost.calls for cost in found)
+    app: App = context.obj.open(granularity=granularity, **dates(start_date, end_date, days))
+    csus = chosen_csus(app, csu, chain, family, market_set)
+    found = planned(app, csus, chosen_partitions(app, csus, dataset), log_span=assume_log_span, resume=resume)
     if as_json:
-        print_json(
-            {
-                "start_date": first,
-                "end_date": last,
-                "markets": [csu.name for csu in csus],
-                "wanted": len(plan.wanted),
-                "missing": len(plan.missing),
-                "settled": plan.settled,
-                "failed_before": plan.failed_before,
-                "total_calls": total,
-                "costs": [asdict(cost) for cost in found],
-                "expected_seconds": round(seconds, 1),
-                "plans": [asdict(offer) for offer in offers(chains, rpc_plans().values())],
-                "archive_needed_from": first if any(one.snapshots for one in chains) else None,
-                "set_aside": aside,
-            }
-        )
+        print_json({**asdict(found), "markets": [csu.name for csu in csus]})
         return
     print_table(
-        f"Plan {first} .. {last}: {len(csus)} markets, {len(plan.missing):,} of {len(plan.wanted):,} answers missing",
+        f"Plan {found.start_date} .. {found.end_date}: {len(csus)} markets, "
+        f"{found.missing:,} of {found.wanted:,} answers missing",
         ("chain", "first asked of", "logs", "eth_call", "headers", "units", "unit"),
-        [_chain_row([cost for cost in found if cost.chain == one.chain]) for one in chains],
+        [_chain_row(list(some)) for _, some in groupby(found.costs, key=lambda cost: cost.chain)],
     )
     print_table(
         "The same under one account of a priced plan, at its own log span",
         ("plan", "calls", "million units", "USD", "hours", "fits the month"),
-        [(o.plan, o.calls, o.units / 1e6, o.usd, o.hours, o.fits) for o in offers(chains, rpc_plans().values())],
+        [(o.plan, o.calls, o.units / 1e6, o.usd, o.hours, o.fits) for o in found.plans],
     )
-    for reason in sorted(set(aside.values())):
-        names = [name for name, why in aside.items() if why == reason]
+    for reason in sorted(set(found.set_aside.values())):
+        names = [name for name, why in found.set_aside.items() if why == reason]
         print_line(f"[yellow]{reason}[/] ({len(names)} markets): {', '.join(names[:4])}{' ...' * (len(names) > 4)}")
-    if archive := [one.chain for one in chains if one.snapshots]:
-        print_line(f"Archive state back to {first} is needed on: {', '.join(archive)}")
-    spans = [each.limits.log_span for one in chains for each in app.endpoints(app.registry.chain(one.chain))[:1]]
-    span = assume_log_span or min(spans, default=2000)
-    for line in advice(chains, found, span).lines:
+    if found.archive_chains:
+        print_line(f"Archive state back to {found.start_date} is needed on: {', '.join(found.archive_chains)}")
+    for line in found.advice:
         print_line(f"[green]cheaper[/]: {line}")
-    print_line(f"{total:,} calls, about {_span_of_time(seconds)}. Next: [bold]cryptolake collect[/], same flags")
+    print_line(
+        f"{found.total_calls:,} calls, about {_span_of_time(found.expected_seconds)}. "
+        "Next: [bold]cryptolake collect[/], same flags"
+    )
 
 
 def _chain_row(found: list[Cost]) -> tuple[object, ...]:
@@ -171,11 +144,21 @@ def collect_command(
     app: App = context.obj.open(workers=workers, granularity=granularity, **dates(start_date, end_date, days))
     csus = chosen_csus(app, csu, chain, family, market_set)
     wish = chosen_wish(app, csus, dataset)
-    gathered = collected_live(app, csus, wish, resume=resume, only_failed=retry_failed, cluster=cluster)
-    _print_collected(gathered.collected, as_json)
+    with watched() as seen:
+        result = lending.collect(
+            app,
+            csus,
+            wish,
+            resume=resume,
+            only_failed=retry_failed,
+            cluster=cluster,
+            stopping=seen.stopping,
+            show=seen.show,
+        )
+    print_collected(result, as_json)
     if cluster is not None and not as_json:
-        print_workers(read_roll(app.settings.data))
-    end(gathered)
+        print_workers(read_roll(app.folder.root))
+    seen.end(result)
 
 
 def refine_command(
@@ -207,13 +190,13 @@ def refine_command(
             raise BadInput("nothing of this selection was collected; run `cryptolake collect` with the same flags")
     elif not markets(app.ledger):
         raise BadInput("nothing was collected yet; run `cryptolake collect` first")
-    made = refine(app, partitions)
+    made = lending.refine(app, partitions)
     if made:
-        _print_made(made, "cryptolake build")
+        print_made(made, "cryptolake build")
         _print_unpriced(app)
     else:
         print_line("Silver holds everything that was collected. Next: [bold]cryptolake build[/]")
-    _end_lacking(not_in_silver(app))
+    end_lacking(lending.not_in_silver(app))
 
 
 def build_command(context: typer.Context) -> None:
@@ -222,10 +205,10 @@ def build_command(context: typer.Context) -> None:
     Example: cryptolake build
     """
     app: App = context.obj.open()
-    built = build(app)
-    _print_made(built.made, "cryptolake publish")
+    built = lending.build(app)
+    print_made(built.made, "cryptolake publish")
     note_whole_panel(app)
-    _end_lacking(built.lacking)
+    end_lacking(built.lacking)
 
 
 def publish_command(context: typer.Context) -> None:
@@ -235,7 +218,7 @@ def publish_command(context: typer.Context) -> None:
     """
     app: App = context.obj.open()
     note_whole_panel(app)
-    _print_made(publish(app), 'cryptolake query --sql "select * from daily_panel limit 5"')
+    print_made(lending.publish(app), 'cryptolake query --sql "select * from daily_panel limit 5"')
 
 
 def run_command(
@@ -257,54 +240,23 @@ def run_command(
 
     Example: cryptolake run --csu aave_v3_ethereum --days 7
     """
-    app, csus, partitions = _select(
-        context, csu, chain, family, market_set, dataset, start_date, end_date, days, workers, granularity
-    )
-    result = _collect(app, csus, partitions, resume=resume, cluster=cluster)
-    built = travel_on(app, partitions)
-    _print_collected(result, as_json=False)
-    _print_made(built.made, 'cryptolake query --sql "select * from daily_panel limit 5"')
-    _print_unpriced(app)
-    _end_lacking(built.lacking)
-    raise typer.Exit(1 if result.failed else 0)
-
-
-def travel_on(app: App, partitions: list[Partition]) -> lending.Built:
-    """Everything after collecting: refine, build, publish."""
-    refined = refine(app, partitions)
-    built = build(app)
-    return lending.Built([*refined, *built.made, *publish(app)], built.lacking)
-
-
-def _select(
-    context: typer.Context,
-    csu: list[str] | None,
-    chain: list[str] | None,
-    family: list[str] | None,
-    market_set: list[str] | None,
-    dataset: list[str] | None,
-    start_date: datetime | None,
-    end_date: datetime | None,
-    days: int | None,
-    workers: int | None = None,
-    granularity: str | None = None,
-) -> tuple[App, list[Csu], list[Partition]]:
     app: App = context.obj.open(workers=workers, granularity=granularity, **dates(start_date, end_date, days))
     csus = chosen_csus(app, csu, chain, family, market_set)
-    return app, csus, chosen_partitions(app, csus, dataset)
+    wish = chosen_wish(app, csus, dataset)
+    with watched() as seen:
+        ran = lending.run(app, csus, wish, resume=resume, cluster=cluster, stopping=seen.stopping, show=seen.show)
+    if ran.built is None:
+        seen.end_if_stopped(ran.collected)
+        return
+    print_collected(ran.collected, as_json=False)
+    print_made(ran.built.made, 'cryptolake query --sql "select * from daily_panel limit 5"')
+    _print_unpriced(app)
+    end_lacking(ran.built.lacking)
+    seen.end(ran.collected)
 
 
-def _collect(
-    app: App, csus: list[Csu], partitions: list[Partition], *, resume: bool, cluster: str | None = None
-) -> Collected:
-    """Collect partitions named one by one; leaves at once when asked to stop."""
-    gathered = collected_live(app, csus, wish_for(partitions), resume=resume, cluster=cluster)
-    if gathered.exit_code is not None:
-        end(gathered)
-    return gathered.collected
-
-
-def _print_collected(result: Collected, as_json: bool) -> None:
+def print_collected(result: Collected, as_json: bool) -> None:
+    """What a collection did, by final state; the first failures in words."""
     if as_json:
         print_json(
             {
@@ -333,11 +285,10 @@ def _print_collected(result: Collected, as_json: bool) -> None:
 
 def _print_unpriced(app: App) -> None:
     """Say what has no price, and what to do about it; silent when everything has one."""
-    unpriced = app.tables.read(PRICES).filter(pl.col("price").is_null())
-    if unpriced.height:
-        tokens = unpriced.select("chain", "asset").n_unique()
+    tokens, token_days = unpriced(app)
+    if token_days:
         print_line(
-            f"[yellow]no price[/] for {tokens:,} tokens on {unpriced.height:,} token-days: "
+            f"[yellow]no price[/] for {tokens:,} tokens on {token_days:,} token-days: "
             "[bold]cryptolake prices collect[/], then [bold]cryptolake build[/]"
         )
 
@@ -348,13 +299,14 @@ def print_lacking(lacking: pl.DataFrame) -> None:
         print_line(f"[red]no number[/] {line}")
 
 
-def _end_lacking(lacking: pl.DataFrame) -> None:
+def end_lacking(lacking: pl.DataFrame) -> None:
     """Leave with exit code 1 and the remedy when answered days have no number."""
     print_lacking(lacking)
     if lacking.height:
         raise typer.Exit(1)
 
 
-def _print_made(made: list[lending.Made], next_step: str) -> None:
+def print_made(made: list[Made], next_step: str) -> None:
+    """What a step made, and the next one."""
     print_table("Made", ("what", "rows", "where"), [(one.what, one.rows, one.where) for one in made])
     print_line(f"Next: [bold]{next_step}[/]")

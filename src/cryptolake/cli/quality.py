@@ -76,7 +76,7 @@ def quality_command(
     version = content_digest(DAILY_PANEL, panel)
     now = datetime.now(UTC)
     found = check_panel(app, tables, now, keep=store)
-    path = html_file or app.settings.data / "reports" / "quality.html"
+    path = html_file or app.folder.reports / "quality.html"
     facts = [
         ("dataset_version", version),
         ("code_version", __version__),

@@ -70,7 +70,7 @@ def release_command(
     Example: cryptolake release 2024.12
     """
     app: App = context.obj.open()
-    folder = into or app.settings.data / "releases"
+    folder = into or app.folder.releases
     if check:
         wrong = verify(folder / version)
         print_line(f"{len(wrong)} files differ: {', '.join(wrong)}" if wrong else f"release {version} is whole")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple
 
 import typer
 
@@ -24,11 +23,8 @@ from cryptolake.cli.options import (
     held_partitions,
 )
 from cryptolake.cli.show import print_json, print_line, print_table
-from cryptolake.contracts.partition import Period
-from cryptolake.errors import CryptolakeError
-from cryptolake.flow.plan import Span
-from cryptolake.net.probe import Probed, probe
-from cryptolake.registry.chains import Chain
+from cryptolake.net.probe import Probed
+from cryptolake.work.endpoints import chains_of, find_boundaries, probe_all
 from cryptolake.work.verify import verify
 
 
@@ -50,10 +46,8 @@ def probe_command(context: typer.Context, chain: ChainFlag = None, as_json: Json
     Example: cryptolake rpc probe --chain ethereum
     """
     app: App = context.obj.open()
-    chains = _chains(app, chain)
-    asked = [(one, endpoint) for one in chains for endpoint in app.endpoints(one)]
-    with ThreadPoolExecutor(min(16, max(1, len(asked)))) as threads:
-        found = list(threads.map(lambda pair: probe(pair[0].name, pair[0].chain_id, pair[1], app.http), asked))
+    chains = chains_of(app, chain)
+    found = probe_all(app, chains)
     if as_json:
         print_json([asdict(one) for one in found])
     else:
@@ -90,10 +84,7 @@ def build_command(
     """
     app: App = context.obj.open(**dates(start_date, end_date, days))
     first, last = app.settings.span()
-    periods = Span(first, last, app.settings.granularity, app.settings.day_boundary).periods()
-    chains = _chains(app, chain)
-    with ThreadPoolExecutor(min(16, len(chains))) as threads:
-        found = list(threads.map(lambda one: _build(app, one, periods), chains))
+    found = find_boundaries(app, chains_of(app, chain))
     if as_json:
         print_json([asdict(one) for one in found])
     else:
@@ -101,41 +92,6 @@ def build_command(
         print_table(f"Boundaries {first} .. {last}", columns, [astuple(one) for one in found])
         print_line("Next: [bold]cryptolake plan[/], which now counts with the real blocks")
     raise typer.Exit(1 if any(one.problem for one in found) else 0)
-
-
-@dataclass(frozen=True, slots=True)
-class _Built:
-    """The boundaries found of one chain; blocks are of the first and last period that exists and is final."""
-
-    chain: str
-    periods: int
-    first_block: int | None
-    last_block: int | None
-    requests: int
-    problem: str | None = None
-
-
-def _build(app: App, chain: Chain, periods: list[Period]) -> _Built:
-    try:
-        pool = app.pool(chain)
-        blocks = app.onchain([]).blocks(chain)
-        headers = blocks.prefetch([periods[0].start, *(period.end for period in periods)])
-    except CryptolakeError as error:
-        return _Built(chain.name, 0, None, None, 0, str(error))
-    known = [headers[at] for at in sorted(headers)]
-    whole = sum(
-        int(period.start.timestamp()) in headers and int(period.end.timestamp()) in headers for period in periods
-    )
-    first, last = (known[0].number + 1, known[-1].number) if known else (None, None)
-    return _Built(chain.name, whole, first, last, pool.requests)
-
-
-def _chains(app: App, names: list[str] | None) -> list[Chain]:
-    """The named chains; else those with an endpoint of the user's; else the test market's."""
-    if names:
-        return [app.registry.chain(name) for name in names]
-    configured = [chain for chain in app.registry.chains.values() if app.settings.rpc.get(chain.name)]
-    return configured or [app.registry.chain(app.registry.csu(app.settings.test_csu).chain)]
 
 
 def verify_command(

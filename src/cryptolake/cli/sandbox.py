@@ -10,13 +10,14 @@ from typing import Annotated
 import typer
 
 from cryptolake.app import App
-from cryptolake.cli.onchain import _collect, travel_on
-from cryptolake.cli.options import chosen_csus, chosen_partitions
+from cryptolake.cli.collecting import watched
+from cryptolake.cli.options import chosen_csus, chosen_wish
 from cryptolake.cli.show import print_line, print_table
 from cryptolake.cli.vendors import operate, print_pulled
 from cryptolake.demo.replay import Replay, sandbox_registry
 from cryptolake.errors import BadInput, Stop
 from cryptolake.files.atomic import write_bytes
+from cryptolake.work import lending
 
 # The fortnight the recordings cover (UTC days, both included).
 FIRST, LAST = date(2024, 12, 1), date(2024, 12, 14)
@@ -50,28 +51,31 @@ def demo_command(
         )
         _refuse_another_database(app)
         # Later commands on this folder know its market without being told.
-        write_bytes(folder / "registry.yaml", sandbox_registry().read_bytes())
+        write_bytes(app.folder.registry, sandbox_registry().read_bytes())
         csus = chosen_csus(app, [CSU], None, None)
-        partitions = chosen_partitions(app, csus, None)
+        wish = chosen_wish(app, csus, None)
         print_line(
             f"Sandbox: market {CSU}, {FIRST} .. {LAST}, real Aave V3 contracts on a local chain, replayed over HTTP"
         )
-        result = _collect(app, csus, partitions, resume=True)
-        built = travel_on(app, partitions)
+        with watched() as seen:
+            ran = lending.run(app, csus, wish, what="demo", stopping=seen.stopping, show=seen.show)
+        if ran.built is None:
+            seen.end(ran.collected)
+            return
         pulled = [
             one
             for operation in ("backfill", "pull")
             for one in operate(app, operation, "defillama", key=VENDOR_KEYS, provenance={"sandbox": "true"})
         ]
     print_table(
-        "Made from the sandbox", ("what", "rows", "where"), [(one.what, one.rows, one.where) for one in built.made]
+        "Made from the sandbox", ("what", "rows", "where"), [(one.what, one.rows, one.where) for one in ran.built.made]
     )
     print_pulled(pulled)
     _print_panel(app)
     print_line(f"Done in {monotonic() - started:.0f} s. Look at it:")
     print_line(f'  [bold].venv/bin/cryptolake --data {folder} query --sql "select * from liquidations"[/]')
     print_line(f"  [bold].venv/bin/cryptolake --data {folder} monitor[/]")
-    if result.failed or built.lacking.height or any(one.collected.failed for one in pulled):
+    if ran.collected.failed or ran.built.lacking.height or any(one.collected.failed for one in pulled):
         raise Stop("the sandbox did not answer everything; please report this with the lines above")
 
 

@@ -45,9 +45,9 @@ def scheduler_command(
             raise BadInput("status only looks; give --fresh to `cryptolake scheduler`")
         _status(app, as_json)
         return
-    with held(app.settings.data / "scheduler.lock") as mine:
+    with held(app.folder.scheduler_lock) as mine:
         if not mine:
-            other = holder(app.settings.data / "scheduler.lock")
+            other = holder(app.folder.scheduler_lock)
             raise Stop(f"a scheduler is at work on this data folder ({other}); stop it first or use another --data")
         _run(app, afresh=fresh, yes=yes)
 
@@ -73,7 +73,7 @@ def _run(app: App, *, afresh: bool, yes: bool) -> None:
         _tell(
             f"fresh start: everything lies under {starts.set_aside(app)} now, in the data folder's aside/ and PostgreSQL"
         )
-    slots = Slots(app.settings.data / "scheduler.sqlite")
+    slots = Slots(app.folder.slots)
 
     def wait(seconds: float) -> bool:
         if seconds and starts.pending(app):  # nothing is left to be filled
@@ -118,9 +118,9 @@ def _tell(line: str) -> None:
 
 
 def _status(app: App, as_json: bool) -> None:
-    running, now = holder(app.settings.data / "scheduler.lock"), datetime.now(UTC)
+    running, now = holder(app.folder.scheduler_lock), datetime.now(UTC)
     jobs, waiting = daily.jobs(app)
-    slots = Slots(app.settings.data / "scheduler.sqlite")
+    slots = Slots(app.folder.slots)
     seen = [(job, slots.latest(job.name), slots.counts(job.name)) for job in jobs]
     slots.close()
     if as_json:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from cryptolake.app import App, configure_logging, known_secrets, prepare_folder
+from cryptolake.app import App
+from cryptolake.logs import configure_logging, known_secrets
 from cryptolake.settings import Settings, load_settings
 
 
@@ -23,9 +24,9 @@ class State:
         settings = load_settings(**{**self._flags, **overrides})
         State.settings = settings
         configure_logging(settings)
-        prepare_folder(settings)
         self.close()
         self._app = App(settings)
+        self._app.folder.prepare()
         return self._app
 
     @classmethod

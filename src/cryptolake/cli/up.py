@@ -19,8 +19,6 @@ from cryptolake.cli.dagster_home import URL_VARIABLE, storage_url, write_instanc
 from cryptolake.cli.ready import EVERYWHERE, daemon_ready, listening, web_ready
 from cryptolake.cli.show import print_line
 from cryptolake.errors import BadInput, Stop
-from cryptolake.publish.server import ensure_running, is_running, stop_embedded
-from cryptolake.publish.warehouse import Warehouse
 from cryptolake.work import daily
 
 PARTS = ("code", "web", "daemon", "monitor")
@@ -67,7 +65,7 @@ def up_command(
                 f"port {number} is taken; stop what uses it or give another one with --{'monitor-' * (name == 'monitor')}port"
             )
     daily.jobs(app)  # what is wrong with the settings is said here, not in a log
-    mine = app.settings.database_url is None and not is_running(app.settings.data)
+    mine = app.has_own_server and not app.server_running
     variables = _prepare(app)
     if parts & {"web", "daemon"}:  # a code server alone knows only where it listens, not where others find it
         found = _LOCAL if code_host in EVERYWHERE else code_host
@@ -77,7 +75,7 @@ def up_command(
     app.close()
     if only and len(chosen) == 1 and sys.platform != "win32":  # a container: become the program itself
         os.execve(chosen[0].command[0], list(chosen[0].command), {**os.environ, **variables})  # noqa: S606
-    children = Children(app.settings.data / "logs", {**os.environ, **variables})
+    children = Children(app.folder.logs, {**os.environ, **variables})
     for one in (signal.SIGTERM, signal.SIGINT):  # a shell starts background programs with SIGINT ignored
         signal.signal(one, _interrupt)
     try:
@@ -96,7 +94,7 @@ def up_command(
     finally:
         children.stop()
         if mine:
-            stop_embedded(app.settings.data)
+            app.stop_server()
     print_line("stopped; nothing is lost, `cryptolake up` goes on from here")
 
 
@@ -116,19 +114,17 @@ def _address(code_server: str | None) -> tuple[str, int]:
 def _prepare(app: App) -> dict[str, str]:
     """Make the database's tables and Dagster's folder; the variables every part gets."""
     settings = app.settings
-    url = settings.database_url.get_secret_value() if settings.database_url else ensure_running(settings.data)
+    url, home = app.database(), app.folder.dagster
     with app.warehouse():  # every table is there before a part looks for one
         pass
     schema = f"{settings.prefix}dagster"
-    with Warehouse.open(settings.data, url, schema):
-        home = settings.data.resolve() / "dagster"
+    app.make_schema(schema)
     write_instance(home)
-    folder = settings.data if settings.environment == "prod" else settings.data.parent  # the parts add its name again
     variables = {
         "DAGSTER_HOME": str(home),
         "PYTHONUNBUFFERED": "1",
         URL_VARIABLE: storage_url(url, schema),
-        "CRYPTOLAKE_DATA": str(folder.resolve()),
+        "CRYPTOLAKE_DATA": str(app.data_variable),
         "CRYPTOLAKE_SCHEDULES": str(settings.schedules).lower(),
         "CRYPTOLAKE_LOG_LEVEL": settings.log_level,
     }

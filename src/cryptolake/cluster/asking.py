@@ -59,7 +59,7 @@ def asking(
     with _opened(app, csus, address, stopping) as (fleet, job):
         fleet.wait(1 if not isinstance(address, Machines) else len(address.each))
         fleet.everywhere(worker.report, job)
-        roll = Roll(app.settings.data)
+        roll = Roll(app.folder.root)
         pace.rates_by = roll.line
         source = _remote(app, csus, fleet, job, roll)
         try:
@@ -112,7 +112,7 @@ def _remote(app: App, csus: Sequence[Csu], fleet: Fleet, job: worker.ClusterRun,
     def chain_of(partition: Partition) -> str | None:
         return able.get(partition.key)
 
-    folder = app.settings.data / "discovered"
+    folder = app.folder.discovered
     carried = CarriedFiles(chain_of, app.block_cache, partial(worker.pack, folder), partial(worker.unpack, folder))
     return RemoteSource(
         app.onchain(csus),

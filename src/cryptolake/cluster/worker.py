@@ -18,17 +18,18 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from cryptolake import __version__
-from cryptolake.app import App, configure_logging
+from cryptolake.app import App
 from cryptolake.cluster.remote import RemoteAnswers
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Trip
 from cryptolake.errors import CryptolakeError, Stop
+from cryptolake.files.atomic import write_bytes
+from cryptolake.logs import configure_logging
 from cryptolake.net.blocks import Header
 from cryptolake.settings import Settings, load_settings
 from cryptolake.sources.onchain.source import OnchainSource
 
 NAME = f"{socket.gethostname()}:{os.getpid()}"
-_DISCOVERED = "discovered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ def _settings(job: ClusterRun, folder: Path) -> Settings:
     update: dict[str, object] = {"data": folder}
     if job.registry is not None:
         update["registry"] = folder / "registry.yaml"
-        (folder / "registry.yaml").write_text(job.registry, "utf-8")
+        write_bytes(folder / "registry.yaml", job.registry.encode())
     if job.own_secrets:
         own = load_settings()
         update |= {"rpc": own.rpc, "alchemy_keys": own.alchemy_keys, "database_url": own.database_url}
@@ -139,7 +140,7 @@ def answer(job: ClusterRun, trip: Trip, known: Mapping[int, Header], files: Mapp
     """Hold one conversation. Idempotent: a second worker gives the same answers. Errors by reaction come back as data."""
     post, started = _post(job), time.monotonic()
     chain = post.app.registry.csu(trip.partitions[0].key).chain
-    folder = post.app.settings.data / _DISCOVERED
+    folder = post.app.folder.discovered
     with post.lock:
         new = {at: header for at, header in known.items() if post.app.block_cache.get(chain, at) is None}
         if new:
@@ -170,7 +171,4 @@ def unpack(folder: Path, files: Mapping[str, bytes]) -> None:
     for name, body in files.items():
         path = folder / Path(name).name
         if not path.exists() or path.stat().st_size < len(body):
-            folder.mkdir(parents=True, exist_ok=True)
-            half = path.with_name(f".{path.name}.{threading.get_ident()}")
-            half.write_bytes(body)
-            half.replace(path)
+            write_bytes(path, body)

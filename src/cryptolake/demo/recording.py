@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Self, TypeAlias
 
 from cryptolake.demo import aggregate3
+from cryptolake.files.atomic import write_bytes
 
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 
@@ -100,7 +101,7 @@ class ChainRecording:
             "calls": calls,
         }
         raw = json.dumps(body, separators=(",", ":")).encode()
-        path.write_bytes(gzip.compress(raw, mtime=0))
+        write_bytes(path, gzip.compress(raw, mtime=0))
 
     # -- answering
 

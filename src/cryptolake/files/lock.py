@@ -1,4 +1,4 @@
-"""A lock file that one process at a time may hold; it dies with its holder. What it protects belongs to the caller."""
+"""Locks that one process at a time may hold and that die with their holder. What they protect belongs to the caller."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
 
 _BYTE = 1 << 30  # where Windows locks: far beyond the text, which stays readable
 _SHARED_FIRST, _SHARED_BYTES = (1 << 30) + 2, 510  # where SQLite's readers and writers hold their shared lock
@@ -20,7 +19,7 @@ def held(path: Path) -> Iterator[bool]:
     """Try to hold `path`: yields True while this process holds it, False at once when another one does."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:
-        if not _take(file):
+        if not taken(file.fileno()):
             yield False
             return
         file.seek(0)
@@ -34,7 +33,7 @@ def holder(path: Path) -> str | None:
     """Who holds `path` now, in words; None when nobody does."""
     try:
         with path.open("r+") as file:
-            if _take(file):
+            if taken(file.fileno()):
                 return None
             return file.read().strip() or "another process"
     except FileNotFoundError:
@@ -59,14 +58,39 @@ def in_use(database: Path) -> bool:
     return False
 
 
-def _take(file: TextIO) -> bool:
+@contextmanager
+def locked(file: int) -> Iterator[None]:
+    """Wait for the lock of an open file and hold it while the block lasts. Threads of one process are not kept apart."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        os.lseek(file, _BYTE, os.SEEK_SET)
+        msvcrt.locking(file, msvcrt.LK_LOCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        if sys.platform == "win32":
+            os.lseek(file, _BYTE, os.SEEK_SET)
+            msvcrt.locking(file, msvcrt.LK_UNLCK, 1)
+        else:
+            fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def taken(file: int) -> bool:
+    """Whether the lock of an open file was free and is ours now; until the file is closed, here and in who inherited it."""
     try:
         if sys.platform == "win32":
             import msvcrt
 
-            file.seek(_BYTE)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-            file.seek(0)
+            os.lseek(file, _BYTE, os.SEEK_SET)
+            try:
+                msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+            finally:
+                os.lseek(file, 0, os.SEEK_SET)
         else:
             import fcntl
 

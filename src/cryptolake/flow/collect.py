@@ -58,6 +58,7 @@ class Collected:
     failed: int = 0
     elsewhere: int = 0  # claimed by another run that is still at work
     released: int = 0  # given back unasked because the run was asked to stop
+    known: int = 0  # settled before and not asked, where the caller says so
     failures: list[Entry] = field(default_factory=list)
 
     def add(self, last: Entry) -> None:
@@ -75,7 +76,7 @@ class Collected:
 
     def join(self, other: Collected) -> None:
         """Count what another collection did, too."""
-        for name in ("done", "empty", "gone", "failed", "elsewhere", "released"):
+        for name in ("done", "empty", "gone", "failed", "elsewhere", "released", "known"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.failures += other.failures
 

@@ -61,6 +61,11 @@ def wish_for(partitions: Iterable[Partition]) -> Wish:
     return found
 
 
+def partitions_of(wish: Wish) -> list[Partition]:
+    """Every partition of a wish, one by one."""
+    return [Partition(dataset, key, period) for (dataset, key), periods in wish.items() for period in periods]
+
+
 def compare(wish: Wish, ledger: Ledger, *, resume: bool = True, only_failed: bool = False) -> Left:
     """Split a wish into what to ask and what is settled. Without `resume` everything is to be asked.
 

@@ -6,8 +6,6 @@ events of a day can never disagree about where the day ends.
 
 from __future__ import annotations
 
-import os
-import tempfile
 import threading
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +18,7 @@ import orjson
 
 from cryptolake.contracts.partition import Period
 from cryptolake.errors import Retry, Skip
+from cryptolake.files.atomic import write_bytes
 from cryptolake.net.multicall import Asks as _Asks
 from cryptolake.net.rpc import Json
 
@@ -99,11 +98,8 @@ class FileBlockCache:
             for other, found in self._read().items():  # another process may have written meanwhile
                 self._known.setdefault(other, {}).update(found)
             self._known.setdefault(chain, {}).update(rows)
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=self._path.parent, prefix=".block_cache")
-            with os.fdopen(handle, "wb") as file:
-                file.write(orjson.dumps(self._known, option=orjson.OPT_SORT_KEYS))
-            Path(temporary).replace(self._path)
+            # Lost in a power cut it is found again: not worth a sync for every day.
+            write_bytes(self._path, orjson.dumps(self._known, option=orjson.OPT_SORT_KEYS), synced=False)
 
 
 class Blocks:

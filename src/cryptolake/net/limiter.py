@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 import struct
-import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
+
+from cryptolake.files.lock import locked
 
 SHARE = 0.985  # of the limit that is used: arrivals jitter on the way, a provider counts them when they arrive
 
@@ -25,6 +27,7 @@ class _Record(NamedTuple):
     month: int  # year x 12 + month, UTC
 
 
+_threads = threading.RLock()
 _NOTHING = _Record(float("-inf"), 0.0, 0)
 _RECORD = struct.Struct("<dddi")  # when it was written, on the monotonic clock; then the record
 
@@ -140,12 +143,12 @@ class SharedLimiter(Limiter):
 
     def reserve(self, cost: float = 1.0) -> float:
         """As `Limiter.reserve`, while holding the file's lock, which dies with its holder."""
-        with self._process_lock:
+        with self._alone():
             return super().reserve(cost)
 
     def push_back(self, seconds: float) -> None:
         """As `Limiter.push_back`, for all processes."""
-        with self._process_lock:
+        with self._alone():
             super().push_back(seconds)
 
     def _load(self) -> _Record:
@@ -160,48 +163,15 @@ class SharedLimiter(Limiter):
         os.lseek(self._file, 0, os.SEEK_SET)
         os.write(self._file, _RECORD.pack(self._clock(), *record))
 
-    @property
-    def _process_lock(self) -> _FileLock:
-        return _FileLock(self._file)
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else uses the file: no other process, and no other thread of this one."""
+        with _threads, locked(self._file):
+            yield
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._file)
-
-
-class _FileLock:
-    """An advisory lock on an open file for the time of a `with`; threads of one process are kept apart by their own lock."""
-
-    _threads = threading.RLock()
-
-    def __init__(self, file: int) -> None:
-        self._file = file
-
-    def __enter__(self) -> None:
-        self._threads.acquire()
-        if sys.platform == "win32":
-            import msvcrt
-
-            os.lseek(self._file, _RECORD.size, os.SEEK_SET)
-            msvcrt.locking(self._file, msvcrt.LK_LOCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(self._file, fcntl.LOCK_EX)
-
-    def __exit__(self, *_: object) -> None:
-        try:
-            if sys.platform == "win32":
-                import msvcrt
-
-                os.lseek(self._file, _RECORD.size, os.SEEK_SET)
-                msvcrt.locking(self._file, msvcrt.LK_UNLCK, 1)
-            else:
-                import fcntl
-
-                fcntl.flock(self._file, fcntl.LOCK_UN)
-        finally:
-            self._threads.release()
 
 
 def for_limit(

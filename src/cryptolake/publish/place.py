@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from cryptolake.errors import Stop
+from cryptolake.files.atomic import write_bytes
 
 
 def home_of(data: Path) -> Path:
@@ -36,7 +37,7 @@ def home_of(data: Path) -> Path:
     key = hashlib.sha256(str(data).encode()).hexdigest()[:16]
     home = _system_folder() / f"cryptolake-{key}"
     data.mkdir(parents=True, exist_ok=True)
-    pointer.write_text(f"{home}\n")
+    write_bytes(pointer, f"{home}\n".encode())
     return home
 
 
@@ -49,7 +50,7 @@ def _refuse_copy(data: Path, pointer: Path, home: Path) -> None:
             f"{data} is a copy, its database in {home} is that of {owner}; delete {pointer} and the copy gets its own"
         )
     if home.is_dir() and (owner != data or not note.exists()):
-        note.write_text(f"{data}\n")
+        write_bytes(note, f"{data}\n".encode())
 
 
 def _system_folder() -> Path:

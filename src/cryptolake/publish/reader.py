@@ -7,7 +7,6 @@ statement may take it back). What does not belong here: the transaction of a sta
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from psycopg.conninfo import make_conninfo
 
 from cryptolake.contracts.quoting import identifier, literal
 from cryptolake.errors import Stop
+from cryptolake.files.atomic import write_bytes
 from cryptolake.publish.session import connect, one_line
 from cryptolake.publish.statement import TIMEOUT_S, answer
 
@@ -115,11 +115,7 @@ def make_reader(owner: psycopg.Connection, home: Path, *, embedded: bool) -> Rea
 def _password(file: Path) -> str:
     """The password kept in `file`, made when it is not there; readable by us alone. The caller holds the lock."""
     if not file.exists():
-        half = file.with_name(f"{file.name}.half")
-        half.unlink(missing_ok=True)
-        with os.fdopen(os.open(half, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as target:
-            target.write(secrets.token_urlsafe(24))
-        half.replace(file)
+        write_bytes(file, secrets.token_urlsafe(24).encode(), mode=0o600)
     file.chmod(0o600)
     return file.read_text().strip()
 

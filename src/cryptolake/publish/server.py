@@ -18,6 +18,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cryptolake.errors import Stop
+from cryptolake.files.atomic import write_bytes
+from cryptolake.files.lock import locked, taken
 from cryptolake.publish import postmaster
 from cryptolake.publish.place import home_of, own, run
 from cryptolake.publish.postmaster import Answer, Postmaster
@@ -167,15 +169,7 @@ def _locked(home: Path) -> Iterator[None]:
     home.mkdir(parents=True, exist_ok=True)
     home.chmod(0o755)
     own(home)
-    with (home / "lock").open("a") as file:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX)
+    with (home / "lock").open("a") as file, locked(file.fileno()):
         yield
 
 
@@ -185,9 +179,7 @@ def _initialise(home: Path) -> None:
     shutil.rmtree(half, ignore_errors=True)
     password = secrets.token_urlsafe(24)
     password_file = home / "password"
-    password_file.touch(mode=0o600)
-    password_file.chmod(0o600)
-    password_file.write_text(password)
+    write_bytes(password_file, password.encode(), mode=0o600)
     own(password_file)
     arguments = ["-D", str(half), "-U", _USER, "-A", "scram-sha-256", f"--pwfile={password_file}", "-E", "UTF8"]
     done = run(home, "initdb", *arguments, "--locale-provider=builtin", "--locale=C.UTF-8", "--no-instructions")
@@ -218,21 +210,15 @@ def _unused(home: Path) -> Iterator[Sequence[int]]:
     if sys.platform == "win32":  # files are not inherited; PostgreSQL's own look at the process must do
         yield ()
         return
-    import fcntl
-
     with (home / "alive").open("a") as file:
         deadline = time.monotonic() + _START_S
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise Stop(
-                        f"a PostgreSQL that cannot be reached still uses {home} (what is left of a killed one, or one in "
-                        "another container); end it, or set DATABASE_URL"
-                    ) from None
-                time.sleep(0.05)
+        while not taken(file.fileno()):
+            if time.monotonic() > deadline:
+                raise Stop(
+                    f"a PostgreSQL that cannot be reached still uses {home} (what is left of a killed one, or one in "
+                    "another container); end it, or set DATABASE_URL"
+                )
+            time.sleep(0.05)
         yield (file.fileno(),)
 
 

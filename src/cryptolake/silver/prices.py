@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from cryptolake.contracts.table import Field, Table
+from cryptolake.errors import BadInput
 from cryptolake.silver.quotes import ANY_CHAIN, LADDER, ORACLE
 from cryptolake.silver.quotes import TABLE as QUOTES
 
@@ -80,6 +81,18 @@ class Pricing:
         }
     )
     tolerance: float = 0.02
+
+
+def pricing_of(order: str, max_age_s: Mapping[str, float], tolerance: float) -> Pricing:
+    """The ladder in the words of a setting (names with commas; empty: everybody, the markets' own oracles first).
+
+    `max_age_s` names everybody else who tells prices, the lowest rung first. Raises BadInput for another name.
+    """
+    known = (ORACLE, *max_age_s)
+    ladder = tuple(name.strip() for name in order.split(",") if name.strip())
+    if unknown := [name for name in ladder if name not in known]:
+        raise BadInput(f"price_order: unknown source {unknown[0]!r}; known: {', '.join(known)}")
+    return Pricing(ladder=ladder or known, max_age_s={ORACLE: 0.0, **max_age_s}, tolerance=tolerance)
 
 
 def oracle_quotes(tvl: pl.DataFrame, liquidations: pl.DataFrame, aliases: pl.DataFrame) -> pl.DataFrame:

@@ -65,6 +65,18 @@ class FoundSources:
         told = [file.prices for file in self.files if file.prices is not None]
         return {one.name: one for one in sorted(told, key=lambda one: (one.rung, one.name))}
 
+    def price_source(self, name: str, access: Access, chains: Mapping[str, Chain], wanted: Wanted) -> Source:
+        """Who tells prices under this name, opened. Raises BadInput naming the known ones."""
+        for file in self.files:
+            if file.prices is not None and file.prices.name == name:
+                return open_told(file, access, chains, wanted)
+        raise BadInput(f"unknown price source {name!r}; known: {', '.join(self.price_sources)}")
+
+    def own_tables(self, source: str) -> dict[str, SourceTable]:
+        """The tables that a source's file declares, by name; none for a source that has no own."""
+        files = [file for file in self.files if file.vendor is not None and file.vendor.name == source]
+        return {one.table.name: one for file in files for one in file.tables}
+
 
 @dataclass(slots=True)
 class Opened:
@@ -73,6 +85,35 @@ class Opened:
     sources: dict[str, Source] = field(default_factory=dict)
     tables: dict[str, tuple[SourceTable, ...]] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+
+    def all(self) -> dict[str, Source]:
+        """Every source by name. Raises BadInput that names every faulty file: nothing is left out in silence."""
+        if self.refused:
+            raise BadInput(_faults(self.refused))
+        return self.sources
+
+    def one(self, name: str, found: FoundSources) -> Source:
+        """One source, whatever is wrong with others. Raises BadInput naming the known ones and the faulty files."""
+        if name in self.sources:
+            return self.sources[name]
+        for file in found.files:
+            if file.vendor is not None and file.vendor.name == name and file.module in self.refused:
+                raise BadInput(_faults({file.module: self.refused[file.module]}))
+        faults = _faults(self.refused)
+        raise BadInput(f"unknown source {name!r}; known: {', '.join(sorted(self.sources))}{faults and f'; {faults}'}")
+
+
+def _faults(refused: Mapping[str, str]) -> str:
+    return "; ".join(f"{module}: {fault}" for module, fault in refused.items())
+
+
+def distinct(sources: dict[str, Source]) -> dict[str, Source]:
+    """These price sources. Raises BadInput when two have a dataset of one name: answers would be taken for each other's."""
+    asked = [dataset.name for source in sources.values() for dataset in source.datasets]
+    if doubled := sorted({one for one in asked if asked.count(one) > 1}):
+        who = [name for name, source in sources.items() if doubled[0] in {one.name for one in source.datasets}]
+        raise BadInput(f"price sources {' and '.join(who)} both have a dataset {doubled[0]!r}; rename one")
+    return sources
 
 
 def find_sources() -> FoundSources:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import structlog
 
 from cryptolake.alerts.found import AlertWay, find_ways
-from cryptolake.app import App, known_secrets, redact_text
+from cryptolake.app import App
 from cryptolake.contracts.alert import Alert
+from cryptolake.logs import known_secrets, redact_text
 
 log = structlog.get_logger(__name__)
 

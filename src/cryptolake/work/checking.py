@@ -22,9 +22,10 @@ from cryptolake.silver.prices import TABLE as PRICES
 from cryptolake.silver.staging_crypto_market import TABLE as STAGING
 from cryptolake.silver.tvl import TABLE as TVL
 from cryptolake.watch import report
-from cryptolake.work import coins, lending
+from cryptolake.work import coins
 from cryptolake.work.evidence import lacking
 from cryptolake.work.lineage import Node
+from cryptolake.work.panel import panel_now
 from cryptolake.work.results import keep_results
 from cryptolake.work.vendors import coin_stores
 
@@ -81,7 +82,7 @@ def check_panel(app: App, tables: QualityTables, at: datetime, *, keep: bool = T
 
 def finished(app: App, chosen: pl.DataFrame | None = None) -> QualityTables:
     """The finished tables of lending markets as the quality rules read them, or what of them belongs to a chosen panel."""
-    now, found = lending.panel(tables=app.tables, states=app.ledger.states(), csus=app.registry.csus)
+    now, found = panel_now(tables=app.tables, states=app.ledger.states(), csus=app.registry.csus)
     lacks = lacking(found)
     tvl, liquidations, prices = (app.tables.read(one) for one in (TVL, LIQUIDATIONS, PRICES))
     stored = app.tables.read(DAILY_PANEL)

@@ -1,42 +1,35 @@
-"""What a slot of the schedule and a step of the orchestrator do, with an app's parts: each function is one call of `flow`.
+"""What is due and when: the sources and markets to keep current, their jobs, and what a slot of the schedule does.
 
-Both the scheduler and Dagster's definitions drive these, so what they do and when cannot differ. What does not belong
-here: steps (flow), text for people (cli), and everything of Dagster (definitions).
+The scheduler, Dagster's definitions and `daily` drive these, so what they do and when cannot differ. What does not belong
+here: the steps themselves (lending, vendors), text for people (cli), and everything of Dagster (definitions).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
-from pathlib import Path
 
-import orjson
-import polars as pl
-
-from cryptolake import __version__
 from cryptolake.app import App
 from cryptolake.catalogue import FoundTable, found_tables
-from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.source import Dataset, Source
 from cryptolake.errors import BadInput
-from cryptolake.files.atomic import write_bytes
-from cryptolake.flow.collect import Collected, collect
-from cryptolake.flow.plan import Span, make_plan, wanted
+from cryptolake.flow import increment
+from cryptolake.flow.collect import Collected
+from cryptolake.flow.made import Made
+from cryptolake.flow.plan import Span
+from cryptolake.flow.resume import Wish, compare, damaged, partitions_of, wish_of
 from cryptolake.flow.schedule import ScheduledJob, jobs_of
 from cryptolake.flow.scheduler import Outcome as Outcome
 from cryptolake.registry.markets import Csu
-from cryptolake.registry.version import registry_version
-from cryptolake.silver.quotes import TABLE as QUOTES
 from cryptolake.sources.onchain.families import families
-from cryptolake.sources.onchain.source import OnchainSource
+from cryptolake.watch import coverage
 from cryptolake.work import lending
 from cryptolake.work.alerts import alert
 from cryptolake.work.evidence import lines
 from cryptolake.work.lineage import Node, lineage
-from cryptolake.work.prices import read_quotes
 from cryptolake.work.series import Operation, Pulled
-from cryptolake.work.standing import DATASETS, market_day
+from cryptolake.work.standing import DATASETS
 from cryptolake.work.vendors import ask_vendor
 
 ONCHAIN = "onchain"
@@ -129,86 +122,31 @@ def collect_days(app: App, datasets: Sequence[str], first: date, last: date) -> 
 
     What failed in the week before is asked again as well.
     """
-    source = app.onchain(markets(app)[0])
-    return _landed(app, source, _partitions(app, source, datasets, _mended(app, first), last))
+    csus = markets(app)[0]
+    wish = _wish(app, csus, datasets, _mended(app, first), last)
+    return _answered(lending.collect(app, csus, wish, what=f"collect {first} .. {last}"))
 
 
-def refine_days(app: App, first: date, last: date) -> list[lending.Made]:
-    """Bronze to silver for the days, both included, and the week before."""
-    source = app.onchain(markets(app)[0])
-    return refine(app, _partitions(app, source, [one.name for one in source.datasets], _mended(app, first), last))
+def refine_days(app: App, first: date, last: date) -> list[Made]:
+    """Bronze to silver for the days, both included, the week before, and whatever else silver lacks."""
+    return lending.refine(app, partitions_of(_wish(app, markets(app)[0], DATASETS, _mended(app, first), last)))
 
 
-def refine(app: App, partitions: Sequence[Partition] = ()) -> list[lending.Made]:
-    """Bronze to silver for the days of these partitions and for every other day that silver lacks, at the settings' ladder.
-
-    So whatever was collected and never refined, or lost from silver since, is made good by the next trip of any kind.
-    """
-    states, csus = app.ledger.states(), app.registry.csus
-    lacking = lending.not_in_silver(tables=app.tables, states=states, csus=csus)
-    days = {market_day(one) for one in partitions} | set(lacking.select("dataset", "csu", "date").iter_rows())
-    asked = [one for one in states if market_day(one) in days and one.key in csus]
-    return lending.refine(
-        app.onchain([csus[name] for name in sorted({one.key for one in asked})]),
-        asked,
-        bronze=app.bronze,
-        tables=app.tables,
-        states=states,
-        # Without the table of quotes nothing in silver knows what vendors said: their answers are read again.
-        quotes=None if app.tables.version(QUOTES) is not None else read_quotes(app.price_sources(), app.bronze, states),
-        pricing=app.pricing,
+def due(app: App, csus: Sequence[Csu], datasets: Sequence[str], until: date) -> Wish:
+    """What these markets owe up to the day `until`, included (`flow.increment`)."""
+    return increment.due(
+        [one.name for one in csus],
+        datasets=datasets,
+        until=until,
+        ledger=app.ledger,
+        granularity=app.settings.granularity,
+        boundary=app.settings.day_boundary,
     )
 
 
-def not_in_silver(app: App) -> pl.DataFrame:
-    """The market-days that were answered and that silver cannot vouch for (`evidence.EVIDENCE`)."""
-    return lending.not_in_silver(tables=app.tables, states=app.ledger.states(), csus=app.registry.csus)
-
-
-def rebuild(app: App, *, reparse: bool = False) -> lending.Built:
-    """Silver and gold from scratch from every answer that is kept. Raises BadInput when there is none.
-
-    Raises Stop before anything is written when answers that the ledger knows are missing.
-    """
-    states = app.ledger.states()
-    partitions = [one for one in states if one.dataset in DATASETS and one.key in app.registry.csus]
-    if not partitions:
-        raise BadInput("nothing was collected yet; run `cryptolake run` first")
-    made = lending.refine(
-        app.onchain([app.registry.csus[name] for name in sorted({one.key for one in partitions})]),
-        partitions,
-        bronze=app.bronze,
-        tables=app.tables,
-        states=states,
-        quotes=read_quotes(app.price_sources(), app.bronze, states),
-        pricing=app.pricing,
-        fresh=True,
-        reparse=reparse,
-    )
-    built = lending.build(
-        tables=app.tables, ledger=app.ledger, csus=app.registry.csus, states=states, warehouse=app.warehouse
-    )
-    return lending.Built([*made, *built.made], built.lacking)
-
-
-def build(app: App) -> lending.Built:
-    """Silver to gold."""
-    return lending.build(tables=app.tables, ledger=app.ledger, csus=app.registry.csus, warehouse=app.warehouse)
-
-
-def publish(app: App) -> list[lending.Made]:
-    """Finished tables to files and PostgreSQL."""
-    with app.warehouse() as warehouse:
-        return lending.publish(
-            tables=app.tables,
-            ledger=app.ledger,
-            csus=app.registry.csus,
-            data=app.settings.data,
-            warehouse=warehouse,
-            code_version=__version__,
-            registry_version=registry_version(app.registry),
-            day_boundary=app.settings.day_boundary,
-        )
+def begun(app: App) -> list[Csu]:
+    """The markets of the registry that were ever asked for."""
+    return [app.registry.csus[name] for name in coverage.markets(app.ledger) if name in app.registry.csus]
 
 
 class AppWork:
@@ -222,19 +160,15 @@ class AppWork:
         if job.source != ONCHAIN:
             yield pull(self._app, job.source, job.datasets, "backfill")
             return
-        source = self._app.onchain(markets(self._app)[0])
         first, last = self._app.settings.span(self._today())
-        asked = _partitions(self._app, source, job.datasets, first, last)
-        missing = make_plan(asked, self._app.ledger.states(), intact=self._app.bronze.intact).missing
-        if not missing:
-            if self._finish_refining():
-                build(self._app)
-                publish(self._app)
+        left = compare(_wish(self._app, markets(self._app)[0], job.datasets, first, last), self._app.ledger)
+        days = {partition.period.day for partition in left.missing}
+        yield from self._pieces(job, days)
+        # Reading every settled answer takes longer than finding what was never answered: it comes last.
+        hurt = {partition.period.day for partition in damaged(left, self._app.bronze.intact)} - days
+        yield from self._pieces(job, hurt)
+        if not days | hurt:
             yield Outcome(True, 0, f"{first} .. {last}: nothing is missing")
-        days = sorted({partition.period.day for partition in missing}, reverse=True)
-        for _, group in groupby(days, key=lambda day: day.toordinal() // _PIECE_DAYS):
-            piece = list(group)
-            yield self._travel(job.datasets, piece[-1], piece[0])
 
     def run(self, job: ScheduledJob, slots: Sequence[datetime]) -> Outcome:
         """A vendor: pull (and backfill when whole days were missed). The chain: the days before the slots, up to the last."""
@@ -244,36 +178,27 @@ class AppWork:
             operations: tuple[Operation, ...] = ("backfill", "pull") if missed else ("pull",)
             return _sum([pull(self._app, job.source, job.datasets, operation) for operation in operations])
         last = self._app.settings.span(self._today())[1]  # yesterday, unless the settings end earlier
-        return self._travel(job.datasets, min(earliest - timedelta(days=1), last), last)
+        return self._travel(job, min(earliest - timedelta(days=1), last), last)
 
     def alert(self, title: str, text: str) -> None:
         """See `work.alerts.alert`."""
         alert(self._app, title, text)
 
-    def _travel(self, datasets: Sequence[str], first: date, last: date) -> Outcome:
-        """Collect to publish. The days are on file until silver holds them, so that a kill in between leaves no hole."""
-        self._finish_refining()
-        write_bytes(_note(self._app), orjson.dumps([first.isoformat(), last.isoformat()]))
-        outcome = collect_days(self._app, datasets, first, last)
-        self._finish_refining()
-        lacking = build(self._app).lacking
-        publish(self._app)
-        note = "; ".join([f"{first} .. {last}: {outcome.note}", *lines(lacking)])
-        return Outcome(outcome.ok and lacking.is_empty(), outcome.records, note)
+    def _pieces(self, job: ScheduledJob, days: Iterable[date]) -> Iterator[Outcome]:
+        """Those days week by week, the newest week first."""
+        for _, group in groupby(sorted(days, reverse=True), key=lambda day: day.toordinal() // _PIECE_DAYS):
+            piece = list(group)
+            yield self._travel(job, piece[-1], piece[0])
 
-    def _finish_refining(self) -> bool:
-        """Refine the days on file; False when there are none."""
-        note = _note(self._app)
-        if not note.exists():
-            return False
-        first, last = (date.fromisoformat(day) for day in orjson.loads(note.read_bytes()))
-        refine_days(self._app, first, last)
-        note.unlink()
-        return True
-
-
-def _note(app: App) -> Path:
-    return app.settings.data / "unfinished.json"
+    def _travel(self, job: ScheduledJob, first: date, last: date) -> Outcome:
+        """Collect to publish. Killed in between, the next one refines what silver lacks."""
+        csus = markets(self._app)[0]
+        wish = _wish(self._app, csus, job.datasets, _mended(self._app, first), last)
+        ran = lending.run(self._app, csus, wish, what=f"{job.name} {first} .. {last}")
+        outcome = _answered(ran.collected)
+        lacking = [] if ran.built is None else lines(ran.built.lacking)
+        note = "; ".join([f"{first} .. {last}: {outcome.note}", *lacking])
+        return Outcome(outcome.ok and not lacking, outcome.records, note)
 
 
 def _mended(app: App, first: date) -> date:
@@ -281,19 +206,15 @@ def _mended(app: App, first: date) -> date:
     return min(first, max(first - timedelta(days=_MEND_DAYS), first_day(app)))
 
 
-def _partitions(app: App, source: OnchainSource, datasets: Sequence[str], first: date, last: date) -> list[Partition]:
+def _wish(app: App, csus: Sequence[Csu], datasets: Sequence[str], first: date, last: date) -> Wish:
     span = Span(first, last, app.settings.granularity, app.settings.day_boundary)
-    return wanted(source, datasets, [key for name in datasets for key in source.keys(name)], span)
+    return wish_of(app.onchain(csus), datasets, [one.name for one in csus], span)
 
 
-def _landed(app: App, source: Source, partitions: Sequence[Partition]) -> Outcome:
-    plan = make_plan(
-        partitions, app.ledger.states(), intact=lambda one, digest: app.bronze.intact(one, digest, source.name)
-    )
-    result = collect(source, plan.missing, bronze=app.bronze, ledger=app.ledger, workers=app.settings.workers)
-    answered = result.done + result.empty
-    note = f"{answered:,} answered, {result.gone:,} not there, {plan.settled:,} known before"
-    return Outcome(not result.failed, answered, note + _failed(result))
+def _answered(found: Collected) -> Outcome:
+    answered = found.done + found.empty
+    note = f"{answered:,} answered, {found.gone:,} not there, {found.known:,} known before"
+    return Outcome(not found.failed, answered, note + _failed(found))
 
 
 def _failed(result: Collected) -> str:

@@ -23,9 +23,7 @@ from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.set_aside import ledger_aside, move_aside
 from cryptolake.sources.onchain.families import families
 from cryptolake.state.ledger import Ledger
-from cryptolake.work import daily
-
-_NOTE = "fresh.json"
+from cryptolake.work import daily, lending
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,7 @@ def prospect(app: App) -> Prospect:
 
 def set_aside(app: App, now: datetime | None = None) -> str:
     """Move everything aside; returns the name it lies under (`<data>/aside/<name>` and that schema in PostgreSQL)."""
-    note = app.settings.data / _NOTE
+    note = app.folder.fresh_start
     if pending(app) is None:
         stamp = (now or datetime.now(UTC)).strftime("%Y%m%d_%H%M%S")
         write_bytes(note, orjson.dumps({"aside": f"{app.settings.prefix}aside_{stamp}", "stage": "begun"}))
@@ -71,8 +69,8 @@ def set_aside(app: App, now: datetime | None = None) -> str:
             warehouse.set_aside(_cleared(), name)
         keep = kept_datasets(app)
         app.forget_ledger()  # its file is moved
-        move_aside(app.settings.data, name, keep)
-        before = Ledger(ledger_aside(app.settings.data, name))
+        move_aside(app.folder.root, name, keep)
+        before = Ledger(ledger_aside(app.folder.root, name))
         kept = {dataset for _, dataset in keep}
         entries = [entry for partition, entry in before.states().items() if partition.dataset in kept]
         before.close()
@@ -83,7 +81,7 @@ def set_aside(app: App, now: datetime | None = None) -> str:
 
 def pending(app: App) -> str | None:
     """The name of a fresh start that is not finished yet."""
-    note = app.settings.data / _NOTE
+    note = app.folder.fresh_start
     return str(orjson.loads(note.read_bytes())["aside"]) if note.exists() else None
 
 
@@ -109,10 +107,10 @@ def finish(app: App) -> int:
     name = pending(app)
     if name is None:
         return 0
-    ledger = Ledger(ledger_aside(app.settings.data, name))
+    ledger = Ledger(ledger_aside(app.folder.root, name))
     before = ledger.states()
     ledger.close()
-    now, old = app.ledger.states(), Bronze(app.settings.data / "aside" / name)
+    now, old = app.ledger.states(), Bronze(app.folder.root / "aside" / name)
     readable = [csu for csu in app.registry.csus.values() if csu.family in families()]
     chain = app.onchain(readable)
     told: list[Source] = [chain, *app.price_sources().values()]
@@ -134,9 +132,9 @@ def finish(app: App) -> int:
         app.ledger.append(entry)
         found += 1
     if found:
-        daily.rebuild(app)
-        daily.publish(app)
-    (app.settings.data / _NOTE).unlink()
+        lending.rebuild(app)
+        lending.publish(app)
+    app.folder.fresh_start.unlink()
     return found
 
 

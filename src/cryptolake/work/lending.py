@@ -1,154 +1,155 @@
-"""The whole trip of a record on one page: collect -> refine -> build -> publish, and the vendors' pull and backfill.
+"""The lending river: collect, refine, build, publish; run is all four, extend goes backwards, rebuild begins anew.
 
-Each step is a function of what the step before it stored, so each can be killed, run again or run alone. What does not
-belong here: how anything is fetched, stored or computed.
+Each step is a function of what the step before it stored, so each can be killed, run again or run alone. The command line,
+the scheduler, Dagster and programs call these and nothing below. What does not belong here: how anything is fetched, stored
+or computed, and which days are due (daily).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date
 
 import polars as pl
 
-from cryptolake.catalogue import MARKET_DAYS, FoundTable, contracts, downstream, found_tables
-from cryptolake.contracts.entry import Entry
+from cryptolake import __version__
+from cryptolake.app import App
+from cryptolake.catalogue import contracts
+from cryptolake.cluster.asking import asking
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.table import Table
 from cryptolake.contracts.versions import document
-from cryptolake.errors import Stop
+from cryptolake.errors import BadInput, Stop
 from cryptolake.files.atomic import write_bytes
+from cryptolake.flow import extend as backwards
+from cryptolake.flow.collect import Collected
+from cryptolake.flow.collect import collect as ask
 from cryptolake.flow.made import Built as Built
 from cryptolake.flow.made import Made as Made
+from cryptolake.flow.resume import AT_ONCE, Wish, compare, damaged, partitions_of
+from cryptolake.flow.workers import suggested
 from cryptolake.gold import daily_panel
 from cryptolake.gold.metadata import metadata_document
-from cryptolake.lake.tables import Tables
-from cryptolake.publish.warehouse import Warehouse
 from cryptolake.registry.markets import Csu
-from cryptolake.silver import liquidations, prices, quotes, refined, tvl
+from cryptolake.registry.version import registry_version
+from cryptolake.silver.prices import TABLE as PRICES
+from cryptolake.silver.quotes import TABLE as QUOTES
 from cryptolake.state.checkpoints import write_checkpoints
-from cryptolake.state.ledger import Ledger
-from cryptolake.work import evidence
-from cryptolake.work.refine import refine as refine
-from cryptolake.work.standing import DATASETS, standing
-from cryptolake.work.tables import OpenWarehouse, derive, read_from
+from cryptolake.watch.health import Reporter, latencies, read_runs
+from cryptolake.watch.pace import Pace, Show
+from cryptolake.work import panel
+from cryptolake.work import refine as refining
+from cryptolake.work.prices import read_quotes
+from cryptolake.work.priority import largest_first, last_known_usd
+from cryptolake.work.standing import DATASETS, market_day
 
-# What `refine` makes of answers.
-REFINED = tuple(one.TABLE.name for one in (tvl, liquidations, quotes, prices, refined))
 CONTRACTS_FILE = "gold/contracts.json"  # what the tables beside it promise; `contracts diff` reads it
 
 
-def expected_rows(found: pl.DataFrame, csus: Mapping[str, Csu]) -> pl.DataFrame:
-    """The panel's key set: every market ever asked for, on every day anyone was asked for, with what is known of it.
-
-    `found` is what `work.evidence` says. Columns: csu, date, chain, family, protocol, tvl_state, tvl_reason, liq_state,
-    liq_reason (null if never asked).
-    """
-    keys, days = found.select("csu").unique().sort("csu"), found.select("date").unique().sort("date")
-    about = [(name, csus[name].chain, csus[name].family, csus[name].protocol) for name in keys["csu"]]
-    markets = pl.DataFrame(
-        about, schema=["csu", "chain", "family", "protocol"], orient="row", schema_overrides={"csu": pl.String}
-    )
-    frame = keys.join(days, how="cross").join(markets, on="csu", how="left")
-    for dataset, side in (("tvl", "tvl"), ("liquidations", "liq")):
-        known = found.filter(pl.col("dataset") == dataset).select(
-            "csu", "date", pl.col("state").alias(f"{side}_state"), pl.col("reason").alias(f"{side}_reason")
-        )
-        frame = frame.join(known, on=["csu", "date"], how="left")
-    return frame.select(daily_panel.EXPECTED.names()).cast(daily_panel.EXPECTED).sort("csu", "date")
-
-
-def panel(
-    *, tables: Tables, states: Mapping[Partition, Entry], csus: Mapping[str, Csu]
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The panel that ledger and silver give now, and the evidence (`evidence.EVIDENCE`) it rests on. Writes nothing.
-
-    Figures and their statuses are made from the same rows, read once.
-    """
-    amounts, events, found = _evidence(
-        tables, states, csus, daily_panel.COLUMNS["tvl"], daily_panel.COLUMNS["liquidations"]
-    )
-    return daily_panel.build(amounts, events, expected_rows(found, csus)), found
-
-
-def not_in_silver(*, tables: Tables, states: Mapping[Partition, Entry], csus: Mapping[str, Csu]) -> pl.DataFrame:
-    """The market-days that the ledger calls answered and silver cannot vouch for, with the reason."""
-    return evidence.lacking(_evidence(tables, states, csus)[2])
-
-
-def _evidence(
-    tables: Tables,
-    states: Mapping[Partition, Entry],
-    csus: Mapping[str, Csu],
-    of_tvl: Sequence[str] = (),
-    of_liquidations: Sequence[str] = (),
-) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Silver's amounts and events with these columns more, and what they and the ledger say together."""
-    amounts = tables.read(tvl.TABLE, columns=list(dict.fromkeys([*of_tvl, *evidence.TVL_COLUMNS])))
-    columns = list(dict.fromkeys([*of_liquidations, *evidence.LIQUIDATION_COLUMNS]))
-    events = tables.read(liquidations.TABLE, columns=columns)
-    found = evidence.evidence(
-        standing(states),
-        csus,
-        recorded=tables.read(refined.TABLE),
-        amounts=amounts,
-        events=events,
-        prices=tables.read(prices.TABLE, columns=[*prices.TABLE.key, "price"]),
-    )
-    return amounts, events, found
-
-
-def finished() -> list[FoundTable]:
-    """The tables that `publish` takes to files and PostgreSQL: what `refine` and `build` make, inputs first."""
-    made = {*REFINED, *(one.table.name for one in downstream([*REFINED, MARKET_DAYS]))}
-    return [one for name, one in found_tables().items() if name in made and one.table.in_postgres]
-
-
-def build(
+def collect(
+    app: App,
+    csus: Sequence[Csu],
+    wish: Wish,
     *,
-    tables: Tables,
-    ledger: Ledger,
-    csus: Mapping[str, Csu],
-    warehouse: OpenWarehouse | None = None,
-    states: Mapping[Partition, Entry] | None = None,
-) -> Built:
-    """Silver to gold: the balanced daily panel over every market and day the ledger knows of, and what is made of it.
+    resume: bool = True,
+    only_failed: bool = False,
+    what: str = "collect",
+    cluster: str | None = None,
+    stopping: threading.Event | None = None,
+    show: Show | None = None,
+) -> Collected:
+    """Ask what is missing of a wish, the largest markets first, and say on file how the run does (under the name `what`).
 
-    A day that the ledger calls answered has a number only where silver was made of that very answer and still holds it;
-    the others are `pending` or `failed` in the panel and listed in the result. `states` spares a second reading of the
-    ledger to a caller that has just read it; `warehouse` is opened only for a
-    table made with one that the lake does not hold.
+    Answers of settled partitions are checked by content: few of them first, many beside the work, and damaged ones are
+    asked again in the same run. When `stopping` is set the run ends at its next safe point.
     """
-    frame, found = panel(tables=tables, states=ledger.states() if states is None else states, csus=csus)
-    daily_panel.TABLE.require(frame)
-    built = [(daily_panel.TABLE, frame)]
-    changed = {**dict.fromkeys(REFINED), MARKET_DAYS: expected_rows(found, csus), daily_panel.TABLE.name: frame}
-    with read_from(tables, warehouse, changed) as read:
-        built += [(one.table, rows) for one, rows in derive(changed, read)]
-    for table, rows in built:
-        tables.write(table, rows)
-    made = [Made(f"gold {table.name}", rows.height, str(tables.path(table))) for table, rows in built]
-    return Built(made, evidence.lacking(found))
+    stopping = stopping or threading.Event()
+    left = compare(wish, app.ledger, resume=resume, only_failed=only_failed)
+    few = left.settled_count <= AT_ONCE
+    hurt = damaged(left, app.bronze.intact) if few else []
+    missing = sorted([*left.missing, *hurt])
+    order = largest_first(app.registry, last_known_usd(app.tables.read(daily_panel.TABLE)))
+    pace = Pace(what, len(missing), app.pools, show)
+    with asking(app, csus, pace, cluster, stopping) as conversations:
+        workers = conversations.workers or workers_of(app, csus)
+
+        def answered(partitions: Sequence[Partition]) -> Collected:
+            return ask(
+                conversations.source,
+                partitions,
+                bronze=app.bronze,
+                ledger=app.ledger,
+                workers=workers,
+                progress=pace.partition,
+                stopping=stopping,
+                order=order,
+            )
+
+        with Reporter(app.runs, lambda: pace.health(workers)), ThreadPoolExecutor(1, "check") as beside:
+            later = None if few else beside.submit(damaged, left, app.bronze.intact, stopping)
+            try:
+                result = answered(missing)
+                if later is not None and (hurt := later.result()):
+                    pace.more(len(hurt))
+                    result.join(answered(hurt))
+            except BaseException:
+                stopping.set()  # the check must not hold up the end
+                raise
+    result.known = left.settled_count - len(hurt)
+    return result
 
 
-def publish(
-    *,
-    tables: Tables,
-    ledger: Ledger,
-    csus: Mapping[str, Csu],
-    data: Path,
-    warehouse: Warehouse,
-    code_version: str,
-    registry_version: str = "",
-    day_boundary: str = "utc",
-) -> list[Made]:
+def workers_of(app: App, csus: Sequence[Csu]) -> int:
+    """The user's number, else what the endpoints of these markets can feed at the latency last measured."""
+    if "workers" in app.settings.model_fields_set:
+        return app.settings.workers
+    chains = {csu.chain for csu in csus}
+    endpoints = [one for name in chains for one in app.endpoints(app.registry.chain(name))]
+    return suggested(endpoints, latencies(read_runs(app.runs)))
+
+
+def refine(app: App, partitions: Iterable[Partition] = ()) -> list[Made]:
+    """Bronze to silver for the days of these partitions and for every other day that silver lacks, at the settings' ladder.
+
+    So whatever was collected and never refined, or lost from silver since, is made good by the next trip of any kind.
+    """
+    states, csus = app.ledger.states(), app.registry.csus
+    lacking = panel.not_in_silver(tables=app.tables, states=states, csus=csus)
+    days = {market_day(one) for one in partitions} | set(lacking.select("dataset", "csu", "date").iter_rows())
+    asked = [one for one in states if market_day(one) in days and one.key in csus]
+    return refining.refine(
+        app.onchain([csus[name] for name in sorted({one.key for one in asked})]),
+        asked,
+        bronze=app.bronze,
+        tables=app.tables,
+        states=states,
+        # Without the table of quotes nothing in silver knows what vendors said: their answers are read again.
+        quotes=None if app.tables.version(QUOTES) is not None else read_quotes(app.price_sources(), app.bronze, states),
+        pricing=app.pricing,
+    )
+
+
+def not_in_silver(app: App) -> pl.DataFrame:
+    """The market-days that were answered and that silver cannot vouch for (`evidence.EVIDENCE`)."""
+    return panel.not_in_silver(tables=app.tables, states=app.ledger.states(), csus=app.registry.csus)
+
+
+def build(app: App) -> Built:
+    """Silver to gold, and the market-days that were answered and have no number all the same."""
+    return panel.build(tables=app.tables, ledger=app.ledger, csus=app.registry.csus, warehouse=app.warehouse)
+
+
+def publish(app: App) -> list[Made]:
     """Finished tables to plain files and to PostgreSQL, and the ledger to the documented checkpoints.
 
     Raises Stop before anything is written when a published table would become empty although answers for it are known.
     """
-    made = []
-    frames = {one.table: tables.read(one.table) for one in finished()}
-    _refuse_to_empty(frames, ledger, warehouse, data)
+    made, tables = [], app.tables
+    frames = {one.table: tables.read(one.table) for one in panel.finished()}
+    _refuse_to_empty(app, frames)
     for table, frame in frames.items():
         if table.publish_as is None:
             continue
@@ -158,36 +159,146 @@ def publish(
         parts = frame.partition_by("csu", as_dict=True, maintain_order=True)
         for (csu,), part in sorted(parts.items(), key=lambda item: str(item[0])):
             made.append(Made(f"file {table.name}", part.height, str(tables.publish(table, part, csu=str(csu)))))
-    gold = frames[daily_panel.TABLE]
-    in_panel = {name: csus[name] for name in gold["csu"].unique() if name in csus}
+    gold, csus = frames[daily_panel.TABLE], app.registry.csus
     about = metadata_document(
         daily_panel.TABLE,
         gold,
-        csus=in_panel,
-        code_version=code_version,
-        registry_version=registry_version,
-        day_boundary=day_boundary,
-        prices=frames[prices.TABLE],
+        csus={name: csus[name] for name in gold["csu"].unique() if name in csus},
+        code_version=__version__,
+        registry_version=registry_version(app.registry),
+        day_boundary=app.settings.day_boundary,
+        prices=frames[PRICES],
     )
     made.append(Made("file metadata", 1, str(tables.publish_json("gold/metadata.json", about))))
-    write_bytes(data / CONTRACTS_FILE, document(contracts()))
-    made.append(Made("file contracts", len(contracts()), str(data / CONTRACTS_FILE)))
-    write_checkpoints(ledger, data / "checkpoints")
-    for table, frame in frames.items():
-        warehouse.load(table, frame, table.load)
-        made.append(Made(f"PostgreSQL {table.name}", frame.height, table.name))
+    promises = app.folder.root / CONTRACTS_FILE
+    write_bytes(promises, document(contracts()))
+    made.append(Made("file contracts", len(contracts()), str(promises)))
+    write_checkpoints(app.ledger, app.folder.checkpoints)
+    with app.warehouse() as warehouse:
+        for table, frame in frames.items():
+            warehouse.load(table, frame, table.load)
+            made.append(Made(f"PostgreSQL {table.name}", frame.height, table.name))
     return made
 
 
-def _refuse_to_empty(frames: Mapping[Table, pl.DataFrame], ledger: Ledger, warehouse: Warehouse, data: Path) -> None:
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a whole run did; `built` is None when its tables were not wanted, or it was asked to stop before they were made."""
+
+    collected: Collected
+    built: Built | None
+
+
+def run(
+    app: App,
+    csus: Sequence[Csu],
+    wish: Wish,
+    *,
+    resume: bool = True,
+    what: str = "run",
+    tables: bool = True,
+    cluster: str | None = None,
+    stopping: threading.Event | None = None,
+    show: Show | None = None,
+) -> Ran:
+    """Collect, and with `tables` refine, build and publish what all of silver and the ledger give.
+
+    Asked to stop it ends after the step at hand. Whatever was collected and not refined is made good by the next run.
+    """
+    stopping = stopping or threading.Event()
+    collected = collect(app, csus, wish, resume=resume, what=what, cluster=cluster, stopping=stopping, show=show)
+    if not tables or stopping.is_set():
+        return Ran(collected, None)
+    made = refine(app, partitions_of(wish))
+    if stopping.is_set():
+        return Ran(collected, None)
+    built = build(app)
+    made += built.made
+    if not stopping.is_set():
+        made += publish(app)
+    return Ran(collected, Built(made, built.lacking))
+
+
+@dataclass(frozen=True, slots=True)
+class Extended:
+    """What going backwards did: each chain's walk, and everything that was collected on the way."""
+
+    walks: list[backwards.Walk]
+    collected: Collected
+
+
+def extend(
+    app: App,
+    csus: Sequence[Csu],
+    *,
+    until: date,
+    datasets: Sequence[str] = DATASETS,
+    stopping: threading.Event | None = None,
+    show: Show | None = None,
+    told: Callable[[backwards.Walk], None] = lambda _walk: None,
+) -> Extended:
+    """Collect backwards from the settings' last day to `until`, month by month and chain by chain (`flow.extend`).
+
+    Raises BadInput when `until` is after the newest day.
+    """
+    stopping, total, newest = stopping or threading.Event(), Collected(), app.settings.span()[1]
+    if until > newest:
+        raise BadInput(f"--until {until} is after the newest day {newest}; give an earlier day")
+
+    def month(wish: Wish) -> bool:
+        first = min(period.day for periods in wish.values() for period in periods)
+        total.join(collect(app, csus, wish, what=f"extend {first:%Y-%m}", stopping=stopping, show=show))
+        return not stopping.is_set()
+
+    walks = backwards.extend(
+        csus,
+        until=until,
+        newest=newest,
+        ledger=app.ledger,
+        datasets=datasets,
+        ask=month,
+        granularity=app.settings.granularity,
+        boundary=app.settings.day_boundary,
+        told=told,
+    )
+    return Extended(walks, total)
+
+
+def rebuild(app: App, *, reparse: bool = False) -> Built:
+    """Everything that was ever collected, bronze to gold, from scratch and without network. Publishes nothing.
+
+    `reparse` reads every answer again instead of the monthly twins. Raises BadInput when nothing was collected, and Stop
+    before anything is written when answers that the ledger knows are missing.
+    """
+    states, csus = app.ledger.states(), app.registry.csus
+    partitions = [one for one in states if one.dataset in DATASETS and one.key in csus]
+    if not partitions:
+        raise BadInput("nothing was collected yet; run `cryptolake run` first")
+    made = refining.refine(
+        app.onchain([csus[name] for name in sorted({one.key for one in partitions})]),
+        partitions,
+        bronze=app.bronze,
+        tables=app.tables,
+        states=states,
+        quotes=read_quotes(app.price_sources(), app.bronze, states),
+        pricing=app.pricing,
+        fresh=True,
+        reparse=reparse,
+    )
+    built = panel.build(tables=app.tables, ledger=app.ledger, csus=csus, states=states, warehouse=app.warehouse)
+    return Built([*made, *built.made], built.lacking)
+
+
+def _refuse_to_empty(app: App, frames: Mapping[Table, pl.DataFrame]) -> None:
     """A lost lake must not empty what was published: the ledger tells "lost" from "there is nothing"."""
-    answered = {dataset for (dataset, _), states in ledger.tally().items() if states.get("done")}
+    answered = {dataset for (dataset, _), states in app.ledger.tally().items() if states.get("done")}
     for table, frame in frames.items():
         of = {table.name} if table.name in DATASETS else set(DATASETS)
         if frame.height or not answered & of:
             continue
-        file = data / (table.publish_as or "").format(csu="")
-        (stored,) = warehouse.query(f"SELECT EXISTS (SELECT FROM {table.quoted})").row(0)
+        file = app.folder.root / (table.publish_as or "").format(csu="")
+        with app.warehouse() as warehouse:
+            (stored,) = warehouse.query(f"SELECT EXISTS (SELECT FROM {table.quoted})").row(0)
         if stored or file.is_file():
             raise Stop(
                 f"{table.name} is empty in the lake although the ledger knows answers for it; what is published was left as "

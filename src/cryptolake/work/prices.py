@@ -1,28 +1,133 @@
-"""Prices that the markets' own oracles do not give: which are missing, asking for them, and what was answered before.
+"""The river of prices that the markets' own oracles do not give: ask for the missing ones, import a file, value anew.
 
 What does not belong here: how a source is asked (sources) and which price wins (`silver.prices`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, date, datetime
+from pathlib import Path
 
 import orjson
 import polars as pl
 
+from cryptolake.app import App
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Boundary, Partition, Period
 from cryptolake.contracts.prices import Wanted
 from cryptolake.contracts.source import Source
-from cryptolake.errors import Stop
-from cryptolake.flow.collect import Collected, Progress, collect, read_rows
+from cryptolake.errors import BadInput, Stop
+from cryptolake.flow.collect import WORKER, Collected, Progress, read_rows
+from cryptolake.flow.collect import collect as collect_partitions
+from cryptolake.flow.made import Made
 from cryptolake.flow.plan import make_plan
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
 from cryptolake.silver import prices, tvl
 from cryptolake.silver.quotes import TABLE as QUOTES
+from cryptolake.sources.price_file import PRICES as PRICES_OF_FILES
+from cryptolake.sources.price_file import landed
 from cryptolake.state.ledger import Ledger
+from cryptolake.work.refine import SILVER
+from cryptolake.work.refine import reprice as revalue
+
+Watch = Callable[[str, int], AbstractContextManager[Progress]]
+
+
+@contextmanager
+def _unwatched(_what: str, _total: int) -> Iterator[Progress]:
+    yield lambda _partition, _state: None
+
+
+def told_by(app: App, names: Sequence[str] | None = None) -> list[str]:
+    """Those who can be asked for prices, or the named ones of them. Raises BadInput for another name."""
+    known = [name for name, one in app.found.price_sources.items() if one.asked != "never"]
+    for name in names or ():
+        if name not in known:
+            raise BadInput(f"unknown price source {name!r}; known: {', '.join(known)}")
+    return list(names or known)
+
+
+def collect(app: App, name: str, *, everything: bool = False, watch: Watch = _unwatched) -> Collected:
+    """Ask one source for what it has not answered yet, then value everything again.
+
+    A vendor is asked for the tokens without a price, or with `everything` for all of them. `watch` is told how much there
+    is to ask and gives back who is told of every answer.
+    """
+    boundary, states = app.settings.day_boundary, app.ledger.states()
+    source = app.price_source(name)
+    dataset = source.datasets[0].name
+    if app.found.price_sources[name].asked == "snapshots":
+        asked, resume = snapshot_partitions(source, app.tables, boundary), True
+    else:
+        wanted = wanted_of(app.tables, dataset, everything=everything, boundary=boundary)
+        left = unanswered(wanted, source.name, app.bronze, states)
+        source, asked, resume = app.price_source(name, left), list(left), False
+    with watch(f"prices {name}", len(asked)) as progress:
+        result = ask(
+            source,
+            asked,
+            bronze=app.bronze,
+            ledger=app.ledger,
+            workers=app.settings.workers,
+            resume=resume,
+            progress=progress,
+        )
+    reprice(app)
+    return result
+
+
+def import_file(app: App, file: Path) -> list[Made]:
+    """Keep a price file in bronze and value everything again. Raises BadInput for a faulty file before anything is kept."""
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise BadInput(f"{file}: {error.strerror}; give the path of a CSV file") from None
+    key = re.sub(r"[^A-Za-z0-9._+-]", "-", file.stem).lstrip("._+-") or "file"
+    raw = landed(file.name, content, key, datetime.now(UTC))
+    rows = app.price_source(PRICES_OF_FILES.name).parse(raw)
+    digest = app.bronze.land(raw)
+    app.ledger.append(Entry(raw.partition, "done", raw.fetched_at, WORKER, rows=len(rows), digest=digest))
+    return [Made("quotes", len(rows), file.name), *reprice(app)]
+
+
+def reprice(app: App) -> list[Made]:
+    """Value silver again from every quote that is kept, at the settings' ladder. The versions before stay readable."""
+    quotes = read_quotes(app.price_sources(), app.bronze, app.ledger.states())
+    return revalue(tables=app.tables, quotes=quotes, pricing=app.pricing)
+
+
+def versions(app: App) -> dict[str, int | None]:
+    """The latest version number of every silver table of this river; None for one that was never written."""
+    return {table.name: app.tables.version(table) for table in SILVER}
+
+
+def overview(app: App, *, missing: bool = False, flagged: bool = False) -> pl.DataFrame:
+    """Which tokens are priced by whom and since when, or only those without a price or whose sources disagree."""
+    frame = app.tables.read(prices.TABLE)
+    if missing:
+        frame = frame.filter(pl.col("price").is_null())
+    if flagged:
+        frame = frame.filter(pl.col("flag") == "disagrees")
+    return (
+        frame.group_by("chain", "asset", pl.col("price_source").fill_null("-"), "flag")
+        .agg(
+            pl.len().alias("days"),
+            pl.col("date").min().alias("since"),
+            pl.col("date").max().alias("until"),
+            pl.col("spread").max().alias("largest_spread"),
+        )
+        .sort("chain", "asset", "since")
+    )
+
+
+def unpriced(app: App) -> tuple[int, int]:
+    """How many tokens have no price on some day, and on how many token-days."""
+    left = app.tables.read(prices.TABLE).filter(pl.col("price").is_null())
+    return left.select("chain", "asset").n_unique(), left.height
 
 
 def snapshot_partitions(source: Source, tables: Tables, boundary: Boundary = "utc") -> list[Partition]:
@@ -87,7 +192,7 @@ def ask(
 ) -> Collected:
     """Collect what the ledger does not have yet."""
     missing = make_plan(partitions, ledger.states(), resume=resume).missing if resume else partitions
-    return collect(source, missing, bronze=bronze, ledger=ledger, workers=workers, progress=progress)
+    return collect_partitions(source, missing, bronze=bronze, ledger=ledger, workers=workers, progress=progress)
 
 
 def read_quotes(

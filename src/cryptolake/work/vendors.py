@@ -15,7 +15,6 @@ from cryptolake.app import App
 from cryptolake.contracts.source import Dataset, Source
 from cryptolake.errors import BadInput
 from cryptolake.flow.collect import Collected, Progress
-from cryptolake.lake.runs import Runs
 from cryptolake.publish.stores import Stores
 from cryptolake.publish.warehouse import Warehouse
 from cryptolake.silver.crypto_market_global import TABLE as GLOBAL
@@ -140,7 +139,7 @@ def coin_stores(app: App) -> Iterator[Stores]:
 
 
 def _coin_stores(app: App, warehouse: Warehouse) -> Stores:
-    return Stores(app.bronze, Runs(app.settings.data), app.ledger, app.tables, warehouse)
+    return Stores(app.bronze, app.vendor_runs, app.ledger, app.tables, warehouse)
 
 
 def _series(app: App, source: Source, request: Request, warehouse: Warehouse) -> Iterator[Pulled]:

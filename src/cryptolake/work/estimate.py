@@ -1,7 +1,7 @@
 """What asking for the missing partitions would cost: calls, the provider's units, money, time. No network.
 
 The counts follow what the collection does (one question per chain); the block counts are real where the boundaries are
-known, else from the registry's block times. What does not belong here: which partitions are missing (plan).
+known, else from the registry's block times. What does not belong here: which partitions are missing (flow.plan).
 """
 
 from __future__ import annotations
@@ -9,12 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 
+from cryptolake.app import App
 from cryptolake.contracts.partition import Partition, Period
+from cryptolake.flow.plan import Span, make_plan, set_aside
 from cryptolake.net.endpoint import Endpoint, Limits
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.markets import Csu
-from cryptolake.registry.providers import RpcPlan
+from cryptolake.registry.providers import RpcPlan, rpc_plans
+from cryptolake.sources.onchain.families import families
 
 # Measured by benchmarks/rpc: calls per chain-day snapshot once a day before it is known, and headers per boundary.
 _CALLS_PER_SNAPSHOT, _HEADERS_PER_BOUNDARY = 2, 5
@@ -184,3 +188,63 @@ def advice(chains: Sequence[Workload], found: Sequence[Cost], log_span: int) -> 
             f"eth_getLogs would need {wide:,} log calls instead of {now:,}: CRYPTOLAKE_RPC_{logs[0].chain.upper()}=url"
         )
     return Advice(tuple(lines))
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What a collection would ask and cost; days included at both ends, `expected_seconds` at the known limits.
+
+    `set_aside` are markets that will give no numbers, with the reason; `archive_needed_from` is None without snapshots.
+    """
+
+    start_date: date
+    end_date: date
+    wanted: int
+    missing: int
+    settled: int
+    failed_before: int
+    total_calls: int
+    costs: list[Cost]
+    expected_seconds: float
+    plans: list[Offer]
+    archive_needed_from: date | None
+    archive_chains: list[str]
+    set_aside: dict[str, str]
+    advice: tuple[str, ...]
+
+
+def planned(
+    app: App, csus: Sequence[Csu], partitions: Iterable[Partition], *, log_span: int | None = None, resume: bool = True
+) -> Planned:
+    """Compare the partitions with the ledger and say what asking for the rest costs. Needs no network.
+
+    `log_span` overrides the blocks per log call that the endpoints' plans publish.
+    """
+
+    def endpoints(chain: str) -> Sequence[Endpoint]:
+        return app.endpoints(app.registry.chain(chain))
+
+    plan = make_plan(partitions, app.ledger.states(), resume=resume, intact=app.bronze.intact)
+    first, last = app.settings.span()
+    aside = set_aside(csus, families(), Span(first, last))
+    able = {csu.name: csu for csu in csus if csu.name not in aside}
+    chains = work(plan.missing, able, app.registry.chains, app.block_cache.blocks)
+    found = costs(chains, endpoints, log_span=log_span)
+    archive = [one.chain for one in chains if one.snapshots]
+    spans = [each.limits.log_span for one in chains for each in endpoints(one.chain)[:1]]
+    return Planned(
+        start_date=first,
+        end_date=last,
+        wanted=len(plan.wanted),
+        missing=len(plan.missing),
+        settled=plan.settled,
+        failed_before=plan.failed_before,
+        total_calls=sum(cost.calls for cost in found),
+        costs=found,
+        expected_seconds=round(duration_s(chains, endpoints, log_span), 1),
+        plans=offers(chains, rpc_plans().values()),
+        archive_needed_from=first if archive else None,
+        archive_chains=archive,
+        set_aside=aside,
+        advice=advice(chains, found, log_span or min(spans, default=2000)).lines,
+    )

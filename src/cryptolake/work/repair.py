@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
+from cryptolake.app import App
 from cryptolake.contracts.entry import SETTLED, Entry
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.source import Source
-from cryptolake.errors import CryptolakeError
+from cryptolake.errors import BadInput, CryptolakeError, Stop
 from cryptolake.flow.collect import WORKER, release_dead
 from cryptolake.flow.reading import entry, interpret
 from cryptolake.lake.bronze import Bronze
-from cryptolake.state.checkpoints import Claimed
+from cryptolake.lake.set_aside import put_damaged_aside
+from cryptolake.sources.onchain.families import families
+from cryptolake.state.checkpoints import Claimed, read_checkpoint
 from cryptolake.state.ledger import Ledger
+from cryptolake.work.standing import DATASETS
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,52 @@ class Repaired:
     read_anew: tuple[Partition, ...] = ()
 
 
+def repair_ledger(app: App) -> tuple[Repaired, Path | None]:
+    """Make the ledger sound and agree with bronze; also where an unreadable ledger file was put (None: it was sound)."""
+    aside = _readable(app)
+
+    def known(name: str) -> bool:
+        return name in app.registry.csus and app.registry.csus[name].family in families()
+
+    source = app.onchain(list(app.registry.csus.values()))
+    return repair(app.ledger, app.bronze, source, known=known), aside
+
+
+def _readable(app: App) -> Path | None:
+    """Put a ledger file that SQLite cannot read aside; where it lies then, None when the ledger is sound."""
+    path, refusal = app.folder.ledger, None
+    try:
+        if app.ledger.fault() is None:
+            return None
+    except Stop as error:
+        if not path.exists():
+            raise
+        refusal = error
+    app.forget_ledger()
+    aside = put_damaged_aside(path)
+    if aside is None and refusal is not None:
+        raise refusal
+    return aside
+
+
+def import_checkpoints(app: App, files: Iterable[Path], dataset: str | None = None) -> tuple[Imported, list[str]]:
+    """Take over checkpoint files of either documented shape; also the markets in them that the registry does not know.
+
+    `dataset` is that of a file whose name does not say it. Raises BadInput naming what is wrong with a file.
+    """
+    claims, strangers = [], set()
+    for path in files:
+        for claim in read_checkpoint(path, dataset):
+            try:
+                name = app.registry.csu(claim.partition.key).name
+            except BadInput:
+                strangers.add(claim.partition.key)
+                continue
+            claims.append(replace(claim, partition=replace(claim.partition, key=name)))
+    csus = [app.registry.csus[name] for name in sorted({claim.partition.key for claim in claims})]
+    return import_claims(claims, app.ledger, app.bronze, app.onchain(csus)), sorted(strangers)
+
+
 def repair(ledger: Ledger, bronze: Bronze, source: Source, *, known: Callable[[str], bool]) -> Repaired:
     """Check everything against everything; needs no network. `known` tells which markets can be read.
 
@@ -41,9 +92,7 @@ def repair(ledger: Ledger, bronze: Bronze, source: Source, *, known: Callable[[s
     refolded = ledger.refold()
     dropped = release_dead(ledger)
     on_disk = set(bronze.answers())
-    states = {
-        partition: one for partition, one in ledger.states().items() if partition.dataset in ("tvl", "liquidations")
-    }
+    states = {partition: one for partition, one in ledger.states().items() if partition.dataset in DATASETS}
     damaged = [
         partition
         for partition, one in states.items()

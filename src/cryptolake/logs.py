@@ -1,0 +1,66 @@
+"""Log lines on standard error, with every known secret replaced before anything leaves.
+
+What does not belong here: what is logged, and text for people (cli).
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable
+from urllib.parse import quote, quote_plus
+
+import orjson
+import structlog
+
+from cryptolake.alerts.found import find_ways
+from cryptolake.settings import Settings
+from cryptolake.sources.found import find_sources
+
+_SHORTEST = 4
+
+
+def configure_logging(settings: Settings) -> None:
+    """Structured log lines on standard error, with every known secret replaced before anything is formatted."""
+    known: list[str] = []
+
+    def redact(line: str) -> str:
+        # Looked for in the finished line: whatever was handed in, a secret may lie deep inside it.
+        if not known:
+            known.extend(["", *known_secrets(settings)])
+        return redact_text(line, known)
+
+    renderer: structlog.types.Processor = (
+        structlog.processors.JSONRenderer() if settings.log_json else structlog.dev.ConsoleRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            lambda logger, method, event: redact(str(renderer(logger, method, event))),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.log_level.upper())),
+        # Looked up for every line: whoever embeds us (a notebook, a test) may exchange or close standard error.
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+def known_secrets(settings: Settings) -> list[str]:
+    """Every secret in force, those of vendors and alert ways by the names that their files declare; never print this."""
+    return settings.secrets([*find_sources().keys, *find_ways().secrets])
+
+
+def redact_text(text: str, secrets: Iterable[str]) -> str:
+    """`text` with every secret replaced by asterisks, also where it stands encoded in a URL or in JSON.
+
+    Secrets of fewer than four characters are left: they would blacken every other word.
+    """
+    told = {form for secret in secrets if len(secret) >= _SHORTEST for form in _forms(secret)}
+    for form in sorted(told, key=len, reverse=True):
+        text = text.replace(form, "***")
+    return text
+
+
+def _forms(secret: str) -> tuple[str, ...]:
+    return secret, quote(secret, safe=""), quote(secret), quote_plus(secret), orjson.dumps(secret).decode()[1:-1]

@@ -1,0 +1,49 @@
+"""Which endpoints a chain is asked at and in what order: the user's own alone; else the keyed ones, then public ones.
+
+What does not belong here: asking them (net) and where keys come from (settings).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
+from cryptolake.registry.chains import Chain
+from cryptolake.registry.providers import OWN, PUBLIC, plan_of, rpc_plans
+
+
+def endpoints_of(
+    chain: Chain, *, own: Sequence[str], rate: float | None, keys: Sequence[str], plan: str, public: bool
+) -> list[Endpoint]:
+    """The chain's endpoints in the order they are preferred.
+
+    `own` are the user's URLs, asked at `rate` units a second (None: as their plan allows); `keys` are accounts of the
+    keyed provider with its `plan`; `public` allows those that need no account. URLs and keys are secrets.
+    """
+    found = []
+    for number, url in enumerate(own, start=1):
+        limits = plan_of(url, OWN).limits
+        if rate is not None:
+            limits = replace(limits, rate=rate)
+        found.append(_endpoint(f"{chain.name}-own-{number}", url, limits, account=url))
+    if found:
+        return found
+    if chain.alchemy_subdomain:
+        limits = rpc_plans()[f"alchemy_{plan}"].limits
+        for number, key in enumerate(keys, start=1):
+            url = f"https://{chain.alchemy_subdomain}.g.alchemy.com/v2/{key}"
+            found.append(_endpoint(f"alchemy-{number}", url, limits, account=key))
+    if public:
+        for url in chain.public_rpcs:
+            offered = plan_of(url, PUBLIC)
+            name = offered.name if offered.name != PUBLIC else (urlsplit(url).hostname or PUBLIC)
+            found.append(_endpoint(f"{chain.name}-{name}", url, offered.limits, account=url))
+    return found
+
+
+def _endpoint(name: str, url: str, limits: Limits, *, account: str) -> Endpoint:
+    """The account is named by a digest: its name becomes a file name and must not tell the key."""
+    return Endpoint(name, SecretUrl(url), limits, hashlib.sha256(account.encode()).hexdigest()[:16])

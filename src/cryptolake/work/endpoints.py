@@ -1,0 +1,69 @@
+"""What is asked of endpoints besides answers: what they can do, and where the days of their chains begin.
+
+What does not belong here: which endpoints there are (registry) and how they are asked (net).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from cryptolake.app import App
+from cryptolake.contracts.partition import Period
+from cryptolake.errors import CryptolakeError
+from cryptolake.flow.plan import Span
+from cryptolake.net.probe import Probed, probe
+from cryptolake.registry.chains import Chain
+
+_AT_ONCE = 16
+
+
+def chains_of(app: App, names: Sequence[str] | None = None) -> list[Chain]:
+    """The named chains; else those with an endpoint of the user's; else the test market's."""
+    if names:
+        return [app.registry.chain(name) for name in names]
+    configured = [chain for chain in app.registry.chains.values() if app.settings.rpc.get(chain.name)]
+    return configured or [app.registry.chain(app.registry.csu(app.settings.test_csu).chain)]
+
+
+def probe_all(app: App, chains: Sequence[Chain]) -> list[Probed]:
+    """Ask every configured endpoint of these chains what it can do, many at once."""
+    asked = [(one, endpoint) for one in chains for endpoint in app.endpoints(one)]
+    with ThreadPoolExecutor(min(_AT_ONCE, max(1, len(asked)))) as threads:
+        return list(threads.map(lambda pair: probe(pair[0].name, pair[0].chain_id, pair[1], app.http), asked))
+
+
+@dataclass(frozen=True, slots=True)
+class Boundaries:
+    """The boundaries found of one chain; blocks are of the first and last period that exists and is final."""
+
+    chain: str
+    periods: int
+    first_block: int | None
+    last_block: int | None
+    requests: int
+    problem: str | None = None
+
+
+def find_boundaries(app: App, chains: Sequence[Chain]) -> list[Boundaries]:
+    """Find and keep the first and last block of every period of the settings' days, a month in a few requests."""
+    first, last = app.settings.span()
+    periods = Span(first, last, app.settings.granularity, app.settings.day_boundary).periods()
+    with ThreadPoolExecutor(min(_AT_ONCE, max(1, len(chains)))) as threads:
+        return list(threads.map(lambda one: _boundaries(app, one, periods), chains))
+
+
+def _boundaries(app: App, chain: Chain, periods: Sequence[Period]) -> Boundaries:
+    try:
+        pool = app.pool(chain)
+        blocks = app.onchain([]).blocks(chain)
+        headers = blocks.prefetch([periods[0].start, *(period.end for period in periods)])
+    except CryptolakeError as error:
+        return Boundaries(chain.name, 0, None, None, 0, str(error))
+    known = [headers[at] for at in sorted(headers)]
+    whole = sum(
+        int(period.start.timestamp()) in headers and int(period.end.timestamp()) in headers for period in periods
+    )
+    first, last = (known[0].number + 1, known[-1].number) if known else (None, None)
+    return Boundaries(chain.name, whole, first, last, pool.requests)

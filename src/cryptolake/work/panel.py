@@ -1,0 +1,119 @@
+"""Silver to gold: the balanced panel over every market and day the ledger knows of, and the tables made of it.
+
+What does not belong here: what a figure rests on (evidence), how it is made (gold), and an app's parts (lending).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from cryptolake.catalogue import MARKET_DAYS, FoundTable, downstream, found_tables
+from cryptolake.contracts.entry import Entry
+from cryptolake.contracts.partition import Partition
+from cryptolake.flow.made import Built, Made
+from cryptolake.gold import daily_panel
+from cryptolake.lake.tables import Tables
+from cryptolake.registry.markets import Csu
+from cryptolake.silver import liquidations, prices, quotes, refined, tvl
+from cryptolake.state.ledger import Ledger
+from cryptolake.work import evidence
+from cryptolake.work.standing import standing
+from cryptolake.work.tables import OpenWarehouse, derive, read_from
+
+# What `refine` makes of answers.
+REFINED = tuple(one.TABLE.name for one in (tvl, liquidations, quotes, prices, refined))
+
+
+def expected_rows(found: pl.DataFrame, csus: Mapping[str, Csu]) -> pl.DataFrame:
+    """The panel's key set: every market ever asked for, on every day anyone was asked for, with what is known of it.
+
+    `found` is what `work.evidence` says. Columns: csu, date, chain, family, protocol, tvl_state, tvl_reason, liq_state,
+    liq_reason (null if never asked).
+    """
+    keys, days = found.select("csu").unique().sort("csu"), found.select("date").unique().sort("date")
+    about = [(name, csus[name].chain, csus[name].family, csus[name].protocol) for name in keys["csu"]]
+    markets = pl.DataFrame(
+        about, schema=["csu", "chain", "family", "protocol"], orient="row", schema_overrides={"csu": pl.String}
+    )
+    frame = keys.join(days, how="cross").join(markets, on="csu", how="left")
+    for dataset, side in (("tvl", "tvl"), ("liquidations", "liq")):
+        known = found.filter(pl.col("dataset") == dataset).select(
+            "csu", "date", pl.col("state").alias(f"{side}_state"), pl.col("reason").alias(f"{side}_reason")
+        )
+        frame = frame.join(known, on=["csu", "date"], how="left")
+    return frame.select(daily_panel.EXPECTED.names()).cast(daily_panel.EXPECTED).sort("csu", "date")
+
+
+def panel_now(
+    *, tables: Tables, states: Mapping[Partition, Entry], csus: Mapping[str, Csu]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The panel that ledger and silver give now, and the evidence (`evidence.EVIDENCE`) it rests on. Writes nothing.
+
+    Figures and their statuses are made from the same rows, read once.
+    """
+    amounts, events, found = _evidence(
+        tables, states, csus, daily_panel.COLUMNS["tvl"], daily_panel.COLUMNS["liquidations"]
+    )
+    return daily_panel.build(amounts, events, expected_rows(found, csus)), found
+
+
+def not_in_silver(*, tables: Tables, states: Mapping[Partition, Entry], csus: Mapping[str, Csu]) -> pl.DataFrame:
+    """The market-days that the ledger calls answered and silver cannot vouch for, with the reason."""
+    return evidence.lacking(_evidence(tables, states, csus)[2])
+
+
+def _evidence(
+    tables: Tables,
+    states: Mapping[Partition, Entry],
+    csus: Mapping[str, Csu],
+    of_tvl: Sequence[str] = (),
+    of_liquidations: Sequence[str] = (),
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Silver's amounts and events with these columns more, and what they and the ledger say together."""
+    amounts = tables.read(tvl.TABLE, columns=list(dict.fromkeys([*of_tvl, *evidence.TVL_COLUMNS])))
+    columns = list(dict.fromkeys([*of_liquidations, *evidence.LIQUIDATION_COLUMNS]))
+    events = tables.read(liquidations.TABLE, columns=columns)
+    found = evidence.evidence(
+        standing(states),
+        csus,
+        recorded=tables.read(refined.TABLE),
+        amounts=amounts,
+        events=events,
+        prices=tables.read(prices.TABLE, columns=[*prices.TABLE.key, "price"]),
+    )
+    return amounts, events, found
+
+
+def finished() -> list[FoundTable]:
+    """The tables that `publish` takes to files and PostgreSQL: what `refine` and `build` make, inputs first."""
+    made = {*REFINED, *(one.table.name for one in downstream([*REFINED, MARKET_DAYS]))}
+    return [one for name, one in found_tables().items() if name in made and one.table.in_postgres]
+
+
+def build(
+    *,
+    tables: Tables,
+    ledger: Ledger,
+    csus: Mapping[str, Csu],
+    warehouse: OpenWarehouse | None = None,
+    states: Mapping[Partition, Entry] | None = None,
+) -> Built:
+    """Silver to gold: the balanced daily panel over every market and day the ledger knows of, and what is made of it.
+
+    A day that the ledger calls answered has a number only where silver was made of that very answer and still holds it;
+    the others are `pending` or `failed` in the panel and listed in the result. `states` spares a second reading of the
+    ledger to a caller that has just read it; `warehouse` is opened only for a
+    table made with one that the lake does not hold.
+    """
+    frame, found = panel_now(tables=tables, states=ledger.states() if states is None else states, csus=csus)
+    daily_panel.TABLE.require(frame)
+    built = [(daily_panel.TABLE, frame)]
+    changed = {**dict.fromkeys(REFINED), MARKET_DAYS: expected_rows(found, csus), daily_panel.TABLE.name: frame}
+    with read_from(tables, warehouse, changed) as read:
+        built += [(one.table, rows) for one, rows in derive(changed, read)]
+    for table, rows in built:
+        tables.write(table, rows)
+    made = [Made(f"gold {table.name}", rows.height, str(tables.path(table))) for table, rows in built]
+    return Built(made, evidence.lacking(found))
