@@ -18,12 +18,12 @@ from cryptolake.contracts.entry import SETTLED
 from cryptolake.contracts.source import Source
 from cryptolake.contracts.table import Table
 from cryptolake.files.atomic import write_bytes
-from cryptolake.flow.repair import adopt
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.set_aside import ledger_aside, move_aside
 from cryptolake.sources.onchain.families import families
 from cryptolake.state.ledger import Ledger
 from cryptolake.work import daily, lending
+from cryptolake.work.repair import adopt
 
 
 @dataclass(frozen=True, slots=True)
