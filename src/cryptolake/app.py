@@ -14,44 +14,37 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus, urlsplit
 
-import orjson
-import structlog
-
 from cryptolake import __version__
-from cryptolake.catalogue import contracts
 from cryptolake.contracts.prices import Wanted
 from cryptolake.contracts.source import Source, SourceTable
-from cryptolake.contracts.table import Table
 from cryptolake.errors import BadInput, Stop
-from cryptolake.lake.bronze import Bronze
-from cryptolake.lake.tables import Tables
-from cryptolake.net.access import Access
-from cryptolake.net.blocks import FileBlockCache
-from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
-from cryptolake.net.gates import Gates
-from cryptolake.net.http import Http
-from cryptolake.net.limiter import Limiter, for_limit
-from cryptolake.net.rpc import Pool
-from cryptolake.publish.reader import Reader
-from cryptolake.publish.server import ensure_running
-from cryptolake.publish.warehouse import Warehouse
 from cryptolake.registry.chains import Chain
-from cryptolake.registry.loader import Registry, load_registry
 from cryptolake.registry.markets import Csu
-from cryptolake.registry.providers import OWN, PUBLIC, plan_of, rpc_plans
-from cryptolake.settings import Settings
-from cryptolake.silver.prices import Pricing
-from cryptolake.silver.quotes import ORACLE
-from cryptolake.sources.found import Found, Opened, find_sources, open_all, open_told
-from cryptolake.sources.onchain.families import declared
-from cryptolake.sources.onchain.scans import Watch
-from cryptolake.sources.onchain.source import OnchainSource
-from cryptolake.state.budgets import Budgets
-from cryptolake.state.ledger import Ledger
 
-log = structlog.get_logger(__name__)
+if TYPE_CHECKING:
+    from cryptolake.contracts.table import Table
+    from cryptolake.lake.bronze import Bronze
+    from cryptolake.lake.tables import Tables
+    from cryptolake.net.access import Access
+    from cryptolake.net.blocks import FileBlockCache
+    from cryptolake.net.endpoint import Endpoint, Limits
+    from cryptolake.net.gates import Gates
+    from cryptolake.net.http import Http
+    from cryptolake.net.limiter import Limiter
+    from cryptolake.net.rpc import Pool
+    from cryptolake.publish.reader import Reader
+    from cryptolake.publish.warehouse import Warehouse
+    from cryptolake.registry.loader import Registry
+    from cryptolake.settings import Settings
+    from cryptolake.silver.prices import Pricing
+    from cryptolake.sources.found import Found, Opened
+    from cryptolake.sources.onchain.scans import Watch
+    from cryptolake.sources.onchain.source import OnchainSource
+    from cryptolake.state.budgets import Budgets
+    from cryptolake.state.ledger import Ledger
 
 _SHORTEST = 4
 
@@ -69,37 +62,52 @@ class App:
     @cached_property
     def registry(self) -> Registry:
         """Markets and chains: the package's own plus the user's file, else the one that lies in the data folder."""
+        from cryptolake.registry.loader import load_registry
+        from cryptolake.sources.onchain.families import declared
+
         own = self.settings.data / "registry.yaml"
         return load_registry(declared(), self.settings.registry or (own if own.exists() else None))
 
     @cached_property
     def http(self) -> Http:
         """The shared HTTP client."""
+        from cryptolake.net.http import Http
+
         return Http()
 
     @cached_property
     def gates(self) -> Gates:
         """The vendors' rate limits, one per host and key, shared by all processes of this data folder."""
+        from cryptolake.net.gates import Gates
+
         return Gates(self.settings.data / "limits")
 
     @cached_property
     def bronze(self) -> Bronze:
         """Landed answers."""
+        from cryptolake.lake.bronze import Bronze
+
         return Bronze(self.settings.data)
 
     @cached_property
     def tables(self) -> Tables:
         """Silver and gold tables and published files."""
+        from cryptolake.lake.tables import Tables
+
         return Tables(self.settings.data)
 
     @cached_property
     def block_cache(self) -> FileBlockCache:
         """Proven day boundaries of all chains."""
+        from cryptolake.net.blocks import FileBlockCache
+
         return FileBlockCache(self.settings.data / "block_cache.json")
 
     @cached_property
     def ledger(self) -> Ledger:
         """The only record of progress."""
+        from cryptolake.state.ledger import Ledger
+
         return Ledger(
             self.settings.data / "ledger.sqlite", redact=lambda text: redact_text(text, known_secrets(self.settings))
         )
@@ -116,6 +124,8 @@ class App:
 
     def pool(self, chain: Chain) -> Pool:
         """The chain's endpoints: the user's own, else keyed, then public ones. Raises BadInput if there are none."""
+        from cryptolake.net.rpc import Pool
+
         if chain.name not in self._pools:
             endpoints = self.endpoints(chain)
             if not endpoints:
@@ -131,15 +141,21 @@ class App:
     @cached_property
     def budgets(self) -> Budgets:
         """The rate budgets of all machines, in PostgreSQL."""
+        from cryptolake.state.budgets import Budgets
+
         return Budgets(self.database())
 
     def database(self) -> str:
         """The URL of the user's PostgreSQL, or of the embedded one, started if need be. A secret."""
+        from cryptolake.publish.server import ensure_running
+
         url = self.settings.database_url
         return url.get_secret_value() if url else ensure_running(self.settings.data)
 
     def _limiter(self, endpoint: Endpoint) -> Limiter:
         """One limiter per account, for all its chains and all processes that share this data folder, or the database."""
+        from cryptolake.net.limiter import for_limit
+
         account, rate, cost = endpoint.account, endpoint.limits.rate, endpoint.limits.dearest
         with self._lock:
             if account not in self._limiters:
@@ -151,6 +167,8 @@ class App:
 
     def endpoints(self, chain: Chain) -> list[Endpoint]:
         """The user's own endpoints of the chain; else the keyed ones, then public ones, in the order they are preferred."""
+        from cryptolake.registry.providers import OWN, PUBLIC, plan_of, rpc_plans
+
         settings, found = self.settings, []
         for number, secret in enumerate(settings.rpc.get(chain.name, []), start=1):
             url = secret.get_secret_value()
@@ -175,6 +193,8 @@ class App:
 
     def onchain(self, csus: Sequence[Csu], watch: Watch = lambda _scanned: None) -> OnchainSource:
         """The chain as a source, for the given markets; `watch` is told how far log scans have come."""
+        from cryptolake.sources.onchain.source import OnchainSource
+
         sandbox = {"sandbox": "true"} if any(csu.sandbox for csu in csus) else {}
         return OnchainSource(
             registry=self.registry,
@@ -191,12 +211,19 @@ class App:
     @cached_property
     def found(self) -> Found:
         """The files that are sources, and the faulty ones with what is wrong."""
+        import structlog
+
+        from cryptolake.sources.found import find_sources
+
         found = find_sources()
         for module, fault in found.refused.items():
-            log.warning("source left out", file=module, fault=fault)
+            structlog.get_logger(__name__).warning("source left out", file=module, fault=fault)
         return found
 
     def _opened(self, provenance: dict[str, str] | None = None) -> Opened:
+        from cryptolake.catalogue import contracts
+        from cryptolake.sources.found import open_all
+
         return open_all(self.found, self.access(provenance), {one.name for one in contracts() if one.layer == "silver"})
 
     def vendors(self, provenance: dict[str, str] | None = None) -> dict[str, Source]:
@@ -230,6 +257,8 @@ class App:
 
     def access(self, provenance: dict[str, str] | None = None) -> Access:
         """What a vendor's source is handed: HTTP, addresses, keys, watch lists, limits, and the chains' endpoints."""
+        from cryptolake.net.access import Access
+
         settings, names = self.settings, [file.vendor.name for file in self.found.files if file.vendor is not None]
         return Access(
             http=self.http,
@@ -245,6 +274,8 @@ class App:
 
     def price_source(self, name: str, wanted: Wanted | None = None) -> Source:
         """Who tells prices under this name; `wanted` is what is to be asked. Raises BadInput naming the known ones."""
+        from cryptolake.sources.found import open_told
+
         for file in self.found.files:
             if file.prices is not None and file.prices.name == name:
                 return open_told(file, self.access(), self.registry.chains, wanted or {})
@@ -265,6 +296,9 @@ class App:
     @property
     def pricing(self) -> Pricing:
         """How prices are chosen. Raises BadInput for a source in CRYPTOLAKE_PRICE_ORDER that there is not."""
+        from cryptolake.silver.prices import Pricing
+        from cryptolake.silver.quotes import ORACLE
+
         told = self.found.price_sources
         known = (ORACLE, *told)
         order = tuple(name.strip() for name in self.settings.price_order.split(",") if name.strip())
@@ -276,6 +310,9 @@ class App:
     @contextmanager
     def warehouse(self) -> Iterator[Warehouse]:
         """The user's PostgreSQL, or the embedded one under the data folder, with every table that was found set up."""
+        from cryptolake.catalogue import contracts
+        from cryptolake.publish.warehouse import Warehouse
+
         url = self.settings.database_url
         address = url.get_secret_value() if url else None
         with Warehouse.open(self.settings.data, address, self.settings.db_schema) as warehouse:
@@ -289,6 +326,8 @@ class App:
 
         Raises Stop when there can be none; the owner's login is never taken instead.
         """
+        from cryptolake.publish.reader import Reader
+
         own = self.settings.reader_url
         if own is not None:
             return Reader(own.get_secret_value(), self.settings.db_schema)
@@ -305,6 +344,8 @@ class App:
 
 def _endpoint(name: str, url: str, limits: Limits, *, account: str) -> Endpoint:
     """The account is named by a digest: its name becomes a file name and must not tell the key."""
+    from cryptolake.net.endpoint import Endpoint, SecretUrl
+
     return Endpoint(name, SecretUrl(url), limits, hashlib.sha256(account.encode()).hexdigest()[:16])
 
 
@@ -328,6 +369,8 @@ def prepare_folder(settings: Settings) -> None:
 
 def configure_logging(settings: Settings) -> None:
     """Structured log lines on standard error, with every known secret replaced before anything is formatted."""
+    import structlog
+
     known: list[str] = []
 
     def redact(line: str) -> str:
@@ -354,6 +397,8 @@ def configure_logging(settings: Settings) -> None:
 
 def known_secrets(settings: Settings) -> list[str]:
     """Every secret in force, vendors' keys by the names that their files declare; never print this."""
+    from cryptolake.sources.found import find_sources
+
     return settings.secrets(find_sources().keys)
 
 
@@ -369,4 +414,6 @@ def redact_text(text: str, secrets: Iterable[str]) -> str:
 
 
 def _forms(secret: str) -> tuple[str, ...]:
+    import orjson
+
     return secret, quote(secret, safe=""), quote(secret), quote_plus(secret), orjson.dumps(secret).decode()[1:-1]

@@ -8,16 +8,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import typer
 
-from cryptolake.app import App
 from cryptolake.cli.live import live
 from cryptolake.cli.signals import asked_to_stop
-from cryptolake.flow.collect import Collected
-from cryptolake.flow.resume import Wish
 from cryptolake.registry.markets import Csu
-from cryptolake.work.gather import gather
+
+if TYPE_CHECKING:
+    from cryptolake.app import App
+    from cryptolake.flow.collect import Collected
+    from cryptolake.flow.resume import Wish
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ def collected_live(
     cluster: str | None = None,
 ) -> Gathered:
     """Ask what is missing of a wish, shown live, until it is done or a signal asks to stop."""
+    from cryptolake.work.gather import gather
+
     with asked_to_stop() as asked, live() as show:
         result = gather(
             app,

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cryptolake.app import App
 from cryptolake.cli.collecting import Gathered, collected_live, end
 from cryptolake.cli.onchain import _print_collected, _print_made, print_lacking, travel_on
 from cryptolake.cli.options import (
@@ -27,12 +26,11 @@ from cryptolake.cli.options import (
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.contracts.partition import Partition
 from cryptolake.errors import BadInput
-from cryptolake.flow.collect import Collected
-from cryptolake.flow.extend import Walk, extend
-from cryptolake.flow.increment import due
-from cryptolake.flow.resume import Wish
-from cryptolake.sources.onchain.families import families
-from cryptolake.watch.coverage import markets
+
+if TYPE_CHECKING:
+    from cryptolake.app import App
+    from cryptolake.flow.extend import Walk
+    from cryptolake.flow.resume import Wish
 
 
 def add_commands(cli: typer.Typer) -> None:
@@ -58,6 +56,10 @@ def extend_command(
 
     Example: cryptolake extend --until 2021-01-01 --chain ethereum
     """
+    from cryptolake.flow.collect import Collected
+    from cryptolake.flow.extend import extend
+    from cryptolake.sources.onchain.families import families
+
     app: App = context.obj.open(workers=workers, granularity=granularity, **dates(None, end_date, None))
     oldest, (_, newest) = until.date(), app.settings.span()
     if oldest > newest:
@@ -117,6 +119,10 @@ def daily_command(
 
     Example: cryptolake daily --csu all
     """
+    from cryptolake.flow.increment import due
+    from cryptolake.sources.onchain.families import families
+    from cryptolake.watch.coverage import markets
+
     app: App = context.obj.open(workers=workers, granularity=granularity, **dates(None, end_date, None))
     if csu or chain or family or market_set:
         csus = chosen_csus(app, csu, chain, family, market_set)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cryptolake.app import App
 from cryptolake.cli.options import JsonFlag
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.contracts.partition import Partition
 from cryptolake.errors import BadInput, Stop
-from cryptolake.flow.repair import import_claims, repair
-from cryptolake.lake.set_aside import put_damaged_aside
-from cryptolake.sources.onchain.families import families
-from cryptolake.state.checkpoints import read_checkpoint, write_checkpoints, write_tasks
+
+if TYPE_CHECKING:
+    from cryptolake.app import App
 
 
 def add_commands(cli: typer.Typer) -> None:
@@ -97,6 +95,9 @@ def repair_command(context: typer.Context, as_json: JsonFlag = False) -> None:
 
     Example: cryptolake ledger repair
     """
+    from cryptolake.flow.repair import repair
+    from cryptolake.sources.onchain.families import families
+
     app: App = context.obj.open()
     aside = _readable(app)
     source = app.onchain(list(app.registry.csus.values()))
@@ -129,6 +130,8 @@ def repair_command(context: typer.Context, as_json: JsonFlag = False) -> None:
 
 def _readable(app: App) -> Path | None:
     """Put a ledger file that SQLite cannot read aside; where it lies then, None when the ledger is sound."""
+    from cryptolake.lake.set_aside import put_damaged_aside
+
     path = app.settings.data / "ledger.sqlite"
     refusal: Stop | None = None
     try:
@@ -158,6 +161,8 @@ def export_command(
 
     Example: cryptolake ledger export --to checkpoints
     """
+    from cryptolake.state.checkpoints import write_checkpoints, write_tasks
+
     app: App = context.obj.open()
     to = folder or app.settings.data / "checkpoints"
     written = write_checkpoints(app.ledger, to) if shape != "tasks" else []
@@ -180,6 +185,9 @@ def import_command(
 
     Example: cryptolake ledger import checkpoints/tvl_progress.json
     """
+    from cryptolake.flow.repair import import_claims
+    from cryptolake.state.checkpoints import read_checkpoint
+
     app: App = context.obj.open()
     claims, strangers = [], set()
     for path in files:

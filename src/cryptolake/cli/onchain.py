@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-import polars as pl
 import typer
 
-from cryptolake.app import App
 from cryptolake.cli.cluster import ClusterFlag, print_workers
 from cryptolake.cli.collecting import collected_live, end
 from cryptolake.cli.options import (
@@ -32,23 +31,26 @@ from cryptolake.cli.options import (
     held_partitions,
     note_whole_panel,
 )
+from cryptolake.cli.screens import PANEL, Step
 from cryptolake.cli.show import print_json, print_line, print_table
-from cryptolake.cluster.roll import read_roll
 from cryptolake.contracts.entry import SETTLED
 from cryptolake.contracts.partition import Partition
 from cryptolake.errors import BadInput
-from cryptolake.flow.collect import Collected
-from cryptolake.flow.estimate import METHODS, Cost, advice, costs, duration_s, offers, work
-from cryptolake.flow.plan import Span, make_plan, set_aside
-from cryptolake.flow.resume import wish_for
 from cryptolake.registry.markets import Csu
-from cryptolake.registry.providers import rpc_plans
-from cryptolake.silver.prices import TABLE as PRICES
-from cryptolake.sources.onchain.families import families
-from cryptolake.watch.coverage import markets
-from cryptolake.work import lending
-from cryptolake.work.daily import build, not_in_silver, publish, refine
-from cryptolake.work.evidence import lines
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from cryptolake.app import App
+    from cryptolake.flow.collect import Collected
+    from cryptolake.flow.estimate import Cost
+    from cryptolake.work import lending
+
+
+STEPS = {
+    "plan": Step(PANEL, 30, "What a collection would ask and what it would cost"),
+    "run": Step(PANEL, 40, "Collect, refine, build and publish in one go"),
+}
 
 
 def add_commands(cli: typer.Typer) -> None:
@@ -83,6 +85,11 @@ def plan_command(
 
     Example: cryptolake plan --csu aave_v3_ethereum --start-date 2024-12-01 --end-date 2024-12-31
     """
+    from cryptolake.flow.estimate import advice, costs, duration_s, offers, work
+    from cryptolake.flow.plan import Span, make_plan, set_aside
+    from cryptolake.registry.providers import rpc_plans
+    from cryptolake.sources.onchain.families import families
+
     app, csus, partitions = _select(
         context, csu, chain, family, market_set, dataset, start_date, end_date, days, None, granularity
     )
@@ -136,6 +143,8 @@ def plan_command(
 
 
 def _chain_row(found: list[Cost]) -> tuple[object, ...]:
+    from cryptolake.flow.estimate import METHODS
+
     calls = {cost.method: cost.calls for cost in found}
     units = round(sum(cost.units for cost in found))
     return found[0].chain, found[0].endpoint, *(calls.get(method, 0) for method in METHODS), units, found[0].unit
@@ -168,6 +177,8 @@ def collect_command(
 
     Example: cryptolake collect --csu aave_v3_ethereum --days 7 --workers 5
     """
+    from cryptolake.cluster.roll import read_roll
+
     app: App = context.obj.open(workers=workers, granularity=granularity, **dates(start_date, end_date, days))
     csus = chosen_csus(app, csu, chain, family, market_set)
     wish = chosen_wish(app, csus, dataset)
@@ -197,6 +208,9 @@ def refine_command(
 
     Example: cryptolake refine --csu aave_v3_ethereum --days 7
     """
+    from cryptolake.watch.coverage import markets
+    from cryptolake.work.daily import not_in_silver, refine
+
     app: App = context.obj.open(granularity=granularity, **dates(start_date, end_date, days))
     dated = start_date or end_date or days
     partitions: list[Partition] = []
@@ -221,6 +235,8 @@ def build_command(context: typer.Context) -> None:
 
     Example: cryptolake build
     """
+    from cryptolake.work.daily import build
+
     app: App = context.obj.open()
     built = build(app)
     _print_made(built.made, "cryptolake publish")
@@ -233,6 +249,8 @@ def publish_command(context: typer.Context) -> None:
 
     Example: cryptolake publish
     """
+    from cryptolake.work.daily import publish
+
     app: App = context.obj.open()
     note_whole_panel(app)
     _print_made(publish(app), 'cryptolake query --sql "select * from daily_panel limit 5"')
@@ -271,6 +289,9 @@ def run_command(
 
 def travel_on(app: App, partitions: list[Partition]) -> lending.Built:
     """Everything after collecting: refine, build, publish."""
+    from cryptolake.work import lending
+    from cryptolake.work.daily import build, publish, refine
+
     refined = refine(app, partitions)
     built = build(app)
     return lending.Built([*refined, *built.made, *publish(app)], built.lacking)
@@ -298,6 +319,8 @@ def _collect(
     app: App, csus: list[Csu], partitions: list[Partition], *, resume: bool, cluster: str | None = None
 ) -> Collected:
     """Collect partitions named one by one; leaves at once when asked to stop."""
+    from cryptolake.flow.resume import wish_for
+
     gathered = collected_live(app, csus, wish_for(partitions), resume=resume, cluster=cluster)
     if gathered.exit_code is not None:
         end(gathered)
@@ -333,6 +356,10 @@ def _print_collected(result: Collected, as_json: bool) -> None:
 
 def _print_unpriced(app: App) -> None:
     """Say what has no price, and what to do about it; silent when everything has one."""
+    import polars as pl
+
+    from cryptolake.silver.prices import TABLE as PRICES
+
     unpriced = app.tables.read(PRICES).filter(pl.col("price").is_null())
     if unpriced.height:
         tokens = unpriced.select("chain", "asset").n_unique()
@@ -344,6 +371,8 @@ def _print_unpriced(app: App) -> None:
 
 def print_lacking(lacking: pl.DataFrame) -> None:
     """Say which answered days have no number, and what to do; silent when there are none."""
+    from cryptolake.work.evidence import lines
+
     for line in lines(lacking):
         print_line(f"[red]no number[/] {line}")
 

@@ -5,27 +5,21 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import polars as pl
 import typer
 
-from cryptolake.app import App
 from cryptolake.cli.onchain import _end_lacking, _print_made
 from cryptolake.cli.options import JsonFlag, WorkersFlag, note_whole_panel
 from cryptolake.cli.show import print_json, print_line, print_table, progress
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition
 from cryptolake.errors import BadInput
-from cryptolake.flow.collect import WORKER, Collected
-from cryptolake.flow.made import Made
-from cryptolake.silver.prices import TABLE as PRICES
-from cryptolake.sources.price_file import PRICES as PRICES_OF_FILES
-from cryptolake.sources.price_file import landed
-from cryptolake.work import lending
-from cryptolake.work import prices as flow
-from cryptolake.work.daily import build, publish
-from cryptolake.work.refine import SILVER, refine, reprice
+
+if TYPE_CHECKING:
+    from cryptolake.app import App
+    from cryptolake.flow.collect import Collected
+    from cryptolake.flow.made import Made
 
 prices_app = typer.Typer(
     no_args_is_help=True,
@@ -78,6 +72,11 @@ def import_command(
 
     Example: cryptolake prices import my_prices.csv
     """
+    from cryptolake.flow.collect import WORKER
+    from cryptolake.flow.made import Made
+    from cryptolake.sources.price_file import PRICES as PRICES_OF_FILES
+    from cryptolake.sources.price_file import landed
+
     app: App = context.obj.open()
     try:
         content = file.read_bytes()
@@ -104,6 +103,10 @@ def list_command(
 
     Example: cryptolake prices list --missing
     """
+    import polars as pl
+
+    from cryptolake.silver.prices import TABLE as PRICES
+
     app: App = context.obj.open()
     frame = app.tables.read(PRICES)
     if missing:
@@ -134,6 +137,8 @@ def versions_command(context: typer.Context, as_json: JsonFlag = False) -> None:
 
     Example: cryptolake prices versions
     """
+    from cryptolake.work.refine import SILVER
+
     app: App = context.obj.open()
     rows = [(table.name, app.tables.version(table)) for table in SILVER]
     if as_json:
@@ -154,6 +159,9 @@ def reprice_command(
 
     Example: cryptolake reprice --order chainlink,defillama,protocol_oracle
     """
+    from cryptolake.work.daily import build, publish
+    from cryptolake.work.refine import SILVER
+
     app: App = context.obj.open(price_order=order)
     before = {table.name: app.tables.version(table) for table in SILVER}
     made = _reprice(app)
@@ -176,6 +184,11 @@ def rebuild_command(
 
     Example: cryptolake rebuild
     """
+    from cryptolake.work import lending
+    from cryptolake.work import prices as flow
+    from cryptolake.work.daily import publish
+    from cryptolake.work.refine import refine
+
     app: App = context.obj.open()
     states = app.ledger.states()
     partitions = [one for one in states if one.dataset in {"tvl", "liquidations"} and one.key in app.registry.csus]
@@ -207,6 +220,8 @@ def rebuild_command(
 
 def _collect(app: App, name: str, everything: bool) -> Collected:
     """Ask one source for what it does not have yet and value everything again."""
+    from cryptolake.work import prices as flow
+
     boundary = app.settings.day_boundary
     states = app.ledger.states()
     source = app.price_source(name)
@@ -232,11 +247,18 @@ def _collect(app: App, name: str, everything: bool) -> Collected:
 
 
 def _reprice(app: App) -> list[Made]:
+    from cryptolake.work import prices as flow
+    from cryptolake.work.refine import reprice
+
     quotes = flow.read_quotes(app.price_sources(), app.bronze, app.ledger.states())
     return reprice(tables=app.tables, quotes=quotes, pricing=app.pricing)
 
 
 def _print_collected(results: dict[str, Collected], app: App, as_json: bool) -> None:
+    import polars as pl
+
+    from cryptolake.silver.prices import TABLE as PRICES
+
     left = app.tables.read(PRICES).filter(pl.col("price").is_null())
     tokens = left.select("chain", "asset").n_unique()
     failures: list[tuple[Partition, str | None]] = [

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, astuple, dataclass
+from typing import TYPE_CHECKING
 
 import typer
 
-from cryptolake.app import App
 from cryptolake.cli.options import (
     ChainFlag,
     CsuFlag,
@@ -26,10 +26,11 @@ from cryptolake.cli.options import (
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.contracts.partition import Period
 from cryptolake.errors import CryptolakeError
-from cryptolake.flow.plan import Span
-from cryptolake.net.probe import Probed, probe
 from cryptolake.registry.chains import Chain
-from cryptolake.work.verify import verify
+
+if TYPE_CHECKING:
+    from cryptolake.app import App
+    from cryptolake.net.probe import Probed
 
 
 def add_commands(cli: typer.Typer) -> None:
@@ -49,6 +50,8 @@ def probe_command(context: typer.Context, chain: ChainFlag = None, as_json: Json
 
     Example: cryptolake rpc probe --chain ethereum
     """
+    from cryptolake.net.probe import probe
+
     app: App = context.obj.open()
     chains = _chains(app, chain)
     asked = [(one, endpoint) for one in chains for endpoint in app.endpoints(one)]
@@ -88,6 +91,8 @@ def build_command(
 
     Example: cryptolake blocks build --chain ethereum --start-date 2024-12-01 --end-date 2024-12-31
     """
+    from cryptolake.flow.plan import Span
+
     app: App = context.obj.open(**dates(start_date, end_date, days))
     first, last = app.settings.span()
     periods = Span(first, last, app.settings.granularity, app.settings.day_boundary).periods()
@@ -155,6 +160,8 @@ def verify_command(
 
     Example: cryptolake verify --csu aave_v3_ethereum --days 7
     """
+    from cryptolake.work.verify import verify
+
     app: App = context.obj.open(**dates(start_date, end_date, days))
     states = app.ledger.states()
     if start_date or end_date or days:

@@ -5,23 +5,28 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 from time import monotonic
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cryptolake.app import App
 from cryptolake.cli.onchain import _collect, travel_on
 from cryptolake.cli.options import chosen_csus, chosen_partitions
+from cryptolake.cli.screens import PANEL, Step
 from cryptolake.cli.show import print_line, print_table
 from cryptolake.cli.vendors import operate, print_pulled
-from cryptolake.demo.replay import Replay, sandbox_registry
 from cryptolake.errors import Stop
 from cryptolake.files.atomic import write_bytes
+
+if TYPE_CHECKING:
+    from cryptolake.app import App
 
 # The fortnight the recordings cover (UTC days, both included).
 FIRST, LAST = date(2024, 12, 1), date(2024, 12, 14)
 CSU = "aave_v3_sandbox"
 VENDOR_KEYS = ["tether", "usd-coin"]
+
+
+STEPS = {"demo": Step(PANEL, 10, "A whole lake from recorded answers: no keys, no internet")}
 
 
 def add_commands(cli: typer.Typer) -> None:
@@ -37,6 +42,8 @@ def demo_command(
 
     Example: cryptolake demo
     """
+    from cryptolake.demo.replay import Replay, sandbox_registry
+
     started = monotonic()
     with Replay() as replay:
         app: App = context.obj.open(

@@ -9,19 +9,18 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cryptolake.app import App
 from cryptolake.cli.children import Child, Children, free_port
 from cryptolake.cli.dagster_home import URL_VARIABLE, storage_url, write_instance, write_workspace
 from cryptolake.cli.ready import EVERYWHERE, daemon_ready, listening, web_ready
 from cryptolake.cli.show import print_line
 from cryptolake.errors import BadInput, Stop
-from cryptolake.publish.server import ensure_running, is_running, stop_embedded
-from cryptolake.publish.warehouse import Warehouse
-from cryptolake.work import daily
+
+if TYPE_CHECKING:
+    from cryptolake.app import App
 
 PARTS = ("code", "web", "daemon", "monitor")
 _LOCAL = "127.0.0.1"
@@ -53,6 +52,9 @@ def up_command(
 
     Example: cryptolake up
     """
+    from cryptolake.publish.server import is_running, stop_embedded
+    from cryptolake.work import daily
+
     started = time.monotonic()
     if find_spec("dagster_webserver") is None or find_spec("dagster_postgres") is None:
         raise Stop("Dagster is not installed; run: pip install 'cryptolake[dagster]' (the scheduler needs no Dagster)")
@@ -115,6 +117,9 @@ def _address(code_server: str | None) -> tuple[str, int]:
 
 def _prepare(app: App) -> dict[str, str]:
     """Make the database's tables and Dagster's folder; the variables every part gets."""
+    from cryptolake.publish.server import ensure_running
+    from cryptolake.publish.warehouse import Warehouse
+
     settings = app.settings
     url = settings.database_url.get_secret_value() if settings.database_url else ensure_running(settings.data)
     with app.warehouse():  # every table is there before a part looks for one
