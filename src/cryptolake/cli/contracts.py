@@ -16,7 +16,11 @@ from cryptolake.errors import BadInput, Stop
 
 def add_commands(cli: typer.Typer) -> None:
     """Register this module's commands."""
-    group = typer.Typer(no_args_is_help=True, help="What the tables promise: columns, types, units, and what changed.")
+    group = typer.Typer(
+        no_args_is_help=True,
+        help="What the tables promise: columns, types, units, and what changed.\n\n"
+        "Example: cryptolake contracts show daily_panel",
+    )
     group.command("show")(show_command)
     group.command("diff")(diff_command)
     cli.add_typer(group, name="contracts", rich_help_panel="Endpoints and proof")

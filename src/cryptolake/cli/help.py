@@ -37,4 +37,4 @@ def help_command(
         if inner is None:
             raise BadInput(f"no command {' '.join(command or ())!r}; cryptolake help --all lists every one")
         shown = type(top)(inner, info_name=name, parent=shown)
-    typer.echo(shown.get_help(), nl=False)
+    typer.echo(shown.get_help())

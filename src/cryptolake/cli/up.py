@@ -161,7 +161,7 @@ def _children(
         ready = (lambda: daemon_ready(page)) if "web" in parts else (lambda: True)
         chosen.append(Child("daemon", command, ready, "starts what is due"))
     if "monitor" in parts and (flags := _monitor_flags(host, monitor_port)) is not None:
-        command = [python, "-c", "from cryptolake.cli import main; main()", "monitor", *flags]
+        command = [python, "-m", "cryptolake", "monitor", *flags]
         shown = f"http://{_LOCAL if host in EVERYWHERE else host}:{monitor_port}"
         chosen.append(Child("monitor", command, lambda: listening(host, monitor_port), shown))
     return chosen
