@@ -47,9 +47,8 @@ def main() -> None:
         ("plan --days 30", [*ours, "plan", "--days", "30"], {}, ""),
         ("query --help", [*ours, "query", "--help"], {}, AIM),
     ]
-    for peer in ("dagster", "dask", "twine", "mkdocs"):
-        if (program := Path(sys.executable).with_name(peer)).exists() or which(peer):
-            calls.append((f"peer: {peer} --version", [str(program), "--version"], {}, ""))
+    programs = {peer: which(peer, path=Path(sys.executable).parent) for peer in ("dagster", "dask", "twine", "mkdocs")}
+    calls += [(f"peer: {peer} --version", [path, "--version"], {}, "") for peer, path in programs.items() if path]
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for name, command, variables, aim in calls:
