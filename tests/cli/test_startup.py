@@ -17,8 +17,7 @@ HEAVY = frozenset(_HEAVY.split())
 PRINT = {"rich"}
 FLAGS = {"pydantic"}  # typer's own
 SETTINGS = FLAGS | {"pydantic_settings", "structlog", "rich"}  # structlog brings rich
-REGISTRY = {"yaml", "Crypto"}
-FAMILIES = REGISTRY | {"msgspec", "pyreqwest"}
+FAMILIES = {"yaml", "Crypto", "msgspec", "pyreqwest"}
 TABLES = {"polars", "pyarrow", "numpy"}
 
 _RUN = """
@@ -91,8 +90,8 @@ COMPLETIONS = {
     "cryptolake --ver": ("--version", FLAGS),
     "cryptolake plan --gran": ("--granularity", FLAGS),
     "cryptolake rpc pro": ("probe", FLAGS),
-    "cryptolake plan --csu aave_v3_eth": ("aave_v3_ethereum", FLAGS | REGISTRY),
-    "cryptolake plan --set thesis-4": ("thesis-43", FLAGS | REGISTRY),
+    "cryptolake plan --csu aave_v3_eth": ("aave_v3_ethereum", FLAGS | {"yaml"}),
+    "cryptolake plan --set thesis-4": ("thesis-43", FLAGS | {"yaml"}),
 }
 
 
