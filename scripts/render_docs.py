@@ -14,6 +14,7 @@ import typer
 from cryptolake.alerts.found import find_ways
 from cryptolake.catalogue import contracts
 from cryptolake.cli import app
+from cryptolake.cli.found import Commands, every
 from cryptolake.settings import Settings
 from cryptolake.sources.found import find_sources
 
@@ -21,16 +22,8 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
 def commands() -> list[tuple[str, click.Command]]:
-    """Every command by its full name, those of groups included (`rpc probe`)."""
-    found: list[tuple[str, click.Command]] = []
-    waiting: list[tuple[str, click.Command]] = [("", typer.main.get_command(app))]  # type: ignore[list-item]
-    while waiting:
-        name, command = waiting.pop()
-        if inner := getattr(command, "commands", None):
-            waiting += [(f"{name} {one}".strip(), below) for one, below in inner.items()]
-        else:
-            found.append((name, command))
-    return sorted(found, key=lambda pair: pair[0])
+    """Every command that is found, by its full name, those of groups included (`rpc probe`)."""
+    return list(every(Commands()).items())  # type: ignore[arg-type]
 
 
 def commands_page() -> str:
@@ -51,20 +44,7 @@ def commands_page() -> str:
                 flags = ", ".join(f"`{flag}`" for flag in (*parameter.opts, *parameter.secondary_opts))
                 lines.append(f"| {flags} | {(getattr(parameter, 'help', '') or '').replace('|', '/')} |")
             lines.append("")
-            for inner in getattr(command, "commands", {}):
-                lines += _subcommand(name, command.commands[inner])
     return "\n".join(lines)
-
-
-def _subcommand(group: str, command: click.Command) -> list[str]:
-    """The lines of one command of a command group."""
-    what, _, example = " ".join((command.help or "").split()).partition("Example: ")
-    lines = [f"### {group} {command.name}", "", what.strip(), ""]
-    lines += ["```sh", example.strip(), "```", "", "| flag | meaning |", "|---|---|"]
-    for parameter in command.params:
-        flags = ", ".join(f"`{flag}`" for flag in (*parameter.opts, *parameter.secondary_opts))
-        lines.append(f"| {flags} | {(getattr(parameter, 'help', '') or '').replace('|', '/')} |")
-    return [*lines, ""]
 
 
 def _flags(command: object) -> list[str]:

@@ -10,42 +10,38 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
-from cryptolake import __version__
-from cryptolake.catalogue import contracts
-from cryptolake.contracts.prices import Wanted
-from cryptolake.contracts.source import Source, SourceTable
-from cryptolake.contracts.table import Table
 from cryptolake.errors import BadInput
-from cryptolake.lake.bronze import Bronze
-from cryptolake.lake.runs import Runs
-from cryptolake.lake.tables import Tables
-from cryptolake.logs import known_secrets, redact_text
-from cryptolake.net.access import Access
-from cryptolake.net.blocks import FileBlockCache
-from cryptolake.net.endpoint import Endpoint
-from cryptolake.net.gates import Gates
-from cryptolake.net.http import Http
-from cryptolake.net.limiter import Limiter, for_limit
-from cryptolake.net.rpc import Pool
-from cryptolake.publish import server
-from cryptolake.publish.reader import Reader
-from cryptolake.publish.warehouse import Warehouse
 from cryptolake.registry.chains import Chain
-from cryptolake.registry.endpoints import endpoints_of
-from cryptolake.registry.loader import Registry, load_registry
 from cryptolake.registry.markets import Csu
-from cryptolake.settings import Settings
-from cryptolake.silver.prices import Pricing, pricing_of
-from cryptolake.sources.found import FoundSources, Opened, distinct, find_sources, open_all
-from cryptolake.sources.onchain.families import declared
-from cryptolake.sources.onchain.scans import Watch
-from cryptolake.sources.onchain.source import OnchainSource
-from cryptolake.state.budgets import Budgets
-from cryptolake.state.folder import DataFolder
-from cryptolake.state.ledger import Ledger
+
+if TYPE_CHECKING:
+    from cryptolake.contracts.prices import Wanted
+    from cryptolake.contracts.source import Source, SourceTable
+    from cryptolake.contracts.table import Table
+    from cryptolake.lake.bronze import Bronze
+    from cryptolake.lake.runs import Runs
+    from cryptolake.lake.tables import Tables
+    from cryptolake.net.access import Access
+    from cryptolake.net.blocks import FileBlockCache
+    from cryptolake.net.endpoint import Endpoint
+    from cryptolake.net.gates import Gates
+    from cryptolake.net.http import Http
+    from cryptolake.net.limiter import Limiter
+    from cryptolake.net.rpc import Pool
+    from cryptolake.publish.reader import Reader
+    from cryptolake.publish.warehouse import Warehouse
+    from cryptolake.registry.loader import Registry
+    from cryptolake.settings import Settings
+    from cryptolake.silver.prices import Pricing
+    from cryptolake.sources.found import FoundSources, Opened
+    from cryptolake.sources.onchain.scans import Watch
+    from cryptolake.sources.onchain.source import OnchainSource
+    from cryptolake.state.budgets import Budgets
+    from cryptolake.state.ledger import Ledger
 
 log = structlog.get_logger(__name__)
 
@@ -54,6 +50,8 @@ class App:
     """One run's parts, each opened when first needed and closed together."""
 
     def __init__(self, settings: Settings) -> None:
+        from cryptolake.state.folder import DataFolder
+
         self.settings = settings
         self.folder = DataFolder(settings.data)
         self._pools: dict[str, Pool] = {}
@@ -64,37 +62,53 @@ class App:
     @cached_property
     def registry(self) -> Registry:
         """Markets and chains: the package's own plus the user's file, else the one that lies in the data folder."""
+        from cryptolake.registry.loader import load_registry
+        from cryptolake.sources.onchain.families import declared
+
         own = self.folder.registry
         return load_registry(declared(), self.settings.registry or (own if own.exists() else None))
 
     @cached_property
     def http(self) -> Http:
         """The shared HTTP client."""
+        from cryptolake.net.http import Http
+
         return Http()
 
     @cached_property
     def gates(self) -> Gates:
         """The vendors' rate limits, one per host and key, shared by all processes of this data folder."""
+        from cryptolake.net.gates import Gates
+
         return Gates(self.folder.limits)
 
     @cached_property
     def bronze(self) -> Bronze:
         """Landed answers."""
+        from cryptolake.lake.bronze import Bronze
+
         return Bronze(self.settings.data)
 
     @cached_property
     def tables(self) -> Tables:
         """Silver and gold tables and published files."""
+        from cryptolake.lake.tables import Tables
+
         return Tables(self.settings.data)
 
     @cached_property
     def block_cache(self) -> FileBlockCache:
         """Proven day boundaries of all chains."""
+        from cryptolake.net.blocks import FileBlockCache
+
         return FileBlockCache(self.folder.block_cache)
 
     @cached_property
     def ledger(self) -> Ledger:
         """The only record of progress."""
+        from cryptolake.logs import known_secrets, redact_text
+        from cryptolake.state.ledger import Ledger
+
         return Ledger(self.folder.ledger, redact=lambda text: redact_text(text, known_secrets(self.settings)))
 
     def forget_ledger(self) -> None:
@@ -110,10 +124,14 @@ class App:
     @property
     def vendor_runs(self) -> Runs:
         """The kept runs of vendors whose answers are runs."""
+        from cryptolake.lake.runs import Runs
+
         return Runs(self.settings.data)
 
     def pool(self, chain: Chain) -> Pool:
         """The chain's endpoints: the user's own, else keyed, then public ones. Raises BadInput if there are none."""
+        from cryptolake.net.rpc import Pool
+
         if chain.name not in self._pools:
             endpoints = self.endpoints(chain)
             if not endpoints:
@@ -129,10 +147,14 @@ class App:
     @cached_property
     def budgets(self) -> Budgets:
         """The rate budgets of all machines, in PostgreSQL."""
+        from cryptolake.state.budgets import Budgets
+
         return Budgets(self.database())
 
     def database(self) -> str:
         """The URL of the user's PostgreSQL, or of the embedded one, started if need be. A secret."""
+        from cryptolake.publish import server
+
         url = self.settings.database_url
         return url.get_secret_value() if url else server.ensure_running(self.settings.data)
 
@@ -144,14 +166,20 @@ class App:
     @property
     def server_running(self) -> bool:
         """Whether the embedded database of this data folder is running."""
+        from cryptolake.publish import server
+
         return server.is_running(self.settings.data)
 
     def stop_server(self) -> None:
         """Stop the embedded database of this data folder."""
+        from cryptolake.publish import server
+
         server.stop_embedded(self.settings.data)
 
     def make_schema(self, name: str) -> None:
         """Make a PostgreSQL schema for another program."""
+        from cryptolake.publish.warehouse import Warehouse
+
         with Warehouse.open(self.settings.data, self.database(), name):
             pass
 
@@ -163,6 +191,8 @@ class App:
 
     def _limiter(self, endpoint: Endpoint) -> Limiter:
         """One limiter per account, for all its chains and all processes that share this data folder, or the database."""
+        from cryptolake.net.limiter import for_limit
+
         account, rate, cost = endpoint.account, endpoint.limits.rate, endpoint.limits.dearest
         with self._lock:
             if account not in self._limiters:
@@ -174,6 +204,8 @@ class App:
 
     def endpoints(self, chain: Chain) -> list[Endpoint]:
         """The chain's endpoints in the order they are preferred (`registry.endpoints`)."""
+        from cryptolake.registry.endpoints import endpoints_of
+
         settings = self.settings
         return endpoints_of(
             chain,
@@ -186,6 +218,9 @@ class App:
 
     def onchain(self, csus: Sequence[Csu], watch: Watch = lambda _scanned: None) -> OnchainSource:
         """The chain as a source, for the given markets; `watch` is told how far log scans have come."""
+        from cryptolake import __version__
+        from cryptolake.sources.onchain.source import OnchainSource
+
         sandbox = {"sandbox": "true"} if any(csu.sandbox for csu in csus) else {}
         return OnchainSource(
             registry=self.registry,
@@ -202,12 +237,17 @@ class App:
     @cached_property
     def found(self) -> FoundSources:
         """The files that are sources, and the faulty ones with what is wrong."""
+        from cryptolake.sources.found import find_sources
+
         found = find_sources()
         for module, fault in found.refused.items():
             log.warning("source left out", file=module, fault=fault)
         return found
 
     def _opened(self, provenance: dict[str, str] | None = None) -> Opened:
+        from cryptolake.catalogue import contracts
+        from cryptolake.sources.found import open_all
+
         return open_all(self.found, self.access(provenance), {one.name for one in contracts() if one.layer == "silver"})
 
     def vendors(self, provenance: dict[str, str] | None = None) -> dict[str, Source]:
@@ -228,6 +268,9 @@ class App:
 
     def access(self, provenance: dict[str, str] | None = None) -> Access:
         """What a vendor's source is handed: HTTP, addresses, keys, watch lists, limits, and the chains' endpoints."""
+        from cryptolake import __version__
+        from cryptolake.net.access import Access
+
         settings, names = self.settings, [file.vendor.name for file in self.found.files if file.vendor is not None]
         return Access(
             http=self.http,
@@ -250,17 +293,24 @@ class App:
 
         Raises BadInput when two of them call a dataset the same: their answers would be taken for each other's.
         """
+        from cryptolake.sources.found import distinct
+
         return distinct({name: self.price_source(name) for name in self.found.price_sources})
 
     @property
     def pricing(self) -> Pricing:
         """How prices are chosen. Raises BadInput for a source in CRYPTOLAKE_PRICE_ORDER that there is not."""
+        from cryptolake.silver.prices import pricing_of
+
         ages = {name: one.max_age_s for name, one in self.found.price_sources.items()}
         return pricing_of(self.settings.price_order, ages, self.settings.price_tolerance)
 
     @contextmanager
     def warehouse(self) -> Iterator[Warehouse]:
         """The user's PostgreSQL, or the embedded one under the data folder, with every table that was found set up."""
+        from cryptolake.catalogue import contracts
+        from cryptolake.publish.warehouse import Warehouse
+
         url = self.settings.database_url
         address = url.get_secret_value() if url else None
         with Warehouse.open(self.settings.data, address, self.settings.db_schema) as warehouse:
@@ -274,6 +324,8 @@ class App:
 
         Raises Stop when there can be none; the owner's login is never taken instead.
         """
+        from cryptolake.publish.reader import Reader
+
         own = self.settings.reader_url
         if own is not None:
             return Reader(own.get_secret_value(), self.settings.db_schema)

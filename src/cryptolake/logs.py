@@ -8,20 +8,21 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus
 
-import orjson
-import structlog
+if TYPE_CHECKING:
+    import structlog
 
-from cryptolake.alerts.found import find_ways
-from cryptolake.settings import Settings
-from cryptolake.sources.found import find_sources
+    from cryptolake.settings import Settings
 
 _SHORTEST = 4
 
 
 def configure_logging(settings: Settings) -> None:
     """Structured log lines on standard error, with every known secret replaced before anything is formatted."""
+    import structlog
+
     known: list[str] = []
 
     def redact(line: str) -> str:
@@ -48,6 +49,9 @@ def configure_logging(settings: Settings) -> None:
 
 def known_secrets(settings: Settings) -> list[str]:
     """Every secret in force, those of vendors and alert ways by the names that their files declare; never print this."""
+    from cryptolake.alerts.found import find_ways
+    from cryptolake.sources.found import find_sources
+
     return settings.secrets([*find_sources().keys, *find_ways().secrets])
 
 
@@ -63,4 +67,6 @@ def redact_text(text: str, secrets: Iterable[str]) -> str:
 
 
 def _forms(secret: str) -> tuple[str, ...]:
+    import orjson
+
     return secret, quote(secret, safe=""), quote(secret), quote_plus(secret), orjson.dumps(secret).decode()[1:-1]

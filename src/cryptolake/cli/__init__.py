@@ -1,6 +1,7 @@
-"""The command line: reads flags, calls `flow` through `app`, prints. No step is decided here.
+"""The command line: reads flags, calls `work` through `app`, prints. No step is decided here.
 
-Exit codes: 0 done, 1 something failed (the line says what to do), 2 the command or its input was wrong.
+Exit codes: 0 done, 1 something failed (the line says what to do), 2 the command or its input was wrong. A command is a file
+of this package, found because it is there; heavy libraries are imported in the functions that use them.
 """
 
 from __future__ import annotations
@@ -11,45 +12,27 @@ from typing import Annotated
 
 import typer
 
-from cryptolake import __version__
-from cryptolake.cli import (
-    coins,
-    contracts,
-    exchanges,
-    extend,
-    ledger,
-    markets,
-    monitor,
-    onchain,
-    panel,
-    prices,
-    quality,
-    query,
-    release,
-    rpc,
-    sandbox,
-    schedule,
-    up,
-    vendors,
-)
+from cryptolake.cli.group import CommandLine
 from cryptolake.cli.state import State
 from cryptolake.errors import BadInput, CryptolakeError
-from cryptolake.logs import redact_text
-from cryptolake.settings import debug_wanted
 
 app = typer.Typer(
     name="cryptolake",
+    cls=CommandLine,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Collect lending-market and vendor data, keep every answer, refine it into tables you can cite.",
-    epilog="Start here: [bold]cryptolake demo[/] (no keys, no internet)",
+    epilog="Every command: [bold]cryptolake help --all[/]   One of them: [bold]cryptolake help COMMAND[/]\n\n"
+    "Start here: [bold]cryptolake demo[/] (no keys, no internet)",
 )
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from cryptolake import __version__
+
         typer.echo(f"cryptolake {__version__}")
         raise typer.Exit
 
@@ -71,26 +54,6 @@ def _global_options(
     context.call_on_close(context.obj.close)
 
 
-vendors.add_commands(app)
-query.add_commands(app)
-onchain.add_commands(app)
-prices.add_commands(app)
-panel.add_commands(app)
-quality.add_commands(app)
-release.add_commands(app)
-coins.add_commands(app)
-exchanges.add_commands(app)
-rpc.add_commands(app)
-sandbox.add_commands(app)
-markets.add_commands(app)
-ledger.add_commands(app)
-contracts.add_commands(app)
-extend.add_commands(app)
-monitor.add_commands(app)
-schedule.add_commands(app)
-up.add_commands(app)
-
-
 def main() -> None:
     """Run the command line; turns every expected error into one line on standard error and an exit code."""
     try:
@@ -104,8 +67,20 @@ def main() -> None:
 
 
 def _fail(message: str, code: int, error: BaseException | None) -> None:
-    if error is not None and debug_wanted():
-        raise error
-    line = " ".join(redact_text(message, State.secrets()).split())
+    if error is not None:
+        from cryptolake.settings import debug_wanted
+
+        if debug_wanted():
+            raise error
+    line = " ".join(_redacted(message).split())
     sys.stderr.write(f"cryptolake: {line}\n")
     sys.exit(code)
+
+
+def _redacted(message: str) -> str:
+    secrets = State.secrets()
+    if not secrets:
+        return message
+    from cryptolake.logs import redact_text
+
+    return redact_text(message, secrets)

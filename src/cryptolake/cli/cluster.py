@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cryptolake.cli.show import print_table
-from cryptolake.cluster.roll import Worker
+
+if TYPE_CHECKING:
+    from cryptolake.cluster.roll import Worker
 
 ClusterFlag = Annotated[
     str | None,

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from cryptolake.app import App
 from cryptolake.cli.confirm import YesFlag, confirm
 from cryptolake.cli.options import JsonFlag, ResumeFlag, WorkersFlag
 from cryptolake.cli.show import print_json, print_line, print_table, progress
 from cryptolake.contracts.partition import Partition
 from cryptolake.errors import BadInput
-from cryptolake.lake.runs import Runs
-from cryptolake.quality.results import Result, exit_code
-from cryptolake.silver.crypto_market_history import TABLE as HISTORY
-from cryptolake.silver.staging_crypto_market import TABLE as STAGING
-from cryptolake.sources.coingecko import COINS_MARKETS, DEFAULT_TOP, MARKET_CHART, CoinGecko
-from cryptolake.work import coin_runs
-from cryptolake.work import coins as flow
-from cryptolake.work.coin_runs import SOURCE
-from cryptolake.work.coins import CoinsLoaded, Mode, lake_tables
-from cryptolake.work.series import pull_or_backfill
-from cryptolake.work.vendors import coin_stores
+from cryptolake.sources.coingecko import DEFAULT_TOP
+
+if TYPE_CHECKING:
+    from cryptolake.app import App
+    from cryptolake.lake.runs import Runs
+    from cryptolake.quality.results import Result
+    from cryptolake.sources.coingecko import CoinGecko
+    from cryptolake.work import coin_runs
+    from cryptolake.work.coins import CoinsLoaded, Mode
 
 coins = typer.Typer(
     no_args_is_help=True,
@@ -57,6 +53,9 @@ def _mode(text: str) -> Mode:
 
 
 def _coingecko(app: App) -> CoinGecko:
+    from cryptolake.sources.coingecko import CoinGecko
+    from cryptolake.work.coin_runs import SOURCE
+
     source = app.vendor(SOURCE)
     assert isinstance(source, CoinGecko)
     return source
@@ -70,6 +69,12 @@ def refresh_command(
 
     Example: cryptolake coins refresh --top 1000
     """
+    from rich.console import Console
+
+    from cryptolake.work import coins as flow
+    from cryptolake.work.coin_runs import SOURCE
+    from cryptolake.work.vendors import coin_stores
+
     chosen = _mode(mode)
     app: App = context.obj.open()
     source = _coingecko(app)
@@ -95,6 +100,12 @@ def replay_command(
 
     Example: cryptolake coins replay latest
     """
+    from rich.console import Console
+
+    from cryptolake.work import coin_runs
+    from cryptolake.work import coins as flow
+    from cryptolake.work.vendors import coin_stores
+
     chosen = _mode(mode)
     app: App = context.obj.open()
     source = _coingecko(app)
@@ -123,6 +134,9 @@ def runs_command(
 
     Example: cryptolake coins runs
     """
+    from cryptolake.sources.coingecko import COINS_MARKETS
+    from cryptolake.work import coin_runs
+
     app: App = context.obj.open()
     runs = app.vendor_runs
     kept = coin_runs.kept_runs(runs)[::-1][:limit]
@@ -146,6 +160,9 @@ def runs_command(
 
 
 def _size(runs: Runs, run: Partition) -> int:
+    from cryptolake.work import coin_runs
+    from cryptolake.work.coin_runs import SOURCE
+
     return runs.size(run, SOURCE) + runs.size(coin_runs.totals_of(run), SOURCE)
 
 
@@ -164,6 +181,12 @@ def prune_command(
 
     Example: cryptolake coins prune --keep-days 90 --dry-run
     """
+    from cryptolake.lake.runs import Runs
+    from cryptolake.work import coin_runs
+    from cryptolake.work import coins as flow
+    from cryptolake.work.coins import lake_tables
+    from cryptolake.work.vendors import coin_stores
+
     app: App = context.obj.open()
     with coin_stores(app) as stores:
         held = flow.held(stores.warehouse)
@@ -213,6 +236,10 @@ def check_command(context: typer.Context, as_json: JsonFlag = False) -> None:
 
     Example: cryptolake coins check
     """
+    from cryptolake.quality.results import exit_code
+    from cryptolake.work import coins as flow
+    from cryptolake.work.vendors import coin_stores
+
     app: App = context.obj.open()
     with coin_stores(app) as stores:
         results = flow.check_now(stores, datetime.now(UTC))
@@ -237,6 +264,10 @@ def history_command(
 
     Example: cryptolake coins history --key bitcoin --key ethereum
     """
+    from cryptolake.silver.staging_crypto_market import TABLE as STAGING
+    from cryptolake.sources.coingecko import MARKET_CHART
+    from cryptolake.work.series import pull_or_backfill
+
     app: App = context.obj.open(workers=workers)
     source = _coingecko(app)
     with app.warehouse() as warehouse:
@@ -297,6 +328,9 @@ def _show(results: list[CoinsLoaded], as_json: bool, *, failed: bool = False) ->
 
 
 def _rows(one: CoinsLoaded) -> list[tuple[object, ...]]:
+    from cryptolake.silver.crypto_market_history import TABLE as HISTORY
+    from cryptolake.silver.staging_crypto_market import TABLE as STAGING
+
     if one.staging is None:
         staging: tuple[object, ...] = (STAGING.name, None, "left alone: it holds a newer run")
     else:
@@ -310,6 +344,8 @@ def _rows(one: CoinsLoaded) -> list[tuple[object, ...]]:
 
 
 def _document(one: CoinsLoaded) -> dict[str, object]:
+    from cryptolake.work import coin_runs
+
     return {
         "run": str(one.run),
         "processed_at": coin_runs.instant_of(one.run),

@@ -9,13 +9,15 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import typer
 
-from cryptolake.cli.live import live
 from cryptolake.cli.signals import StopRequest, asked_to_stop
-from cryptolake.flow.collect import Collected
-from cryptolake.watch.pace import Show
+
+if TYPE_CHECKING:
+    from cryptolake.flow.collect import Collected
+    from cryptolake.watch.pace import Show
 
 
 class Watched:
@@ -47,5 +49,7 @@ class Watched:
 @contextmanager
 def watched() -> Iterator[Watched]:
     """Show what happens while the block lasts, and turn signals into a wish to stop."""
+    from cryptolake.cli.live import live
+
     with asked_to_stop() as asked, live() as show:
         yield Watched(asked, show)

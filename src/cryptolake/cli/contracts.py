@@ -9,17 +9,18 @@ from typing import Annotated
 
 import typer
 
-from cryptolake.catalogue import contracts
 from cryptolake.cli.options import JsonFlag
 from cryptolake.cli.show import print_json, print_line, print_table
-from cryptolake.contracts.versions import changes, promises, read_document
 from cryptolake.errors import BadInput, Stop
-from cryptolake.work.lending import CONTRACTS_FILE
 
 
 def add_commands(cli: typer.Typer) -> None:
     """Register this module's commands."""
-    group = typer.Typer(no_args_is_help=True, help="What the tables promise: columns, types, units, and what changed.")
+    group = typer.Typer(
+        no_args_is_help=True,
+        help="What the tables promise: columns, types, units, and what changed.\n\n"
+        "Example: cryptolake contracts show daily_panel",
+    )
     group.command("show")(show_command)
     group.command("diff")(diff_command)
     cli.add_typer(group, name="contracts", rich_help_panel="Endpoints and proof")
@@ -33,6 +34,8 @@ def show_command(
 
     Example: cryptolake contracts show daily_panel
     """
+    from cryptolake.catalogue import contracts
+
     known = {one.name: one for one in contracts()}
     if table not in known:
         near = difflib.get_close_matches(table, known, n=3)
@@ -56,6 +59,10 @@ def diff_command(
 
     Example: cryptolake contracts diff data
     """
+    from cryptolake.catalogue import contracts
+    from cryptolake.contracts.versions import changes, promises, read_document
+    from cryptolake.work.lending import CONTRACTS_FILE
+
     path = old / CONTRACTS_FILE if old.is_dir() else old
     try:
         content = path.read_bytes()

@@ -8,8 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import quote
 
-import yaml
-
 from cryptolake.files.atomic import write_bytes
 
 URL_VARIABLE = "CRYPTOLAKE_DAGSTER_URL"
@@ -29,6 +27,8 @@ def storage_url(database_url: str, schema: str) -> str:
 
 def write_instance(folder: Path) -> None:
     """Write `dagster.yaml`. Safe to run again; what Dagster keeps beside it stays."""
+    import yaml
+
     instance = {
         "storage": {"postgres": {"postgres_url": {"env": URL_VARIABLE}}},
         "telemetry": {"enabled": False},
@@ -43,5 +43,7 @@ def write_instance(folder: Path) -> None:
 
 def write_workspace(folder: Path, *, location: str, host: str, port: int) -> None:
     """Write `workspace.yaml`: where the web page and the daemon find the code server."""
+    import yaml
+
     server = {"grpc_server": {"host": host, "port": port, "location_name": location}}
     write_bytes(folder / "workspace.yaml", yaml.safe_dump({"load_from": [server]}, sort_keys=False).encode())

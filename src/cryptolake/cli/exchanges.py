@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cryptolake.app import App
 from cryptolake.cli.options import EndFlag, JsonFlag, ResumeFlag, StartFlag, dates
 from cryptolake.cli.show import print_json, print_line, print_table, progress
 from cryptolake.contracts.source import Source
 from cryptolake.errors import BadInput
-from cryptolake.sources.exchanges import CANDLES, TICKERS
-from cryptolake.work import exchanges as flow
-from cryptolake.work.exchanges import Exchanged
+
+if TYPE_CHECKING:
+    from cryptolake.app import App
+    from cryptolake.work.exchanges import Exchanged
 
 exchanges = typer.Typer(
     no_args_is_help=True,
@@ -46,6 +46,8 @@ def candles_command(
 
     Example: cryptolake exchanges candles --exchange kraken --symbol BTC/USD --days 7
     """
+    from cryptolake.work import exchanges as flow
+
     chosen = dates(start_date, end_date, days if days or start_date else 7)
     app: App = context.obj.open(**chosen)
     first, last = app.settings.span()
@@ -75,6 +77,9 @@ def tickers_command(context: typer.Context, exchange: ExchangeFlag = None, as_js
 
     Example: cryptolake exchanges tickers
     """
+    from cryptolake.sources.exchanges import TICKERS
+    from cryptolake.work import exchanges as flow
+
     app: App = context.obj.open()
     source = app.vendor("exchanges")
     known = source.keys(TICKERS.name)
@@ -96,6 +101,8 @@ def tickers_command(context: typer.Context, exchange: ExchangeFlag = None, as_js
 
 def _keys(source: Source, exchange: list[str] | None, symbol: list[str] | None) -> list[str]:
     """The candle keys of the chosen exchanges and pairs. Raises BadInput naming what is known."""
+    from cryptolake.sources.exchanges import CANDLES, TICKERS
+
     found = []
     for key in source.keys(CANDLES.name):
         name, _, pair = key.partition(":")

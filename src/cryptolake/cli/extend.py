@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cryptolake.app import App
 from cryptolake.cli.collecting import watched
 from cryptolake.cli.onchain import print_collected, print_lacking, print_made
 from cryptolake.cli.options import (
@@ -26,9 +25,10 @@ from cryptolake.cli.options import (
 )
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.errors import BadInput
-from cryptolake.flow.extend import Walk
-from cryptolake.sources.onchain.families import families
-from cryptolake.work import daily, lending
+
+if TYPE_CHECKING:
+    from cryptolake.app import App
+    from cryptolake.flow.extend import Walk
 
 
 def add_commands(cli: typer.Typer) -> None:
@@ -54,6 +54,9 @@ def extend_command(
 
     Example: cryptolake extend --until 2021-01-01 --chain ethereum
     """
+    from cryptolake.sources.onchain.families import families
+    from cryptolake.work import lending
+
     app: App = context.obj.open(workers=workers, granularity=granularity, **dates(None, end_date, None))
     csus = [one for one in chosen_csus(app, csu, chain, family, market_set) if one.family in families()]
 
@@ -101,6 +104,9 @@ def daily_command(
 
     Example: cryptolake daily --csu all
     """
+    from cryptolake.sources.onchain.families import families
+    from cryptolake.work import daily, lending
+
     app: App = context.obj.open(workers=workers, granularity=granularity, **dates(None, end_date, None))
     named = csu or chain or family or market_set
     csus = chosen_csus(app, csu, chain, family, market_set) if named else daily.begun(app)

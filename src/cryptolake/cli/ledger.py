@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cryptolake.app import App
 from cryptolake.cli.options import JsonFlag
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.contracts.partition import Partition
-from cryptolake.state.checkpoints import write_checkpoints, write_tasks
-from cryptolake.work.repair import import_checkpoints, repair_ledger
+
+if TYPE_CHECKING:
+    from cryptolake.app import App
 
 
 def add_commands(cli: typer.Typer) -> None:
@@ -94,6 +94,8 @@ def repair_command(context: typer.Context, as_json: JsonFlag = False) -> None:
 
     Example: cryptolake ledger repair
     """
+    from cryptolake.work.repair import repair_ledger
+
     app: App = context.obj.open()
     found, aside = repair_ledger(app)
     if as_json:
@@ -131,6 +133,8 @@ def export_command(
 
     Example: cryptolake ledger export --to checkpoints
     """
+    from cryptolake.state.checkpoints import write_checkpoints, write_tasks
+
     app: App = context.obj.open()
     to = folder or app.folder.checkpoints
     written = write_checkpoints(app.ledger, to) if shape != "tasks" else []
@@ -153,6 +157,8 @@ def import_command(
 
     Example: cryptolake ledger import checkpoints/tvl_progress.json
     """
+    from cryptolake.work.repair import import_checkpoints
+
     app: App = context.obj.open()
     found, strangers = import_checkpoints(app, files, dataset)
     if as_json:

@@ -8,13 +8,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from typing import TYPE_CHECKING
 
 from cryptolake.contracts.partition import Partition
-from cryptolake.sources.onchain.scans import Scanned
-from cryptolake.watch.pace import Pace
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from cryptolake.sources.onchain.scans import Scanned
+    from cryptolake.watch.pace import Pace
 
 _LINE_EVERY_S = 10.0  # without a terminal
 
@@ -57,6 +59,8 @@ class Lines:
     """A line every ten seconds, and one at the end."""
 
     def __init__(self) -> None:
+        from rich.console import Console
+
         self._said = time.monotonic()
         self._err = Console(stderr=True)
 
@@ -84,6 +88,9 @@ class Lines:
 @contextmanager
 def live() -> Iterator[Bars | Lines]:
     """Bars on a terminal, a line every ten seconds elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
     if not Console(stderr=True).is_terminal:
         yield Lines()
         return

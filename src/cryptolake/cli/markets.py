@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cryptolake.app import App
 from cryptolake.cli.options import ChainFlag, CsuFlag, FamilyFlag, JsonFlag, SetFlag
+from cryptolake.cli.screens import PANEL, Step
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.errors import BadInput
-from cryptolake.files.atomic import write_bytes
-from cryptolake.registry.correction import corrected, render
-from cryptolake.registry.loader import market_rows, select
 from cryptolake.registry.markets import Csu
-from cryptolake.sources.onchain.families import families
-from cryptolake.work.market_check import Checked, check_markets
+
+if TYPE_CHECKING:
+    from cryptolake.app import App
+    from cryptolake.work.market_check import Checked
 
 StatusFlag = Annotated[
     list[str] | None, typer.Option("--status", help="verified, single-source or unverified; repeatable.")
@@ -32,6 +31,9 @@ markets = typer.Typer(
     help="List the markets of the registry; show one; check rows against the chains.\n\n"
     "Example: cryptolake markets --family compound_v3 --chain base",
 )
+
+
+STEPS = {"markets": Step(PANEL, 20, "Which lending markets there are, and what is known of each")}
 
 
 def add_commands(cli: typer.Typer) -> None:
@@ -53,6 +55,8 @@ def list_command(
 
     Example: cryptolake markets --family compound_v3 --chain base
     """
+    from cryptolake.sources.onchain.families import families
+
     if context.invoked_subcommand is not None:
         if chain or family or market_set or status or protocol or as_json:
             raise BadInput(f"flags go after the subcommand: cryptolake markets {context.invoked_subcommand} ...")
@@ -87,6 +91,8 @@ def show_command(
 
     Example: cryptolake markets show aave_v3_ethereum
     """
+    from cryptolake.registry.loader import market_rows
+
     app: App = context.obj.open()
     csu = app.registry.csu(market)
     document = _document(app, csu)
@@ -137,6 +143,11 @@ def check_command(
 
     Example: cryptolake markets check --live --chain base --patch corrections.yaml
     """
+    from cryptolake.files.atomic import write_bytes
+    from cryptolake.registry.correction import corrected, render
+    from cryptolake.registry.loader import market_rows
+    from cryptolake.work.market_check import check_markets
+
     app: App = context.obj.open()
     found = _selected(app, csu, chain, family, market_set, status, protocol)
     if not live:
@@ -205,6 +216,8 @@ def _selected(
     status: list[str] | None,
     protocol: list[str] | None,
 ) -> list[Csu]:
+    from cryptolake.registry.loader import select
+
     named = [] if csu and "all" in csu else csu or ()
     found = select(app.registry, csus=named, chains=chain or (), families=family or (), sets=market_set or ())
     for one in status or ():
@@ -218,6 +231,8 @@ def _selected(
 
 
 def _document(app: App, csu: Csu) -> dict[str, object]:
+    from cryptolake.sources.onchain.families import families
+
     sets = app.registry.sets_with(csu.name)
     return {
         "name": csu.name,

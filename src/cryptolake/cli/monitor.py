@@ -9,14 +9,10 @@ import threading
 from collections import Counter
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console, Group
-from rich.live import Live
-from rich.text import Text
 
-from cryptolake.app import App
 from cryptolake.cli.cluster import print_workers
 from cryptolake.cli.options import (
     ChainFlag,
@@ -30,18 +26,21 @@ from cryptolake.cli.options import (
     chosen_csus,
     open_span,
 )
+from cryptolake.cli.screens import TEAM, Step
 from cryptolake.cli.show import print_json, print_line
 from cryptolake.cli.signals import asked_to_stop
-from cryptolake.cluster.roll import read_roll
 from cryptolake.errors import BadInput
-from cryptolake.watch.coverage import entries, markets, newest_day, pace, runs_document, status, vendor_entries
-from cryptolake.watch.health import RunHealth, read_runs
-from cryptolake.watch.metrics import metrics
-from cryptolake.watch.page.server import Page
-from cryptolake.watch.progress import Report, remedy, report
+
+if TYPE_CHECKING:
+    from cryptolake.app import App
+    from cryptolake.watch.health import RunHealth
+    from cryptolake.watch.progress import Report
 
 _MANY = 20_000  # partitions beyond which only the newest month is listed, unless days are named
 _WATCH_S = 2.0
+
+
+STEPS = {"monitor": Step(TEAM, 40, "What is there, what failed, and what to do about it")}
 
 
 def add_commands(cli: typer.Typer) -> None:
@@ -93,6 +92,11 @@ def _chosen(
 
 
 def _print(app: App, chosen: list[str] | None, first: date | None, last: date | None, *, as_json: bool) -> None:
+    from cryptolake.cluster.roll import read_roll
+    from cryptolake.watch.coverage import entries, markets, newest_day, pace, runs_document, vendor_entries
+    from cryptolake.watch.health import read_runs
+    from cryptolake.watch.progress import report
+
     now, keys = datetime.now(UTC), chosen or markets(app.ledger)
     counts, cut = app.ledger.counts(), False
     if first is None and last is None and chosen is None and sum(counts.values()) > _MANY:
@@ -158,6 +162,10 @@ def _time(seconds: float) -> str:
 
 def _watched(app: App) -> list[str]:
     """The whole state in a screen: counts, pace, runs, endpoints in trouble, failures."""
+    from cryptolake.watch.coverage import pace
+    from cryptolake.watch.health import read_runs
+    from cryptolake.watch.progress import remedy
+
     now, runs = datetime.now(UTC), read_runs(app.runs)
     minutes = pace(app.ledger, now)
     lines = [
@@ -181,6 +189,10 @@ def _watched(app: App) -> list[str]:
 
 def _watch(app: App) -> None:
     """Redraw on a terminal; a fresh block of lines whenever something changed elsewhere."""
+    from rich.console import Console, Group
+    from rich.live import Live
+    from rich.text import Text
+
     out = Console(highlight=False)
     with asked_to_stop() as asked:
         if out.is_terminal:
@@ -202,6 +214,11 @@ def _watch(app: App) -> None:
 
 def _serve(app: App, host: str, port: int) -> None:
     """The page until Ctrl-C or SIGTERM."""
+    from cryptolake.watch.coverage import status
+    from cryptolake.watch.health import read_runs
+    from cryptolake.watch.metrics import metrics
+    from cryptolake.watch.page.server import Page
+
     chains = {name: csu.chain for name, csu in app.registry.csus.items()}
 
     def picture(last: date | None, days: int) -> dict[str, object]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from itertools import groupby
+from typing import TYPE_CHECKING
 
-import polars as pl
 import typer
 
-from cryptolake.app import App
 from cryptolake.cli.cluster import ClusterFlag, print_workers
 from cryptolake.cli.collecting import watched
 from cryptolake.cli.options import (
@@ -32,18 +31,25 @@ from cryptolake.cli.options import (
     held_partitions,
     note_whole_panel,
 )
+from cryptolake.cli.screens import PANEL, Step
 from cryptolake.cli.show import print_json, print_line, print_table
-from cryptolake.cluster.roll import read_roll
 from cryptolake.contracts.entry import SETTLED
 from cryptolake.contracts.partition import Partition
 from cryptolake.errors import BadInput
-from cryptolake.flow.collect import Collected
-from cryptolake.flow.made import Made
-from cryptolake.watch.coverage import markets
-from cryptolake.work import lending
-from cryptolake.work.estimate import METHODS, Cost, planned
-from cryptolake.work.evidence import lines
-from cryptolake.work.prices import unpriced
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from cryptolake.app import App
+    from cryptolake.flow.collect import Collected
+    from cryptolake.flow.made import Made
+    from cryptolake.work.estimate import Cost
+
+
+STEPS = {
+    "plan": Step(PANEL, 30, "What a collection would ask and what it would cost"),
+    "run": Step(PANEL, 40, "Collect, refine, build and publish in one go"),
+}
 
 
 def add_commands(cli: typer.Typer) -> None:
@@ -78,6 +84,8 @@ def plan_command(
 
     Example: cryptolake plan --csu aave_v3_ethereum --start-date 2024-12-01 --end-date 2024-12-31
     """
+    from cryptolake.work.estimate import planned
+
     app: App = context.obj.open(granularity=granularity, **dates(start_date, end_date, days))
     csus = chosen_csus(app, csu, chain, family, market_set)
     found = planned(app, csus, chosen_partitions(app, csus, dataset), log_span=assume_log_span, resume=resume)
@@ -109,6 +117,8 @@ def plan_command(
 
 
 def _chain_row(found: list[Cost]) -> tuple[object, ...]:
+    from cryptolake.work.estimate import METHODS
+
     calls = {cost.method: cost.calls for cost in found}
     units = round(sum(cost.units for cost in found))
     return found[0].chain, found[0].endpoint, *(calls.get(method, 0) for method in METHODS), units, found[0].unit
@@ -141,6 +151,9 @@ def collect_command(
 
     Example: cryptolake collect --csu aave_v3_ethereum --days 7 --workers 5
     """
+    from cryptolake.cluster.roll import read_roll
+    from cryptolake.work import lending
+
     app: App = context.obj.open(workers=workers, granularity=granularity, **dates(start_date, end_date, days))
     csus = chosen_csus(app, csu, chain, family, market_set)
     wish = chosen_wish(app, csus, dataset)
@@ -180,6 +193,9 @@ def refine_command(
 
     Example: cryptolake refine --csu aave_v3_ethereum --days 7
     """
+    from cryptolake.watch.coverage import markets
+    from cryptolake.work import lending
+
     app: App = context.obj.open(granularity=granularity, **dates(start_date, end_date, days))
     dated = start_date or end_date or days
     partitions: list[Partition] = []
@@ -204,6 +220,8 @@ def build_command(context: typer.Context) -> None:
 
     Example: cryptolake build
     """
+    from cryptolake.work import lending
+
     app: App = context.obj.open()
     built = lending.build(app)
     print_made(built.made, "cryptolake publish")
@@ -216,6 +234,8 @@ def publish_command(context: typer.Context) -> None:
 
     Example: cryptolake publish
     """
+    from cryptolake.work import lending
+
     app: App = context.obj.open()
     note_whole_panel(app)
     print_made(lending.publish(app), 'cryptolake query --sql "select * from daily_panel limit 5"')
@@ -240,6 +260,8 @@ def run_command(
 
     Example: cryptolake run --csu aave_v3_ethereum --days 7
     """
+    from cryptolake.work import lending
+
     app: App = context.obj.open(workers=workers, granularity=granularity, **dates(start_date, end_date, days))
     csus = chosen_csus(app, csu, chain, family, market_set)
     wish = chosen_wish(app, csus, dataset)
@@ -285,6 +307,8 @@ def print_collected(result: Collected, as_json: bool) -> None:
 
 def _print_unpriced(app: App) -> None:
     """Say what has no price, and what to do about it; silent when everything has one."""
+    from cryptolake.work.prices import unpriced
+
     tokens, token_days = unpriced(app)
     if token_days:
         print_line(
@@ -295,6 +319,8 @@ def _print_unpriced(app: App) -> None:
 
 def print_lacking(lacking: pl.DataFrame) -> None:
     """Say which answered days have no number, and what to do; silent when there are none."""
+    from cryptolake.work.evidence import lines
+
     for line in lines(lacking):
         print_line(f"[red]no number[/] {line}")
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cryptolake.app import App
 from cryptolake.cli.show import print_note
 from cryptolake.contracts.partition import Partition
 from cryptolake.errors import BadInput
-from cryptolake.flow.plan import Span, wanted
-from cryptolake.flow.resume import Wish, wish_of
-from cryptolake.registry.loader import select
 from cryptolake.registry.markets import Csu
-from cryptolake.work.chosen_panel import ChosenPanel, chosen_panel
+
+if TYPE_CHECKING:
+    from cryptolake.app import App
+    from cryptolake.flow.plan import Span
+    from cryptolake.flow.resume import Wish
+    from cryptolake.work.chosen_panel import ChosenPanel
 
 _PANEL = "Selection"
 
@@ -107,6 +108,8 @@ def chosen_csus(
 
     Raises BadInput for an unknown name and for a selection that no market meets.
     """
+    from cryptolake.registry.loader import select
+
     if not (csu or chain or family or sets):
         csu = [app.settings.test_csu]
         print_note(
@@ -131,17 +134,23 @@ def chosen_datasets(dataset: list[str] | None) -> list[str]:
 
 def chosen_span(app: App) -> Span:
     """The settings' days, cut by their granularity and day boundary."""
+    from cryptolake.flow.plan import Span
+
     first, last = app.settings.span()
     return Span(first, last, app.settings.granularity, app.settings.day_boundary)
 
 
 def chosen_partitions(app: App, csus: list[Csu], dataset: list[str] | None) -> list[Partition]:
     """Every partition of the selection over the settings' span of days."""
+    from cryptolake.flow.plan import wanted
+
     return wanted(app.onchain(csus), chosen_datasets(dataset), [csu.name for csu in csus], chosen_span(app))
 
 
 def chosen_wish(app: App, csus: list[Csu], dataset: list[str] | None) -> Wish:
     """The same, by series, without naming every partition."""
+    from cryptolake.flow.resume import wish_of
+
     return wish_of(app.onchain(csus), chosen_datasets(dataset), [csu.name for csu in csus], chosen_span(app))
 
 
@@ -182,6 +191,8 @@ def chosen_rows(
     version: int | None = None,
 ) -> ChosenPanel:
     """The panel over the selected markets and days; without a selection all of it. A line says what was taken."""
+    from cryptolake.work.chosen_panel import chosen_panel
+
     first, last = open_span(start, end, days)
     whole = not (csu or chain or family or sets)
     csus = None if whole else chosen_csus(app, csu, chain, family, sets)
@@ -192,6 +203,8 @@ def chosen_rows(
 
 def note_whole_panel(app: App) -> None:
     """Say which markets and days the panel is about, for commands that have no selection of their own."""
+    from cryptolake.work.chosen_panel import chosen_panel
+
     try:
         print_note("The panel is about everything that was ever asked for: " + chosen_panel(app, None, None, None).says)
     except BadInput as error:

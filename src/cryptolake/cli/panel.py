@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cryptolake import __version__
-from cryptolake.app import App
 from cryptolake.cli.options import (
     ChainFlag,
     CsuFlag,
@@ -20,21 +18,22 @@ from cryptolake.cli.options import (
     StartFlag,
     chosen_rows,
 )
+from cryptolake.cli.screens import PANEL, Step
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.errors import BadInput
-from cryptolake.files.atomic import write_bytes
-from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
-from cryptolake.gold.metadata import content_digest
-from cryptolake.registry.version import registry_version
-from cryptolake.research.describe import Description, describe, html
-from cryptolake.research.export import export
-from cryptolake.research.formats import format_named, format_names, require_suffix
-from cryptolake.research.transforms import VALUES, Recipe, fill_limit, prepare
+from cryptolake.research.formats import format_names
+
+if TYPE_CHECKING:
+    from cryptolake.app import App
+    from cryptolake.research.describe import Description
 
 panel_app = typer.Typer(
     no_args_is_help=True,
     help="The daily panel for a study: export it for R, Stata or Python, describe it.\n\nExample: cryptolake panel describe",
 )
+
+
+STEPS = {"panel": Step(PANEL, 60, "Export the daily panel for R, Stata or Python")}
 
 
 def add_commands(cli: typer.Typer) -> None:
@@ -80,6 +79,12 @@ def export_command(
 
     Example: cryptolake panel export --format stata --balance longest --winsorize 0.01 --log --diff
     """
+    from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
+    from cryptolake.gold.metadata import content_digest
+    from cryptolake.research.export import export
+    from cryptolake.research.formats import format_named, require_suffix
+    from cryptolake.research.transforms import VALUES, Recipe, fill_limit, prepare
+
     kind = format_named(to)
     app: App = context.obj.open()
     path = out or app.settings.data / "exports" / f"daily_panel{'_wide' * (shape == 'wide')}{kind.suffix}"
@@ -122,6 +127,11 @@ def describe_command(
 
     Example: cryptolake panel describe --html panel.html
     """
+    from cryptolake.files.atomic import write_bytes
+    from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
+    from cryptolake.gold.metadata import content_digest
+    from cryptolake.research.describe import describe, html
+
     app: App = context.obj.open()
     chosen = chosen_rows(app, csu, chain, family, market_set, start_date, end_date, days)
     panel = chosen.panel
@@ -143,6 +153,9 @@ def describe_command(
 
 def _facts(app: App, version: str) -> dict[str, object]:
     """Where the numbers come from; goes into every file."""
+    from cryptolake import __version__
+    from cryptolake.registry.version import registry_version
+
     return {
         "dataset_version": version,
         "code_version": __version__,

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cryptolake.app import App
 from cryptolake.cli.onchain import end_lacking, print_made
 from cryptolake.cli.options import JsonFlag, WorkersFlag, note_whole_panel
 from cryptolake.cli.show import print_json, print_line, print_table, progress
 from cryptolake.contracts.partition import Partition
-from cryptolake.flow.collect import Collected
-from cryptolake.work import lending
-from cryptolake.work import prices as river
+
+if TYPE_CHECKING:
+    from cryptolake.app import App
+    from cryptolake.flow.collect import Collected
 
 prices_app = typer.Typer(
     no_args_is_help=True,
@@ -46,6 +46,8 @@ def collect_command(
 
     Example: cryptolake prices collect --source chainlink --source defillama
     """
+    from cryptolake.work import prices as river
+
     app: App = context.obj.open(workers=workers)
     results = {
         name: river.collect(app, name, everything=everything, watch=progress) for name in river.told_by(app, source)
@@ -63,6 +65,8 @@ def import_command(
 
     Example: cryptolake prices import my_prices.csv
     """
+    from cryptolake.work import prices as river
+
     app: App = context.obj.open()
     print_made(river.import_file(app, file), "cryptolake build")
 
@@ -79,6 +83,8 @@ def list_command(
 
     Example: cryptolake prices list --missing
     """
+    from cryptolake.work import prices as river
+
     app: App = context.obj.open()
     found = river.overview(app, missing=missing, flagged=flagged)
     if as_json:
@@ -95,6 +101,8 @@ def versions_command(context: typer.Context, as_json: JsonFlag = False) -> None:
 
     Example: cryptolake prices versions
     """
+    from cryptolake.work import prices as river
+
     app: App = context.obj.open()
     found = river.versions(app)
     if as_json:
@@ -115,6 +123,9 @@ def reprice_command(
 
     Example: cryptolake reprice --order chainlink,defillama,protocol_oracle
     """
+    from cryptolake.work import lending
+    from cryptolake.work import prices as river
+
     app: App = context.obj.open(price_order=order)
     before = river.versions(app)
     made = river.reprice(app)
@@ -137,6 +148,8 @@ def rebuild_command(
 
     Example: cryptolake rebuild
     """
+    from cryptolake.work import lending
+
     app: App = context.obj.open()
     built = lending.rebuild(app, reparse=reparse)
     made = built.made
@@ -148,6 +161,8 @@ def rebuild_command(
 
 
 def _print_collected(results: dict[str, Collected], app: App, as_json: bool) -> None:
+    from cryptolake.work import prices as river
+
     tokens, token_days = river.unpriced(app)
     failures: list[tuple[Partition, str | None]] = [
         (entry.partition, entry.error) for result in results.values() for entry in result.failures

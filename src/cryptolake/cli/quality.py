@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cryptolake import __version__
-from cryptolake.app import App
 from cryptolake.cli.options import (
     ChainFlag,
     CsuFlag,
@@ -21,21 +19,20 @@ from cryptolake.cli.options import (
     StartFlag,
     chosen_rows,
 )
+from cryptolake.cli.screens import PANEL, Step
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.errors import CryptolakeError
-from cryptolake.files.atomic import write_bytes
-from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
-from cryptolake.gold.metadata import content_digest
-from cryptolake.quality import coverage, report
-from cryptolake.quality.reconcile import Reconciled
-from cryptolake.quality.results import Result, exit_code
-from cryptolake.quality.rules import FinishedTables
-from cryptolake.registry.protocol_slugs import SLUGS
-from cryptolake.sources.defillama.protocol import DefiLlamaProtocols
-from cryptolake.work.checking import check_panel, finished
-from cryptolake.work.reconciliation import compared, theirs
+
+if TYPE_CHECKING:
+    from cryptolake.app import App
+    from cryptolake.quality.reconcile import Reconciled
+    from cryptolake.quality.results import Result
+    from cryptolake.quality.rules import FinishedTables
 
 _COLOUR = {"error": "red", "warning": "yellow", "info": "cyan"}
+
+
+STEPS = {"quality": Step(PANEL, 50, "Check the tables and write a report")}
 
 
 def add_commands(cli: typer.Typer) -> None:
@@ -69,6 +66,14 @@ def quality_command(
 
     Example: cryptolake quality --html quality.html --fail-on warning
     """
+    from cryptolake import __version__
+    from cryptolake.files.atomic import write_bytes
+    from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
+    from cryptolake.gold.metadata import content_digest
+    from cryptolake.quality import coverage, report
+    from cryptolake.quality.results import exit_code
+    from cryptolake.work.checking import check_panel, finished
+
     app: App = context.obj.open()
     chosen = chosen_rows(app, csu, chain, family, market_set, start_date, end_date, days)
     panel, tables = chosen.panel, finished(app, chosen.panel)
@@ -151,6 +156,10 @@ def _print(
 
 def _reconciled(app: App, tables: FinishedTables) -> tuple[list[Reconciled], list[str]]:
     """Every protocol of the panel that has a known name there, and why others were not compared."""
+    from cryptolake.registry.protocol_slugs import SLUGS
+    from cryptolake.sources.defillama.protocol import DefiLlamaProtocols
+    from cryptolake.work.reconciliation import compared, theirs
+
     markets = [app.registry.csus[name] for name in tables.panel["csu"].unique().sort() if name in app.registry.csus]
     found: list[Reconciled] = []
     refused: list[str] = []

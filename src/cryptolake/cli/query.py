@@ -9,19 +9,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import polars as pl
 import typer
 
-from cryptolake.app import App
 from cryptolake.cli.options import JsonFlag
+from cryptolake.cli.screens import TEAM, Step
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.errors import BadInput
-from cryptolake.publish.reader import Reader
-from cryptolake.publish.warehouse import Warehouse
-from cryptolake.registry.entities import find_entity
-from cryptolake.registry.metrics import meant_by, metrics
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from cryptolake.app import App
+    from cryptolake.publish.reader import Reader
+    from cryptolake.publish.warehouse import Warehouse
 
 _COVERAGE = (
     "SELECT source, metric_name, count(*) AS records, count(DISTINCT asset) AS assets, "
@@ -36,6 +38,9 @@ _SERIES = (
     "ORDER BY source, asset, metric_name, pulled_at"
 )
 _OFFERED = 12  # choices shown at a time when the user searches
+
+
+STEPS = {"query": Step(TEAM, 50, "Ask the database by flags, step by step, or by SQL")}
 
 
 def add_commands(cli: typer.Typer) -> None:
@@ -145,6 +150,8 @@ def _where(
     since: datetime | None,
     until: datetime | None,
 ) -> Where:
+    from cryptolake.registry.entities import find_entity
+
     where = Where([], [])
     if entity is not None:
         where.any_of("source, asset", sorted(find_entity(entity).ids().items()))
@@ -162,6 +169,8 @@ def _where(
 
 
 def _meant(metric: str, source: str | None) -> list[tuple[str, str]]:
+    from cryptolake.registry.metrics import meant_by, metrics
+
     found = [pair for pair in meant_by(metric) if source in {None, pair[0]}]
     if found:
         return found
@@ -223,6 +232,8 @@ def search(text: str, names: list[str]) -> list[str]:
 def _show(
     frame: pl.DataFrame, limit: int, csv: Path | None, parquet: Path | None, *, as_json: bool, newest_last: bool
 ) -> None:
+    import polars as pl
+
     target = csv or parquet
     if target is not None:
         try:

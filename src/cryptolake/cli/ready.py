@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import socket
 
-import orjson
 from pydantic import BaseModel, Field
 
 from cryptolake.errors import Retry, Stop
-from cryptolake.net.http import Http
 
 EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104  # what listens there is reached at the loopback address
 _LOCATIONS = """{ workspaceOrError { __typename ... on Workspace { locationEntries { loadStatus
@@ -76,6 +74,10 @@ class _Found(BaseModel):
 
 def _ask(page: str, question: str) -> _Found | None:
     """The answer of the page's GraphQL, or None when it cannot answer yet."""
+    import orjson
+
+    from cryptolake.net.http import Http
+
     http = Http(timeout_s=10.0)
     try:
         body = orjson.dumps({"query": question})

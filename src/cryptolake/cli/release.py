@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import polars as pl
 import typer
 
 from cryptolake import __version__
-from cryptolake.app import App
 from cryptolake.cli.onchain import print_lacking
 from cryptolake.cli.options import (
     ChainFlag,
@@ -25,20 +23,10 @@ from cryptolake.cli.options import (
 )
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.errors import BadInput, Stop
-from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
-from cryptolake.gold.metadata import metadata_document
-from cryptolake.quality.compare import Explanation
-from cryptolake.quality.supported import differing
-from cryptolake.registry.version import registry_version
-from cryptolake.research.explain import liquidations_against_file, read_figures, tvl_against_file
-from cryptolake.research.release import release, verify
-from cryptolake.silver.liquidations import TABLE as LIQUIDATIONS
-from cryptolake.silver.prices import TABLE as PRICES
-from cryptolake.silver.tvl import TABLE as TVL
-from cryptolake.sources.defillama.protocol import DefiLlamaProtocols
-from cryptolake.work.checking import finished
-from cryptolake.work.evidence import lines
-from cryptolake.work.reconciliation import compared, slug_of, theirs
+
+if TYPE_CHECKING:
+    from cryptolake.app import App
+    from cryptolake.quality.compare import Explanation
 
 
 def add_commands(cli: typer.Typer) -> None:
@@ -69,6 +57,15 @@ def release_command(
 
     Example: cryptolake release 2024.12
     """
+    from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
+    from cryptolake.gold.metadata import metadata_document
+    from cryptolake.quality.supported import differing
+    from cryptolake.registry.version import registry_version
+    from cryptolake.research.release import release, verify
+    from cryptolake.silver.prices import TABLE as PRICES
+    from cryptolake.work.checking import finished
+    from cryptolake.work.evidence import lines
+
     app: App = context.obj.open()
     folder = into or app.folder.releases
     if check:
@@ -130,6 +127,10 @@ def explain_command(
 
     Example: cryptolake explain aave_v3_ethereum 2024-12-31 --against theirs.csv --what tvl
     """
+    from cryptolake.research.explain import liquidations_against_file, read_figures, tvl_against_file
+    from cryptolake.silver.liquidations import TABLE as LIQUIDATIONS
+    from cryptolake.silver.tvl import TABLE as TVL
+
     app: App = context.obj.open()
     market, on = app.registry.csu(csu), day.date()
     if against == "defillama":
@@ -155,6 +156,12 @@ def explain_command(
 
 
 def _against_defillama(app: App, csu: str, on: date, slug: str | None) -> tuple[Explanation, str]:
+    import polars as pl
+
+    from cryptolake.silver.tvl import TABLE as TVL
+    from cryptolake.sources.defillama.protocol import DefiLlamaProtocols
+    from cryptolake.work.reconciliation import compared, slug_of, theirs
+
     market = app.registry.csus[csu]
     name = slug_of(market, slug)
     source = DefiLlamaProtocols(app.access(), [name])
@@ -178,6 +185,8 @@ def _against_defillama(app: App, csu: str, on: date, slug: str | None) -> tuple[
 
 
 def _print(found: Explanation, about: str, as_json: bool) -> None:
+    import polars as pl
+
     if as_json:
         print_json(
             {

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, astuple
+from typing import TYPE_CHECKING
 
 import typer
 
-from cryptolake.app import App
 from cryptolake.cli.options import (
     ChainFlag,
     CsuFlag,
@@ -23,9 +23,10 @@ from cryptolake.cli.options import (
     held_partitions,
 )
 from cryptolake.cli.show import print_json, print_line, print_table
-from cryptolake.net.probe import Probed
-from cryptolake.work.endpoints import chains_of, find_boundaries, probe_all
-from cryptolake.work.verify import verify
+
+if TYPE_CHECKING:
+    from cryptolake.app import App
+    from cryptolake.net.probe import Probed
 
 
 def add_commands(cli: typer.Typer) -> None:
@@ -45,6 +46,8 @@ def probe_command(context: typer.Context, chain: ChainFlag = None, as_json: Json
 
     Example: cryptolake rpc probe --chain ethereum
     """
+    from cryptolake.work.endpoints import chains_of, probe_all
+
     app: App = context.obj.open()
     chains = chains_of(app, chain)
     found = probe_all(app, chains)
@@ -82,6 +85,8 @@ def build_command(
 
     Example: cryptolake blocks build --chain ethereum --start-date 2024-12-01 --end-date 2024-12-31
     """
+    from cryptolake.work.endpoints import chains_of, find_boundaries
+
     app: App = context.obj.open(**dates(start_date, end_date, days))
     first, last = app.settings.span()
     found = find_boundaries(app, chains_of(app, chain))
@@ -111,6 +116,8 @@ def verify_command(
 
     Example: cryptolake verify --csu aave_v3_ethereum --days 7
     """
+    from cryptolake.work.verify import verify
+
     app: App = context.obj.open(**dates(start_date, end_date, days))
     states = app.ledger.states()
     if start_date or end_date or days:

@@ -5,24 +5,27 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 from time import monotonic
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cryptolake.app import App
 from cryptolake.cli.collecting import watched
 from cryptolake.cli.options import chosen_csus, chosen_wish
+from cryptolake.cli.screens import PANEL, Step
 from cryptolake.cli.show import print_line, print_table
 from cryptolake.cli.vendors import operate, print_pulled
-from cryptolake.demo.replay import Replay, sandbox_registry
 from cryptolake.errors import BadInput, Stop
-from cryptolake.files.atomic import write_bytes
-from cryptolake.work import lending
+
+if TYPE_CHECKING:
+    from cryptolake.app import App
 
 # The fortnight the recordings cover (UTC days, both included).
 FIRST, LAST = date(2024, 12, 1), date(2024, 12, 14)
 CSU = "aave_v3_sandbox"
 VENDOR_KEYS = ["tether", "usd-coin"]
+
+
+STEPS = {"demo": Step(PANEL, 10, "A whole lake from recorded answers: no keys, no internet")}
 
 
 def add_commands(cli: typer.Typer) -> None:
@@ -38,6 +41,10 @@ def demo_command(
 
     Example: cryptolake demo
     """
+    from cryptolake.demo.replay import Replay, sandbox_registry
+    from cryptolake.files.atomic import write_bytes
+    from cryptolake.work import lending
+
     started = monotonic()
     _refuse_another_lake(folder)
     with Replay() as replay:
@@ -81,6 +88,8 @@ def demo_command(
 
 def _refuse_another_lake(folder: Path) -> None:
     """Raises BadInput when the folder holds data that are not the sandbox's."""
+    from cryptolake.demo.replay import sandbox_registry
+
     registry = folder / "registry.yaml"
     if registry.exists():
         other = registry.read_bytes() != sandbox_registry().read_bytes()

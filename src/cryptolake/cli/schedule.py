@@ -7,20 +7,21 @@ import sys
 import threading
 from datetime import UTC, datetime
 from types import FrameType
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cryptolake.app import App
 from cryptolake.cli.confirm import confirm
 from cryptolake.cli.options import JsonFlag
+from cryptolake.cli.screens import TEAM, Step
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.errors import BadInput, Stop
-from cryptolake.files.lock import held, holder
-from cryptolake.flow.scheduler import Scheduler
-from cryptolake.state.slots import Slots
-from cryptolake.work import daily
-from cryptolake.work import fresh as starts
+
+if TYPE_CHECKING:
+    from cryptolake.app import App
+
+
+STEPS = {"scheduler": Step(TEAM, 30, "Keep everything current, each source at its own time")}
 
 
 def add_commands(cli: typer.Typer) -> None:
@@ -39,6 +40,8 @@ def scheduler_command(
 
     Example: cryptolake scheduler
     """
+    from cryptolake.files.lock import held, holder
+
     app: App = context.obj.open()
     if action == "status":
         if fresh:
@@ -53,6 +56,11 @@ def scheduler_command(
 
 
 def _run(app: App, *, afresh: bool, yes: bool) -> None:
+    from cryptolake.flow.scheduler import Scheduler
+    from cryptolake.state.slots import Slots
+    from cryptolake.work import daily
+    from cryptolake.work import fresh as starts
+
     stopping = threading.Event()
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -97,6 +105,8 @@ def _run(app: App, *, afresh: bool, yes: bool) -> None:
 
 def _confirm(app: App) -> None:
     """Say what a fresh start does and ask. Raises Stop when the answer is no."""
+    from cryptolake.work import fresh as starts
+
     found = starts.prospect(app)
     print_line("A fresh start sets aside (nothing is deleted): " + ", ".join(found.moved) + ".")
     print_line("It keeps: " + ", ".join(found.kept) + ".")
@@ -104,6 +114,8 @@ def _confirm(app: App) -> None:
 
 
 def _print_aside(app: App) -> None:
+    from cryptolake.work import daily
+
     aside = daily.markets(app)[1]
     for reason in sorted(set(aside.values())):
         names = [name for name, why in aside.items() if why == reason]
@@ -118,6 +130,10 @@ def _tell(line: str) -> None:
 
 
 def _status(app: App, as_json: bool) -> None:
+    from cryptolake.files.lock import holder
+    from cryptolake.state.slots import Slots
+    from cryptolake.work import daily
+
     running, now = holder(app.folder.scheduler_lock), datetime.now(UTC)
     jobs, waiting = daily.jobs(app)
     slots = Slots(app.folder.slots)

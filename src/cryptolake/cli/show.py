@@ -4,33 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-
-import orjson
-from rich import box
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from typing import TYPE_CHECKING
 
 from cryptolake.contracts.partition import Partition
-from cryptolake.flow.collect import Progress as Report
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from cryptolake.flow.collect import Progress as Report
 
 _WIDTH = 100
 
 
 def console() -> Console:
     """Standard output, never wider than 100 columns."""
+    from rich.console import Console
+
     out = Console(highlight=False)
     return out if out.width <= _WIDTH and out.is_terminal else Console(width=_WIDTH, highlight=False)
 
 
 def print_json(document: object) -> None:
     """One JSON document on standard output; dates as ISO 8601."""
+    import orjson
+    from rich.console import Console
+
     text = orjson.dumps(document, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS)
     Console(soft_wrap=True, highlight=False, markup=False).out(text.decode(), highlight=False)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A table; numbers are right-aligned."""
+    from rich import box
+    from rich.table import Table
+
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     for number, column in enumerate(columns):
         cells = [row[number] for row in rows if row[number] is not None]
@@ -50,6 +57,8 @@ def print_line(text: str) -> None:
 
 def print_note(text: str) -> None:
     """One line on standard error (rich markup allowed): what a result rests on, never a result."""
+    from rich.console import Console
+
     Console(stderr=True, width=_WIDTH, highlight=False).print(text)
 
 
@@ -68,6 +77,16 @@ def _text(cell: object) -> str:
 @contextmanager
 def progress(label: str, total: int) -> Iterator[Report]:
     """A progress bar on a terminal, a line every tenth of the work elsewhere."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     err = Console(stderr=True)
     if not err.is_terminal:
         yield _lines(err, label, total)

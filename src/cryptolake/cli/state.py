@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from cryptolake.app import App
-from cryptolake.logs import configure_logging, known_secrets
-from cryptolake.settings import Settings, load_settings
+if TYPE_CHECKING:
+    from cryptolake.app import App
+    from cryptolake.settings import Settings
 
 
 class State:
@@ -21,6 +21,10 @@ class State:
 
     def open(self, **overrides: object) -> App:
         """The app under the settings, the global flags and these overrides. Raises BadInput or Stop."""
+        from cryptolake.app import App
+        from cryptolake.logs import configure_logging
+        from cryptolake.settings import load_settings
+
         settings = load_settings(**{**self._flags, **overrides})
         State.settings = settings
         configure_logging(settings)
@@ -32,6 +36,8 @@ class State:
     @classmethod
     def secrets(cls) -> list[str]:
         """Every secret in force; none before an app was opened."""
+        from cryptolake.logs import known_secrets
+
         return known_secrets(cls.settings) if cls.settings is not None else []
 
     def close(self) -> None:

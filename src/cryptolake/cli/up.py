@@ -9,17 +9,16 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cryptolake.app import App
-from cryptolake.cli.children import Child, Children, free_port
-from cryptolake.cli.dagster_home import URL_VARIABLE, storage_url, write_instance, write_workspace
-from cryptolake.cli.ready import EVERYWHERE, daemon_ready, listening, web_ready
 from cryptolake.cli.show import print_line
 from cryptolake.errors import BadInput, Stop
-from cryptolake.work import daily
+
+if TYPE_CHECKING:
+    from cryptolake.app import App
+    from cryptolake.cli.children import Child
 
 PARTS = ("code", "web", "daemon", "monitor")
 _LOCAL = "127.0.0.1"
@@ -51,6 +50,11 @@ def up_command(
 
     Example: cryptolake up
     """
+    from cryptolake.cli.children import Children
+    from cryptolake.cli.dagster_home import write_workspace
+    from cryptolake.cli.ready import EVERYWHERE, listening
+    from cryptolake.work import daily
+
     started = time.monotonic()
     if find_spec("dagster_webserver") is None or find_spec("dagster_postgres") is None:
         raise Stop("Dagster is not installed; run: pip install 'cryptolake[dagster]' (the scheduler needs no Dagster)")
@@ -103,6 +107,8 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _address(code_server: str | None) -> tuple[str, int]:
+    from cryptolake.cli.children import free_port
+
     if code_server is None:
         return _LOCAL, free_port()
     code_host, _, number = code_server.rpartition(":")
@@ -113,6 +119,8 @@ def _address(code_server: str | None) -> tuple[str, int]:
 
 def _prepare(app: App) -> dict[str, str]:
     """Make the database's tables and Dagster's folder; the variables every part gets."""
+    from cryptolake.cli.dagster_home import URL_VARIABLE, storage_url, write_instance
+
     settings = app.settings
     url, home = app.database(), app.folder.dagster
     with app.warehouse():  # every table is there before a part looks for one
@@ -137,6 +145,9 @@ def _children(
     parts: set[str], host: str, port: int, monitor_port: int, code_host: str, code_port: int, home: str
 ) -> list[Child]:
     """The programs of the wanted parts, in the order they are started."""
+    from cryptolake.cli.children import Child
+    from cryptolake.cli.ready import EVERYWHERE, daemon_ready, listening, web_ready
+
     python, workspace = sys.executable, ["-w", str(Path(home) / "workspace.yaml")]
     chosen: list[Child] = []
     if "code" in parts:

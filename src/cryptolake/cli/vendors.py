@@ -4,27 +4,31 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from cryptolake.app import App
-from cryptolake.catalogue import contracts
 from cryptolake.cli.confirm import YesFlag, confirm
 from cryptolake.cli.options import DatasetFlag, JsonFlag, ResumeFlag, WorkersFlag
+from cryptolake.cli.screens import TEAM, Step
 from cryptolake.cli.show import print_json, print_line, print_table, progress
 from cryptolake.contracts.source import Dataset, Source
 from cryptolake.errors import BadInput
-from cryptolake.registry.entities import entities
-from cryptolake.registry.metrics import metrics
-from cryptolake.work.refill import Fresh, check_drop, prospect
-from cryptolake.work.series import Operation, Pulled, granted
-from cryptolake.work.vendors import ask_vendor, chosen_datasets, questions
+
+if TYPE_CHECKING:
+    from cryptolake.app import App
+    from cryptolake.work.refill import Fresh
+    from cryptolake.work.series import Operation, Pulled
 
 SourceArgument = Annotated[str, typer.Argument(help="Vendor, e.g. defillama; see `cryptolake sources`.")]
 _SHOWN = 5
 KeyFlag = Annotated[list[str] | None, typer.Option("--key", help="Only this entity; repeatable.")]
+
+
+STEPS = {
+    "sources": Step(TEAM, 10, "Which vendors there are, and which key each needs"),
+    "backfill": Step(TEAM, 20, "Fetch the whole history of a vendor"),
+}
 
 
 def add_commands(cli: typer.Typer) -> None:
@@ -42,6 +46,8 @@ def setup_command(context: typer.Context) -> None:
 
     Example: cryptolake setup
     """
+    from cryptolake.catalogue import contracts
+
     app: App = context.obj.open()
     with app.warehouse() as warehouse:
         tables = [one for one in (*contracts(), *app.source_tables()) if one.in_postgres]
@@ -114,6 +120,8 @@ def _needs(dataset: Dataset, *, refused: bool) -> str:
 
 def _print_metrics(*, as_json: bool) -> None:
     """The metric registry."""
+    from cryptolake.registry.metrics import metrics
+
     if as_json:
         print_json([asdict(one) for one in metrics().values()])
         return
@@ -134,6 +142,8 @@ def entities_command(
 
     Example: cryptolake entities solana
     """
+    from cryptolake.registry.entities import entities
+
     del context
     wanted = (search or "").lower()
     found = [
@@ -210,6 +220,12 @@ def _fresh(
     context: typer.Context, name: str, key: list[str] | None, dataset: list[str] | None, drop: list[str], *, yes: bool
 ) -> Fresh:
     """Check everything that can be checked before asking the vendor, say what may be replaced, and ask the user."""
+    from rich.console import Console
+
+    from cryptolake.work.refill import Fresh, check_drop, prospect
+    from cryptolake.work.series import granted
+    from cryptolake.work.vendors import chosen_datasets
+
     app: App = context.obj.open()
     source = app.vendor(name)
     meant = [one.name for one in chosen_datasets(source, "backfill", dataset, key)]
@@ -273,6 +289,8 @@ def operate(
     provenance: dict[str, str] | None = None,
 ) -> list[Pulled]:
     """One pull or backfill, shown as it goes; see `work.vendors.ask_vendor`."""
+    from cryptolake.work.vendors import ask_vendor, chosen_datasets, questions
+
     source = app.vendor(source_name, provenance)
     total = questions(source, chosen_datasets(source, operation, dataset, key), key)
     with progress(f"{operation} {source_name}", total) as tell:

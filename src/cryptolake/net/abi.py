@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-from Crypto.Hash import keccak as _keccak
-
 from cryptolake.errors import Skip
 
 WORD = 32
@@ -17,7 +15,9 @@ WORD = 32
 
 def keccak(data: bytes) -> bytes:
     """Keccak-256, the hash of Ethereum (not NIST SHA-3)."""
-    return _keccak.new(digest_bits=256, data=data).digest()
+    from Crypto.Hash import keccak as hashing  # not at the top: it brings a C parser, and naming markets needs none
+
+    return hashing.new(digest_bits=256, data=data).digest()
 
 
 @lru_cache(maxsize=4096)

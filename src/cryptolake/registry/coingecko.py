@@ -36,6 +36,7 @@ class Tier:
 KEYLESS = Tier("keyless", "https://api.coingecko.com/api/v3", None, None, 5, 1, 365)
 DEMO = Tier("demo", "https://api.coingecko.com/api/v3", "COINGECKO_DEMO_API_KEY", "x-cg-demo-api-key", 90, 10, 365)
 PRO = Tier("pro", "https://pro-api.coingecko.com/api/v3", "COINGECKO_PRO_API_KEY", "x-cg-pro-api-key", 250, 25, None)
+DEFAULT_TOP = 1000  # coins of a market run, by capitalisation, where nobody says how many
 
 
 def tier_of(secrets: Mapping[str, str]) -> Tier:

@@ -6,9 +6,10 @@ asks for the coins, `prices` for what single tokens cost. What does not belong h
 See docs/sources/coingecko.md for endpoints, fields and quirks.
 """
 
+from cryptolake.registry.coingecko import DEFAULT_TOP
 from cryptolake.sources.coingecko.asking import VENDOR
 from cryptolake.sources.coingecko.prices import PRICES, open_prices
-from cryptolake.sources.coingecko.questions import COINS_MARKETS, DEFAULT_TOP, MARKET_CHART, MARKET_GLOBAL, top_of
+from cryptolake.sources.coingecko.questions import COINS_MARKETS, MARKET_CHART, MARKET_GLOBAL, top_of
 from cryptolake.sources.coingecko.source import CoinGecko, open_source
 
 __all__ = [

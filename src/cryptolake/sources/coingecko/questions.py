@@ -30,7 +30,6 @@ MARKET_CHART = Dataset(
     reach="whole_history",
 )
 PER_PAGE = 250  # the vendor's largest page
-DEFAULT_TOP = 1000
 _TOP = re.compile(r"top([1-9][0-9]{0,5})(-[0-9]{6}Z)?")
 
 

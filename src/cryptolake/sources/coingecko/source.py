@@ -23,11 +23,10 @@ from cryptolake.contracts.source import Asked, Dataset, Row, Trip
 from cryptolake.errors import Skip
 from cryptolake.net.access import Access
 from cryptolake.net.conversation import Patience, Refusal, worth_keeping
-from cryptolake.registry.coingecko import Tier, watched_coins
+from cryptolake.registry.coingecko import DEFAULT_TOP, Tier, watched_coins
 from cryptolake.sources.coingecko.asking import VENDOR, CoinGeckoAsking
 from cryptolake.sources.coingecko.questions import (
     COINS_MARKETS,
-    DEFAULT_TOP,
     MARKET_CHART,
     MARKET_GLOBAL,
     PER_PAGE,
