@@ -26,6 +26,7 @@ from cryptolake.contracts.source import Source, SourceTable
 from cryptolake.contracts.table import Table
 from cryptolake.errors import BadInput, Stop
 from cryptolake.lake.bronze import Bronze
+from cryptolake.lake.stored import check_folder
 from cryptolake.lake.tables import Tables
 from cryptolake.net.access import Access
 from cryptolake.net.blocks import FileBlockCache
@@ -54,6 +55,8 @@ from cryptolake.state.ledger import Ledger
 log = structlog.get_logger(__name__)
 
 _SHORTEST = 4
+# What logging was set up with in this process: two folders may be open at once, and neither's secrets may be told.
+_in_force: list[Settings] = []
 
 
 class App:
@@ -313,7 +316,8 @@ def _faults(refused: Mapping[str, str]) -> str:
 
 
 def prepare_folder(settings: Settings) -> None:
-    """Make the data folder. Raises Stop with the remedy when it cannot be written."""
+    """Make the data folder. Raises BadInput for a name that tables cannot lie under, Stop when it cannot be written."""
+    check_folder(settings.data)
     try:
         settings.data.mkdir(parents=True, exist_ok=True)
         probe = settings.data / ".writable"
@@ -329,11 +333,13 @@ def prepare_folder(settings: Settings) -> None:
 def configure_logging(settings: Settings) -> None:
     """Structured log lines on standard error, with every known secret replaced before anything is formatted."""
     known: list[str] = []
+    if settings not in _in_force:
+        _in_force.append(settings)
 
     def redact(line: str) -> str:
         # Looked for in the finished line: whatever was handed in, a secret may lie deep inside it.
         if not known:
-            known.extend(["", *known_secrets(settings)])
+            known.extend(["", *(secret for one in _in_force for secret in known_secrets(one))])
         return redact_text(line, known)
 
     renderer: structlog.types.Processor = (

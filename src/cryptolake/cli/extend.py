@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
 from cryptolake.app import App
 from cryptolake.cli.collecting import Gathered, collected_live, end
-from cryptolake.cli.onchain import _print_collected, _print_made, print_lacking, travel_on
+from cryptolake.cli.onchain import _print_collected, _print_made, print_lacking
 from cryptolake.cli.options import (
     ChainFlag,
     CsuFlag,
@@ -29,10 +29,10 @@ from cryptolake.contracts.partition import Partition
 from cryptolake.errors import BadInput
 from cryptolake.flow.collect import Collected
 from cryptolake.flow.extend import Walk, extend
-from cryptolake.flow.increment import due
 from cryptolake.flow.resume import Wish
 from cryptolake.sources.onchain.families import families
-from cryptolake.watch.coverage import markets
+from cryptolake.work.selection import collected_csus, due_wish
+from cryptolake.work.travel import travel_on
 
 
 def add_commands(cli: typer.Typer) -> None:
@@ -119,21 +119,12 @@ def daily_command(
     """
     app: App = context.obj.open(workers=workers, granularity=granularity, **dates(None, end_date, None))
     if csu or chain or family or market_set:
-        csus = chosen_csus(app, csu, chain, family, market_set)
+        csus = [one for one in chosen_csus(app, csu, chain, family, market_set) if one.family in families()]
     else:
-        csus = [app.registry.csus[name] for name in markets(app.ledger) if name in app.registry.csus]
-    csus = [one for one in csus if one.family in families()]
+        csus = collected_csus(app)
     if not csus:
         raise BadInput("nothing was collected yet; name markets the first time, e.g. cryptolake daily --csu all")
-    until = end_date.date() if end_date else datetime.now(UTC).date() - timedelta(days=1)
-    wish = due(
-        [one.name for one in csus],
-        datasets=chosen_datasets(dataset),
-        until=until,
-        ledger=app.ledger,
-        granularity=app.settings.granularity,
-        boundary=app.settings.day_boundary,
-    )
+    wish = due_wish(app, csus, dataset, end_date.date() if end_date else None)
     gathered = collected_live(app, csus, wish, what="daily")
     asked = [Partition(name, key, period) for (name, key), periods in wish.items() for period in periods]
     built = travel_on(app, asked) if publish and asked and gathered.exit_code is None else None

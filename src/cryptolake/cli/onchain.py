@@ -29,12 +29,10 @@ from cryptolake.cli.options import (
     chosen_partitions,
     chosen_wish,
     dates,
-    held_partitions,
     note_whole_panel,
 )
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.cluster.roll import read_roll
-from cryptolake.contracts.entry import SETTLED
 from cryptolake.contracts.partition import Partition
 from cryptolake.errors import BadInput
 from cryptolake.flow.collect import Collected
@@ -49,6 +47,8 @@ from cryptolake.watch.coverage import markets
 from cryptolake.work import lending
 from cryptolake.work.daily import build, not_in_silver, publish, refine
 from cryptolake.work.evidence import lines
+from cryptolake.work.selection import chosen_span, collected_partitions
+from cryptolake.work.travel import travel_on
 
 
 def add_commands(cli: typer.Typer) -> None:
@@ -202,9 +202,7 @@ def refine_command(
     partitions: list[Partition] = []
     if csu or chain or family or market_set or dataset or dated or granularity:
         csus = chosen_csus(app, csu, chain, family, market_set)
-        partitions = chosen_partitions(app, csus, dataset) if dated else held_partitions(app, csus, dataset)
-        if not any(entry.state in SETTLED for entry in app.ledger.of(partitions).values()):
-            raise BadInput("nothing of this selection was collected; run `cryptolake collect` with the same flags")
+        partitions = collected_partitions(app, csus, dataset, chosen_span(app) if dated else None)
     elif not markets(app.ledger):
         raise BadInput("nothing was collected yet; run `cryptolake collect` first")
     made = refine(app, partitions)
@@ -267,13 +265,6 @@ def run_command(
     _print_unpriced(app)
     _end_lacking(built.lacking)
     raise typer.Exit(1 if result.failed else 0)
-
-
-def travel_on(app: App, partitions: list[Partition]) -> lending.Built:
-    """Everything after collecting: refine, build, publish."""
-    refined = refine(app, partitions)
-    built = build(app)
-    return lending.Built([*refined, *built.made, *publish(app)], built.lacking)
 
 
 def _select(

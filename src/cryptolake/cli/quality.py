@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -24,14 +23,12 @@ from cryptolake.cli.options import (
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.errors import CryptolakeError
 from cryptolake.files.atomic import write_bytes
-from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
-from cryptolake.gold.metadata import content_digest
-from cryptolake.quality import checks, coverage, report, results
+from cryptolake.quality import checks, coverage, report
 from cryptolake.quality.reconcile import Reconciled
 from cryptolake.quality.rules import Tables
 from cryptolake.registry.protocol_slugs import SLUGS
 from cryptolake.sources.defillama.protocol import DefiLlamaProtocols
-from cryptolake.work.checking import finished
+from cryptolake.work.panel_quality import examine
 from cryptolake.work.reconciliation import compared, theirs
 
 _COLOUR = {"error": "red", "warning": "yellow", "info": "cyan"}
@@ -70,21 +67,16 @@ def quality_command(
     """
     app: App = context.obj.open()
     chosen = chosen_rows(app, csu, chain, family, market_set, start_date, end_date, days)
-    panel, tables = chosen.panel, finished(app, chosen.panel)
-    found = checks.run(tables)
-    reconciled, refused = _reconciled(app, tables) if against_defillama else ([], [])
-    version = content_digest(DAILY_PANEL, panel)
-    now = datetime.now(UTC)
+    panel, examined = chosen.panel, examine(app, chosen.panel, store=store)
+    found, version = examined.results, examined.dataset_version
+    reconciled, refused = _reconciled(app, examined.tables) if against_defillama else ([], [])
     path = html_file or app.settings.data / "reports" / "quality.html"
     facts = [
         ("dataset_version", version),
         ("code_version", __version__),
-        ("checked at", now.strftime("%Y-%m-%d %H:%M UTC")),
+        ("checked at", examined.at.strftime("%Y-%m-%d %H:%M UTC")),
     ]
     write_bytes(path, report.html(panel, found, reconciled, facts=facts).encode())
-    if store:
-        with app.warehouse() as warehouse:
-            warehouse.append(results.TABLE, results.frame(found, now, version))
     code = checks.exit_code(found, fail_on)
     if as_json:
         print_json(

@@ -21,7 +21,6 @@ from cryptolake.cli.options import (
     chosen_csus,
     chosen_partitions,
     dates,
-    held_partitions,
 )
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.contracts.partition import Period
@@ -29,6 +28,7 @@ from cryptolake.errors import CryptolakeError
 from cryptolake.flow.plan import Span
 from cryptolake.net.probe import Probed, probe
 from cryptolake.registry.chains import Chain
+from cryptolake.work.selection import held_partitions
 from cryptolake.work.verify import verify
 
 

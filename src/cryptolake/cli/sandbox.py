@@ -10,13 +10,14 @@ from typing import Annotated
 import typer
 
 from cryptolake.app import App
-from cryptolake.cli.onchain import _collect, travel_on
+from cryptolake.cli.onchain import _collect
 from cryptolake.cli.options import chosen_csus, chosen_partitions
 from cryptolake.cli.show import print_line, print_table
 from cryptolake.cli.vendors import operate, print_pulled
 from cryptolake.demo.replay import Replay, sandbox_registry
 from cryptolake.errors import Stop
 from cryptolake.files.atomic import write_bytes
+from cryptolake.work.travel import travel_on
 
 # The fortnight the recordings cover (UTC days, both included).
 FIRST, LAST = date(2024, 12, 1), date(2024, 12, 14)

@@ -71,7 +71,12 @@ def panel(
 
 def not_in_silver(*, tables: Tables, states: Mapping[Partition, Entry], csus: Mapping[str, Csu]) -> pl.DataFrame:
     """The market-days that the ledger calls answered and silver cannot vouch for, with the reason."""
-    return evidence.lacking(_evidence(tables, states, csus)[2])
+    return evidence.lacking(known(tables=tables, states=states, csus=csus))
+
+
+def known(*, tables: Tables, states: Mapping[Partition, Entry], csus: Mapping[str, Csu]) -> pl.DataFrame:
+    """What ledger and silver say together of every market-day that was asked for (`evidence.EVIDENCE`)."""
+    return _evidence(tables, states, csus)[2]
 
 
 def _evidence(
