@@ -36,7 +36,10 @@ def open(data: str | Path | None = None, **settings: object) -> Lake:  # noqa: A
     found = found.model_copy(update=places)
     prepare_folder(found)
     _log_quietly(found)
-    return Lake(App(found))
+    app = App(found)
+    if found.registry is not None:
+        _ = app.registry  # a file with faults is named now
+    return Lake(app)
 
 
 _OURS: list[Settings] = []  # what logging was set up with here

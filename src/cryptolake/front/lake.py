@@ -108,7 +108,7 @@ class Lake:
         """One table by its name, or a name that it had. Raises BadInput naming the known ones.
 
         >>> lake.table("tvl")
-        <LakeTable tvl: one row is one asset of one market on one day>
+        <LakeTable tvl: one row is one asset of one market at the end of one day>
         >>> lake.table("prices").key
         ('date', 'chain', 'asset')
         """
