@@ -8,17 +8,51 @@ in them; tests compare them with the code of today.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 
+import orjson
+
+import cryptolake
 from cryptolake.catalogue import contracts
 from cryptolake.cli.found import INDEX, promises, render_index
 from cryptolake.contracts.versions import document
 
 FOLDER = Path(__file__).resolve().parents[1] / "snapshot"
 
+
+def api() -> bytes:
+    """What programs may rely on: every exported name, with the signatures of its public members."""
+    found: dict[str, object] = {}
+    for name in sorted(cryptolake.__all__):
+        value = getattr(cryptolake, name)
+        if inspect.isclass(value):
+            found[name] = {"is": [one.__name__ for one in value.__mro__[1:-1]], "members": _members(value)}
+        else:
+            found[name] = str(inspect.signature(value)) if callable(value) else type(value).__name__
+    return orjson.dumps(found, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n"
+
+
+def _members(kind: type) -> dict[str, str]:
+    """The public members of a class that this project wrote, each with its signature or, for a field, its type."""
+    found = {name: str(hint) for name, hint in inspect.get_annotations(kind).items() if not name.startswith("_")}
+    for name, member in vars(kind).items():
+        if name.startswith("_"):
+            continue
+        if isinstance(member, property):
+            found[name] = str(inspect.signature(member.fget).return_annotation) if member.fget else ""
+        elif inspect.isfunction(member):
+            found[name] = str(inspect.signature(member))
+    return found
+
+
 # File under snapshot/ -> what it holds today.
-FILES: dict[str, Callable[[], bytes]] = {"contracts.json": lambda: document(contracts()), "commands.json": promises}
+FILES: dict[str, Callable[[], bytes]] = {
+    "api.json": api,
+    "contracts.json": lambda: document(contracts()),
+    "commands.json": promises,
+}
 
 if __name__ == "__main__":
     INDEX.write_bytes(render_index())

@@ -333,6 +333,13 @@ class App:
         with self.warehouse() as warehouse:
             return warehouse.reader(self.settings.data, embedded=embedded)
 
+    def prepare(self) -> None:
+        """Make the data folder. Raises BadInput for a name that tables cannot lie under, Stop when it cannot be written."""
+        from cryptolake.lake.stored import check_folder
+
+        check_folder(self.settings.data)
+        self.folder.prepare()
+
     def close(self) -> None:
         """Close what was opened; safe to call twice. What is used afterwards is opened anew."""
         self._pools.clear()  # they and the limiters hold the client and the budgets that are closed now

@@ -48,7 +48,7 @@ def _app() -> Iterator[App]:
     settings = load_settings()
     configure_logging(settings)
     app = App(settings)
-    app.folder.prepare()
+    app.prepare()
     try:
         yield app
     finally:

@@ -20,7 +20,6 @@ from cryptolake.cli.options import (
     SetFlag,
     WorkersFlag,
     chosen_csus,
-    chosen_datasets,
     dates,
 )
 from cryptolake.cli.show import print_json, print_line, print_table
@@ -56,6 +55,7 @@ def extend_command(
     """
     from cryptolake.sources.onchain.families import families
     from cryptolake.work import lending
+    from cryptolake.work.selection import chosen_datasets
 
     app: App = context.obj.open(workers=workers, granularity=granularity, **dates(None, end_date, None))
     csus = [one for one in chosen_csus(app, csu, chain, family, market_set) if one.family in families()]
@@ -106,6 +106,7 @@ def daily_command(
     """
     from cryptolake.sources.onchain.families import families
     from cryptolake.work import daily, lending
+    from cryptolake.work.selection import chosen_datasets
 
     app: App = context.obj.open(workers=workers, granularity=granularity, **dates(None, end_date, None))
     named = csu or chain or family or market_set

@@ -24,7 +24,7 @@ from cryptolake.cli.options import (
     SetFlag,
     StartFlag,
     chosen_csus,
-    open_span,
+    shown_days,
 )
 from cryptolake.cli.screens import TEAM, Step
 from cryptolake.cli.show import print_json, print_line
@@ -77,9 +77,8 @@ def monitor_command(
     elif watch:
         _watch(app)
     else:
-        _print(
-            app, _chosen(app, csu, chain, family, market_set), *open_span(start_date, end_date, days), as_json=as_json
-        )
+        first, last = shown_days(start_date, end_date, days)
+        _print(app, _chosen(app, csu, chain, family, market_set), first, last, as_json=as_json)
 
 
 def _chosen(

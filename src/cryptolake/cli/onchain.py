@@ -25,10 +25,7 @@ from cryptolake.cli.options import (
     StartFlag,
     WorkersFlag,
     chosen_csus,
-    chosen_partitions,
-    chosen_wish,
     dates,
-    held_partitions,
     note_whole_panel,
 )
 from cryptolake.cli.screens import PANEL, Step
@@ -85,6 +82,7 @@ def plan_command(
     Example: cryptolake plan --csu aave_v3_ethereum --start-date 2024-12-01 --end-date 2024-12-31
     """
     from cryptolake.work.estimate import planned
+    from cryptolake.work.selection import chosen_partitions
 
     app: App = context.obj.open(granularity=granularity, **dates(start_date, end_date, days))
     csus = chosen_csus(app, csu, chain, family, market_set)
@@ -153,6 +151,7 @@ def collect_command(
     """
     from cryptolake.cluster.roll import read_roll
     from cryptolake.work import lending
+    from cryptolake.work.selection import chosen_wish
 
     app: App = context.obj.open(workers=workers, granularity=granularity, **dates(start_date, end_date, days))
     csus = chosen_csus(app, csu, chain, family, market_set)
@@ -195,6 +194,7 @@ def refine_command(
     """
     from cryptolake.watch.coverage import markets
     from cryptolake.work import lending
+    from cryptolake.work.selection import chosen_partitions, held_partitions
 
     app: App = context.obj.open(granularity=granularity, **dates(start_date, end_date, days))
     dated = start_date or end_date or days
@@ -261,6 +261,7 @@ def run_command(
     Example: cryptolake run --csu aave_v3_ethereum --days 7
     """
     from cryptolake.work import lending
+    from cryptolake.work.selection import chosen_wish
 
     app: App = context.obj.open(workers=workers, granularity=granularity, **dates(start_date, end_date, days))
     csus = chosen_csus(app, csu, chain, family, market_set)

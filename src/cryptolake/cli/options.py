@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from cryptolake.cli.show import print_note
-from cryptolake.contracts.partition import Partition
 from cryptolake.errors import BadInput
 from cryptolake.registry.markets import Csu
 
 if TYPE_CHECKING:
     from cryptolake.app import App
-    from cryptolake.flow.plan import Span
-    from cryptolake.flow.resume import Wish
     from cryptolake.work.chosen_panel import ChosenPanel
 
 _PANEL = "Selection"
@@ -94,8 +91,6 @@ RetryFailedFlag = Annotated[
 ResumeFlag = Annotated[bool, typer.Option("--resume/--no-resume", help="Skip what is done, or ask again.")]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
-ONCHAIN_DATASETS = ("tvl", "liquidations")
-
 
 def chosen_csus(
     app: App,
@@ -108,7 +103,7 @@ def chosen_csus(
 
     Raises BadInput for an unknown name and for a selection that no market meets.
     """
-    from cryptolake.registry.loader import select
+    from cryptolake.work.selection import selected_csus
 
     if not (csu or chain or family or sets):
         csu = [app.settings.test_csu]
@@ -116,67 +111,14 @@ def chosen_csus(
             f"No market was selected: this is about the test market {csu[0]} alone; "
             "choose with --set, --csu, --chain or --family, e.g. --set thesis-43 or --csu all"
         )
-    elif csu and "all" in csu:
-        csu = None
-    found = select(app.registry, csus=csu or (), chains=chain or (), families=family or (), sets=sets or ())
-    if not found:
-        raise BadInput("no market meets all of the flags given; leave one out, see `cryptolake markets`")
-    return found
+    return selected_csus(app, csus=csu or (), chains=chain or (), of_families=family or (), sets=sets or ())
 
 
-def chosen_datasets(dataset: list[str] | None) -> list[str]:
-    """The selected on-chain datasets, both when none was named. Raises BadInput for an unknown one."""
-    for name in dataset or ():
-        if name not in ONCHAIN_DATASETS:
-            raise BadInput(f"unknown dataset {name!r}; known: {', '.join(ONCHAIN_DATASETS)}")
-    return list(dataset or ONCHAIN_DATASETS)
-
-
-def chosen_span(app: App) -> Span:
-    """The settings' days, cut by their granularity and day boundary."""
-    from cryptolake.flow.plan import Span
-
-    first, last = app.settings.span()
-    return Span(first, last, app.settings.granularity, app.settings.day_boundary)
-
-
-def chosen_partitions(app: App, csus: list[Csu], dataset: list[str] | None) -> list[Partition]:
-    """Every partition of the selection over the settings' span of days."""
-    from cryptolake.flow.plan import wanted
-
-    return wanted(app.onchain(csus), chosen_datasets(dataset), [csu.name for csu in csus], chosen_span(app))
-
-
-def chosen_wish(app: App, csus: list[Csu], dataset: list[str] | None) -> Wish:
-    """The same, by series, without naming every partition."""
-    from cryptolake.flow.resume import wish_of
-
-    return wish_of(app.onchain(csus), chosen_datasets(dataset), [csu.name for csu in csus], chosen_span(app))
-
-
-def held_partitions(app: App, csus: list[Csu], dataset: list[str] | None) -> list[Partition]:
-    """Every partition of the markets that was ever asked for, whatever its day.
-
-    Raises BadInput when there is none: nothing was collected for the selection.
-    """
-    names, of = {csu.name for csu in csus}, set(chosen_datasets(dataset))
-    found = sorted(one for one in app.ledger.states() if one.key in names and one.dataset in of)
-    if not found:
-        raise BadInput("nothing was collected yet for this selection; run `cryptolake collect` with the same flags")
-    return found
-
-
-def open_span(start: datetime | None, end: datetime | None, days: int | None) -> tuple[date | None, date | None]:
+def shown_days(start: datetime | None, end: datetime | None, days: int | None) -> tuple[date | None, date | None]:
     """The days of a reading command; None where the flags leave an end open. Raises BadInput for a contradiction."""
-    if start is not None and days is not None:
-        raise BadInput("--start-date and --days contradict each other; give one of them")
-    first, last = start.date() if start else None, end.date() if end else None
-    if days is not None:
-        last = last or datetime.now(UTC).date() - timedelta(days=1)
-        first = last - timedelta(days=days - 1)
-    if first is not None and last is not None and first > last:
-        raise BadInput(f"the start date {first} is after the end date {last}; swap them")
-    return first, last
+    from cryptolake.work.selection import open_span
+
+    return open_span(start and start.date(), end and end.date(), days)
 
 
 def chosen_rows(
@@ -193,7 +135,7 @@ def chosen_rows(
     """The panel over the selected markets and days; without a selection all of it. A line says what was taken."""
     from cryptolake.work.chosen_panel import chosen_panel
 
-    first, last = open_span(start, end, days)
+    first, last = shown_days(start, end, days)
     whole = not (csu or chain or family or sets)
     csus = None if whole else chosen_csus(app, csu, chain, family, sets)
     found = chosen_panel(app, csus, first, last, version=version)
@@ -213,6 +155,7 @@ def note_whole_panel(app: App) -> None:
 
 def dates(start: datetime | None, end: datetime | None, days: int | None) -> dict[str, object]:
     """The three date flags as settings overrides. Raises BadInput for a contradictory pair."""
-    if start is not None and days is not None:
-        raise BadInput("--start-date and --days contradict each other; give one of them")
+    from cryptolake.work.selection import require_one_start
+
+    require_one_start(start, days)
     return {"start_date": start and start.date(), "end_date": end and end.date(), "days": days}

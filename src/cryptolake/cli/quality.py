@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -68,24 +67,20 @@ def quality_command(
     """
     from cryptolake import __version__
     from cryptolake.files.atomic import write_bytes
-    from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
-    from cryptolake.gold.metadata import content_digest
     from cryptolake.quality import coverage, report
     from cryptolake.quality.results import exit_code
-    from cryptolake.work.checking import check_panel, finished
+    from cryptolake.work.panel_quality import examine
 
     app: App = context.obj.open()
     chosen = chosen_rows(app, csu, chain, family, market_set, start_date, end_date, days)
-    panel, tables = chosen.panel, finished(app, chosen.panel)
-    reconciled, refused = _reconciled(app, tables) if against_defillama else ([], [])
-    version = content_digest(DAILY_PANEL, panel)
-    now = datetime.now(UTC)
-    found = check_panel(app, tables, now, keep=store)
+    panel, examined = chosen.panel, examine(app, chosen.panel, store=store)
+    found, version = examined.results, examined.dataset_version
+    reconciled, refused = _reconciled(app, examined.tables) if against_defillama else ([], [])
     path = html_file or app.folder.reports / "quality.html"
     facts = [
         ("dataset_version", version),
         ("code_version", __version__),
-        ("checked at", now.strftime("%Y-%m-%d %H:%M UTC")),
+        ("checked at", examined.at.strftime("%Y-%m-%d %H:%M UTC")),
     ]
     write_bytes(path, report.html(panel, found, reconciled, facts=facts).encode())
     code = exit_code(found, fail_on)

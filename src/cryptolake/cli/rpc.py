@@ -18,9 +18,7 @@ from cryptolake.cli.options import (
     SetFlag,
     StartFlag,
     chosen_csus,
-    chosen_partitions,
     dates,
-    held_partitions,
 )
 from cryptolake.cli.show import print_json, print_line, print_table
 
@@ -116,6 +114,7 @@ def verify_command(
 
     Example: cryptolake verify --csu aave_v3_ethereum --days 7
     """
+    from cryptolake.work.selection import chosen_partitions, held_partitions
     from cryptolake.work.verify import verify
 
     app: App = context.obj.open(**dates(start_date, end_date, days))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryptolake.cli.collecting import watched
-from cryptolake.cli.options import chosen_csus, chosen_wish
+from cryptolake.cli.options import chosen_csus
 from cryptolake.cli.screens import PANEL, Step
 from cryptolake.cli.show import print_line, print_table
 from cryptolake.cli.vendors import operate, print_pulled
@@ -44,6 +44,7 @@ def demo_command(
     from cryptolake.demo.replay import Replay, sandbox_registry
     from cryptolake.files.atomic import write_bytes
     from cryptolake.work import lending
+    from cryptolake.work.selection import chosen_wish
 
     started = monotonic()
     _refuse_another_lake(folder)

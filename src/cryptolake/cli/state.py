@@ -30,7 +30,7 @@ class State:
         configure_logging(settings)
         self.close()
         self._app = App(settings)
-        self._app.folder.prepare()
+        self._app.prepare()
         return self._app
 
     @classmethod

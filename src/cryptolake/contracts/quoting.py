@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def identifier(name: str) -> str:
@@ -23,3 +23,15 @@ def equal(names: Iterable[str], one: str, other: str) -> str:
 def literal(text: str) -> str:
     """The text as a constant, for the places where SQL takes no parameter (comments, checks, settings of a login)."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """Column names of an answer with a number after each repetition: `count, count` becomes `count, count_2`."""
+    taken: list[str] = []
+    for name in names:
+        number, candidate = 1, name
+        while candidate in taken:
+            number += 1
+            candidate = f"{name}_{number}"
+        taken.append(candidate)
+    return taken

@@ -15,15 +15,20 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from cryptolake.contracts.table import Table
 from cryptolake.errors import Retry, Stop
 from cryptolake.files.atomic import refused, write_bytes
+from cryptolake.lake.stored import Stored, check_folder, predicate
 
 _COMMIT_ATTEMPTS = 8
 _COMPRESSED = WriterProperties(compression="ZSTD", compression_level=3)
 
 
 class Tables:
-    """The Delta tables under the data folder `root`, at `<root>/<layer>/delta/<table>`."""
+    """The Delta tables under the data folder `root`, at `<root>/<layer>/delta/<table>`.
+
+    Raises BadInput for a folder whose name the table format takes for another one.
+    """
 
     def __init__(self, root: Path) -> None:
+        check_folder(root)
         self._root = root
 
     def path(self, table: Table) -> Path:
@@ -51,14 +56,14 @@ class Tables:
                     raise Stop(
                         f"{table.name} was written by another version; run `cryptolake rebuild`, nothing is lost"
                     )
-                predicate = _predicate(replace_where) if replace_where and exists else None
+                where = predicate(replace_where) if replace_where and exists else None
                 write_deltalake(
                     path,
                     data,
                     mode="overwrite",
-                    predicate=predicate,
-                    schema_mode=None if predicate else "overwrite",
-                    partition_by=None if predicate else ([table.partition] if table.partition else []),
+                    predicate=where,
+                    schema_mode=None if where else "overwrite",
+                    partition_by=None if where else ([table.partition] if table.partition else []),
                     writer_properties=_COMPRESSED,
                 )
             except CommitFailedError:
@@ -82,34 +87,24 @@ class Tables:
         only these, which must hold the key. Raises Stop when that version is gone or the stored columns are those of an
         older contract.
         """
+        stored = self.stored(table, version=version)
+        wanted = list(columns or table.columns)
+        if stored is None:
+            return table.empty().select(wanted)
+        return stored.scan(wanted, among).collect().sort(table.key)
+
+    def stored(self, table: Table, *, version: int | None = None) -> Stored | None:
+        """The table as it lies there now, or at that commit; None when nothing was written yet.
+
+        Raises Stop when there is no such version.
+        """
+        folder = self.path(table)
         try:
-            delta = DeltaTable(str(self.path(table)), version=version)
+            return Stored(table, folder.resolve(), DeltaTable(str(folder), version=version))
         except TableNotFoundError:
-            return table.empty()
+            return None
         except DeltaError:
             raise Stop(f"{table.name} has no version {version}; see `cryptolake prices versions`") from None
-        wanted = list(columns or table.columns)
-        stored = {one.name for one in delta.schema().fields}
-        if missing := sorted(set(wanted) - set(_stored_names(table, stored, wanted))):
-            raise Stop(
-                f"{table.name} was written by an older version (no column {missing[0]}); run `cryptolake rebuild`, "
-                "nothing is collected again"
-            )
-        among = among or {}
-        days = among.get(table.partition or "")
-        uris = delta.file_uris(file_pruning_predicate=_predicate({str(table.partition): days}) if days else None)
-        schema = table.polars_schema()
-        if not uris:
-            return table.empty().select(wanted)
-        # The files themselves: Arrow's data set takes seconds to be set up over a year of days.
-        hive = {table.partition: schema[table.partition]} if table.partition else None
-        needed = _stored_names(table, stored, [*wanted, *among])
-        frame = pl.read_parquet(
-            uris, columns=list(needed.values()), hive_partitioning=bool(hive), hive_schema=hive, glob=False
-        ).select(pl.col(there).alias(name) for name, there in needed.items())
-        for column, values in among.items():
-            frame = frame.filter(pl.col(column).is_in(list(values)))
-        return frame.select(wanted).cast({name: schema[name] for name in wanted}).sort(table.key)
 
     def version(self, table: Table) -> int | None:
         """The number of the table's last commit; None when nothing was written yet."""
@@ -140,11 +135,8 @@ class Tables:
 
     def size(self, table: Table) -> int:
         """Bytes of the files that make up the table now; 0 when nothing was written yet."""
-        try:
-            delta = DeltaTable(str(self.path(table)))
-        except TableNotFoundError:
-            return 0
-        return sum(Path(uri).stat().st_size for uri in delta.file_uris())
+        stored = self.stored(table)
+        return sum(Path(path).stat().st_size for path in stored.paths()) if stored is not None else 0
 
     def publish(self, table: Table, frame: pl.DataFrame, *, csu: str = "") -> Path:
         """Write the rows as the plain Parquet file people open; the same rows give the same bytes."""
@@ -161,22 +153,3 @@ class Tables:
         path = self._root / name
         write_bytes(path, orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS, default=str))
         return path
-
-
-def _stored_names(table: Table, stored: set[str], wanted: Sequence[str]) -> dict[str, str]:
-    """Under which name each wanted column is stored: its own or a former one; those that are not are left out."""
-    formerly = {field.name: [one.name for one in field.formerly] for field in table.fields}
-    found = {name: [one for one in (name, *formerly.get(name, ())) if one in stored] for name in wanted}
-    return {name: names[0] for name, names in found.items() if names}
-
-
-def _predicate(values: Mapping[str, Sequence[str | date]]) -> str:
-    """A SQL condition for the rows to replace; values come from our own coordinates, quotes are doubled all the same."""
-    terms = []
-    for column, wanted in values.items():
-        listed = ", ".join(
-            f"DATE '{value.isoformat()}'" if isinstance(value, date) else "'" + value.replace("'", "''") + "'"
-            for value in wanted
-        )
-        terms.append(f"{column} IN ({listed})")
-    return " AND ".join(terms)

@@ -9,6 +9,8 @@ from decimal import Decimal
 import orjson
 import polars as pl
 
+from cryptolake.contracts.quoting import distinct
+
 _PLAIN = {type(None), bool, int, float, str, bytes, date, datetime, time, timedelta}
 
 
@@ -23,19 +25,7 @@ def answer_frame(names: Sequence[str], rows: Sequence[tuple[object, ...]]) -> pl
 
 
 def _frame(names: Sequence[str], rows: Sequence[tuple[object, ...]]) -> pl.DataFrame:
-    return pl.DataFrame(rows, schema=_distinct(names), orient="row", infer_schema_length=None, strict=False)
-
-
-def _distinct(names: Sequence[str]) -> list[str]:
-    """Column names with a number after each repetition: `count, count` becomes `count, count_2`."""
-    taken: list[str] = []
-    for name in names:
-        number, candidate = 1, name
-        while candidate in taken:
-            number += 1
-            candidate = f"{name}_{number}"
-        taken.append(candidate)
-    return taken
+    return pl.DataFrame(rows, schema=distinct(names), orient="row", infer_schema_length=None, strict=False)
 
 
 def _plain(cell: object) -> object:

@@ -13,11 +13,12 @@ import polars as pl
 
 from cryptolake.app import App
 from cryptolake.errors import BadInput
-from cryptolake.gold.daily_panel import COLUMNS, EXPECTED, build
+from cryptolake.gold.daily_panel import COLUMNS, EXPECTED, STATUS_CODES, build
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
 from cryptolake.registry.markets import Csu
 from cryptolake.silver.liquidations import TABLE as LIQUIDATIONS
 from cryptolake.silver.tvl import TABLE as TVL
+from cryptolake.work.panel import known_days
 from cryptolake.work.standing import DATASETS
 
 
@@ -91,6 +92,23 @@ def chosen_panel(
         stored = pl.concat([stored, build(amounts, events, missing).select(stored.columns)])
     never = sum(key not in asked for key in stored.select("csu", "date").iter_rows())
     return ChosenPanel(stored.sort(DAILY_PANEL.key), never)
+
+
+def with_reasons(app: App, panel: pl.DataFrame, *, now: bool = True) -> pl.DataFrame:
+    """The panel with `reason` and `liquidations_reason` beside its statuses; null where the status is `ok`.
+
+    A reason is the ledger's own where it has one (`not_deployed`, `not_refined`, ...), else what the status means; of a
+    panel that is not that of `now`, about which the ledger says nothing any more, always the latter.
+    """
+    known = known_days(tables=app.tables, states=app.ledger.states() if now else {}, csus=app.registry.csus)
+    for dataset, status in (("tvl", "status"), ("liquidations", "liquidations_status")):
+        said = known.filter(pl.col("dataset") == dataset).select("csu", "date", pl.col("reason").alias("said"))
+        name, meaning = status.replace("status", "reason"), pl.col(status).replace_strict(STATUS_CODES)
+        reason = pl.when(pl.col(status) != "ok").then(pl.coalesce("said", meaning)).alias(name)
+        panel = (
+            panel.join(said, on=["csu", "date"], how="left", maintain_order="left").with_columns(reason).drop("said")
+        )
+    return panel
 
 
 def _expected(csus: Sequence[Csu], days: Sequence[date]) -> pl.DataFrame:

@@ -182,11 +182,16 @@ def publish(app: App) -> list[Made]:
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
+class Run:
     """What a whole run did; `built` is None when its tables were not wanted, or it was asked to stop before they were made."""
 
     collected: Collected
     built: Built | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything that was asked was answered and every answered day has its number."""
+        return not self.collected.failed and self.built is not None and self.built.lacking.is_empty()
 
 
 def run(
@@ -200,7 +205,7 @@ def run(
     cluster: str | None = None,
     stopping: threading.Event | None = None,
     show: Show | None = None,
-) -> Ran:
+) -> Run:
     """Collect, and with `tables` refine, build and publish what all of silver and the ledger give.
 
     Asked to stop it ends after the step at hand. Whatever was collected and not refined is made good by the next run.
@@ -208,15 +213,15 @@ def run(
     stopping = stopping or threading.Event()
     collected = collect(app, csus, wish, resume=resume, what=what, cluster=cluster, stopping=stopping, show=show)
     if not tables or stopping.is_set():
-        return Ran(collected, None)
+        return Run(collected, None)
     made = refine(app, partitions_of(wish))
     if stopping.is_set():
-        return Ran(collected, None)
+        return Run(collected, None)
     built = build(app)
     made += built.made
     if not stopping.is_set():
         made += publish(app)
-    return Ran(collected, Built(made, built.lacking))
+    return Run(collected, Built(made, built.lacking))
 
 
 @dataclass(frozen=True, slots=True)

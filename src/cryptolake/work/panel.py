@@ -64,6 +64,11 @@ def not_in_silver(*, tables: Tables, states: Mapping[Partition, Entry], csus: Ma
     return evidence.lacking(_evidence(tables, states, csus)[2])
 
 
+def known_days(*, tables: Tables, states: Mapping[Partition, Entry], csus: Mapping[str, Csu]) -> pl.DataFrame:
+    """What ledger and silver say together of every market-day (`evidence.EVIDENCE`)."""
+    return _evidence(tables, states, csus)[2]
+
+
 def _evidence(
     tables: Tables,
     states: Mapping[Partition, Entry],

@@ -1,0 +1,387 @@
+"""`Lake`: a data folder that is open, with the tables to read and the steps that fill them.
+
+What does not belong here: how a step is done (work), and opening (door).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import polars as pl
+
+from cryptolake.app import App
+from cryptolake.catalogue import found_tables
+from cryptolake.contracts.partition import Partition
+from cryptolake.contracts.table import Table
+from cryptolake.errors import BadInput
+from cryptolake.flow.collect import Collected
+from cryptolake.flow.made import Built, Made
+from cryptolake.flow.plan import Span
+from cryptolake.flow.resume import Wish
+from cryptolake.front.table import LakeTable, elsewhere, never_made
+from cryptolake.front.words import Counted, Day, Names, Show, Shown, day, names
+from cryptolake.lake import sql
+from cryptolake.quality.coverage import coverage
+from cryptolake.registry.markets import Csu
+from cryptolake.sources.onchain.families import families
+from cryptolake.work import lending
+from cryptolake.work.chosen_panel import chosen_panel, with_reasons
+from cryptolake.work.lending import Run
+from cryptolake.work.panel_quality import examine
+from cryptolake.work.selection import (
+    chosen_span,
+    chosen_wish,
+    collected_csus,
+    collected_partitions,
+    due_wish,
+    open_span,
+    selected_csus,
+)
+from cryptolake.work.series import Operation, Pulled
+from cryptolake.work.vendors import ask_vendor, chosen_datasets, questions
+
+
+class Lake:
+    """A data folder that is open: its tables to read, and the steps that fill them. Made by `open`, closed by `close`.
+
+    Markets are selected by `csu`, `chain`, `family` and `set` (a name or several; together they narrow), days by `start` and
+    `end` (dates or `"2024-12-31"`, both included) or `days` back from the end.
+    """
+
+    def __init__(self, app: App) -> None:
+        self._open: App | None = app
+        self._folder = app.settings.data
+
+    @property
+    def folder(self) -> Path:
+        """The data folder, absolute."""
+        return self._folder
+
+    @property
+    def _app(self) -> App:
+        if self._open is None:
+            raise BadInput(f"the lake {self._folder} is closed; open it again with cl.open")
+        return self._open
+
+    # Reading
+
+    def panel(
+        self,
+        *,
+        csu: Names = None,
+        chain: Names = None,
+        family: Names = None,
+        set: Names = None,  # noqa: A002  # the word of the command line
+        start: Day = None,
+        end: Day = None,
+        days: int | None = None,
+        version: int | None = None,
+    ) -> pl.DataFrame:
+        """The balanced daily panel: one row per market and day of the selection, each with statuses and reasons.
+
+        Without a selection all that was ever asked for. A key that was never asked for is a row that says `pending`; amounts
+        are in USD, and null where `status` is not `ok`, `suspect` or `missing_price`. `reason` and `liquidations_reason`
+        say why a status is not `ok`. `version` is an older commit of the panel. Raises BadInput when there is nothing.
+
+        >>> panel = lake.panel(csu="aave_v3_sandbox", start="2024-12-05", end="2024-12-10")
+        >>> panel.select("date", "liquidation_count", "liquidations_status").row(0)
+        (datetime.date(2024, 12, 5), 3, 'ok')
+        >>> panel["liquidations_status"][-1], panel["liquidations_reason"][-1]
+        ('missing_price', 'answered, but some asset that is held has no price: sums run over the others')
+        """
+        chosen = self._chosen(self._some(csu, chain, family, set), start, end, days, version)
+        return with_reasons(self._app, chosen, now=version is None)
+
+    def tables(self) -> pl.DataFrame:
+        """Every table there is: name, layer, grain, what it is about, and where its rows are (`lake` or `postgresql`).
+
+        >>> lake.tables().filter(name="tvl").select("layer", "place").row(0)
+        ('silver', 'lake')
+        """
+        rows = [(t.name, t.layer, t.grain, t.doc, "lake" if t.in_lake else "postgresql") for t in self._contracts()]
+        return pl.DataFrame(rows, schema=["name", "layer", "grain", "doc", "place"], orient="row")
+
+    def table(self, name: str) -> LakeTable:
+        """One table by its name, or a name that it had. Raises BadInput naming the known ones.
+
+        >>> lake.table("tvl")
+        <LakeTable tvl: one row is one asset of one market at the end of one day>
+        >>> lake.table("prices").key
+        ('date', 'chain', 'asset')
+        """
+        for table in self._contracts():
+            if name in (table.name, *table.formerly):
+                return LakeTable(lambda: self._app, table)
+        raise BadInput(f"no table {name!r}; known: {', '.join(one.name for one in self._contracts())}")
+
+    def sql(self, statement: str) -> pl.DataFrame:
+        """The answer to one SELECT over the lake's tables, in DuckDB's SQL. Instants are UTC.
+
+        The engine reads these tables and nothing else: no other file, no network, no setting; it changes nothing and ends
+        after five minutes or 2 GiB. Tables that only PostgreSQL holds are read by `table`. Raises BadInput with the remedy.
+
+        >>> lake.sql("SELECT count(*) AS days, sum(liquidation_count) AS liquidations FROM daily_panel").row(0)
+        (14, 5)
+        >>> lake.sql("COPY tvl TO 'tvl.csv'")
+        Traceback (most recent call last):
+        cryptolake.errors.BadInput: queries read the lake's tables and nothing else, so COPY is refused; write a SELECT
+        """
+        absent: dict[str, str] = {}
+        stored = []
+        for table in self._contracts():
+            found = self._app.tables.stored(table) if table.in_lake else None
+            if found is not None:
+                stored.append(found)
+            else:
+                why = never_made(table) if table.in_lake else elsewhere(table)
+                absent |= dict.fromkeys((table.name, *table.formerly), why)
+        return sql.query(statement, stored, absent=absent)
+
+    def coverage(
+        self,
+        *,
+        csu: Names = None,
+        chain: Names = None,
+        family: Names = None,
+        set: Names = None,  # noqa: A002
+        start: Day = None,
+        end: Day = None,
+        days: int | None = None,
+    ) -> pl.DataFrame:
+        """How many days of each market and dataset have which status; nothing that was expected is left out.
+
+        >>> lake.coverage().filter(dataset="liquidations").select("status", "days").rows()
+        [('missing_price', 1), ('ok', 13)]
+        """
+        return coverage(self._chosen(self._some(csu, chain, family, set), start, end, days))
+
+    def quality(
+        self,
+        *,
+        csu: Names = None,
+        chain: Names = None,
+        family: Names = None,
+        set: Names = None,  # noqa: A002
+        start: Day = None,
+        end: Day = None,
+        days: int | None = None,
+        store: bool = True,
+    ) -> pl.DataFrame:
+        """Run every check over the selection: severity, rows that break it, what should hold, examples; broken ones first.
+
+        `store` keeps the results in the table `quality_results` (PostgreSQL).
+
+        >>> lake.quality(store=False).filter(severity="error")["rows"].sum()
+        0
+        """
+        chosen = self._chosen(self._some(csu, chain, family, set), start, end, days)
+        found = examine(self._app, chosen, store=store)
+        rows = [(one.check, one.severity, one.rows, one.doc, list(one.examples)) for one in found.results]
+        schema = {"check": pl.String, "severity": pl.String, "rows": pl.Int64, "doc": pl.String}
+        return pl.DataFrame(rows, schema={**schema, "examples": pl.List(pl.String)}, orient="row")
+
+    # Steps
+
+    def collect(
+        self,
+        *,
+        csu: Names = None,
+        chain: Names = None,
+        family: Names = None,
+        set: Names = None,  # noqa: A002
+        dataset: Names = None,
+        start: Day = None,
+        end: Day = None,
+        days: int | None = None,
+        resume: bool = True,
+        only_failed: bool = False,
+        show: Show | None = None,
+    ) -> Collected:
+        """Ask the chains for what is missing of the selection and keep every answer; interrupted, call it again.
+
+        `show(done, total, what)` is called as answers come. What could not be answered is counted in the result, with its
+        reason; nothing is raised for it. Raises BadInput without a selection: name markets, a set, or `csu="all"`.
+
+        >>> result = lake.collect(csu="aave_v3_sandbox", start="2024-12-01", end="2024-12-02")
+        >>> result.failed
+        0
+        """
+        csus = self._named(csu, chain, family, set)
+        wish = chosen_wish(self._app, csus, names(dataset), self._span(start, end, days))
+        return self._gather(csus, wish, "collect", show, resume=resume, only_failed=only_failed)
+
+    def refine(
+        self,
+        *,
+        csu: Names = None,
+        chain: Names = None,
+        family: Names = None,
+        set: Names = None,  # noqa: A002
+        dataset: Names = None,
+        start: Day = None,
+        end: Day = None,
+        days: int | None = None,
+    ) -> list[Made]:
+        """Bronze to silver: all that was collected and that silver lacks, and the selection's days anew. No network."""
+        partitions: list[Partition] = []
+        csus = self._some(csu, chain, family, set)
+        if csus is not None:
+            span = self._span(start, end, days) if start or end or days else None
+            partitions = collected_partitions(self._app, csus, names(dataset), span)
+        elif dataset or start or end or days:
+            raise BadInput("name markets with the days: a set, a chain, a family, or csu='all'")
+        return lending.refine(self._app, partitions)
+
+    def build(self) -> Built:
+        """Silver to gold. Days that were answered and have no number all the same are listed in `lacking`. No network.
+
+        >>> lake.build().lacking.height
+        0
+        """
+        return lending.build(self._app)
+
+    def publish(self) -> list[Made]:
+        """The finished tables to plain files and PostgreSQL."""
+        return lending.publish(self._app)
+
+    def run(
+        self,
+        *,
+        csu: Names = None,
+        chain: Names = None,
+        family: Names = None,
+        set: Names = None,  # noqa: A002
+        dataset: Names = None,
+        start: Day = None,
+        end: Day = None,
+        days: int | None = None,
+        show: Show | None = None,
+    ) -> Run:
+        """The whole trip: collect, refine, build, publish. `ok` says whether everything was answered and has its number."""
+        csus = self._named(csu, chain, family, set)
+        wish = chosen_wish(self._app, csus, names(dataset), self._span(start, end, days))
+        return self._travel(csus, wish, "run", show)
+
+    def daily(
+        self,
+        *,
+        csu: Names = None,
+        chain: Names = None,
+        family: Names = None,
+        set: Names = None,  # noqa: A002
+        dataset: Names = None,
+        end: Day = None,
+        show: Show | None = None,
+    ) -> Run:
+        """Catch up: what is due since the last time, up to `end` (yesterday), of these markets or all ever collected."""
+        csus = self._some(csu, chain, family, set)
+        csus = [one for one in csus if one.family in families()] if csus is not None else collected_csus(self._app)
+        if not csus:
+            raise BadInput("nothing was collected yet; name markets the first time, e.g. lake.daily(set='thesis-43')")
+        return self._travel(csus, due_wish(self._app, csus, names(dataset), day(end)), "daily", show)
+
+    def pull(self, source: str, *, dataset: Names = None, key: Names = None, show: Show | None = None) -> list[Pulled]:
+        """Ask a vendor for current values and load them; one result per table, with `status` and what failed.
+
+        Raises BadInput for an unknown source, dataset or key, and when nothing can be asked for want of a vendor's key.
+        """
+        return self._vendor("pull", source, dataset, key, show)
+
+    def backfill(
+        self,
+        source: str,
+        *,
+        dataset: Names = None,
+        key: Names = None,
+        resume: bool = True,
+        restate: bool = False,
+        show: Show | None = None,
+    ) -> list[Pulled]:
+        """Ask a vendor for its whole history. Stored values stay as they are unless `restate` takes over what changed."""
+        return self._vendor("backfill", source, dataset, key, show, resume=resume, restate=restate)
+
+    # Ends
+
+    def close(self) -> None:
+        """Close files and connections; safe to call twice."""
+        if self._open is not None:
+            self._open.close()
+            self._open = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Lake {self._folder}{' (closed)' * (self._open is None)}>"
+
+    # Inner parts
+
+    def _contracts(self) -> list[Table]:
+        return [*(one.table for one in found_tables().values()), *self._app.source_tables()]
+
+    def _some(self, csu: Names, chain: Names, family: Names, sets: Names) -> list[Csu] | None:
+        """The markets selected; None without a selection."""
+        if not (csu or chain or family or sets):
+            return None
+        return selected_csus(
+            self._app, csus=names(csu), chains=names(chain), of_families=names(family), sets=names(sets)
+        )
+
+    def _named(self, csu: Names, chain: Names, family: Names, sets: Names) -> list[Csu]:
+        """The same for steps that need a selection."""
+        found = self._some(csu, chain, family, sets)
+        if found is None:
+            raise BadInput("name the markets: set='thesis-43', csu=, chain= or family=; csu='all' means every market")
+        return found
+
+    def _chosen(
+        self, csus: list[Csu] | None, start: Day, end: Day, days: int | None, version: int | None = None
+    ) -> pl.DataFrame:
+        first, last = open_span(day(start), day(end), days)
+        return chosen_panel(self._app, csus, first, last, version=version).panel
+
+    def _span(self, start: Day, end: Day, days: int | None) -> Span:
+        return chosen_span(self._app, first=day(start), last=day(end), days=days)
+
+    def _gather(
+        self, csus: list[Csu], wish: Wish, what: str, show: Show | None, *, resume: bool, only_failed: bool
+    ) -> Collected:
+        shown = Shown(show) if show is not None else None
+        return lending.collect(self._app, csus, wish, resume=resume, only_failed=only_failed, what=what, show=shown)
+
+    def _travel(self, csus: list[Csu], wish: Wish, what: str, show: Show | None) -> Run:
+        shown = Shown(show) if show is not None else None
+        return lending.run(self._app, csus, wish, what=what, show=shown)
+
+    def _vendor(
+        self,
+        operation: Operation,
+        source: str,
+        dataset: Names,
+        key: Names,
+        show: Show | None,
+        *,
+        resume: bool = True,
+        restate: bool = False,
+    ) -> list[Pulled]:
+        datasets, keys = names(dataset) or None, names(key) or None
+        vendor = self._app.vendor(source)
+        asked = questions(vendor, chosen_datasets(vendor, operation, datasets, keys), keys)
+        counted = Counted(show or (lambda _done, _total, _what: None), asked)
+        return ask_vendor(
+            self._app,
+            operation,
+            source,
+            datasets=datasets,
+            keys=keys,
+            resume=resume,
+            restate=restate,
+            progress=counted,
+        )

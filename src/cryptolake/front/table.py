@@ -1,0 +1,81 @@
+"""`LakeTable`: one table, wherever its rows are. What does not belong here: which tables there are (catalogue)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import polars as pl
+
+from cryptolake.app import App
+from cryptolake.contracts.quoting import identifiers
+from cryptolake.contracts.table import Table
+from cryptolake.errors import BadInput
+
+
+class LakeTable:
+    """One table: what a row of it is, what its columns mean, and its rows."""
+
+    def __init__(self, app: Callable[[], App], table: Table) -> None:
+        self._app, self._table = app, table
+
+    @property
+    def name(self) -> str:
+        """The table's name."""
+        return self._table.name
+
+    @property
+    def doc(self) -> str:
+        """What the table is about, what one row is, and how its numbers are made."""
+        about = self._table
+        return " ".join(filter(None, (about.doc, f"One row: {about.grain}.", about.methodology)))
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The columns that name a row."""
+        return self._table.key
+
+    @property
+    def columns(self) -> pl.DataFrame:
+        """Name, type, unit, meaning of every column, and whether it may be null."""
+        rows = [(one.name, one.dtype, one.unit, one.null, one.doc) for one in self._table.fields]
+        return pl.DataFrame(rows, schema=["column", "type", "unit", "null", "meaning"], orient="row")
+
+    def scan(self) -> pl.LazyFrame:
+        """The rows as a lazy frame, in no particular order; filters and columns you choose spare reading the rest.
+
+        Instants are UTC. Tables that only PostgreSQL holds are read at once. Raises BadInput for a table of the lake that
+        was never made, and Stop for one that an older version wrote.
+
+        >>> lake.table("tvl").scan().filter(pl.col("date") == date(2024, 12, 5)).select("symbol").collect().height
+        4
+        """
+        app = self._app()
+        if self._table.in_lake:
+            stored = app.tables.stored(self._table)
+            if stored is None:
+                raise BadInput(never_made(self._table))
+            return stored.scan()
+        answer = app.reader().query(f"SELECT {identifiers(self._table.columns)} FROM {self._table.quoted}")
+        return answer.cast(dict(self._table.polars_schema())).lazy()  # type: ignore[arg-type]
+
+    def read(self) -> pl.DataFrame:
+        """All rows, sorted by the key.
+
+        >>> lake.table("daily_panel").read().height
+        14
+        """
+        frame = self.scan().collect()
+        return frame.sort(self._table.key) if self._table.key else frame
+
+    def __repr__(self) -> str:
+        return f"<LakeTable {self.name}: one row is {self._table.grain}>"
+
+
+def never_made(table: Table) -> str:
+    """What to say of a table of the lake that has no rows because it was never written."""
+    return f"{table.name} was never made here; collect, refine and build first, e.g. lake.run(set='thesis-43')"
+
+
+def elsewhere(table: Table) -> str:
+    """What to say of a table that is asked for where it is not."""
+    return f"{table.name} is in PostgreSQL only; read it by lake.table({table.name!r}).scan()"

@@ -1,0 +1,66 @@
+"""The words that a program may use for markets, days and progress, and what they mean.
+
+What does not belong here: the steps they are handed to (lake).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
+
+from cryptolake.contracts.partition import Partition
+from cryptolake.errors import BadInput
+from cryptolake.sources.onchain.scans import Scanned
+from cryptolake.watch.pace import Pace
+
+Names = str | Sequence[str] | None
+Day = date | str | None
+Show = Callable[[int, int, str], None]  # answers that are there, of how many, and what the newest one is about
+
+
+def names(given: Names) -> list[str]:
+    """One name or several as a list; none for None."""
+    return [given] if isinstance(given, str) else list(given or ())
+
+
+def day(given: Day) -> date | None:
+    """A day from a date or text. Raises BadInput for text that is none, and for an instant."""
+    if isinstance(given, datetime):
+        raise BadInput(f"{given} is an instant; give a day, e.g. {given:%Y-%m-%d}")
+    if not isinstance(given, str):
+        return given
+    try:
+        return date.fromisoformat(given)
+    except ValueError:
+        raise BadInput(f"{given!r} is no day; write it as 2024-12-31") from None
+
+
+class Shown:
+    """Hands a collection's progress on to a program's function."""
+
+    def __init__(self, show: Show) -> None:
+        self._show = show
+
+    def partition(self, pace: Pace, partition: Partition, state: str) -> None:
+        """An answer has its final state."""
+        self._show(pace.done, pace.total, f"{partition} {state}")
+
+    def more(self, pace: Pace) -> None:
+        """More work has turned up."""
+        self._show(pace.done, pace.total, "more work")
+
+    def scanned(self, pace: Pace, scanned: Scanned) -> None:
+        """A log window of a chain was answered."""
+        self._show(pace.done, pace.total, f"{scanned.chain} logs {scanned.done:,}/{scanned.total:,} blocks")
+
+
+class Counted:
+    """The same for a vendor's answers, which nobody else counts."""
+
+    def __init__(self, show: Show, total: int) -> None:
+        self._show, self._total, self._done = show, total, 0
+
+    def __call__(self, partition: Partition, state: str) -> None:
+        """An answer has its final state."""
+        self._done += 1
+        self._show(self._done, max(self._total, self._done), f"{partition} {state}")

@@ -1,0 +1,34 @@
+"""The quality checks over a panel, and their results on file: what every driver means by checking the tables.
+
+What does not belong here: the rules (quality), the report and exit codes (cli), checks of one table at a time (checking).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import polars as pl
+
+from cryptolake.app import App
+from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
+from cryptolake.gold.metadata import content_digest
+from cryptolake.quality.results import Result
+from cryptolake.quality.rules import FinishedTables
+from cryptolake.work.checking import check_panel, finished
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What the checks found, about which tables, when (UTC) and under which digest of the panel."""
+
+    results: list[Result]
+    tables: FinishedTables
+    dataset_version: str
+    at: datetime
+
+
+def examine(app: App, panel: pl.DataFrame, *, store: bool = True) -> Examined:
+    """Check a chosen panel and what it is made of; `store` appends the results to `quality_results` in PostgreSQL."""
+    tables, at = finished(app, panel), datetime.now(UTC)
+    return Examined(check_panel(app, tables, at, keep=store), tables, content_digest(DAILY_PANEL, panel), at)
