@@ -66,7 +66,7 @@ def demo_command(
             f"Sandbox: market {CSU}, {FIRST} .. {LAST}, real Aave V3 contracts on a local chain, replayed over HTTP"
         )
         with watched() as seen:
-            ran = lending.run(app, csus, wish, what="demo", stopping=seen.stopping, show=seen.show)
+            ran = lending.run(app, csus, wish, stopping=seen.stopping, show=seen.show)
         if ran.built is None:
             seen.end(ran.collected)
             return

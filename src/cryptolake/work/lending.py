@@ -200,7 +200,7 @@ def run(
     wish: Wish,
     *,
     resume: bool = True,
-    what: str = "run",
+    what: str = "collect",
     tables: bool = True,
     cluster: str | None = None,
     stopping: threading.Event | None = None,
