@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from cryptolake.catalogue import contracts
 from cryptolake.settings import Settings
-from cryptolake.work.lending import promised_tables
+from cryptolake.sources.found import find_sources
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -58,14 +59,17 @@ def test_a_command_and_its_flags_exist(named: str) -> None:
 
 @pytest.mark.parametrize("named", each("tables"))
 def test_a_table_and_its_column_exist(named: str) -> None:
-    known = {one.name: {*one.columns, one.identity or ""} for one in promised_tables()}
+    known = {one.name: {*one.columns, one.identity or ""} for one in contracts()}
     table, _, column = named.partition(".")
     assert column in known[table] | {""}
 
 
 @pytest.mark.parametrize("named", each("settings"))
 def test_a_setting_exists(named: str) -> None:
-    assert named in Settings.model_fields
+    vendors = [file.vendor for file in find_sources().files if file.vendor is not None]
+    declared = {key.name.lower() for one in vendors for key in one.keys}
+    declared |= {f"{one.name}_config" for one in vendors if one.watch_list is not None}
+    assert named in {*Settings.model_fields, *declared}
 
 
 @pytest.mark.parametrize("named", each("files"))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import orjson
 import polars as pl
+import pyarrow as pa
 from deltalake import DeltaTable, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
@@ -54,7 +55,7 @@ class Tables:
                 predicate = _predicate(replace_where) if replace_where and exists else None
                 write_deltalake(
                     path,
-                    data,
+                    data.cast(_described_as_stored(data.schema, path)) if predicate else data,
                     mode="overwrite",
                     predicate=predicate,
                     schema_mode=None if predicate else "overwrite",
@@ -63,6 +64,11 @@ class Tables:
                 )
             except CommitFailedError:
                 continue
+            except DeltaError as error:
+                words = " ".join(str(error).split())
+                raise Stop(
+                    f"{table.name}: its stored form takes no such rows ({words}); run `cryptolake rebuild`, nothing is lost"
+                ) from None
             except OSError as error:
                 raise refused(error, self.path(table)) from None
             return
@@ -168,6 +174,12 @@ def _stored_names(table: Table, stored: set[str], wanted: Sequence[str]) -> dict
     formerly = {field.name: [one.name for one in field.formerly] for field in table.fields}
     found = {name: [one for one in (name, *formerly.get(name, ())) if one in stored] for name in wanted}
     return {name: names[0] for name, names in found.items() if names}
+
+
+def _described_as_stored(schema: pa.Schema, path: str) -> pa.Schema:
+    """The schema with the stored words about each column: a part of a table is refused with others than the whole has."""
+    stored = {one.name: one.metadata for one in DeltaTable(path).schema().fields}
+    return pa.schema([one.with_metadata(stored.get(one.name)) for one in schema])
 
 
 def _predicate(values: Mapping[str, Sequence[str | date]]) -> str:

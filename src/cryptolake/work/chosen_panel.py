@@ -75,7 +75,10 @@ def chosen_panel(
     asked = stored.filter((pl.col("status") != "pending") | (pl.col("liquidations_status") != "pending"))
     days = sorted(asked["date"].unique())
     if not days:
-        raise BadInput("the panel has nothing of this selection; run `cryptolake run` with the same flags")
+        raise BadInput(
+            "the panel has no figure of this selection; run `cryptolake refine` and `cryptolake build` if it was collected, "
+            "else `cryptolake run` with the same flags"
+        )
     if first is not None or last is not None:
         start, end = first or days[0], last or days[-1]
         days = [start + timedelta(days=number) for number in range((end - start).days + 1)]
