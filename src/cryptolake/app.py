@@ -20,10 +20,9 @@ import orjson
 import structlog
 
 from cryptolake import __version__
-from cryptolake.catalogue import contracts
+from cryptolake.catalogue import contracts, found_tables
 from cryptolake.contracts.prices import Wanted
 from cryptolake.contracts.source import Source, SourceTable
-from cryptolake.contracts.table import Table
 from cryptolake.errors import BadInput, Stop
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
@@ -197,7 +196,8 @@ class App:
         return found
 
     def _opened(self, provenance: dict[str, str] | None = None) -> Opened:
-        return open_all(self.found, self.access(provenance), {one.name for one in contracts() if one.layer == "silver"})
+        shared = {name for name, one in found_tables().items() if one.table.layer == "silver" and one.own_of is None}
+        return open_all(self.found, self.access(provenance), shared)
 
     def vendors(self, provenance: dict[str, str] | None = None) -> dict[str, Source]:
         """Every vendor source by name. Raises BadInput that names every faulty file: nothing is left out in silence."""
@@ -223,10 +223,6 @@ class App:
         """The tables that a source's file declares, by name; none for a source that has no own."""
         files = [file for file in self.found.files if file.vendor is not None and file.vendor.name == source]
         return {one.table.name: one for file in files for one in file.tables}
-
-    def source_tables(self) -> list[Table]:
-        """The tables of all sources' own, in the order the sources were found."""
-        return [one.table for tables in self._opened().tables.values() for one in tables]
 
     def access(self, provenance: dict[str, str] | None = None) -> Access:
         """What a vendor's source is handed: HTTP, addresses, keys, watch lists, limits, and the chains' endpoints."""
@@ -280,7 +276,7 @@ class App:
         address = url.get_secret_value() if url else None
         with Warehouse.open(self.settings.data, address, self.settings.db_schema) as warehouse:
             if not self._is_set_up:
-                warehouse.setup([*contracts(), *self.source_tables()])
+                warehouse.setup(contracts())
                 self._is_set_up = True
             yield warehouse
 

@@ -48,12 +48,10 @@ def drop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Drop]:
 
     def drop(name: str, text: str) -> None:
         (tmp_path / f"{name}.py").write_text(text)
-        found_tables.cache_clear()
 
     yield drop
     for name in [one for one in sys.modules if (tmp_path / f"{one.rpartition('.')[2]}.py").exists()]:
         del sys.modules[name]
-    found_tables.cache_clear()
 
 
 def test_a_file_is_a_table(drop: Drop) -> None:

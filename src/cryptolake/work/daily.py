@@ -17,7 +17,7 @@ import structlog
 
 from cryptolake import __version__
 from cryptolake.app import App, known_secrets, redact_text
-from cryptolake.catalogue import FoundTable, found_tables
+from cryptolake.catalogue import found_tables
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.source import Dataset, Source
 from cryptolake.errors import BadInput, CryptolakeError
@@ -100,8 +100,7 @@ def jobs(app: App) -> tuple[list[Job], list[str]]:
 
 def nodes(app: App) -> list[Node]:
     """Every table with its origin."""
-    own = {one.name: FoundTable(one, f"sources of {one.name}") for one in app.source_tables()}
-    return lineage(app.onchain(markets(app)[0]), vendors(app), {**found_tables(), **own})
+    return lineage(app.onchain(markets(app)[0]), vendors(app), found_tables())
 
 
 def pull(app: App, source_name: str, datasets: Sequence[str], operation: Operation) -> Outcome:

@@ -12,12 +12,13 @@ from datetime import UTC, datetime
 import orjson
 
 from cryptolake.app import App
-from cryptolake.catalogue import contracts
+from cryptolake.catalogue import asked_alone, contracts
 from cryptolake.contracts.table import Table
 from cryptolake.files.atomic import write_bytes
 from cryptolake.lake.set_aside import ledger_aside, move_aside
 from cryptolake.state.ledger import Ledger
 from cryptolake.work import daily
+from cryptolake.work.tables import derive_below
 
 _NOTE = "fresh.json"
 
@@ -92,6 +93,9 @@ def put_back(app: App) -> int:
         for table in _cleared():
             if table.name not in refilled and table.key:
                 rows += warehouse.put_back(table, name)
+                if table.in_lake:
+                    app.tables.write(table, warehouse.read(table))
+        derive_below(asked_alone(), app.tables, warehouse)  # of what the vendors gave and what was put back
     (app.settings.data / _NOTE).unlink()
     return rows
 

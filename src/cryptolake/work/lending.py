@@ -11,9 +11,10 @@ from pathlib import Path
 
 import polars as pl
 
-from cryptolake.catalogue import MARKET_DAYS, FoundTable, contracts, downstream, found_tables
+from cryptolake.catalogue import MARKET_DAYS, FoundTable, asked_alone, contracts, downstream, found_tables
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition
+from cryptolake.contracts.table import Table
 from cryptolake.contracts.versions import document
 from cryptolake.files.atomic import write_bytes
 from cryptolake.flow.made import Built as Built
@@ -98,8 +99,9 @@ def _evidence(
 
 def finished() -> list[FoundTable]:
     """The tables that `publish` takes to files and PostgreSQL: what `refine` and `build` make, inputs first."""
-    made = {*REFINED, *(one.table.name for one in downstream([*REFINED, MARKET_DAYS]))}
-    return [one for name, one in found_tables().items() if name in made and one.table.in_postgres]
+    made = {*REFINED, *(one.table.name for one in downstream([*REFINED, MARKET_DAYS, *asked_alone()]))}
+    kept = (one for name, one in found_tables().items() if name in made and one.table.in_lake)
+    return [one for one in kept if one.table.in_postgres or one.table.publish_as is not None]
 
 
 def build(
@@ -120,13 +122,22 @@ def build(
     frame, found = panel(tables=tables, states=ledger.states() if states is None else states, csus=csus)
     daily_panel.TABLE.require(frame)
     built = [(daily_panel.TABLE, frame)]
-    changed = {**dict.fromkeys(REFINED), MARKET_DAYS: expected_rows(found, csus), daily_panel.TABLE.name: frame}
+    stored: dict[str, pl.DataFrame | None] = dict.fromkeys([*REFINED, *asked_alone()])
+    changed = {**stored, MARKET_DAYS: expected_rows(found, csus), daily_panel.TABLE.name: frame}
     with read_from(tables, warehouse, changed) as read:
         built += [(one.table, rows) for one, rows in derive(changed, read)]
     for table, rows in built:
-        tables.write(table, rows)
-    made = [Made(f"gold {table.name}", rows.height, str(tables.path(table))) for table, rows in built]
+        if table.in_lake:
+            tables.write(table, rows)
+        elif warehouse is not None:
+            with warehouse() as opened:
+                opened.load(table, rows, table.load)
+    made = [Made(f"{table.layer} {table.name}", rows.height, _place(table, tables)) for table, rows in built]
     return Built(made, evidence.lacking(found))
+
+
+def _place(table: Table, tables: Tables) -> str:
+    return str(tables.path(table)) if table.in_lake else f"PostgreSQL {table.name}"
 
 
 def publish(
@@ -167,7 +178,7 @@ def publish(
     write_bytes(data / CONTRACTS_FILE, document(contracts()))
     made.append(Made("file contracts", len(contracts()), str(data / CONTRACTS_FILE)))
     write_checkpoints(ledger, data / "checkpoints")
-    for table, frame in frames.items():
+    for table, frame in ((one, rows) for one, rows in frames.items() if one.in_postgres):
         warehouse.load(table, frame, table.load)
         made.append(Made(f"PostgreSQL {table.name}", frame.height, table.name))
     return made
