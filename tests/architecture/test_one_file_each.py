@@ -260,8 +260,8 @@ def test_a_fresh_start_clears_and_keeps_them(house: House) -> None:
     assert "were put back" in "".join(lines), "".join(lines)
     (aside,) = [path.name for path in (house.data / "aside").iterdir()]
     assert house.rows(
-        f"select count(*) as n from information_schema.tables where table_schema = '{aside}' "
-        "and table_name in ('sunrises', 'sun_rows', 'till_rows')"
+        f"select count(*) as n from pg_catalog.pg_tables where schemaname = '{aside}' "
+        "and tablename in ('sunrises', 'sun_rows', 'till_rows')"
     ) == [{"n": 3}]
     stored = counts(house)
     assert stored["all_rows"] == {
