@@ -21,7 +21,6 @@ from cryptolake.registry.markets import Csu
 if TYPE_CHECKING:
     from cryptolake.contracts.prices import Wanted
     from cryptolake.contracts.source import Source, SourceTable
-    from cryptolake.contracts.table import Table
     from cryptolake.lake.bronze import Bronze
     from cryptolake.lake.runs import Runs
     from cryptolake.lake.tables import Tables
@@ -245,10 +244,11 @@ class App:
         return found
 
     def _opened(self, provenance: dict[str, str] | None = None) -> Opened:
-        from cryptolake.catalogue import contracts
+        from cryptolake.catalogue import found_tables
         from cryptolake.sources.found import open_all
 
-        return open_all(self.found, self.access(provenance), {one.name for one in contracts() if one.layer == "silver"})
+        shared = {name for name, one in found_tables().items() if one.table.layer == "silver" and one.own_of is None}
+        return open_all(self.found, self.access(provenance), shared)
 
     def vendors(self, provenance: dict[str, str] | None = None) -> dict[str, Source]:
         """Every vendor source by name. Raises BadInput that names every faulty file: nothing is left out in silence."""
@@ -261,10 +261,6 @@ class App:
     def own_tables(self, source: str) -> dict[str, SourceTable]:
         """The tables that a source's file declares, by name; none for a source that has no own."""
         return self.found.own_tables(source)
-
-    def source_tables(self) -> list[Table]:
-        """The tables of all sources' own, in the order the sources were found."""
-        return [one.table for tables in self._opened().tables.values() for one in tables]
 
     def access(self, provenance: dict[str, str] | None = None) -> Access:
         """What a vendor's source is handed: HTTP, addresses, keys, watch lists, limits, and the chains' endpoints."""
@@ -315,7 +311,7 @@ class App:
         address = url.get_secret_value() if url else None
         with Warehouse.open(self.settings.data, address, self.settings.db_schema) as warehouse:
             if not self._is_set_up:
-                warehouse.setup([*contracts(), *self.source_tables()])
+                warehouse.setup(contracts())
                 self._is_set_up = True
             yield warehouse
 

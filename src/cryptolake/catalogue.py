@@ -1,8 +1,9 @@
-"""What is there: every table that a file of silver, gold or quality declares, and how it is made of others.
+"""What is there: every table that a file of silver, gold, quality or of a source declares, and how it is made of others.
 
 A table is found because its file is there: `TABLE` (the contract), `INPUTS` (the names of the tables it is made of) and,
-unless a river fills it, `build` (a pure function that takes the inputs in that order). Lineage, PostgreSQL, published files,
-checks, docs and Dagster follow from it. What does not belong here: making or storing anything (work) and sources' tables.
+unless a river fills it, `build` (a pure function that takes the inputs, whole, in that order); a source's own tables are
+those of its `TABLES`. Lineage, PostgreSQL, published files, checks, docs and Dagster follow from it. What does not belong
+here: making or storing anything (work).
 """
 
 from __future__ import annotations
@@ -10,18 +11,21 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 
 import polars as pl
 
 import cryptolake.gold
 import cryptolake.quality
 import cryptolake.silver
+import cryptolake.sources
 from cryptolake.contracts.table import Table
 from cryptolake.errors import Stop
+from cryptolake.silver.metrics import TABLE as METRICS
+from cryptolake.sources.found import Found, find_sources
 
 ROOMS: tuple[ModuleType, ...] = (cryptolake.silver, cryptolake.gold, cryptolake.quality)
 # The one input that is no table: every market and day that was asked for, with what the ledger knows of it.
@@ -33,7 +37,7 @@ class FoundTable:
     """A table with the file that declares it and what it is made of.
 
     `columns` names the columns that are read of an input, where not all are needed. `build` is None for a table that a
-    river fills from answers.
+    river fills from answers. `own_of` is the source whose own table it is; None where any source may feed it.
     """
 
     table: Table
@@ -41,11 +45,17 @@ class FoundTable:
     inputs: tuple[str, ...] = ()
     columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
     build: Callable[..., pl.DataFrame] | None = None
+    own_of: str | None = None
 
 
-@lru_cache(maxsize=1)
 def found_tables() -> Mapping[str, FoundTable]:
     """Every table by name: the tables that others are made of first. Raises Stop naming a file that is at fault."""
+    return _found(tuple(path for room in (*ROOMS, cryptolake.sources) for path in room.__path__))
+
+
+@lru_cache(maxsize=4)
+def _found(_paths: tuple[str, ...]) -> Mapping[str, FoundTable]:
+    """The tables of the files in these folders, looked for once."""
     names = [one.name for room in ROOMS for one in pkgutil.iter_modules(room.__path__, f"{room.__name__}.")]
     modules = [importlib.import_module(name) for name in sorted(names)]
     declared = [id(one.TABLE) for one in modules if hasattr(one, "TABLE")]
@@ -53,12 +63,28 @@ def found_tables() -> Mapping[str, FoundTable]:
         for name, value in vars(module).items():
             if isinstance(value, Table) and id(value) not in declared:
                 raise Stop(f"{module.__name__}: {name} is a table that nobody would find; call it TABLE, one to a file")
-    return ordered(_read(module) for module in modules if hasattr(module, "TABLE"))
+    shared, sources = [_read(module) for module in modules if hasattr(module, "TABLE")], find_sources()
+    own = _own(sources, {one.table.name for one in shared})
+    return ordered([*shared, *own], sources.refused)
+
+
+def _own(sources: Found, taken: set[str]) -> Iterator[FoundTable]:
+    """The sources' own tables. One whose name is taken is passed over: its file is refused where sources are opened."""
+    for file in sources.files:
+        for one in file.tables:
+            if one.table.name not in taken and file.vendor is not None:
+                taken.add(one.table.name)
+                yield FoundTable(one.table, file.module, own_of=file.vendor.name)
 
 
 def contracts() -> tuple[Table, ...]:
     """The contracts of all tables."""
     return tuple(one.table for one in found_tables().values())
+
+
+def asked_alone() -> list[str]:
+    """The tables that no river takes further: `metrics`, and the sources' own. What is below them is made after a load."""
+    return [METRICS.name, *(name for name, one in found_tables().items() if one.own_of is not None)]
 
 
 def downstream(changed: Collection[str]) -> list[FoundTable]:
@@ -75,8 +101,13 @@ def downstream(changed: Collection[str]) -> list[FoundTable]:
     return found
 
 
-def ordered(declared: Iterable[FoundTable]) -> dict[str, FoundTable]:
-    """The tables by name, inputs first. Raises Stop for a name used twice, an unknown input or a circle."""
+def ordered(
+    declared: Iterable[FoundTable], left_out: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, FoundTable]:
+    """The tables by name, inputs first. Raises Stop for a name used twice, an unknown input or a circle.
+
+    `left_out` are faulty files of sources with what is wrong, one of which may have declared an input.
+    """
     waiting: dict[str, FoundTable] = {}
     for one in sorted(declared, key=lambda one: (one.table.layer == "log", one.table.layer == "gold", one.table.name)):
         if (other := waiting.get(one.table.name)) is not None:
@@ -84,7 +115,9 @@ def ordered(declared: Iterable[FoundTable]) -> dict[str, FoundTable]:
         waiting[one.table.name] = one
     for one in waiting.values():
         if unknown := sorted({*one.inputs, *one.columns} - {*waiting, MARKET_DAYS}):
-            known = ", ".join([*waiting, MARKET_DAYS])
+            known = "; ".join(
+                [", ".join([*waiting, MARKET_DAYS]), *(f"{a} left out: {b}" for a, b in left_out.items())]
+            )
             raise Stop(f"{one.module}: INPUTS names {unknown[0]!r}, which is no table; known: {known}")
     done: dict[str, FoundTable] = {}
     while waiting:

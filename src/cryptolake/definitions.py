@@ -257,7 +257,8 @@ class _Build:
             return dg.define_asset_job(job.name, dg.AssetSelection.assets(*keys), tags=self._tags)
         asked = {(job.source, name) for name in job.datasets}
         fed = {node.table.name for node in made if asked & set(node.datasets)}
-        fed |= {node.table.name for node in made if fed & set(node.tables)}
+        for node in made:  # inputs come first, so that what is made of what is fed is found at any remove
+            fed |= {node.table.name} if fed & set(node.tables) else set()
         keys += [self._table(name) for name in sorted(fed)]
         return dg.define_asset_job(job.name, dg.AssetSelection.assets(*keys), tags=self._tags)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 import cryptolake.gold
+import cryptolake.sources
 from cryptolake import catalogue
 from cryptolake.catalogue import FoundTable, contracts, downstream, found_tables, ordered
 from cryptolake.contracts.table import Field, Table
@@ -48,12 +50,10 @@ def drop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Drop]:
 
     def drop(name: str, text: str) -> None:
         (tmp_path / f"{name}.py").write_text(text)
-        found_tables.cache_clear()
 
     yield drop
     for name in [one for one in sys.modules if (tmp_path / f"{one.rpartition('.')[2]}.py").exists()]:
         del sys.modules[name]
-    found_tables.cache_clear()
 
 
 def test_a_file_is_a_table(drop: Drop) -> None:
@@ -103,3 +103,92 @@ def test_a_result_that_breaks_its_contract_is_not_passed_on(drop: Drop) -> None:
     drop("panel_days", PANEL_DAYS.replace("pl.Int64", "pl.Int32"))
     with pytest.raises(Stop, match=r"panel_days: .* break panel_days\.schema"):
         derive({"daily_panel": found_tables()["daily_panel"].table.empty()}, lambda table, _columns: table.empty())
+
+
+SUN = """
+from cryptolake.contracts.source import Dataset, SourceTable
+from cryptolake.contracts.table import Field, Table
+from cryptolake.contracts.vendor import Vendor
+
+VENDOR = Vendor(name="sun")
+TABLES = (
+    SourceTable(Table("sunrises", "silver", "a day", ("day",), (Field("day", "date", "day"),), "sunrises"), list),
+)
+
+def open_source(access): ...
+"""
+
+
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Put a source's file where sources are found."""
+    folder = tmp_path / "sources"
+    folder.mkdir()
+    monkeypatch.setattr(cryptolake.sources, "__path__", [*cryptolake.sources.__path__, str(folder)])
+
+    def put(text: str) -> None:
+        (folder / "sun.py").write_text(text)
+
+    yield put
+    sys.modules.pop("cryptolake.sources.sun", None)
+
+
+def test_a_sources_own_table_is_a_table_and_others_are_made_of_it(source: Callable[[str], None], drop: Drop) -> None:
+    source(SUN)
+    drop("panel_days", PANEL_DAYS.replace('("daily_panel",)', '("sunrises",)'))
+    assert (found_tables()["sunrises"].own_of, found_tables()["sunrises"].build) == ("sun", None)
+    assert [one.table.name for one in downstream(["sunrises"])] == ["panel_days"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("import nothing_of_that_name", "sources.sun left out: cannot be imported"),
+        (SUN.replace("TABLES = (", "TABELS = ("), "INPUTS names 'sunrises', which is no table"),
+        (SUN.replace('"sunrises", "silver"', '"metrics", "silver"'), "INPUTS names 'sunrises', which is no table"),
+    ],
+)
+def test_a_table_of_a_faulty_sources_is_refused_with_both_files(
+    source: Callable[[str], None], drop: Drop, text: str, says: str
+) -> None:
+    source(text)
+    drop("panel_days", PANEL_DAYS.replace('("daily_panel",)', '("sunrises",)'))
+    with pytest.raises(Stop, match=r"gold\.panel_days") as refused:
+        found_tables()
+    assert says in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [("raise KeyError('days')", "KeyError: 'days'"), ("return None", "gave no polars frame")],
+)
+def test_a_function_that_fails_is_named_with_its_file(drop: Drop, body: str, says: str) -> None:
+    drop("panel_days", PANEL_DAYS.replace("    return panel", f"    {body}\n    return panel"))
+    with pytest.raises(Stop, match=r"gold\.panel_days: build of panel_days") as refused:
+        derive({"daily_panel": found_tables()["daily_panel"].table.empty()}, lambda table, _columns: table.empty())
+    assert says in str(refused.value)
+
+
+def test_what_is_made_whole_gets_new_rows_together_with_the_stored_ones(drop: Drop) -> None:
+    """The new rows of a table that keeps its others are only a part of it."""
+    drop(
+        "panel_days",
+        PANEL_DAYS.replace('("daily_panel",)', '("crypto_market_global",)').replace(
+            'panel.group_by("date")', 'panel.with_columns(date=pl.col("processed_at").dt.date()).group_by("date")'
+        ),
+    )
+    table = found_tables()["crypto_market_global"].table
+    days = [datetime(2024, 12, day, tzinfo=UTC) for day in (1, 2, 3)]
+    rows = (
+        pl.DataFrame({"processed_at": days})
+        .with_columns(
+            pl.lit(None, dtype=dtype).alias(name)
+            for name, dtype in table.polars_schema().items()
+            if name != "processed_at"
+        )
+        .select(table.columns)
+        .cast(table.polars_schema())
+    )
+    made = derive({table.name: rows[1:]}, lambda asked, _columns: rows[:2] if asked == table else asked.empty())
+    frame = {one.table.name: frame for one, frame in made}["panel_days"]
+    assert frame["markets"].to_list() == [1, 1, 1]

@@ -22,7 +22,7 @@ PLAYED = {
 
 
 def hurries(source: str) -> Iterator[tuple[int, str]]:
-    """Line and name of every pause and of every bound below `PATIENCE_S` that is written as a number."""
+    """Line and name of every pause and of every bound below `PATIENCE_S` that is written as a number; 0 is a look, no wait."""
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.Call):
             continue
@@ -35,7 +35,11 @@ def hurries(source: str) -> Iterator[tuple[int, str]]:
         for word, value in bounds:
             if word == "deadline" and name == "settings":
                 yield node.lineno, word
-            elif isinstance(value, ast.Constant) and isinstance(value.value, int | float) and value.value < PATIENCE_S:
+            elif (
+                isinstance(value, ast.Constant)
+                and isinstance(value.value, int | float)
+                and 0 < value.value < PATIENCE_S
+            ):
                 yield node.lineno, str(word)
 
 

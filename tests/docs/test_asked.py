@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from cryptolake.alerts.found import find_ways
 from cryptolake.catalogue import contracts
 from cryptolake.settings import Settings
 from cryptolake.sources.found import find_sources
@@ -67,11 +66,10 @@ def test_a_table_and_its_column_exist(named: str) -> None:
 
 @pytest.mark.parametrize("named", each("settings"))
 def test_a_setting_exists(named: str) -> None:
-    files = find_sources().files
-    known = {key.lower() for file in files for key in file.keys}
-    known |= {f"{file.vendor.name}_config" for file in files if file.vendor is not None}
-    known |= {one.name.removeprefix("CRYPTOLAKE_").lower() for way in find_ways().ways for one in way.settings}
-    assert named in {*Settings.model_fields, *known}
+    vendors = [file.vendor for file in find_sources().files if file.vendor is not None]
+    declared = {key.name.lower() for one in vendors for key in one.keys}
+    declared |= {f"{one.name}_config" for one in vendors if one.watch_list is not None}
+    assert named in {*Settings.model_fields, *declared}
 
 
 @pytest.mark.parametrize("named", each("files"))

@@ -66,7 +66,7 @@ def test_of_a_day_and_its_hours_what_is_answered_counts() -> None:
     assert of([whole, *every]).entries == tuple(every), "once, not twice"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.sampled_from([*STATES, None]), min_size=24, max_size=24))
 def test_a_day_of_hours_is_answered_only_by_all_of_them(states: list[State | None]) -> None:
     if not any(states):

@@ -13,6 +13,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from tests.command import CLEAN, cryptolake
+from tests.waiting import PATIENCE_S
 
 from cryptolake.demo.replay import Replay, sandbox_registry
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
@@ -146,7 +147,7 @@ def test_killed_between_any_two_tables_the_next_build_invents_nothing(demo: tupl
             cwd=lake,
             env={**CLEAN, "CRYPTOLAKE_REGISTRY": str(sandbox_registry())},
             capture_output=True,
-            timeout=240,
+            timeout=PATIENCE_S,
             check=False,
         )
         assert killed.returncode == -signal.SIGKILL

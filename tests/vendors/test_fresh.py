@@ -25,6 +25,7 @@ from tests.vendors.server import Query, Reply, vendor
 from tests.vendors.shell import Said, Shell
 from tests.vendors.test_flow import NOW, TODAY, Told, days
 from tests.vendors.universe import Universe, answer
+from tests.waiting import PATIENCE_S
 
 from cryptolake.errors import BadInput, Stop
 from cryptolake.publish.warehouse import Warehouse
@@ -68,7 +69,7 @@ class Town:
                 return Reply(200, b"<html>")
             case "hangs":
                 self.waiting.set()
-                self.ended.wait(60)
+                self.ended.wait(PATIENCE_S)
                 return Reply(500, b"{}")
             case "half" | "doubled":
                 points = json.loads(body)
@@ -208,7 +209,7 @@ def test_killed_while_it_asks_nothing_is_lost(place: Place) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    assert place.town.waiting.wait(120)
+    assert place.town.waiting.wait(PATIENCE_S)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert place.rows().equals(before)
@@ -254,7 +255,7 @@ Days = Mapping[int, float]
 SOME_DAYS = st.dictionaries(st.integers(1, 40), st.floats(-1e9, 1e9), max_size=12)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(stored=SOME_DAYS, odd=SOME_DAYS, told=SOME_DAYS)
 def test_after_it_every_day_holds_the_new_word_or_else_the_old_one(
     lake: Lake, stored: Days, odd: Days, told: Days

@@ -76,7 +76,9 @@ def query_command(
         str | None, typer.Option("--sql", help="One SQL statement, asked by a login that may only read.")
     ] = None,
     latest: Annotated[bool, typer.Option("--latest", help="The newest value of every chosen series.")] = False,
-    coverage: Annotated[bool, typer.Option("--coverage", help="Records, assets and first date per metric.")] = False,
+    coverage: Annotated[
+        bool, typer.Option("--coverage", help="Records, assets and days per metric, and per table of a source's own.")
+    ] = False,
     entity: Annotated[
         str | None, typer.Option(help="Of this entity at all vendors, by any vendor's id or by name.")
     ] = None,
@@ -120,6 +122,8 @@ def query_command(
         template = _COVERAGE if coverage else template
         statement = sql if sql is not None else template.format(where=where.text())
         frame = session.query(statement, [] if sql is not None else where.values)
+        if sql is None and template is _COVERAGE and not any((entity, asset, metric, since, until)):
+            frame = pl.concat([frame, *(session.query(one) for one in _own_coverage(source))])
     newest_last = sql is None and template is _SERIES
     _show(frame, limit, csv, parquet, as_json=as_json, newest_last=newest_last)
 
@@ -136,6 +140,23 @@ def _session(app: App, *, typed: bool) -> Iterator[Reader | Warehouse]:
         return
     with app.warehouse() as warehouse:
         yield warehouse
+
+
+def _own_coverage(source: str | None) -> Iterator[str]:
+    """A statement for each table of a source's own: the same columns, its first key counted as the assets."""
+    from cryptolake.catalogue import found_tables
+    from cryptolake.contracts.quoting import identifier, literal
+
+    for one in found_tables().values():
+        if one.own_of is None or source not in {None, one.own_of} or not one.table.in_postgres:
+            continue
+        times = [field.name for field in one.table.fields if field.dtype in {"date", "timestamp", "timestamp_naive"}]
+        ends = [f"{end}({identifier(times[0])})::date" if times else "NULL::date" for end in ("min", "max")]
+        yield (
+            f"SELECT {literal(one.own_of)} AS source, {literal(one.table.name)} AS metric_name, count(*) AS records, "
+            f"count(DISTINCT {identifier(one.table.key[0])}) AS assets, {ends[0]} AS since, {ends[1]} AS until "
+            f"FROM {one.table.quoted}"
+        )
 
 
 def _piped() -> bool:

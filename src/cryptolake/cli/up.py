@@ -162,20 +162,9 @@ def _children(
         command = [python, "-m", "dagster._daemon", "run", *workspace]
         ready = (lambda: daemon_ready(page)) if "web" in parts else (lambda: True)
         chosen.append(Child("daemon", command, ready, "starts what is due"))
-    if "monitor" in parts and (flags := _monitor_flags(host, monitor_port)) is not None:
+    if "monitor" in parts:
+        flags = ["--serve", "--host", host, "--port", str(monitor_port)]
         command = [python, "-c", "from cryptolake.cli import main; main()", "monitor", *flags]
         shown = f"http://{_LOCAL if host in EVERYWHERE else host}:{monitor_port}"
         chosen.append(Child("monitor", command, lambda: listening(host, monitor_port), shown))
     return chosen
-
-
-def _monitor_flags(host: str, port: int) -> list[str] | None:
-    """How to start the monitor page, or None when this version of the monitor command has no page."""
-    from cryptolake.cli import app as cli  # not at the top: this module is part of it
-
-    command = typer.main.get_group(cli).commands["monitor"]
-    known = {flag for parameter in command.params for flag in parameter.opts}
-    if "--serve" not in known:
-        return None
-    wanted = {"--host": host, "--port": str(port)}
-    return ["--serve", *(word for flag, value in wanted.items() if flag in known for word in (flag, value))]

@@ -50,7 +50,7 @@ def setup_command(context: typer.Context) -> None:
 
     app: App = context.obj.open()
     with app.warehouse() as warehouse:
-        tables = [one for one in (*contracts(), *app.source_tables()) if one.in_postgres]
+        tables = [one for one in contracts() if one.in_postgres]
         rows = [(table.name, table.grain) for table in tables]
         print_table(f"PostgreSQL is ready ({warehouse.url})", ("table", "one row"), rows)
     print_line("Next: [bold]cryptolake run --days 7[/] or [bold]cryptolake backfill defillama[/]")

@@ -324,7 +324,7 @@ class Lake:
     # Inner parts
 
     def _contracts(self) -> list[Table]:
-        return [*(one.table for one in found_tables().values()), *self._app.source_tables()]
+        return [one.table for one in found_tables().values()]
 
     def _some(self, csu: Names, chain: Names, family: Names, sets: Names) -> list[Csu] | None:
         """The markets selected; None without a selection."""

@@ -35,11 +35,12 @@ TABLE = Table(
 
 
 def build(staging: pl.DataFrame, totals: pl.DataFrame) -> pl.DataFrame:
-    """One row; none when nothing is loaded. `totals` is the run's row of `crypto_market_global`, or empty."""
+    """One row; none when nothing is loaded. Of `totals` the row of the loaded run counts, if there is one."""
     if not staging.height:
         return TABLE.empty()
     change, cap = pl.col("price_change_percentage_24h"), pl.col("market_cap")
-    whole = totals["total_market_cap"][0] if totals.height else None
+    of_run = totals.filter(pl.col("processed_at") == staging["processed_at"].max())
+    whole = of_run["total_market_cap"][0] if of_run.height else None
     frame = staging.sort("id").select(
         pl.len().alias("total_cryptocurrencies"),
         pl.when(cap.is_not_null().any()).then(cap.sum()).alias("total_market_cap"),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import orjson
 import polars as pl
+import pyarrow as pa
 from deltalake import DeltaTable, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
@@ -59,7 +60,7 @@ class Tables:
                 where = predicate(replace_where) if replace_where and exists else None
                 write_deltalake(
                     path,
-                    data,
+                    data.cast(_described_as_stored(data.schema, path)) if where else data,
                     mode="overwrite",
                     predicate=where,
                     schema_mode=None if where else "overwrite",
@@ -68,6 +69,11 @@ class Tables:
                 )
             except CommitFailedError:
                 continue
+            except DeltaError as error:
+                words = " ".join(str(error).split())
+                raise Stop(
+                    f"{table.name}: its stored form takes no such rows ({words}); run `cryptolake rebuild`, nothing is lost"
+                ) from None
             except OSError as error:
                 raise refused(error, self.path(table)) from None
             return
@@ -153,3 +159,9 @@ class Tables:
         path = self._root / name
         write_bytes(path, orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS, default=str))
         return path
+
+
+def _described_as_stored(schema: pa.Schema, path: str) -> pa.Schema:
+    """The schema with the stored words about each column: a part of a table is refused with others than the whole has."""
+    stored = {one.name: one.metadata for one in DeltaTable(path).schema().fields}
+    return pa.schema([one.with_metadata(stored.get(one.name)) for one in schema])

@@ -30,9 +30,14 @@ from cryptolake.work.results import keep_results
 from cryptolake.work.vendors import coin_stores
 
 
+def _counted_in_postgres(node: Node) -> bool:
+    """Whether the table is looked at where vendors' loads leave it; what only the lake has is looked at there."""
+    return node.step == "vendor" and node.table.in_postgres
+
+
 def facts(app: App, node: Node) -> report.Facts:
     """What the table looks like now: the lake's tables are read whole, PostgreSQL's are counted there."""
-    if node.step != "vendor":
+    if not _counted_in_postgres(node):
         return report.facts(node.table, app.tables.read(node.table), app.tables.size(node.table))
     with app.warehouse() as warehouse:
         size, sample = (warehouse.query(one) for one in (report.size_sql(node.table), report.sample_sql(node.table)))
@@ -42,7 +47,7 @@ def facts(app: App, node: Node) -> report.Facts:
 
 def check_kinds(node: Node) -> dict[str, str]:
     """The names of the table's checks with what each means: its contract's, and what `quality` knows about it."""
-    known = report.check_kinds(node.table, in_postgres=node.step == "vendor")
+    known = report.check_kinds(node.table, in_postgres=_counted_in_postgres(node))
     if node.table.name == DAILY_PANEL.name:
         known |= {one.name: one.doc for one in CHECKS}
     if node.table.name == STAGING.name:

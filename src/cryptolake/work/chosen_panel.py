@@ -78,7 +78,10 @@ def chosen_panel(
     asked = {(one.key, one.period.day) for one in app.ledger.states() if one.dataset in DATASETS and one.key in names}
     days = sorted({day for _, day in asked} & set(stored["date"].unique()))
     if not days:
-        raise BadInput("the panel has nothing of this selection; run `cryptolake run` with the same flags")
+        raise BadInput(
+            "the panel has no figure of this selection; run `cryptolake refine` and `cryptolake build` if it was collected, "
+            "else `cryptolake run` with the same flags"
+        )
     if first is not None or last is not None:
         start, end = first or days[0], last or days[-1]
         days = [start + timedelta(days=number) for number in range((end - start).days + 1)]

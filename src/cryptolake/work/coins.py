@@ -34,7 +34,7 @@ from cryptolake.sources.coingecko import DEFAULT_TOP, top_of
 from cryptolake.work.coin_runs import instant_of, kept_runs, run_of, totals_of
 from cryptolake.work.pulls import Pull, record
 from cryptolake.work.results import keep_results
-from cryptolake.work.tables import derive, reader, store
+from cryptolake.work.tables import derive, derive_below, reader, store
 
 Mode = Literal["incremental", "full"]
 LOCK = "coins"  # one loader at a time; readers are never kept waiting
@@ -164,6 +164,8 @@ def load_run(
         staging, marts = _load_present(stores, market, mode) if current else (None, {})
         history = stores.warehouse.load(HISTORY, crypto_market_history.build(market.staging), "update")
         stores.warehouse.load(GLOBAL, market.totals, "update")
+        if not current:
+            derive_below([HISTORY.name, GLOBAL.name], stores.tables, stores.warehouse)
         results += quality.partitions(*stores.warehouse.month_state(HISTORY), now().date())
         keep_results(stores.warehouse, results, about=COINS, at=now(), run=str(run))
     return CoinsLoaded(
@@ -184,7 +186,7 @@ def _load_present(stores: Stores, market: ConformedRun, mode: Mode) -> tuple[Loa
     built = [
         (one.table, frame)
         for one, frame in derive(changed, reader(stores.tables, stores.warehouse))
-        if one.table.layer == "gold"
+        if one.table != HISTORY  # loaded of every run, also of an older one
     ]
     stores.tables.write(STAGING, market.staging)
     staging = stores.warehouse.load(STAGING, market.staging, "replace" if mode == "full" else "mirror")

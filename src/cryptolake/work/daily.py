@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 
 from cryptolake.app import App
-from cryptolake.catalogue import FoundTable, found_tables
+from cryptolake.catalogue import found_tables
 from cryptolake.contracts.source import Dataset, Source
 from cryptolake.errors import BadInput
 from cryptolake.flow import increment
@@ -90,8 +90,7 @@ def jobs(app: App) -> tuple[list[ScheduledJob], list[str]]:
 
 def nodes(app: App) -> list[Node]:
     """Every table with its origin."""
-    own = {one.name: FoundTable(one, f"sources of {one.name}") for one in app.source_tables()}
-    return lineage(app.onchain(markets(app)[0]), vendors(app), {**found_tables(), **own})
+    return lineage(app.onchain(markets(app)[0]), vendors(app), found_tables())
 
 
 def pull(app: App, source_name: str, datasets: Sequence[str], operation: Operation) -> Outcome:

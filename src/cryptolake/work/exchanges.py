@@ -25,7 +25,7 @@ from cryptolake.sources.exchanges import CANDLES, TICKERS
 from cryptolake.state.ledger import Ledger
 from cryptolake.work.pulls import Pull, record, status_of
 from cryptolake.work.series import Operation, Pulled
-from cryptolake.work.tables import derive, reader, store
+from cryptolake.work.tables import derive, derive_below, reader, store
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,7 @@ def candles(
             where = {"exchange": [str(exchange)], "symbol": [str(symbol)], "date": part["date"].unique().to_list()}
             tables.write(exchange_candles.TABLE, part, replace_where=where)
     loaded = warehouse.load(exchange_candles.TABLE, frame, "update")
+    derive_below([exchange_candles.TABLE.name], tables, warehouse)
     _log(warehouse, source, "backfill", asked_at, started, collected, frame.height)
     return Exchanged(collected, frame.height, loaded, exchange_spread.TABLE.empty(), exchange_candles.TABLE.name)
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import orjson
 
 from cryptolake.app import App
-from cryptolake.catalogue import contracts
+from cryptolake.catalogue import asked_alone, contracts
 from cryptolake.contracts.entry import SETTLED
 from cryptolake.contracts.source import Source
 from cryptolake.contracts.table import Table
@@ -24,6 +24,7 @@ from cryptolake.sources.onchain.families import families
 from cryptolake.state.ledger import Ledger
 from cryptolake.work import daily, lending
 from cryptolake.work.repair import adopt
+from cryptolake.work.tables import derive_below
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,9 @@ def put_back(app: App) -> int:
         for table in _cleared():
             if table.name not in refilled and table.key:
                 rows += warehouse.put_back(table, name)
+                if table.in_lake:
+                    app.tables.write(table, warehouse.read(table))
+        derive_below(asked_alone(), app.tables, warehouse)  # of what the vendors gave and what was put back
     return rows
 
 

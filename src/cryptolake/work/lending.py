@@ -175,7 +175,7 @@ def publish(app: App) -> list[Made]:
     made.append(Made("file contracts", len(contracts()), str(promises)))
     write_checkpoints(app.ledger, app.folder.checkpoints)
     with app.warehouse() as warehouse:
-        for table, frame in frames.items():
+        for table, frame in ((one, rows) for one, rows in frames.items() if one.in_postgres):
             warehouse.load(table, frame, table.load)
             made.append(Made(f"PostgreSQL {table.name}", frame.height, table.name))
     return made

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from cryptolake.catalogue import MARKET_DAYS, FoundTable, downstream, found_tables
+from cryptolake.catalogue import MARKET_DAYS, FoundTable, asked_alone, downstream, found_tables
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition
 from cryptolake.flow.made import Built, Made
@@ -93,8 +93,9 @@ def _evidence(
 
 def finished() -> list[FoundTable]:
     """The tables that `publish` takes to files and PostgreSQL: what `refine` and `build` make, inputs first."""
-    made = {*REFINED, *(one.table.name for one in downstream([*REFINED, MARKET_DAYS]))}
-    return [one for name, one in found_tables().items() if name in made and one.table.in_postgres]
+    made = {*REFINED, *(one.table.name for one in downstream([*REFINED, MARKET_DAYS, *asked_alone()]))}
+    kept = (one for name, one in found_tables().items() if name in made and one.table.in_lake)
+    return [one for one in kept if one.table.in_postgres or one.table.publish_as is not None]
 
 
 def build(
@@ -115,10 +116,19 @@ def build(
     frame, found = panel_now(tables=tables, states=ledger.states() if states is None else states, csus=csus)
     daily_panel.TABLE.require(frame)
     built = [(daily_panel.TABLE, frame)]
-    changed = {**dict.fromkeys(REFINED), MARKET_DAYS: expected_rows(found, csus), daily_panel.TABLE.name: frame}
+    stored: dict[str, pl.DataFrame | None] = dict.fromkeys([*REFINED, *asked_alone()])
+    changed = {**stored, MARKET_DAYS: expected_rows(found, csus), daily_panel.TABLE.name: frame}
     with read_from(tables, warehouse, changed) as read:
         built += [(one.table, rows) for one, rows in derive(changed, read)]
     for table, rows in built:
-        tables.write(table, rows)
-    made = [Made(f"gold {table.name}", rows.height, str(tables.path(table))) for table, rows in built]
+        if table.in_lake:
+            tables.write(table, rows)
+        elif warehouse is not None:
+            with warehouse() as opened:
+                opened.load(table, rows, table.load)
+    made = [Made(f"{table.layer} {table.name}", rows.height, _place(table, tables)) for table, rows in built]
     return Built(made, evidence.lacking(found))
+
+
+def _place(table: Table, tables: Tables) -> str:
+    return str(tables.path(table)) if table.in_lake else f"PostgreSQL {table.name}"

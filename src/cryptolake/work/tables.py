@@ -10,9 +10,9 @@ from contextlib import AbstractContextManager, contextmanager
 
 import polars as pl
 
-from cryptolake.catalogue import FoundTable, downstream, found_tables
+from cryptolake.catalogue import MARKET_DAYS, FoundTable, downstream, found_tables
 from cryptolake.contracts.table import Table
-from cryptolake.errors import Stop
+from cryptolake.errors import CryptolakeError, Stop
 from cryptolake.lake.tables import Tables
 from cryptolake.publish.warehouse import Loaded, Warehouse
 
@@ -24,24 +24,62 @@ def derive(changed: Mapping[str, pl.DataFrame | None], read: Read) -> list[tuple
     """Every table below the changed ones and not itself among them, in order, with its new rows; stores nothing.
 
     `changed` holds the new rows where the caller has them at hand, None where `read` finds them (the columns wanted, or
-    None for all). Raises Stop when a result breaks its contract.
+    None for all). New rows of a table that keeps its others (`load="update"`) are a part: what is made whole gets them
+    together with the stored ones. What needs to know every market-day is left to who knows them. Raises Stop when a
+    function fails or its result breaks the contract.
     """
     frames = {name: frame for name, frame in changed.items() if frame is not None}
     made = []
     for one in downstream(changed):
-        assert one.build is not None
+        if MARKET_DAYS in one.inputs and MARKET_DAYS not in frames:
+            continue
         inputs = []
         for name in one.inputs:
-            columns = one.columns.get(name)
-            frame = frames.get(name)
+            columns, frame = one.columns.get(name), frames.get(name)
             if frame is None:
                 frame = read(found_tables()[name].table, columns)
+            elif one.table.load == "replace" and name != MARKET_DAYS:
+                frame = _whole(found_tables()[name].table, frame, read)
             inputs.append(frame if columns is None else frame.select(columns))
-        frame = one.build(*inputs)
-        one.table.require(frame)
+        frame = _built(one, inputs)
         frames[one.table.name] = frame
         made.append((one, frame))
     return made
+
+
+def _whole(table: Table, frame: pl.DataFrame, read: Read) -> pl.DataFrame:
+    """The new rows with the stored ones that they do not take the place of."""
+    if table.load == "replace":
+        return frame
+    return pl.concat([read(table, None).join(frame, on=list(table.key), how="anti"), frame])
+
+
+def _built(one: FoundTable, inputs: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """What the table's function makes of its inputs, held against the contract. Raises Stop naming the file."""
+    assert one.build is not None
+    remedy = "nothing of it was stored, its inputs are kept; correct the file"
+    try:
+        frame = one.build(*inputs)
+    except CryptolakeError:
+        raise
+    except Exception as error:  # noqa: BLE001  # whoever wrote the file: its fault is said, not shown as ours
+        words = " ".join(f"{type(error).__name__}: {error}".split())
+        raise Stop(f"{one.module}: build of {one.table.name} failed ({words}); {remedy}") from None
+    if not isinstance(frame, pl.DataFrame):
+        raise Stop(f"{one.module}: build of {one.table.name} gave no polars frame; {remedy}")
+    one.table.require(frame)
+    return frame
+
+
+def derive_below(changed: Collection[str], tables: Tables, warehouse: Warehouse) -> list[FoundTable]:
+    """Make and store every table below the named ones as they are stored now; returns what was made."""
+    if not downstream(changed):
+        return []
+    with warehouse.together("tables of tables"):  # one maker at a time: the last one has read what all have loaded
+        made = derive(dict.fromkeys(changed), reader(tables, warehouse))
+        for one, frame in made:
+            store(one.table, frame, tables, warehouse)
+    return [one for one, _ in made]
 
 
 def reader(tables: Tables, warehouse: Warehouse | None = None) -> Read:
@@ -61,10 +99,12 @@ def reader(tables: Tables, warehouse: Warehouse | None = None) -> Read:
 
 
 @contextmanager
-def read_from(tables: Tables, warehouse: OpenWarehouse | None, changed: Collection[str]) -> Iterator[Read]:
+def read_from(
+    tables: Tables, warehouse: OpenWarehouse | None, changed: Mapping[str, pl.DataFrame | None]
+) -> Iterator[Read]:
     """A reader for what is below the changed tables; opens PostgreSQL only if one of their inputs is nowhere else."""
     known = found_tables()
-    inputs = {name for one in downstream(changed) for name in one.inputs if name in known and name not in changed}
+    inputs = {name for one in downstream(changed) for name in one.inputs if name in known and changed.get(name) is None}
     if warehouse is None or all(known[name].table.in_lake for name in inputs):
         yield reader(tables)
         return

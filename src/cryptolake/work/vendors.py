@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from cryptolake.app import App
+from cryptolake.catalogue import asked_alone
 from cryptolake.contracts.source import Dataset, Source
 from cryptolake.errors import BadInput
 from cryptolake.flow.collect import Collected, Progress
@@ -27,6 +28,7 @@ from cryptolake.work import coins, exchanges
 from cryptolake.work.pulls import status_of
 from cryptolake.work.refill import Fresh
 from cryptolake.work.series import Operation, Pulled, pull_or_backfill
+from cryptolake.work.tables import derive_below
 from cryptolake.work.vendor_tables import pull_own_table
 
 PULLED_DAYS = 7  # a pull asks datasets of events for the finished days of a week: what was late comes with the next one
@@ -93,6 +95,8 @@ def ask_vendor(
     with app.warehouse() as warehouse:
         for river in (_series, _coins, _exchanges, _own_tables):
             results += river(app, source, request, warehouse)
+        # Of what a river took no further itself; also where nothing new came, because a table's file may be new.
+        derive_below({one.table for one in results} & set(asked_alone()), app.tables, warehouse)
     return results
 
 
