@@ -164,7 +164,7 @@ class App:
             limits = rpc_plans()[f"alchemy_{settings.alchemy_plan}"].limits
             for number, key in enumerate(settings.alchemy_keys, start=1):
                 secret_key = key.get_secret_value()
-                url = f"https://{chain.alchemy_subdomain}.g.alchemy.com/v2/{secret_key}"
+                url = alchemy_url(chain.alchemy_subdomain, secret_key)
                 found.append(_endpoint(f"alchemy-{number}", url, limits, account=secret_key))
         if settings.public_rpc:
             for url in chain.public_rpcs:
@@ -301,6 +301,11 @@ class App:
         for name in ("http", "ledger", "gates", "budgets"):
             if name in self.__dict__:
                 self.__dict__.pop(name).close()
+
+
+def alchemy_url(subdomain: str, key: str) -> str:
+    """The address of a chain at Alchemy with this key. A secret."""
+    return f"https://{subdomain}.g.alchemy.com/v2/{key}"
 
 
 def _endpoint(name: str, url: str, limits: Limits, *, account: str) -> Endpoint:

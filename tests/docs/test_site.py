@@ -13,6 +13,7 @@ from tests.docs.examples import DOCS, example
 
 from cryptolake.contracts.table import Table
 from cryptolake.registry.loader import load_registry
+from cryptolake.sources.onchain.families import declared
 
 ROOT = DOCS.parent
 ADD = sorted(path.name for path in DOCS.glob("add-a*.md") if path.name != "add-a-source.md")
@@ -88,4 +89,4 @@ def test_the_program_of_the_family_page_runs() -> None:
 def test_the_market_of_the_page_is_a_row(tmp_path: Path) -> None:
     name, content = example("add-a-market.md")
     (tmp_path / name).write_text(content)
-    assert "aave_v3_mine" in load_registry(tmp_path / name).csus
+    assert "aave_v3_mine" in load_registry(declared(), tmp_path / name).csus

@@ -18,9 +18,11 @@ from cryptolake.cli import (
     contracts,
     exchanges,
     extend,
+    init,
     ledger,
     markets,
     monitor,
+    new,
     onchain,
     panel,
     prices,
@@ -81,11 +83,13 @@ release.add_commands(app)
 coins.add_commands(app)
 exchanges.add_commands(app)
 rpc.add_commands(app)
+init.add_commands(app)
 sandbox.add_commands(app)
 markets.add_commands(app)
 ledger.add_commands(app)
 contracts.add_commands(app)
 extend.add_commands(app)
+new.add_commands(app)
 monitor.add_commands(app)
 schedule.add_commands(app)
 up.add_commands(app)

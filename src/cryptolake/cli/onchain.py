@@ -32,23 +32,21 @@ from cryptolake.cli.options import (
     held_partitions,
     note_whole_panel,
 )
+from cryptolake.cli.planned import print_plan, totals
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.cluster.roll import read_roll
 from cryptolake.contracts.entry import SETTLED
 from cryptolake.contracts.partition import Partition
 from cryptolake.errors import BadInput
 from cryptolake.flow.collect import Collected
-from cryptolake.flow.estimate import METHODS, Cost, advice, costs, duration_s, offers, work
-from cryptolake.flow.plan import Span, make_plan, set_aside
 from cryptolake.flow.resume import wish_for
 from cryptolake.registry.markets import Csu
-from cryptolake.registry.providers import rpc_plans
 from cryptolake.silver.prices import TABLE as PRICES
-from cryptolake.sources.onchain.families import families
 from cryptolake.watch.coverage import markets
 from cryptolake.work import lending
 from cryptolake.work.daily import build, not_in_silver, publish, refine
 from cryptolake.work.evidence import lines
+from cryptolake.work.planning import planned
 
 
 def add_commands(cli: typer.Typer) -> None:
@@ -86,65 +84,28 @@ def plan_command(
     app, csus, partitions = _select(
         context, csu, chain, family, market_set, dataset, start_date, end_date, days, None, granularity
     )
-    plan = make_plan(partitions, app.ledger.states(), resume=resume, intact=app.bronze.intact)
-    first, last = app.settings.span()
-    aside = set_aside(csus, families(), Span(first, last))
-    able = {csu.name: csu for csu in csus if csu.name not in aside}
-    chains = work(plan.missing, able, app.registry.chains, app.block_cache.blocks)
-    found = costs(chains, lambda name: app.endpoints(app.registry.chain(name)), log_span=assume_log_span)
-    seconds = duration_s(chains, lambda name: app.endpoints(app.registry.chain(name)), assume_log_span)
-    total = sum(cost.calls for cost in found)
+    found = planned(app, csus, partitions, resume=resume, log_span=assume_log_span)
     if as_json:
         print_json(
             {
-                "start_date": first,
-                "end_date": last,
-                "markets": [csu.name for csu in csus],
-                "wanted": len(plan.wanted),
-                "missing": len(plan.missing),
-                "settled": plan.settled,
-                "failed_before": plan.failed_before,
-                "total_calls": total,
-                "costs": [asdict(cost) for cost in found],
-                "expected_seconds": round(seconds, 1),
-                "plans": [asdict(offer) for offer in offers(chains, rpc_plans().values())],
-                "archive_needed_from": first if any(one.snapshots for one in chains) else None,
-                "set_aside": aside,
+                "start_date": found.first,
+                "end_date": found.last,
+                "markets": found.markets,
+                "wanted": len(found.plan.wanted),
+                "missing": len(found.plan.missing),
+                "settled": found.plan.settled,
+                "failed_before": found.plan.failed_before,
+                "total_calls": found.calls,
+                "costs": [asdict(cost) for cost in found.costs],
+                "expected_seconds": round(found.seconds, 1),
+                "plans": [asdict(offer) for offer in found.offers],
+                "archive_needed_from": found.first if found.archive else None,
+                "set_aside": found.aside,
             }
         )
         return
-    print_table(
-        f"Plan {first} .. {last}: {len(csus)} markets, {len(plan.missing):,} of {len(plan.wanted):,} answers missing",
-        ("chain", "first asked of", "logs", "eth_call", "headers", "units", "unit"),
-        [_chain_row([cost for cost in found if cost.chain == one.chain]) for one in chains],
-    )
-    print_table(
-        "The same under one account of a priced plan, at its own log span",
-        ("plan", "calls", "million units", "USD", "hours", "fits the month"),
-        [(o.plan, o.calls, o.units / 1e6, o.usd, o.hours, o.fits) for o in offers(chains, rpc_plans().values())],
-    )
-    for reason in sorted(set(aside.values())):
-        names = [name for name, why in aside.items() if why == reason]
-        print_line(f"[yellow]{reason}[/] ({len(names)} markets): {', '.join(names[:4])}{' ...' * (len(names) > 4)}")
-    if archive := [one.chain for one in chains if one.snapshots]:
-        print_line(f"Archive state back to {first} is needed on: {', '.join(archive)}")
-    spans = [each.limits.log_span for one in chains for each in app.endpoints(app.registry.chain(one.chain))[:1]]
-    span = assume_log_span or min(spans, default=2000)
-    for line in advice(chains, found, span).lines:
-        print_line(f"[green]cheaper[/]: {line}")
-    print_line(f"{total:,} calls, about {_span_of_time(seconds)}. Next: [bold]cryptolake collect[/], same flags")
-
-
-def _chain_row(found: list[Cost]) -> tuple[object, ...]:
-    calls = {cost.method: cost.calls for cost in found}
-    units = round(sum(cost.units for cost in found))
-    return found[0].chain, found[0].endpoint, *(calls.get(method, 0) for method in METHODS), units, found[0].unit
-
-
-def _span_of_time(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:,.0f} s"
-    return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
+    print_plan(found)
+    print_line(f"{totals(found)}. Next: [bold]cryptolake collect[/], same flags")
 
 
 def collect_command(

@@ -18,11 +18,16 @@ class State:
         self._flags: dict[str, object] = {"data": data, "registry": registry, "log_level": log_level}
         self._app: App | None = None
 
-    def open(self, **overrides: object) -> App:
-        """The app under the settings, the global flags and these overrides. Raises BadInput or Stop."""
+    def read(self, **overrides: object) -> Settings:
+        """The settings under the global flags and these overrides. Makes no folder. Raises BadInput."""
         settings = load_settings(**{**self._flags, **overrides})
         State.settings = settings
         configure_logging(settings)
+        return settings
+
+    def open(self, **overrides: object) -> App:
+        """The app under the settings, the global flags and these overrides. Raises BadInput or Stop."""
+        settings = self.read(**overrides)
         prepare_folder(settings)
         self.close()
         self._app = App(settings)

@@ -11,10 +11,11 @@ from pathlib import Path
 from cryptolake.errors import Stop
 
 
-def write_bytes(path: Path, data: bytes, *, synced: bool = True) -> None:
+def write_bytes(path: Path, data: bytes, *, synced: bool = True, mode: int = 0o644) -> None:
     """Write `data` to `path` by a temporary file, fsync and rename. Raises Stop with the remedy when the disk refuses.
 
-    `synced=False` leaves out the fsync; whoever writes thousands of files calls `sync_all` once after them.
+    `mode` are its permissions, never more than that while it is written. `synced=False` leaves out the fsync; whoever
+    writes thousands of files calls `sync_all` once after them.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -25,7 +26,7 @@ def write_bytes(path: Path, data: bytes, *, synced: bool = True) -> None:
                 file.flush()
                 if synced:
                     os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)
+            os.chmod(temporary, mode)
             Path(temporary).replace(path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
