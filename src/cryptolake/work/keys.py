@@ -38,7 +38,9 @@ def try_endpoint(chain: Chain, url: str) -> Tried:
         return fault
     http = Http(timeout_s=_TIMEOUT_S)
     try:
-        Pool(chain.name, chain.chain_id, [Endpoint(f"{chain.name}-new", SecretUrl(url))], http, attempts=1).call("eth_chainId", [])
+        Pool(chain.name, chain.chain_id, [Endpoint(f"{chain.name}-new", SecretUrl(url))], http, attempts=1).call(
+            "eth_chainId", []
+        )
     except Stop as error:
         return Tried("refused", str(error))
     except CryptolakeError as error:
