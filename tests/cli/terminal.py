@@ -24,7 +24,8 @@ def conversation(
         os.execve(command[0], command, {**CLEAN, "COLUMNS": "200", **variables})
     shown, seen = "", 0
     for question, answer in [*answers, ("", "")]:
-        while not question or question not in shown[seen:]:
+        # A hidden question throws away what was typed before it listens, which it says by the blank after its colon.
+        while not question or question not in shown[seen:] or not shown.endswith(": "):
             if (more := _read(terminal)) is None:
                 break
             shown += more
