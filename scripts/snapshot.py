@@ -21,7 +21,7 @@ from cryptolake.cli.found import INDEX, promises, render_index
 from cryptolake.contracts.versions import document
 from cryptolake.registry.loader import load_registry
 from cryptolake.settings import Settings
-from cryptolake.sources.found import Found, find_sources
+from cryptolake.sources.found import FoundSources, find_sources
 from cryptolake.sources.onchain.families import declared
 
 FOLDER = Path(__file__).resolve().parents[1] / "snapshot"
@@ -59,7 +59,7 @@ def _sources() -> dict[str, object]:
         vendors = app.vendors()
     finally:
         app.close()
-    found: Found = find_sources()
+    found: FoundSources = find_sources()
     keys = {one.vendor.name: list(one.keys) for one in found.files if one.vendor is not None}
     listed: dict[str, object] = {
         name: {
@@ -101,7 +101,6 @@ FILES: dict[str, Callable[[], bytes]] = {
     "api.json": api,
     "contracts.json": lambda: document(contracts()),
     "commands.json": promises,
-    "contracts.json": lambda: document(contracts()),
     "found.json": found_document,
 }
 

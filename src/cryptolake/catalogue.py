@@ -25,7 +25,7 @@ import cryptolake.sources
 from cryptolake.contracts.table import Table
 from cryptolake.errors import Stop
 from cryptolake.silver.metrics import TABLE as METRICS
-from cryptolake.sources.found import Found, find_sources
+from cryptolake.sources.found import FoundSources, find_sources
 
 ROOMS: tuple[ModuleType, ...] = (cryptolake.silver, cryptolake.gold, cryptolake.quality)
 # The one input that is no table: every market and day that was asked for, with what the ledger knows of it.
@@ -68,7 +68,7 @@ def _found(_paths: tuple[str, ...]) -> Mapping[str, FoundTable]:
     return ordered([*shared, *own], sources.refused)
 
 
-def _own(sources: Found, taken: set[str]) -> Iterator[FoundTable]:
+def _own(sources: FoundSources, taken: set[str]) -> Iterator[FoundTable]:
     """The sources' own tables. One whose name is taken is passed over: its file is refused where sources are opened."""
     for file in sources.files:
         for one in file.tables:

@@ -177,7 +177,11 @@ class Settings(BaseSettings):
     )
     markets: Annotated[list[str], NoDecode] = Field(
         default_factory=list,
-        description="markets kept current by the scheduler and Dagster; unset means every market of a built family",
+        description="markets (or `all`) that commands take when none is selected, and that the scheduler and Dagster keep "
+        "current; unset, with no sets either, means the test market for commands and every built one for schedules",
+    )
+    sets: Annotated[list[str], NoDecode] = Field(
+        default_factory=list, description="named sets whose markets are added to `markets`, e.g. thesis-43"
     )
     sources: Annotated[list[str], NoDecode] = Field(
         default_factory=list,
@@ -185,7 +189,7 @@ class Settings(BaseSettings):
     )
     schedules: bool = Field(True, description="whether Dagster's schedules start switched on")
 
-    @field_validator("markets", "sources", mode="before")
+    @field_validator("markets", "sets", "sources", mode="before")
     @classmethod
     def _split_names(cls, value: object) -> object:
         """Accept `a,b` as well as a list."""
@@ -269,6 +273,8 @@ def load_settings(**overrides: object) -> Settings:
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
         found = Settings(**given)  # type: ignore[arg-type]  # pydantic validates each value
+        if "days" in given and "start_date" not in given:  # a flag that counts back wins over a file's fixed start
+            found = found.model_copy(update={"start_date": None})
         if found.environment != "prod":
             return found.model_copy(update={"data": found.data / found.environment})
         return found

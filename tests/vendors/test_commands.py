@@ -173,7 +173,10 @@ def test_a_new_source_with_a_key_is_one_file(shell: Shell) -> None:
     with vendor(lambda path, _query: Reply(200, b"21.5" if path.endswith("/zug") else b"0")) as server:
         host = {"CRYPTOLAKE_URL_WEATHER": server.url}
         listed = {row["dataset"]: row for row in json.loads(shell("sources", "--json", **host).stdout)}
-        assert (listed["temperature"]["needs"], listed["temperature"]["granted"]) == ("WEATHER_API_KEY", False)
+        assert (listed["weather_temperature"]["needs"], listed["weather_temperature"]["granted"]) == (
+            "WEATHER_API_KEY",
+            False,
+        )
         unset = shell("pull", "weather", **host)
         assert unset.returncode == 2
         assert "set WEATHER_API_KEY" in unset.stderr
@@ -182,7 +185,7 @@ def test_a_new_source_with_a_key_is_one_file(shell: Shell) -> None:
         assert f"/{secret}/zug" in server.paths()
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["inserted"] == 2
-    (fold,) = (shell.folder / "data/bronze/weather/temperature").glob("*.zip")
+    (fold,) = (shell.folder / "data/bronze/weather/weather_temperature").glob("*.zip")
     assert zipfile.ZipFile(fold).namelist() == ["london.raw.json.gz", "zug.raw.json.gz"]
     rows = json.loads(shell("query", "--source", "weather", "--latest", "--json").stdout)
     assert {row["asset"]: row["value"] for row in rows} == {"zug": 21.5, "london": 0.0}

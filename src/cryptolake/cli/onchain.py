@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 import typer
@@ -28,6 +27,7 @@ from cryptolake.cli.options import (
     dates,
     note_whole_panel,
 )
+from cryptolake.cli.planned import print_plan, totals
 from cryptolake.cli.screens import PANEL, Step
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.contracts.entry import SETTLED
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from cryptolake.app import App
     from cryptolake.flow.collect import Collected
     from cryptolake.flow.made import Made
-    from cryptolake.work.estimate import Cost
 
 
 STEPS = {
@@ -90,42 +89,8 @@ def plan_command(
     if as_json:
         print_json({**asdict(found), "markets": [csu.name for csu in csus]})
         return
-    print_table(
-        f"Plan {found.start_date} .. {found.end_date}: {len(csus)} markets, "
-        f"{found.missing:,} of {found.wanted:,} answers missing",
-        ("chain", "first asked of", "logs", "eth_call", "headers", "units", "unit"),
-        [_chain_row(list(some)) for _, some in groupby(found.costs, key=lambda cost: cost.chain)],
-    )
-    print_table(
-        "The same under one account of a priced plan, at its own log span",
-        ("plan", "calls", "million units", "USD", "hours", "fits the month"),
-        [(o.plan, o.calls, o.units / 1e6, o.usd, o.hours, o.fits) for o in found.plans],
-    )
-    for reason in sorted(set(found.set_aside.values())):
-        names = [name for name, why in found.set_aside.items() if why == reason]
-        print_line(f"[yellow]{reason}[/] ({len(names)} markets): {', '.join(names[:4])}{' ...' * (len(names) > 4)}")
-    if found.archive_chains:
-        print_line(f"Archive state back to {found.start_date} is needed on: {', '.join(found.archive_chains)}")
-    for line in found.advice:
-        print_line(f"[green]cheaper[/]: {line}")
-    print_line(
-        f"{found.total_calls:,} calls, about {_span_of_time(found.expected_seconds)}. "
-        "Next: [bold]cryptolake collect[/], same flags"
-    )
-
-
-def _chain_row(found: list[Cost]) -> tuple[object, ...]:
-    from cryptolake.work.estimate import METHODS
-
-    calls = {cost.method: cost.calls for cost in found}
-    units = round(sum(cost.units for cost in found))
-    return found[0].chain, found[0].endpoint, *(calls.get(method, 0) for method in METHODS), units, found[0].unit
-
-
-def _span_of_time(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:,.0f} s"
-    return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
+    print_plan(found, len(csus))
+    print_line(f"{totals(found)}. Next: [bold]cryptolake collect[/], same flags")
 
 
 def collect_command(

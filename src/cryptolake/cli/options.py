@@ -99,14 +99,20 @@ def chosen_csus(
     family: list[str] | None,
     sets: list[str] | None = None,
 ) -> list[Csu]:
-    """The markets that meet every flag. Without any: the test market of the settings, and a line that says so.
+    """The markets that meet every flag. Without any: those the settings name, else the test market; a line says which.
 
     Raises BadInput for an unknown name and for a selection that no market meets.
     """
+    from cryptolake.registry.loader import configured
     from cryptolake.work.selection import selected_csus
 
     if not (csu or chain or family or sets):
-        csu = [app.settings.test_csu]
+        settings = app.settings
+        if own := configured(app.registry, settings.markets, settings.sets):
+            names = ", ".join([*settings.sets, *settings.markets[:4], *["..."][: len(settings.markets) > 4]])
+            print_note(f"No market was selected: taking the {len(own)} of your settings ({names})")
+            return own
+        csu = [settings.test_csu]
         print_note(
             f"No market was selected: this is about the test market {csu[0]} alone; "
             "choose with --set, --csu, --chain or --family, e.g. --set thesis-43 or --csu all"

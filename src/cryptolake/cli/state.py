@@ -19,15 +19,21 @@ class State:
         self._flags: dict[str, object] = {"data": data, "registry": registry, "log_level": log_level}
         self._app: App | None = None
 
-    def open(self, **overrides: object) -> App:
-        """The app under the settings, the global flags and these overrides. Raises BadInput or Stop."""
-        from cryptolake.app import App
+    def read(self, **overrides: object) -> Settings:
+        """The settings under the global flags and these overrides. Makes no folder. Raises BadInput."""
         from cryptolake.logs import configure_logging
         from cryptolake.settings import load_settings
 
         settings = load_settings(**{**self._flags, **overrides})
         State.settings = settings
         configure_logging(settings)
+        return settings
+
+    def open(self, **overrides: object) -> App:
+        """The app under the settings, the global flags and these overrides. Raises BadInput or Stop."""
+        from cryptolake.app import App
+
+        settings = self.read(**overrides)
         self.close()
         self._app = App(settings)
         self._app.prepare()

@@ -82,7 +82,7 @@ class Http:
             content = bytes(response.bytes())
         except RequestTimeoutError:
             raise Retry("no answer in time; try again later or another endpoint") from None
-        except BuilderError:
+        except (BuilderError, ValueError):  # ValueError: no scheme or host, seen before anything is built
             raise BadInput("an address to ask is no URL; look at CRYPTOLAKE_RPC_* and CRYPTOLAKE_URL_*") from None
         except PyreqwestError as error:
             kind = type(error).__name__.removesuffix("Error").lower()

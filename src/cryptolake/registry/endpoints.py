@@ -34,7 +34,7 @@ def endpoints_of(
     if chain.alchemy_subdomain:
         limits = rpc_plans()[f"alchemy_{plan}"].limits
         for number, key in enumerate(keys, start=1):
-            url = f"https://{chain.alchemy_subdomain}.g.alchemy.com/v2/{key}"
+            url = alchemy_url(chain.alchemy_subdomain, key)
             found.append(_endpoint(f"alchemy-{number}", url, limits, account=key))
     if public:
         for url in chain.public_rpcs:
@@ -42,6 +42,11 @@ def endpoints_of(
             name = offered.name if offered.name != PUBLIC else (urlsplit(url).hostname or PUBLIC)
             found.append(_endpoint(f"{chain.name}-{name}", url, offered.limits, account=url))
     return found
+
+
+def alchemy_url(subdomain: str, key: str) -> str:
+    """The address of a chain at Alchemy with this key. A secret."""
+    return f"https://{subdomain}.g.alchemy.com/v2/{key}"
 
 
 def _endpoint(name: str, url: str, limits: Limits, *, account: str) -> Endpoint:

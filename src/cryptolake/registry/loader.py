@@ -93,6 +93,19 @@ def select(
     ]
 
 
+def configured(registry: Registry, markets: Iterable[str], sets: Iterable[str]) -> list[Csu]:
+    """The markets that the settings name, by name: those listed (`all`: every one but the sandbox's) and those of the sets.
+
+    Empty when neither is set. Raises BadInput for an unknown name.
+    """
+    listed = list(markets)
+    found = {csu.name: csu for name in sets for csu in select(registry, sets=[name])}
+    if "all" in listed:
+        found |= {name: csu for name, csu in registry.csus.items() if not csu.sandbox}
+    found |= {csu.name: csu for csu in (registry.csu(name) for name in listed if name != "all")}
+    return [found[name] for name in sorted(found)]
+
+
 @lru_cache(maxsize=1)
 def _package_rows() -> tuple[list[Row], list[Row], list[Row]]:
     """The package's chain, market and set rows; they cannot change while the program runs."""

@@ -21,6 +21,7 @@ from cryptolake.flow.plan import Span
 from cryptolake.flow.resume import Wish, compare, damaged, partitions_of, wish_of
 from cryptolake.flow.schedule import ScheduledJob, jobs_of
 from cryptolake.flow.scheduler import Outcome as Outcome
+from cryptolake.registry.loader import configured
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.families import families
 from cryptolake.watch import coverage
@@ -42,9 +43,9 @@ def markets(app: App) -> tuple[list[Csu], dict[str, str]]:
 
     Raises BadInput when the settings name a market that is not in the registry.
     """
-    names = app.settings.markets or [name for name, csu in app.registry.csus.items() if not csu.sandbox]
+    settings = app.settings
     chosen, aside = [], {}
-    for csu in map(app.registry.csu, sorted(names)):
+    for csu in configured(app.registry, settings.markets or ([] if settings.sets else ["all"]), settings.sets):
         if csu.family not in families():
             aside[csu.name] = "unsupported_family"
             continue

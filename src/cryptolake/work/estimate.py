@@ -23,6 +23,7 @@ from cryptolake.sources.onchain.families import families
 # Measured by benchmarks/rpc: calls per chain-day snapshot once a day before it is known, and headers per boundary.
 _CALLS_PER_SNAPSHOT, _HEADERS_PER_BOUNDARY = 2, 5
 METHODS = ("eth_getLogs", "eth_call", "eth_getBlockByNumber")
+NO_ENDPOINT = "none configured"
 CountBlocks = Callable[[str, Period], int | None]
 
 
@@ -110,7 +111,7 @@ def costs(
     found = []
     for one in chains:
         known = endpoints(one.chain)
-        name, limits = (known[0].name, known[0].limits) if known else ("none configured", Limits())
+        name, limits = (known[0].name, known[0].limits) if known else (NO_ENDPOINT, Limits())
         for method, calls in one.calls(log_span or limits.log_span).items():
             found.append(Cost(one.chain, method, name, calls, calls * limits.cost(method), limits.unit))
     return found

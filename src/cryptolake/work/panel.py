@@ -12,6 +12,7 @@ import polars as pl
 from cryptolake.catalogue import MARKET_DAYS, FoundTable, asked_alone, downstream, found_tables
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition
+from cryptolake.contracts.table import Table
 from cryptolake.flow.made import Built, Made
 from cryptolake.gold import daily_panel
 from cryptolake.lake.tables import Tables

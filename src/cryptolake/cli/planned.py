@@ -1,0 +1,58 @@
+"""How a plan is shown, whoever asks for it. What does not belong here: what is in it (`work.estimate`)."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from cryptolake.cli.show import print_line, print_table
+
+if TYPE_CHECKING:
+    from cryptolake.work.estimate import Cost, Planned
+
+
+def print_plan(found: Planned, markets: int) -> None:
+    """The calls per chain, the priced plans, what is set aside, and what would be cheaper."""
+    from cryptolake.work.estimate import NO_ENDPOINT
+
+    print_table(
+        f"Plan {found.start_date} .. {found.end_date}: {markets} markets, "
+        f"{found.missing:,} of {found.wanted:,} answers missing",
+        ("chain", "first asked of", "logs", "eth_call", "headers", "units", "unit"),
+        [_chain_row(list(some)) for _, some in groupby(found.costs, key=lambda cost: cost.chain)],
+    )
+    print_table(
+        "The same under one account of a priced plan, at its own log span",
+        ("plan", "calls", "million units", "USD", "hours", "fits the month"),
+        [(o.plan, o.calls, o.units / 1e6, o.usd, o.hours, o.fits) for o in found.plans],
+    )
+    for reason in sorted(set(found.set_aside.values())):
+        names = [name for name, why in found.set_aside.items() if why == reason]
+        print_line(f"[yellow]{reason}[/] ({len(names)} markets): {', '.join(names[:4])}{' ...' * (len(names) > 4)}")
+    if unasked := sorted({cost.chain for cost in found.costs if cost.endpoint == NO_ENDPOINT}):
+        print_line(
+            f"[red]no endpoint[/] on {', '.join(unasked)}, and its time not counted: set CRYPTOLAKE_RPC_<CHAIN>=url"
+        )
+    if found.archive_chains:
+        print_line(f"Archive state back to {found.start_date} is needed on: {', '.join(found.archive_chains)}")
+    for line in found.advice:
+        print_line(f"[green]cheaper[/]: {line}")
+
+
+def totals(found: Planned) -> str:
+    """Calls and time in a few words."""
+    return f"{found.total_calls:,} calls, about {_span_of_time(found.expected_seconds)}"
+
+
+def _chain_row(found: list[Cost]) -> tuple[object, ...]:
+    from cryptolake.work.estimate import METHODS
+
+    calls = {cost.method: cost.calls for cost in found}
+    units = round(sum(cost.units for cost in found))
+    return found[0].chain, found[0].endpoint, *(calls.get(method, 0) for method in METHODS), units, found[0].unit
+
+
+def _span_of_time(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:,.0f} s"
+    return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
