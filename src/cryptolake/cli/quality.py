@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
+import polars as pl
 import typer
 
 from cryptolake import __version__
@@ -42,6 +45,41 @@ def add_commands(cli: typer.Typer) -> None:
     cli.command("quality", rich_help_panel="Research")(quality_command)
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a quality run found, of which version of the panel, and where its report lies."""
+
+    results: list[checks.Result]
+    version: str
+    path: Path
+
+
+def check_and_report(
+    app: App,
+    panel: pl.DataFrame | None = None,
+    *,
+    reconciled: Sequence[Reconciled] = (),
+    path: Path | None = None,
+    store: bool = True,
+) -> Checked:
+    """Check the finished tables (of `panel`, unless the stored one is meant), write the report, keep the results."""
+    tables = finished(app, panel)
+    found = checks.run(tables)
+    version = content_digest(DAILY_PANEL, tables.panel)
+    now = datetime.now(UTC)
+    path = path or app.settings.data / "reports" / "quality.html"
+    facts = [
+        ("dataset_version", version),
+        ("code_version", __version__),
+        ("checked at", now.strftime("%Y-%m-%d %H:%M UTC")),
+    ]
+    write_bytes(path, report.html(tables.panel, found, reconciled, facts=facts).encode())
+    if store:
+        with app.warehouse() as warehouse:
+            warehouse.append(results.TABLE, results.frame(found, now, version))
+    return Checked(found, version, path)
+
+
 def quality_command(
     context: typer.Context,
     html_file: Annotated[
@@ -70,21 +108,10 @@ def quality_command(
     """
     app: App = context.obj.open()
     chosen = chosen_rows(app, csu, chain, family, market_set, start_date, end_date, days)
-    panel, tables = chosen.panel, finished(app, chosen.panel)
-    found = checks.run(tables)
-    reconciled, refused = _reconciled(app, tables) if against_defillama else ([], [])
-    version = content_digest(DAILY_PANEL, panel)
-    now = datetime.now(UTC)
-    path = html_file or app.settings.data / "reports" / "quality.html"
-    facts = [
-        ("dataset_version", version),
-        ("code_version", __version__),
-        ("checked at", now.strftime("%Y-%m-%d %H:%M UTC")),
-    ]
-    write_bytes(path, report.html(panel, found, reconciled, facts=facts).encode())
-    if store:
-        with app.warehouse() as warehouse:
-            warehouse.append(results.TABLE, results.frame(found, now, version))
+    panel = chosen.panel
+    reconciled, refused = _reconciled(app, finished(app, panel)) if against_defillama else ([], [])
+    checked = check_and_report(app, panel, reconciled=reconciled, path=html_file, store=store)
+    found, version, path = checked.results, checked.version, checked.path
     code = checks.exit_code(found, fail_on)
     if as_json:
         print_json(

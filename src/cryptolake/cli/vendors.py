@@ -274,7 +274,7 @@ def operate(
 ) -> list[Pulled]:
     """One pull or backfill, shown as it goes; see `work.vendors.ask_vendor`."""
     source = app.vendor(source_name, provenance)
-    total = questions(source, chosen_datasets(source, operation, dataset, key), key)
+    total = questions(app, operation, source, chosen_datasets(source, operation, dataset, key), key)
     with progress(f"{operation} {source_name}", total) as tell:
         return ask_vendor(
             app,
