@@ -10,12 +10,12 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from cryptolake.cluster.roll import Roll
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
-from cryptolake.contracts.source import Dataset, Row, Source, Trip
+from cryptolake.contracts.source import Dataset, Row, Source, Stamps, Trip
 from cryptolake.errors import CryptolakeError
 from cryptolake.net.blocks import FileBlockCache, Header
 
@@ -61,11 +61,15 @@ class Luggage:
     keep: Callable[[Files], None]
 
 
+class Asking(Source, Stamps, Protocol):
+    """What is asked through a cluster: a source that says by which code its answers are read."""
+
+
 class RemoteSource:
     """`inner`, asked by the workers of `fleet`. Thread-safe."""
 
     def __init__(
-        self, inner: Source, fleet: Fleet, *, answer: Answer, find: FindBounds, luggage: Luggage, roll: Roll
+        self, inner: Asking, fleet: Fleet, *, answer: Answer, find: FindBounds, luggage: Luggage, roll: Roll
     ) -> None:
         self._inner, self._fleet, self._answer, self._find = inner, fleet, answer, find
         self._luggage, self._roll = luggage, roll
@@ -90,6 +94,10 @@ class RemoteSource:
     def parse(self, raw: Raw) -> Sequence[Row]:
         """As the inner source."""
         return self._inner.parse(raw)
+
+    def reader(self, key: str) -> str:
+        """As the inner source: answers are read here, when they land."""
+        return self._inner.reader(key)
 
     def trips(self, partitions: Iterable[Partition]) -> Iterator[Trip]:
         """As the inner source. The boundaries that all of them need are remembered, to be found together."""

@@ -100,6 +100,15 @@ class Prepares(Protocol):
         ...
 
 
+@runtime_checkable
+class Stamps(Protocol):
+    """A source whose readings are kept beside the answers, so that an answer is read once, when it lands."""
+
+    def reader(self, key: str) -> str:
+        """Digest of the code that reads the key's answers: what other code read is read again."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What an operation cost so far: requests sent, and how many of them were refused with 429."""

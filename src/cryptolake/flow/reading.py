@@ -10,7 +10,7 @@ import structlog
 from cryptolake.contracts.entry import Entry, State
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Raw
-from cryptolake.contracts.source import Row, Source
+from cryptolake.contracts.source import Row, Source, Stamps
 from cryptolake.errors import Skip
 from cryptolake.lake.bronze import Bronze
 
@@ -24,6 +24,8 @@ def interpret(source: Source, raw: Raw, bronze: Bronze) -> Entry:
     except Skip as error:
         return entry(raw.partition, "failed", digest=raw.digest, block=raw.block, reason=error.reason, error=str(error))
     bronze.document(raw, rows)
+    if isinstance(source, Stamps):
+        bronze.keep_rows(raw, rows, reader=source.reader(raw.partition.key))
     # A source marks an answer it has reason to doubt; the row says so instead of passing for sound.
     return entry(
         raw.partition,

@@ -2,6 +2,7 @@
 
     bronze/tvl/<csu>/<period>.raw.json.gz           the answer, with request, provenance and digest
     bronze/tvl/<csu>/<period>.json                  the documented form
+    bronze/tvl/<csu>/<period>.rows.parquet          its rows, typed, until they are in the month's
     bronze/tvl/<csu>/<YYYY-MM>.parquet              the month's rows, typed
     bronze/<source>/<dataset>/<period>/<key>.raw.json.gz    vendors
     bronze/<source>/<dataset>/<period>.zip                  the same files of a finished hour, folded into one
@@ -150,6 +151,31 @@ class Bronze:
         head[section] = [{name: value for name, value in row.items() if name not in shared} for row in rows]
         write_bytes(stem.with_name(f"{stem.name}.json"), orjson.dumps(head, option=orjson.OPT_INDENT_2))
 
+    def keep_rows(self, raw: Raw, rows: Sequence[Row], *, reader: str) -> None:
+        """Keep what an on-chain answer was read as, typed, until `compact` takes it into the month's twin.
+
+        Not made durable: what a power cut takes is read again from the answer.
+        """
+        buffer = io.BytesIO()
+        frame = pl.DataFrame(rows, infer_schema_length=None)
+        frame.write_parquet(buffer, compression="zstd", metadata={_ANSWERS: raw.digest, _READER: reader})
+        write_bytes(self._rows_path(raw.partition), buffer.getvalue(), synced=False)
+
+    def kept_rows(self, partition: Partition, digest: str, *, reader: str) -> list[Row] | None:
+        """What this very answer was read as when it landed; None when that is not known, or was told by other code."""
+        try:
+            content = self._rows_path(partition).read_bytes()
+            note = pl.read_parquet_metadata(io.BytesIO(content))
+            if (note[_ANSWERS], note[_READER]) != (digest, reader):
+                return None
+            return list(pl.read_parquet(io.BytesIO(content)).iter_rows(named=True))
+        except (FileNotFoundError, KeyError, pl.exceptions.PolarsError):
+            return None
+
+    def _rows_path(self, partition: Partition) -> Path:
+        stem = self._stem(partition, ONCHAIN)
+        return stem.with_name(f"{stem.name}.rows.parquet")
+
     def partitions(self, dataset: str, key: str, month: str) -> list[Partition]:
         """The on-chain partitions of a month (YYYY-MM) that have an answer, in order."""
         suffix = ".raw.json.gz"
@@ -184,6 +210,8 @@ class Bronze:
         note = {_ANSWERS: orjson.dumps(dict(sorted((answers or {}).items()))).decode(), _READER: reader}
         frame.write_parquet(buffer, compression="zstd", compression_level=3, metadata=note)
         write_bytes(path, buffer.getvalue())
+        for period in answers or {}:
+            self._rows_path(Partition(dataset, key, Period.parse(period))).unlink(missing_ok=True)
         return path
 
     def compacted(
@@ -202,7 +230,7 @@ class Bronze:
             return None  # the answers themselves are read again
 
     def forget_twins(self, series: Iterable[tuple[str, str]]) -> None:
-        """Remove the monthly twins of these (dataset, key): they are written again from the answers."""
+        """Remove all that these (dataset, key) were ever read as: it is read again from the answers."""
         for dataset, key in series:
-            for path in (self._root / dataset / key).glob("????-??.parquet"):
+            for path in (self._root / dataset / key).glob("*.parquet"):
                 path.unlink(missing_ok=True)

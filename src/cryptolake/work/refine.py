@@ -127,9 +127,9 @@ def answers(
 ) -> tuple[pl.DataFrame, list[Reading]]:
     """The typed rows of the answers of `chosen` and how reading each went; brings the monthly twins up to date on the way.
 
-    A twin's rows are used where the code that reads answers now made it and the ledger's digest says that they stand for
-    the answer that is kept; else the answer is read again. One that is missing, not the recorded one or unreadable is said
-    to be so in its reading.
+    An answer is read once, when it lands: a twin's rows, and what was kept of that reading, are used where the code that
+    reads answers now made them and the digests say that they stand for the answer that is kept. Else the answer is read
+    again; one that is missing, not the recorded one or unreadable is said to be so in its reading.
     """
     schema = _ANSWERS[dataset]
     months: dict[tuple[str, str], list[Partition]] = {}
@@ -156,6 +156,12 @@ def answers(
             )  # else the twin lost rows, or was read otherwise
             if sound and entry is not None and entry.digest is not None and digests.get(period) == entry.digest:
                 continue
+            if entry is not None and entry.digest is not None and period not in digests:
+                kept = bronze.kept_rows(member, entry.digest, reader=reader)
+                if kept is not None and len(kept) == entry.rows:
+                    new += ({"period": period, **row} for row in kept)
+                    digests[period] = entry.digest
+                    continue
             raw = bronze.read(member, source.name)
             if raw is None or (entry is not None and raw.digest != entry.digest):
                 wrong[period] = refined.DAMAGED
