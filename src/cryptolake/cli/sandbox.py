@@ -200,7 +200,7 @@ def _print_tables(app: App) -> None:
 def _next(folder: Path) -> list[str]:
     """Commands that show the rest, as they can be typed here."""
     local = Path(".venv/bin/cryptolake")
-    name = str(local) if local.exists() and Path(sys.prefix) == Path(".venv").resolve() else "cryptolake"
+    name = str(local) if local.exists() and Path(sys.prefix).resolve() == Path(".venv").resolve() else "cryptolake"
     # The user's own database would be asked instead of the sandbox's.
     settings = load_settings()
     own = "".join(f"{one.upper()}= " for one in ("database_url", "reader_url") if getattr(settings, one) is not None)
