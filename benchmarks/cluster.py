@@ -24,7 +24,7 @@ from tests.server_folder import server_folder
 
 from benchmarks.report import write_table
 from cryptolake.cluster.fleet import Fleet
-from cryptolake.cluster.remote import Answered, Luggage, RemoteSource
+from cryptolake.cluster.remote import CarriedFiles, RemoteAnswers, RemoteSource
 from cryptolake.cluster.roll import Roll
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Miss, Raw
@@ -159,7 +159,9 @@ _OPEN: dict[str, Budgets] = {}
 _LOCK = threading.Lock()
 
 
-def answer(url: str, database: str, limit: float, calls: int, trip: Trip, known: object, files: object) -> Answered:
+def answer(
+    url: str, database: str, limit: float, calls: int, trip: Trip, known: object, files: object
+) -> RemoteAnswers:
     """On a worker: so many calls one after the other, then an answer of 2 kB."""
     del known, files
     started = time.monotonic()
@@ -173,7 +175,7 @@ def answer(url: str, database: str, limit: float, calls: int, trip: Trip, known:
             _HTTP.post(url, BODY, headers={"content-type": "application/json"})
     now = datetime.now(UTC)
     raws = tuple(Raw(one, "synthetic", now, now, os.urandom(1000).hex().encode()) for one in trip.partitions)
-    return Answered(raws, None, f"bench:{os.getpid()}", time.monotonic() - started, calls, {})
+    return RemoteAnswers(raws, None, f"bench:{os.getpid()}", time.monotonic() - started, calls, {})
 
 
 @contextmanager
@@ -201,7 +203,7 @@ def fleet(workers: int) -> Iterator[Fleet]:
 
 def collect_over(asked: Fleet, folder: Path, trips: int, given: Sequence[object], threads: int) -> tuple[float, float]:
     """Collect so many trips into a fresh folder; wall and CPU seconds of this process."""
-    luggage = Luggage(lambda _: None, FileBlockCache(folder / "blocks.json"), lambda _: {}, _keep)
+    luggage = CarriedFiles(lambda _: None, FileBlockCache(folder / "blocks.json"), lambda _: {}, _keep)
     roll, ledger = Roll(folder), Ledger(folder / "ledger.sqlite")
     source = RemoteSource(Synthetic(), asked, answer=partial(answer, *given), find=_find, luggage=luggage, roll=roll)
     first = datetime(2020, 1, 1, tzinfo=UTC)

@@ -20,7 +20,7 @@ from benchmarks.report import write_table
 from cryptolake.cli.dagster_home import storage_url, write_instance
 from cryptolake.definitions import definitions
 from cryptolake.demo.replay import Replay
-from cryptolake.flow.schedule import Job
+from cryptolake.flow.schedule import ScheduledJob
 from cryptolake.flow.scheduler import Outcome, Scheduler
 from cryptolake.publish.server import ensure_running
 from cryptolake.publish.warehouse import Warehouse
@@ -116,10 +116,10 @@ def _runs(folder: Path) -> list[tuple[str, str, str]]:
 
 def _scheduler() -> list[tuple[str, str, str]]:
     class Nothing:
-        def backfill(self, job: Job):
+        def backfill(self, job: ScheduledJob):
             yield Outcome(True)
 
-        def run(self, job: Job, slots: object) -> Outcome:
+        def run(self, job: ScheduledJob, slots: object) -> Outcome:
             return Outcome(True)
 
         def alert(self, title: str, text: str) -> None:
@@ -133,8 +133,8 @@ def _scheduler() -> list[tuple[str, str, str]]:
         return Clock.now > datetime(2026, 4, 21, tzinfo=UTC)
 
     folder = Path(tempfile.mkdtemp(prefix="cryptolake-bench-"))
-    jobs = [Job(f"hourly_{n}", "v", (), "hour", 5) for n in range(2)] + [
-        Job(f"daily_{n}", "v", (), "day", 5) for n in range(2)
+    jobs = [ScheduledJob(f"hourly_{n}", "v", (), "hour", 5) for n in range(2)] + [
+        ScheduledJob(f"daily_{n}", "v", (), "day", 5) for n in range(2)
     ]
     slots = Slots(folder / "scheduler.sqlite")
     scheduler = Scheduler(jobs, slots, Nothing(), wait=wait, now=lambda: Clock.now)

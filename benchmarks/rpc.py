@@ -30,7 +30,7 @@ from cryptolake.net.abi import address_at, call_data, checksum, topic, word
 from cryptolake.net.blocks import BlockRange, FileBlockCache
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.net.http import Answer, Http
-from cryptolake.net.logs import LogFilter, Question, gather, scan
+from cryptolake.net.logs import LogFilter, LogQuestion, gather, scan
 from cryptolake.net.multicall import Call, Program
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
@@ -340,7 +340,9 @@ def decoding() -> None:
         for number in range(200_000)
     ]
     body = orjson.dumps(logs)
-    question = Question("ethereum", [LogFilter("0x87870Bca3F3fD6335C3F4ce8392D69350B4fA4E2", frozenset({LIQUIDATION}))])
+    question = LogQuestion(
+        "ethereum", [LogFilter("0x87870Bca3F3fD6335C3F4ce8392D69350B4fA4E2", frozenset({LIQUIDATION}))]
+    )
     best = 0.0
     for _ in range(5):
         started = time.process_time()

@@ -25,7 +25,7 @@ from cryptolake.lake import bronze as bronze_room
 from cryptolake.lake.bronze import Bronze
 from cryptolake.net.abi import address_word, checksum, selector
 from cryptolake.net.logs import Log, log_to_json
-from cryptolake.net.multicall import Call, Program, Result, Transcript, transcript_to_json
+from cryptolake.net.multicall import Call, CallResult, Program, Transcript, transcript_to_json
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry, load_registry, select
@@ -202,7 +202,7 @@ def _events(world: World, csu: Csu, period: Period, count: int) -> Raw:
     return _raw(csu, "liquidations", period, payload)
 
 
-def _drive(program: Program[object], answer: Callable[[Call], Result]) -> Transcript:
+def _drive(program: Program[object], answer: Callable[[Call], CallResult]) -> Transcript:
     """Run a program against an invented chain and keep its rounds."""
     rounds: Transcript = []
     try:
@@ -234,7 +234,7 @@ _WHAT = {
 }
 
 
-def _answer(world: World, csu: Csu, day: date, call: Call) -> Result:
+def _answer(world: World, csu: Csu, day: date, call: Call) -> CallResult:
     """What the invented chain says to one call."""
     match _WHAT[call.data[:4]]:
         case "getReservesList()":
@@ -255,7 +255,7 @@ def _answer(world: World, csu: Csu, day: date, call: Call) -> Result:
         case "BASE_CURRENCY()":
             return _words(0)
         case "symbol()":
-            return Result(True, f"SYN{call.to[2:6]}".encode().ljust(32, b"\0"))
+            return CallResult(True, f"SYN{call.to[2:6]}".encode().ljust(32, b"\0"))
         case "decimals()":
             return _words(_DECIMALS[int(call.to, 16) % len(_DECIMALS)])
         case what:
@@ -265,5 +265,5 @@ def _answer(world: World, csu: Csu, day: date, call: Call) -> Result:
             return _words(int(10 ** dice.uniform(9, 24) * drift * share))
 
 
-def _words(*values: int) -> Result:
-    return Result(True, b"".join(value.to_bytes(32, "big") for value in values))
+def _words(*values: int) -> CallResult:
+    return CallResult(True, b"".join(value.to_bytes(32, "big") for value in values))

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import typer
 
+from cryptolake.alerts.found import find_ways
 from cryptolake.catalogue import contracts
 from cryptolake.cli import app
 from cryptolake.settings import Settings
@@ -106,6 +107,12 @@ def settings_page() -> str:
         hosts = ", ".join(f"`{host.upper()}`" for host in vendor.hosts)
         limit = f"{vendor.per_minute} ({vendor.burst})" if any(vendor.hosts.values()) else ""
         lines.append(f"| {vendor.name} | {limit} | {keyed} | {hosts} |")
+    lines += ["", "## Alerts", "", "Declared by each way's own file: it tells when all of its settings are set.", ""]
+    lines += ["| way | `cryptolake.toml` | environment | meaning |", "|---|---|---|---|"]
+    for way in find_ways().ways:
+        for one in way.settings:
+            short = one.name.removeprefix("CRYPTOLAKE_").lower()
+            lines.append(f"| {way.name} | `{short}` | `{one.name}` | {one.doc} |")
     return "\n".join(lines) + "\n"
 
 

@@ -20,6 +20,7 @@ import orjson
 import structlog
 
 from cryptolake import __version__
+from cryptolake.alerts.found import find_ways
 from cryptolake.catalogue import contracts
 from cryptolake.contracts.prices import Wanted
 from cryptolake.contracts.source import Source, SourceTable
@@ -44,7 +45,7 @@ from cryptolake.registry.providers import OWN, PUBLIC, plan_of, rpc_plans
 from cryptolake.settings import Settings
 from cryptolake.silver.prices import Pricing
 from cryptolake.silver.quotes import ORACLE
-from cryptolake.sources.found import Found, Opened, find_sources, open_all, open_told
+from cryptolake.sources.found import FoundSources, Opened, find_sources, open_all, open_told
 from cryptolake.sources.onchain.families import declared
 from cryptolake.sources.onchain.scans import Watch
 from cryptolake.sources.onchain.source import OnchainSource
@@ -189,7 +190,7 @@ class App:
         )
 
     @cached_property
-    def found(self) -> Found:
+    def found(self) -> FoundSources:
         """The files that are sources, and the faulty ones with what is wrong."""
         found = find_sources()
         for module, fault in found.refused.items():
@@ -297,7 +298,9 @@ class App:
             return warehouse.reader(self.settings.data, embedded=embedded)
 
     def close(self) -> None:
-        """Close what was opened; safe to call twice."""
+        """Close what was opened; safe to call twice. What is used afterwards is opened anew."""
+        self._pools.clear()  # they and the limiters hold the client and the budgets that are closed now
+        self._limiters.clear()
         for name in ("http", "ledger", "gates", "budgets"):
             if name in self.__dict__:
                 self.__dict__.pop(name).close()
@@ -353,8 +356,8 @@ def configure_logging(settings: Settings) -> None:
 
 
 def known_secrets(settings: Settings) -> list[str]:
-    """Every secret in force, vendors' keys by the names that their files declare; never print this."""
-    return settings.secrets(find_sources().keys)
+    """Every secret in force, those of vendors and alert ways by the names that their files declare; never print this."""
+    return settings.secrets([*find_sources().keys, *find_ways().secrets])
 
 
 def redact_text(text: str, secrets: Iterable[str]) -> str:

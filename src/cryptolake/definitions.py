@@ -16,10 +16,11 @@ import dagster as dg
 from cryptolake.app import App, configure_logging, prepare_folder
 from cryptolake.contracts.source import Source
 from cryptolake.contracts.table import Table
-from cryptolake.flow.schedule import Job
+from cryptolake.flow.schedule import ScheduledJob
 from cryptolake.settings import Settings, load_settings
 from cryptolake.watch import report
 from cryptolake.work import checking, daily
+from cryptolake.work.alerts import alert
 from cryptolake.work.evidence import lines
 from cryptolake.work.lineage import Node
 
@@ -35,7 +36,7 @@ _FRESH = {
 _SINGLE = dg.BackfillPolicy.single_run()
 
 
-class Ask(dg.Config):
+class AskConfig(dg.Config):
     """What a vendor is asked for: `pull` for current values, `backfill` for the whole history."""
 
     operation: Literal["pull", "backfill"] = "pull"
@@ -142,7 +143,7 @@ class _Build:
         """A vendor's answers."""
 
         @dg.multi_asset(name=f"{source.name}_ask", specs=self._answers(source), can_subset=True)
-        def ask(context: dg.AssetExecutionContext, config: Ask) -> Iterator[dg.MaterializeResult[None]]:
+        def ask(context: dg.AssetExecutionContext, config: AskConfig) -> Iterator[dg.MaterializeResult[None]]:
             with _app() as app:
                 yield from _answered(context, app, daily.pull(app, source.name, _names(context), config.operation))
 
@@ -173,7 +174,7 @@ class _Build:
         def build() -> Iterator[dg.MaterializeResult[None]]:
             with _app() as app:
                 if lacking := lines(daily.build(app).lacking):
-                    daily.alert(app, "the panel is incomplete", "; ".join(lacking))
+                    alert(app, "the panel is incomplete", "; ".join(lacking))
                 yield from (self._result(app, one) for one in built)
 
         return [*found, refine, build]
@@ -233,19 +234,20 @@ class _Build:
             wanted = {one.name for one in context.selected_asset_check_keys}
             with _app() as app:
                 for one in checking.check(app, node):
-                    if one.kind in wanted:
-                        severity = dg.AssetCheckSeverity.ERROR if one.severe else dg.AssetCheckSeverity.WARN
+                    if one.check in wanted:
+                        severe = one.severity == "error"
+                        severity = dg.AssetCheckSeverity.ERROR if severe else dg.AssetCheckSeverity.WARN
                         yield dg.AssetCheckResult(
-                            passed=one.rows == 0,
+                            passed=one.passed,
                             asset_key=key,
-                            check_name=one.kind,
+                            check_name=one.check,
                             severity=severity,
-                            metadata={"rows": one.rows, "example": one.example},
+                            metadata={"rows": one.rows, "example": one.detail or next(iter(one.examples), "")},
                         )
 
         return check
 
-    def job(self, job: Job) -> "UnresolvedAssetJobDefinition":
+    def job(self, job: ScheduledJob) -> "UnresolvedAssetJobDefinition":
         """A job of the schedule, down to the tables it changes."""
         keys = [self._bronze(job.source, name) for name in job.datasets]
         made = [node for node in self._nodes if (node.step != "vendor") == (job.source == daily.ONCHAIN)]
@@ -261,12 +263,12 @@ class _Build:
     def backfill(self, source: Source) -> "UnresolvedAssetJobDefinition":
         """A vendor's whole history, on demand."""
         keys = [self._bronze(source.name, dataset.name) for dataset in source.datasets]
-        config = dg.RunConfig(ops={f"{source.name}_ask": Ask(operation="backfill")})
+        config = dg.RunConfig(ops={f"{source.name}_ask": AskConfig(operation="backfill")})
         selection = dg.AssetSelection.assets(*keys)
         return dg.define_asset_job(f"{source.name}_backfill", selection, config=config, tags=self._tags)
 
     def schedule(
-        self, job: Job, defined: "UnresolvedAssetJobDefinition"
+        self, job: ScheduledJob, defined: "UnresolvedAssetJobDefinition"
     ) -> "dg.ScheduleDefinition | UnresolvedPartitionedAssetScheduleDefinition":
         """The job's cadence, as its datasets declare it."""
         if job.source == daily.ONCHAIN and job.every == "day":
@@ -297,7 +299,7 @@ def _answered(
     context.log.info(outcome.note)
     if not outcome.ok:
         context.log.error(outcome.note)
-        daily.alert(app, f"{context.job_name} is incomplete", outcome.note)
+        alert(app, f"{context.job_name} is incomplete", outcome.note)
     for key in sorted(context.selected_asset_keys):
         yield dg.MaterializeResult(
             asset_key=key, metadata={"complete": outcome.ok, "answered": outcome.records, "outcome": outcome.note}
@@ -322,6 +324,6 @@ def _alerts() -> dg.SensorDefinition:
     @dg.run_failure_sensor(name="alerts", default_status=dg.DefaultSensorStatus.RUNNING)
     def alerts(context: dg.RunFailureSensorContext) -> None:
         with _app() as app:
-            daily.alert(app, f"run of {context.dagster_run.job_name} failed", context.failure_event.message or "")
+            alert(app, f"run of {context.dagster_run.job_name} failed", context.failure_event.message or "")
 
     return alerts

@@ -32,7 +32,7 @@ _RPC, _URL, _ALCHEMY = f"{_PREFIX}RPC_", f"{_PREFIX}URL_", re.compile(r"ALCHEMY_
 
 
 class _NamedVariables(PydanticBaseSettingsSource):
-    """Collects what nobody here can name: `rpc`, `urls`, `alchemy_keys`, and in `variables` what vendors' files declare."""
+    """Collects what nobody here can name: `rpc`, `urls`, `alchemy_keys`, and in `variables` what files declare."""
 
     def __init__(self, settings: type[BaseSettings], variables: Mapping[str, str | None]) -> None:
         super().__init__(settings)
@@ -147,7 +147,7 @@ class Settings(BaseSettings):
     variables: dict[str, SecretStr] = Field(
         default_factory=dict,
         repr=False,
-        description="every other variable by its name: where keys and watch lists that vendors declare are looked up",
+        description="every other variable by its name: where what vendors' and alert ways' files declare is looked up",
     )
     vendor_rates: dict[str, int] = Field(
         default_factory=dict, description="calls a minute by vendor, e.g. defillama = 900; unset means its default"
@@ -184,13 +184,6 @@ class Settings(BaseSettings):
         description="sources kept current by the scheduler and Dagster (onchain, defillama, ...); unset means every one",
     )
     schedules: bool = Field(True, description="whether Dagster's schedules start switched on")
-    alert_webhook: SecretStr | None = Field(
-        None, description="URL that gets a JSON document with `text` when a job fails (Slack and others read it)"
-    )
-    alert_email: str | None = Field(None, description="address that gets a mail when a job fails")
-    smtp_url: SecretStr | None = Field(
-        None, description="server for those mails: smtp://user:password@host:587 (STARTTLS) or smtps://...:465"
-    )
 
     @field_validator("markets", "sources", mode="before")
     @classmethod
@@ -269,11 +262,11 @@ class Settings(BaseSettings):
         return Path(found.get_secret_value()) if found is not None and found.get_secret_value() else None
 
     def secrets(self, declared: Iterable[str] = ()) -> list[str]:
-        """Every secret value in force, for the redactor; never print this. `declared`: the names of vendors' keys."""
+        """Every secret value in force, for the redactor; never print this. `declared`: variables that files declare."""
         found = [url.get_secret_value() for urls in self.rpc.values() for url in urls]
         found += [key.get_secret_value() for key in self.alchemy_keys]
         found += [key for name in declared if (key := self.key(name))]
-        others = (self.database_url, self.reader_url, self.alert_webhook, self.smtp_url)
+        others = (self.database_url, self.reader_url)
         return found + [one.get_secret_value() for one in others if one is not None]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cryptolake.cluster.address import Machine, Machines, Scheduler, parse_address
+from cryptolake.cluster.address import Machine, Machines, SchedulerAddress, parse_address
 from cryptolake.errors import BadInput
 
 
@@ -17,8 +17,8 @@ def test_machines_share_the_first_ones_user_unless_they_name_their_own() -> None
 
 
 def test_schedulers_are_encrypted_or_not() -> None:
-    assert parse_address("tcp://lab1:8786") == Scheduler("tcp://lab1:8786", encrypted=False)
-    assert parse_address("tls://lab1:8786/") == Scheduler("tls://lab1:8786", encrypted=True)
+    assert parse_address("tcp://lab1:8786") == SchedulerAddress("tcp://lab1:8786", encrypted=False)
+    assert parse_address("tls://lab1:8786/") == SchedulerAddress("tls://lab1:8786", encrypted=True)
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def test_an_encrypted_way_carries_them_and_nothing_prints_them() -> None:
 
 
 def test_a_worker_of_another_version_refuses() -> None:
-    job = worker.Job("1", "0.0.0", settings(), None, (), own_secrets=False)
+    job = worker.ClusterRun("1", "0.0.0", settings(), None, (), own_secrets=False)
     with pytest.raises(Stop, match="install the same version everywhere"):
         worker.report(job)
 

@@ -11,7 +11,7 @@ import pytest
 from tests.cluster.machines import Lab, lab_machines
 
 from cryptolake.cluster.address import Machine, Machines
-from cryptolake.cluster.ssh import lab
+from cryptolake.cluster.ssh import ssh_cluster
 from cryptolake.errors import Stop
 
 pytestmark = [
@@ -31,7 +31,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
 def refusal(port: int, **options: object) -> str:
     """What starting that machine says."""
     given = {"threads": 1, "python": sys.executable, "port_to_share": None, **options}
-    with pytest.raises(Stop) as caught, lab(Machines((Machine("127.0.0.1", "ann", port),)), **given):  # type: ignore[arg-type]
+    with pytest.raises(Stop) as caught, ssh_cluster(Machines((Machine("127.0.0.1", "ann", port),)), **given):  # type: ignore[arg-type]
         pass
     return str(caught.value)
 

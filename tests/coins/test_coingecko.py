@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.coins.vendor import ASKED_AT, TOTALS, Vendor, coin, market
+from tests.coins.vendor import ASKED_AT, TOTALS, Vendor, coin, coins_of
 from tests.recorded import recorded
 
 from cryptolake.contracts.partition import Partition, Period
@@ -55,7 +55,7 @@ def raw(body: object, dataset: str = "coins_markets", key: str = "top250") -> Ra
     ("top", "there", "pages", "got"), [(1000, 1200, 4, 1000), (100, 300, 1, 100), (600, 500, 3, 500)]
 )
 def test_pages_to_any_depth(source: CoinGecko, vendor: Vendor, top: int, there: int, pages: int, got: int) -> None:
-    vendor.coins = market(there)
+    vendor.coins = coins_of(there)
     outcome = ask(source, run_of(top, ASKED_AT))
     assert ids(source, outcome) == [f"coin-{rank}" for rank in range(1, got + 1)]
     assert [query["page"] for _, query, _ in vendor.asked] == [str(page) for page in range(1, pages + 1)]
@@ -72,7 +72,7 @@ def test_a_body_is_kept_as_it_came(source: CoinGecko, vendor: Vendor) -> None:
 
 @pytest.mark.parametrize("moves", [1, 3])
 def test_a_coin_that_slips_past_while_we_page_is_found(source: CoinGecko, vendor: Vendor, moves: int) -> None:
-    vendor.coins = market(750)
+    vendor.coins = coins_of(750)
 
     def climb(_path: str, query: dict[str, str]) -> None:
         if query.get("page") == "2":  # coins of page 2 climb to page 1 that was read already; others fall onto page 2
@@ -92,7 +92,7 @@ def test_a_coin_that_slips_past_while_we_page_is_found(source: CoinGecko, vendor
 
 
 def test_a_short_page_in_the_middle_is_not_the_end(source: CoinGecko, vendor: Vendor) -> None:
-    vendor.coins = market(750)
+    vendor.coins = coins_of(750)
 
     def cut(_path: str, query: dict[str, str]) -> None:
         if query.get("page") == "2":
@@ -126,7 +126,7 @@ def test_the_key_decides_tier_host_and_header(
     vendor: Vendor, http: Http, secrets: dict[str, str], tier: Tier, header: str | None
 ) -> None:
     assert open_source(Access(http, secrets=secrets)).asking.url == tier.url
-    vendor.coins = market(10)
+    vendor.coins = coins_of(10)
     source = open_source(Access(http, urls={"coingecko": vendor.url + "/"}, secrets=secrets))
     assert source.tier is tier
     source._asked_at = lambda: ASKED_AT
@@ -142,7 +142,10 @@ def test_the_key_decides_tier_host_and_header(
 
 
 def test_a_pro_plan_is_asked_for_its_limit_once(vendor: Vendor, access: Access, waits: list[float]) -> None:
-    vendor.coins, vendor.plan = market(900), {"rate_limit_request_per_minute": 30, "current_remaining_monthly_calls": 9}
+    vendor.coins, vendor.plan = (
+        coins_of(900),
+        {"rate_limit_request_per_minute": 30, "current_remaining_monthly_calls": 9},
+    )
     paid = replace(access, secrets=PAID, gates=Gates(clock=lambda: 1000.0, sleep=waits.append))
     source = CoinGecko(paid, asked_at=lambda: ASKED_AT)
     assert isinstance(ask(source, run_of(900, ASKED_AT)), Raw)
@@ -156,7 +159,7 @@ def test_a_pro_plan_is_asked_for_its_limit_once(vendor: Vendor, access: Access, 
 
 
 def test_the_users_own_limit_wins_over_the_plans(vendor: Vendor, access: Access) -> None:
-    vendor.coins, vendor.plan = market(10), {"rate_limit_request_per_minute": 500}
+    vendor.coins, vendor.plan = coins_of(10), {"rate_limit_request_per_minute": 500}
     source = CoinGecko(replace(access, secrets=PAID, rates={"coingecko": 85}), asked_at=lambda: ASKED_AT)
     limiter = source.asking.limiter()
     assert isinstance(limiter, Limiter)
@@ -165,7 +168,7 @@ def test_the_users_own_limit_wins_over_the_plans(vendor: Vendor, access: Access)
 
 def test_processes_with_one_key_hold_one_limit(vendor: Vendor, access: Access, tmp_path: Path) -> None:
     """Two runs that share nothing but the folder of limits: together they get one burst, then one pace."""
-    vendor.coins = market(10)
+    vendor.coins = coins_of(10)
     waits: list[float] = []
     gates = [Gates(tmp_path, clock=lambda: 1000.0, sleep=waits.append) for _ in range(2)]
     runs = [
@@ -195,7 +198,7 @@ def test_processes_with_one_key_hold_one_limit(vendor: Vendor, access: Access, t
     ],
 )
 def test_a_plan_that_is_used_up_is_said(vendor: Vendor, access: Access, plan: object, reason: str | None) -> None:
-    vendor.coins, vendor.plan = market(10), plan
+    vendor.coins, vendor.plan = coins_of(10), plan
     source = CoinGecko(replace(access, secrets=PAID), asked_at=lambda: ASKED_AT)
     outcome = ask(source, run_of(10, ASKED_AT))
     assert (outcome.reason if isinstance(outcome, Miss) else None) == reason
@@ -248,14 +251,14 @@ def test_a_refusal_is_told_apart(
 def test_a_passing_trouble_is_waited_out(
     source: CoinGecko, vendor: Vendor, waits: list[float], status: int, headers: dict[str, str]
 ) -> None:
-    vendor.coins = market(300)
+    vendor.coins = coins_of(300)
     vendor.replies = [(status, headers, b"")]
     assert len(ids(source, ask(source, run_of(250, ASKED_AT)))) == 250
     assert max(waits) >= (7 if headers else 0.5)
 
 
 def test_a_page_that_fails_fails_the_run_and_names_it(source: CoinGecko, vendor: Vendor) -> None:
-    vendor.coins = market(750)
+    vendor.coins = coins_of(750)
 
     def fail(_path: str, query: dict[str, str]) -> None:
         if query.get("page") == "3":
@@ -289,7 +292,7 @@ def test_history_reaches_as_far_as_the_tier(vendor: Vendor, access: Access, tier
 
 
 def test_live_values_of_many_coins_are_one_question(source: CoinGecko, vendor: Vendor) -> None:
-    vendor.coins = market(300)
+    vendor.coins = coins_of(300)
     hour = Period.of_hour(ASKED_AT)
     wanted = [Partition("market_chart", one, hour) for one in ("coin-3", "coin-1", "gone-coin")]
     found = {outcome.partition.key: outcome for trip in source.trips(wanted) for outcome in source.fetch(trip)}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.coins.vendor import ASKED_AT, Vendor, coin, market
+from tests.coins.vendor import ASKED_AT, Vendor, coin, coins_of
 
 from cryptolake.catalogue import contracts
 from cryptolake.contracts.partition import Partition
@@ -31,7 +30,7 @@ def refresh(source: CoinGecko, stores: Stores, minutes: int = 0, **options: obje
 
 
 def test_a_refresh_fills_every_table(source: CoinGecko, vendor: Vendor, stores: Stores, tmp_path: Path) -> None:
-    vendor.coins = market(620)
+    vendor.coins = coins_of(620)
     loaded = refresh(source, stores, top=600)
     assert loaded.staging == Loaded(600, 0, 0)
     assert loaded.marts == {"crypto_analytics_mart": 50, "market_segment_analysis": 3, "crypto_market_summary": 1}
@@ -51,7 +50,7 @@ def test_a_refresh_fills_every_table(source: CoinGecko, vendor: Vendor, stores: 
 def test_full_and_incremental_give_the_same_table(
     source: CoinGecko, vendor: Vendor, stores: Stores, mode: flow.Mode
 ) -> None:
-    vendor.coins = market(120)
+    vendor.coins = coins_of(120)
     refresh(source, stores, top=100, mode="full")
     vendor.coins = [coin(rank, current_price=rank * 1.5) for rank in range(21, 121)]  # twenty leave, twenty come
     second = refresh(source, stores, 60, top=100, mode=mode)
@@ -66,7 +65,7 @@ def test_full_and_incremental_give_the_same_table(
 
 
 def test_the_types_hold_the_recorded_extremes(source: CoinGecko, vendor: Vendor, stores: Stores) -> None:
-    vendor.coins = market(50)
+    vendor.coins = coins_of(50)
     refresh(source, stores, top=50)
     sql = (
         f"SELECT (SELECT atl_change_percentage::text FROM {STAGING.name} WHERE id = 'coin-3'), "
@@ -123,7 +122,7 @@ def test_a_table_another_program_made_is_refused(stores: Stores) -> None:
 def test_readers_see_one_whole_run_in_all_tables_while_it_is_rebuilt(
     source: CoinGecko, vendor: Vendor, stores: Stores, pg_data: Path
 ) -> None:
-    vendor.coins = market(200)
+    vendor.coins = coins_of(200)
     runs = [refresh(source, stores, minutes, top=200).run for minutes in (0, 1)]
     stopping, seen = threading.Event(), []
     sql = (
@@ -153,7 +152,7 @@ def test_readers_see_one_whole_run_in_all_tables_while_it_is_rebuilt(
 def test_two_loaders_at_once_end_with_one_whole_run(
     source: CoinGecko, vendor: Vendor, stores: Stores, pg_data: Path
 ) -> None:
-    vendor.coins = market(100)
+    vendor.coins = coins_of(100)
     runs = [refresh(source, stores, minutes, top=100).run for minutes in (0, 1)]
     failures: list[Exception] = []
 
@@ -179,7 +178,7 @@ def test_two_loaders_at_once_end_with_one_whole_run(
 def test_an_older_run_does_not_overwrite_a_newer_one_unless_replayed(
     source: CoinGecko, vendor: Vendor, stores: Stores
 ) -> None:
-    vendor.coins = market(60)
+    vendor.coins = coins_of(60)
     first, second = (refresh(source, stores, minutes, top=60).run for minutes in (0, 5))
     late = flow.load_run(source, first, stores)
     assert late.staging is None
@@ -208,30 +207,32 @@ def test_replaying_everything_rebuilds_a_lost_database(source: CoinGecko, vendor
 
 
 def test_a_run_that_lost_pages_is_kept_but_not_loaded(source: CoinGecko, vendor: Vendor, stores: Stores) -> None:
-    vendor.coins = market(100)
+    vendor.coins = coins_of(100)
     refresh(source, stores, top=100)
-    vendor.coins = market(80)
+    vendor.coins = coins_of(80)
     with pytest.raises(Stop, match=r"row_count_drift.*80 coins after 100.*nothing was loaded.*--despite-drift"):
         refresh(source, stores, 60, top=100)
     assert stores.warehouse.query(f"SELECT count(*) FROM {STAGING.name}").rows() == [(100,)]
     failed = stores.warehouse.query("SELECT check_name FROM market_checks WHERE NOT passed AND severity = 'block'")
     assert failed.rows() == [("row_count_drift",)]
+    blocking = stores.warehouse.query("SELECT severity, broken_rows FROM quality_results WHERE NOT passed AND blocks")
+    assert blocking.rows() == [("error", 20)]
     kept = coin_runs.find_run(stores.runs, "latest")
     flow.load_run(source, kept, stores, despite_drift=True)
     assert stores.warehouse.query(f"SELECT count(*) FROM {STAGING.name}").rows() == [(80,)]
 
 
 def test_a_shallower_run_is_not_compared_with_a_deeper_one(source: CoinGecko, vendor: Vendor, stores: Stores) -> None:
-    vendor.coins = market(300)
+    vendor.coins = coins_of(300)
     refresh(source, stores, top=300)
     assert refresh(source, stores, 1, top=50).coins == 50
 
 
 def test_without_totals_the_global_share_is_unknown_and_said(source: CoinGecko, vendor: Vendor, stores: Stores) -> None:
-    vendor.coins = market(50)
+    vendor.coins = coins_of(50)
     vendor.before = lambda path, _query: vendor.replies.append((404, {}, b"{}")) if path == "/global" else None
     loaded = refresh(source, stores, top=50)
-    assert [one.check for one in loaded.findings if not one.passed] == ["whole_market"]
+    assert [one.check for one in loaded.results if not one.passed] == ["whole_market"]
     shares = stores.warehouse.query(
         f"SELECT sum(market_dominance_pct), count(market_dominance_global_pct) FROM {STAGING.name}"
     )
@@ -239,7 +240,7 @@ def test_without_totals_the_global_share_is_unknown_and_said(source: CoinGecko, 
 
 
 def test_history_lands_in_month_partitions_opened_ahead(source: CoinGecko, vendor: Vendor, stores: Stores) -> None:
-    vendor.coins = market(50)
+    vendor.coins = coins_of(50)
     refresh(source, stores, top=50)
     refresh(source, stores, -60 * 24 * 90, top=50)
     stray, months = stores.warehouse.month_state(HISTORY)
@@ -250,7 +251,7 @@ def test_history_lands_in_month_partitions_opened_ahead(source: CoinGecko, vendo
 
 
 def test_rows_in_the_default_partition_are_seen_and_moved(source: CoinGecko, vendor: Vendor, stores: Stores) -> None:
-    vendor.coins = market(50)
+    vendor.coins = coins_of(50)
     refresh(source, stores, top=50)
     stores.warehouse._connection.execute(
         f"INSERT INTO {HISTORY.name} (id, processed_at, symbol, record_hash) VALUES ('x', '2019-02-28 23:59:59+00', 'X', 1)"
@@ -273,6 +274,8 @@ def test_the_tables_at_rest_are_checked_against_the_clock(
     found = {one.check: one.passed for one in flow.check_now(stores, ASKED_AT + age)}
     assert found["freshness"] is passes
     assert found["contract"]
+    kept = "SELECT check_name, passed FROM quality_results WHERE about = 'coins' AND run = 'now' AND run_at = %s"
+    assert dict(stores.warehouse.query(kept, (ASKED_AT + age,)).iter_rows()) == found
 
 
 def test_checks_of_an_empty_table_fail_and_do_not_crash(stores: Stores) -> None:
@@ -281,21 +284,47 @@ def test_checks_of_an_empty_table_fail_and_do_not_crash(stores: Stores) -> None:
     assert not found["freshness"]
 
 
-def test_pruning_spares_the_young_the_newest_and_a_dry_run(
-    source: CoinGecko, vendor: Vendor, stores: Stores, tmp_path: Path
-) -> None:
-    vendor.coins = market(30)
-    days = (100, 91, 90, 89)
-    runs = [refresh(source, stores, -60 * 24 * day, top=30).run for day in days]
-    prune: Callable[[int, bool], list[coin_runs.Pruned]] = lambda keep, dry: coin_runs.prune(  # noqa: E731
+def pruning(stores: Stores, keep: int, *, dry: bool) -> coin_runs.Pruning:
+    held = flow.held(stores.warehouse)
+    return coin_runs.prune(
         stores.runs,
         stores.ledger,
         stores.tables,
         flow.lake_tables(),
         keep_days=keep,
         today=ASKED_AT.date(),
+        held=held,
         dry_run=dry,
-    )[0]
+    )
+
+
+def test_pruning_spares_a_run_that_the_history_does_not_hold(source: CoinGecko, vendor: Vendor, stores: Stores) -> None:
+    vendor.coins = coins_of(30)
+    first = refresh(source, stores, -60 * 24 * 101, top=30).run
+    vendor.coins = coins_of(5)
+    with pytest.raises(flow.KeptOut):
+        refresh(source, stores, -60 * 24 * 100, top=30)
+    vendor.coins = coins_of(30)
+    last = refresh(source, stores, top=30).run
+    kept_out = coin_runs.kept_runs(stores.runs)[1]
+    done = pruning(stores, 90, dry=False)
+    assert [one.run for one in done.found] == [first]
+    assert done.kept == [kept_out]
+    assert coin_runs.kept_runs(stores.runs) == [kept_out, last]
+    flow.load_run(source, kept_out, stores, despite_drift=True, replay=True)
+    assert [one.run for one in pruning(stores, 90, dry=False).found] == [kept_out]
+
+
+def test_pruning_spares_the_young_the_newest_and_a_dry_run(
+    source: CoinGecko, vendor: Vendor, stores: Stores, tmp_path: Path
+) -> None:
+    vendor.coins = coins_of(30)
+    days = (100, 91, 90, 89)
+    runs = [refresh(source, stores, -60 * 24 * day, top=30).run for day in days]
+
+    def prune(keep: int, dry: bool) -> list[coin_runs.Pruned]:
+        return pruning(stores, keep, dry=dry).found
+
     planned = prune(90, True)
     assert [one.run for one in planned] == runs[:2]
     assert all(one.bytes > 1000 for one in planned)
@@ -337,7 +366,7 @@ def test_run_names_and_instants_are_one_to_one() -> None:
 
 
 def test_the_parquet_twin_holds_the_vendors_rows(source: CoinGecko, vendor: Vendor, stores: Stores) -> None:
-    vendor.coins = market(40)
+    vendor.coins = coins_of(40)
     run = refresh(source, stores, top=40).run
     twin = pl.read_parquet(stores.runs.twin(run, "coingecko"))
     assert twin["id"].to_list() == [one["id"] for one in vendor.coins]
@@ -350,7 +379,7 @@ def test_rebuilding_leaves_out_what_checks_kept_out_and_what_is_damaged(
 ) -> None:
     kept = []
     for minutes, count in ((0, 100), (60, 50), (120, 50), (180, 100)):
-        vendor.coins = market(count)
+        vendor.coins = coins_of(count)
         if count == 50:  # the second short run is measured against the last good one, not against the first short one
             with pytest.raises(flow.KeptOut, match="50 coins after 100"):
                 refresh(source, stores, minutes, top=100)
@@ -374,7 +403,7 @@ def test_old_versions_in_the_lake_are_taken_away_and_the_table_stays(
     source: CoinGecko, vendor: Vendor, stores: Stores
 ) -> None:
     for minutes in range(3):
-        vendor.coins = market(60)
+        vendor.coins = coins_of(60)
         refresh(source, stores, minutes, top=60)
     before = stores.tables.read(STAGING)
     planned = stores.tables.expire(STAGING, keep_days=0, dry_run=True)

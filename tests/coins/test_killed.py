@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from tests.coins.vendor import Vendor, market
+from tests.coins.vendor import Vendor, coins_of
 from tests.command import CLEAN
 from tests.waiting import PATIENCE_S, until
 
@@ -41,7 +41,7 @@ def staged(warehouse: Warehouse) -> list[tuple[object, ...]]:
 def test_killed_between_two_pages_leaves_nothing_half(
     tmp_path: Path, vendor: Vendor, database_url: str, warehouse: Warehouse
 ) -> None:
-    vendor.coins = market(600)
+    vendor.coins = coins_of(600)
     process = start(tmp_path, vendor, database_url, "refresh", "--top", "600")
 
     def kill(_path: str, query: dict[str, str]) -> None:
@@ -64,7 +64,7 @@ def test_killed_between_two_pages_leaves_nothing_half(
 def test_killed_before_the_load_keeps_the_run_and_the_old_tables(
     tmp_path: Path, vendor: Vendor, database_url: str, warehouse: Warehouse
 ) -> None:
-    vendor.coins = market(100)
+    vendor.coins = coins_of(100)
     start(tmp_path, vendor, database_url, "refresh", "--top", "100").wait(PATIENCE_S)
     before = staged(warehouse)
     assert before[0][0] == 100

@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.coins.vendor import ASKED_AT, coin, market
+from tests.coins.vendor import ASKED_AT, coin, coins_of
 
 from cryptolake.gold import crypto_analytics_mart, crypto_market_summary, market_segment_analysis
 from cryptolake.publish.months import later, months
@@ -305,6 +305,6 @@ def test_months_follow_each_other(first: date, count: int) -> None:
 
 
 def test_the_fake_market_holds_the_recorded_extremes() -> None:
-    found = {one["id"]: one for one in market(10)}
+    found = {one["id"]: one for one in coins_of(10)}
     assert found["coin-3"]["atl_change_percentage"] > 1e37
     assert found["coin-4"]["current_price"] < 1e-8

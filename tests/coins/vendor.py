@@ -1,4 +1,4 @@
-"""A CoinGecko of our own on the loopback: a market that moves between pages, and every way of not answering.
+"""A CoinGecko of our own on the loopback: a ranking that moves between pages, and every way of not answering.
 
 The coins are invented from a fixed seed in the vendor's documented layout, with the extremes that were recorded.
 """
@@ -66,7 +66,7 @@ def coin(rank: int | None, **changes: object) -> dict[str, Any]:
     return made | changes
 
 
-def market(count: int) -> list[dict[str, Any]]:
+def coins_of(count: int) -> list[dict[str, Any]]:
     """`count` coins by rank, with the recorded extremes (a price of 1.206e-09, a percentage of 1.577e+37) among them."""
     coins = [coin(rank) for rank in range(1, count + 1)]
     if count > 3:

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cryptolake.catalogue import contracts
 from cryptolake.contracts.table import Field, Former, Table
 from cryptolake.contracts.versions import Change, changes, document, promises, read_document
 from cryptolake.errors import BadInput
-from cryptolake.work.lending import promised_tables
 
 ROOT = Path(__file__).resolve().parents[2]
 OLD = Table(
@@ -48,7 +48,7 @@ def test_the_committed_snapshot_is_that_of_today() -> None:
 
 
 def test_a_document_is_read_back_as_it_was_written() -> None:
-    assert read_document(document(promised_tables()), "here") == promises(promised_tables())
+    assert read_document(document(contracts()), "here") == promises(contracts())
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"tables": {"a": {}}}', b"\xff\x00"])
@@ -85,10 +85,11 @@ def test_each_change_is_named_and_judged(new: list[Table], expected: set[tuple[s
     assert {(one.where, one.kind, one.breaks) for one in found(*new)} == expected
 
 
-@given(st.sets(st.sampled_from([one.name for one in promised_tables()])))
+@given(st.sets(st.sampled_from([one.name for one in contracts()])))
 def test_a_table_that_vanishes_always_breaks(gone: set[str]) -> None:
-    now = promises(one for one in promised_tables() if one.name not in gone)
-    broken = {one.where for one in changes(promises(promised_tables()), now) if one.breaks}
+    now = promises(one for one in contracts() if one.name not in gone)
+    gone |= {old.name for one in contracts() if one.name in gone for old in one.merged}
+    broken = {one.where for one in changes(promises(contracts()), now) if one.breaks}
     assert broken == gone
 
 

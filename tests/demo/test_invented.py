@@ -16,7 +16,7 @@ from tests.waiting import PATIENCE_S
 
 from cryptolake.cli import sandbox
 from cryptolake.demo import invented, journey
-from cryptolake.demo.replay import Replay
+from cryptolake.demo.replay import Replay, sandbox_registry
 from cryptolake.sources.defillama.asking import PRO
 from cryptolake.sources.found import find_sources
 
@@ -128,21 +128,21 @@ def test_the_coin_market_ends_and_says_what_is_invented(replay: Replay) -> None:
 
 
 def test_without_the_extra_the_exchanges_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert {step.source for step in sandbox._steps()} >= {"exchanges", "defillama"}
+    assert {step.source for step in sandbox.steps()} >= {"exchanges", "defillama"}
     monkeypatch.setitem(sys.modules, "ccxt", None)
-    assert {step.source for step in journey.STEPS} - {step.source for step in sandbox._steps()} == {"exchanges"}
+    assert {step.source for step in journey.STEPS} - {step.source for step in sandbox.steps()} == {"exchanges"}
 
 
 def test_a_folder_with_other_data_is_taken(tmp_path: Path) -> None:
-    assert not journey.is_taken(tmp_path / "nowhere")
-    assert not journey.is_taken(tmp_path)
+    ours = sandbox_registry()
+    assert not journey.is_taken(tmp_path / "nowhere", ours)
+    assert not journey.is_taken(tmp_path, ours)
     (tmp_path / "bronze").mkdir()
-    assert journey.is_taken(tmp_path)
+    assert journey.is_taken(tmp_path, ours)
     (tmp_path / "registry.yaml").write_text("csus: []")
-    assert journey.is_taken(tmp_path)
-    (tmp_path / "registry.yaml").write_text("csus:\n- name: x\n  sandbox: true\n")
-    assert not journey.is_taken(tmp_path), "a sandbox of an earlier version goes on"
+    assert journey.is_taken(tmp_path, ours)
+    (tmp_path / "registry.yaml").write_bytes(ours.read_bytes())
+    assert not journey.is_taken(tmp_path, ours)
     assert not journey.is_marked(tmp_path)
     journey.mark(tmp_path)
     assert journey.is_marked(tmp_path)
-    assert not journey.is_taken(tmp_path)

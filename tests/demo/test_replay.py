@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tests.waiting import PATIENCE_S
 
 from cryptolake.demo import aggregate3
-from cryptolake.demo.recording import MAX_LOG_RANGE, Block, ChainRecording, Fault
+from cryptolake.demo.recording import MAX_LOG_RANGE, Block, ChainRecording, RecordedFault
 from cryptolake.demo.replay import RECORDINGS, Replay, sandbox_registry
 
 MULTICALL3 = "0xcA11bde05977b3631167028862bE2a173976CA11"
@@ -201,7 +201,7 @@ def test_a_log_range_has_the_limit_of_public_endpoints() -> None:
     blocks = [Block(n, hex(n), hex(n - 1), n) for n in range(MAX_LOG_RANGE + 2)]
     chain = ChainRecording(1, MULTICALL3, 0, blocks, [])
     assert chain.answer("eth_getLogs", [{"fromBlock": "0x0", "toBlock": hex(MAX_LOG_RANGE - 1)}]) == []
-    with pytest.raises(Fault, match="max block range 2000"):
+    with pytest.raises(RecordedFault, match="max block range 2000"):
         chain.answer("eth_getLogs", [{"fromBlock": "0x0", "toBlock": hex(MAX_LOG_RANGE)}])
 
 

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from cryptolake.alerts.found import find_ways
+from cryptolake.catalogue import contracts
 from cryptolake.settings import Settings
-from cryptolake.work.lending import promised_tables
+from cryptolake.sources.found import find_sources
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -58,14 +60,18 @@ def test_a_command_and_its_flags_exist(named: str) -> None:
 
 @pytest.mark.parametrize("named", each("tables"))
 def test_a_table_and_its_column_exist(named: str) -> None:
-    known = {one.name: {*one.columns, one.identity or ""} for one in promised_tables()}
+    known = {one.name: {*one.columns, one.identity or ""} for one in contracts()}
     table, _, column = named.partition(".")
     assert column in known[table] | {""}
 
 
 @pytest.mark.parametrize("named", each("settings"))
 def test_a_setting_exists(named: str) -> None:
-    assert named in Settings.model_fields
+    files = find_sources().files
+    known = {key.lower() for file in files for key in file.keys}
+    known |= {f"{file.vendor.name}_config" for file in files if file.vendor is not None}
+    known |= {one.name.removeprefix("CRYPTOLAKE_").lower() for way in find_ways().ways for one in way.settings}
+    assert named in {*Settings.model_fields, *known}
 
 
 @pytest.mark.parametrize("named", each("files"))

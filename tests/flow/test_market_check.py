@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cryptolake.errors import Retry
 from cryptolake.net.abi import address_word, call_data, selector
 from cryptolake.net.faults import RpcFault
-from cryptolake.net.multicall import Call, Program, Result
+from cryptolake.net.multicall import Call, CallResult, Program
 from cryptolake.net.rpc import Json
 from cryptolake.registry.anchors import Identity, identity
 from cryptolake.registry.chains import Chain
@@ -140,7 +140,7 @@ def test_every_family_has_anchors_that_reach_its_identifying_contract() -> None:
 def _asked(program: Program[Identity]) -> list[Sequence[Call]]:
     """Every round of a program that is answered with one and the same address."""
     rounds = []
-    answer = Result(True, (32).to_bytes(32, "big") + (1).to_bytes(32, "big") + address_word(COMPTROLLER))
+    answer = CallResult(True, (32).to_bytes(32, "big") + (1).to_bytes(32, "big") + address_word(COMPTROLLER))
     try:
         calls = next(program)
         while True:

@@ -64,8 +64,15 @@ def test_refining_reads_no_answer_that_was_read_when_it_landed(tmp_path: Path, c
     first = tables.read(TVL), tables.read(LIQUIDATIONS)
     assert first[0].height
     assert not list(tmp_path.glob("bronze/*/*/*.rows.parquet")), "they are in the month's twin now"
-    bronze.forget_twins({(one.dataset, one.key) for one in states})
-    refine(source(WORLD), partitions(WORLD, FIRST, LAST), bronze=bronze, tables=tables, states=states, fresh=True)
+    refine(
+        source(WORLD),
+        partitions(WORLD, FIRST, LAST),
+        bronze=bronze,
+        tables=tables,
+        states=states,
+        fresh=True,
+        reparse=True,
+    )
     assert sorted(counted) == sorted(map(str, partitions(WORLD, FIRST, LAST)))
     assert tables.read(TVL).equals(first[0])
     assert tables.read(LIQUIDATIONS).equals(first[1])

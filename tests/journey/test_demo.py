@@ -88,7 +88,7 @@ def test_the_folder_is_the_one_that_was_named(tmp_path: Path) -> None:
     (tmp_path / "mine" / "bronze").mkdir(parents=True)
     taken = cryptolake(tmp_path, "--data", "mine", "demo")
     assert taken.returncode == 2
-    assert "mine holds data that are no sandbox's" in taken.stderr
+    assert "mine holds data that are not this version's sandbox" in taken.stderr
     assert not (tmp_path / "mine" / "ledger.sqlite").exists()
 
 

@@ -8,11 +8,11 @@ from tests.net.node import EMITTER, TOPIC, Node, pool_of
 
 from cryptolake.net.audit import check_blooms, second_opinions
 from cryptolake.net.blocks import BlockRange, Blocks
-from cryptolake.net.logs import LogFilter, Question, gather, scan
+from cryptolake.net.logs import LogFilter, LogQuestion, gather, scan
 from cryptolake.net.rpc import Pool
 
 FILTERS = [LogFilter(EMITTER, frozenset({TOPIC}))]
-QUESTION = Question("test", FILTERS)
+QUESTION = LogQuestion("test", FILTERS)
 WITHIN = BlockRange(1000, 2000)
 
 

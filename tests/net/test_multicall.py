@@ -9,7 +9,7 @@ from tests.net.node import EMITTER
 
 from cryptolake.errors import Narrow, Skip
 from cryptolake.net.faults import RpcFault
-from cryptolake.net.multicall import Call, Failed, Finished, Program, Result, replay, run
+from cryptolake.net.multicall import Call, CallResult, Failed, Finished, Program, replay, run
 from cryptolake.net.rpc import Json
 
 
@@ -34,7 +34,7 @@ class Contracts:
         return answers
 
 
-def asks(*payloads: bytes) -> Program[list[Result]]:
+def asks(*payloads: bytes) -> Program[list[CallResult]]:
     answers = yield [Call(EMITTER, payload) for payload in payloads]
     for answer in answers:
         answer.need("a read")

@@ -18,7 +18,7 @@ from cryptolake.errors import Retry, Stop
 from cryptolake.net.blocks import BlockRange
 from cryptolake.net.endpoint import Learned
 from cryptolake.net.journal import ScanJournal
-from cryptolake.net.logs import Answered, LogFilter, gather, scan
+from cryptolake.net.logs import AnsweredWindow, LogFilter, gather, scan
 
 FILTERS = [LogFilter(EMITTER, frozenset({TOPIC}))]
 HINTS = (
@@ -53,7 +53,7 @@ def test_windows_cover_the_range_exactly_once(
     assert not set(questions) & {n for one in known for n in range(one.window.start, one.window.end)}
 
 
-def _answered(node: Node, bounds: list[int]) -> list[Answered]:
+def _answered(node: Node, bounds: list[int]) -> list[AnsweredWindow]:
     """Windows kept by an earlier scan: every second piece between the bounds."""
     pieces = list(pairwise(bounds))[::2]
     return [one for first, end in pieces for one in scan(pool_of(node, span=10**6), FILTERS, BlockRange(first, end))]

@@ -14,6 +14,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 from tests.command import CLEAN
+from tests.hostile.server import Hostile, status
+from tests.net.node import Node
 from tests.orchestration.conftest import sandbox_variables
 from tests.orchestration.stack import MAIN
 from tests.waiting import PATIENCE_S
@@ -44,7 +46,7 @@ def scheduler(variables: dict[str, str], until: str, *flags: str) -> Iterator[tu
         assert process.stdout is not None
         for line in process.stdout:
             said += line
-            if until in said.replace("\n", " "):
+            if until in " ".join(said.split()):
                 break
         else:
             raise AssertionError(said)
@@ -123,7 +125,7 @@ def test_a_fresh_start_asks_and_loses_nothing(variables: dict[str, str], folder:
     assert refused.returncode == 1
     assert "--yes" in refused.stderr
     assert "rows of metrics" in refused.stdout.replace("\n", " ")
-    with scheduler(variables, "were put back", "--fresh", "--yes") as (process, said):
+    with scheduler(variables, "that nobody gave again were put back", "--fresh", "--yes") as (process, said):
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=PATIENCE_S)
     assert "1 rows that no vendor gave again" in said.replace("\n", " ")
@@ -134,8 +136,24 @@ def test_a_fresh_start_asks_and_loses_nothing(variables: dict[str, str], folder:
         assert warehouse.query("SELECT count(*) FROM pulls").item() > pulls
     assert before.join(after, on=before.columns, how="anti").is_empty()
     assert after.filter(pl.col("asset") == "gone-coin").height == 1
-    assert pl.read_parquet(folder / "gold/daily_panel.parquet").height == 14
+    assert pl.read_parquet(folder / "gold/daily_panel.parquet")["total_tvl_usd"].drop_nulls().len() == 14, "asked again"
     (aside,) = (folder / "aside").iterdir()
     assert (aside / "ledger.sqlite").exists()
     assert (aside / "bronze/tvl/aave_v3_sandbox/2024-12-05.json").exists()
     assert not (folder / "fresh.json").exists()
+
+
+def test_a_fresh_start_with_a_lapsed_endpoint_ends_with_what_was_there(variables: dict[str, str], folder: Path) -> None:
+    span = ["--start-date", "2024-12-01", "--end-date", "2024-12-14"]
+    assert ask(variables, "run", "--csu", "aave_v3_sandbox", *span).returncode == 0
+    before = pl.read_parquet(folder / "gold/daily_panel.parquet")
+    with Hostile(Node(), {"401": (status(401, b"{}"), 10**6)}) as lapsed:
+        dead = {**variables, "CRYPTOLAKE_RPC_SANDBOX": lapsed.url}
+        with scheduler(dead, "that nobody gave again were put back", "--fresh", "--yes") as (process, said):
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=60)
+    assert "28 answers" in " ".join(said.split())
+    after = pl.read_parquet(folder / "gold/daily_panel.parquet")
+    assert after.select("csu", "date", "total_tvl_usd").equals(before.select("csu", "date", "total_tvl_usd"))
+    with Warehouse.open(folder, None) as warehouse:
+        assert warehouse.query("SELECT count(*) FROM daily_panel").item() == before.height

@@ -13,6 +13,8 @@ from cryptolake.contracts.table import Field, Former, Table
 from cryptolake.errors import Stop
 from cryptolake.lake.tables import Tables
 from cryptolake.publish.warehouse import Warehouse
+from cryptolake.quality import results
+from cryptolake.quality.results import Result
 
 AT = datetime(2024, 12, 5, 12, tzinfo=UTC)
 OLD = Table(
@@ -109,3 +111,104 @@ def test_the_lake_reads_what_lies_under_the_old_names(tmp_path: Path) -> None:
     assert tables.read(same).rows() == ROWS.rows()
     tables.write(same, tables.read(same))
     assert tables.read(same).columns == ["id", "amount", "at", "x"]
+
+
+MARKET_CHECKS = Table(
+    "market_checks",
+    "log",
+    "one check of one run",
+    (),
+    (
+        Field("checked_at", "timestamp", "when"),
+        Field("run", "text", "which"),
+        Field("check_name", "text", "which"),
+        Field("severity", "text", "how bad", allowed=("block", "error", "warn")),
+        Field("passed", "bool", "whether it held"),
+        Field("rows_failed", "int64", "rows", minimum=0),
+        Field("detail", "text", "one line"),
+    ),
+    "coins' checks as earlier versions kept them",
+    indexes=(("checked_at",),),
+    identity="id",
+    in_lake=False,
+)
+QUALITY_RESULTS = replace(
+    results.TABLE,
+    merged=(),
+    fields=tuple(replace(one, null=one.name == "examples") for one in results.TABLE.fields[:7]),
+)
+FOUND = pl.DataFrame(
+    [
+        (AT, "market/1", "row_count", "block", True, 0, "100 coins"),
+        (AT, "market/1", "freshness", "error", False, 100, "it's {old}: 100 % of it"),
+        (AT, "now", "stale_coins", "warn", True, 3, "3 of 100 coins"),
+    ],
+    schema=MARKET_CHECKS.polars_schema(),
+    orient="row",
+)
+EVERY = f"SELECT {', '.join(MARKET_CHECKS.columns)} FROM market_checks ORDER BY id"
+
+
+@pytest.fixture
+def two_logs(warehouse: Warehouse) -> Warehouse:
+    """A database of an earlier version, in which coins' checks had a table of their own; both have rows."""
+    with warehouse._work("clearing") as cursor:
+        cursor.execute("DROP TABLE IF EXISTS quality_results CASCADE")
+        cursor.execute("DROP TABLE IF EXISTS market_checks CASCADE")
+    warehouse.setup([QUALITY_RESULTS, MARKET_CHECKS])
+    warehouse.append(MARKET_CHECKS, FOUND)
+    lending = results.frame([Result("blocks_rise", "error", True, 0)], about="lending", run_at=AT, dataset_version="d")
+    warehouse.append(QUALITY_RESULTS, lending.select(QUALITY_RESULTS.columns))
+    return warehouse
+
+
+def test_the_rows_of_a_table_that_became_a_part_of_another_move_and_its_queries_still_answer(
+    two_logs: Warehouse,
+) -> None:
+    for _ in range(2):  # setup is safe to run again
+        two_logs.setup([results.TABLE])
+        assert two_logs.query(EVERY).rows() == FOUND.rows()
+        assert two_logs.query("SELECT count(*) FROM quality_results").item() == FOUND.height + 1
+    severities = two_logs.query("SELECT severity FROM quality_results ORDER BY result_id")["severity"].to_list()
+    assert set(severities) <= set(results.SEVERITIES)
+    assert two_logs.query("SELECT check_name FROM quality_results WHERE about IS NULL").rows() == [("blocks_rise",)]
+
+
+def test_new_results_of_coins_are_seen_under_the_old_name_and_others_are_not(two_logs: Warehouse) -> None:
+    two_logs.setup([results.TABLE])
+    new = [
+        Result("contract", "error", False, 1, "one row", blocks=True),
+        Result("price_range", "error", False, 2, "two"),
+        Result("page_drift", "warning", True, 0, "none"),
+        Result("whole_market", "info", True, 0, "known"),
+    ]
+    two_logs.append(results.TABLE, results.frame(new, about=results.COINS, run_at=AT, run="market/2"))
+    two_logs.append(results.TABLE, results.frame(new, about=results.LENDING, run_at=AT, dataset_version="d"))
+    seen = two_logs.query("SELECT check_name, severity, passed FROM market_checks WHERE run = 'market/2' ORDER BY id")
+    assert seen.rows() == [
+        ("contract", "block", False),
+        ("price_range", "error", False),
+        ("page_drift", "warn", True),
+        ("whole_market", "warn", True),
+    ]
+
+
+def test_a_view_of_the_users_own_stops_the_move_and_nothing_is_lost(two_logs: Warehouse) -> None:
+    with two_logs._work("theirs") as cursor:
+        cursor.execute("CREATE VIEW theirs AS SELECT * FROM market_checks")
+    with pytest.raises(Stop, match=r"views of your own read it .*drop those"):
+        two_logs.setup([results.TABLE])
+    assert two_logs.query("SELECT count(*) FROM theirs").item() == FOUND.height
+    assert two_logs.query("SELECT count(*) FROM quality_results").item() == 1
+    with two_logs._work("theirs") as cursor:
+        cursor.execute("DROP VIEW theirs")
+    two_logs.setup([results.TABLE])
+    assert two_logs.query(EVERY).rows() == FOUND.rows()
+
+
+def test_a_table_of_another_program_under_that_name_is_left_alone(two_logs: Warehouse) -> None:
+    with two_logs._work("theirs") as cursor:
+        cursor.execute("ALTER TABLE market_checks RENAME COLUMN detail TO remark")
+    with pytest.raises(Stop, match=r"market_checks that another program made \(no column detail\)"):
+        two_logs.setup([results.TABLE])
+    assert two_logs.query("SELECT count(remark) FROM market_checks").item() == FOUND.height

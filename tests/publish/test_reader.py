@@ -18,8 +18,8 @@ from tests.command import cryptolake
 from cryptolake.cli.query import _show
 from cryptolake.contracts.table import Field, Table
 from cryptolake.errors import BadInput, CryptolakeError, Stop
+from cryptolake.publish.place import ensure_running, home_of
 from cryptolake.publish.reader import Reader
-from cryptolake.publish.server import _home, ensure_running
 from cryptolake.publish.warehouse import Warehouse
 
 KEPT = Table(
@@ -347,7 +347,7 @@ def test_tables_made_later_are_read_and_those_of_others_are_not(place: Place) ->
 
 @pytest.mark.skipif(os.name == "nt", reason="modes")
 def test_the_password_is_private_and_printed_nowhere(place: Place) -> None:
-    home = _home(place.data) if place.admin == place.owner else place.data
+    home = home_of(place.data) if place.admin == place.owner else place.data
     file = home / "reader.password"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert file.read_text() in place.reader.url

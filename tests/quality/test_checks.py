@@ -16,7 +16,8 @@ from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables as Lake
 from cryptolake.quality import checks, coverage, report
-from cryptolake.quality.rules import Tables
+from cryptolake.quality.results import exit_code
+from cryptolake.quality.rules import FinishedTables
 from cryptolake.silver.liquidations import TABLE as LIQUIDATIONS
 from cryptolake.silver.prices import TABLE as PRICES
 from cryptolake.silver.tvl import TABLE as TVL
@@ -30,7 +31,7 @@ DAYS = 12
 
 
 @pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Tables:
+def sound(tmp_path_factory: pytest.TempPathFactory) -> FinishedTables:
     """Synthetic tables through the real steps; amounts put in order, as invented ones obey no market."""
     root = tmp_path_factory.mktemp("quality")
     world = World([market("one", "ethereum"), market("two", "ethereum"), market("three", "base")], assets=4)
@@ -58,20 +59,20 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Tables:
     ledger.close()
     accounting = {one.name: one.accounting for one in declared().values() if one.accounting is not None}
     panel = lake.read(DAILY_PANEL)
-    return Tables(held, events, lake.read(PRICES), panel, now, built.lacking, accounting=accounting)
+    return FinishedTables(held, events, lake.read(PRICES), panel, now, built.lacking, accounting=accounting)
 
 
-def broken(tables: Tables) -> dict[str, int]:
+def broken(tables: FinishedTables) -> dict[str, int]:
     return {one.check: one.rows for one in checks.run(tables) if one.rows}
 
 
-def test_sound_tables_break_nothing(sound: Tables) -> None:
+def test_sound_tables_break_nothing(sound: FinishedTables) -> None:
     assert sound.panel.height == 3 * DAYS
     assert broken(sound) == {}
-    assert checks.exit_code(checks.run(sound), "info") == 0
+    assert exit_code(checks.run(sound), "info") == 0
 
 
-At = Callable[[Tables], Tables]
+At = Callable[[FinishedTables], FinishedTables]
 DAY = FIRST + timedelta(days=5)
 HERE = (pl.col("csu") == "one") & (pl.col("date") == DAY)
 
@@ -79,7 +80,7 @@ HERE = (pl.col("csu") == "one") & (pl.col("date") == DAY)
 def change(table: str, **columns: pl.Expr) -> At:
     """The tables with columns of the rows of market `one` on one day replaced."""
 
-    def changed(tables: Tables) -> Tables:
+    def changed(tables: FinishedTables) -> FinishedTables:
         frame = getattr(tables, table)
         new = frame.with_columns(
             pl.when(HERE).then(expression).otherwise(pl.col(name)).cast(frame.schema[name]).alias(name)
@@ -135,18 +136,18 @@ def lack(reason: str) -> At:
         ("answers_in_silver", lack("silver_differs")),
     ],
 )
-def test_a_planted_fault_is_found_by_its_check(sound: Tables, check: str, plant: At) -> None:
+def test_a_planted_fault_is_found_by_its_check(sound: FinishedTables, check: str, plant: At) -> None:
     found = broken(plant(sound))
     assert check in found
     severity = next(one.severity for one in checks.CHECKS if one.name == check)
     results = checks.run(plant(sound))
-    assert checks.exit_code(results, severity) == 1
+    assert exit_code(results, severity) == 1
     example = next(one.examples[0] for one in results if one.check == check)
     assert str(DAY) in example or str(DAY + timedelta(days=1)) in example
 
 
 @pytest.mark.parametrize("flag", ["disagrees", "stale", "no_numeraire"])
-def test_flagged_prices_are_listed(sound: Tables, flag: str) -> None:
+def test_flagged_prices_are_listed(sound: FinishedTables, flag: str) -> None:
     prices = sound.prices.with_columns(
         pl.when(pl.col("date") == DAY).then(pl.lit(flag)).otherwise("flag").alias("flag")
     )
@@ -154,23 +155,23 @@ def test_flagged_prices_are_listed(sound: Tables, flag: str) -> None:
     assert broken(replace(sound, prices=prices))[name] > 0
 
 
-def test_a_price_that_jumps_is_found(sound: Tables) -> None:
+def test_a_price_that_jumps_is_found(sound: FinishedTables) -> None:
     prices = sound.prices.with_columns(
         pl.when(pl.col("date") == DAY).then(pl.col("price") * 3).otherwise("price").alias("price")
     )
     assert broken(replace(sound, prices=prices))["price_jump"] > 0
 
 
-def test_the_new_york_day_is_its_own_window(sound: Tables) -> None:
+def test_the_new_york_day_is_its_own_window(sound: FinishedTables) -> None:
     """A snapshot at UTC midnight lies outside of a New York day of the same date only by convention: five hours early."""
     moved = replace(sound, boundary="ny")
     assert broken(moved)["snapshot_near_end"] > 0
 
 
-def test_severities_decide_the_exit_code(sound: Tables) -> None:
+def test_severities_decide_the_exit_code(sound: FinishedTables) -> None:
     flagged = change("panel", flags=pl.lit("dust_storm"))(sound)
     results = checks.run(replace(flagged, now=flagged.panel))
-    assert [checks.exit_code(results, level) for level in ("error", "warning", "info")] == [0, 0, 1]
+    assert [exit_code(results, level) for level in ("error", "warning", "info")] == [0, 0, 1]
 
 
 def test_every_check_has_a_distinct_name_and_is_tried_above() -> None:
@@ -180,7 +181,7 @@ def test_every_check_has_a_distinct_name_and_is_tried_above() -> None:
     assert [name for name in names if f'"{name}"' not in text] == []
 
 
-def test_coverage_counts_what_was_expected(sound: Tables) -> None:
+def test_coverage_counts_what_was_expected(sound: FinishedTables) -> None:
     plant = change("panel", status=pl.lit("not_deployed"))(sound).panel
     rows = {(r["dataset"], r["csu"], r["status"]): r["days"] for r in coverage.coverage(plant).iter_rows(named=True)}
     assert rows["tvl", "one", "not_deployed"] == 1
@@ -188,7 +189,7 @@ def test_coverage_counts_what_was_expected(sound: Tables) -> None:
     assert coverage.shares(plant)[0] == ("tvl", 3 * DAYS, 3 * DAYS - 1, (3 * DAYS - 1) / (3 * DAYS))
 
 
-def test_the_report_has_a_cell_for_every_market_day_and_nothing_from_outside(sound: Tables) -> None:
+def test_the_report_has_a_cell_for_every_market_day_and_nothing_from_outside(sound: FinishedTables) -> None:
     panel = change("panel", status=pl.lit("failed"))(sound).panel
     text = report.html(panel, checks.run(sound), [], facts=[("version", "<b>")])
     assert "<b>" not in text

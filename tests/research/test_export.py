@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import subprocess
+import sys
+from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -13,10 +16,15 @@ import pandas as pd
 import polars as pl
 import pytest
 from linearmodels.panel import PanelOLS
+from tests.docs.examples import example
+from typer.testing import CliRunner
 
-from cryptolake.errors import BadInput
+from cryptolake.cli import app
+from cryptolake.errors import BadInput, Stop
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
-from cryptolake.research.export import SUFFIX, Format, export
+from cryptolake.research import exports
+from cryptolake.research.export import export
+from cryptolake.research.formats import format_named, format_names
 from cryptolake.research.frames import panel_index, read_panel
 from cryptolake.research.transforms import VALUES, Recipe, prepare
 
@@ -58,33 +66,42 @@ def panel(markets: int = 4, days: int = 60) -> pl.DataFrame:
     return frame
 
 
-def written(folder: Path, to: Format, recipe: Recipe, **more: object) -> Path:
-    path = folder / f"panel{SUFFIX[to]}"
-    export(DAILY_PANEL, prepare(panel(), recipe), recipe, path=path, to=to, facts=FACTS, **more)  # type: ignore[arg-type]
+def written(folder: Path, to: str, recipe: Recipe, **more: object) -> Path:
+    path = folder / f"panel{format_named(to).suffix}"
+    export(DAILY_PANEL, prepare(panel(), recipe), recipe, path=path, to=format_named(to), facts=FACTS, **more)  # type: ignore[arg-type]
     return path
 
 
 FULL = Recipe(balance="longest", winsorize=0.01, log=True, diff=True)
 
 
-@pytest.mark.parametrize("to", ["parquet", "csv", "stata", "feather"])
-def test_every_format_is_the_same_table_and_the_same_bytes_again(tmp_path: Path, to: Format) -> None:
+READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
+    "parquet": pd.read_parquet,
+    "csv": lambda path: pd.read_csv(path, parse_dates=["date"]),
+    "stata": pd.read_stata,
+    "feather": pd.read_feather,
+}
+
+
+@pytest.mark.parametrize("to", format_names())
+def test_every_format_is_sound_and_gives_the_same_bytes_again(tmp_path: Path, to: str) -> None:
+    path = written(tmp_path, to, FULL)
+    assert path.stat().st_size
+    first = path.read_bytes()
+    assert written(tmp_path, to, FULL).read_bytes() == first
+
+
+@pytest.mark.parametrize("to", READERS)
+def test_a_format_is_the_same_table_to_the_program_it_is_for(tmp_path: Path, to: str) -> None:
     path = written(tmp_path, to, FULL)
     wanted = prepare(panel(), FULL).frame
-    read = {
-        "parquet": lambda: pd.read_parquet(path),
-        "csv": lambda: pd.read_csv(path, parse_dates=["date"]),
-        "stata": lambda: pd.read_stata(path),
-        "feather": lambda: pd.read_feather(path),
-    }[to]()
+    read = READERS[to](path)
     assert len(read) == wanted.height
     assert list(read.columns[:4]) == ["csu", "date", "unit_id", "time_id"]
     for name in ("total_tvl_usd", "total_tvl_usd_w_log_d", "liquidations_usd"):
         found, meant = read[name].to_numpy(dtype=float), wanted[name].cast(pl.Float64).to_numpy()
         np.testing.assert_array_equal(found, meant)
     assert list(pd.to_datetime(read["date"]).dt.date) == wanted["date"].to_list()
-    first = path.read_bytes()
-    assert written(tmp_path, to, FULL).read_bytes() == first
 
 
 def test_the_codebook_travels_with_the_file(tmp_path: Path) -> None:
@@ -129,6 +146,76 @@ def test_linearmodels_takes_the_index_as_it_is(tmp_path: Path) -> None:
         assert fit.entity_info["total"] == prepare(panel(), recipe).frame["csu"].n_unique()
     with pytest.raises(BadInput, match="twice"):
         panel_index(pl.concat([panel(), panel()]), list(VALUES))
+
+
+@pytest.mark.parametrize(("to", "other"), [*itertools.permutations(format_names(), 2)])
+def test_a_file_name_that_says_another_format_is_refused(tmp_path: Path, to: str, other: str) -> None:
+    path, recipe = tmp_path / f"o{format_named(other).suffix.upper()}", Recipe()
+    remedy = rf"--format {other}, or --out o\{format_named(to).suffix}$"
+    with pytest.raises(BadInput, match=remedy):
+        export(DAILY_PANEL, prepare(panel(), recipe), recipe, path=path, to=format_named(to), facts=FACTS)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_name_that_says_no_format_is_taken(tmp_path: Path) -> None:
+    recipe = Recipe()
+    for name in ("panel", "panel.txt"):
+        path = tmp_path / name
+        export(DAILY_PANEL, prepare(panel(), recipe), recipe, path=path, to=format_named("csv"), facts=FACTS)
+        assert pl.read_csv(path).height == panel().height
+
+
+@pytest.fixture
+def add_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Puts a file among the exports for one test."""
+    folder = tmp_path / "more"
+    folder.mkdir()
+    monkeypatch.setattr(exports, "__path__", [*exports.__path__, str(folder)])
+
+    def add(name: str, content: str) -> None:
+        (folder / f"{name}.py").write_text(content)
+        monkeypatch.delitem(sys.modules, f"{exports.__name__}.{name}", raising=False)
+        monkeypatch.delattr(exports, name, raising=False)
+
+    return add
+
+
+def test_the_documented_export_is_one_file(tmp_path: Path, add_format: Callable[[str, str], None]) -> None:
+    file, content = example("add-an-export.md")
+    name = Path(file).stem
+    add_format(name, content)
+    assert name in format_names()
+    path = written(tmp_path, name, Recipe())
+    assert pl.read_ndjson(path)["total_tvl_usd"].equals(prepare(panel(), Recipe()).frame["total_tvl_usd"])
+    beside = json.loads(path.with_name(f"{path.name}.codebook.json").read_text())
+    assert beside["dataset_version"] == FACTS["dataset_version"]
+    refused = CliRunner().invoke(app, ["--data", str(tmp_path), "panel", "export", "--format", "json"])
+    assert isinstance(refused.exception, BadInput)
+    assert str(refused.exception) == f"unknown format 'json'; known: {', '.join(format_names())}"
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ("def render(frame, codebook): ...", "SUFFIX is missing"),
+        ("SUFFIX = 'x'\ndef render(frame, codebook): ...", "SUFFIX is missing"),
+        ("SUFFIX = '.x'", "render is missing"),
+        ("SUFFIX = '.x'\nNEEDS = 1\ndef render(frame, codebook): ...", "NEEDS is not"),
+        ("import nothing_of_that_name", "cannot be imported .*nothing_of_that_name"),
+        ("SUFFIX =", "cannot be imported .*SyntaxError"),
+    ],
+)
+def test_a_faulty_file_is_named(add_format: Callable[[str, str], None], content: str, fault: str) -> None:
+    add_format("odd", content)
+    with pytest.raises(Stop, match=rf"cryptolake\.research\.exports\.odd: {fault}"):
+        format_named("odd")
+
+
+def test_a_format_whose_extra_is_not_installed_names_it(tmp_path: Path, add_format: Callable[[str, str], None]) -> None:
+    code = "SUFFIX = '.x'\nNEEDS = 'research'\ndef render(frame, codebook):\n    import nothing_of_that_name"
+    add_format("odd", code)
+    with pytest.raises(Stop, match=r"format odd needs nothing_of_that_name; .*'cryptolake\[research\]'"):
+        written(tmp_path, "odd", Recipe())
 
 
 R_CODE = """

@@ -10,17 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cryptolake.contracts.source import Dataset
-from cryptolake.flow.schedule import Job, jobs_of
+from cryptolake.flow.schedule import ScheduledJob, jobs_of
 
 instants = st.datetimes(datetime(2000, 1, 1), datetime(2060, 1, 1), timezones=st.just(UTC))
 jobs = st.one_of(
-    st.builds(Job, st.just("a"), st.just("a"), st.just(()), st.just("hour"), st.integers(0, 59)),
-    st.builds(Job, st.just("a"), st.just("a"), st.just(()), st.just("day"), st.integers(0, 1439)),
+    st.builds(ScheduledJob, st.just("a"), st.just("a"), st.just(()), st.just("hour"), st.integers(0, 59)),
+    st.builds(ScheduledJob, st.just("a"), st.just("a"), st.just(()), st.just("day"), st.integers(0, 1439)),
 )
 
 
 @given(jobs, instants, st.lists(st.integers(0, 200_000), max_size=5))
-def test_a_span_cut_anywhere_has_the_same_slots(job: Job, start: datetime, cuts: list[int]) -> None:
+def test_a_span_cut_anywhere_has_the_same_slots(job: ScheduledJob, start: datetime, cuts: list[int]) -> None:
     end = start + timedelta(seconds=400_000)
     marks = [start, *(start + timedelta(seconds=cut) for cut in sorted(cuts)), end]
     pieces = [slot for low, high in itertools.pairwise(marks) for slot in job.between(low, high)]
@@ -28,7 +28,7 @@ def test_a_span_cut_anywhere_has_the_same_slots(job: Job, start: datetime, cuts:
 
 
 @given(jobs, instants)
-def test_a_slot_lies_at_its_minute_and_is_the_next_one(job: Job, now: datetime) -> None:
+def test_a_slot_lies_at_its_minute_and_is_the_next_one(job: ScheduledJob, now: datetime) -> None:
     slot = job.after(now)
     minute = slot.minute if job.every == "hour" else slot.hour * 60 + slot.minute
     assert (minute, slot.second, slot.microsecond) == (job.at_minute, 0, 0)
@@ -37,7 +37,7 @@ def test_a_slot_lies_at_its_minute_and_is_the_next_one(job: Job, now: datetime) 
 
 
 def test_a_day_with_a_change_of_summer_time_has_its_24_hours() -> None:
-    job = Job("a", "a", (), "hour", 5)
+    job = ScheduledJob("a", "a", (), "hour", 5)
     for day in (
         datetime(2026, 3, 8, tzinfo=ZoneInfo("America/New_York")),
         datetime(2026, 10, 25, tzinfo=ZoneInfo("Europe/Paris")),
@@ -47,9 +47,9 @@ def test_a_day_with_a_change_of_summer_time_has_its_24_hours() -> None:
 
 
 def test_the_documented_cadences() -> None:
-    assert Job("defillama_hourly", "defillama", (), "hour", 5).cron == "5 * * * *"
-    assert Job("artemis_daily", "artemis", (), "day", 5).cron == "5 0 * * *"
-    assert Job("x", "x", (), "day", 95).cron == "35 1 * * *"
+    assert ScheduledJob("defillama_hourly", "defillama", (), "hour", 5).cron == "5 * * * *"
+    assert ScheduledJob("artemis_daily", "artemis", (), "day", 5).cron == "5 0 * * *"
+    assert ScheduledJob("x", "x", (), "day", 95).cron == "35 1 * * *"
 
 
 class _Source:

@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 
 from cryptolake.errors import Retry
-from cryptolake.flow.schedule import Job
+from cryptolake.flow.schedule import ScheduledJob
 from cryptolake.flow.scheduler import Outcome, Scheduler
 from cryptolake.state.slots import Slots
 
 BEGIN = datetime(2026, 2, 20, 11, 17, 3, tzinfo=UTC)  # spans both changes to summer time (US 8 March, EU 29 March)
 DAYS = 60
 JOBS = (
-    Job("defillama_hourly", "defillama", ("tvl",), "hour", 5),
-    Job("coingecko_hourly", "coingecko", ("markets",), "hour", 5),
-    Job("artemis_daily", "artemis", ("metrics",), "day", 5),
-    Job("onchain_daily", "onchain", ("tvl", "liquidations"), "day", 30),
+    ScheduledJob("defillama_hourly", "defillama", ("tvl",), "hour", 5),
+    ScheduledJob("coingecko_hourly", "coingecko", ("markets",), "hour", 5),
+    ScheduledJob("artemis_daily", "artemis", ("metrics",), "day", 5),
+    ScheduledJob("onchain_daily", "onchain", ("tvl", "liquidations"), "day", 30),
 )
 
 
@@ -66,7 +66,7 @@ class World:
         if self.random.random() < probability:
             self.die()
 
-    def backfill(self, job: Job) -> Iterator[Outcome]:
+    def backfill(self, job: ScheduledJob) -> Iterator[Outcome]:
         for _ in range(3 if job.source == "onchain" else 1):
             self.maybe_die(0.01)
             self.now += timedelta(seconds=20)
@@ -75,7 +75,7 @@ class World:
                 raise Retry("the vendor does not answer")
             yield Outcome(True, 1, "a piece")
 
-    def run(self, job: Job, slots: Sequence[datetime]) -> Outcome:
+    def run(self, job: ScheduledJob, slots: Sequence[datetime]) -> Outcome:
         assert list(slots) == sorted(set(slots))
         assert all(slot <= self.now for slot in slots), "nothing is run before it is due"
         self.maybe_die(0.02)

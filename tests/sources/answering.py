@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from cryptolake.net.abi import address_word, checksum, selector
-from cryptolake.net.multicall import Program, Result
+from cryptolake.net.multicall import CallResult, Program
 
 T = TypeVar("T")
 
@@ -55,7 +55,7 @@ def run_by_book(program: Program[T], book: Book, signatures: Iterable[str]) -> t
                     for kind, one in zip(kinds, words, strict=False)
                 ]
                 found = book.get((call.to, name + ",".join(told)))
-                answers.append(Result(found is not None, found or b""))
+                answers.append(CallResult(found is not None, found or b""))
             calls = program.send(answers)
     except StopIteration as stop:
         value: T = stop.value

@@ -10,7 +10,7 @@ import pytest
 from cryptolake.errors import Skip
 from cryptolake.net.abi import WORD, address_word, call_data, checksum, selector, topic
 from cryptolake.net.logs import Log
-from cryptolake.net.multicall import Call, Result
+from cryptolake.net.multicall import Call, CallResult
 from cryptolake.registry.loader import load_registry
 from cryptolake.sources.onchain import aave_v2
 from cryptolake.sources.onchain.families import declared
@@ -79,37 +79,39 @@ USD = "0x10F7Fc1F91Ba351f9C629c5947AD69bD03C05b96"
 ZERO = "0x" + "00" * 20
 
 
-def number(value: int) -> Result:
-    return Result(True, value.to_bytes(WORD, "big"))
+def number(value: int) -> CallResult:
+    return CallResult(True, value.to_bytes(WORD, "big"))
 
 
-def array(*values: int) -> Result:
-    return Result(True, b"".join(value.to_bytes(WORD, "big") for value in (WORD, len(values), *values)))
+def array(*values: int) -> CallResult:
+    return CallResult(True, b"".join(value.to_bytes(WORD, "big") for value in (WORD, len(values), *values)))
 
 
-def market_of_one(words: int, oracle: dict[str, Result], *, token: Result | None = None) -> dict[Call, Result]:
+def market_of_one(
+    words: int, oracle: dict[str, CallResult], *, token: CallResult | None = None
+) -> dict[Call, CallResult]:
     tokens = [checksum("0x" + f"{each:02x}" * 20) for each in (0xA0, 0xB0, 0xC0)]
     data = [6 << 48, *[0] * 6, *(int(one, 16) for one in tokens), *[0] * 5]
     known = {
         Call(POOL, call_data("getReservesList()")): array(int(ASSET, 16)),
-        Call(POOL, call_data("getAddressesProvider()")): Result(True, address_word(PROVIDER)),
-        Call(PROVIDER, call_data("getPriceOracle()")): Result(True, address_word(ORACLE)),
-        Call(POOL, call_data("getReserveData(address)", ASSET)): Result(
+        Call(POOL, call_data("getAddressesProvider()")): CallResult(True, address_word(PROVIDER)),
+        Call(PROVIDER, call_data("getPriceOracle()")): CallResult(True, address_word(ORACLE)),
+        Call(POOL, call_data("getReserveData(address)", ASSET)): CallResult(
             True, b"".join(each.to_bytes(WORD, "big") for each in data[:words])
         ),
         Call(ORACLE, call_data("getAssetsPrices(address[])", [ASSET])): array(77),
-        Call(ASSET, call_data("symbol()")): token or Result(True, b"DAI".ljust(WORD, b"\0")),
+        Call(ASSET, call_data("symbol()")): token or CallResult(True, b"DAI".ljust(WORD, b"\0")),
         Call(ASSET, call_data("balanceOf(address)", tokens[0])): token or number(4),
     }
     known |= {Call(one, call_data("totalSupply()")): number(10) for one in tokens}
     known |= {
-        Call(ORACLE, call_data(what)): oracle.get(what, Result(False, b""))
+        Call(ORACLE, call_data(what)): oracle.get(what, CallResult(False, b""))
         for what in ("WETH()", "BASE_CURRENCY()", "BASE_CURRENCY_UNIT()")
     }
     return known
 
 
-def answered(known: dict[Call, Result], numeraire: str | None = None) -> tuple[object, ...]:
+def answered(known: dict[Call, CallResult], numeraire: str | None = None) -> tuple[object, ...]:
     csu = replace(CSU, entry={"pool": POOL}, price_numeraire=numeraire)
     program = aave_v2.snapshot(csu)
     calls = next(program)
@@ -128,8 +130,8 @@ def answered(known: dict[Call, Result], numeraire: str | None = None) -> tuple[o
             )
 
 
-def address(value: str) -> Result:
-    return Result(True, address_word(value))
+def address(value: str) -> CallResult:
+    return CallResult(True, address_word(value))
 
 
 @pytest.mark.parametrize(
@@ -146,13 +148,13 @@ def address(value: str) -> Result:
     ids=["first oracles", "first oracle of a fork", "base WETH", "base unnamed", "base USD", "base zero", "neither"],
 )
 def test_prices_are_in_what_the_oracle_quotes(
-    oracle: dict[str, Result], numeraire: str | None, price: tuple[int | None, int | None, str]
+    oracle: dict[str, CallResult], numeraire: str | None, price: tuple[int | None, int | None, str]
 ) -> None:
     assert answered(market_of_one(12, oracle), numeraire)[:3] == price
 
 
 def test_a_destroyed_token_does_not_lose_the_market() -> None:
-    known = market_of_one(12, {"WETH()": address(WETH)}, token=Result(True, b""))
+    known = market_of_one(12, {"WETH()": address(WETH)}, token=CallResult(True, b""))
     assert answered(known)[3:] == (f"{ASSET[:6]}..{ASSET[-4:]}", 6, 0)
 
 

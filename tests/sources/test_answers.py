@@ -8,18 +8,23 @@ from tests.sources.answering import array, at, string, uint
 from cryptolake.errors import Skip
 from cryptolake.net.abi import address_word
 from cryptolake.net.logs import Log
-from cryptolake.net.multicall import Result
+from cryptolake.net.multicall import CallResult
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain import answers, events
 
-REVERT, NOTHING, CUT, ZERO = Result(False, b""), Result(True, b""), Result(True, b"\1" * 31), Result(True, uint(0))
+REVERT, NOTHING, CUT, ZERO = (
+    CallResult(False, b""),
+    CallResult(True, b""),
+    CallResult(True, b"\1" * 31),
+    CallResult(True, uint(0)),
+)
 TOKEN = at(0xABCD)
 SHORT = f"{TOKEN[:6]}..{TOKEN[-4:]}"
 CSU = Csu("m", "f", "p", "1", "local", 31337, {}, deployed_block=1)
 
 
-def told(value: bytes) -> Result:
-    return Result(True, value)
+def told(value: bytes) -> CallResult:
+    return CallResult(True, value)
 
 
 @pytest.mark.parametrize("read", [answers.uint_of, answers.address_of, answers.addresses_of])

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from cryptolake.errors import Skip
 from cryptolake.net.abi import WORD, address_word, call_data, checksum, selector, topic
 from cryptolake.net.logs import Log, parse_logs
-from cryptolake.net.multicall import Call, Program, Result, replay, transcript_from_json
+from cryptolake.net.multicall import Call, CallResult, Program, replay, transcript_from_json
 from cryptolake.registry.loader import load_registry
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain import compound_v3
@@ -137,24 +137,24 @@ def test_other_events_of_a_comet_are_no_absorption() -> None:
 def answered(program: Program[list[Reserve]], feed_says: bytes | None, base_price: int | None) -> list[Reserve]:
     """Runs a snapshot of a Comet without collateral whose base feed describes itself by `feed_says`."""
 
-    def number(value: int) -> Result:
-        return Result(True, value.to_bytes(WORD, "big"))
+    def number(value: int) -> CallResult:
+        return CallResult(True, value.to_bytes(WORD, "big"))
 
     known = {
-        Call(COMET, call_data("baseToken()")): Result(True, address_word(BASE)),
-        Call(COMET, call_data("baseTokenPriceFeed()")): Result(True, address_word(FEED)),
+        Call(COMET, call_data("baseToken()")): CallResult(True, address_word(BASE)),
+        Call(COMET, call_data("baseTokenPriceFeed()")): CallResult(True, address_word(FEED)),
         Call(COMET, call_data("baseScale()")): number(10**18),
         Call(COMET, call_data("totalSupply()")): number(7),
         Call(COMET, call_data("totalBorrow()")): number(5),
         Call(COMET, call_data("numAssets()")): number(0),
-        Call(BASE, call_data("symbol()")): Result(True, b"WETH".ljust(WORD, b"\0")),
+        Call(BASE, call_data("symbol()")): CallResult(True, b"WETH".ljust(WORD, b"\0")),
         Call(BASE, call_data("balanceOf(address)", COMET)): number(2),
-        Call(COMET, call_data("getPrice(address)", FEED)): Result(False, b"")
+        Call(COMET, call_data("getPrice(address)", FEED)): CallResult(False, b"")
         if base_price is None
         else number(base_price),
-        Call(FEED, call_data("description()")): Result(False, b"")
+        Call(FEED, call_data("description()")): CallResult(False, b"")
         if feed_says is None
-        else Result(True, string(feed_says)),
+        else CallResult(True, string(feed_says)),
     }
     calls: Sequence[Call] = next(program)
     while True:

@@ -29,7 +29,7 @@ from cryptolake.net.abi import checksum, selector
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.net.http import Http
 from cryptolake.net.logs import Log
-from cryptolake.net.multicall import Result, replay, transcript_from_json
+from cryptolake.net.multicall import CallResult, replay, transcript_from_json
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry
@@ -238,4 +238,4 @@ def test_an_unknown_layout_is_refused_by_name() -> None:
     program = fluid.settle(CSU, [event])
     next(program)
     with pytest.raises(Skip, match="512 bytes, 416 or 576 known"):
-        program.send([Result(True, bytes(512))])
+        program.send([CallResult(True, bytes(512))])

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from cryptolake.errors import Skip
 from cryptolake.net.abi import address_word, checksum, selector
 from cryptolake.net.logs import Log
-from cryptolake.net.multicall import Call, Program, Result
+from cryptolake.net.multicall import Call, CallResult, Program
 from cryptolake.registry.loader import load_registry
 from cryptolake.sources.onchain import gearbox, gearbox_events
 from cryptolake.sources.onchain.families import declared
@@ -204,19 +204,19 @@ def answered(program: Program[T], state: State) -> T:
         return value
 
 
-def _answer(call: Call, state: Mapping[tuple[str, bytes], object]) -> Result:
+def _answer(call: Call, state: Mapping[tuple[str, bytes], object]) -> CallResult:
     found = state.get((call.to, call.data[:4]), NOTHING)
     if found is NOTHING:
-        return Result(True, b"")
+        return CallResult(True, b"")
     if found is REVERT:
-        return Result(False, b"")
+        return CallResult(False, b"")
     if isinstance(found, list):
         data = (32).to_bytes(32, "big") + len(found).to_bytes(32, "big") + b"".join(map(address_word, found))
-        return Result(True, data)
+        return CallResult(True, data)
     if isinstance(found, int):
-        return Result(True, found.to_bytes(32, "big"))
+        return CallResult(True, found.to_bytes(32, "big"))
     text = str(found)
-    return Result(True, address_word(text) if text.startswith("0x") else text.encode().ljust(32, b"\0"))
+    return CallResult(True, address_word(text) if text.startswith("0x") else text.encode().ljust(32, b"\0"))
 
 
 def pool_state(

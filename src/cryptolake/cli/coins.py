@@ -1,7 +1,8 @@
-"""Commands of the coin market: refresh, runs, replay, prune, check, history. Flags in, text out; the steps are in `flow`."""
+"""Commands of coins: refresh, runs, replay, prune, check, history. Flags in, text out; the steps are in `flow`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -9,12 +10,13 @@ import typer
 from rich.console import Console
 
 from cryptolake.app import App
+from cryptolake.cli.confirm import YesFlag, confirm
 from cryptolake.cli.options import JsonFlag, ResumeFlag, WorkersFlag
 from cryptolake.cli.show import print_json, print_line, print_table, progress
 from cryptolake.contracts.partition import Partition
 from cryptolake.errors import BadInput
 from cryptolake.lake.runs import Runs
-from cryptolake.quality.coins import Finding
+from cryptolake.quality.results import Result, exit_code
 from cryptolake.silver.crypto_market_history import TABLE as HISTORY
 from cryptolake.silver.staging_crypto_market import TABLE as STAGING
 from cryptolake.sources.coingecko import COINS_MARKETS, DEFAULT_TOP, MARKET_CHART, CoinGecko
@@ -27,7 +29,7 @@ from cryptolake.work.vendors import coin_stores
 
 coins = typer.Typer(
     no_args_is_help=True,
-    help="The coin market: CoinGecko to staging to marts.\n\nExample: cryptolake coins refresh --top 1000",
+    help="Coins: CoinGecko to staging to marts.\n\nExample: cryptolake coins refresh --top 1000",
 )
 RunArgument = Annotated[
     str, typer.Argument(help="`latest`, a run's name or a part of it; see `cryptolake coins runs`.")
@@ -64,7 +66,7 @@ def _coingecko(app: App) -> CoinGecko:
 def refresh_command(
     context: typer.Context, top: TopFlag = DEFAULT_TOP, mode: ModeFlag = "incremental", as_json: JsonFlag = False
 ) -> None:
-    """Ask for the market now, keep the answer, load staging, history and marts, run the checks.
+    """Ask for the coins now, keep the answer, load staging, history and marts, run the checks.
 
     Example: cryptolake coins refresh --top 1000
     """
@@ -152,36 +154,56 @@ def prune_command(
     context: typer.Context,
     keep_days: Annotated[int, typer.Option("--keep-days", min=1, help="Runs younger than this stay.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be taken away.")] = False,
+    yes: YesFlag = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Take away the raw JSON and Parquet of old runs. The newest run always stays, and so does the history in PostgreSQL.
 
-    A run that is taken away cannot be replayed, nor asked for again: the vendor only tells the present.
+    A run that is taken away cannot be replayed, nor asked for again: the vendor only tells the present. So it asks first, and
+    a run that was never loaded into the history stays.
 
     Example: cryptolake coins prune --keep-days 90 --dry-run
     """
     app: App = context.obj.open()
-    runs = Runs(app.settings.data)
+    with coin_stores(app) as stores:
+        held = flow.held(stores.warehouse)
     today = datetime.now(UTC).date()
-    found, versions = coin_runs.prune(
-        runs, app.ledger, app.tables, lake_tables(), keep_days=keep_days, today=today, dry_run=dry_run
-    )
+
+    def prune(*, dry: bool) -> coin_runs.Pruning:
+        runs = Runs(app.settings.data)
+        return coin_runs.prune(
+            runs, app.ledger, app.tables, lake_tables(), keep_days=keep_days, today=today, held=held, dry_run=dry
+        )
+
+    done = prune(dry=True)
+    if not dry_run and (done.found or done.version_bytes):
+        size = sum(one.bytes for one in done.found) + done.version_bytes
+        confirm(f"Take away {len(done.found)} runs ({size / 1e6:,.1f} MB)? They cannot be asked for again.", yes=yes)
+        done = prune(dry=False)
     if as_json:
         print_json(
             {
                 "dry_run": dry_run,
-                "version_bytes": versions,
-                "runs": [{"run": str(one.run), "bytes": one.bytes} for one in found],
+                "version_bytes": done.version_bytes,
+                "runs": [{"run": str(one.run), "bytes": one.bytes} for one in done.found],
+                "kept": [str(one) for one in done.kept],
             }
         )
-        return
-    if found:
+    else:
+        _print_pruning(done, keep_days, dry_run=dry_run)
+    raise typer.Exit(1 if done.kept else 0)
+
+
+def _print_pruning(done: coin_runs.Pruning, keep_days: int, *, dry_run: bool) -> None:
+    if done.found:
         title = "Would be taken away" if dry_run else "Taken away"
-        print_table(title, ("run", "bytes"), [(str(one.run), one.bytes) for one in found])
-    total = sum(one.bytes for one in found)
-    extra = f" and {versions / 1e6:,.1f} MB of replaced table versions" if versions else ""
-    print_line(f"{len(found)} runs, {total / 1e6:,.1f} MB{extra}{' (nothing was changed)' if dry_run else ''}")
-    if dry_run and (found or versions):
+        print_table(title, ("run", "bytes"), [(str(one.run), one.bytes) for one in done.found])
+    total = sum(one.bytes for one in done.found)
+    extra = f" and {done.version_bytes / 1e6:,.1f} MB of replaced table versions" if done.version_bytes else ""
+    print_line(f"{len(done.found)} runs, {total / 1e6:,.1f} MB{extra}{' (nothing was changed)' if dry_run else ''}")
+    for run in done.kept:
+        print_line(f"[yellow]stays[/] {run}: not in the history; load it with [bold]cryptolake coins replay {run}[/]")
+    if dry_run and (done.found or done.version_bytes):
         print_line(f"Next: [bold]cryptolake coins prune --keep-days {keep_days}[/]")
 
 
@@ -193,13 +215,13 @@ def check_command(context: typer.Context, as_json: JsonFlag = False) -> None:
     """
     app: App = context.obj.open()
     with coin_stores(app) as stores:
-        findings = flow.check_now(stores, datetime.now(UTC))
+        results = flow.check_now(stores, datetime.now(UTC))
     if as_json:
-        print_json([_finding(one) for one in findings])
+        print_json([_result(one) for one in results])
     else:
-        _print_findings(findings)
+        _print_results(results)
         print_line("Next: [bold]cryptolake coins refresh[/]")
-    raise typer.Exit(1 if any(not one.passed and one.severity != "warn" for one in findings) else 0)
+    raise typer.Exit(exit_code(results))
 
 
 @coins.command("history")
@@ -269,7 +291,7 @@ def _show(results: list[CoinsLoaded], as_json: bool, *, failed: bool = False) ->
                 f"{one.run}: {one.coins:,} coins in {one.seconds:.1f} s", ("table", "rows", "what changed"), _rows(one)
             )
         last = results[-1]
-        _print_findings(last.findings)
+        _print_results(last.results)
         print_line('Next: [bold]cryptolake query --sql "select * from market_segment_analysis"[/]')
     raise typer.Exit(1 if failed or results[-1].failed else 0)
 
@@ -297,21 +319,22 @@ def _document(one: CoinsLoaded) -> dict[str, object]:
         "history": one.history,
         "marts": one.marts,
         "seconds": one.seconds,
-        "checks": [_finding(finding) for finding in one.findings],
+        "checks": [_result(result) for result in one.results],
     }
 
 
-def _finding(one: Finding) -> dict[str, object]:
+def _result(one: Result) -> dict[str, object]:
     return {
         "check": one.check,
         "severity": one.severity,
+        "blocks": one.blocks,
         "passed": one.passed,
         "rows": one.rows,
         "detail": one.detail,
     }
 
 
-def _print_findings(findings: list[Finding] | tuple[Finding, ...]) -> None:
-    marks = {"block": "❌", "error": "❌", "warn": "⚠️"}
-    rows = [("✅" if one.passed else marks[one.severity], one.check, one.detail) for one in findings]
+def _print_results(results: Sequence[Result]) -> None:
+    marks = {"error": "❌", "warning": "⚠️", "info": "ℹ️"}
+    rows = [("✅" if one.passed else marks[one.severity], one.check, one.detail) for one in results]
     print_table("Checks", ("", "check", "finding"), rows)

@@ -27,7 +27,8 @@ from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
 from cryptolake.gold.metadata import content_digest
 from cryptolake.registry.version import registry_version
 from cryptolake.research.describe import Description, describe, html
-from cryptolake.research.export import SUFFIX, export
+from cryptolake.research.export import export
+from cryptolake.research.formats import format_named, format_names, require_suffix
 from cryptolake.research.transforms import VALUES, Recipe, fill_limit, prepare
 
 panel_app = typer.Typer(
@@ -45,7 +46,10 @@ def add_commands(cli: typer.Typer) -> None:
 def export_command(
     context: typer.Context,
     to: Annotated[
-        Literal["parquet", "csv", "stata", "feather"], typer.Option("--format", help="Kind of file.")
+        str,
+        typer.Option(
+            "--format", help=f"Kind of file: {', '.join(format_names())}.", autocompletion=lambda: format_names()
+        ),
     ] = "parquet",
     out: Annotated[Path | None, typer.Option(help="File to write (default: exports/ under the data folder).")] = None,
     column: Annotated[
@@ -76,17 +80,19 @@ def export_command(
 
     Example: cryptolake panel export --format stata --balance longest --winsorize 0.01 --log --diff
     """
+    kind = format_named(to)
     app: App = context.obj.open()
+    path = out or app.settings.data / "exports" / f"daily_panel{'_wide' * (shape == 'wide')}{kind.suffix}"
+    require_suffix(kind, path)  # before anything is read
     panel = chosen_rows(app, csu, chain, family, market_set, start_date, end_date, days, version).panel
     recipe = Recipe(tuple(column or VALUES), balance, fill_limit(fill), winsorize, log, diff)
     prepared = prepare(panel, recipe)
-    path = out or app.settings.data / "exports" / f"daily_panel{'_wide' * (shape == 'wide')}{SUFFIX[to]}"
     written = export(
         DAILY_PANEL,
         prepared,
         recipe,
         path=path,
-        to=to,
+        to=kind,
         shape=shape,
         facts=_facts(app, content_digest(DAILY_PANEL, panel)),
     )

@@ -22,10 +22,9 @@ from cryptolake.flow.made import Made
 from cryptolake.silver.prices import TABLE as PRICES
 from cryptolake.sources.price_file import PRICES as PRICES_OF_FILES
 from cryptolake.sources.price_file import landed
-from cryptolake.work import lending
 from cryptolake.work import prices as flow
-from cryptolake.work.daily import build, publish
-from cryptolake.work.refine import SILVER, refine, reprice
+from cryptolake.work.daily import build, publish, rebuild
+from cryptolake.work.refine import SILVER, reprice
 
 prices_app = typer.Typer(
     no_args_is_help=True,
@@ -177,27 +176,8 @@ def rebuild_command(
     Example: cryptolake rebuild
     """
     app: App = context.obj.open()
-    states = app.ledger.states()
-    partitions = [one for one in states if one.dataset in {"tvl", "liquidations"} and one.key in app.registry.csus]
-    if not partitions:
-        raise BadInput("nothing was collected yet; run `cryptolake run` first")
-    csus = [app.registry.csus[name] for name in sorted({one.key for one in partitions})]
-    if reparse:
-        app.bronze.forget_twins({(one.dataset, one.key) for one in partitions})
-    made = refine(
-        app.onchain(csus),
-        partitions,
-        bronze=app.bronze,
-        tables=app.tables,
-        states=states,
-        quotes=flow.read_quotes(app.price_sources(), app.bronze, states),
-        pricing=app.pricing,
-        fresh=True,
-    )
-    built = lending.build(
-        tables=app.tables, ledger=app.ledger, csus=app.registry.csus, states=states, warehouse=app.warehouse
-    )
-    made += built.made
+    built = rebuild(app, reparse=reparse)
+    made = built.made
     if publish_too:
         made += publish(app)
     note_whole_panel(app)

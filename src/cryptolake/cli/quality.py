@@ -29,12 +29,13 @@ from cryptolake.errors import CryptolakeError
 from cryptolake.files.atomic import write_bytes
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
 from cryptolake.gold.metadata import content_digest
-from cryptolake.quality import checks, coverage, report, results
+from cryptolake.quality import coverage, report
 from cryptolake.quality.reconcile import Reconciled
-from cryptolake.quality.rules import Tables
+from cryptolake.quality.results import Result, exit_code
+from cryptolake.quality.rules import FinishedTables
 from cryptolake.registry.protocol_slugs import SLUGS
 from cryptolake.sources.defillama.protocol import DefiLlamaProtocols
-from cryptolake.work.checking import finished
+from cryptolake.work.checking import check_panel, finished
 from cryptolake.work.reconciliation import compared, theirs
 
 _COLOUR = {"error": "red", "warning": "yellow", "info": "cyan"}
@@ -49,7 +50,7 @@ def add_commands(cli: typer.Typer) -> None:
 class Checked:
     """What a quality run found, of which version of the panel, and where its report lies."""
 
-    results: list[checks.Result]
+    results: list[Result]
     version: str
     path: Path
 
@@ -64,9 +65,9 @@ def check_and_report(
 ) -> Checked:
     """Check the finished tables (of `panel`, unless the stored one is meant), write the report, keep the results."""
     tables = finished(app, panel)
-    found = checks.run(tables)
     version = content_digest(DAILY_PANEL, tables.panel)
     now = datetime.now(UTC)
+    found = check_panel(app, tables, now, keep=store)
     path = path or app.settings.data / "reports" / "quality.html"
     facts = [
         ("dataset_version", version),
@@ -74,9 +75,6 @@ def check_and_report(
         ("checked at", now.strftime("%Y-%m-%d %H:%M UTC")),
     ]
     write_bytes(path, report.html(tables.panel, found, reconciled, facts=facts).encode())
-    if store:
-        with app.warehouse() as warehouse:
-            warehouse.append(results.TABLE, results.frame(found, now, version))
     return Checked(found, version, path)
 
 
@@ -112,7 +110,7 @@ def quality_command(
     reconciled, refused = _reconciled(app, finished(app, panel)) if against_defillama else ([], [])
     checked = check_and_report(app, panel, reconciled=reconciled, path=html_file, store=store)
     found, version, path = checked.results, checked.version, checked.path
-    code = checks.exit_code(found, fail_on)
+    code = exit_code(found, fail_on)
     if as_json:
         print_json(
             {
@@ -153,13 +151,13 @@ def quality_command(
 
 
 def _print(
-    found: list[checks.Result],
+    found: list[Result],
     *,
     panel_shares: list[tuple[str, int, int, float]],
     reconciled: list[Reconciled],
     refused: list[str],
 ) -> None:
-    broken = [one for one in found if one.rows]
+    broken = [one for one in found if not one.passed]
     print_table(
         f"{len(broken)} of {len(found)} checks found something",
         ("severity", "check", "rows", "should hold"),
@@ -178,7 +176,7 @@ def _print(
         print_line(f"[yellow]not compared[/] {line}")
 
 
-def _reconciled(app: App, tables: Tables) -> tuple[list[Reconciled], list[str]]:
+def _reconciled(app: App, tables: FinishedTables) -> tuple[list[Reconciled], list[str]]:
     """Every protocol of the panel that has a known name there, and why others were not compared."""
     markets = [app.registry.csus[name] for name in tables.panel["csu"].unique().sort() if name in app.registry.csus]
     found: list[Reconciled] = []

@@ -73,7 +73,7 @@ def demo_command(
         result = _collect(app, csus, partitions, resume=True)
         built = travel_on(app, partitions)
         app = _vendors_app(state, place, replay)
-        pulled = [(step, one) for step in _steps() for one in _ask(app, step)]
+        pulled = [(step, one) for step in steps() for one in _ask(app, step)]
         replay.correct()
         pulled += [(journey.CORRECTION, one) for one in _ask(app, journey.CORRECTION)]
     checked = check_and_report(app)
@@ -85,7 +85,7 @@ def demo_command(
     if find_spec("ccxt") is None:
         print_line("The exchanges were left out; they need an extra: pip install 'cryptolake[exchanges]'")
     print_line(
-        f"{journey.NOTE} It lies in {app.settings.data} alone and says so (sandbox.json, bronze, metadata.json)."
+        f"{journey.NOTE} All of it lies in {app.settings.data}, which says so (sandbox.json, bronze, metadata.json)."
     )
     print_line(f"Done in {monotonic() - started:.0f} s. Next:")
     for words in _next(app.settings.data):
@@ -99,8 +99,8 @@ def _place(state: State, folder: Path | None) -> Path:
     if folder is not None and state.data is not None and folder != state.data:
         raise BadInput(f"--data {state.data} and --folder {folder} contradict each other; give one of them")
     place = folder or state.data or _DEFAULT
-    if journey.is_taken(place):
-        raise BadInput(f"{place} holds data that are no sandbox's; give the demo a folder of its own: --folder sandbox")
+    if journey.is_taken(place, sandbox_registry()):
+        raise BadInput(f"{place} holds data that are not this version's sandbox; name another --folder")
     return place
 
 
@@ -129,7 +129,7 @@ def _vendors_app(state: State, place: Path, replay: Replay) -> App:
     )
 
 
-def _steps() -> list[journey.Step]:
+def steps() -> list[journey.Step]:
     """The steps whose extra is installed."""
     return [one for one in journey.STEPS if not one.needs or find_spec(one.needs) is not None]
 

@@ -65,6 +65,8 @@ def _run(app: App, *, afresh: bool, yes: bool) -> None:
     for line in waiting:
         print_line(f"[yellow]left out[/] {line}")
     _print_aside(app)
+    if afresh and not jobs:
+        raise Stop("a fresh start could ask nobody for anything; set the keys and endpoints above first")
     if afresh and not yes:
         _confirm(app)
     if afresh or starts.pending(app):
@@ -72,7 +74,15 @@ def _run(app: App, *, afresh: bool, yes: bool) -> None:
             f"fresh start: everything lies under {starts.set_aside(app)} now, in the data folder's aside/ and PostgreSQL"
         )
     slots = Slots(app.settings.data / "scheduler.sqlite")
-    scheduler = Scheduler(jobs, slots, daily.AppWork(app), wait=stopping.wait, tell=_tell)
+
+    def wait(seconds: float) -> bool:
+        if seconds and starts.pending(app):  # nothing is left to be filled
+            _tell(
+                f"fresh start: {starts.finish(app):,} answers of chains and prices that nobody gave again were put back"
+            )
+        return stopping.wait(seconds)
+
+    scheduler = Scheduler(jobs, slots, daily.AppWork(app), wait=wait, tell=_tell)
     try:
         _tell(f"scheduler: {len(jobs)} jobs: {', '.join(f'{job.name} ({job.cron} UTC)' for job in jobs)}")
         scheduler.start()

@@ -13,7 +13,7 @@ from types import FrameType
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Asked:
+class StopRequest:
     """Whether, and by which signal, the process was asked to stop."""
 
     def __init__(self) -> None:
@@ -27,9 +27,9 @@ class Asked:
 
 
 @contextmanager
-def asked_to_stop(*, quietly: bool = False) -> Iterator[Asked]:
+def asked_to_stop(*, quietly: bool = False) -> Iterator[StopRequest]:
     """Handle both signals while the block lasts. Outside the main thread nothing is installed."""
-    asked = Asked()
+    asked = StopRequest()
 
     def handle(number: int, _frame: FrameType | None) -> None:
         if asked.stopping.is_set():

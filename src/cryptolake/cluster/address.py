@@ -28,14 +28,14 @@ class Machines:
 
 
 @dataclass(frozen=True, slots=True)
-class Scheduler:
+class SchedulerAddress:
     """A running Dask scheduler. Only over TLS are secrets sent to its workers."""
 
     address: str
     encrypted: bool
 
 
-def parse_address(text: str) -> Machines | Scheduler:
+def parse_address(text: str) -> Machines | SchedulerAddress:
     """Read an address; the user of the first machine holds for those after it. Raises BadInput with what is right.
 
     `ssh://[user@]host[:port],[user@]host[:port]...[?interface=eth0]`, `tcp://host:port`, `tls://host:port`.
@@ -51,7 +51,7 @@ def parse_address(text: str) -> Machines | Scheduler:
             whole = False
         if not whole or parts.username is not None:
             raise BadInput(f"--cluster {scheme}:// needs a host and a port and nothing else; {_HOW}")
-        return Scheduler(f"{scheme}://{parts.netloc}", scheme == "tls")
+        return SchedulerAddress(f"{scheme}://{parts.netloc}", scheme == "tls")
     hosts, _, query = rest.partition("?")
     options = parse_qs(query)
     if unknown := sorted(set(options) - {"interface"}):

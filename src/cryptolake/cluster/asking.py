@@ -18,8 +18,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from cryptolake.app import App
 from cryptolake.cluster import worker
-from cryptolake.cluster.address import Machines, Scheduler, parse_address
-from cryptolake.cluster.remote import Luggage, RemoteSource
+from cryptolake.cluster.address import Machines, SchedulerAddress, parse_address
+from cryptolake.cluster.remote import CarriedFiles, RemoteSource
 from cryptolake.cluster.roll import Roll
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.source import Source
@@ -75,11 +75,11 @@ def asking(
 
 @contextmanager
 def _opened(
-    app: App, csus: Sequence[Csu], address: Machines | Scheduler, stopping: threading.Event
-) -> Iterator[tuple[Fleet, worker.Job]]:
+    app: App, csus: Sequence[Csu], address: Machines | SchedulerAddress, stopping: threading.Event
+) -> Iterator[tuple[Fleet, worker.ClusterRun]]:
     from cryptolake.cluster.fleet import Fleet
     from cryptolake.cluster.scheduler import running
-    from cryptolake.cluster.ssh import lab
+    from cryptolake.cluster.ssh import ssh_cluster
 
     job = partial(worker.make_job, uuid.uuid4().hex[:12], app.settings, [csu.name for csu in csus])
     if not isinstance(address, Machines):
@@ -89,7 +89,7 @@ def _opened(
     database = app.database()
     port = _loopback_port(database)
     python = app.settings.cluster_python or sys.executable
-    with lab(address, threads=app.settings.workers, python=python, port_to_share=port) as (client, ports):
+    with ssh_cluster(address, threads=app.settings.workers, python=python, port_to_share=port) as (client, ports):
         yield Fleet(client, stopping), job(database_url=_through(database, ports) if ports else database)
 
 
@@ -106,19 +106,19 @@ def _through(database_url: str, ports: Sequence[int]) -> str:
     return urlunsplit(parts._replace(netloc=login + ",".join(f"127.0.0.1:{port}" for port in ports)))
 
 
-def _remote(app: App, csus: Sequence[Csu], fleet: Fleet, job: worker.Job, roll: Roll) -> Source:
+def _remote(app: App, csus: Sequence[Csu], fleet: Fleet, job: worker.ClusterRun, roll: Roll) -> Source:
     able = {csu.name: csu.chain for csu in csus if csu.family in families()}
 
     def chain_of(partition: Partition) -> str | None:
         return able.get(partition.key)
 
     folder = app.settings.data / "discovered"
-    luggage = Luggage(chain_of, app.block_cache, partial(worker.pack, folder), partial(worker.unpack, folder))
+    carried = CarriedFiles(chain_of, app.block_cache, partial(worker.pack, folder), partial(worker.unpack, folder))
     return RemoteSource(
         app.onchain(csus),
         fleet,
         answer=partial(worker.answer, job),
         find=partial(worker.boundaries, job),
-        luggage=luggage,
+        carried=carried,
         roll=roll,
     )

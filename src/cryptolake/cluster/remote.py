@@ -27,7 +27,7 @@ Files = Mapping[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class RemoteAnswers:
     """What a worker brings back from a trip: its answers, the error that ended it, and who it was (`host:pid`).
 
     `requests` is how many HTTP requests that worker has sent so far. `discovered` are files of events that name markets'
@@ -43,12 +43,12 @@ class Answered:
 
 
 # Both run on a worker and are sent there by name.
-Answer = Callable[[Trip, Bounds, Files], Answered]
+Answer = Callable[[Trip, Bounds, Files], RemoteAnswers]
 FindBounds = Callable[[str, Sequence[int]], Bounds]
 
 
 @dataclass(frozen=True, slots=True)
-class Luggage:
+class CarriedFiles:
     """What a trip takes along so that no worker asks for what another found out.
 
     `chain_of` names the chain a partition is asked of (None: nothing is asked for it), `files` the discovered files of a
@@ -69,10 +69,10 @@ class RemoteSource:
     """`inner`, asked by the workers of `fleet`. Thread-safe."""
 
     def __init__(
-        self, inner: Asking, fleet: Fleet, *, answer: Answer, find: FindBounds, luggage: Luggage, roll: Roll
+        self, inner: Asking, fleet: Fleet, *, answer: Answer, find: FindBounds, carried: CarriedFiles, roll: Roll
     ) -> None:
         self._inner, self._fleet, self._answer, self._find = inner, fleet, answer, find
-        self._luggage, self._roll = luggage, roll
+        self._carried, self._roll = carried, roll
         self._lock = threading.Lock()
         self._instants: dict[str, set[int]] = {}
         self._finding: dict[str, threading.Lock] = {}
@@ -104,7 +104,7 @@ class RemoteSource:
         asked = list(partitions)
         with self._lock:
             for partition in asked:
-                chain = self._luggage.chain_of(partition)
+                chain = self._carried.chain_of(partition)
                 if chain is not None:
                     self._instants.setdefault(chain, set()).update(_instants(partition))
         return self._inner.trips(asked)
@@ -114,13 +114,13 @@ class RemoteSource:
 
         Raises SchedulerGone, which ends a run, when the cluster itself is lost.
         """
-        chains = sorted({chain for one in trip.partitions if (chain := self._luggage.chain_of(one)) is not None})
+        chains = sorted({chain for one in trip.partitions if (chain := self._carried.chain_of(one)) is not None})
         files: dict[str, bytes] = {}
         for chain in chains:
             self._find_together(chain)
-            files |= self._luggage.files(chain)
+            files |= self._carried.files(chain)
         answered = self._fleet.ask(trip.label, self._answer, trip, self._known(trip), files)
-        self._luggage.keep(answered.discovered)
+        self._carried.keep(answered.discovered)
         self._roll.answered(
             answered.worker,
             partitions=len(answered.outcomes),
@@ -139,16 +139,16 @@ class RemoteSource:
         with first:
             with self._lock:
                 wanted = self._instants.pop(chain, set())
-            unknown = sorted(at for at in wanted if self._luggage.boundaries.get(chain, at) is None)
+            unknown = sorted(at for at in wanted if self._carried.boundaries.get(chain, at) is None)
             if unknown:
-                self._luggage.boundaries.put(chain, self._fleet.ask(f"boundaries {chain}", self._find, chain, unknown))
+                self._carried.boundaries.put(chain, self._fleet.ask(f"boundaries {chain}", self._find, chain, unknown))
 
     def _known(self, trip: Trip) -> dict[int, Header]:
         found = {}
         for partition in trip.partitions:
-            chain = self._luggage.chain_of(partition)
+            chain = self._carried.chain_of(partition)
             for at in _instants(partition) if chain is not None else ():
-                if chain is not None and (header := self._luggage.boundaries.get(chain, at)) is not None:
+                if chain is not None and (header := self._carried.boundaries.get(chain, at)) is not None:
                     found[at] = header
         return found
 

@@ -7,19 +7,19 @@ from contextlib import contextmanager
 
 from distributed import Client
 
-from cryptolake.cluster.address import Scheduler
+from cryptolake.cluster.address import SchedulerAddress
 from cryptolake.cluster.fleet import CONNECT_S, quiet
 from cryptolake.errors import Stop
 
 
 @contextmanager
-def running(scheduler: Scheduler) -> Iterator[Client]:
+def running(scheduler: SchedulerAddress) -> Iterator[Client]:
     """Connect. TLS files come from Dask's own settings (distributed.comm.tls). Raises Stop."""
     with quiet():
         yield from _connected(scheduler)
 
 
-def _connected(scheduler: Scheduler) -> Iterator[Client]:
+def _connected(scheduler: SchedulerAddress) -> Iterator[Client]:
     try:
         client = Client(scheduler.address, timeout=CONNECT_S)  # type: ignore[no-untyped-call]
     except (OSError, TimeoutError):

@@ -34,7 +34,7 @@ _SILENT_S = 30  # a worker that is not heard of for so long is taken for dead: t
 
 
 @contextmanager
-def lab(
+def ssh_cluster(
     machines: Machines, *, threads: int, python: str, port_to_share: int | None
 ) -> Iterator[tuple[Client, list[int]]]:
     """Start the machines and connect; everything is ended afterwards, also by itself if this process is killed.

@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from cryptolake import __version__
 from cryptolake.app import App, configure_logging
-from cryptolake.cluster.remote import Answered
+from cryptolake.cluster.remote import RemoteAnswers
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Trip
 from cryptolake.errors import CryptolakeError, Stop
@@ -32,7 +32,7 @@ _DISCOVERED = "discovered"
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class ClusterRun:
     """A run as its workers know it: settings, the user's registry file, the markets. Secrets print as asterisks.
 
     With `own_secrets` the settings hold none: each worker takes keys and DATABASE_URL from its own environment.
@@ -46,7 +46,7 @@ class Job:
     own_secrets: bool
 
 
-def make_job(number: str, settings: Settings, csus: Sequence[str], *, database_url: str | None) -> Job:
+def make_job(number: str, settings: Settings, csus: Sequence[str], *, database_url: str | None) -> ClusterRun:
     """The job of a run. Without `database_url` (the way there is not encrypted) nothing secret goes along."""
     registry = settings.registry.read_text("utf-8") if settings.registry is not None else None
     update: dict[str, object] = {name: _blank(value) for name, value in settings if _holds_secret(value)}
@@ -57,7 +57,7 @@ def make_job(number: str, settings: Settings, csus: Sequence[str], *, database_u
             "database_url": SecretStr(database_url),
         }
     sent = settings.model_copy(update={**update, "registry": None, "budgets": "database"})
-    return Job(number, __version__, sent, registry, tuple(csus), own_secrets=database_url is None)
+    return ClusterRun(number, __version__, sent, registry, tuple(csus), own_secrets=database_url is None)
 
 
 def _holds_secret(value: object) -> bool:
@@ -88,7 +88,7 @@ _posts: dict[str, _Post] = {}
 _opening = threading.Lock()
 
 
-def _post(job: Job) -> _Post:
+def _post(job: ClusterRun) -> _Post:
     """The post of a job, opened when first needed. Raises Stop when this machine is not fit for it."""
     with _opening:
         if job.number not in _posts:
@@ -107,7 +107,7 @@ def _post(job: Job) -> _Post:
         return _posts[job.number]
 
 
-def _settings(job: Job, folder: Path) -> Settings:
+def _settings(job: ClusterRun, folder: Path) -> Settings:
     update: dict[str, object] = {"data": folder}
     if job.registry is not None:
         update["registry"] = folder / "registry.yaml"
@@ -122,20 +122,20 @@ def _settings(job: Job, folder: Path) -> Settings:
     return job.settings.model_copy(update=update)
 
 
-def report(job: Job) -> str:
+def report(job: ClusterRun) -> str:
     """Open the post and say who this is. Raises Stop with the remedy."""
     _post(job)
     return NAME
 
 
-def boundaries(job: Job, chain: str, instants: Sequence[int]) -> dict[int, Header]:
+def boundaries(job: ClusterRun, chain: str, instants: Sequence[int]) -> dict[int, Header]:
     """The last blocks before the instants (seconds since 1970, UTC) on `chain`; those not known there are left out."""
     post = _post(job)
     blocks = post.source.blocks(post.app.registry.chain(chain))
     return blocks.prefetch([datetime.fromtimestamp(at, UTC) for at in instants])
 
 
-def answer(job: Job, trip: Trip, known: Mapping[int, Header], files: Mapping[str, bytes]) -> Answered:
+def answer(job: ClusterRun, trip: Trip, known: Mapping[int, Header], files: Mapping[str, bytes]) -> RemoteAnswers:
     """Hold one conversation. Idempotent: a second worker gives the same answers. Errors by reaction come back as data."""
     post, started = _post(job), time.monotonic()
     chain = post.app.registry.csu(trip.partitions[0].key).chain
@@ -157,7 +157,7 @@ def answer(job: Job, trip: Trip, known: Mapping[int, Header], files: Mapping[str
         error = caught
     requests = sum(pool.requests for pool in post.app.pools())
     grown = {name: body for name, body in pack(folder, chain).items() if len(body) > len(files.get(name, b""))}
-    return Answered(tuple(outcomes), error, NAME, time.monotonic() - started, requests, grown)
+    return RemoteAnswers(tuple(outcomes), error, NAME, time.monotonic() - started, requests, grown)
 
 
 def pack(folder: Path, chain: str) -> dict[str, bytes]:

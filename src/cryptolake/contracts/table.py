@@ -86,6 +86,23 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
+class MergedTable:
+    """A table of an earlier version whose rows lie in another one now; PostgreSQL keeps a view of its name and columns.
+
+    `columns`: each with the SQL expression that answers it from the table of today, over the rows that `where` chooses.
+    `takes`: columns of today with the expression that fills them from the old table, so that its rows move over once.
+    `identity`: its surrogate id column and the column of today that answers to it.
+    """
+
+    name: str
+    doc: str
+    columns: tuple[tuple[Field, str], ...]
+    where: str
+    takes: tuple[tuple[str, str], ...]
+    identity: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Violation:
     """A check that did not hold: its name, how many rows broke it and one example key, fit to print."""
 
@@ -117,6 +134,7 @@ class Table:
     in_postgres: bool = True  # False: only the lake holds it
     load: Literal["replace", "update"] = "replace"  # how new rows meet the old: instead of them, or beside them by key
     formerly: tuple[str, ...] = ()  # names the table had: PostgreSQL keeps a view of each, the lake finds its folder
+    merged: tuple[MergedTable, ...] = ()  # tables of earlier versions that became a part of this one
 
     def __post_init__(self) -> None:
         names = [field.name for field in self.fields]
@@ -275,6 +293,9 @@ class Table:
         for f in self.fields:
             sql = f.sql or _SQL[f.dtype]
             lines.append(f"| `{f.name}` | {sql} | {f.unit} | {'yes' if f.null else 'no'} | {f.doc} |")
+        for one in self.merged:
+            listed = ", ".join(f"`{f.name}` ({f.doc})" for f, _ in one.columns)
+            lines += ["", f"The view `{one.name}` answers as that table of earlier versions did ({one.doc}): {listed}."]
         return "\n".join(lines) + "\n"
 
 

@@ -55,13 +55,14 @@ class Change:
 
 
 def promises(tables: Iterable[Table]) -> dict[str, TablePromise]:
-    """What each table promises, by name in alphabetical order."""
-    return {
-        one.name: TablePromise(
-            one.layer, list(one.key), {f.name: _promise(f) for f in one.fields}, one.publish_as, list(one.formerly)
-        )
-        for one in sorted(tables, key=lambda one: one.name)
-    }
+    """What each table promises, by name in alphabetical order, and the views of tables that became a part of it."""
+    found = {}
+    for one in tables:
+        fields = {f.name: _promise(f) for f in one.fields}
+        found[one.name] = TablePromise(one.layer, list(one.key), fields, one.publish_as, list(one.formerly))
+        for old in one.merged:
+            found[old.name] = TablePromise(one.layer, [], {f.name: _promise(f) for f, _ in old.columns})
+    return dict(sorted(found.items()))
 
 
 def document(tables: Iterable[Table]) -> bytes:

@@ -83,9 +83,9 @@ def is_marked(folder: Path) -> bool:
     return (folder / _MARK).exists()
 
 
-def is_taken(folder: Path) -> bool:
-    """Whether the folder holds data that are no sandbox's; a sandbox of an earlier version has no mark but its market."""
-    if is_marked(folder) or not any((folder / name).exists() for name in _REAL):
-        return False
-    registry = folder / "registry.yaml"
-    return not (registry.is_file() and "sandbox: true" in registry.read_text("utf-8", errors="replace"))
+def is_taken(folder: Path, registry: Path) -> bool:
+    """Whether the folder holds data that are not this version's sandbox, whose registry file is `registry`."""
+    there = folder / "registry.yaml"
+    if there.exists():
+        return there.read_bytes() != registry.read_bytes()
+    return any((folder / name).exists() for name in _REAL)

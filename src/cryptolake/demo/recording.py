@@ -23,7 +23,7 @@ MAX_LOG_RANGE = 2_000  # blocks in one eth_getLogs, as common public endpoints a
 NOT_RECORDED, LIMIT, REVERTED, BAD_PARAMS, NO_METHOD = -32001, -32005, 3, -32602, -32601
 
 
-class Fault(Exception):
+class RecordedFault(Exception):
     """An error object to send back instead of a result."""
 
     def __init__(self, code: int, message: str, data: str | None = None) -> None:
@@ -122,8 +122,8 @@ class ChainRecording:
             case "eth_call", [dict() as call, tag, *_]:
                 return self._call(call, self._number(tag))
             case (("eth_getBlockByNumber" | "eth_getLogs" | "eth_call"), _):
-                raise Fault(BAD_PARAMS, f"invalid params for {method}")
-        raise Fault(NO_METHOD, f"method {method} is not supported: the sandbox replays recordings only")
+                raise RecordedFault(BAD_PARAMS, f"invalid params for {method}")
+        raise RecordedFault(NO_METHOD, f"method {method} is not supported: the sandbox replays recordings only")
 
     def _number(self, tag: Json) -> int:
         match tag:
@@ -138,7 +138,7 @@ class ChainRecording:
                     return int(tag, 16)
                 except ValueError:
                     pass
-        raise Fault(BAD_PARAMS, f"invalid block tag {tag!r}")
+        raise RecordedFault(BAD_PARAMS, f"invalid block tag {tag!r}")
 
     def _header(self, tag: Json) -> Json:
         number = self._number(tag)
@@ -157,9 +157,9 @@ class ChainRecording:
         first = self._number(query.get("fromBlock", "latest"))
         last = self._number(query.get("toBlock", "latest"))
         if first > last:
-            raise Fault(BAD_PARAMS, "invalid block range params")
+            raise RecordedFault(BAD_PARAMS, "invalid block range params")
         if last - first >= MAX_LOG_RANGE:
-            raise Fault(LIMIT, f"query exceeds max block range {MAX_LOG_RANGE}")
+            raise RecordedFault(LIMIT, f"query exceeds max block range {MAX_LOG_RANGE}")
         wanted = _lower_set(query.get("address"))
         raw_topics = query.get("topics")
         topics = [_lower_set(topic) for topic in raw_topics] if isinstance(raw_topics, list) else []
@@ -182,17 +182,17 @@ class ChainRecording:
             return self._aggregate(data, block)
         answer = self._recorded(block, to, data)
         if not answer.success:
-            raise Fault(REVERTED, "execution reverted", answer.data)
+            raise RecordedFault(REVERTED, "execution reverted", answer.data)
         return answer.data
 
     def _aggregate(self, data: str, block: int) -> str:
         try:
             inner = aggregate3.decode_calls(data)
         except ValueError as error:
-            raise Fault(BAD_PARAMS, str(error)) from None
+            raise RecordedFault(BAD_PARAMS, str(error)) from None
         answers = [self._recorded(block, call.to, call.data) for call in inner]
         if any(not answer.success and not call.may_fail for call, answer in zip(inner, answers, strict=True)):
-            raise Fault(REVERTED, "execution reverted: Multicall3: call failed")
+            raise RecordedFault(REVERTED, "execution reverted: Multicall3: call failed")
         return aggregate3.encode_results([(answer.success, answer.data) for answer in answers])
 
     def _recorded(self, block: int, to: str, data: str) -> CallAnswer:
@@ -200,7 +200,7 @@ class ChainRecording:
         if answer is None:
             # worded like a pruned node's answer: no client should ask this endpoint the same again
             asked = f"call {data[:10]} to {to} at block {block}"
-            raise Fault(NOT_RECORDED, f"historical state not available, not recorded in the sandbox: {asked}")
+            raise RecordedFault(NOT_RECORDED, f"historical state not available, not recorded in the sandbox: {asked}")
         return answer
 
 

@@ -17,7 +17,7 @@ from typing import Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from cryptolake.demo import invented
-from cryptolake.demo.recording import BAD_PARAMS, ChainRecording, Fault, Json
+from cryptolake.demo.recording import BAD_PARAMS, ChainRecording, Json, RecordedFault
 
 RECORDINGS = Path(__file__).parent / "recordings"
 RPC_PATH = "/rpc"
@@ -148,7 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
             return _error(call_id, BAD_PARAMS, "params must be a list")
         try:
             result = self.server.chain.answer(str(request["method"]), params)
-        except Fault as fault:
+        except RecordedFault as fault:
             return _error(call_id, fault.code, str(fault), fault.data)
         return {"jsonrpc": "2.0", "id": call_id, "result": result}
 

@@ -23,7 +23,7 @@ CountBlocks = Callable[[str, Period], int | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class Workload:
     """What one chain has to answer: the periods of each dataset, and the blocks of every run of touching periods."""
 
     chain: str
@@ -47,7 +47,7 @@ def work(
     csus: Mapping[str, Csu],
     chains: Mapping[str, Chain],
     blocks: CountBlocks = lambda _chain, _period: None,
-) -> list[Work]:
+) -> list[Workload]:
     """The work per chain. `blocks` gives the real number of blocks of a period where it is known."""
     snapshots: dict[str, set[Period]] = {}
     scans: dict[str, set[Period]] = {}
@@ -67,7 +67,7 @@ def work(
         ]
         periods = snapshots.get(chain, set()) | scans.get(chain, set())
         instants = {instant for period in periods for instant in (period.start, period.end)}
-        found.append(Work(chain, len(snapshots.get(chain, ())), tuple(counted), len(instants), asked[chain]))
+        found.append(Workload(chain, len(snapshots.get(chain, ())), tuple(counted), len(instants), asked[chain]))
     return found
 
 
@@ -100,7 +100,7 @@ class Cost:
 
 
 def costs(
-    chains: Sequence[Work], endpoints: Callable[[str], Sequence[Endpoint]], *, log_span: int | None = None
+    chains: Sequence[Workload], endpoints: Callable[[str], Sequence[Endpoint]], *, log_span: int | None = None
 ) -> list[Cost]:
     """Costs with the configured endpoints, the preferred one of each chain; `log_span` overrides its published span."""
     found = []
@@ -112,7 +112,9 @@ def costs(
     return found
 
 
-def duration_s(chains: Sequence[Work], endpoints: Callable[[str], Sequence[Endpoint]], log_span: int | None) -> float:
+def duration_s(
+    chains: Sequence[Workload], endpoints: Callable[[str], Sequence[Endpoint]], log_span: int | None
+) -> float:
     """Seconds at the known limits: an account serves all its chains in turn, chains of other accounts run beside it."""
     busy: dict[str, float] = {}
     for one in chains:
@@ -144,7 +146,7 @@ class Offer:
     fits: bool
 
 
-def offers(chains: Sequence[Work], plans: Iterable[RpcPlan]) -> list[Offer]:
+def offers(chains: Sequence[Workload], plans: Iterable[RpcPlan]) -> list[Offer]:
     """The whole work under each plan that has a published unit price, cheapest in time first."""
     found = []
     for plan in plans:
@@ -169,7 +171,7 @@ class Advice:
     lines: tuple[str, ...] = field(default=())
 
 
-def advice(chains: Sequence[Work], found: Sequence[Cost], log_span: int) -> Advice:
+def advice(chains: Sequence[Workload], found: Sequence[Cost], log_span: int) -> Advice:
     """Where the calls go and what a wider log span would save."""
     total = sum(cost.calls for cost in found)
     lines = []

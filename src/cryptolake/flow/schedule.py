@@ -18,7 +18,7 @@ _PERIOD = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class ScheduledJob:
     """The datasets of one source that share a cadence: due `at_minute` past every UTC hour or day."""
 
     name: str
@@ -47,13 +47,13 @@ class Job:
         return found
 
 
-def jobs_of(source: Source, datasets: Iterable[Dataset]) -> list[Job]:
+def jobs_of(source: Source, datasets: Iterable[Dataset]) -> list[ScheduledJob]:
     """One job per cadence among `datasets`, named `<source>_hourly` or `<source>_daily` (and the minute if two differ)."""
     groups: dict[tuple[Literal["day", "hour"], int], list[str]] = {}
     for dataset in datasets:
         groups.setdefault((dataset.every, dataset.at_minute), []).append(dataset.name)
     return [
-        Job(_name(source.name, every, minute, list(groups)), source.name, tuple(sorted(names)), every, minute)
+        ScheduledJob(_name(source.name, every, minute, list(groups)), source.name, tuple(sorted(names)), every, minute)
         for (every, minute), names in sorted(groups.items())
     ]
 

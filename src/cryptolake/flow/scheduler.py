@@ -17,7 +17,7 @@ from typing import Protocol
 import structlog
 
 from cryptolake.errors import CryptolakeError
-from cryptolake.flow.schedule import Job
+from cryptolake.flow.schedule import ScheduledJob
 from cryptolake.state.slots import Slots
 
 log = structlog.get_logger(__name__)
@@ -43,11 +43,11 @@ class Outcome:
 class Work(Protocol):
     """What the scheduler drives."""
 
-    def backfill(self, job: Job) -> Iterator[Outcome]:
+    def backfill(self, job: ScheduledJob) -> Iterator[Outcome]:
         """The job's history in pieces, each resumable; what is there already costs next to nothing."""
         ...
 
-    def run(self, job: Job, slots: Sequence[datetime]) -> Outcome:
+    def run(self, job: ScheduledJob, slots: Sequence[datetime]) -> Outcome:
         """The job now, covering every given slot (none: the first pull after a start)."""
         ...
 
@@ -61,7 +61,7 @@ class Scheduler:
 
     def __init__(
         self,
-        jobs: Sequence[Job],
+        jobs: Sequence[ScheduledJob],
         slots: Slots,
         work: Work,
         *,
@@ -113,7 +113,7 @@ class Scheduler:
         upcoming = [(job.after(now) - now).total_seconds() for job in self._jobs]
         return max(0.0, min([LONGEST_WAIT_S, *upcoming]))
 
-    def _due(self, job: Job) -> list[datetime]:
+    def _due(self, job: ScheduledJob) -> list[datetime]:
         """The slots to cover now: new ones, those a killed run left open, and failed ones whose time has come."""
         now = self._now()
         last = self._slots.last(job.name) or self._slots.since(job.name, now)
@@ -133,7 +133,7 @@ class Scheduler:
             self._work.alert(f"{job.name} was given up", f"{len(tired)} slots ended the process {_ATTEMPTS} times")
         return sorted({*new, *(one.slot for one in left if one.slot not in tired), *(one.slot for one in failed)})
 
-    def _cover(self, job: Job, slots: Sequence[datetime]) -> None:
+    def _cover(self, job: ScheduledJob, slots: Sequence[datetime]) -> None:
         if slots:
             self._slots.begin(job.name, slots, self._now())
         outcome = self._attempt(job, lambda: self._work.run(job, slots))
@@ -141,7 +141,7 @@ class Scheduler:
             self._settle(job, slots, outcome)
         self._tell(f"{job.name}: {_span(slots)}: {outcome.note}")  # when it is on disk: who reads it may stop us
 
-    def _settle(self, job: Job, slots: Sequence[datetime], outcome: Outcome) -> None:
+    def _settle(self, job: ScheduledJob, slots: Sequence[datetime], outcome: Outcome) -> None:
         now = self._now()
         if outcome.ok:
             self._slots.settle(job.name, slots, "done", now, outcome.note)
@@ -152,7 +152,7 @@ class Scheduler:
         self._slots.settle(job.name, again, "failed", now, outcome.note)
         self._slots.settle(job.name, over, "given_up", now, outcome.note)
 
-    def _fill(self, job: Job) -> None:
+    def _fill(self, job: ScheduledJob) -> None:
         """One piece of the job's history; when there is no more, and some of it failed, it is begun again later."""
 
         def piece() -> Outcome:
@@ -171,7 +171,7 @@ class Scheduler:
         if outcome.note:
             self._tell(f"{job.name}: backfill: {outcome.note}")
 
-    def _attempt(self, job: Job, work: Callable[[], Outcome]) -> Outcome:
+    def _attempt(self, job: ScheduledJob, work: Callable[[], Outcome]) -> Outcome:
         """Work whose failure is told and noted, and never ends the scheduler."""
         try:
             outcome = work()

@@ -1,4 +1,4 @@
-"""Gold table `crypto_market_summary`: the whole loaded market in one row. No I/O."""
+"""Gold table `crypto_market_summary`: all loaded coins in one row. No I/O."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ INPUTS = ("staging_crypto_market", "crypto_market_global")
 TABLE = Table(
     name="crypto_market_summary",
     layer="gold",
-    grain="the loaded market (exactly one row)",
+    grain="the loaded coins (exactly one row)",
     key=(),
     fields=(
         Field("total_cryptocurrencies", "int32", "loaded coins", minimum=1),
@@ -27,7 +27,7 @@ TABLE = Table(
         ),
         Field("processed_at", "timestamp", "instant of the run behind this row", unit="UTC"),
     ),
-    doc="The loaded coin market in one row.",
+    doc="The loaded coins in one row.",
     methodology="gainers + losers + unchanged + change_unknown = total_cryptocurrencies.",
     publish_as="gold/crypto_market_summary.parquet",
     enforced=True,

@@ -15,7 +15,7 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -228,9 +228,3 @@ class Bronze:
             return pl.read_parquet(io.BytesIO(content)), answers
         except (FileNotFoundError, KeyError, orjson.JSONDecodeError, pl.exceptions.PolarsError):
             return None  # the answers themselves are read again
-
-    def forget_twins(self, series: Iterable[tuple[str, str]]) -> None:
-        """Remove all that these (dataset, key) were ever read as: it is read again from the answers."""
-        for dataset, key in series:
-            for path in (self._root / dataset / key).glob("*.parquet"):
-                path.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from cryptolake.errors import CryptolakeError, Narrow
 from cryptolake.net.abi import keccak
 from cryptolake.net.blocks import BlockRange, Blocks
-from cryptolake.net.logs import METHOD, Log, Question, Window
+from cryptolake.net.logs import METHOD, BlockWindow, Log, LogQuestion
 from cryptolake.net.rpc import Pool
 
 _BLOOM_BLOCKS = 4  # blocks without logs whose bloom filter is looked at, per period
@@ -40,7 +40,12 @@ class Opinion:
 
 
 def second_opinions(
-    pool: Pool, question: Question, windows: Sequence[Window], logs: Sequence[Log], within: BlockRange, share: float
+    pool: Pool,
+    question: LogQuestion,
+    windows: Sequence[BlockWindow],
+    logs: Sequence[Log],
+    within: BlockRange,
+    share: float,
 ) -> tuple[list[Opinion], list[Log]]:
     """Ask a `share` of the period again elsewhere, at least one question; opinions, and logs that two others agree on.
 
@@ -59,17 +64,19 @@ def second_opinions(
     return opinions, found
 
 
-def _pieces(pool: Pool, window: Window, within: BlockRange) -> list[Window]:
+def _pieces(pool: Pool, window: BlockWindow, within: BlockRange) -> list[BlockWindow]:
     """The part of a window inside the period, cut to what another endpoint answers in one question."""
     start, end = max(window.start, within.start), min(window.end, within.end)
     others = [one.learned.span for one in pool.stations if one.endpoint.name != window.endpoint and one.stopped is None]
     if start >= end or not others:
         return []
     step = max(others)
-    return [Window(at, min(end, at + step), window.endpoint, 0) for at in range(start, end, step)]
+    return [BlockWindow(at, min(end, at + step), window.endpoint, 0) for at in range(start, end, step)]
 
 
-def _elsewhere(pool: Pool, question: Question, piece: Window, avoid: frozenset[str]) -> tuple[str, Window, set[Log]]:
+def _elsewhere(
+    pool: Pool, question: LogQuestion, piece: BlockWindow, avoid: frozenset[str]
+) -> tuple[str, BlockWindow, set[Log]]:
     """Who else answers, for which blocks (fewer where it refused), and with which logs. Raises when nobody does."""
     station = pool.pick(METHOD, piece.start, avoid=avoid)
     while True:
@@ -84,10 +91,10 @@ def _elsewhere(pool: Pool, question: Question, piece: Window, avoid: frozenset[s
             continue
         station.learned.answered(end - piece.start)
         name = station.endpoint.name
-        return name, Window(piece.start, end, name, 0), set(question.read(answer, piece.start, end))
+        return name, BlockWindow(piece.start, end, name, 0), set(question.read(answer, piece.start, end))
 
 
-def _opinion(pool: Pool, question: Question, piece: Window, logs: Sequence[Log]) -> tuple[Opinion, list[Log]]:
+def _opinion(pool: Pool, question: LogQuestion, piece: BlockWindow, logs: Sequence[Log]) -> tuple[Opinion, list[Log]]:
     first = piece.endpoint
     try:
         second, asked, theirs = _elsewhere(pool, question, piece, frozenset({first}))
@@ -120,7 +127,7 @@ class BloomCheck:
 
 
 def check_blooms(
-    pool: Pool, blocks: Blocks, question: Question, logs: Sequence[Log], within: BlockRange, *, sample: bool
+    pool: Pool, blocks: Blocks, question: LogQuestion, logs: Sequence[Log], within: BlockRange, *, sample: bool
 ) -> BloomCheck:
     """Compare logs with headers: hash and bloom of every block with logs, and the bloom of a few without any.
 

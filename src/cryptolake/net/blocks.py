@@ -52,7 +52,7 @@ class BlockRange:
         return max(0, self.end - self.start)
 
 
-class Asks(_Asks, Protocol):
+class AsksBlocks(_Asks, Protocol):
     """The part of the pool the finder uses."""
 
     chain: str
@@ -109,7 +109,7 @@ class FileBlockCache:
 class Blocks:
     """The block finder of one chain."""
 
-    def __init__(self, pool: Asks, cache: FileBlockCache | None = None) -> None:
+    def __init__(self, pool: AsksBlocks, cache: FileBlockCache | None = None) -> None:
         self._pool, self._cache = pool, cache
         self._headers: dict[int, Header] = {}
         self._seen: list[Header] = []  # the same, by number and so by time

@@ -17,7 +17,7 @@ from pathlib import Path
 import orjson
 
 from cryptolake.errors import Retry
-from cryptolake.net.logs import Answered, LogFilter, Window, log_to_json, parse_logs
+from cryptolake.net.logs import AnsweredWindow, BlockWindow, LogFilter, log_to_json, parse_logs
 
 _KEPT_S = 30 * 86400.0  # a journal that nobody went on with: its run was killed after its last day had landed
 
@@ -40,7 +40,7 @@ class ScanJournal:
         self._file: int | None = None
         _sweep(folder)
 
-    def read(self) -> list[Answered]:
+    def read(self) -> list[AnsweredWindow]:
         """Every window kept; a line cut short by a kill is left out, its window is asked again."""
         if not self._path.exists():
             return []
@@ -51,10 +51,10 @@ class ScanJournal:
                 parsed = tuple(parse_logs(orjson.dumps(logs)))
             except (orjson.JSONDecodeError, ValueError, TypeError, Retry):
                 continue
-            found.append(Answered(Window(start, end, endpoint, len(parsed)), parsed))
+            found.append(AnsweredWindow(BlockWindow(start, end, endpoint, len(parsed)), parsed))
         return found
 
-    def keep(self, answered: Answered) -> None:
+    def keep(self, answered: AnsweredWindow) -> None:
         """Append one window. It survives the end of this process at once, a power cut perhaps not: it is asked again."""
         window = answered.window
         line = orjson.dumps([window.start, window.end, window.endpoint, [log_to_json(log) for log in answered.logs]])

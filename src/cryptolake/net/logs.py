@@ -45,7 +45,7 @@ class Log(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class BlockWindow:
     """One answered question: blocks `[start, end)`, who answered, how many logs came."""
 
     start: int
@@ -55,14 +55,14 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class AnsweredWindow:
     """A window and its logs."""
 
-    window: Window
+    window: BlockWindow
     logs: tuple[Log, ...]
 
 
-class Question:
+class LogQuestion:
     """The union of filters as one JSON-RPC question, and the judge of what comes back."""
 
     def __init__(self, chain: str, filters: Iterable[LogFilter]) -> None:
@@ -109,15 +109,15 @@ class Question:
 
 
 def scan(
-    pool: Pool, filters: Sequence[LogFilter], block_range: BlockRange, *, known: Iterable[Answered] = ()
-) -> Generator[Answered]:
+    pool: Pool, filters: Sequence[LogFilter], block_range: BlockRange, *, known: Iterable[AnsweredWindow] = ()
+) -> Generator[AnsweredWindow]:
     """Ask for every wanted log of the range; yields windows as they are answered, in no strict order.
 
     `known` are windows answered by an earlier, interrupted scan: they come first and are not asked again. Together the
     windows yielded cover the range exactly once. Raises Stop when even one block of one contract is refused, Retry when
     a window cannot be answered by anybody. Closing the iterator ends the questions.
     """
-    question = Question(pool.chain, filters)
+    question = LogQuestion(pool.chain, filters)
     done = _within(known, block_range) if question.addresses else []
     yield from done
     left = len(block_range) - sum(one.window.end - one.window.start for one in done)
@@ -133,7 +133,7 @@ def scan(
         work.end()
 
 
-def gather(answered: Iterable[Answered]) -> tuple[list[Log], list[Window]]:
+def gather(answered: Iterable[AnsweredWindow]) -> tuple[list[Log], list[BlockWindow]]:
     """The logs of all windows, sorted and each once, and the windows in order."""
     ordered = sorted(answered, key=lambda one: one.window.start)
     return [log for one in ordered for log in one.logs], [one.window for one in ordered]
@@ -142,17 +142,17 @@ def gather(answered: Iterable[Answered]) -> tuple[list[Log], list[Window]]:
 class _Work:
     """The windows still to be asked, and the threads that ask: lowest blocks first, as many as the limits can feed."""
 
-    def __init__(self, pool: Pool, question: Question, gaps: list[tuple[int, int]]) -> None:
+    def __init__(self, pool: Pool, question: LogQuestion, gaps: list[tuple[int, int]]) -> None:
         self._pool, self._question, self._gaps = pool, question, gaps
         heapq.heapify(self._gaps)
         self._state = threading.Condition()
         self._busy, self._threads, self._ended = 0, 0, False
         self._failures: dict[int, int] = {}
-        self._outcomes: SimpleQueue[Answered | BaseException] = SimpleQueue()
+        self._outcomes: SimpleQueue[AnsweredWindow | BaseException] = SimpleQueue()
         with self._state:
             self._grow()
 
-    def next(self) -> Answered:
+    def next(self) -> AnsweredWindow:
         """The next answered window; raises what ended the work."""
         outcome = self._outcomes.get()
         if isinstance(outcome, BaseException):
@@ -232,15 +232,17 @@ class _Work:
             self._state.notify_all()
 
 
-def _window(pool: Pool, station: Station, question: Question, start: int, end: int, attempt: int) -> Answered:
+def _window(pool: Pool, station: Station, question: LogQuestion, start: int, end: int, attempt: int) -> AnsweredWindow:
     """Ask for one window; after a failure, a little later."""
     if attempt:
         pool.rest(attempt)
     logs = sorted(_ask(pool, station, question, start, end, question.addresses), key=_place)
-    return Answered(Window(start, end, station.endpoint.name, len(logs)), tuple(logs))
+    return AnsweredWindow(BlockWindow(start, end, station.endpoint.name, len(logs)), tuple(logs))
 
 
-def _ask(pool: Pool, station: Station, question: Question, start: int, end: int, addresses: Sequence[str]) -> list[Log]:
+def _ask(
+    pool: Pool, station: Station, question: LogQuestion, start: int, end: int, addresses: Sequence[str]
+) -> list[Log]:
     """One question; where a single block is refused, the address list is too long: asked in halves."""
     try:
         return question.read(pool.ask(station, METHOD, question.params(start, end, addresses), start), start, end)
@@ -257,9 +259,9 @@ def _ask(pool: Pool, station: Station, question: Question, start: int, end: int,
         )
 
 
-def _within(known: Iterable[Answered], block_range: BlockRange) -> list[Answered]:
+def _within(known: Iterable[AnsweredWindow], block_range: BlockRange) -> list[AnsweredWindow]:
     """Earlier windows that lie in the range, without overlaps."""
-    found: list[Answered] = []
+    found: list[AnsweredWindow] = []
     at = block_range.start
     for one in sorted(known, key=lambda one: (one.window.start, -one.window.end)):
         if one.window.start >= at and one.window.end <= block_range.end:
@@ -268,7 +270,7 @@ def _within(known: Iterable[Answered], block_range: BlockRange) -> list[Answered
     return found
 
 
-def _gaps(block_range: BlockRange, done: Sequence[Answered]) -> list[tuple[int, int]]:
+def _gaps(block_range: BlockRange, done: Sequence[AnsweredWindow]) -> list[tuple[int, int]]:
     """What is left of the range, as `[start, end)` pairs in order."""
     gaps, at = [], block_range.start
     for one in done:

@@ -32,7 +32,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class CallResult:
     """What a call gave: `success` is False for a revert. Empty data on success means "no contract here", never zero."""
 
     success: bool
@@ -52,8 +52,8 @@ class Result:
         return self.data
 
 
-Program = Generator[Sequence[Call], Sequence[Result], T]
-Transcript = list[list[tuple[Call, Result]]]
+Program = Generator[Sequence[Call], Sequence[CallResult], T]
+Transcript = list[list[tuple[Call, CallResult]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def run(
     transcripts: dict[str, Transcript] = {name: [] for name in programs}
     waiting: dict[str, Sequence[Call]] = {}
 
-    def advance(name: str, answers: Sequence[Result] | None) -> None:
+    def advance(name: str, answers: Sequence[CallResult] | None) -> None:
         try:
             program = programs[name]
             waiting[name] = next(program) if answers is None else program.send(answers)
@@ -112,7 +112,7 @@ def run(
     for name in programs:
         advance(name, None)
     use_multicall = multicall3 if multicall3 is not None and block >= multicall3_since else None
-    answers: dict[Call, Result] = {}
+    answers: dict[Call, CallResult] = {}
     first = list(dict.fromkeys([*likely, *(call for calls in waiting.values() for call in calls)]))
     if waiting and likely:
         with suppress(CryptolakeError):
@@ -129,17 +129,19 @@ def run(
     return outcomes
 
 
-def _ask(pool: Asks, calls: Sequence[Call], block: int, multicall3: str | None, max_calls: int) -> list[Result]:
+def _ask(pool: Asks, calls: Sequence[Call], block: int, multicall3: str | None, max_calls: int) -> list[CallResult]:
     if not multicall3 or len(calls) < 2:
         return _one_by_one(pool, calls, block)
     pieces = [calls[start : start + max_calls] for start in range(0, len(calls), max_calls)]
-    results: list[Result] = []
+    results: list[CallResult] = []
     for piece, decoded in zip(pieces, _aggregates(pool, pieces, block, multicall3), strict=True):
         results += decoded if decoded is not None else _halved(pool, piece, block, multicall3)
     return results
 
 
-def _aggregates(pool: Asks, pieces: Sequence[Sequence[Call]], block: int, multicall3: str) -> list[list[Result] | None]:
+def _aggregates(
+    pool: Asks, pieces: Sequence[Sequence[Call]], block: int, multicall3: str
+) -> list[list[CallResult] | None]:
     """One aggregate3 per piece, all in one request; None for a piece that failed as a whole."""
     asked: list[tuple[str, Sequence[Json]]] = []
     for piece in pieces:
@@ -152,28 +154,28 @@ def _aggregates(pool: Asks, pieces: Sequence[Sequence[Call]], block: int, multic
     return [_decoded(answer, len(piece)) for answer, piece in zip(answers, pieces, strict=True)]
 
 
-def _decoded(answer: Json | RpcFault, count: int) -> list[Result] | None:
+def _decoded(answer: Json | RpcFault, count: int) -> list[CallResult] | None:
     if isinstance(answer, RpcFault):
         return None
     try:
         decoded = decode_aggregate3(_bytes(answer))
     except Skip:
         return None
-    return [Result(ok, piece) for ok, piece in decoded] if len(decoded) == count else None
+    return [CallResult(ok, piece) for ok, piece in decoded] if len(decoded) == count else None
 
 
-def _halved(pool: Asks, calls: Sequence[Call], block: int, multicall3: str) -> list[Result]:
+def _halved(pool: Asks, calls: Sequence[Call], block: int, multicall3: str) -> list[CallResult]:
     """Calls that were too much together, in halves, down to plain calls."""
     if len(calls) == 1:
         return _one_by_one(pool, calls, block)
     pieces = [calls[: len(calls) // 2], calls[len(calls) // 2 :]]
-    results: list[Result] = []
+    results: list[CallResult] = []
     for piece, decoded in zip(pieces, _aggregates(pool, pieces, block, multicall3), strict=True):
         results += decoded if decoded is not None else _halved(pool, piece, block, multicall3)
     return results
 
 
-def _one_by_one(pool: Asks, calls: Sequence[Call], block: int) -> list[Result]:
+def _one_by_one(pool: Asks, calls: Sequence[Call], block: int) -> list[CallResult]:
     """Plain calls in JSON-RPC batches. One that is too big by itself counts as reverted: it fails its market alone."""
     asked: list[tuple[str, Sequence[Json]]] = [
         ("eth_call", [{"to": call.to, "data": "0x" + call.data.hex()}, hex(block)]) for call in calls
@@ -182,10 +184,10 @@ def _one_by_one(pool: Asks, calls: Sequence[Call], block: int) -> list[Result]:
         answers = pool.batch(asked)
     except Narrow:
         if len(calls) == 1:
-            return [Result(False, b"")]
+            return [CallResult(False, b"")]
         half = len(calls) // 2
         return _one_by_one(pool, calls[:half], block) + _one_by_one(pool, calls[half:], block)
-    return [Result(False, b"") if isinstance(a, RpcFault) else Result(True, _bytes(a)) for a in answers]
+    return [CallResult(False, b"") if isinstance(a, RpcFault) else CallResult(True, _bytes(a)) for a in answers]
 
 
 def _bytes(answer: Json) -> bytes:
@@ -220,7 +222,7 @@ def transcript_from_json(rounds: Sequence[Sequence[Sequence[str | bool]]]) -> Tr
     """The inverse of `transcript_to_json`."""
     return [
         [
-            (Call(str(to), bytes.fromhex(str(data))), Result(bool(ok), bytes.fromhex(str(answer))))
+            (Call(str(to), bytes.fromhex(str(data))), CallResult(bool(ok), bytes.fromhex(str(answer))))
             for to, data, ok, answer in stored
         ]
         for stored in rounds

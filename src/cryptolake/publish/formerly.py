@@ -1,7 +1,8 @@
 """The names that tables and columns had in earlier versions, kept alive in PostgreSQL.
 
-What stands under an old name is taken over (renamed, cast), and from then on the old name answers still: a table's by a
-view, a column's by a generated column. What does not belong here: which names were given up (the contracts say).
+What stands under an old name is taken over (renamed, cast, moved into the table it became a part of), and from then on the
+old name answers still: a table's by a view, a column's by a generated column. What does not belong here: which names were
+given up (the contracts say).
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 import psycopg
 from psycopg import sql
 
+from cryptolake.contracts.quoting import identifier
 from cryptolake.contracts.table import Dtype, Table, sql_type
 from cryptolake.errors import Stop
+from cryptolake.publish.session import one_line
 
 _INSTANTS = {"timestamp", "timestamp_naive"}
 
@@ -47,8 +50,59 @@ def take_over(cursor: psycopg.Cursor, table: Table) -> None:
             present.append(field.name)
 
 
+def take_in(cursor: psycopg.Cursor, table: Table) -> None:
+    """Move the rows of tables that became a part of `table` into it, once, after it was created.
+
+    Raises Stop when such a table has not the columns it had, or something of the user's own depends on it.
+    """
+    for old in table.merged:
+        if _kind(cursor, old.name) not in {"r", "p"}:
+            continue
+        names = {"table": sql.Identifier(table.name), "old": sql.Identifier(old.name)}
+        if missing := {field.name for field, _ in old.columns} - set(_columns(cursor, old.name)):
+            raise Stop(
+                f"the database has a table {old.name} that another program made (no column {min(missing)}); rename or "
+                "drop it, then run the same command again"
+            )
+        cursor.execute(sql.SQL("LOCK TABLE {old} IN ACCESS EXCLUSIVE MODE").format(**names))
+        statement = sql.SQL("INSERT INTO {table} ({columns}) SELECT {values} FROM {old}{order}").format(
+            **names,
+            columns=sql.SQL(", ").join(sql.Identifier(column) for column, _ in old.takes),
+            values=sql.SQL(", ").join(_expression(text) for _, text in old.takes),
+            order=sql.SQL(" ORDER BY {}").format(sql.Identifier(old.identity[0])) if old.identity else sql.SQL(""),
+        )
+        cursor.execute(statement)
+        try:
+            cursor.execute(sql.SQL("DROP TABLE {old}").format(**names))
+        except psycopg.errors.DependentObjectsStillExist as error:
+            raise Stop(
+                f"the rows of {old.name} belong into {table.name} now, but views of your own read it "
+                f"({one_line(error)}); drop those, run the same command again and make them anew"
+            ) from None
+
+
+def _keep_merged(cursor: psycopg.Cursor, table: Table) -> None:
+    for old in table.merged:
+        columns = [(old.identity[0], identifier(old.identity[1]))] if old.identity else []
+        columns += [(field.name, text) for field, text in old.columns]
+        if _columns(cursor, old.name) == [name for name, _ in columns]:
+            continue
+        shown = [sql.SQL("{} AS {}").format(_expression(text), sql.Identifier(name)) for name, text in columns]
+        cursor.execute(
+            sql.SQL("CREATE OR REPLACE VIEW {} AS SELECT {} FROM {} WHERE {}").format(
+                sql.Identifier(old.name), sql.SQL(", ").join(shown), sql.Identifier(table.name), _expression(old.where)
+            )
+        )
+
+
+def _expression(text: str) -> sql.SQL:
+    """An expression that a contract declares; no user ever writes one."""
+    return sql.SQL(text)
+
+
 def keep_old_names(cursor: psycopg.Cursor, table: Table) -> None:
     """A generated column for every former column name and a view for every former table name; safe to run again."""
+    _keep_merged(cursor, table)
     for field in table.fields:
         for former in field.formerly:
             dtype = former.dtype or field.dtype

@@ -64,6 +64,10 @@ def give_way(
         terms, values = _within(drop, "t")
         going += psql.SQL(" UNION SELECT t.* FROM {} t WHERE {}").format(name, terms)
     cursor.execute("ANALYZE cryptolake_incoming")
+    # Days are compared, not instants: any join but by hash finds a series by the key's index and then goes through it for
+    # every row, which is quadratic in its length.
+    cursor.execute("SET LOCAL enable_nestloop = off")
+    cursor.execute("SET LOCAL enable_mergejoin = off")
     cursor.execute(going, values)
     set_aside = cursor.rowcount
     exact = psql.SQL(" AND ").join(

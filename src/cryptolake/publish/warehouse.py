@@ -16,7 +16,7 @@ from psycopg import sql as psql
 from cryptolake.contracts.quoting import equal, identifier, identifiers, literal
 from cryptolake.contracts.table import Table
 from cryptolake.errors import BadInput, Retry, Stop
-from cryptolake.publish.formerly import keep_old_names, take_over
+from cryptolake.publish.formerly import keep_old_names, take_in, take_over
 from cryptolake.publish.months import AHEAD, later, months, open_months, opened, strays
 from cryptolake.publish.place import home_of
 from cryptolake.publish.reader import Reader, make_reader
@@ -101,11 +101,15 @@ class Warehouse:
                 cursor.execute(create)
                 self._write_alone(cursor, table)
                 cursor.execute(
-                    "SELECT column_name FROM information_schema.columns "
+                    "SELECT column_name, is_nullable FROM information_schema.columns "
                     "WHERE table_schema = current_schema() AND table_name = %s",
                     (table.name,),
                 )
-                present = {row[0] for row in cursor.fetchall()}
+                present = {str(name): answer == "YES" for name, answer in cursor.fetchall()}
+                for field in table.fields:
+                    if field.null and present.get(field.name) is False:  # an earlier version had no NULL there
+                        column = identifier(field.name)
+                        cursor.execute(f"ALTER TABLE {table.quoted} ALTER COLUMN {column} DROP NOT NULL")
                 missing = [field.name for field in table.fields if field.name not in present]
                 if missing:
                     cursor.execute(f"SELECT EXISTS (SELECT FROM {table.quoted})")
@@ -122,6 +126,7 @@ class Warehouse:
                 if table.monthly:
                     now = datetime.now(UTC).date()
                     open_months(cursor, table, {*months(now, later(now, AHEAD)), *strays(cursor, table)})
+                take_in(cursor, table)
                 keep_old_names(cursor, table)
 
     @staticmethod

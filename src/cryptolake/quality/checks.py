@@ -1,7 +1,7 @@
 """The invariants of lending markets, each a rule over the finished tables with a severity. Pure.
 
-error: the number is wrong and must not be used; warning: look at it before using it; info: worth knowing. What does not
-belong here: the tables' own contracts (checked whenever they are written) and storing results.
+What does not belong here: the severities' meaning (results), the tables' own contracts (checked whenever they are written)
+and storing results.
 """
 
 from __future__ import annotations
@@ -9,15 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import polars as pl
 
 from cryptolake.quality import rules, supported
-from cryptolake.quality.rules import Tables
-
-Severity = Literal["error", "warning", "info"]
-SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
+from cryptolake.quality.results import SEVERITIES, Result, Severity
+from cryptolake.quality.rules import FinishedTables
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,28 +24,18 @@ class Check:
     name: str
     severity: Severity
     doc: str
-    broken: Callable[[Tables], pl.DataFrame]
+    broken: Callable[[FinishedTables], pl.DataFrame]
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a check found: how many rows break it, and up to five of them as `subject date: detail`."""
-
-    check: str
-    severity: Severity
-    doc: str
-    rows: int
-    examples: tuple[str, ...]
-
-
-def run(tables: Tables, checks: Sequence[Check] | None = None) -> list[Result]:
+def run(tables: FinishedTables, checks: Sequence[Check] | None = None) -> list[Result]:
     """Run every check, the broken ones of the highest severity first."""
     results = []
     for check in CHECKS if checks is None else checks:
         found = check.broken(tables).sort("subject", "date", "detail")
         examples = tuple(f"{subject} {day}: {detail}" for subject, day, detail in found.head(5).iter_rows())
-        results.append(Result(check.name, check.severity, check.doc, found.height, examples))
-    return sorted(results, key=lambda one: (one.rows == 0, SEVERITIES.index(one.severity), -one.rows, one.check))
+        held = found.is_empty()
+        results.append(Result(check.name, check.severity, held, found.height, doc=check.doc, examples=examples))
+    return sorted(results, key=lambda one: (one.passed, SEVERITIES.index(one.severity), -one.rows, one.check))
 
 
 CHECKS: tuple[Check, ...] = (
@@ -138,9 +125,3 @@ CHECKS: tuple[Check, ...] = (
     Check("failed_days", "warning", "every day that was asked was answered", rules.unanswered("failed")),
     Check("pending_days", "info", "every expected day was asked", rules.unanswered("pending")),
 )
-
-
-def exit_code(results: Sequence[Result], fail_on: Severity = "error") -> int:
-    """1 when a check of this severity or a higher one is broken."""
-    counted = SEVERITIES[: SEVERITIES.index(fail_on) + 1]
-    return int(any(one.rows and one.severity in counted for one in results))

@@ -1,20 +1,17 @@
-"""Checks of the coin market: freshness, price range, ranks, volumes, row counts, partitions. Pure functions.
+"""Checks of coins: freshness, price range, ranks, volumes, row counts, partitions. Pure functions.
 
-A `Finding` says what held and what did not. `block` findings keep a run out of the tables, `error` findings are loaded and
-reported as failed, `warn` findings are for the eye. The same functions serve the pipeline and the orchestrator's checks.
+An error is loaded and reported as failed, unless the check `blocks`: then the run is kept out of the tables. The same
+functions serve the pipeline and the orchestrator's checks. What does not belong here: storing results.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Literal
 
 import polars as pl
 
 from cryptolake.contracts.table import Table
-
-Severity = Literal["block", "error", "warn"]
+from cryptolake.quality.results import Result
 
 FRESH = timedelta(hours=1)  # the documented "updated within the last hour"
 STALE_SHARE = 0.25  # coins the vendor no longer refreshes; dead coins keep an old `last_updated` for ever
@@ -24,26 +21,21 @@ FEW = 0.01  # share of odd coins a long tail may hold before a range check fails
 DRIFT = 0.10  # a run with 10 % fewer coins than the one before lost pages
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One check: whether it held, in how many rows it did not, and one line fit to print."""
-
-    check: str
-    severity: Severity
-    passed: bool
-    rows: int
-    detail: str
-
-
-def check_staging(table: Table, staging: pl.DataFrame, *, as_of: datetime) -> list[Finding]:
+def check_staging(table: Table, staging: pl.DataFrame, *, as_of: datetime) -> list[Result]:
     """Every check of the staging rows by themselves. `as_of` is the run's instant (or now, for a table that rests)."""
     broken = table.violations(staging)
+    some = staging.height > 0
     contract = "; ".join(f"{one.check} in {one.rows} rows ({one.example})" for one in broken)
     return [
-        Finding(
-            "contract", "block", not broken, sum(one.rows for one in broken), contract or "types, bounds and key hold"
+        Result(
+            "contract",
+            "error",
+            not broken,
+            sum(one.rows for one in broken),
+            contract or "types, bounds and key hold",
+            blocks=True,
         ),
-        Finding("row_count", "block", staging.height > 0, staging.height, f"{staging.height:,} coins"),
+        Result("row_count", "error", some, 0 if some else 1, f"{staging.height:,} coins", blocks=True),
         freshness(staging, as_of),
         stale_coins(staging, as_of),
         price_range(staging),
@@ -52,93 +44,93 @@ def check_staging(table: Table, staging: pl.DataFrame, *, as_of: datetime) -> li
     ]
 
 
-def row_count_drift(rows: int, previous: int | None) -> Finding:
+def row_count_drift(rows: int, previous: int | None) -> Result:
     """Fewer coins than the run before: pages were lost. More coins are welcome.
 
     `previous` is the coin count of the run before with the same depth, None when there is none to compare with.
     """
     if not previous:
-        return Finding("row_count_drift", "block", True, 0, "no earlier run of this depth to compare with")
+        return Result("row_count_drift", "error", True, 0, "no earlier run of this depth to compare with", blocks=True)
     lost = max(0, previous - rows)
     detail = f"{rows:,} coins after {previous:,} in the run before ({(rows - previous) / previous:+.1%})"
-    return Finding("row_count_drift", "block", lost <= previous * DRIFT, lost, detail)
+    return Result("row_count_drift", "error", lost <= previous * DRIFT, lost, detail, blocks=True)
 
 
-def freshness(staging: pl.DataFrame, as_of: datetime) -> Finding:
+def freshness(staging: pl.DataFrame, as_of: datetime) -> Result:
     """The newest coin was refreshed by the vendor within the last hour."""
     newest = staging["last_updated"].max()
     if not isinstance(newest, datetime):
-        return Finding("freshness", "error", False, staging.height, "no coin says when it was refreshed")
+        return Result("freshness", "error", False, staging.height, "no coin says when it was refreshed")
     age = as_of - newest
     minutes = age.total_seconds() / 60
     detail = f"newest refresh {newest:%Y-%m-%d %H:%M:%S} UTC, {minutes:,.0f} minutes before {as_of:%Y-%m-%d %H:%M:%S}"
-    return Finding("freshness", "error", age <= FRESH, 0 if age <= FRESH else staging.height, detail)
+    return Result("freshness", "error", age <= FRESH, 0 if age <= FRESH else staging.height, detail)
 
 
-def stale_coins(staging: pl.DataFrame, as_of: datetime) -> Finding:
+def stale_coins(staging: pl.DataFrame, as_of: datetime) -> Result:
     """Most coins were refreshed within the last hour."""
     stale = staging.filter(pl.col("last_updated").is_null() | (pl.col("last_updated") < as_of - FRESH)).height
     detail = f"{stale:,} of {staging.height:,} coins were not refreshed within the hour before {as_of:%H:%M:%S}"
-    return Finding("stale_coins", "warn", stale <= staging.height * STALE_SHARE, stale, detail)
+    return Result("stale_coins", "warning", stale <= staging.height * STALE_SHARE, stale, detail)
 
 
-def price_range(staging: pl.DataFrame) -> Finding:
+def price_range(staging: pl.DataFrame) -> Result:
     """Known prices are above 0 and below a billion dollars, and the day's high is not below its low."""
     price = pl.col("current_price")
     odd = staging.filter((price <= 0) | (price > HIGHEST_PRICE_USD) | (pl.col("high_24h") < pl.col("low_24h")))
     return _range("price_range", odd, staging, "current_price", f"outside 0 .. {HIGHEST_PRICE_USD:,.0f} USD")
 
 
-def volume_sanity(staging: pl.DataFrame) -> Finding:
+def volume_sanity(staging: pl.DataFrame) -> Result:
     """Traded volume is not many times the coin's whole capitalisation."""
     odd = staging.filter(pl.col("volume_to_mcap_ratio") > HIGHEST_VOLUME_RATIO)
     return _range("volume_sanity", odd, staging, "volume_to_mcap_ratio", f"above {HIGHEST_VOLUME_RATIO:g}")
 
 
-def _range(check: str, odd: pl.DataFrame, staging: pl.DataFrame, column: str, words: str) -> Finding:
+def _range(check: str, odd: pl.DataFrame, staging: pl.DataFrame, column: str, words: str) -> Result:
     large = odd.filter(pl.col("market_cap_rank") <= 50).height
     passed = large == 0 and odd.height <= staging.height * FEW
     example = f", e.g. {odd['id'][0]} {column}={odd[column][0]}" if odd.height else ""
     detail = f"{odd.height:,} of {staging.height:,} coins with {column} {words} ({large} among the first 50){example}"
-    return Finding(check, "error", passed, odd.height, detail)
+    return Result(check, "error", passed, odd.height, detail)
 
 
-def rank_uniqueness(staging: pl.DataFrame) -> Finding:
+def rank_uniqueness(staging: pl.DataFrame) -> Result:
     """No two coins share a rank. A few do when the ranking moves between two pages of a run; more are an error."""
     ranked = staging.filter(pl.col("market_cap_rank").is_not_null())
     shared = ranked.filter(pl.col("market_cap_rank").is_duplicated())
     example = f", e.g. rank {shared.sort('market_cap_rank')['market_cap_rank'][0]}" if shared.height else ""
     detail = f"{shared.height:,} of {ranked.height:,} ranked coins share a rank{example}"
-    return Finding("rank_uniqueness", "error", shared.height <= ranked.height * FEW, shared.height, detail)
+    return Result("rank_uniqueness", "error", shared.height <= ranked.height * FEW, shared.height, detail)
 
 
-def page_drift(repeated: int, asked_again: int) -> Finding:
+def page_drift(repeated: int, asked_again: int) -> Result:
     """The ranking moved while the pages were read; the pages concerned were asked again."""
     detail = f"{repeated:,} repeated rows left out, {asked_again} pages asked again"
-    return Finding("page_drift", "warn", repeated == 0, repeated, detail)
+    return Result("page_drift", "warning", repeated == 0, repeated, detail)
 
 
-def whole_market_known(totals: pl.DataFrame) -> Finding:
+def totals_known(totals: pl.DataFrame) -> Result:
     """The run has the whole market's totals; without them the global dominance is null."""
     words = "global dominance is known" if totals.height else "no answer for the whole market: global dominance is null"
-    return Finding("whole_market", "warn", totals.height > 0, 0 if totals.height else 1, words)
+    return Result("whole_market", "warning", totals.height > 0, 0 if totals.height else 1, words)
 
 
-def partitions(stray_rows: int, months: list[date], today: date) -> list[Finding]:
+def partitions(stray_rows: int, months: list[date], today: date) -> list[Result]:
     """The default partition is empty, and the next month's partition is there before it is needed."""
     upcoming = date(today.year + today.month // 12, today.month % 12 + 1, 1)
     there = upcoming in months
     stray = f"{stray_rows:,} rows lie in the default partition; `cryptolake setup` moves them where they belong"
     words = "there" if there else "missing; run `cryptolake setup`"
     return [
-        Finding(
+        Result(
             "history_default_partition",
             "error",
             stray_rows == 0,
             stray_rows,
             stray if stray_rows else "the default partition is empty",
         ),
-        Finding(
+        Result(
             "history_months_ahead", "error", there, 0 if there else 1, f"the partition of {upcoming:%Y-%m} is {words}"
         ),
     ]

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import polars as pl
 
 from cryptolake.quality import page
-from cryptolake.quality.checks import Result
 from cryptolake.quality.coverage import grid, shares
 from cryptolake.quality.reconcile import Reconciled
+from cryptolake.quality.results import Result
 
 
 def html(
@@ -20,8 +20,8 @@ def html(
     facts: Sequence[tuple[str, object]],
 ) -> str:
     """Results by severity, the coverage heat maps, the reconciliation."""
-    broken = [one for one in results if one.rows]
-    held = [one.check for one in results if not one.rows]
+    broken = [one for one in results if not one.passed]
+    held = [one.check for one in results if one.passed]
     rows = [(one.severity, one.check, one.rows, one.doc, " | ".join(one.examples[:3])) for one in broken]
     sections = [
         ("The dataset", page.table(("fact", "value"), list(facts))),

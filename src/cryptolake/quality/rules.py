@@ -22,7 +22,7 @@ _WORTH_A_LOOK_USD = 500.0  # below it rounding and dust decide the ratio of two 
 
 
 @dataclass(frozen=True, slots=True)
-class Tables:
+class FinishedTables:
     """The finished tables the checks read, where a day begins, and how each family accounts.
 
     `now` is the panel that ledger and silver would give now, `lacking` the market-days (dataset, csu, date, reason) that
@@ -54,7 +54,7 @@ def figures(column: str | pl.Expr) -> pl.Expr:
     return expression.round_sig_figs(4).cast(pl.String)
 
 
-def negative(t: Tables) -> pl.DataFrame:
+def negative(t: FinishedTables) -> pl.DataFrame:
     raw = ("supplied_raw", "borrowed_raw", "cash_raw", "collateral_raw")
     bad = t.tvl.filter(pl.any_horizontal(pl.col(name).str.starts_with("-") for name in raw))
     events = t.liquidations.filter(
@@ -68,13 +68,13 @@ def negative(t: Tables) -> pl.DataFrame:
     )
 
 
-def of_families(t: Tables, holds: Callable[[Accounting], bool]) -> pl.DataFrame:
+def of_families(t: FinishedTables, holds: Callable[[Accounting], bool]) -> pl.DataFrame:
     """The assets of the markets whose family accounts in this way."""
     names = [name for name, one in t.accounting.items() if holds(one)]
     return t.tvl.join(t.panel.select("csu", "family").unique(), on="csu").filter(pl.col("family").is_in(names))
 
 
-def unaccounted(t: Tables) -> pl.DataFrame:
+def unaccounted(t: FinishedTables) -> pl.DataFrame:
     """Market-days that the rules of accounting say nothing about, because nobody told how their family accounts."""
     rows = t.tvl.select("csu", "date").unique()
     rows = rows.join(t.panel.select("csu", "date", "family"), on=["csu", "date"], how="left")
@@ -83,8 +83,8 @@ def unaccounted(t: Tables) -> pl.DataFrame:
     return said(bad, pl.col("csu"), why)
 
 
-def lent(low: float, high: float) -> Callable[[Tables], pl.DataFrame]:
-    def broken(t: Tables) -> pl.DataFrame:
+def lent(low: float, high: float) -> Callable[[FinishedTables], pl.DataFrame]:
+    def broken(t: FinishedTables) -> pl.DataFrame:
         rows = of_families(t, lambda one: one.lends_deposits)
         ratio = pl.col("borrowed") / pl.col("supplied")
         bad = rows.filter((pl.col("borrowed") > 0) & (ratio > low) & (ratio <= high))
@@ -93,20 +93,20 @@ def lent(low: float, high: float) -> Callable[[Tables], pl.DataFrame]:
     return broken
 
 
-def utilisation(t: Tables) -> pl.DataFrame:
+def utilisation(t: FinishedTables) -> pl.DataFrame:
     rate = pl.col("utilization_rate")
     bad = t.panel.filter((rate < 0) | (rate > BAD_DEBT))
     return said(bad, pl.col("csu"), pl.lit("utilisation ") + figures("utilization_rate"))
 
 
-def accounting(t: Tables) -> pl.DataFrame:
+def accounting(t: FinishedTables) -> pl.DataFrame:
     rows = of_families(t, lambda one: one.cash_is_the_rest)
     gap = (pl.col("supplied") - pl.col("borrowed") - pl.col("cash")).abs() / pl.col("supplied")
     bad = rows.filter((pl.col("supplied") > 0) & (gap > 0.05))
     return said(bad, asset(), pl.lit("|supplied - borrowed - cash| / supplied = ") + figures(gap))
 
 
-def window(t: Tables, frame: pl.DataFrame) -> pl.DataFrame:
+def window(t: FinishedTables, frame: pl.DataFrame) -> pl.DataFrame:
     days = frame["date"].unique().to_list()
     periods = [Period.of_day(day, t.boundary) for day in days]
     bounds = pl.DataFrame(
@@ -116,20 +116,20 @@ def window(t: Tables, frame: pl.DataFrame) -> pl.DataFrame:
     return frame.join(bounds, on="date", how="left")
 
 
-def block_in_day(t: Tables) -> pl.DataFrame:
+def block_in_day(t: FinishedTables) -> pl.DataFrame:
     rows = window(t, t.tvl.select("csu", "date", "block_time").unique())
     time = pl.col("block_time")
     bad = rows.filter((time < pl.col("start")) | (time >= pl.col("end")))
     return said(bad, pl.col("csu"), pl.lit("snapshot at ") + time.cast(pl.String))
 
 
-def event_in_day(t: Tables) -> pl.DataFrame:
+def event_in_day(t: FinishedTables) -> pl.DataFrame:
     rows = window(t, t.liquidations.select("csu", "date", "block_time", "tx"))
     bad = rows.filter((pl.col("block_time") < pl.col("start")) | (pl.col("block_time") >= pl.col("end")))
     return said(bad, pl.col("csu"), pl.lit("event at ") + pl.col("block_time").cast(pl.String))
 
 
-def early_snapshot(t: Tables) -> pl.DataFrame:
+def early_snapshot(t: FinishedTables) -> pl.DataFrame:
     rows = window(t, t.tvl.select("chain", "date", "block_time").unique())
     late = pl.col("end") - pl.col("block_time")
     bad = rows.filter((late > pl.duration(minutes=10)) & (late < pl.duration(days=1)))
@@ -140,7 +140,7 @@ def early_snapshot(t: Tables) -> pl.DataFrame:
     )
 
 
-def snapshots(t: Tables) -> pl.DataFrame:
+def snapshots(t: FinishedTables) -> pl.DataFrame:
     return (
         t.tvl.group_by("chain", "date")
         .agg(pl.col("block").min().alias("low"), pl.col("block").max().alias("high"))
@@ -148,18 +148,18 @@ def snapshots(t: Tables) -> pl.DataFrame:
     )
 
 
-def one_block(t: Tables) -> pl.DataFrame:
+def one_block(t: FinishedTables) -> pl.DataFrame:
     bad = snapshots(t).filter(pl.col("low") != pl.col("high"))
     return said(bad, pl.col("chain"), pl.format("snapshots at blocks {} and {}", "low", "high"))
 
 
-def blocks_rise(t: Tables) -> pl.DataFrame:
+def blocks_rise(t: FinishedTables) -> pl.DataFrame:
     rows = snapshots(t).with_columns(pl.col("high").shift(1).over("chain", order_by="date").alias("before"))
     bad = rows.filter(pl.col("low") <= pl.col("before"))
     return said(bad, pl.col("chain"), pl.format("block {} is not after the day before's {}", "low", "before"))
 
 
-def event_window(t: Tables) -> pl.DataFrame:
+def event_window(t: FinishedTables) -> pl.DataFrame:
     """TVL and liquidations of a row cover the same day: events lie after yesterday's snapshot and not after today's."""
     rows = snapshots(t).with_columns(
         pl.when((pl.col("date") - pl.col("date").shift(1).over("chain", order_by="date")).dt.total_days() == 1)
@@ -171,7 +171,7 @@ def event_window(t: Tables) -> pl.DataFrame:
     return said(bad, pl.col("csu"), pl.format("event in block {}, the day ends with block {}", "block", "high"))
 
 
-def more_than_owed(t: Tables) -> pl.DataFrame:
+def more_than_owed(t: FinishedTables) -> pl.DataFrame:
     """Liquidated of an asset in a day > owed at either end of it plus what was repaid in between."""
     owed = t.tvl.sort("csu", "asset", "date").select(
         "csu",
@@ -188,7 +188,7 @@ def more_than_owed(t: Tables) -> pl.DataFrame:
     )
 
 
-def bonus(t: Tables) -> pl.DataFrame:
+def bonus(t: FinishedTables) -> pl.DataFrame:
     ratio = pl.col("collateral_usd") / pl.col("debt_usd")
     bad = t.liquidations.filter((pl.col("debt_usd") > _WORTH_A_LOOK_USD) & ((ratio < 0.5) | (ratio > 2.0)))
     return said(bad, pl.col("csu"), pl.lit("seized / repaid = ") + figures(ratio) + " in " + pl.col("tx"))
@@ -205,19 +205,19 @@ def steps(frame: pl.DataFrame, by: list[str], value: str, least: float) -> pl.Da
     )
 
 
-def tvl_jump(t: Tables) -> pl.DataFrame:
+def tvl_jump(t: FinishedTables) -> pl.DataFrame:
     bad = steps(t.panel, ["csu"], "total_supplied_usd", _TVL_STEP)
     return said(
         bad, pl.col("csu"), pl.lit("deposits x ") + figures(pl.col("change").exp()) + ", robust z " + figures("z")
     )
 
 
-def price_jump(t: Tables) -> pl.DataFrame:
+def price_jump(t: FinishedTables) -> pl.DataFrame:
     bad = steps(t.prices, ["chain", "asset"], "price", _PRICE_STEP)
     return said(bad, pl.col("chain") + "/" + pl.col("asset"), pl.lit("price x ") + figures(pl.col("change").exp()))
 
 
-def vanished(t: Tables) -> pl.DataFrame:
+def vanished(t: FinishedTables) -> pl.DataFrame:
     rows = t.panel.sort("csu", "date").with_columns(
         pl.col("total_supplied_usd").shift(1).over("csu", order_by="date").alias("before")
     )
@@ -225,27 +225,27 @@ def vanished(t: Tables) -> pl.DataFrame:
     return said(bad, pl.col("csu"), pl.lit("deposits fell from ") + figures("before") + " to 0")
 
 
-def priced(t: Tables, flag: str) -> pl.DataFrame:
+def priced(t: FinishedTables, flag: str) -> pl.DataFrame:
     bad = t.prices.filter(pl.col("flag") == flag)
     detail = pl.lit("spread ") + figures("spread") if flag == "disagrees" else pl.lit(flag)
     return said(bad, pl.col("chain") + "/" + pl.col("asset"), detail)
 
 
-def unpriced(t: Tables) -> pl.DataFrame:
+def unpriced(t: FinishedTables) -> pl.DataFrame:
     bad = t.panel.filter(pl.col("status") == "missing_price")
     return said(bad, pl.col("csu"), pl.lit("share of assets priced ") + figures("priced_share"))
 
 
-def flag(code: str) -> Callable[[Tables], pl.DataFrame]:
-    def broken(t: Tables) -> pl.DataFrame:
+def flag(code: str) -> Callable[[FinishedTables], pl.DataFrame]:
+    def broken(t: FinishedTables) -> pl.DataFrame:
         bad = t.panel.filter(pl.col("flags").str.split(";").list.contains(code))
         return said(bad, pl.col("csu"), pl.lit(code))
 
     return broken
 
 
-def unanswered(code: str) -> Callable[[Tables], pl.DataFrame]:
-    def broken(t: Tables) -> pl.DataFrame:
+def unanswered(code: str) -> Callable[[FinishedTables], pl.DataFrame]:
+    def broken(t: FinishedTables) -> pl.DataFrame:
         bad = t.panel.filter((pl.col("status") == code) | (pl.col("liquidations_status") == code))
         return said(bad, pl.col("csu"), pl.lit(code))
 

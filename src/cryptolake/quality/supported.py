@@ -7,24 +7,24 @@ from __future__ import annotations
 
 import polars as pl
 
-from cryptolake.quality.rules import Tables, said
+from cryptolake.quality.rules import FinishedTables, said
 
 _KEY = ("csu", "date")
 _NUMBERS = ("ok", "missing_price", "suspect")
 _SAME = 1e-9  # relative; a sum's last digits may differ between versions of the arithmetic
 
 
-def answers_missing(t: Tables) -> pl.DataFrame:
+def answers_missing(t: FinishedTables) -> pl.DataFrame:
     """Market-days that the ledger calls answered and that silver cannot vouch for."""
     return said(t.lacking, pl.col("dataset") + "/" + pl.col("csu"), pl.col("reason"))
 
 
-def unsupported(t: Tables) -> pl.DataFrame:
+def unsupported(t: FinishedTables) -> pl.DataFrame:
     """Rows of the panel that have a number and are not what ledger and silver give now."""
     return _differing(t, has_number=True)
 
 
-def behind(t: Tables) -> pl.DataFrame:
+def behind(t: FinishedTables) -> pl.DataFrame:
     """Rows that the panel lacks, or that have no number in it, and would be others if it were built now."""
     return _differing(t, has_number=False)
 
@@ -59,6 +59,6 @@ def differing(stored: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
     ).filter(pl.col("columns") != "")
 
 
-def _differing(t: Tables, *, has_number: bool) -> pl.DataFrame:
+def _differing(t: FinishedTables, *, has_number: bool) -> pl.DataFrame:
     bad = differing(t.panel, t.now).filter(pl.col("has_number") == has_number)
     return said(bad, pl.col("csu"), pl.lit("run `cryptolake build`; differs in ") + pl.col("columns"))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cryptolake.net.abi import address_at, addresses_at, call_data, word
-from cryptolake.net.multicall import Call, Program, Result
+from cryptolake.net.multicall import Call, CallResult, Program
 from cryptolake.registry.family import Anchor, FamilyFacts
 from cryptolake.registry.lint import RESOLVED
 from cryptolake.registry.markets import Csu
@@ -95,7 +95,7 @@ def _call(anchor: Anchor, target: str, roles: Mapping[str, str]) -> Call:
     return Call(target, call_data(anchor.getter, *arguments))
 
 
-def _judge(csu: Csu, anchor: Anchor, answer: Result, roles: dict[str, str], primary: str) -> Finding:
+def _judge(csu: Csu, anchor: Anchor, answer: CallResult, roles: dict[str, str], primary: str) -> Finding:
     """The finding of one answer; an address that names another role is learned."""
     name = f"{anchor.role}.{anchor.getter}"
     if not answer.success or len(answer.data) < 32:

@@ -12,7 +12,7 @@ import polars as pl
 
 from cryptolake.quality import page
 from cryptolake.research import unitroot
-from cryptolake.research.transforms import VALUES, Window, largest_window
+from cryptolake.research.transforms import VALUES, Rectangle, largest_window
 
 _ROBUST = 1.4826  # makes the median absolute deviation comparable with a standard deviation
 _OUTLIER_Z = 8.0  # robust z of a daily log change; daily crypto changes have fat tails
@@ -25,7 +25,7 @@ class Description:
     markets: int
     days: int
     share_present: float
-    window: Window | None
+    window: Rectangle | None
     balance: pl.DataFrame
     missing: pl.DataFrame
     summary: pl.DataFrame

@@ -49,7 +49,7 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class Rectangle:
     """The largest complete rectangle of a panel: these units have every value on every day from `first` to `last`."""
 
     units: tuple[str, ...]
@@ -137,7 +137,7 @@ def _balance(done: Prepared, recipe: Recipe) -> None:
         done.steps.append("balance none: every expected market-day is a row, missing values are null")
 
 
-def largest_window(frame: pl.DataFrame, values: Sequence[str]) -> Window | None:
+def largest_window(frame: pl.DataFrame, values: Sequence[str]) -> Rectangle | None:
     """The complete rectangle (units x consecutive days) with most cells; the earliest of several. None when all is missing."""
     complete = pl.all_horizontal(pl.col(name).is_not_null() for name in values)
     wide = frame.select("date", "csu", complete.alias("full")).pivot("csu", index="date", values="full").sort("date")
@@ -159,7 +159,7 @@ def largest_window(frame: pl.DataFrame, values: Sequence[str]) -> Window | None:
     _, start, length, _ = best
     at_start = runs[len(days) - 1 - start]
     units = tuple(sorted(name for name, run in zip(names, at_start, strict=True) if run >= length))
-    return Window(units, days[start], days[start + length - 1])
+    return Rectangle(units, days[start], days[start + length - 1])
 
 
 def _identify(done: Prepared) -> None:

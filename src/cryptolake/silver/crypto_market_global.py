@@ -1,4 +1,4 @@
-"""Silver table `crypto_market_global`: totals of the whole coin market, per loaded run. No I/O."""
+"""Silver table `crypto_market_global`: totals over all coins, per loaded run. No I/O."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TABLE = Table(
         number("bitcoin_dominance_pct", "share of bitcoin, as the vendor says", "%", 0),
         Field("last_updated", "timestamp", "when the vendor computed this", unit="UTC", null=True),
     ),
-    doc="Totals of the whole coin market, per loaded run.",
+    doc="Totals over all coins, per loaded run.",
     enforced=True,
     in_lake=False,
     load="update",

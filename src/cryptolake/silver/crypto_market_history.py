@@ -1,4 +1,4 @@
-"""Silver table `crypto_market_history`: every loaded run of the coin market. No I/O."""
+"""Silver table `crypto_market_history`: every loaded run of coins. No I/O."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TABLE = Table(
     grain="one coin in one run",
     key=("id", "processed_at"),
     fields=tuple(_BY_NAME[name] for name in _COLUMNS),
-    doc="Every loaded run of the coin market, partitioned by month.",
+    doc="Every loaded run of coins, partitioned by month.",
     methodology="Loading a run again changes nothing. Equal `record_hash` of one coin in two runs: the vendor's columns were "
     "the same.",
     enforced=True,

@@ -1,4 +1,4 @@
-"""Silver table `staging_crypto_market`: the coin market now. No I/O.
+"""Silver table `staging_crypto_market`: the coins now. No I/O.
 
 What does not belong here: asking the vendor (its source) and aggregates over coins (gold).
 """
@@ -25,7 +25,7 @@ TABLE = Table(
     grain="one coin, as of the last loaded run",
     key=("id",),
     fields=COIN_FIELDS,
-    doc="The coin market now: cleaned vendor rows with derived columns.",
+    doc="The coins now: cleaned vendor rows with derived columns.",
     methodology="Every derived column is null where one of its inputs is unknown or its divisor is 0; 0 always means zero. "
     "A coin seen on two pages of a run counts once, with its newest row.",
     enforced=True,
@@ -40,7 +40,7 @@ _HASHED = (*(f.name for f in VENDOR_FIELDS if f.name != "last_updated"), "fully_
 
 
 @dataclass(frozen=True, slots=True)
-class Market:
+class ConformedRun:
     """One run, conformed. `repeated` counts rows left out because their coin was there already (page drift)."""
 
     staging: pl.DataFrame
@@ -48,7 +48,7 @@ class Market:
     repeated: int
 
 
-def conform(rows: Sequence[Row], totals: Sequence[Row], *, top: int, processed_at: datetime) -> Market:
+def conform(rows: Sequence[Row], totals: Sequence[Row], *, top: int, processed_at: datetime) -> ConformedRun:
     """The vendor's rows of one run as `staging_crypto_market`: one row per coin, the `top` by rank, derived columns added.
 
     `totals` is the run's row of the whole market, or nothing when that was not answered. Depends on the rows only.
@@ -73,7 +73,7 @@ def conform(rows: Sequence[Row], totals: Sequence[Row], *, top: int, processed_a
         pl.Series("record_hash", [record_hash(row) for row in once.select(_HASHED).iter_rows()], dtype=pl.Int64),
     ).with_columns(*derived(whole["total_market_cap"][0] if whole.height else None))
     staging = frame.with_columns(_trend(), _liquid()).select(TABLE.columns)
-    return Market(staging, whole, every.height - every["id"].n_unique())
+    return ConformedRun(staging, whole, every.height - every["id"].n_unique())
 
 
 def record_hash(values: tuple[object, ...]) -> int:

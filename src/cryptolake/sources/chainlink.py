@@ -35,7 +35,7 @@ _ROUND_WORDS = 5  # roundId, answer, startedAt, updatedAt, answeredInRound
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Round:
     """A feed's latest round at a block: the unscaled price, its scale and when it was written (seconds since 1970)."""
 
     price_raw: int
@@ -43,7 +43,7 @@ class Answer:
     updated_at: int
 
 
-def latest(addresses: Sequence[str]) -> Program[dict[str, Answer]]:
+def latest(addresses: Sequence[str]) -> Program[dict[str, Round]]:
     """The latest round of every feed that answers. A feed that is not there yet, or says 0 or less, gives no price."""
     answers = yield [
         call
@@ -59,7 +59,7 @@ def latest(addresses: Sequence[str]) -> Program[dict[str, Answer]]:
             raise Skip(f"feed {address}: latestRoundData has an unknown layout", reason="layout")
         answer, updated = signed(latest_round.data, 1), word(latest_round.data, 3)
         if answer > 0 and updated > 0:
-            found[address] = Answer(answer, word(decimals.data, 0), updated)
+            found[address] = Round(answer, word(decimals.data, 0), updated)
     return found
 
 

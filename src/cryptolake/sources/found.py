@@ -27,7 +27,7 @@ OpenSource = Callable[[Access], Source]
 OpenPrices = Callable[[Access, Mapping[str, Chain], Wanted], Source]
 
 
-class Fault(Exception):
+class SourceFault(Exception):
     """What is wrong with a source's file, in words."""
 
 
@@ -49,7 +49,7 @@ class SourceFile:
 
 
 @dataclass(slots=True)
-class Found:
+class FoundSources:
     """The files that are sound, and the faulty ones by module with what is wrong.
 
     `keys` are the variables of all vendors' keys, those of faulty files included, because they are secrets all the same.
@@ -75,9 +75,9 @@ class Opened:
     refused: dict[str, str] = field(default_factory=dict)
 
 
-def find_sources() -> Found:
+def find_sources() -> FoundSources:
     """Every file that offers `open_source` or `open_prices`. Never raises for a faulty one."""
-    found, seen = Found(), set[str]()
+    found, seen = FoundSources(), set[str]()
     for name, load in _modules():
         try:
             module = load()
@@ -96,18 +96,18 @@ def find_sources() -> Found:
         seen.add(module.__name__)
         try:
             if not offers:
-                raise Fault("offers neither open_source nor open_prices")
+                raise SourceFault("offers neither open_source nor open_prices")
             file = _read(module)
             if file.prices is not None and file.prices.name in found.price_sources:
-                raise Fault(f"price source {file.prices.name!r} is told by another file already; rename one")
-        except Fault as fault:
+                raise SourceFault(f"price source {file.prices.name!r} is told by another file already; rename one")
+        except SourceFault as fault:
             found.refused[name] = str(fault)
         else:
             found.files.append(file)
     return found
 
 
-def open_all(found: Found, access: Access, tables: Collection[str]) -> Opened:
+def open_all(found: FoundSources, access: Access, tables: Collection[str]) -> Opened:
     """Every source, each checked against the ones before it; `tables` are those that any source may feed."""
     opened = Opened(refused=dict(found.refused))
     owner: dict[str, str] = {}  # dataset or own table -> module
@@ -117,7 +117,7 @@ def open_all(found: Found, access: Access, tables: Collection[str]) -> Opened:
         try:
             source = file.open_source(access)
             _check(file, source, opened, owner, tables)
-        except Fault as fault:
+        except SourceFault as fault:
             opened.refused[file.module] = str(fault)
         except CryptolakeError as error:  # the user's own watch list or address, which the words name
             opened.refused[file.module] = str(error)
@@ -160,13 +160,13 @@ def _read(module: ModuleType) -> SourceFile:
     vendor, prices = getattr(module, "VENDOR", None), getattr(module, "PRICES", None)
     tables = getattr(module, "TABLES", ())
     if vendor is not None and not isinstance(vendor, Vendor):
-        raise Fault("VENDOR is no cryptolake.contracts.vendor.Vendor")
+        raise SourceFault("VENDOR is no cryptolake.contracts.vendor.Vendor")
     if not (isinstance(tables, tuple) and all(isinstance(one, SourceTable) for one in tables)):
-        raise Fault("TABLES is no tuple of cryptolake.contracts.source.SourceTable")
+        raise SourceFault("TABLES is no tuple of cryptolake.contracts.source.SourceTable")
     if tables and vendor is None:
-        raise Fault("TABLES without a VENDOR; declare one, it names whose tables they are")
+        raise SourceFault("TABLES without a VENDOR; declare one, it names whose tables they are")
     if keyless := [one.table.name for one in tables if not one.table.key]:
-        raise Fault(f"its table {keyless[0]!r} has no key; rows are put in place by it")
+        raise SourceFault(f"its table {keyless[0]!r} has no key; rows are put in place by it")
     file = SourceFile(
         module.__name__,
         vendor,
@@ -176,7 +176,7 @@ def _read(module: ModuleType) -> SourceFile:
         getattr(module, "open_prices", None),
     )
     if (file.prices is None) != (file.open_prices is None) or not isinstance(prices, PriceSource | None):
-        raise Fault("a price source has both PRICES (cryptolake.contracts.prices.PriceSource) and open_prices")
+        raise SourceFault("a price source has both PRICES (cryptolake.contracts.prices.PriceSource) and open_prices")
     return file
 
 
@@ -184,26 +184,28 @@ def _check(file: SourceFile, source: Source, opened: Opened, owner: Mapping[str,
     """Raises Fault for the first thing that is wrong with an opened source."""
     name, datasets = getattr(source, "name", None), getattr(source, "datasets", None)
     if not isinstance(name, str) or not name:
-        raise Fault("the source has no `name`")
+        raise SourceFault("the source has no `name`")
     if file.vendor is not None and file.vendor.name != name:
-        raise Fault(f"the source is called {name!r}, its VENDOR {file.vendor.name!r}; call them the same")
+        raise SourceFault(f"the source is called {name!r}, its VENDOR {file.vendor.name!r}; call them the same")
     if name in opened.sources or name == "onchain":
-        raise Fault(f"there is a source {name!r} already; rename one")
+        raise SourceFault(f"there is a source {name!r} already; rename one")
     if datasets is None or not all(isinstance(one, Dataset) for one in datasets):
-        raise Fault("the source has no `datasets` (of cryptolake.contracts.source.Dataset)")
+        raise SourceFault("the source has no `datasets` (of cryptolake.contracts.source.Dataset)")
     own = [one.table.name for one in file.tables]
     for table in own:
         if table in tables or own.count(table) > 1 or table in owner:
-            raise Fault(f"there is a table {table!r} already; rename the source's own")
+            raise SourceFault(f"there is a table {table!r} already; rename the source's own")
     names = [one.name for one in datasets]
     for dataset in datasets:
         if names.count(dataset.name) > 1 or dataset.name in owner:
-            raise Fault(f"there is a dataset {dataset.name!r} already ({owner.get(dataset.name, 'here')}); rename one")
+            raise SourceFault(
+                f"there is a dataset {dataset.name!r} already ({owner.get(dataset.name, 'here')}); rename one"
+            )
         if dataset.feeds not in tables and dataset.feeds not in own:
             known = ", ".join(sorted({*tables, *own}))
-            raise Fault(f"dataset {dataset.name!r} feeds the unknown table {dataset.feeds!r}; known: {known}")
+            raise SourceFault(f"dataset {dataset.name!r} feeds the unknown table {dataset.feeds!r}; known: {known}")
         if dataset.needs is not None and dataset.needs not in file.keys:
-            raise Fault(
+            raise SourceFault(
                 f"dataset {dataset.name!r} needs {dataset.needs}, which is no key of its VENDOR; declare it there"
             )
 

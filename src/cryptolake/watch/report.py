@@ -14,6 +14,7 @@ import polars as pl
 from cryptolake.contracts.quoting import identifier, identifiers, literal
 from cryptolake.contracts.table import Field, Table
 from cryptolake.gold.metadata import content_digest
+from cryptolake.quality.results import Result
 
 _SAMPLE_ROWS = 5
 _BARS = " ▁▂▃▄▅▆▇█"
@@ -39,16 +40,6 @@ class Facts:
     digest: str
     sample: Sequence[dict[str, str]]
     trend: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """One check: its name, how many rows broke it, one example, and whether that makes the table unfit for use."""
-
-    kind: str
-    rows: int
-    example: str
-    severe: bool = True
 
 
 def facts(table: Table, frame: pl.DataFrame, size: int | None) -> Facts:
@@ -114,13 +105,14 @@ def check_kinds(table: Table, *, in_postgres: bool) -> dict[str, str]:
     return {kind: why for kind, why in _WHY.items() if kind in wanted}
 
 
-def check_frame(table: Table, frame: pl.DataFrame) -> list[Checked]:
-    """Every check on a frame; one that holds has 0 rows."""
-    broken = {kind: Checked(kind, 0, "") for kind in check_kinds(table, in_postgres=False)}
+def check_frame(table: Table, frame: pl.DataFrame) -> list[Result]:
+    """Every check on a frame; one that is broken makes the table unfit for use."""
+    rows, words = dict.fromkeys(check_kinds(table, in_postgres=False), 0), dict[str, str]()
     for violation in table.violations(frame):
         kind = violation.check.rpartition(".")[2]
-        broken[kind] = Checked(kind, broken[kind].rows + violation.rows, f"{violation.check}: {violation.example}")
-    return list(broken.values())
+        rows[kind] += violation.rows
+        words[kind] = f"{violation.check}: {violation.example}"
+    return [_held(kind, broken, words.get(kind, "")) for kind, broken in rows.items()]
 
 
 def check_sql(table: Table) -> str:
@@ -133,9 +125,13 @@ def check_sql(table: Table) -> str:
     return f"SELECT {', '.join(columns)} FROM {table.quoted}"
 
 
-def check_counts(counts: pl.DataFrame) -> list[Checked]:
+def check_counts(counts: pl.DataFrame) -> list[Result]:
     """The answer to `check_sql`."""
-    return [Checked(kind, int(rows), "") for kind, rows in counts.row(0, named=True).items()]
+    return [_held(kind, int(rows), "") for kind, rows in counts.row(0, named=True).items()]
+
+
+def _held(kind: str, rows: int, detail: str) -> Result:
+    return Result(kind, "error", rows == 0, rows, detail, doc=_WHY[kind])
 
 
 def _conditions(field: Field) -> dict[str, str]:

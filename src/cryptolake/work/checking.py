@@ -11,10 +11,12 @@ import polars as pl
 
 from cryptolake.app import App
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
-from cryptolake.quality import coins as market_quality
+from cryptolake.gold.metadata import content_digest
+from cryptolake.quality import coins as coin_checks
 from cryptolake.quality.checks import CHECKS
 from cryptolake.quality.checks import run as run_checks
-from cryptolake.quality.rules import Tables as QualityTables
+from cryptolake.quality.results import LENDING, Result
+from cryptolake.quality.rules import FinishedTables as QualityTables
 from cryptolake.silver.liquidations import TABLE as LIQUIDATIONS
 from cryptolake.silver.prices import TABLE as PRICES
 from cryptolake.silver.staging_crypto_market import TABLE as STAGING
@@ -23,6 +25,7 @@ from cryptolake.watch import report
 from cryptolake.work import coins, lending
 from cryptolake.work.evidence import lacking
 from cryptolake.work.lineage import Node
+from cryptolake.work.results import keep_results
 from cryptolake.work.vendors import coin_stores
 
 
@@ -42,24 +45,37 @@ def check_kinds(node: Node) -> dict[str, str]:
     if node.table.name == DAILY_PANEL.name:
         known |= {one.name: one.doc for one in CHECKS}
     if node.table.name == STAGING.name:
-        nothing = market_quality.check_staging(STAGING, STAGING.empty(), as_of=datetime.now(UTC))
-        nothing += market_quality.partitions(0, [], datetime.now(UTC).date())
-        known |= {one.check: f"the coin market's {one.check.replace('_', ' ')}" for one in nothing}
+        nothing = coin_checks.check_staging(STAGING, STAGING.empty(), as_of=datetime.now(UTC))
+        nothing += coin_checks.partitions(0, [], datetime.now(UTC).date())
+        known |= {one.check: f"the coins' {one.check.replace('_', ' ')}" for one in nothing}
     return known
 
 
-def check(app: App, node: Node) -> list[report.Checked]:
-    """Every check of the table as stored."""
-    if node.step != "vendor":
+def check(app: App, node: Node) -> list[Result]:
+    """Every check of the table as stored; what they found is kept."""
+    name, at = node.table.name, datetime.now(UTC)
+    if node.step == "vendor":
+        with app.warehouse() as warehouse:
+            found = report.check_counts(warehouse.query(report.check_sql(node.table)))
+    else:
         found = report.check_frame(node.table, app.tables.read(node.table))
-        return found + _panel_quality(app) if node.table.name == DAILY_PANEL.name else found
     with app.warehouse() as warehouse:
-        found = report.check_counts(warehouse.query(report.check_sql(node.table)))
-    if node.table.name == STAGING.name:
+        keep_results(warehouse, found, about=name, at=at)
+    if name == STAGING.name:
         with coin_stores(app) as stores:
-            for one in coins.check_now(stores, datetime.now(UTC)):
-                broken = 0 if one.passed else max(1, one.rows)
-                found.append(report.Checked(one.check, broken, one.detail, severe=one.severity != "warn"))
+            found += coins.check_now(stores, at)
+    if name == DAILY_PANEL.name:
+        found += check_panel(app, finished(app), at)
+    return found
+
+
+def check_panel(app: App, tables: QualityTables, at: datetime, *, keep: bool = True) -> list[Result]:
+    """The invariants of lending markets over finished tables; `keep` writes what was found to the database."""
+    found = run_checks(tables)
+    if keep:
+        version = content_digest(DAILY_PANEL, tables.panel)
+        with app.warehouse() as warehouse:
+            keep_results(warehouse, found, about=LENDING, at=at, dataset_version=version)
     return found
 
 
@@ -83,11 +99,3 @@ def finished(app: App, chosen: pl.DataFrame | None = None) -> QualityTables:
         prices = prices.join(valued, on=["chain", "asset", "date"], how="semi")
     boundary, accounting = app.settings.day_boundary, app.registry.accounting
     return QualityTables(tvl, liquidations, prices, panel, now, lacks, boundary, accounting)
-
-
-def _panel_quality(app: App) -> list[report.Checked]:
-    """The invariants of lending markets over the finished tables; only errors make the panel unfit."""
-    return [
-        report.Checked(one.check, one.rows, one.examples[0] if one.examples else "", severe=one.severity == "error")
-        for one in run_checks(finished(app))
-    ]

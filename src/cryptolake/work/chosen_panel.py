@@ -18,6 +18,7 @@ from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
 from cryptolake.registry.markets import Csu
 from cryptolake.silver.liquidations import TABLE as LIQUIDATIONS
 from cryptolake.silver.tvl import TABLE as TVL
+from cryptolake.work.standing import DATASETS
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,9 @@ def chosen_panel(
         csus = [app.registry.csus[name] for name in stored["csu"].unique().sort() if name in app.registry.csus]
     else:
         stored = stored.filter(pl.col("csu").is_in([csu.name for csu in csus]))
-    asked = stored.filter((pl.col("status") != "pending") | (pl.col("liquidations_status") != "pending"))
-    days = sorted(asked["date"].unique())
+    names = {csu.name for csu in csus}
+    asked = {(one.key, one.period.day) for one in app.ledger.states() if one.dataset in DATASETS and one.key in names}
+    days = sorted({day for _, day in asked} & set(stored["date"].unique()))
     if not days:
         raise BadInput("the panel has nothing of this selection; run `cryptolake run` with the same flags")
     if first is not None or last is not None:
@@ -87,8 +89,8 @@ def chosen_panel(
         amounts = TVL.empty().select(COLUMNS["tvl"])
         events = LIQUIDATIONS.empty().select(COLUMNS["liquidations"])
         stored = pl.concat([stored, build(amounts, events, missing).select(stored.columns)])
-    pending = (pl.col("status") == "pending") & (pl.col("liquidations_status") == "pending")
-    return ChosenPanel(stored.sort(DAILY_PANEL.key), stored.filter(pending).height)
+    never = sum(key not in asked for key in stored.select("csu", "date").iter_rows())
+    return ChosenPanel(stored.sort(DAILY_PANEL.key), never)
 
 
 def _expected(csus: Sequence[Csu], days: Sequence[date]) -> pl.DataFrame:

@@ -1,11 +1,11 @@
-"""The coin market's kept runs: their names, which there are, and taking old ones away (retention).
+"""The kept runs of coins: their names, which there are, and taking old ones away (retention).
 
 What does not belong here: asking for a run and loading it (`work.coins`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -40,7 +40,7 @@ def instant_of(run: Partition) -> datetime:
 
 
 def totals_of(run: Partition) -> Partition:
-    """The partition of the whole market's totals, asked in the same run."""
+    """The partition of the totals over all coins, asked in the same run."""
     return Partition(MARKET_GLOBAL.name, f"all-{run.key.rpartition('-')[2]}", run.period)
 
 
@@ -72,6 +72,15 @@ class Pruned:
     bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Pruning:
+    """What a pruning took away (or would): runs, bytes of replaced table versions; and the old runs that stay."""
+
+    found: list[Pruned]
+    version_bytes: int
+    kept: list[Partition]
+
+
 def prune(
     runs: Runs,
     ledger: Ledger,
@@ -80,25 +89,28 @@ def prune(
     *,
     keep_days: int,
     today: date,
+    held: Collection[datetime],
     dry_run: bool,
-) -> tuple[list[Pruned], int]:
+) -> Pruning:
     """Take away the raw JSON and Parquet of runs older than `keep_days` days; the newest run always stays.
 
-    Also takes away the replaced versions of the lake's tables `versioned`; the second value is how many bytes those have.
-    PostgreSQL keeps the history. The ledger says `gone`, reason `pruned`. A dry run only says what would go.
+    So does a run that is not among `held`, the instants of which PostgreSQL keeps the history: its answer is all there is.
+    Also takes away the replaced versions of the lake's tables `versioned`. The ledger says `gone`, reason `pruned`. A dry
+    run only says what would go.
     """
     oldest = today - timedelta(days=keep_days)
+    old = [run for run in kept_runs(runs)[:-1] if run.period.day < oldest]
+    kept = [run for run in old if instant_of(run) not in held]
     found = []
-    for run in kept_runs(runs)[:-1]:
-        if run.period.day >= oldest:
-            continue
+    for run in (one for one in old if one not in kept):
         parts = [part for part in (run, totals_of(run)) if runs.size(part, SOURCE)]
         size = sum(runs.size(part, SOURCE) for part in parts)
         if not dry_run:
-            for part in reversed(parts):
-                runs.delete(part, SOURCE)
+            # Said first, done second: killed in between, the next pruning finds the files and goes on.
             at = datetime.now(UTC)
             ledger.append_many([Entry(part, "gone", at, WORKER, reason="pruned") for part in parts])
+            for part in reversed(parts):
+                runs.delete(part, SOURCE)
         found.append(Pruned(run, size))
     versions = [tables.expire(one, keep_days=keep_days, dry_run=dry_run) for one in versioned]
-    return found, sum(versions)
+    return Pruning(found, sum(versions), kept)

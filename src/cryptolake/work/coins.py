@@ -1,4 +1,4 @@
-"""The coin market's river: ask -> bronze -> staging -> marts, replay of any past run, checks at rest.
+"""The coins' river: ask -> bronze -> staging -> marts, replay of any past run, checks at rest.
 
 Every step is a function of what the one before it stored. What does not belong here: how the vendor is asked (its source),
 how rows are cleaned (silver), what the marts hold (gold) and what a check means (quality).
@@ -24,20 +24,20 @@ from cryptolake.lake.bronze import Bronze
 from cryptolake.publish.stores import Stores
 from cryptolake.publish.warehouse import Loaded, Warehouse
 from cryptolake.quality import coins as quality
-from cryptolake.quality.coins import Finding
+from cryptolake.quality.results import AT_REST, COINS, Result
 from cryptolake.silver import crypto_market_history, staging_crypto_market
-from cryptolake.silver.coin_checks import TABLE as MARKET_CHECKS
 from cryptolake.silver.crypto_market_global import TABLE as GLOBAL
 from cryptolake.silver.crypto_market_history import TABLE as HISTORY
 from cryptolake.silver.staging_crypto_market import TABLE as STAGING
-from cryptolake.silver.staging_crypto_market import Market
+from cryptolake.silver.staging_crypto_market import ConformedRun
 from cryptolake.sources.coingecko import DEFAULT_TOP, top_of
 from cryptolake.work.coin_runs import instant_of, kept_runs, run_of, totals_of
 from cryptolake.work.pulls import Pull, record
+from cryptolake.work.results import keep_results
 from cryptolake.work.tables import derive, reader, store
 
 Mode = Literal["incremental", "full"]
-LOCK = "coin market"  # one loader at a time; readers are never kept waiting
+LOCK = "coins"  # one loader at a time; readers are never kept waiting
 
 
 def lake_tables() -> tuple[Table, ...]:
@@ -64,16 +64,16 @@ class CoinsLoaded:
     staging: Loaded | None
     history: Loaded
     marts: dict[str, int]
-    findings: tuple[Finding, ...]
+    results: tuple[Result, ...]
     seconds: float
 
     @property
-    def failed(self) -> list[Finding]:
-        """The findings a person should look at."""
-        return [finding for finding in self.findings if not finding.passed and finding.severity != "warn"]
+    def failed(self) -> list[Result]:
+        """The broken checks that make the tables unfit for use."""
+        return [one for one in self.results if not one.passed and one.severity == "error"]
 
 
-def collect_market(
+def collect_run(
     source: Source,
     stores: Stores,
     *,
@@ -83,7 +83,7 @@ def collect_market(
 ) -> Partition:
     """Ask for one run and keep it: raw JSON and its typed Parquet twin. Raises Stop with the vendor's reason.
 
-    The whole market's totals are asked in the same run; without them the run is kept all the same.
+    The totals over all coins are asked in the same run; without them the run is kept all the same.
     """
     started, asked_at = time.monotonic(), now()
     run = run_of(top, asked_at)
@@ -112,7 +112,7 @@ def collect_market(
     return run
 
 
-def read_run(source: Source, run: Partition, bronze: Bronze) -> tuple[Market, int]:
+def read_run(source: Source, run: Partition, bronze: Bronze) -> tuple[ConformedRun, int]:
     """A kept run, conformed, and how many of its pages had been asked again. Raises Unreadable."""
     raw = bronze.read(run, source.name)
     if raw is None:
@@ -138,23 +138,23 @@ def load_run(
 ) -> CoinsLoaded:
     """One kept run into staging, history and marts, all visible at once. The same run gives the same tables, by any mode.
 
-    A failed `block` check keeps the run out (KeptOut); `despite_drift` lets a run pass that has far fewer coins than the one
-    before. Tables that hold a newer run are left alone, unless this is a replay.
+    A broken check that blocks keeps the run out (KeptOut); `despite_drift` lets a run pass that has far fewer coins than
+    the one before. Tables that hold a newer run are left alone, unless this is a replay.
     """
     started = time.monotonic()
     market, asked_again = read_run(source, run, stores.bronze)
     at = instant_of(run)
-    findings = [
+    results = [
         *quality.check_staging(STAGING, market.staging, as_of=at),
         quality.row_count_drift(market.staging.height, _previous_rows(stores, run)),
         quality.page_drift(market.repeated, asked_again),
-        quality.whole_market_known(market.totals),
+        quality.totals_known(market.totals),
     ]
-    if broken := [one for one in findings if one.severity == "block" and not one.passed]:
+    if broken := [one for one in results if one.blocks and not one.passed]:
         first = broken[0]
         drifted = first.check == "row_count_drift"
         if not (drifted and despite_drift):
-            _log(stores.warehouse, str(run), findings, now())
+            keep_results(stores.warehouse, results, about=COINS, at=now(), run=str(run))
             remedy = f"; if it is right, `cryptolake coins replay {run} --despite-drift`"
             raise KeptOut(
                 f"{run}: check {first.check} failed ({first.detail}); nothing was loaded{remedy if drifted else ''}"
@@ -164,8 +164,8 @@ def load_run(
         staging, marts = _load_present(stores, market, mode) if current else (None, {})
         history = stores.warehouse.load(HISTORY, crypto_market_history.build(market.staging), "update")
         stores.warehouse.load(GLOBAL, market.totals, "update")
-        findings += quality.partitions(*stores.warehouse.month_state(HISTORY), now().date())
-        _log(stores.warehouse, str(run), findings, now())
+        results += quality.partitions(*stores.warehouse.month_state(HISTORY), now().date())
+        keep_results(stores.warehouse, results, about=COINS, at=now(), run=str(run))
     return CoinsLoaded(
         run,
         market.staging.height,
@@ -173,12 +173,12 @@ def load_run(
         staging,
         history,
         marts,
-        tuple(findings),
+        tuple(results),
         time.monotonic() - started,
     )
 
 
-def _load_present(stores: Stores, market: Market, mode: Mode) -> tuple[Loaded, dict[str, int]]:
+def _load_present(stores: Stores, market: ConformedRun, mode: Mode) -> tuple[Loaded, dict[str, int]]:
     """Staging and what is made of it, in the lake and in PostgreSQL."""
     changed = {STAGING.name: market.staging, GLOBAL.name: market.totals}
     built = [
@@ -203,7 +203,7 @@ def refresh(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> CoinsLoaded:
     """The whole river once: ask, keep, load, check. What the hourly schedule runs."""
-    run = collect_market(source, stores, top=top, progress=progress, now=now)
+    run = collect_run(source, stores, top=top, progress=progress, now=now)
     return load_run(source, run, stores, mode=mode, now=now)
 
 
@@ -229,14 +229,23 @@ def replay_all(source: Source, stores: Stores, *, despite_drift: bool = False) -
     return done
 
 
-def check_now(stores: Stores, now: datetime) -> list[Finding]:
+def held(warehouse: Warehouse) -> set[datetime]:
+    """The instants (UTC) of the runs that the history in PostgreSQL holds."""
+    found = warehouse.query(f"SELECT DISTINCT processed_at FROM {HISTORY.quoted}")
+    return {at.astimezone(UTC) for at in found["processed_at"].to_list()}
+
+
+def check_now(stores: Stores, now: datetime) -> list[Result]:
     """The checks over the tables as they rest, against the clock; what the orchestrator's asset checks call.
 
-    Nothing is repaired first: a set-up would move rows out of the default partition before they are counted.
+    What they found is kept. Nothing is repaired first: a set-up would move rows out of the default partition before they
+    are counted.
     """
     staging = stores.warehouse.read(STAGING)
     found = quality.check_staging(STAGING, staging, as_of=now)
-    return [*found, *quality.partitions(*stores.warehouse.month_state(HISTORY), now.date())]
+    found += quality.partitions(*stores.warehouse.month_state(HISTORY), now.date())
+    keep_results(stores.warehouse, found, about=COINS, at=now, run=AT_REST)
+    return found
 
 
 def _newest(warehouse: Warehouse) -> datetime:
@@ -255,8 +264,3 @@ def _previous_rows(stores: Stores, run: Partition) -> int | None:
     statement = f"SELECT count(*) AS n FROM {HISTORY.quoted} WHERE processed_at = {newest}"
     (rows,) = stores.warehouse.query(statement, (instants,)).row(0)
     return int(rows) or None
-
-
-def _log(warehouse: Warehouse, run: str, findings: Sequence[Finding], at: datetime) -> None:
-    rows = [(at, run, one.check, one.severity, one.passed, one.rows, one.detail) for one in findings]
-    warehouse.append(MARKET_CHECKS, pl.DataFrame(rows, schema=MARKET_CHECKS.polars_schema(), orient="row"))

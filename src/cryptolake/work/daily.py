@@ -13,34 +13,31 @@ from pathlib import Path
 
 import orjson
 import polars as pl
-import structlog
 
 from cryptolake import __version__
-from cryptolake.app import App, known_secrets, redact_text
+from cryptolake.app import App
 from cryptolake.catalogue import FoundTable, found_tables
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.source import Dataset, Source
-from cryptolake.errors import BadInput, CryptolakeError
+from cryptolake.errors import BadInput
 from cryptolake.files.atomic import write_bytes
 from cryptolake.flow.collect import Collected, collect
 from cryptolake.flow.plan import Span, make_plan, wanted
-from cryptolake.flow.schedule import Job, jobs_of
+from cryptolake.flow.schedule import ScheduledJob, jobs_of
 from cryptolake.flow.scheduler import Outcome as Outcome
-from cryptolake.net.mail import send_mail
 from cryptolake.registry.markets import Csu
 from cryptolake.registry.version import registry_version
 from cryptolake.silver.quotes import TABLE as QUOTES
 from cryptolake.sources.onchain.families import families
 from cryptolake.sources.onchain.source import OnchainSource
 from cryptolake.work import lending
+from cryptolake.work.alerts import alert
 from cryptolake.work.evidence import lines
 from cryptolake.work.lineage import Node, lineage
 from cryptolake.work.prices import read_quotes
 from cryptolake.work.series import Operation, Pulled
-from cryptolake.work.standing import market_day
+from cryptolake.work.standing import DATASETS, market_day
 from cryptolake.work.vendors import ask_vendor
-
-log = structlog.get_logger(__name__)
 
 ONCHAIN = "onchain"
 _MEND_DAYS = 7  # a daily run also asks again for what failed in the week before
@@ -83,9 +80,9 @@ def vendors(app: App) -> list[Source]:
     return [source for name, source in sources(app).items() if name != ONCHAIN]
 
 
-def jobs(app: App) -> tuple[list[Job], list[str]]:
+def jobs(app: App) -> tuple[list[ScheduledJob], list[str]]:
     """One job per source and cadence, vendors first; and one line per dataset that waits for a secret."""
-    found: list[Job] = []
+    found: list[ScheduledJob] = []
     waiting = []
     for name, source in sorted(sources(app).items(), key=lambda item: (item[0] == ONCHAIN, item[0])):
         askable: list[Dataset] = []
@@ -168,6 +165,32 @@ def not_in_silver(app: App) -> pl.DataFrame:
     return lending.not_in_silver(tables=app.tables, states=app.ledger.states(), csus=app.registry.csus)
 
 
+def rebuild(app: App, *, reparse: bool = False) -> lending.Built:
+    """Silver and gold from scratch from every answer that is kept. Raises BadInput when there is none.
+
+    Raises Stop before anything is written when answers that the ledger knows are missing.
+    """
+    states = app.ledger.states()
+    partitions = [one for one in states if one.dataset in DATASETS and one.key in app.registry.csus]
+    if not partitions:
+        raise BadInput("nothing was collected yet; run `cryptolake run` first")
+    made = lending.refine(
+        app.onchain([app.registry.csus[name] for name in sorted({one.key for one in partitions})]),
+        partitions,
+        bronze=app.bronze,
+        tables=app.tables,
+        states=states,
+        quotes=read_quotes(app.price_sources(), app.bronze, states),
+        pricing=app.pricing,
+        fresh=True,
+        reparse=reparse,
+    )
+    built = lending.build(
+        tables=app.tables, ledger=app.ledger, csus=app.registry.csus, states=states, warehouse=app.warehouse
+    )
+    return lending.Built([*made, *built.made], built.lacking)
+
+
 def build(app: App) -> lending.Built:
     """Silver to gold."""
     return lending.build(tables=app.tables, ledger=app.ledger, csus=app.registry.csus, warehouse=app.warehouse)
@@ -188,39 +211,13 @@ def publish(app: App) -> list[lending.Made]:
         )
 
 
-def alert(app: App, title: str, text: str) -> None:
-    """Tell a person: always in the log, and by webhook and mail where they are set. Never raises."""
-    settings = app.settings
-    title, text = (redact_text(one, known_secrets(settings)) for one in (f"[{settings.environment}] {title}", text))
-    log.error("alert", title=title, text=text)
-    ways: list[Callable[[], None]] = []
-    if settings.alert_webhook is not None:
-        hook = settings.alert_webhook.get_secret_value()
-        ways.append(lambda: _post(app, hook, title, text))
-    if settings.alert_email is not None and settings.smtp_url is not None:
-        server, to = settings.smtp_url.get_secret_value(), settings.alert_email
-        ways.append(lambda: send_mail(server, to, f"cryptolake {title}", text))
-    for way in ways:
-        try:
-            way()
-        except CryptolakeError as error:
-            log.error("the alert could not be sent", title=title, error=str(error))
-
-
-def _post(app: App, hook: str, title: str, text: str) -> None:
-    body = orjson.dumps({"title": title, "text": f"{title}: {text}", "environment": app.settings.environment})
-    answer = app.http.post(hook, body, headers={"content-type": "application/json"})
-    if answer.status >= 300:
-        raise CryptolakeError(f"the webhook answered {answer.status}; check CRYPTOLAKE_ALERT_WEBHOOK")
-
-
 class AppWork:
     """The scheduler's work, done with one app. `today` is replaceable for tests."""
 
     def __init__(self, app: App, today: Callable[[], date] = lambda: datetime.now(UTC).date()) -> None:
         self._app, self._today = app, today
 
-    def backfill(self, job: Job) -> Iterator[Outcome]:
+    def backfill(self, job: ScheduledJob) -> Iterator[Outcome]:
         """A vendor's whole history in one piece; a chain's week by week, the newest first."""
         if job.source != ONCHAIN:
             yield pull(self._app, job.source, job.datasets, "backfill")
@@ -239,7 +236,7 @@ class AppWork:
             piece = list(group)
             yield self._travel(job.datasets, piece[-1], piece[0])
 
-    def run(self, job: Job, slots: Sequence[datetime]) -> Outcome:
+    def run(self, job: ScheduledJob, slots: Sequence[datetime]) -> Outcome:
         """A vendor: pull (and backfill when whole days were missed). The chain: the days before the slots, up to the last."""
         earliest = min([slot.date() for slot in slots], default=self._today())
         if job.source != ONCHAIN:
@@ -250,7 +247,7 @@ class AppWork:
         return self._travel(job.datasets, min(earliest - timedelta(days=1), last), last)
 
     def alert(self, title: str, text: str) -> None:
-        """See `alert`."""
+        """See `work.alerts.alert`."""
         alert(self._app, title, text)
 
     def _travel(self, datasets: Sequence[str], first: date, last: date) -> Outcome:

@@ -1,7 +1,8 @@
 """A fresh start that loses nothing: everything is set aside, filled again, and what no vendor gave again is put back.
 
-Three steps, each noted on disk and safe to repeat: aside, (the scheduler's backfills), put back. What stays throughout:
-log tables, block numbers, the schedule's journal, and the answers of datasets that cannot be asked for the past.
+Four steps, each noted on disk and safe to repeat: aside, (the scheduler's first backfills), the vendors' rows put back,
+(the rest of the history), the chains' and prices' answers put back. What stays throughout: log tables, block numbers, the
+schedule's journal, and the answers of datasets that cannot be asked for the past.
 """
 
 from __future__ import annotations
@@ -13,9 +14,14 @@ import orjson
 
 from cryptolake.app import App
 from cryptolake.catalogue import contracts
+from cryptolake.contracts.entry import SETTLED
+from cryptolake.contracts.source import Source
 from cryptolake.contracts.table import Table
 from cryptolake.files.atomic import write_bytes
+from cryptolake.flow.repair import adopt
+from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.set_aside import ledger_aside, move_aside
+from cryptolake.sources.onchain.families import families
 from cryptolake.state.ledger import Ledger
 from cryptolake.work import daily
 
@@ -64,7 +70,7 @@ def set_aside(app: App, now: datetime | None = None) -> str:
         with app.warehouse() as warehouse:
             warehouse.set_aside(_cleared(), name)
         keep = kept_datasets(app)
-        app.close()  # the ledger's file is moved
+        app.forget_ledger()  # its file is moved
         move_aside(app.settings.data, name, keep)
         before = Ledger(ledger_aside(app.settings.data, name))
         kept = {dataset for _, dataset in keep}
@@ -82,7 +88,7 @@ def pending(app: App) -> str | None:
 
 
 def put_back(app: App) -> int:
-    """After the backfills: bring back what they did not give again; how many rows. Ends the fresh start."""
+    """After the vendors' backfills: bring back the rows they did not give again; how many. Can be done again."""
     name = pending(app)
     if name is None:
         return 0
@@ -92,8 +98,46 @@ def put_back(app: App) -> int:
         for table in _cleared():
             if table.name not in refilled and table.key:
                 rows += warehouse.put_back(table, name)
-    (app.settings.data / _NOTE).unlink()
     return rows
+
+
+def finish(app: App) -> int:
+    """After the whole history: bring back the answers of chains and prices that nobody gave again; how many.
+
+    Silver, gold and what is published are made anew when there are any. Ends the fresh start.
+    """
+    name = pending(app)
+    if name is None:
+        return 0
+    ledger = Ledger(ledger_aside(app.settings.data, name))
+    before = ledger.states()
+    ledger.close()
+    now, old = app.ledger.states(), Bronze(app.settings.data / "aside" / name)
+    readable = [csu for csu in app.registry.csus.values() if csu.family in families()]
+    chain = app.onchain(readable)
+    told: list[Source] = [chain, *app.price_sources().values()]
+    source_of = {one.name: source for source in told for one in source.datasets}
+    markets = {csu.name for csu in readable}
+    found = 0
+    for partition, entry in sorted(before.items()):
+        source = source_of.get(partition.dataset)
+        if source is None or entry.state not in SETTLED or (partition in now and now[partition].state in SETTLED):
+            continue
+        if entry.digest is not None:
+            raw = old.read(partition, source.name)
+            if raw is None or raw.digest != entry.digest:
+                continue
+            app.bronze.land(raw)
+            if source is chain and partition.key in markets:
+                found += adopt(partition, app.ledger, app.bronze, source)
+                continue
+        app.ledger.append(entry)
+        found += 1
+    if found:
+        daily.rebuild(app)
+        daily.publish(app)
+    (app.settings.data / _NOTE).unlink()
+    return found
 
 
 def _cleared() -> list[Table]:

@@ -1,4 +1,4 @@
-"""`Remembering`: a source that keeps the columns it read, so that an answer landed in this run is not read a second time.
+"""`LandedPoints`: a source that keeps the columns it read, so that an answer landed in this run is not read a second time.
 
 The answers themselves are in bronze; what is kept here costs sixteen bytes a point.
 """
@@ -14,7 +14,7 @@ from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Dataset, Source, Trip
 
 
-class Remembering:
+class LandedPoints:
     """The source given, with `points()`: everything `parse` read so far, by partition. Thread-safe."""
 
     def __init__(self, source: Source) -> None:

@@ -14,7 +14,9 @@ import polars as pl
 from cryptolake.catalogue import MARKET_DAYS, FoundTable, contracts, downstream, found_tables
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition
+from cryptolake.contracts.table import Table
 from cryptolake.contracts.versions import document
+from cryptolake.errors import Stop
 from cryptolake.files.atomic import write_bytes
 from cryptolake.flow.made import Built as Built
 from cryptolake.flow.made import Made as Made
@@ -28,7 +30,7 @@ from cryptolake.state.checkpoints import write_checkpoints
 from cryptolake.state.ledger import Ledger
 from cryptolake.work import evidence
 from cryptolake.work.refine import refine as refine
-from cryptolake.work.standing import standing
+from cryptolake.work.standing import DATASETS, standing
 from cryptolake.work.tables import OpenWarehouse, derive, read_from
 
 # What `refine` makes of answers.
@@ -140,9 +142,13 @@ def publish(
     registry_version: str = "",
     day_boundary: str = "utc",
 ) -> list[Made]:
-    """Finished tables to plain files and to PostgreSQL, and the ledger to the documented checkpoints."""
+    """Finished tables to plain files and to PostgreSQL, and the ledger to the documented checkpoints.
+
+    Raises Stop before anything is written when a published table would become empty although answers for it are known.
+    """
     made = []
     frames = {one.table: tables.read(one.table) for one in finished()}
+    _refuse_to_empty(frames, ledger, warehouse, data)
     for table, frame in frames.items():
         if table.publish_as is None:
             continue
@@ -171,3 +177,19 @@ def publish(
         warehouse.load(table, frame, table.load)
         made.append(Made(f"PostgreSQL {table.name}", frame.height, table.name))
     return made
+
+
+def _refuse_to_empty(frames: Mapping[Table, pl.DataFrame], ledger: Ledger, warehouse: Warehouse, data: Path) -> None:
+    """A lost lake must not empty what was published: the ledger tells "lost" from "there is nothing"."""
+    answered = {dataset for (dataset, _), states in ledger.tally().items() if states.get("done")}
+    for table, frame in frames.items():
+        of = {table.name} if table.name in DATASETS else set(DATASETS)
+        if frame.height or not answered & of:
+            continue
+        file = data / (table.publish_as or "").format(csu="")
+        (stored,) = warehouse.query(f"SELECT EXISTS (SELECT FROM {table.quoted})").row(0)
+        if stored or file.is_file():
+            raise Stop(
+                f"{table.name} is empty in the lake although the ledger knows answers for it; what is published was left as "
+                "it is. Run `cryptolake rebuild`, nothing is collected again"
+            )

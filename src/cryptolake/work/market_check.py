@@ -23,7 +23,7 @@ from cryptolake.registry.markets import Csu
 _DELEGATION = "0xef0100"  # EIP-7702: a person's account that borrows code, no contract
 
 
-class Asks(Protocol):
+class AsksCode(Protocol):
     """The part of a chain's endpoint pool the check uses."""
 
     def call(self, method: str, params: Sequence[Json]) -> Json: ...
@@ -53,7 +53,7 @@ class Checked:
 def check_markets(
     csus: Iterable[Csu],
     registry: Registry,
-    pools: Callable[[Chain], Asks],
+    pools: Callable[[Chain], AsksCode],
     tell: Callable[[str, str], None] = lambda market, verdict: None,
 ) -> Iterator[Checked]:
     """Check each chain's markets together. A chain that cannot be asked makes its markets `unknown`, never confirmed."""
@@ -71,7 +71,9 @@ def check_markets(
             yield one
 
 
-def _check_chain(csus: Sequence[Csu], chain: Chain, families: Mapping[str, FamilyFacts], pool: Asks) -> list[Checked]:
+def _check_chain(
+    csus: Sequence[Csu], chain: Chain, families: Mapping[str, FamilyFacts], pool: AsksCode
+) -> list[Checked]:
     head = pool.finalized()
     stated = sorted({one for csu in csus for role in csu.entry for one in addresses(csu, role)})
     has_code = dict(zip(stated, _has_code(pool, [(one, head) for one in stated]), strict=True))
@@ -115,7 +117,7 @@ def _code_finding(role: str, address: str, there: bool | None) -> Finding:
     return Finding(f"entry.{role}", "confirmed" if there else "wrong", address, "code" if there else "no contract")
 
 
-def _has_code(pool: Asks, asked: Sequence[tuple[str, int]]) -> list[bool | None]:
+def _has_code(pool: AsksCode, asked: Sequence[tuple[str, int]]) -> list[bool | None]:
     """For each address and block whether a contract stands there; None where the endpoint answered an error."""
     calls: list[tuple[str, Sequence[Json]]] = [("eth_getCode", [address, hex(block)]) for address, block in asked]
     found: list[bool | None] = []
@@ -138,7 +140,7 @@ class _Birth:
     why: str = ""
 
 
-def _births(pool: Asks, asked: Mapping[str, tuple[str, int | None]], head: int) -> dict[str, _Birth]:
+def _births(pool: AsksCode, asked: Mapping[str, tuple[str, int | None]], head: int) -> dict[str, _Birth]:
     """The first block with code of each address, all bisected together: one question per market and round.
 
     The stated block is tried first, so that a row that is right costs two questions. Code is taken to stay once it is there.
@@ -181,7 +183,7 @@ def _births(pool: Asks, asked: Mapping[str, tuple[str, int | None]], head: int) 
     return {name: refused if name in failed else _Birth(high[name], days[high[name]]) for name in asked}
 
 
-def _days(pool: Asks, blocks: Sequence[int]) -> dict[int, date]:
+def _days(pool: AsksCode, blocks: Sequence[int]) -> dict[int, date]:
     calls: list[tuple[str, Sequence[Json]]] = [("eth_getBlockByNumber", [hex(block), False]) for block in blocks]
     found = {}
     for block, answer in zip(blocks, pool.batch(calls) if calls else [], strict=True):

@@ -18,7 +18,7 @@ from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.source import Row
 from cryptolake.contracts.table import Table
-from cryptolake.errors import Skip
+from cryptolake.errors import Skip, Stop
 from cryptolake.flow.made import Made
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
@@ -45,13 +45,16 @@ def refine(
     quotes: pl.DataFrame | None = None,
     pricing: prices.Pricing | None = None,
     fresh: bool = False,
+    reparse: bool = False,
 ) -> list[Made]:
     """Conform every answered partition and replace exactly those days of those markets; price those days anew.
 
     `states` (the ledger) says which answers stand for each of the days asked (`work.standing`), and lets them be taken
     from the monthly twins instead of being read one by one; without it the partitions themselves are taken. `quotes` are
     vendors' and feeds' quotes, replacing the stored ones of the days touched (None: keep them). `fresh` starts the
-    tables over. The same bronze always gives the same silver, whether refined day by day or all at once.
+    tables over, `reparse` reads every answer and no twin. The same bronze always gives the same silver, whether refined day
+    by day or all at once. A day whose answers bronze has no more keeps the rows that were made of those very answers;
+    starting over raises Stop before anything is written.
     """
     asked = set(partitions)
     if not asked:
@@ -61,19 +64,25 @@ def refine(
         asked = {entry.partition for one in standing(states, days).values() for entry in one.entries}
     touched = sorted({day for _, _, day in days})
     frames: dict[str, pl.DataFrame] = {}
-    records = [] if fresh else [_others(tables.read(REFINED, among={"date": touched}), days)]
+    before = REFINED.empty() if fresh else tables.read(REFINED, among={"date": touched})
+    records, lost = [], list[Partition]()
+    kept_days: set[MarketDay] = set()
     for dataset, table, conform in (
         ("tvl", tvl.TABLE, tvl.conform),
         ("liquidations", liquidations.TABLE, liquidations.conform),
     ):
         chosen = sorted(partition for partition in asked if partition.dataset == dataset)
-        found, readings = answers(source, dataset, chosen, bronze=bronze, states=states)
+        found, readings = answers(source, dataset, chosen, bronze=bronze, states=states, reparse=reparse)
+        lost += [one.partition for one in readings if one.reason is not None]
         unread = {market_day(one.partition) for one in readings if one.reason is not None}
         new = conform(_others(found, unread))  # what a day's other answers say would pass for all of it
         del found
         if not fresh:
             stored = tables.read(table, among={"date": touched})
-            kept = _others(stored, [one for one in days if one[0] == dataset])
+            made_of_them = _vouched(dataset, readings, before, stored) & unread
+            kept_days |= made_of_them
+            readings = [one for one in readings if market_day(one.partition) not in made_of_them]
+            kept = _others(stored, [one for one in days if one[0] == dataset and one not in made_of_them])
             if kept.height:
                 # By market, so that an event two markets claim is given to the same one in whatever order they come.
                 both = pl.concat([kept, new]).sort("csu", maintain_order=True)
@@ -81,6 +90,12 @@ def refine(
         records.append(_records(dataset, readings, new))
         frames[dataset] = new
         del new
+    if lost and fresh:
+        raise Stop(
+            f"{len(lost):,} answers that the ledger knows are missing or cannot be read any more ({min(lost)}); nothing was "
+            "written. Run `cryptolake ledger repair`, then `cryptolake collect`"
+        )
+    records.append(_others(before, days - kept_days))
     told = external(tables, touched) if quotes is None and not fresh else quotes
     if told is not None and not fresh:
         told = told.filter(pl.col("date").is_in(touched))
@@ -124,6 +139,7 @@ def answers(
     *,
     bronze: Bronze,
     states: Mapping[Partition, Entry] | None = None,
+    reparse: bool = False,
 ) -> tuple[pl.DataFrame, list[Reading]]:
     """The typed rows of the answers of `chosen` and how reading each went; brings the monthly twins up to date on the way.
 
@@ -139,7 +155,7 @@ def answers(
     readings: list[Reading] = []
     for (key, month), members in sorted(months.items()):
         reader = source.reader(key)
-        twin = bronze.compacted(dataset, key, month, reader=reader)
+        twin = None if reparse else bronze.compacted(dataset, key, month, reader=reader)
         rows, digests = twin if twin is not None else (pl.DataFrame(schema={"period": pl.String(), **schema}), {})
         before = dict(digests) if twin is not None else None
         wanted = {str(member.period): member for member in members}
@@ -156,7 +172,7 @@ def answers(
             )  # else the twin lost rows, or was read otherwise
             if sound and entry is not None and entry.digest is not None and digests.get(period) == entry.digest:
                 continue
-            if entry is not None and entry.digest is not None and period not in digests:
+            if entry is not None and entry.digest is not None and period not in digests and not reparse:
                 kept = bronze.kept_rows(member, entry.digest, reader=reader)
                 if kept is not None and len(kept) == entry.rows:
                     new += ({"period": period, **row} for row in kept)
@@ -183,7 +199,8 @@ def answers(
             # One frame from all rows: thousands of one-day frames would keep their buffers alive (measured: + 1 GB a year).
             read = pl.DataFrame(new, schema=rows.schema, strict=False)
             rows = pl.concat([rows.filter(~pl.col("period").is_in(stale)), read]).sort("period", maintain_order=True)
-            bronze.compact(dataset, key, month, rows, answers=digests, reader=reader)
+            if not wrong:  # else the twin may be the last that knows what an answer said
+                bronze.compact(dataset, key, month, rows, answers=digests, reader=reader)
             counts = dict(rows.group_by("period").len().iter_rows())
         for period, member in wanted.items():
             entry = states.get(member) if states is not None else None
@@ -191,6 +208,21 @@ def answers(
             readings.append(Reading(member, digest, counts.get(period, 0), wrong.get(period)))
         found.append(rows.filter(pl.col("period").is_in(list(wanted))).select(schema.names()))
     return (pl.concat(found, rechunk=False) if found else pl.DataFrame(schema=schema)), readings
+
+
+def _vouched(dataset: str, readings: Sequence[Reading], before: pl.DataFrame, stored: pl.DataFrame) -> set[MarketDay]:
+    """The days that silver was made of these very answers already, when they could still be read, and still holds."""
+    by_day: dict[MarketDay, list[tuple[str, str | None]]] = {}
+    for one in readings:
+        by_day.setdefault(market_day(one.partition), []).append((str(one.partition.period), one.digest))
+    now = refined.contents(dataset, stored).rename({"rows": "held", "content": "holds"})
+    sound = (
+        before.filter((pl.col("dataset") == dataset) & pl.col("reason").is_null())
+        .join(now, on=["csu", "date"], how="left")
+        .filter(pl.col("content") == pl.col("holds").fill_null(refined.NOTHING))
+    )
+    made_of = {(dataset, csu, day): answers for csu, day, answers in sound.select("csu", "date", "answers").iter_rows()}
+    return {day for day, parts in by_day.items() if made_of.get(day) == refined.digest_of(parts)}
 
 
 def _others(frame: pl.DataFrame, days: Collection[MarketDay]) -> pl.DataFrame:

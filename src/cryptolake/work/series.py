@@ -27,7 +27,7 @@ from cryptolake.publish.warehouse import Loaded, Warehouse
 from cryptolake.silver import metrics, revisions
 from cryptolake.state.ledger import Ledger
 from cryptolake.watch.freshness import disappeared, lost_days
-from cryptolake.work.landed_points import Remembering
+from cryptolake.work.landed_points import LandedPoints
 from cryptolake.work.pulls import Pull, record, status_of
 from cryptolake.work.refill import Fresh, not_done, refill
 
@@ -91,20 +91,16 @@ def pull_or_backfill(
     before = source.asked if isinstance(source, Counts) else Asked()
     try:
         chosen, lacking = granted(operation, source, datasets, keys)
-        remembering = Remembering(source)
+        landed = LandedPoints(source)
         period = Period.of_hour(asked_at) if operation == "pull" else Period.of_day(asked_at.date())
         if isinstance(source, Prepares):
             source.prepare([one.name for one in chosen if _wanted(source, [one], keys, period)], period.granularity)
         wanted = _wanted(source, chosen, keys, period)
-        kept = (
-            _kept(wanted, remembering, bronze, ledger)
-            if resume and operation == "backfill" and fresh is None
-            else set()
-        )
+        kept = _kept(wanted, landed, bronze, ledger) if resume and operation == "backfill" and fresh is None else set()
         missing = [one for one in wanted if one not in kept]
-        collected = collect(remembering, missing, bronze=bronze, ledger=ledger, workers=workers, progress=progress)
+        collected = collect(landed, missing, bronze=bronze, ledger=ledger, workers=workers, progress=progress)
         bronze.settle()  # durable before anything is loaded that was made of it
-        points = remembering.points()
+        points = landed.points()
         conform = metrics.conform_live if operation == "pull" else metrics.conform_backfill
         frame = conform(points, asked_at)
         alerts = _alerts(operation, source, wanted, points, frame, warehouse, asked_at)
@@ -174,7 +170,7 @@ def _wanted(source: Source, chosen: Iterable[Dataset], keys: Sequence[str] | Non
     ]
 
 
-def _kept(wanted: Sequence[Partition], source: Remembering, bronze: Bronze, ledger: Ledger) -> set[Partition]:
+def _kept(wanted: Sequence[Partition], source: LandedPoints, bronze: Bronze, ledger: Ledger) -> set[Partition]:
     """The partitions that are settled today already and whose answers can still be read; their rows are remembered."""
     kept = set()
     for partition, entry in ledger.of(wanted).items():

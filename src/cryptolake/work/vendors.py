@@ -1,4 +1,4 @@
-"""A vendor's pull and backfill, whatever it feeds: series, the coin market, exchanges, tables of its own. The only way in.
+"""A vendor's pull and backfill, whatever it feeds: series, coins, exchanges, tables of its own. The only way in.
 
 Each dataset goes to the river of the table it feeds. What does not belong here: the rivers themselves (series, coins,
 exchanges, vendor_tables), when it is done (daily) and what is printed (cli).
@@ -143,7 +143,7 @@ def window(app: App, operation: Operation) -> tuple[date, date]:
 
 @contextmanager
 def coin_stores(app: App) -> Iterator[Stores]:
-    """Where the coin market's data rests, with the warehouse open."""
+    """Where the coins' data rests, with the warehouse open."""
     with app.warehouse() as warehouse:
         yield _coin_stores(app, warehouse)
 
@@ -172,7 +172,7 @@ def _series(app: App, source: Source, request: Request, warehouse: Warehouse) ->
 
 
 def _coins(app: App, source: Source, request: Request, warehouse: Warehouse) -> Iterator[Pulled]:
-    """One run of the coin market: the coins and the whole market's totals belong together."""
+    """One run of coins: the coins and the totals over all coins belong together."""
     asked = request.only({STAGING.name, GLOBAL.name})
     if not asked:
         return

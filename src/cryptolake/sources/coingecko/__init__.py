@@ -1,7 +1,7 @@
-"""CoinGecko: the coin market page by page, the whole market's totals, and price history per coin.
+"""CoinGecko: coins page by page, the totals over all coins, and price history per coin.
 
 `questions` says what is asked, `asking` by which way, `refusals` what is no answer, `reading` how answers are read; `source`
-asks for the market, `prices` for what single tokens cost. What does not belong here: cleaning and derived columns
+asks for the coins, `prices` for what single tokens cost. What does not belong here: cleaning and derived columns
 (`silver.crypto_market`), tiers (`registry.coingecko`) and where answers are kept.
 See docs/sources/coingecko.md for endpoints, fields and quirks.
 """

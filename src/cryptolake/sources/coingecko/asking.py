@@ -39,7 +39,7 @@ VENDOR = Vendor(
 )
 
 
-class Asking:
+class CoinGeckoAsking:
     """Questions to the one host of a tier. Thread-safe. `tier` and `patience` are replaceable for tests."""
 
     def __init__(self, access: Access, *, tier: Tier | None = None, patience: Patience | None = None) -> None:

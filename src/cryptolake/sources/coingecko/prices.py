@@ -20,7 +20,7 @@ from cryptolake.contracts.source import Asked, Dataset, Row, Trip
 from cryptolake.net.access import Access
 from cryptolake.net.conversation import Patience, Refusal
 from cryptolake.registry.chains import Chain
-from cryptolake.sources.coingecko.asking import Asking
+from cryptolake.sources.coingecko.asking import CoinGeckoAsking
 
 PRICES = PriceSource("coingecko", rung=30, max_age_s=14_400)  # a point further than four hours off is no closing price
 DATASET = Dataset("coingecko_prices", feeds="quotes", doc="price of each token nearest to the snapshot", reach="as_of")
@@ -60,7 +60,7 @@ class CoinGeckoPrices:
     datasets: Sequence[Dataset] = (DATASET,)
 
     def __init__(self, access: Access, wanted: Wanted, *, patience: Patience | None = None) -> None:
-        self._asking = Asking(access, patience=patience)
+        self._asking = CoinGeckoAsking(access, patience=patience)
         self._wanted, self._provenance, self._now = wanted, self._asking.provenance, access.now
 
     @property

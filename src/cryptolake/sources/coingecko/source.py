@@ -24,7 +24,7 @@ from cryptolake.errors import Skip
 from cryptolake.net.access import Access
 from cryptolake.net.conversation import Patience, Refusal, worth_keeping
 from cryptolake.registry.coingecko import Tier, watched_coins
-from cryptolake.sources.coingecko.asking import VENDOR, Asking
+from cryptolake.sources.coingecko.asking import VENDOR, CoinGeckoAsking
 from cryptolake.sources.coingecko.questions import (
     COINS_MARKETS,
     DEFAULT_TOP,
@@ -58,7 +58,9 @@ class CoinGecko:
         patience: Patience | None = None,
         asked_at: Callable[[], datetime] | None = None,
     ) -> None:
-        self.asking = Asking(access, tier=tier, patience=patience)  # shared with the copies that watch other coins
+        self.asking = CoinGeckoAsking(
+            access, tier=tier, patience=patience
+        )  # shared with the copies that watch other coins
         self.tier = self.asking.tier
         self.coins = tuple(sorted(watched_coins() if coins is None else coins))
         self._provenance = self.asking.provenance

@@ -37,7 +37,7 @@ _PRO_PREFIX = {
 }
 
 
-class Asking:
+class DefiLlamaAsking:
     """Questions to DefiLlama's hosts. Thread-safe. `patience` is replaceable for tests."""
 
     def __init__(self, access: Access, *, patience: Patience | None = None) -> None:

@@ -20,7 +20,7 @@ from cryptolake.contracts.source import Asked, Dataset, Row, Trip
 from cryptolake.net.access import Access
 from cryptolake.net.conversation import Patience, Refusal, judge_plainly
 from cryptolake.registry.chains import Chain
-from cryptolake.sources.defillama.asking import Asking
+from cryptolake.sources.defillama.asking import DefiLlamaAsking
 
 PRICES = PriceSource("defillama", rung=20, max_age_s=14_400)  # a point further than four hours off is no closing price
 DATASET = Dataset("defillama_prices", feeds="quotes", doc="price of each token nearest to the snapshot", reach="as_of")
@@ -41,7 +41,7 @@ class DefiLlamaPrices:
     def __init__(
         self, access: Access, chains: Mapping[str, Chain], wanted: Wanted, *, patience: Patience | None = None
     ) -> None:
-        self._asking = Asking(access, patience=patience)
+        self._asking = DefiLlamaAsking(access, patience=patience)
         self._wanted, self._chains, self._now = wanted, chains, access.now
         self._provenance = {"endpoint": self._asking.endpoint(_HOST), **access.provenance}
 

@@ -18,7 +18,7 @@ from cryptolake.errors import Skip
 from cryptolake.net.access import Access
 from cryptolake.net.conversation import Patience, Refusal, judge_plainly, worth_keeping
 from cryptolake.net.http import Answer
-from cryptolake.sources.defillama.asking import Asking
+from cryptolake.sources.defillama.asking import DefiLlamaAsking
 
 DATASET = Dataset(
     "defillama_protocol",
@@ -37,7 +37,7 @@ class DefiLlamaProtocols:
 
     def __init__(self, access: Access, slugs: Sequence[str], *, patience: Patience | None = None) -> None:
         self._slugs, self._now = sorted(slugs), access.now
-        self._asking = Asking(access, patience=patience)
+        self._asking = DefiLlamaAsking(access, patience=patience)
         self._provenance = {"endpoint": self._asking.endpoint(_HOST), **access.provenance}
 
     @property

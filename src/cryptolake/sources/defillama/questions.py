@@ -42,7 +42,7 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class DefiLlamaQuestion:
     """One dataset. `pro`: the free hosts do not answer it, so it is asked only with a key."""
 
     dataset: str
@@ -101,9 +101,9 @@ DERIVATIVES = _overview("derivatives", readers.dimension("DERIVATIVES_VOLUME_24H
 OPEN_INTEREST = _overview("open-interest", readers.dimension("OPEN_INTEREST"))
 
 
-def _of_chain(dataset: str, doc: str, kind: str, metric: str, listing: Ask, **params: str) -> Question:
+def _of_chain(dataset: str, doc: str, kind: str, metric: str, listing: Ask, **params: str) -> DefiLlamaQuestion:
     path = f"/overview/{kind}/{{id}}"
-    return Question(
+    return DefiLlamaQuestion(
         dataset,
         "chain",
         doc,
@@ -122,14 +122,14 @@ def _of_protocol(
     *,
     params: Mapping[str, str] | None = None,
     pro: bool = False,
-) -> Question:
+) -> DefiLlamaQuestion:
     chart = readers.chart(metric, "totalDataChart")
     history = Ask(f"/summary/{kind}/{{id}}", chart, params={**_CHART, **(params or {})})
-    return Question(dataset, "protocol", doc, live, history, pro=pro)
+    return DefiLlamaQuestion(dataset, "protocol", doc, live, history, pro=pro)
 
 
-QUESTIONS: tuple[Question, ...] = (
-    Question(
+QUESTIONS: tuple[DefiLlamaQuestion, ...] = (
+    DefiLlamaQuestion(
         "chain_tvl",
         "chain",
         "value locked on each chain",
@@ -140,7 +140,7 @@ QUESTIONS: tuple[Question, ...] = (
     _of_chain("chain_revenue", "fees kept on each chain", "fees", "CHAIN_REVENUE", REVENUE, **_REVENUE),
     _of_chain("chain_dex_volume", "dex volume on each chain", "dexs", "CHAIN_DEX_VOLUME", DEXS),
     _of_chain("chain_options_volume", "options volume (notional)", "options", "CHAIN_OPTIONS_VOLUME", OPTIONS),
-    Question(
+    DefiLlamaQuestion(
         "chain_perps_volume",
         "chain",
         "perpetuals volume on each chain",
@@ -149,7 +149,7 @@ QUESTIONS: tuple[Question, ...] = (
         pro=True,
         listing=DERIVATIVES,
     ),
-    Question(
+    DefiLlamaQuestion(
         "protocol_tvl",
         "protocol",
         "value locked in each protocol",
@@ -171,7 +171,7 @@ QUESTIONS: tuple[Question, ...] = (
         pro=True,
     ),
     _of_protocol("open_interest", "open interest of each protocol", OPEN_INTEREST, "open-interest", "OPEN_INTEREST"),
-    Question(
+    DefiLlamaQuestion(
         "protocol_flows",
         "protocol",
         "money that came in or left in 24 hours",
@@ -179,7 +179,7 @@ QUESTIONS: tuple[Question, ...] = (
         history=None,
         pro=True,
     ),
-    Question(
+    DefiLlamaQuestion(
         "stablecoin_supply",
         "stablecoin",
         "circulating supply in units of the peg",
@@ -188,7 +188,7 @@ QUESTIONS: tuple[Question, ...] = (
             "/stablecoincharts/all", readers.pegged_series, "defillama_stablecoins", params={"stablecoin": "{id}"}
         ),
     ),
-    Question(
+    DefiLlamaQuestion(
         "bridge_volume",
         "bridge",
         "volume of each bridge: a day, a week, a month",
@@ -203,7 +203,7 @@ QUESTIONS: tuple[Question, ...] = (
         pro=True,
     ),
 )
-BY_DATASET: Mapping[str, Question] = {question.dataset: question for question in QUESTIONS}
+BY_DATASET: Mapping[str, DefiLlamaQuestion] = {question.dataset: question for question in QUESTIONS}
 
 
 def bulks(datasets: set[str], *, live: bool) -> list[Ask]:

@@ -15,7 +15,7 @@ Document = object  # parsed JSON of any shape
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundSeries:
     """One series as read: instants in seconds since 1970 and their values."""
 
     metric: str
@@ -35,7 +35,7 @@ class Drift(ValueError):
     """The named field is missing or has another type than the vendor documents."""
 
 
-Reader = Callable[[Document, About], list[Found]]
+Reader = Callable[[Document, About], list[FoundSeries]]
 
 # Any of these shows that a dimension answer still has the layout we know, though the one we want may be missing.
 _TOTALS = ("total24h", "total48hto24h", "total7d", "total30d", "total1y", "totalAllTime", "change_1d")
@@ -44,14 +44,14 @@ _TOTALS = ("total24h", "total48hto24h", "total7d", "total30d", "total1y", "total
 def totals(fields: dict[str, str], siblings: Sequence[str] = ()) -> Reader:
     """Current numbers: metric -> field of an object. A missing field is "no value" as long as a sibling is there."""
 
-    def read(document: Document, about: About) -> list[Found]:
+    def read(document: Document, about: About) -> list[FoundSeries]:
         if not isinstance(document, dict):
             raise Drift("an object")
         found = []
         for metric, field in fields.items():
             if field not in document and not any(one in document for one in siblings):
                 raise Drift(field)
-            found.append(Found(metric, [about.at_s], _numbers([document.get(field)], field)))
+            found.append(FoundSeries(metric, [about.at_s], _numbers([document.get(field)], field)))
         return found
 
     return read
@@ -62,7 +62,7 @@ def dimension(*metrics: str) -> Reader:
     return totals(dict(zip(metrics, repeat("total24h"), strict=False)), _TOTALS)
 
 
-def net_flow(document: Document, about: About) -> list[Found]:
+def net_flow(document: Document, about: About) -> list[FoundSeries]:
     """The signed net flow, which the vendor calls `outflows`, and its two halves."""
     if not isinstance(document, dict) or "outflows" not in document:
         raise Drift("outflows")
@@ -70,33 +70,35 @@ def net_flow(document: Document, about: About) -> list[Found]:
     inward = None if net is None else max(net, 0.0)
     outward = None if net is None else max(-net, 0.0)
     values = (("NET_FLOW", net), ("INFLOW", inward), ("OUTFLOW", outward))
-    return [Found(metric, [about.at_s], [value]) for metric, value in values]
+    return [FoundSeries(metric, [about.at_s], [value]) for metric, value in values]
 
 
-def pegged_now(document: Document, about: About) -> list[Found]:
+def pegged_now(document: Document, about: About) -> list[FoundSeries]:
     """A coin's circulating amount under its own peg."""
     if not isinstance(document, dict) or "circulating" not in document:
         raise Drift("circulating")
-    return [Found("STABLECOIN_SUPPLY", [about.at_s], [_amount(document["circulating"], about.peg, "circulating")])]
+    return [
+        FoundSeries("STABLECOIN_SUPPLY", [about.at_s], [_amount(document["circulating"], about.peg, "circulating")])
+    ]
 
 
-def pegged_series(document: Document, about: About) -> list[Found]:
+def pegged_series(document: Document, about: About) -> list[FoundSeries]:
     """A coin's daily amounts. Some bodies write the number 0 where an object with zero is meant."""
     points = _objects(document, ("date", "totalCirculating"))
     values = [_amount(point["totalCirculating"], about.peg, "totalCirculating") for point in points]
     if points and not any(_has_peg(point["totalCirculating"], about.peg) for point in points):
         raise Drift(f"totalCirculating.{about.peg}")
-    return [Found("STABLECOIN_SUPPLY", seconds([point["date"] for point in points]), values)]
+    return [FoundSeries("STABLECOIN_SUPPLY", seconds([point["date"] for point in points]), values)]
 
 
 def points(metric: str, value: str, at: str = "") -> Reader:
     """A list of objects with `date` and `value`, at the top or under the field `at`."""
 
-    def read(document: Document, about: About) -> list[Found]:
+    def read(document: Document, about: About) -> list[FoundSeries]:
         del about
         listed = _objects(_under(document, at), ("date", value))
         numbers = _numbers([point[value] for point in listed], value)
-        return [Found(metric, seconds([point["date"] for point in listed]), numbers)]
+        return [FoundSeries(metric, seconds([point["date"] for point in listed]), numbers)]
 
     return read
 
@@ -104,25 +106,25 @@ def points(metric: str, value: str, at: str = "") -> Reader:
 def chart(metric: str, at: str = "") -> Reader:
     """A list of pairs `[instant, number]`, at the top or under the field `at`."""
 
-    def read(document: Document, about: About) -> list[Found]:
+    def read(document: Document, about: About) -> list[FoundSeries]:
         del about
         pairs = _under(document, at)
         if not isinstance(pairs, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
             raise Drift(f"{at or 'the chart'} (a list of pairs)")
         numbers = _numbers([pair[1] for pair in pairs], at or "the chart")
-        return [Found(metric, seconds([pair[0] for pair in pairs]), numbers)]
+        return [FoundSeries(metric, seconds([pair[0] for pair in pairs]), numbers)]
 
     return read
 
 
-def bridge_days(document: Document, about: About) -> list[Found]:
+def bridge_days(document: Document, about: About) -> list[FoundSeries]:
     """Daily bridge volume by the vendor's own definition: half of what went in plus what came out."""
     del about
     days = _objects(document, ("date", "depositUSD", "withdrawUSD"))
     into = _numbers([day["depositUSD"] for day in days], "depositUSD")
     out = _numbers([day["withdrawUSD"] for day in days], "withdrawUSD")
     halves = [None if a is None or b is None else (a + b) / 2 for a, b in zip(into, out, strict=True)]
-    return [Found("BRIDGE_VOLUME", seconds([day["date"] for day in days]), halves)]
+    return [FoundSeries("BRIDGE_VOLUME", seconds([day["date"] for day in days]), halves)]
 
 
 def seconds(written: list[object]) -> list[int]:

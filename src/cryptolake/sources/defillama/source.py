@@ -29,18 +29,18 @@ from cryptolake.registry.defillama import (
     last_known_chains,
 )
 from cryptolake.registry.stablecoins import Stablecoin, stablecoins
-from cryptolake.sources.defillama.asking import KEY, VENDOR, Asking
+from cryptolake.sources.defillama.asking import KEY, VENDOR, DefiLlamaAsking
+from cryptolake.sources.defillama.identities import Identities
 from cryptolake.sources.defillama.lookups import Lookups, chain_names
 from cryptolake.sources.defillama.questions import (
     BY_DATASET,
     CHAINS,
     QUESTIONS,
     Ask,
-    Question,
+    DefiLlamaQuestion,
     bulks,
 )
 from cryptolake.sources.defillama.readers import About, Drift
-from cryptolake.sources.defillama.who import Who
 
 log = structlog.get_logger(__name__)
 
@@ -70,10 +70,10 @@ class DefiLlama:
         self._access = access
         self._entities = defillama_entities(access.configs.get(self.name)) if entities is None else entities
         self._coins = stablecoins() if coins is None else coins
-        self._asking, self._asked_at = Asking(access, patience=patience), asked_at or access.now
+        self._asking, self._asked_at = DefiLlamaAsking(access, patience=patience), asked_at or access.now
         self._needs_key: set[str] = set()  # endpoints that answered 402: it holds for every entity and the whole run
         self._lookups = Lookups(self._ask_bulk)
-        self._who = Who(self._entities, self._coins, self._lookups)
+        self._identities = Identities(self._entities, self._coins, self._lookups)
 
     @property
     def datasets(self) -> Sequence[Dataset]:
@@ -112,7 +112,7 @@ class DefiLlama:
     def prepare(self, datasets: Collection[str], granularity: Granularity) -> None:
         """Ask the bulk questions these datasets need, in parallel and once; forget those of the operation before."""
         self._lookups.forget()
-        self._who.forget()
+        self._identities.forget()
         self._needs_key = set()
         wanted = bulks(set(datasets), live=granularity == "hour")
         if not wanted:
@@ -201,7 +201,9 @@ class DefiLlama:
     def _ask_bulk(self, ask: Ask) -> bytes | Refusal:
         return self._converse(ask, ask.path, ask.params, judge_plainly)
 
-    def _from_bulk(self, ask: Ask, question: Question, partitions: Sequence[Partition]) -> Iterator[Raw | Miss]:
+    def _from_bulk(
+        self, ask: Ask, question: DefiLlamaQuestion, partitions: Sequence[Partition]
+    ) -> Iterator[Raw | Miss]:
         asked_at = self._asked_at()
         listed = self._lookups.get(ask)
         if isinstance(listed, Refusal):
@@ -215,7 +217,7 @@ class DefiLlama:
             yield from (self._miss(partition, drift) for partition in partitions[1:])
             return
         for partition in partitions:
-            index, by = self._who.place(question, listed, partition.key)
+            index, by = self._identities.place(question, listed, partition.key)
             if index is None:
                 yield self._miss(partition, _UNKNOWN)
                 continue
@@ -224,12 +226,14 @@ class DefiLlama:
 
     # One entity at a time
 
-    def _one_by_one(self, ask: Ask, question: Question, partitions: Sequence[Partition]) -> Iterator[Raw | Miss]:
+    def _one_by_one(
+        self, ask: Ask, question: DefiLlamaQuestion, partitions: Sequence[Partition]
+    ) -> Iterator[Raw | Miss]:
         key = partitions[0].key
         asked_at = self._asked_at()
         answer: bytes | Refusal = _UNKNOWN
         asked_as, params = "", dict(ask.params)
-        names = self._who.names(question, key)
+        names = self._identities.names(question, key)
         if isinstance(names, Refusal):
             answer, names = names, []
         for asked_as in names:
@@ -251,7 +255,7 @@ class DefiLlama:
             else:
                 yield self._raw(partition, ask, answer, asked_at, {**params, "asked_as": asked_as})
 
-    def _judge(self, ask: Ask, question: Question, asked_as: str) -> Callable[[Answer], Refusal | None]:
+    def _judge(self, ask: Ask, question: DefiLlamaQuestion, asked_as: str) -> Callable[[Answer], Refusal | None]:
         """Judges an answer about one entity: the vendor says "nothing here" with 400, 404 and, for chains, with 500."""
         with_data = self._lookups.known(question.listing) if question.listing else None
         chains = with_data.chains if with_data else None

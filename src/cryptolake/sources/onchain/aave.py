@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from cryptolake.errors import Skip
 from cryptolake.net.abi import address_at, call_data, topic, uints_at, word
 from cryptolake.net.logs import Log
-from cryptolake.net.multicall import Call, Program, Result
+from cryptolake.net.multicall import Call, CallResult, Program
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.answers import price_or_none
 from cryptolake.sources.onchain.events import check_layout, liquidation, topic_address
@@ -33,13 +33,13 @@ def liquidation_call(csu: Csu, log: Log, more: Mapping[str, str]) -> Liquidation
     )
 
 
-def price_in(answer: Result, unit: int | None) -> int | None:
+def price_in(answer: CallResult, unit: int | None) -> int | None:
     """The oracle's price; 0, a revert or an unknown unit mean that it has none."""
     return price_or_none(answer) if unit is not None else None
 
 
 def prices_in(
-    csu: Csu, oracle: str, assets: Sequence[str], listed: Result, unit: int | None
+    csu: Csu, oracle: str, assets: Sequence[str], listed: CallResult, unit: int | None
 ) -> Program[list[int | None]]:
     """Prices in the order of the assets, from the answer to `getAssetsPrices(assets)`.
 

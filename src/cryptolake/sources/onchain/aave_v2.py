@@ -12,7 +12,7 @@ from dataclasses import replace
 from cryptolake.errors import Skip
 from cryptolake.net.abi import address_at, call_data, word
 from cryptolake.net.logs import Log, LogFilter
-from cryptolake.net.multicall import Call, Program, Result
+from cryptolake.net.multicall import Call, CallResult, Program
 from cryptolake.registry.family import Accounting, Anchor
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.aave import LIQUIDATION_CALL, liquidation_call, price_in, prices_in
@@ -179,7 +179,7 @@ def _pool(csu: Csu, pool: str) -> Program[list[Reserve]]:
     return reserves
 
 
-def _listed(csu: Csu, asset: str, answer: Result) -> tuple[int, str, str, str]:
+def _listed(csu: Csu, asset: str, answer: CallResult) -> tuple[int, str, str, str]:
     """An asset's decimals as the pool counts them, its aToken, stable and variable debt token."""
     data = answer.need(f"{csu.name}: getReserveData of {asset}")
     if len(data) != _RESERVE_WORDS * 32:  # V3's 15 words hold other things in the same places
@@ -192,7 +192,7 @@ def _quote_calls(oracle: str) -> list[Call]:
     return [Call(oracle, call_data(what)) for what in ("WETH()", "BASE_CURRENCY()", "BASE_CURRENCY_UNIT()")]
 
 
-def _quote(csu: Csu, answers: Sequence[Result]) -> tuple[int | None, str]:
+def _quote(csu: Csu, answers: Sequence[CallResult]) -> tuple[int | None, str]:
     """The price of one quote unit and the quote. The first oracles only know WETH, which they price at one ether.
 
     A token as the quote is called by the row's `price_numeraire`, or by its address: what a fork puts in WETH's place

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from cryptolake.errors import Skip
 from cryptolake.net.abi import address_at, call_data
 from cryptolake.net.logs import Log, LogFilter
-from cryptolake.net.multicall import Call, Program, Result
+from cryptolake.net.multicall import Call, CallResult, Program
 from cryptolake.registry.family import Accounting, Anchor
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.aave import LIQUIDATION_CALL, liquidation_call, price_in, prices_in
@@ -130,7 +130,7 @@ def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:
     return Settled(events, found)
 
 
-def _tokens(csu: Csu, asset: str, answer: Result) -> tuple[str, str, str]:
+def _tokens(csu: Csu, asset: str, answer: CallResult) -> tuple[str, str, str]:
     data = answer.need(f"{csu.name}: getReserveData of {asset}")
     if len(data) < _RESERVE_WORDS * 32:
         raise Skip(f"{csu.name}: getReserveData of {asset} has {len(data)} bytes, 480 expected", reason="layout")
@@ -141,7 +141,7 @@ def _quote_calls(oracle: str) -> list[Call]:
     return [Call(oracle, call_data("BASE_CURRENCY_UNIT()")), Call(oracle, call_data("BASE_CURRENCY()"))]
 
 
-def _quote(answers: Sequence[Result]) -> tuple[int | None, str]:
+def _quote(answers: Sequence[CallResult]) -> tuple[int | None, str]:
     """The price of one quote unit and the quote: `usd` where the base currency is the zero address, else its address."""
     unit, base = answers[:2]
     base_at = address_at(base.data, 0) if base.success and base.data else ZERO

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from cryptolake.errors import Skip
 from cryptolake.net.abi import WORD, address_at, addresses_at, call_data, text, word
-from cryptolake.net.multicall import MULTICALL3, Call, Result
+from cryptolake.net.multicall import MULTICALL3, Call, CallResult
 from cryptolake.registry.markets import Csu
 
 ZERO = "0x0000000000000000000000000000000000000000"
@@ -17,42 +17,42 @@ ZERO = "0x0000000000000000000000000000000000000000"
 CLOCK = Call(MULTICALL3, call_data("getCurrentBlockTimestamp()"))
 
 
-def uint_of(answer: Result, what: str) -> int:
+def uint_of(answer: CallResult, what: str) -> int:
     """The number answered. Raises Skip for a revert, no contract and less than a word; `what` names the read."""
     return word(_needed(answer, what), 0)
 
 
-def address_of(answer: Result, what: str) -> str:
+def address_of(answer: CallResult, what: str) -> str:
     """The address answered, EIP-55, also the zero address. Raises Skip as `uint_of` does."""
     return address_at(_needed(answer, what), 0)
 
 
-def addresses_of(answer: Result, what: str) -> list[str]:
+def addresses_of(answer: CallResult, what: str) -> list[str]:
     """The `address[]` answered. Raises Skip as `uint_of` does, and for an array that is no array."""
     return addresses_at(_needed(answer, what), 0)
 
 
-def uint_or_none(answer: Result) -> int | None:
+def uint_or_none(answer: CallResult) -> int | None:
     """The number answered; None for a revert and for nothing. Raises Skip(reason="layout") for less than a word."""
     return word(answer.data, 0) if answer.success and answer.data else None
 
 
-def price_or_none(answer: Result) -> int | None:
+def price_or_none(answer: CallResult) -> int | None:
     """As `uint_or_none`, and None for 0: every oracle that says 0 means that it has no price."""
     return uint_or_none(answer) or None
 
 
-def symbol_of(answer: Result, asset: str) -> str:
+def symbol_of(answer: CallResult, asset: str) -> str:
     """The token's symbol, or its short address where it has none. Raises Skip(reason="layout") for what is no text."""
     return text(answer.data) if answer.success and answer.data else _short(asset)
 
 
-def any_uint(answer: Result) -> int | None:
+def any_uint(answer: CallResult) -> int | None:
     """The number answered; None for a revert, for nothing and for less than a word."""
     return word(answer.data, 0) if answer.success and len(answer.data) >= WORD else None
 
 
-def any_address(answer: Result) -> str | None:
+def any_address(answer: CallResult) -> str | None:
     """The address answered; None where `any_uint` is, and for the zero address."""
     if any_uint(answer) is None:
         return None
@@ -60,7 +60,7 @@ def any_address(answer: Result) -> str | None:
     return None if found == ZERO else found
 
 
-def any_symbol(answer: Result, asset: str) -> str:
+def any_symbol(answer: CallResult, asset: str) -> str:
     """The token's symbol, or its short address where it has none, an empty one, or says something that is no text."""
     try:
         return symbol_of(answer, asset) or _short(asset)
@@ -68,14 +68,14 @@ def any_symbol(answer: Result, asset: str) -> str:
         return _short(asset)
 
 
-def block_time(csu: Csu, answer: Result) -> int:
+def block_time(csu: Csu, answer: CallResult) -> int:
     """The block's timestamp (seconds since 1970, UTC) from the answer to `CLOCK`. Raises Skip(reason="no_timestamp")."""
     if not answer.success or answer.empty:
         raise Skip(f"{csu.name}: Multicall3 does not tell the block's time on {csu.chain}", reason="no_timestamp")
     return word(answer.data, 0)
 
 
-def _needed(answer: Result, what: str) -> bytes:
+def _needed(answer: CallResult, what: str) -> bytes:
     data = answer.need(what)
     if len(data) < WORD:
         raise Skip(f"{what} has {len(data)} bytes, {WORD} expected", reason="layout")

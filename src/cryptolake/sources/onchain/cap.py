@@ -12,7 +12,7 @@ from dataclasses import replace
 from cryptolake.errors import Skip
 from cryptolake.net.abi import address_at, call_data, topic, word
 from cryptolake.net.logs import Log, LogFilter
-from cryptolake.net.multicall import Call, Program, Result
+from cryptolake.net.multicall import Call, CallResult, Program
 from cryptolake.registry.family import Accounting, Anchor
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.answers import (
@@ -202,7 +202,7 @@ def _agents_call(csu: Csu) -> Call:
     return Call(csu.entry["delegation"], call_data("agents()"))
 
 
-def _is_lent(csu: Csu, asset: str, answer: Result) -> bool:
+def _is_lent(csu: Csu, asset: str, answer: CallResult) -> bool:
     """Whether the Lender has a debt token for the asset; without one nobody can owe it."""
     data = answer.need(f"{csu.name}: Lender.reservesData of {asset}")
     if len(data) < _RESERVE_WORDS * 32:
@@ -218,7 +218,7 @@ def _facts_calls(csu: Csu, asset: str) -> list[Call]:
     ]
 
 
-def _facts(csu: Csu, asset: str, answers: Sequence[Result]) -> AssetFacts:
+def _facts(csu: Csu, asset: str, answers: Sequence[CallResult]) -> AssetFacts:
     """The oracle reverts when both its sources are stale or 0: then there is no price."""
     symbol, decimals, price = answers
     return AssetFacts(

@@ -11,11 +11,15 @@ from datetime import datetime
 
 from cryptolake.net.audit import BloomCheck, Opinion
 from cryptolake.net.blocks import BlockRange
-from cryptolake.net.logs import Window
+from cryptolake.net.logs import BlockWindow
 
 
 def certificate(
-    within: BlockRange, windows: Sequence[Window], opinions: Sequence[Opinion], blooms: BloomCheck, asked_at: datetime
+    within: BlockRange,
+    windows: Sequence[BlockWindow],
+    opinions: Sequence[Opinion],
+    blooms: BloomCheck,
+    asked_at: datetime,
 ) -> dict[str, object]:
     """The certificate of the blocks `within`, as JSON values. `verdict` is complete or suspect."""
     differ = any(one.verdict == "different" for one in opinions)
@@ -66,7 +70,7 @@ def doubts(payload: Mapping[str, object]) -> list[str]:
     return said
 
 
-def _joined(windows: Sequence[Window], within: BlockRange) -> list[list[object]]:
+def _joined(windows: Sequence[BlockWindow], within: BlockRange) -> list[list[object]]:
     """`[first block, last block, endpoint, windows]`, neighbours of one endpoint joined, cut to the period."""
     found: list[list[object]] = []
     for window in windows:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from cryptolake.errors import Skip
 from cryptolake.net.abi import address_at, call_data, topic, word
 from cryptolake.net.logs import Log, LogFilter
-from cryptolake.net.multicall import Call, Program, Result
+from cryptolake.net.multicall import Call, CallResult, Program
 from cryptolake.registry.family import Accounting, Anchor
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.answers import (
@@ -244,7 +244,7 @@ def _name_calls(listed: _Listed, markets: Sequence[str]) -> list[Call]:
 
 
 def _facts(
-    csu: Csu, dialect: _Dialect, listed: _Listed, markets: Sequence[str], named: Sequence[Result]
+    csu: Csu, dialect: _Dialect, listed: _Listed, markets: Sequence[str], named: Sequence[CallResult]
 ) -> Program[_Assets]:
     """What stands behind the cTokens, from the answers to `_name_calls`."""
     count = len(markets)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from cryptolake.errors import Skip
 from cryptolake.net.abi import address_at, call_data, text, topic, word
 from cryptolake.net.logs import Log, LogFilter
-from cryptolake.net.multicall import Call, Program, Result
+from cryptolake.net.multicall import Call, CallResult, Program
 from cryptolake.registry.family import Accounting, Anchor
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.answers import address_of, price_or_none, symbol_of, uint_of, uint_or_none
@@ -164,7 +164,7 @@ def _comet(csu: Csu, comet: str) -> Program[list[Reserve]]:
     return reserves
 
 
-def _base(csu: Csu, comet: str, more: Sequence[str]) -> Program[tuple[_Token, Sequence[Result]]]:
+def _base(csu: Csu, comet: str, more: Sequence[str]) -> Program[tuple[_Token, Sequence[CallResult]]]:
     """The base token of a Comet, and the answers to `more` of its getters from the same round."""
     asset, feed, scale, *answers = yield [
         Call(comet, call_data(what)) for what in ("baseToken()", "baseTokenPriceFeed()", "baseScale()", *more)
@@ -185,7 +185,7 @@ def _token_calls(comet: str, token: _Token) -> list[Call]:
     ]
 
 
-def _listed(csu: Csu, comet: str, answer: Result) -> _Token:
+def _listed(csu: Csu, comet: str, answer: CallResult) -> _Token:
     data = answer.need(f"{csu.name}: Comet.getAssetInfo of {comet}")
     if len(data) < _INFO_WORDS * 32:
         raise Skip(f"{csu.name}: getAssetInfo has {len(data)} bytes, 256 expected", reason="layout")
@@ -200,12 +200,12 @@ def _decimals(csu: Csu, scale: int) -> int:
     return decimals
 
 
-def _price(answer: Result, quote: str) -> int | None:
+def _price(answer: CallResult, quote: str) -> int | None:
     """getPrice reverts when its feed has none; a price in an unknown numeraire is none either."""
     return price_or_none(answer) if quote != _UNKNOWN else None
 
 
-def _quote(csu: Csu, base: _Token, price: Result, description: Result) -> str:
+def _quote(csu: Csu, base: _Token, price: CallResult, description: CallResult) -> str:
     """What all prices of a Comet are quoted in, as the base token's feed says at this block, else as the registry says.
 
     Where the feed is the constant 1 the base token itself is the numeraire: `eth` for a row that says ETH.

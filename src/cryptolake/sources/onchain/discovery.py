@@ -16,7 +16,7 @@ from cryptolake.errors import Skip
 from cryptolake.net.audit import second_opinions
 from cryptolake.net.blocks import BlockRange
 from cryptolake.net.journal import ScanJournal
-from cryptolake.net.logs import Answered, Log, LogFilter, Question, gather, scan
+from cryptolake.net.logs import AnsweredWindow, Log, LogFilter, LogQuestion, gather, scan
 from cryptolake.net.rpc import Pool
 
 _MOST_QUESTIONS = 250_000  # of one history: about three hours at 25 a second
@@ -28,7 +28,7 @@ class _History:
     """The windows known of one emitter, and where they are kept."""
 
     journal: ScanJournal | None
-    known: list[Answered] = field(default_factory=list)
+    known: list[AnsweredWindow] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -90,11 +90,11 @@ class Discoveries:
         wanted: LogFilter,
         blocks: BlockRange,
         history: _History,
-        fresh: list[Answered],
+        fresh: list[AnsweredWindow],
         logs: list[Log],
     ) -> None:
         """A sample of the new windows elsewhere; where two disagree, nothing of the history is believed."""
-        question = Question(pool.chain, [wanted])
+        question = LogQuestion(pool.chain, [wanted])
         opinions, _ = second_opinions(pool, question, [one.window for one in fresh], logs, blocks, self._audit)
         differing = [one for one in opinions if one.verdict == "different"]
         if not differing:
@@ -110,10 +110,10 @@ class Discoveries:
         )
 
 
-def _upto(answered: Answered, end: int) -> Answered:
+def _upto(answered: AnsweredWindow, end: int) -> AnsweredWindow:
     """A known window, cut off at `end`: an earlier day needs no question when a later one was asked."""
     window = answered.window
     if window.end <= end:
         return answered
     logs = tuple(log for log in answered.logs if log.block < end)
-    return Answered(replace(window, end=end, logs=len(logs)), logs)
+    return AnsweredWindow(replace(window, end=end, logs=len(logs)), logs)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from cryptolake.errors import Skip
 from cryptolake.net.abi import address_at, call_data, topic, word
 from cryptolake.net.logs import Log, LogFilter
-from cryptolake.net.multicall import Call, Program, Result
+from cryptolake.net.multicall import Call, CallResult, Program
 from cryptolake.registry.family import Accounting, Anchor
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.answers import (
@@ -189,7 +189,7 @@ def _verified(csu: Csu) -> Program[list[str]]:
     return list(dict.fromkeys(vault for found in lists for vault in found))
 
 
-def _vault(csu: Csu, vault: str, answers: Sequence[Result]) -> _Vault:
+def _vault(csu: Csu, vault: str, answers: Sequence[CallResult]) -> _Vault:
     """A vault from what it says to `asset()`, `decimals()` (the asset's, or 18 where it has none), `oracle()`, its unit."""
     asset, decimals, oracle, unit = answers
     return _Vault(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from cryptolake.errors import Skip
 from cryptolake.net.abi import WORD, address_at, call_data, topic, word
 from cryptolake.net.logs import Log, LogFilter
-from cryptolake.net.multicall import MULTICALL3, Call, Program, Result
+from cryptolake.net.multicall import MULTICALL3, Call, CallResult, Program
 from cryptolake.registry.family import Accounting, Anchor
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain import fluid_storage as storage
@@ -171,7 +171,7 @@ def _pool_calls(csu: Csu, side: _Side) -> list[Call]:
     return calls
 
 
-def _content(csu: Csu, side: _Side, answers: Sequence[Result]) -> _Content:
+def _content(csu: Csu, side: _Side, answers: Sequence[CallResult]) -> _Content:
     words = [uint_of(one, f"{csu.name}: DEX pool {side.pool}") for one in answers[1:]]
     now = block_time(csu, answers[0])
     amounts = []
@@ -202,7 +202,7 @@ def _in_tokens(
     return side.tokens[0], storage.in_token0(parts[0], parts[1], content.price, first.decimals, second.decimals)
 
 
-def _sides(csu: Csu, vault: str, answer: Result) -> tuple[_Side, _Side]:
+def _sides(csu: Csu, vault: str, answer: CallResult) -> tuple[_Side, _Side]:
     data = answer.need(f"{csu.name}: constantsView of vault {vault}")
     if len(data) == _T1_WORDS * WORD:
         return _Side((address_at(data, 4),)), _Side((address_at(data, 5),))
@@ -254,7 +254,7 @@ def _token_calls(csu: Csu, liquidity: str, token: str) -> list[Call]:
     return calls
 
 
-def _reserve(csu: Csu, token: str, now: int, answers: Sequence[Result]) -> Reserve:
+def _reserve(csu: Csu, token: str, now: int, answers: Sequence[CallResult]) -> Reserve:
     prices, amounts, balance = (
         uint_of(one, f"{csu.name}: {what} of {token}")
         for one, what in zip(answers, ("exchange prices", "totals", "balance"), strict=False)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from cryptolake.errors import Skip
 from cryptolake.net.abi import address_at, addresses_at, bytes32, call_data, word
 from cryptolake.net.logs import Log, LogFilter
-from cryptolake.net.multicall import Call, Program, Result
+from cryptolake.net.multicall import Call, CallResult, Program
 from cryptolake.registry.family import Accounting, Anchor
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.answers import symbol_of, uint_or_none
@@ -224,7 +224,7 @@ def _members_calls(registers: Iterable[str]) -> list[Call]:
     return [Call(one, call_data(what)) for one in registers for what in ("getPools()", "getCreditManagers()")]
 
 
-def _members(csu: Csu, registers: Sequence[str], answers: Sequence[Result]) -> tuple[list[str], list[str]]:
+def _members(csu: Csu, registers: Sequence[str], answers: Sequence[CallResult]) -> tuple[list[str], list[str]]:
     pools: list[str] = []
     managers: list[str] = []
     for number, register in enumerate(registers):
@@ -236,7 +236,7 @@ def _members(csu: Csu, registers: Sequence[str], answers: Sequence[Result]) -> t
 # -- amounts, tokens, prices
 
 
-def _oracles(managers: Sequence[str], answers: Sequence[Result]) -> list[tuple[str, str]]:
+def _oracles(managers: Sequence[str], answers: Sequence[CallResult]) -> list[tuple[str, str]]:
     """(pool, oracle) of every credit manager that names both, newest first; a v1 manager names neither."""
     found = []
     for number in range(len(managers)):
@@ -246,7 +246,7 @@ def _oracles(managers: Sequence[str], answers: Sequence[Result]) -> list[tuple[s
     return found[::-1]
 
 
-def _pool(csu: Csu, pool: str, answers: Sequence[Result], oracles: Iterable[tuple[str, str]]) -> _Pool:
+def _pool(csu: Csu, pool: str, answers: Sequence[CallResult], oracles: Iterable[tuple[str, str]]) -> _Pool:
     what = ("underlyingToken", "expectedLiquidity", "availableLiquidity", "totalBorrowed")
     data = [_must(answer, f"{csu.name}: {name} of {pool}") for name, answer in zip(what, answers, strict=True)]
     supplied, cash, principal = (word(one, 0) for one in data[1:])
@@ -281,13 +281,13 @@ def _facts(
     }
 
 
-def _must(answer: Result, what: str) -> bytes:
+def _must(answer: CallResult, what: str) -> bytes:
     """The data of a contract that others name: its silence is a fault to look at, not a market that is not there yet."""
     if answer.success and answer.empty:
         raise Skip(f"{what}: the contract that is named there has no code", reason="layout")
     return answer.need(what)
 
 
-def _address(answer: Result) -> str | None:
+def _address(answer: CallResult) -> str | None:
     """The address a getter gave; None where it reverts, is not there or says zero."""
     return address_at(answer.data, 0) if uint_or_none(answer) else None

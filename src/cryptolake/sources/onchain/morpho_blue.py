@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from cryptolake.errors import Skip
 from cryptolake.net.abi import WORD, address_at, call_data, keccak, selector, topic, word
 from cryptolake.net.logs import Log, LogFilter
-from cryptolake.net.multicall import Call, Program, Result
+from cryptolake.net.multicall import Call, CallResult, Program
 from cryptolake.registry.family import Accounting, Anchor
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.answers import CLOCK, ZERO, any_symbol, any_uint, block_time
@@ -226,14 +226,14 @@ def _is_lista(csu: Csu) -> bool:
     return csu.protocol == "lista"
 
 
-def _with_state(csu: Csu, market: _Market, answer: Result) -> _Market:
+def _with_state(csu: Csu, market: _Market, answer: CallResult) -> _Market:
     data = answer.need(f"{csu.name}: market()")
     if len(data) != _MARKET_WORDS * WORD:
         raise Skip(f"{csu.name}: market() has {len(data)} bytes, {_MARKET_WORDS * WORD} expected", reason="layout")
     return replace(market, state=data, supplied=word(data, 0), borrowed=word(data, 2))
 
 
-def _found(csu: Csu, market: str, params: Result, state: Result) -> _Market:
+def _found(csu: Csu, market: str, params: CallResult, state: CallResult) -> _Market:
     data = params.need(f"{csu.name}: idToMarketParams of {market}")
     if "0x" + keccak(data).hex() != market:
         raise Skip(f"{csu.name}: idToMarketParams of {market} gives another market", reason="layout")
@@ -270,7 +270,7 @@ def _metadata_calls(tokens: Sequence[str]) -> list[Call]:
     return [Call(token, call_data(what)) for token in tokens for what in ("symbol()", "decimals()")]
 
 
-def _metadata(tokens: Sequence[str], answers: Sequence[Result]) -> dict[str, tuple[str, int | None]]:
+def _metadata(tokens: Sequence[str], answers: Sequence[CallResult]) -> dict[str, tuple[str, int | None]]:
     """Symbol and decimals of each token; its short address, and None, where it does not say."""
     found = {}
     for token, symbol, decimals in zip(tokens, answers[::2], answers[1::2], strict=True):
@@ -322,7 +322,7 @@ def _peek_calls(csu: Csu, markets: Iterable[_Market]) -> list[Call]:
     return [Call(oracle, call_data("peek(address)", token)) for oracle, token in sorted(pairs)]
 
 
-def _peeked(calls: Sequence[Call], answers: Iterable[Result]) -> dict[str, int]:
+def _peeked(calls: Sequence[Call], answers: Iterable[CallResult]) -> dict[str, int]:
     """The USD price (8 decimals) of each token by the first oracle that has one."""
     found: dict[str, int] = {}
     for call, answer in zip(calls, answers, strict=True):

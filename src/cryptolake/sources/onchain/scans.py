@@ -22,7 +22,7 @@ from cryptolake.net.audit import check_blooms, second_opinions
 from cryptolake.net.blocks import BlockRange, Blocks, Header
 from cryptolake.net.faults import Elsewhere
 from cryptolake.net.journal import ScanJournal
-from cryptolake.net.logs import Answered, Log, LogFilter, Question, Window, log_to_json, scan
+from cryptolake.net.logs import AnsweredWindow, BlockWindow, Log, LogFilter, LogQuestion, log_to_json, scan
 from cryptolake.net.multicall import Call, Failed, Finished, Program, run, transcript_to_json
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
@@ -93,7 +93,7 @@ class LiquidationScan:
         if not filters:
             return
         every = [one for found in filters.values() for one in found]
-        question = Question(self.chain.name, every)
+        question = LogQuestion(self.chain.name, every)
         waiting = sorted(ranges)
         whole = BlockRange(ranges[waiting[0]][0].start, ranges[waiting[-1]][0].end)
         journal = ScanJournal(self.journals, self.chain.name, every) if self.journals is not None else None
@@ -125,7 +125,7 @@ class LiquidationScan:
         asked: Sequence[Partition],
         bounds: Bounds,
         covered: _Covered,
-        question: Question,
+        question: LogQuestion,
         filters: Mapping[str, Sequence[LogFilter]],
     ) -> Iterator[Raw | Miss]:
         """The answers of one covered period, with the evidence that nothing is missing."""
@@ -185,7 +185,7 @@ class LiquidationScan:
             )
 
     def _evidence(
-        self, question: Question, windows: Sequence[Window], logs: Sequence[Log], within: BlockRange
+        self, question: LogQuestion, windows: Sequence[BlockWindow], logs: Sequence[Log], within: BlockRange
     ) -> tuple[dict[str, object], list[Log]]:
         """The completeness certificate of a period, and logs that were left out at first but that two endpoints have."""
         opinions, found = second_opinions(self.pool, question, windows, logs, within, self.audit)
@@ -198,10 +198,10 @@ class _Covered:
 
     def __init__(self, start: int) -> None:
         self.until, self.blocks = start, 0
-        self.answers: list[Answered] = []
-        self._ahead: dict[int, Answered] = {}
+        self.answers: list[AnsweredWindow] = []
+        self._ahead: dict[int, AnsweredWindow] = {}
 
-    def add(self, answered: Answered) -> None:
+    def add(self, answered: AnsweredWindow) -> None:
         self.blocks += answered.window.end - answered.window.start
         self._ahead[answered.window.start] = answered
         while (following := self._ahead.pop(self.until, None)) is not None:

@@ -10,13 +10,13 @@ from cryptolake.net.conversation import Refusal
 from cryptolake.registry.defillama import Entity, bridges, slugged
 from cryptolake.registry.stablecoins import Stablecoin
 from cryptolake.sources.defillama.lookups import Directory, Listed, Lookups
-from cryptolake.sources.defillama.questions import BRIDGES, CHAINS, PROTOCOLS, Question
+from cryptolake.sources.defillama.questions import BRIDGES, CHAINS, PROTOCOLS, DefiLlamaQuestion
 
 log = structlog.get_logger(__name__)
 _FALLBACKS = frozenset({"name", "gecko_id"})  # an entity not found by its slug: worth a line in the log
 
 
-class Who:
+class Identities:
     """Recognises the watched entities and coins in the answers of `lookups`."""
 
     def __init__(self, entities: Mapping[str, Entity], coins: Mapping[str, Stablecoin], lookups: Lookups) -> None:
@@ -27,7 +27,7 @@ class Who:
         """Drop the indexes of the last operation's lists."""
         self._directories = {}
 
-    def place(self, question: Question, listed: Listed, key: str) -> tuple[int | None, str]:
+    def place(self, question: DefiLlamaQuestion, listed: Listed, key: str) -> tuple[int | None, str]:
         """Where the entity stands in a bulk answer, and how it was recognised."""
         if question.subject == "stablecoin":
             coin = self._coins[key]
@@ -59,7 +59,7 @@ class Who:
         match = self._directory(listed).find(entity) if listed else None
         return str(listed.members[match.index].get("id") or "") if listed and match else ""
 
-    def names(self, question: Question, key: str) -> list[str] | Refusal:
+    def names(self, question: DefiLlamaQuestion, key: str) -> list[str] | Refusal:
         """What to call the entity, the likeliest first; the list's own name when the vendor lists it.
 
         A refusal when only a list could tell and the vendor did not give it: that is not "unknown to the vendor".

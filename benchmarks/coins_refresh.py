@@ -1,4 +1,4 @@
-"""The coin market: 10,000 coins from bronze to marts, bytes on disk, query latency with and without indexes, ways to load."""
+"""Coins: 10,000 coins from bronze to marts, bytes on disk, query latency with and without indexes, ways to load."""
 
 from __future__ import annotations
 
@@ -42,9 +42,6 @@ COINS, MANY = 10_000, 1_000_000
 SLOW = {"one INSERT per row, autocommit", 'pandas.to_sql(method="multi")'}  # measured once
 UNLIMITED = Tier("unlimited", "", None, None, 10**9, 10**6, None)
 ASKED_AT = datetime(2026, 11, 21, 7, 0, tzinfo=UTC)
-RECORDED = (
-    Path(__file__).resolve().parents[1] / ".." / "shared" / "reference" / "apis" / "recorded" / "coingecko" / "dashbrd"
-) / "coins_markets.json"
 
 
 def coins(seed: int) -> list[dict[str, object]]:
@@ -161,7 +158,7 @@ def _refresh(folder: Path, warehouse: Warehouse) -> None:
         access = Access(http, urls={"coingecko": url})
         source = CoinGecko(access, tier=UNLIMITED, asked_at=lambda at=at: at)  # type: ignore[misc]
         started = perf_counter()
-        run = flow.collect_market(source, stores, top=COINS, now=lambda at=at: at)  # type: ignore[misc]
+        run = flow.collect_run(source, stores, top=COINS, now=lambda at=at: at)  # type: ignore[misc]
         asked = perf_counter()
         loaded = flow.load_run(source, run, stores, mode=mode, now=lambda at=at: at)  # type: ignore[arg-type,misc]
         ended = perf_counter()
@@ -173,7 +170,7 @@ def _refresh(folder: Path, warehouse: Warehouse) -> None:
     http.close()
     ledger.close()
     write_table(
-        "market_refresh",
+        "coins_refresh",
         f"{COINS:,} invented coins a run: 41 requests over HTTP to a local vendor without limits, raw JSON and Parquet to "
         "bronze, staging, history, three marts and checks in Delta and embedded PostgreSQL. One run each; the vendor's own "
         "limit (100 calls a minute with a demo key) adds 25 s of waiting in real life.",
@@ -291,9 +288,6 @@ def _latency(connection: psycopg.Connection, query: str) -> float:
 
 def _sizes() -> None:
     bodies = {f"{COINS:,} invented coins": json.dumps(coins(0)).encode()}
-    if RECORDED.is_file():
-        compact = json.dumps(json.loads(RECORDED.read_bytes()), separators=(",", ":")).encode()
-        bodies = {"recorded page, 250 coins (2023-07-28)": compact, **bodies}
     http, rows = Http(), []
     source = CoinGecko(Access(http))
     for title, body in bodies.items():
