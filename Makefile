@@ -17,11 +17,11 @@ $(UV):
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 
 $(STAMP)-run: $(UV) uv.lock pyproject.toml
-	$(UV) sync --frozen --quiet --inexact --extra dagster --extra research
+	$(UV) sync --frozen --quiet --inexact --extra dagster --extra research --extra exchanges
 	@touch $@
 
 $(STAMP)-dev: $(UV) uv.lock pyproject.toml
-	$(UV) sync --frozen --quiet --inexact --extra dagster --extra research --group dev
+	$(UV) sync --frozen --quiet --inexact --extra dagster --extra research --extra exchanges --group dev
 	@touch $@ $(STAMP)-run
 
 # The local EVM node and the protocols' published contracts come from npm; without Node those tests skip and say so.
@@ -29,7 +29,7 @@ $(STAMP)-node: package.json package-lock.json $(UV)
 	@if command -v npm >/dev/null 2>&1; then npm ci --ignore-scripts --no-audit --no-fund --silent && touch $@; \
 	else echo "npm not found: tests that need the local EVM node will be skipped"; fi
 
-demo: $(STAMP)-run ## run the main job on the bundled sandbox (no keys, no internet)
+demo: $(STAMP)-run ## run every river on the bundled sandbox (no keys, no internet)
 	$(BIN)/cryptolake demo
 
 test: $(STAMP)-dev $(STAMP)-node ## run lint, types, import contracts and the whole suite

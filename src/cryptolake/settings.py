@@ -195,6 +195,12 @@ class Settings(BaseSettings):
         """Accept `a,b` as well as a list."""
         return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
+    @field_validator("database_url", "reader_url", mode="before")
+    @classmethod
+    def _none_if_empty(cls, value: object) -> object:
+        """An empty address is none: `DATABASE_URL= cryptolake ...` takes the embedded database."""
+        return None if value == "" else value
+
     @field_validator("rpc", mode="before")
     @classmethod
     def _split_lists(cls, value: object) -> object:

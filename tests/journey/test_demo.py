@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 from datetime import date
 from pathlib import Path
@@ -11,6 +12,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 from tests.command import cryptolake
+from tests.server_folder import server_folder
+
+from cryptolake.catalogue import contracts
+from cryptolake.demo.journey import NOTE, STEPS
+from cryptolake.lake.bronze import Bronze
+from cryptolake.lake.tables import Tables
+from cryptolake.publish.warehouse import Warehouse
+from cryptolake.state.ledger import Ledger
 
 pytestmark = pytest.mark.xdist_group("demo")
 Demo = tuple[Path, subprocess.CompletedProcess[str]]
@@ -24,6 +33,75 @@ def test_the_demo_ends_with_a_table_and_the_next_command(demo: Demo) -> None:
     for words in ("daily_panel", "sandbox", "732", "query --sql"):
         assert words in result.stdout
     assert max(map(len, result.stdout.splitlines())) <= 100
+
+
+def test_every_table_has_something_to_show(demo: Demo) -> None:
+    data = demo[0] / "sandbox"
+    tables = Tables(data)
+    with Warehouse.open(data, None) as warehouse:
+        published = {one.name: warehouse.read(one).height for one in contracts() if one.in_postgres}
+    kept = {one.name: tables.read(one).height for one in contracts() if one.in_lake}
+    assert [name for name, rows in {**published, **kept}.items() if not rows] == []
+    shown = demo[1].stdout
+    assert [one.name for one in contracts() if one.name not in shown] == []
+
+
+def test_every_source_was_asked_and_answered(demo: Demo) -> None:
+    sql = "select source_name, operation, status, count(*) n from pulls group by 1, 2, 3"
+    rows = json.loads(cryptolake(demo[0], "--data", "sandbox", "query", "--json", "--sql", sql).stdout)
+    assert {(row["source_name"], row["operation"]) for row in rows} >= {(one.source, one.operation) for one in STEPS}
+    assert {row["status"] for row in rows} == {"success"}
+
+
+def test_every_answer_says_that_it_is_of_the_sandbox(demo: Demo) -> None:
+    data = demo[0] / "sandbox"
+    bronze, ledger = Bronze(data), Ledger(data / "ledger.sqlite")
+    sources = {one.source for one in STEPS} | {"onchain"}
+    seen = set()
+    for partition in ledger.states():
+        for source in sources:
+            if (raw := bronze.read(partition, source)) is not None:
+                seen.add((source, raw.provenance.get("answers")))
+                assert raw.provenance["sandbox"] == "true", partition
+    ledger.close()
+    assert seen == {(one.source, one.answers) for one in STEPS} | {("onchain", None)}
+
+
+def test_the_next_lines_work_and_say_that_it_is_a_sandbox(demo: Demo) -> None:
+    folder, result = demo
+    lines = result.stdout.partition("Next:")[2].split("\n  ")[1:]
+    assert len(lines) == 5
+    for line in lines:
+        name, *arguments = shlex.split(line)
+        assert name == "cryptolake"
+        answer = cryptolake(folder, *arguments)
+        assert answer.returncode == 0, answer.stderr
+        assert NOTE in answer.stderr
+        assert len(answer.stdout.splitlines()) > 3
+        assert max(map(len, answer.stdout.splitlines())) <= 100
+
+
+def test_the_folder_is_the_one_that_was_named(tmp_path: Path) -> None:
+    both = cryptolake(tmp_path, "--data", "one", "demo", "--folder", "two")
+    assert both.returncode == 2
+    assert "contradict" in both.stderr
+    (tmp_path / "mine" / "bronze").mkdir(parents=True)
+    taken = cryptolake(tmp_path, "--data", "mine", "demo")
+    assert taken.returncode == 2
+    assert "mine holds data that are not this version's sandbox" in taken.stderr
+    assert not (tmp_path / "mine" / "ledger.sqlite").exists()
+
+
+def test_the_users_own_database_and_keys_are_left_alone(tmp_path: Path) -> None:
+    nobody = "postgresql://someone:secret@127.0.0.1:9/none"
+    with server_folder("own", "mine") as folder:
+        variables = {"DATABASE_URL": nobody, "COINGECKO_DEMO_API_KEY": "CG-mine", "CRYPTOLAKE_ARTEMIS_CONFIG": "no.csv"}
+        result = cryptolake(folder, "--data", "mine", "demo", **variables)
+        assert result.returncode == 0, result.stderr
+        assert "DATABASE_URL= cryptolake --data mine query" in result.stdout
+        words = ("--data", "mine", "query", "--json", "--sql", "select count(*) n from metrics")
+        asked = cryptolake(folder, *words, DATABASE_URL="")
+        assert json.loads(asked.stdout)[0]["n"] > 0, asked.stderr
 
 
 def test_every_documented_file_is_there(demo: Demo) -> None:
@@ -45,6 +123,7 @@ def test_every_documented_file_is_there(demo: Demo) -> None:
     assert len(progress["completed_dates"]) == 14
     assert progress["failed_dates"] == []
     assert json.loads((data / "gold/metadata.json").read_text())["sandbox"] is True
+    assert json.loads((data / "sandbox.json").read_text())["sandbox"] is True
 
 
 def test_zero_missing_and_present_are_told_apart(demo: Demo) -> None:
@@ -70,7 +149,8 @@ def test_the_database_holds_what_the_files_hold(demo: Demo) -> None:
 
 def test_the_metrics_follow_the_documented_conflict_rules(demo: Demo) -> None:
     folder, _ = demo
-    sql = "select asset, count(*) n, count(distinct pulled_at) d from metrics group by 1 order by 1"
+    supplies = "metrics where source = 'defillama' and metric_name = 'STABLECOIN_SUPPLY'"
+    sql = f"select asset, count(*) n, count(distinct pulled_at) d from {supplies} group by 1 order by 1"
     rows = json.loads(cryptolake(folder, "--data", "sandbox", "query", "--json", "--sql", sql).stdout)
     assert [row["asset"] for row in rows] == ["tether", "usd-coin"]
     assert all(row["n"] == row["d"] == 366 + 1 for row in rows), "a leap year, and today by the pull"
@@ -86,8 +166,12 @@ def test_a_second_run_changes_no_byte_and_mends_damage(demo: Demo) -> None:
     before = {path: path.read_bytes() for path in files}
     damaged = data / "bronze/tvl/aave_v3_sandbox/2024-12-07.raw.json.gz"
     damaged.write_bytes(damaged.read_bytes()[:100])
+    corrected = "select source, asset, metric_name, pulled_at, old_value, new_value from metric_revisions order by id"
+    question = ("--data", "sandbox", "query", "--json", "--sql", corrected)
+    revisions = cryptolake(folder, *question).stdout
     result = cryptolake(folder, "demo")
     assert result.returncode == 0, result.stderr
+    assert cryptolake(folder, *question).stdout == revisions, "what was corrected is not corrected again"
     assert "collect: 1/1 tvl/aave_v3_sandbox/2024-12-07" in result.stderr
     assert {path: path.read_bytes() for path in files} == before
 

@@ -13,7 +13,6 @@ from tests.command import cryptolake
 from tests.server_folder import server_folder
 
 from cryptolake.demo.replay import sandbox_registry
-from cryptolake.publish.server import ensure_running
 from cryptolake.publish.warehouse import Warehouse
 
 pytestmark = pytest.mark.xdist_group("demo")
@@ -83,7 +82,7 @@ def test_a_rebuild_without_all_answers_writes_nothing(copy: Copy) -> None:
     assert copy.ask("rebuild", "--reparse", "--no-publish").returncode == 0
 
 
-def test_the_demo_spares_another_lake_and_another_database(copy: Copy) -> None:
+def test_the_demo_spares_another_lake(copy: Copy) -> None:
     other = copy.folder / "other"
     (other / "bronze").mkdir(parents=True)
     assert "name another --folder" in cryptolake(copy.folder, "demo", "--folder", "other").stderr
@@ -91,12 +90,3 @@ def test_the_demo_spares_another_lake_and_another_database(copy: Copy) -> None:
     (other / "registry.yaml").write_bytes(sandbox_registry().read_bytes() + b"# mine\n")
     assert "name another --folder" in cryptolake(copy.folder, "demo", "--folder", "other").stderr
     assert (other / "registry.yaml").read_bytes().endswith(b"# mine\n")
-    assert copy.ask("publish").returncode == 0
-    url = ensure_running(copy.folder / "sandbox")
-    with Warehouse.open(copy.folder / "sandbox", None) as warehouse, warehouse._work("another market") as cursor:
-        cursor.execute("UPDATE tvl SET csu = 'aave_v3_ethereum' WHERE date = '2024-12-01'")
-    before = copy.counts()
-    refused = cryptolake(copy.folder, "demo", "--folder", "third", DATABASE_URL=url)
-    assert refused.returncode == 2
-    assert "DATABASE_URL holds data" in refused.stderr
-    assert copy.counts() == before

@@ -93,7 +93,8 @@ def test_quality_prints_stores_and_decides(demo: Demo) -> None:
     assert result.returncode == 1, result.stderr
     assert "unpriced_share" in result.stdout
     assert "aave_v3_sandbox" in (demo[0] / "quality.html").read_text()
-    sql = "select check_name, passed, broken_rows from quality_results where check_name = 'unpriced_share'"
+    sql = "select check_name, passed, broken_rows from quality_results "
+    sql += "where check_name = 'unpriced_share' order by result_id desc limit 1"
     (row,) = json.loads(run(demo, "query", "--json", "--sql", sql).stdout)
     assert (row["passed"], row["broken_rows"]) == (False, 1)
 

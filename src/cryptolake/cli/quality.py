@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -23,6 +25,8 @@ from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.errors import CryptolakeError
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from cryptolake.app import App
     from cryptolake.quality.reconcile import Reconciled
     from cryptolake.quality.results import Result
@@ -37,6 +41,41 @@ STEPS = {"quality": Step(PANEL, 50, "Check the tables and write a report")}
 def add_commands(cli: typer.Typer) -> None:
     """Register this module's command."""
     cli.command("quality", rich_help_panel="Research")(quality_command)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a quality run found, of which version of the panel, and where its report lies."""
+
+    results: list[Result]
+    version: str
+    path: Path
+
+
+def check_and_report(
+    app: App,
+    panel: pl.DataFrame | None = None,
+    *,
+    reconciled: Sequence[Reconciled] = (),
+    path: Path | None = None,
+    store: bool = True,
+) -> Checked:
+    """Check the finished tables (of `panel`, unless the stored one is meant), write the report, keep the results."""
+    from cryptolake import __version__
+    from cryptolake.files.atomic import write_bytes
+    from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
+    from cryptolake.quality import report
+    from cryptolake.work.panel_quality import examine
+
+    examined = examine(app, app.tables.read(DAILY_PANEL) if panel is None else panel, store=store)
+    path = path or app.folder.reports / "quality.html"
+    facts = [
+        ("dataset_version", examined.dataset_version),
+        ("code_version", __version__),
+        ("checked at", examined.at.strftime("%Y-%m-%d %H:%M UTC")),
+    ]
+    write_bytes(path, report.html(examined.tables.panel, examined.results, reconciled, facts=facts).encode())
+    return Checked(examined.results, examined.dataset_version, path)
 
 
 def quality_command(
@@ -65,24 +104,16 @@ def quality_command(
 
     Example: cryptolake quality --html quality.html --fail-on warning
     """
-    from cryptolake import __version__
-    from cryptolake.files.atomic import write_bytes
-    from cryptolake.quality import coverage, report
+    from cryptolake.quality import coverage
     from cryptolake.quality.results import exit_code
-    from cryptolake.work.panel_quality import examine
+    from cryptolake.work.checking import finished
 
     app: App = context.obj.open()
     chosen = chosen_rows(app, csu, chain, family, market_set, start_date, end_date, days)
-    panel, examined = chosen.panel, examine(app, chosen.panel, store=store)
-    found, version = examined.results, examined.dataset_version
-    reconciled, refused = _reconciled(app, examined.tables) if against_defillama else ([], [])
-    path = html_file or app.folder.reports / "quality.html"
-    facts = [
-        ("dataset_version", version),
-        ("code_version", __version__),
-        ("checked at", examined.at.strftime("%Y-%m-%d %H:%M UTC")),
-    ]
-    write_bytes(path, report.html(panel, found, reconciled, facts=facts).encode())
+    panel = chosen.panel
+    reconciled, refused = _reconciled(app, finished(app, panel)) if against_defillama else ([], [])
+    checked = check_and_report(app, panel, reconciled=reconciled, path=html_file, store=store)
+    found, version, path = checked.results, checked.version, checked.path
     code = exit_code(found, fail_on)
     if as_json:
         print_json(

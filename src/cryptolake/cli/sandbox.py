@@ -1,8 +1,11 @@
-"""The demo command: the main job on the bundled sandbox, through the real transport, without keys or internet."""
+"""The demo command: every river on the bundled sandbox, through the real transport, without keys or internet."""
 
 from __future__ import annotations
 
-from datetime import date
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated
@@ -11,18 +14,21 @@ import typer
 
 from cryptolake.cli.collecting import watched
 from cryptolake.cli.options import chosen_csus
+from cryptolake.cli.quality import check_and_report
 from cryptolake.cli.screens import PANEL, Step
 from cryptolake.cli.show import print_line, print_table
-from cryptolake.cli.vendors import operate, print_pulled
+from cryptolake.cli.state import State
+from cryptolake.cli.vendors import operate
 from cryptolake.errors import BadInput, Stop
 
 if TYPE_CHECKING:
     from cryptolake.app import App
+    from cryptolake.demo import journey
+    from cryptolake.demo.replay import Replay
+    from cryptolake.work.series import Pulled
 
-# The fortnight the recordings cover (UTC days, both included).
-FIRST, LAST = date(2024, 12, 1), date(2024, 12, 14)
-CSU = "aave_v3_sandbox"
-VENDOR_KEYS = ["tether", "usd-coin"]
+_DEFAULT = Path("sandbox")
+_NO_LIMIT = 100_000  # calls a minute: nobody's server has to be spared here
 
 
 STEPS = {"demo": Step(PANEL, 10, "A whole lake from recorded answers: no keys, no internet")}
@@ -35,95 +41,200 @@ def add_commands(cli: typer.Typer) -> None:
 
 def demo_command(
     context: typer.Context,
-    folder: Annotated[Path, typer.Option(help="Where the sandbox's data goes.")] = Path("sandbox"),
+    folder: Annotated[
+        Path | None, typer.Option(help="Where the sandbox's data goes (default: --data, else sandbox).")
+    ] = None,
 ) -> None:
-    """Run the main job on the bundled sandbox: a recorded local chain and recorded vendor answers.
+    """Run every river on the bundled sandbox: a recorded local chain, recorded and invented vendor answers.
 
     Example: cryptolake demo
     """
+    from cryptolake.demo import journey
     from cryptolake.demo.replay import Replay, sandbox_registry
     from cryptolake.files.atomic import write_bytes
     from cryptolake.work import lending
     from cryptolake.work.selection import chosen_wish
 
     started = monotonic()
-    _refuse_another_lake(folder)
+    state: State = context.obj
+    place = _place(state, folder)
+    state.says_sandbox = False
     with Replay() as replay:
-        app: App = context.obj.open(
-            data=folder,
+        app = state.open(
+            data=place,
             registry=sandbox_registry(),
             rpc={"sandbox": [replay.rpc_url]},
-            urls={"defillama_stablecoins": replay.vendor_url},
-            start_date=FIRST,
-            end_date=LAST,
+            start_date=journey.FIRST,
+            end_date=journey.LAST,
+            **_alone(),
         )
-        _refuse_another_database(app)
-        # Later commands on this folder know its market without being told.
+        # Later commands on this folder know its market without being told, and say what it holds.
+        journey.mark(app.folder.root)
         write_bytes(app.folder.registry, sandbox_registry().read_bytes())
-        csus = chosen_csus(app, [CSU], None, None)
-        wish = chosen_wish(app, csus, None)
         print_line(
-            f"Sandbox: market {CSU}, {FIRST} .. {LAST}, real Aave V3 contracts on a local chain, replayed over HTTP"
+            f"Sandbox: market {journey.CSU}, {journey.FIRST} .. {journey.LAST}, real Aave V3 contracts on a local chain, "
+            "and vendors whose answers are recorded or invented, all over HTTP on this machine"
         )
+        csus = chosen_csus(app, [journey.CSU], None, None)
         with watched() as seen:
-            ran = lending.run(app, csus, wish, stopping=seen.stopping, show=seen.show)
+            ran = lending.run(app, csus, chosen_wish(app, csus, None), stopping=seen.stopping, show=seen.show)
         if ran.built is None:
             seen.end(ran.collected)
             return
-        pulled = [
-            one
-            for operation in ("backfill", "pull")
-            for one in operate(app, operation, "defillama", key=VENDOR_KEYS, provenance={"sandbox": "true"})
-        ]
-    print_table(
-        "Made from the sandbox", ("what", "rows", "where"), [(one.what, one.rows, one.where) for one in ran.built.made]
-    )
-    print_pulled(pulled)
+        app = _vendors_app(state, place, replay)
+        pulled = [(step, one) for step in steps() for one in _ask(app, step)]
+        replay.correct()
+        pulled += [(journey.CORRECTION, one) for one in _ask(app, journey.CORRECTION)]
+    checked = check_and_report(app)
     _print_panel(app)
-    print_line(f"Done in {monotonic() - started:.0f} s. Look at it:")
-    print_line(f'  [bold].venv/bin/cryptolake --data {folder} query --sql "select * from liquidations"[/]')
-    print_line(f"  [bold].venv/bin/cryptolake --data {folder} monitor[/]")
-    if ran.collected.failed or ran.built.lacking.height or any(one.collected.failed for one in pulled):
+    _print_vendors(pulled)
+    _print_tables(app)
+    broken = sum(1 for one in checked.results if one.rows)
+    print_line(f"{broken} of {len(checked.results)} quality checks found something: {checked.path}")
+    if find_spec("ccxt") is None:
+        print_line("The exchanges were left out; they need an extra: pip install 'cryptolake[exchanges]'")
+    print_line(
+        f"{journey.NOTE} All of it lies in {app.folder.root}, which says so (sandbox.json, bronze, metadata.json)."
+    )
+    print_line(f"Done in {monotonic() - started:.0f} s. Next:")
+    for words in _next(app.folder.root):
+        print_line(f"  [bold]{words}[/]")
+    if ran.collected.failed or ran.built.lacking.height or any(one.status != "success" for _, one in pulled):
         raise Stop("the sandbox did not answer everything; please report this with the lines above")
 
 
-def _refuse_another_lake(folder: Path) -> None:
-    """Raises BadInput when the folder holds data that are not the sandbox's."""
+def _place(state: State, folder: Path | None) -> Path:
+    """The folder meant. Raises BadInput for a contradiction, and for a folder that holds data of its own."""
+    from cryptolake.demo import journey
     from cryptolake.demo.replay import sandbox_registry
 
-    registry = folder / "registry.yaml"
-    if registry.exists():
-        other = registry.read_bytes() != sandbox_registry().read_bytes()
-    else:
-        other = (folder / "ledger.sqlite").exists() or (folder / "bronze").exists()
-    if other:
-        raise BadInput(f"{folder} holds data that are not this version's sandbox; name another --folder")
+    if folder is not None and state.data is not None and folder != state.data:
+        raise BadInput(f"--data {state.data} and --folder {folder} contradict each other; give one of them")
+    place = folder or state.data or _DEFAULT
+    if journey.is_taken(place, sandbox_registry()):
+        raise BadInput(f"{place} holds data that are not this version's sandbox; name another --folder")
+    return place
 
 
-def _refuse_another_database(app: App) -> None:
-    """Raises BadInput when the user's own PostgreSQL holds rows that the sandbox's would replace or mix with."""
-    if app.settings.database_url is None:
-        return
-    with app.warehouse() as warehouse:
-        market = "SELECT FROM {} WHERE csu <> %s"
-        statements = [market.format(name) for name in ("daily_panel", "tvl", "liquidations")]
-        values: list[tuple[object, ...]] = [(CSU,)] * len(statements)
-        statements.append("SELECT FROM metrics WHERE source <> 'defillama' OR NOT asset = ANY(%s)")
-        values.append((VENDOR_KEYS,))
-        for statement, given in zip(statements, values, strict=True):
-            (foreign,) = warehouse.query(f"SELECT EXISTS ({statement})", given).row(0)
-            if foreign:
-                raise BadInput(
-                    "DATABASE_URL holds data that are not the sandbox's, and the demo would replace them; unset it or name "
-                    "another database"
-                )
+def _alone() -> dict[str, object]:
+    """Settings that keep the user's own database, keys and watch lists out of the sandbox and the sandbox out of them."""
+    from cryptolake.demo import journey
+    from cryptolake.sources.found import find_sources
+
+    found = find_sources()
+    names = [file.vendor.name for file in found.files if file.vendor is not None]
+    watch_lists = {f"CRYPTOLAKE_{name}_CONFIG".upper(): "" for name in names}
+    keys = dict.fromkeys(found.keys, "") | dict.fromkeys(journey.KEYS, journey.KEY)
+    return {
+        "environment": "prod",
+        "database_url": "",
+        "reader_url": "",
+        "budgets": "folder",
+        "variables": watch_lists | keys,
+        "vendor_rates": dict.fromkeys(names, _NO_LIMIT),
+    }
+
+
+def _vendors_app(state: State, place: Path, replay: Replay) -> App:
+    """The same folder, with every vendor at the replay and the newest finished days to ask exchanges for."""
+    from cryptolake.demo import journey
+    from cryptolake.demo.replay import sandbox_registry
+
+    last = datetime.now(UTC).date() - timedelta(days=1)
+    first = last - timedelta(days=journey.CANDLE_DAYS - 1)
+    return state.open(
+        data=place, registry=sandbox_registry(), urls=replay.urls, start_date=first, end_date=last, **_alone()
+    )
+
+
+def steps() -> list[journey.Step]:
+    """The steps whose extra is installed."""
+    from cryptolake.demo import journey
+
+    return [one for one in journey.STEPS if not one.needs or find_spec(one.needs) is not None]
+
+
+def _ask(app: App, step: journey.Step) -> list[Pulled]:
+    return operate(
+        app,
+        step.operation,
+        step.source,
+        key=list(step.keys),
+        dataset=list(step.datasets) if step.datasets else None,
+        restate=step.restate,
+        resume=not step.restate,
+        provenance=step.provenance,
+    )
 
 
 def _print_panel(app: App) -> None:
+    from cryptolake.demo import journey
+
     with app.warehouse() as warehouse:
         frame = warehouse.query(
             "SELECT date, status, total_supplied_usd AS supplied_usd, total_borrowed_usd AS borrowed_usd, "
             "utilization_rate AS used, liquidations_usd AS liquidated_usd, liquidation_count AS events "
             "FROM daily_panel ORDER BY date"
         )
-    print_table(f"daily_panel of {CSU} (sandbox)", frame.columns, frame.rows())
+    print_table(f"daily_panel of {journey.CSU} (sandbox)", frame.columns, frame.rows())
+
+
+def _print_vendors(pulled: Sequence[tuple[journey.Step, Pulled]]) -> None:
+    rows = [
+        (
+            one.source,
+            "restate" if step.restate else one.operation,
+            step.answers,
+            one.table,
+            one.status,
+            one.records,
+            one.inserted,
+            one.updated,
+        )
+        for step, one in pulled
+    ]
+    columns = ("source", "operation", "answers", "into", "status", "records", "new", "changed")
+    print_table("Asked of the vendors (sandbox)", columns, rows)
+    for _, one in pulled:
+        for entry in one.collected.failures:
+            print_line(f"[red]failed[/] {entry.partition}: {entry.error}")
+        for alert in one.alerts:
+            print_line(f"[yellow]alert[/] {one.source}: {alert}")
+
+
+def _print_tables(app: App) -> None:
+    """Every table that there is, with its rows."""
+    from cryptolake.catalogue import contracts
+
+    with app.warehouse() as warehouse:
+        rows = [
+            (
+                table.name,
+                table.layer,
+                int(warehouse.query(f"SELECT count(*) AS n FROM {table.quoted}").item())
+                if table.in_postgres
+                else app.tables.read(table).height,
+                table.grain,
+            )
+            for table in contracts()
+        ]
+    print_table("Every table (sandbox)", ("table", "layer", "rows", "one row"), rows)
+
+
+def _next(folder: Path) -> list[str]:
+    """Commands that show the rest, as they can be typed here."""
+    from cryptolake.settings import load_settings
+
+    local = Path(".venv/bin/cryptolake")
+    name = str(local) if local.exists() and Path(sys.prefix).resolve() == Path(".venv").resolve() else "cryptolake"
+    # The user's own database would be asked instead of the sandbox's.
+    settings = load_settings()
+    own = "".join(f"{one.upper()}= " for one in ("database_url", "reader_url") if getattr(settings, one) is not None)
+    command = f"{own}{name} --data {folder}"
+    return [
+        f'{command} query --json --sql "select * from market_segment_analysis"',
+        f"{command} query --coverage",
+        f"{command} monitor",
+        f"{command} coins runs",
+        f"{command} quality",
+    ]

@@ -11,13 +11,17 @@ if TYPE_CHECKING:
 
 
 class State:
-    """The global flags of one invocation. `settings` are those of the app opened last, for redacting the last line."""
+    """The global flags of one invocation. `settings` are those of the app opened last, for redacting the last line.
+
+    `says_sandbox`: whether opening a sandbox's folder says on standard error that it is one; once is enough.
+    """
 
     settings: ClassVar[Settings | None] = None
 
     def __init__(self, *, data: Path | None = None, registry: Path | None = None, log_level: str | None = None) -> None:
         self._flags: dict[str, object] = {"data": data, "registry": registry, "log_level": log_level}
         self._app: App | None = None
+        self.data, self.says_sandbox = data, True
 
     def read(self, **overrides: object) -> Settings:
         """The settings under the global flags and these overrides. Makes no folder. Raises BadInput."""
@@ -32,8 +36,14 @@ class State:
     def open(self, **overrides: object) -> App:
         """The app under the settings, the global flags and these overrides. Raises BadInput or Stop."""
         from cryptolake.app import App
+        from cryptolake.demo.journey import NOTE, is_marked
 
         settings = self.read(**overrides)
+        if self.says_sandbox and is_marked(settings.data):
+            from cryptolake.cli.show import print_note
+
+            self.says_sandbox = False
+            print_note(NOTE)
         self.close()
         self._app = App(settings)
         self._app.prepare()

@@ -292,7 +292,7 @@ def operate(
     from cryptolake.work.vendors import ask_vendor, chosen_datasets, questions
 
     source = app.vendor(source_name, provenance)
-    total = questions(source, chosen_datasets(source, operation, dataset, key), key)
+    total = questions(app, operation, source, chosen_datasets(source, operation, dataset, key), key)
     with progress(f"{operation} {source_name}", total) as tell:
         return ask_vendor(
             app,

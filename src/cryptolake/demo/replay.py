@@ -1,6 +1,7 @@
 """`Replay`: the bundled sandbox served over real HTTP on loopback, so that the same client code runs as against live.
 
-What was recorded and what it answers belongs to `recording` and the files beside it; nothing here knows a protocol.
+What was recorded and what it answers belongs to `recording` and the files beside it, what is made up to `invented`; nothing
+here knows a protocol.
 """
 
 from __future__ import annotations
@@ -8,12 +9,14 @@ from __future__ import annotations
 import gzip
 import json
 import threading
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
+from cryptolake.demo import invented
 from cryptolake.demo.recording import BAD_PARAMS, ChainRecording, Json, RecordedFault
 
 RECORDINGS = Path(__file__).parent / "recordings"
@@ -27,6 +30,8 @@ VENDOR_FILES: dict[tuple[str, frozenset[tuple[str, str]]], str] = {
     ("/stablecoincharts/all", frozenset({("stablecoin", number)})): f"defillama/stablecoincharts_all_{name}.json.gz"
     for number, name in (("1", "stablecoin1_USDT"), ("2", "stablecoin2_USDC"))
 } | {("/stablecoins", frozenset({("includePrices", "true")})): "defillama/stablecoins_USDT_USDC.json.gz"}
+# The same whatever is asked beside the path: recorded for 90 days, which is all there is.
+HISTORY_FILES = {"/invented/coingecko/coins/bitcoin/market_chart": "coingecko/market_chart_bitcoin_90_days.json.gz"}
 
 
 def sandbox_registry() -> Path:
@@ -37,7 +42,8 @@ def sandbox_registry() -> Path:
 class Replay:
     """A context manager: a server on 127.0.0.1 and a free port while it lasts, from several threads at once.
 
-    `rpc_url` answers JSON-RPC (single and batch), `vendor_url` is the base of the vendors' GET paths.
+    `rpc_url` answers JSON-RPC (single and batch), `vendor_url` is the base of the recorded stablecoins' GET paths, `urls` the
+    base of every vendor's host, under the names that the settings have for them.
     """
 
     def __init__(self, recording: Path = RECORDINGS / "chain.json.gz") -> None:
@@ -46,6 +52,13 @@ class Replay:
         port = self._server.server_address[1]
         self.vendor_url = f"http://127.0.0.1:{port}"
         self.rpc_url = self.vendor_url + RPC_PATH
+        self.urls = {host: f"{self.vendor_url}{invented.PREFIX}{host}" for host in invented.TELLERS} | {
+            "defillama_stablecoins": self.vendor_url
+        }
+
+    def correct(self) -> None:
+        """From now on the invented vendors tell what they told wrongly at first as it should have been."""
+        self._server.corrected = True
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -68,6 +81,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.chain = chain
         self.vendor: dict[str, bytes] = {}
+        self.corrected = False
 
     def vendor_body(self, name: str) -> bytes:
         """The recorded body, unpacked once."""
@@ -84,11 +98,25 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
-        name = VENDOR_FILES.get((url.path, frozenset(parse_qsl(url.query))))
-        if name is None:
-            self._send(404, {"error": "not recorded in the sandbox", "path": url.path})
-        else:
+        path, query = unquote(url.path), parse_qsl(url.query)
+        name = VENDOR_FILES.get((path, frozenset(query))) or HISTORY_FILES.get(path)
+        if name is not None:
             self._send_bytes(200, self.server.vendor_body(name))
+        elif path.startswith(invented.PREFIX):
+            self._invent(path, dict(query))
+        else:
+            self._send(404, {"error": "not recorded in the sandbox", "path": url.path})
+
+    def _invent(self, path: str, query: dict[str, str]) -> None:
+        try:
+            body = invented.answer(path, query, datetime.now(UTC), corrected=self.server.corrected)
+        except (KeyError, ValueError):  # a question without what the vendor wants to know
+            self._send(400, {"error": "the sandbox's invented vendor does not understand this question", "path": path})
+            return
+        if body is None:
+            self._send(404, {"error": "not found: the sandbox's invented vendors have no data on this", "path": path})
+        else:
+            self._send_bytes(200, json.dumps(body, separators=(",", ":")).encode(), source="invented")
 
     def do_POST(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
@@ -127,9 +155,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, status: int, body: Json) -> None:
         self._send_bytes(status, json.dumps(body, separators=(",", ":")).encode())
 
-    def _send_bytes(self, status: int, body: bytes) -> None:
+    def _send_bytes(self, status: int, body: bytes, *, source: str = "recorded") -> None:
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
+        self.send_header("X-Cryptolake-Sandbox", source)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

@@ -373,7 +373,7 @@ class Lake:
     ) -> list[Pulled]:
         datasets, keys = names(dataset) or None, names(key) or None
         vendor = self._app.vendor(source)
-        asked = questions(vendor, chosen_datasets(vendor, operation, datasets, keys), keys)
+        asked = questions(self._app, operation, vendor, chosen_datasets(vendor, operation, datasets, keys), keys)
         counted = Counted(show or (lambda _done, _total, _what: None), asked)
         return ask_vendor(
             self._app,

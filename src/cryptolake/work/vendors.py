@@ -100,9 +100,18 @@ def ask_vendor(
     return results
 
 
-def questions(source: Source, datasets: Sequence[Dataset], keys: Sequence[str] | None) -> int:
-    """How many keys an operation asks about, over all datasets; what a progress bar counts."""
-    return sum(1 for one in datasets for key in source.keys(one.name) if keys is None or key in keys)
+def questions(
+    app: App, operation: Operation, source: Source, datasets: Sequence[Dataset], keys: Sequence[str] | None
+) -> int:
+    """How many answers an operation waits for: one a dataset and key, or a day where days are asked."""
+    first, last = window(app, operation)
+    days = (last - first).days + 1
+    return sum(
+        days if one.reach == "window" else 1
+        for one in datasets
+        for key in source.keys(one.name)
+        if keys is None or key in keys
+    )
 
 
 def chosen_datasets(
