@@ -29,7 +29,6 @@ from cryptolake.sources.found import find_sources
 from cryptolake.work.series import Pulled
 
 _DEFAULT = Path("sandbox")
-_SEGMENTS = "select segment, crypto_count, total_market_cap, segment_sentiment from market_segment_analysis"
 _NO_LIMIT = 100_000  # calls a minute: nobody's server has to be spared here
 
 
@@ -206,7 +205,7 @@ def _next(folder: Path) -> list[str]:
     own = "".join(f"{one.upper()}= " for one in ("database_url", "reader_url") if getattr(settings, one) is not None)
     command = f"{own}{name} --data {folder}"
     return [
-        f'{command} query --sql "{_SEGMENTS}"',
+        f'{command} query --json --sql "select * from market_segment_analysis"',
         f"{command} query --coverage",
         f"{command} monitor",
         f"{command} coins runs",
