@@ -232,7 +232,7 @@ def _next(folder: Path) -> list[str]:
     own = "".join(f"{one.upper()}= " for one in ("database_url", "reader_url") if getattr(settings, one) is not None)
     command = f"{own}{name} --data {folder}"
     return [
-        f'{command} query --json --sql "select * from market_segment_analysis"',
+        f'{command} query --sql "select * from market_segment_analysis" --json',
         f"{command} query --coverage",
         f"{command} monitor",
         f"{command} coins runs",
