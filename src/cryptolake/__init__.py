@@ -57,9 +57,9 @@ __all__ = [
 def __getattr__(name: str) -> object:
     """A public name, when it is first used."""
     if name == "__version__":
-        from importlib.metadata import version
+        from cryptolake.version import __version__
 
-        found: object = version("cryptolake")
+        found: object = __version__
     elif name in __all__:
         from importlib import import_module
 

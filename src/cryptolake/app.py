@@ -217,8 +217,8 @@ class App:
 
     def onchain(self, csus: Sequence[Csu], watch: Watch = lambda _scanned: None) -> OnchainSource:
         """The chain as a source, for the given markets; `watch` is told how far log scans have come."""
-        from cryptolake import __version__
         from cryptolake.sources.onchain.source import OnchainSource
+        from cryptolake.version import __version__
 
         sandbox = {"sandbox": "true"} if any(csu.sandbox for csu in csus) else {}
         return OnchainSource(
@@ -264,8 +264,8 @@ class App:
 
     def access(self, provenance: dict[str, str] | None = None) -> Access:
         """What a vendor's source is handed: HTTP, addresses, keys, watch lists, limits, and the chains' endpoints."""
-        from cryptolake import __version__
         from cryptolake.net.access import Access
+        from cryptolake.version import __version__
 
         settings, names = self.settings, [file.vendor.name for file in self.found.files if file.vendor is not None]
         return Access(
@@ -331,7 +331,7 @@ class App:
 
     def prepare(self) -> None:
         """Make the data folder. Raises BadInput for a name that tables cannot lie under, Stop when it cannot be written."""
-        from cryptolake.lake.stored import check_folder
+        from cryptolake.files.folder_name import check_folder
 
         check_folder(self.settings.data)
         self.folder.prepare()

@@ -56,7 +56,7 @@ CALLS = {
     "markets": SETTINGS | FAMILIES,
     "markets --json": SETTINGS | FAMILIES,
     "markets show aave_v3_ethereum": SETTINGS | FAMILIES,
-    "contracts show daily_panel": PRINT | FLAGS | TABLES,
+    "contracts show daily_panel": SETTINGS | FAMILIES | TABLES,  # sources may have tables of their own
     "entities": PRINT | FLAGS,
     "sources": SETTINGS | FAMILIES | TABLES | {"sqlite3"},
     "plan --days 3": SETTINGS | FAMILIES | {"sqlite3", "polars"},

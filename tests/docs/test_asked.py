@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from cryptolake.alerts.found import find_ways
 from cryptolake.catalogue import contracts
 from cryptolake.settings import Settings
 from cryptolake.sources.found import find_sources
@@ -69,6 +70,7 @@ def test_a_setting_exists(named: str) -> None:
     vendors = [file.vendor for file in find_sources().files if file.vendor is not None]
     declared = {key.name.lower() for one in vendors for key in one.keys}
     declared |= {f"{one.name}_config" for one in vendors if one.watch_list is not None}
+    declared |= {one.name.removeprefix("CRYPTOLAKE_").lower() for way in find_ways().ways for one in way.settings}
     assert named in {*Settings.model_fields, *declared}
 
 

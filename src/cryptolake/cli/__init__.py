@@ -31,7 +31,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from cryptolake import __version__
+        from cryptolake.version import __version__
 
         typer.echo(f"cryptolake {__version__}")
         raise typer.Exit

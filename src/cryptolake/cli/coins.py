@@ -13,7 +13,7 @@ from cryptolake.cli.options import JsonFlag, ResumeFlag, WorkersFlag
 from cryptolake.cli.show import print_json, print_line, print_table, progress
 from cryptolake.contracts.partition import Partition
 from cryptolake.errors import BadInput
-from cryptolake.sources.coingecko import DEFAULT_TOP
+from cryptolake.registry.coingecko import DEFAULT_TOP
 
 if TYPE_CHECKING:
     from cryptolake.app import App
@@ -193,7 +193,7 @@ def prune_command(
     today = datetime.now(UTC).date()
 
     def prune(*, dry: bool) -> coin_runs.Pruning:
-        runs = Runs(app.settings.data)
+        runs = Runs(app.folder.root)
         return coin_runs.prune(
             runs, app.ledger, app.tables, lake_tables(), keep_days=keep_days, today=today, held=held, dry_run=dry
         )

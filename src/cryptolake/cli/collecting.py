@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cryptolake.watch.pace import Show
 
 
-class Watched:
+class Attended:
     """What a step is handed while somebody looks on: where its progress is shown, and whether it shall stop."""
 
     def __init__(self, asked: StopRequest, show: Show) -> None:
@@ -47,9 +47,9 @@ class Watched:
 
 
 @contextmanager
-def watched() -> Iterator[Watched]:
+def watched() -> Iterator[Attended]:
     """Show what happens while the block lasts, and turn signals into a wish to stop."""
     from cryptolake.cli.live import live
 
     with asked_to_stop() as asked, live() as show:
-        yield Watched(asked, show)
+        yield Attended(asked, show)

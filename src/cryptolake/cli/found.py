@@ -23,17 +23,18 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
-import cryptolake.cli
 from cryptolake.cli.screens import Step
 from cryptolake.errors import Stop
 
 AnyCommand = TyperCommand | TyperGroup
 GROUP = "cryptolake.commands"
-INDEX = Path(__file__).with_name("commands.json")
+HERE = Path(__file__).parent
+PACKAGE = "cryptolake.cli"
+INDEX = HERE / "commands.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class CommandOffer:
     """A command as a listing shows it: its name, what it does in a paragraph, its panel, and its place on the first screen."""
 
     name: str
@@ -48,7 +49,7 @@ class Dropped:
     """What the index does not know: the commands of files that were added since, and the faulty files with what is wrong."""
 
     commands: dict[str, AnyCommand] = field(default_factory=dict)
-    offers: list[Offer] = field(default_factory=list)
+    offers: list[CommandOffer] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
 
 
@@ -56,7 +57,7 @@ class Commands(Mapping[str, AnyCommand]):
     """Every command by name. Names and offers come from the index; looking a command up imports its file, and no other."""
 
     @cached_property
-    def _index(self) -> dict[str, list[Offer]]:
+    def _index(self) -> dict[str, list[CommandOffer]]:
         """The offers of the files that are both in the index and there, by module."""
         there = set(modules())
         return {module: offers for module, offers in read_index().items() if module in there}
@@ -87,7 +88,7 @@ class Commands(Mapping[str, AnyCommand]):
                 dropped.offers += offers
         return dropped
 
-    def offers(self) -> list[Offer]:
+    def offers(self) -> list[CommandOffer]:
         """What every command says of itself, file by file in the order of their names; added ones last."""
         return [*(offer for offers in self._index.values() for offer in offers), *self.dropped.offers]
 
@@ -113,10 +114,10 @@ class Commands(Mapping[str, AnyCommand]):
 
 def modules() -> list[str]:
     """Every module of this package, by name; imports none."""
-    return sorted(one.name for one in pkgutil.iter_modules(cryptolake.cli.__path__, f"{cryptolake.cli.__name__}."))
+    return sorted(one.name for one in pkgutil.iter_modules([str(HERE)], f"{PACKAGE}."))
 
 
-def ask(module: str) -> tuple[dict[str, AnyCommand], list[Offer]]:
+def ask(module: str) -> tuple[dict[str, AnyCommand], list[CommandOffer]]:
     """The commands of one file, and what they say of themselves; none for a file that offers none.
 
     Raises Stop naming the file when it cannot be imported or offers something that is no command.
@@ -154,7 +155,7 @@ def promises() -> bytes:
     return json.dumps(document, indent=1).encode() + b"\n"
 
 
-def read_index() -> dict[str, list[Offer]]:
+def read_index() -> dict[str, list[CommandOffer]]:
     """The index: the offers of every file that was there when it was written, by module."""
     document = json.loads(INDEX.read_bytes()) if INDEX.exists() else {}
     return {module: [_read(one) for one in offers] for module, offers in document.items()}
@@ -166,29 +167,28 @@ def render_index() -> bytes:
     return json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"
 
 
-def _offer(module: ModuleType, name: str, command: Any) -> Offer:
+def _offer(module: ModuleType, name: str, command: Any) -> CommandOffer:
     first = inspect.cleandoc(command.help or "").split("\n\n")[0]
     steps: Mapping[str, Step] = getattr(module, "STEPS", {})
-    return Offer(
+    return CommandOffer(
         name, " ".join(first.split()), str(command.rich_help_panel or ""), steps.get(name), bool(command.hidden)
     )
 
 
-def _told(offer: Offer) -> dict[str, object]:
+def _told(offer: CommandOffer) -> dict[str, object]:
     return {name: value for name, value in asdict(offer).items() if value}
 
 
-def _read(told: dict[str, Any]) -> Offer:
+def _read(told: dict[str, Any]) -> CommandOffer:
     step = told.get("step")
-    return Offer(**{"panel": "", "text": "", **told, "step": Step(**step) if step else None})
+    return CommandOffer(**{"panel": "", "text": "", **told, "step": Step(**step) if step else None})
 
 
 def _file(module: str) -> str:
     """The module's file where one can be found, for messages."""
-    for folder in cryptolake.cli.__path__:
-        path = Path(folder, f"{module.rpartition('.')[2]}.py")
-        if module.startswith(f"{cryptolake.cli.__name__}.") and path.exists():
-            return f"command file {path}"
+    path = HERE / f"{module.rpartition('.')[2]}.py"
+    if module.startswith(f"{PACKAGE}.") and path.exists():
+        return f"command file {path}"
     return f"command module {module}"
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
-from cryptolake.cli.found import Commands, Offer
+from cryptolake.cli.found import CommandOffer, Commands
 from cryptolake.cli.screens import PANEL, PANELS, TEAM
 
 
@@ -38,14 +38,14 @@ class CommandLine(TyperGroup):
         with self._listing(self.found.offers()):
             return super().shell_complete(ctx, incomplete)
 
-    def _print(self, ctx: Any, formatter: Any, offers: Iterable[Offer]) -> None:
+    def _print(self, ctx: Any, formatter: Any, offers: Iterable[CommandOffer]) -> None:
         with self._listing(offers):
             super().format_help(ctx, formatter)
         for fault in self.found.dropped.refused.values():
             sys.stderr.write(f"cryptolake: left out: {fault}\n")
 
     @contextmanager
-    def _listing(self, offers: Iterable[Offer]) -> Iterator[None]:
+    def _listing(self, offers: Iterable[CommandOffer]) -> Iterator[None]:
         """While the block lasts the commands are names with a text, which is all that a listing asks of them."""
         self.commands = {
             one.name: TyperCommand(name=one.name, help=one.text, rich_help_panel=one.panel or None, hidden=one.hidden)
@@ -57,7 +57,7 @@ class CommandLine(TyperGroup):
             self.commands = self.found  # type: ignore[assignment]
 
 
-def first_screen(offers: Iterable[Offer]) -> list[Offer]:
+def first_screen(offers: Iterable[CommandOffer]) -> list[CommandOffer]:
     """The steps of the journeys in their order, each with what it is for there."""
     journeys = (PANEL, TEAM)
     chosen = [(one.step, one) for one in offers if one.step is not None and one.step.journey in journeys]
@@ -65,6 +65,6 @@ def first_screen(offers: Iterable[Offer]) -> list[Offer]:
     return [replace(one, panel=step.journey, text=step.text) for step, one in chosen]
 
 
-def whole_list(offers: Iterable[Offer]) -> list[Offer]:
+def whole_list(offers: Iterable[CommandOffer]) -> list[CommandOffer]:
     """Every command, the panels in their order."""
     return sorted(offers, key=lambda one: PANELS.index(one.panel) if one.panel in PANELS else len(PANELS))

@@ -19,7 +19,6 @@ from cryptolake.cli.planned import print_plan, totals
 from cryptolake.cli.show import print_line, print_note
 from cryptolake.errors import BadInput, Stop
 from cryptolake.registry.chains import Chain
-from cryptolake.settings import Settings
 
 if TYPE_CHECKING:
     from cryptolake.app import App
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-TOML, ENV = Path(Settings.defaults_file), Path(".env")
+TOML, ENV = Path("cryptolake.toml"), Path(".env")
 RECOMMENDED_SET = "thesis-43"
 _ROLLING = "rolling"
 
@@ -78,7 +77,7 @@ def _recommended(app: App) -> dict[str, Value]:
         "granularity": settings.granularity,
         "start_date": settings.start_date,
         "workers": settings.workers,
-        "data": str(settings.data if settings.environment == "prod" else settings.data.parent),
+        "data": str(app.folder.root if settings.environment == "prod" else app.folder.root.parent),
         "test_csu": settings.test_csu,
         "sets": settings.sets if chosen else [RECOMMENDED_SET],
         "markets": settings.markets or None,

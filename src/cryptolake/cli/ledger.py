@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 def add_commands(cli: typer.Typer) -> None:
     """Register this module's commands."""
-    ledger = typer.Typer(no_args_is_help=True, help="The record of progress: inspect, repair, export, import.")
+    ledger = typer.Typer(
+        no_args_is_help=True,
+        help="The record of progress: inspect, repair, export, import.\n\nExample: cryptolake ledger inspect",
+    )
     ledger.command("inspect")(inspect_command)
     ledger.command("repair")(repair_command)
     ledger.command("export")(export_command)

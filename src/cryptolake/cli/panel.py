@@ -87,7 +87,7 @@ def export_command(
 
     kind = format_named(to)
     app: App = context.obj.open()
-    path = out or app.settings.data / "exports" / f"daily_panel{'_wide' * (shape == 'wide')}{kind.suffix}"
+    path = out or app.folder.root / "exports" / f"daily_panel{'_wide' * (shape == 'wide')}{kind.suffix}"
     require_suffix(kind, path)  # before anything is read
     panel = chosen_rows(app, csu, chain, family, market_set, start_date, end_date, days, version).panel
     recipe = Recipe(tuple(column or VALUES), balance, fill_limit(fill), winsorize, log, diff)
@@ -153,8 +153,8 @@ def describe_command(
 
 def _facts(app: App, version: str) -> dict[str, object]:
     """Where the numbers come from; goes into every file."""
-    from cryptolake import __version__
     from cryptolake.registry.version import registry_version
+    from cryptolake.version import __version__
 
     return {
         "dataset_version": version,

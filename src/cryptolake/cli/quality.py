@@ -44,7 +44,7 @@ def add_commands(cli: typer.Typer) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class QualityRun:
     """What a quality run found, of which version of the panel, and where its report lies."""
 
     results: list[Result]
@@ -59,12 +59,12 @@ def check_and_report(
     reconciled: Sequence[Reconciled] = (),
     path: Path | None = None,
     store: bool = True,
-) -> Checked:
+) -> QualityRun:
     """Check the finished tables (of `panel`, unless the stored one is meant), write the report, keep the results."""
-    from cryptolake import __version__
     from cryptolake.files.atomic import write_bytes
     from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
     from cryptolake.quality import report
+    from cryptolake.version import __version__
     from cryptolake.work.panel_quality import examine
 
     examined = examine(app, app.tables.read(DAILY_PANEL) if panel is None else panel, store=store)
@@ -75,7 +75,7 @@ def check_and_report(
         ("checked at", examined.at.strftime("%Y-%m-%d %H:%M UTC")),
     ]
     write_bytes(path, report.html(examined.tables.panel, examined.results, reconciled, facts=facts).encode())
-    return Checked(examined.results, examined.dataset_version, path)
+    return QualityRun(examined.results, examined.dataset_version, path)
 
 
 def quality_command(

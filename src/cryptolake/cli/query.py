@@ -123,6 +123,8 @@ def query_command(
         statement = sql if sql is not None else template.format(where=where.text())
         frame = session.query(statement, [] if sql is not None else where.values)
         if sql is None and template is _COVERAGE and not any((entity, asset, metric, since, until)):
+            import polars as pl
+
             frame = pl.concat([frame, *(session.query(one) for one in _own_coverage(source))])
     newest_last = sql is None and template is _SERIES
     _show(frame, limit, csv, parquet, as_json=as_json, newest_last=newest_last)

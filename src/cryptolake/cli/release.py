@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cryptolake import __version__
 from cryptolake.cli.onchain import print_lacking
 from cryptolake.cli.options import (
     ChainFlag,
@@ -23,6 +22,7 @@ from cryptolake.cli.options import (
 )
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.errors import BadInput, Stop
+from cryptolake.version import __version__
 
 if TYPE_CHECKING:
     from cryptolake.app import App

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 def add_commands(cli: typer.Typer) -> None:
     """Register this module's commands."""
     group = "Endpoints and proof"
-    rpc = typer.Typer(no_args_is_help=True, help="Endpoints: what they can do.")
+    rpc = typer.Typer(no_args_is_help=True, help="Endpoints: what they can do.\n\nExample: cryptolake rpc probe")
     rpc.command("probe")(probe_command)
     cli.add_typer(rpc, name="rpc", rich_help_panel=group)
-    blocks = typer.Typer(no_args_is_help=True, help="Block boundaries of days.")
+    blocks = typer.Typer(no_args_is_help=True, help="Block boundaries of days.\n\nExample: cryptolake blocks build")
     blocks.command("build")(build_command)
     cli.add_typer(blocks, name="blocks", rich_help_panel=group)
     cli.command("verify", rich_help_panel=group)(verify_command)

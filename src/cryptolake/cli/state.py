@@ -39,13 +39,13 @@ class State:
         from cryptolake.demo.journey import NOTE, is_marked
 
         settings = self.read(**overrides)
-        if self.says_sandbox and is_marked(settings.data):
+        self.close()
+        self._app = App(settings)
+        if self.says_sandbox and is_marked(self._app.folder.root):
             from cryptolake.cli.show import print_note
 
             self.says_sandbox = False
             print_note(NOTE)
-        self.close()
-        self._app = App(settings)
         self._app.prepare()
         return self._app
 

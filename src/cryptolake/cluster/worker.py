@@ -17,7 +17,6 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from cryptolake import __version__
 from cryptolake.app import App
 from cryptolake.cluster.remote import RemoteAnswers
 from cryptolake.contracts.raw import Miss, Raw
@@ -28,6 +27,7 @@ from cryptolake.logs import configure_logging
 from cryptolake.net.blocks import Header
 from cryptolake.settings import Settings, load_settings
 from cryptolake.sources.onchain.source import OnchainSource
+from cryptolake.version import __version__
 
 NAME = f"{socket.gethostname()}:{os.getpid()}"
 

@@ -52,7 +52,7 @@ class Lake:
 
     def __init__(self, app: App) -> None:
         self._open: App | None = app
-        self._folder = app.settings.data
+        self._folder = app.folder.root
 
     @property
     def folder(self) -> Path:

@@ -7,8 +7,7 @@ everybody who reads. What does not belong here: writing, and which version to re
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -18,9 +17,7 @@ import polars as pl
 from deltalake import DeltaTable
 
 from cryptolake.contracts.table import Table
-from cryptolake.errors import BadInput, Stop
-
-_IMPOSSIBLE = re.compile(r"%[0-9A-Fa-f]{2}|[\[\]\\]|[\x00-\x1f\x7f]")  # taken for something else by the table format
+from cryptolake.errors import Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,17 +100,3 @@ def predicate(values: Mapping[str, Sequence[str | date]]) -> str:
         )
         terms.append(f"{column} IN ({listed})")
     return " AND ".join(terms)
-
-
-def check_folder(folder: Path) -> None:
-    """Refuse a folder whose name the table format takes for another one. Raises BadInput with the characters."""
-    found = sorted({one.group() for one in _IMPOSSIBLE.finditer(str(folder.absolute()))})
-    if found:
-        raise BadInput(
-            f"tables cannot be kept under {str(folder.absolute())!r}: {_listed(found)} in a folder's name would lead to "
-            "another folder; rename it, or set --data to another one"
-        )
-
-
-def _listed(texts: Collection[str]) -> str:
-    return " and ".join(repr(one) if len(one) == 1 else f"'{one}'" for one in texts)

@@ -16,7 +16,8 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from cryptolake.contracts.table import Table
 from cryptolake.errors import Retry, Stop
 from cryptolake.files.atomic import refused, write_bytes
-from cryptolake.lake.stored import Stored, check_folder, predicate
+from cryptolake.files.folder_name import check_folder
+from cryptolake.lake.stored import Stored, predicate
 
 _COMMIT_ATTEMPTS = 8
 _COMPRESSED = WriterProperties(compression="ZSTD", compression_level=3)

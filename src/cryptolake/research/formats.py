@@ -10,13 +10,15 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-import polars as pl
+from typing import TYPE_CHECKING
 
 from cryptolake.errors import BadInput, Stop
 from cryptolake.research import exports
 
-Render = Callable[[pl.DataFrame, Mapping[str, object]], bytes]
+if TYPE_CHECKING:
+    import polars as pl
+
+Render = Callable[["pl.DataFrame", Mapping[str, object]], bytes]
 
 
 @dataclass(frozen=True, slots=True)

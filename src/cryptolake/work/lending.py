@@ -15,7 +15,6 @@ from datetime import date
 
 import polars as pl
 
-from cryptolake import __version__
 from cryptolake.app import App
 from cryptolake.catalogue import contracts
 from cryptolake.cluster.asking import asking
@@ -38,6 +37,7 @@ from cryptolake.registry.version import registry_version
 from cryptolake.silver.prices import TABLE as PRICES
 from cryptolake.silver.quotes import TABLE as QUOTES
 from cryptolake.state.checkpoints import write_checkpoints
+from cryptolake.version import __version__
 from cryptolake.watch.health import Reporter, latencies, read_runs
 from cryptolake.watch.pace import Pace, Show
 from cryptolake.work import panel

@@ -1,4 +1,4 @@
-"""An invented coin market in CoinGecko's layout: the well-known coins with invented numbers, then invented coins.
+"""Invented coins in CoinGecko's layout: the well-known coins with invented numbers, then invented coins.
 
 A coin's history is recorded, not invented; see `recordings/coingecko`.
 """
