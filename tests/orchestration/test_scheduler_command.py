@@ -151,7 +151,7 @@ def test_a_fresh_start_with_a_lapsed_endpoint_ends_with_what_was_there(variables
         dead = {**variables, "CRYPTOLAKE_RPC_SANDBOX": lapsed.url}
         with scheduler(dead, "that nobody gave again were put back", "--fresh", "--yes") as (process, said):
             process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=60)
+            process.communicate(timeout=PATIENCE_S)
     assert "28 answers" in " ".join(said.split())
     after = pl.read_parquet(folder / "gold/daily_panel.parquet")
     assert after.select("csu", "date", "total_tvl_usd").equals(before.select("csu", "date", "total_tvl_usd"))

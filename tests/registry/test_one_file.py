@@ -75,7 +75,7 @@ def run(*arguments: str, code: int = 0) -> str:
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert result.exit_code == code, result.output
-    return result.output
+    return result.stdout
 
 
 def document(*arguments: str, code: int = 0) -> Any:

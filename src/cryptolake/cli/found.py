@@ -11,6 +11,7 @@ import importlib
 import inspect
 import json
 import pkgutil
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -28,9 +29,9 @@ from cryptolake.errors import Stop
 
 AnyCommand = TyperCommand | TyperGroup
 GROUP = "cryptolake.commands"
-HERE = Path(__file__).parent
+
 PACKAGE = "cryptolake.cli"
-INDEX = HERE / "commands.json"
+INDEX = Path(__file__).with_name("commands.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ class Commands(Mapping[str, AnyCommand]):
 
 def modules() -> list[str]:
     """Every module of this package, by name; imports none."""
-    return sorted(one.name for one in pkgutil.iter_modules([str(HERE)], f"{PACKAGE}."))
+    return sorted(one.name for one in pkgutil.iter_modules(_folders(), f"{PACKAGE}."))
 
 
 def ask(module: str) -> tuple[dict[str, AnyCommand], list[CommandOffer]]:
@@ -186,10 +187,16 @@ def _read(told: dict[str, Any]) -> CommandOffer:
 
 def _file(module: str) -> str:
     """The module's file where one can be found, for messages."""
-    path = HERE / f"{module.rpartition('.')[2]}.py"
-    if module.startswith(f"{PACKAGE}.") and path.exists():
-        return f"command file {path}"
+    for folder in _folders():
+        path = Path(folder, f"{module.rpartition('.')[2]}.py")
+        if module.startswith(f"{PACKAGE}.") and path.exists():
+            return f"command file {path}"
     return f"command module {module}"
+
+
+def _folders() -> list[str]:
+    """Where the package's modules lie; importing it here would be a circle."""
+    return list(sys.modules[PACKAGE].__path__)
 
 
 def _words(error: BaseException) -> str:

@@ -147,14 +147,14 @@ def _vendors_app(state: State, place: Path, replay: Replay) -> App:
     )
 
 
-def steps() -> list[journey.Asking]:
+def steps() -> list[journey.VendorStep]:
     """The steps whose extra is installed."""
     from cryptolake.demo import journey
 
     return [one for one in journey.STEPS if not one.needs or find_spec(one.needs) is not None]
 
 
-def _ask(app: App, step: journey.Asking) -> list[Pulled]:
+def _ask(app: App, step: journey.VendorStep) -> list[Pulled]:
     return operate(
         app,
         step.operation,
@@ -179,7 +179,7 @@ def _print_panel(app: App) -> None:
     print_table(f"daily_panel of {journey.CSU} (sandbox)", frame.columns, frame.rows())
 
 
-def _print_vendors(pulled: Sequence[tuple[journey.Asking, Pulled]]) -> None:
+def _print_vendors(pulled: Sequence[tuple[journey.VendorStep, Pulled]]) -> None:
     rows = [
         (
             one.source,

@@ -21,7 +21,7 @@ _REAL = ("ledger.sqlite", "bronze", "silver", "gold")  # what a data folder that
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class VendorStep:
     """One pull or backfill; `answers` says what the vendor's part is played with. `needs` is a module of an extra."""
 
     operation: Literal["pull", "backfill"]
@@ -42,22 +42,22 @@ _STABLECOINS = ("tether", "usd-coin")
 _ENTITIES = ("ethereum", "solana", "aave", "sushi", "0x", "gains-network", "across-protocol")
 _ASSETS = ("eth", "sol", "aave", "gmx", "usdc", "eq-coin")
 _CANDLES = tuple(f"{name}:{coin}-USDT" for name in ("binance", "coinbase", "kraken") for coin in ("BTC", "ETH"))
-STEPS: tuple[Asking, ...] = (
-    Asking("backfill", "defillama", "recorded", _STABLECOINS),
-    Asking("pull", "defillama", "recorded", _STABLECOINS),
-    Asking("backfill", "defillama", "invented", _ENTITIES),
-    Asking("pull", "defillama", "invented", _ENTITIES),
-    Asking("backfill", "artemis", "invented", _ASSETS),
-    Asking("pull", "artemis", "invented", _ASSETS),
-    Asking("backfill", "alternative_me", "invented", ("crypto",)),
-    Asking("pull", "alternative_me", "invented", ("crypto",)),
-    Asking("backfill", "coingecko", "recorded", ("bitcoin",)),
-    Asking("pull", "coingecko", "invented", ("top1000", "all", "bitcoin", "ethereum")),
-    Asking("backfill", "exchanges", "invented", _CANDLES, ("candles",), needs="ccxt"),
-    Asking("pull", "exchanges", "invented", ("binance", "coinbase", "kraken"), ("tickers",), needs="ccxt"),
+STEPS: tuple[VendorStep, ...] = (
+    VendorStep("backfill", "defillama", "recorded", _STABLECOINS),
+    VendorStep("pull", "defillama", "recorded", _STABLECOINS),
+    VendorStep("backfill", "defillama", "invented", _ENTITIES),
+    VendorStep("pull", "defillama", "invented", _ENTITIES),
+    VendorStep("backfill", "artemis", "invented", _ASSETS),
+    VendorStep("pull", "artemis", "invented", _ASSETS),
+    VendorStep("backfill", "alternative_me", "invented", ("crypto",)),
+    VendorStep("pull", "alternative_me", "invented", ("crypto",)),
+    VendorStep("backfill", "coingecko", "recorded", ("bitcoin",)),
+    VendorStep("pull", "coingecko", "invented", ("top1000", "all", "bitcoin", "ethereum")),
+    VendorStep("backfill", "exchanges", "invented", _CANDLES, ("candles",), needs="ccxt"),
+    VendorStep("pull", "exchanges", "invented", ("binance", "coinbase", "kraken"), ("tickers",), needs="ccxt"),
 )
 # After the invented vendor has corrected itself.
-CORRECTION = Asking("backfill", "defillama", "invented", ("ethereum",), ("chain_tvl",), restate=True)
+CORRECTION = VendorStep("backfill", "defillama", "invented", ("ethereum",), ("chain_tvl",), restate=True)
 CANDLE_DAYS = 3
 # Keys that open what a vendor sells; made up, and they go nowhere but to the sandbox.
 KEYS: Sequence[str] = ("ARTEMIS_API_KEY", "COINGECKO_PRO_API_KEY", "DEFILLAMA_API_KEY")
