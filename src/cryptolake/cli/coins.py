@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryptolake.cli.confirm import YesFlag, confirm
+from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import JsonFlag, ResumeFlag, WorkersFlag
 from cryptolake.cli.show import print_json, print_line, print_table, progress
 from cryptolake.contracts.partition import Partition
@@ -154,9 +155,7 @@ def runs_command(
         print_json([dict(zip(("run", "processed_at", "rows", "bytes"), row, strict=True)) for row in rows])
         return
     print_table("Kept runs", ("run", "asked at (UTC)", "rows", "bytes"), rows)
-    print_line(
-        "Next: [bold]cryptolake coins replay latest[/] or [bold]cryptolake coins prune --keep-days 90 --dry-run[/]"
-    )
+    print_next("coins replay latest", "coins prune --keep-days 90 --dry-run")
 
 
 def _size(runs: Runs, run: Partition) -> int:
@@ -227,7 +226,7 @@ def _print_pruning(done: coin_runs.Pruning, keep_days: int, *, dry_run: bool) ->
     for run in done.kept:
         print_line(f"[yellow]stays[/] {run}: not in the history; load it with [bold]cryptolake coins replay {run}[/]")
     if dry_run and (done.found or done.version_bytes):
-        print_line(f"Next: [bold]cryptolake coins prune --keep-days {keep_days}[/]")
+        print_next(f"coins prune --keep-days {keep_days}")
 
 
 @coins.command("check")
@@ -247,7 +246,7 @@ def check_command(context: typer.Context, as_json: JsonFlag = False) -> None:
         print_json([_result(one) for one in results])
     else:
         _print_results(results)
-        print_line("Next: [bold]cryptolake coins refresh[/]")
+        print_next("coins refresh")
     raise typer.Exit(exit_code(results))
 
 
@@ -309,7 +308,7 @@ def history_command(
             print_line(f"[red]failed[/] {entry.partition}: {entry.error}")
         if clamp:
             print_line(f"[yellow]cut to {clamp} days[/]: {source.tier.name} access reaches no further; a pro key does")
-        print_line("Next: [bold]cryptolake query --sql \"select * from metrics where source = 'coingecko'\"[/]")
+        print_next("query --source coingecko --latest")
     raise typer.Exit(1 if result.collected.failed else 0)
 
 
@@ -323,7 +322,7 @@ def _show(results: list[CoinsLoaded], as_json: bool, *, failed: bool = False) ->
             )
         last = results[-1]
         _print_results(last.results)
-        print_line('Next: [bold]cryptolake query --sql "select * from market_segment_analysis"[/]')
+        print_next('query --sql "select * from market_segment_analysis"')
     raise typer.Exit(1 if failed or results[-1].failed else 0)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryptolake.cli.collecting import watched
+from cryptolake.cli.next_step import print_next
 from cryptolake.cli.onchain import print_collected, print_lacking, print_made
 from cryptolake.cli.options import (
     ChainFlag,
@@ -81,7 +82,7 @@ def extend_command(
     else:
         rows = [(w.chain, len(w.csus), w.reached, w.months, w.ended) for w in found.walks]
         print_table("Extended", ("chain", "markets", "back to", "months", "ended because"), rows)
-        print_line("Next: [bold]cryptolake refine[/] and [bold]cryptolake build[/] with the new first day")
+        print_next("refine", "build", joined="then")
     seen.end(total)
 
 
@@ -122,7 +123,7 @@ def daily_command(
         )
     print_collected(ran.collected, as_json)
     if ran.built is not None and not as_json:
-        print_made(ran.built.made, 'cryptolake query --sql "select * from daily_panel order by date desc limit 5"')
+        print_made(ran.built.made, 'query --sql "select * from daily_panel order by date desc limit 5"')
         print_lacking(ran.built.lacking)
     if ran.built is not None and ran.built.lacking.height:
         raise typer.Exit(1)

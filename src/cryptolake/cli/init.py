@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import chosen_csus
 from cryptolake.cli.planned import print_plan, totals
 from cryptolake.cli.show import print_line, print_note
@@ -269,6 +270,4 @@ def _show(app: App, values: Mapping[str, Value]) -> None:
     fitting = sorted((one.usd, one.plan) for one in found.plans if one.fits and one.usd is not None)
     money = f"USD {fitting[0][0]:,.2f} under {fitting[0][1]}" if fitting else "more than one month of any priced plan"
     print_line(f"{len(csus)} markets, {days:,} days, {totals(found)}; {money}.")
-    print_line(
-        f"Next: [bold]cryptolake run --csu {app.settings.test_csu} --days 1[/] as a trial, then [bold]cryptolake run[/]"
-    )
+    print_next(f"run --csu {app.settings.test_csu} --days 1", "run", joined="as a trial, then")

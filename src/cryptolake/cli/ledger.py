@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import JsonFlag
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.contracts.partition import Partition
@@ -70,7 +72,7 @@ def inspect_command(
         if claims:
             rows = [(worker, n, f"{until:%Y-%m-%d %H:%M:%S} UTC") for worker, n, until in claims]
             print_table("At work", ("worker", "partitions", "lease until"), rows)
-        print_line("Next: [bold]cryptolake monitor[/], or [bold]cryptolake ledger repair[/] if something is wrong")
+        print_next("ledger repair" if fault else "monitor")
     raise typer.Exit(1 if fault else 0)
 
 
@@ -120,7 +122,7 @@ def repair_command(context: typer.Context, as_json: JsonFlag = False) -> None:
     print_table("Repaired", ("what", "count"), rows)
     for partition in found.damaged[:5]:
         print_line(f"[red]damaged[/] {partition}")
-    print_line("Next: [bold]cryptolake collect --retry-failed[/] with the same selection")
+    print_next("collect --retry-failed", selection=True)
 
 
 def export_command(
@@ -144,7 +146,7 @@ def export_command(
     written += [write_tasks(app.ledger, to / "checkpoint.json")] if shape != "progress" else []
     for path in written:
         print_line(f"written {path}")
-    print_line("Next: [bold]cryptolake ledger import[/] reads them on another machine")
+    print_next(f"ledger import {shlex.join(map(str, written))}", said="Another machine can take them over")
 
 
 def import_command(
@@ -176,5 +178,5 @@ def import_command(
         print_table("Imported", ("days", "count"), rows)
         if strangers:
             print_line(f"[yellow]not in the registry, left out[/]: {', '.join(strangers[:5])}")
-        print_line("Next: [bold]cryptolake collect[/], which asks what has no answer here")
+        print_next("collect")
     raise typer.Exit(1 if strangers else 0)

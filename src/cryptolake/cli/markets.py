@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import ChainFlag, CsuFlag, FamilyFlag, JsonFlag, SetFlag
 from cryptolake.cli.screens import PANEL, Step
 from cryptolake.cli.show import print_json, print_line, print_table
@@ -78,7 +79,7 @@ def list_command(
     aside = sum(csu.family not in built for csu in found)
     if aside:
         print_line(f"{aside} of them belong to a family that is not built yet ([yellow]{_ASIDE}[/]).")
-    print_line(f"Next: [bold]cryptolake markets show {found[0].name if found else 'aave_v3_ethereum'}[/]")
+    print_next(f"markets show {found[0].name if found else 'aave_v3_ethereum'}")
 
 
 @markets.command("show")
@@ -119,7 +120,7 @@ def show_command(
     print_table("Addresses", ("role", "address"), addresses)
     said = [("source", line) for line in csu.sources] + [("note", line) for line in csu.notes]
     print_table("Where it is from", ("what", "text"), said)
-    print_line(f"Next: [bold]cryptolake markets check --live --csu {csu.name}[/]")
+    print_next(f"markets check --live --csu {csu.name}")
 
 
 @markets.command("check")
@@ -184,7 +185,7 @@ def _offline(app: App, csus: list[Csu], as_json: bool) -> None:
         ("market", "status", "deployed block", "deployed on"),
         [(csu.name, csu.status, str(csu.deployed_block or "missing"), csu.deployed_on or "missing") for csu in left],
     )
-    print_line("The files are sound. Next: [bold]cryptolake markets check --live[/], with the same flags")
+    print_next("markets check --live", said="The files are sound", selection=True)
 
 
 def _print_checked(checked: list[Checked], fixes: list[dict[str, object]], patch: Path | None) -> None:
@@ -202,9 +203,11 @@ def _print_checked(checked: list[Checked], fixes: list[dict[str, object]], patch
         f"{unknown} not fully asked, {counts['missing']} values found, {counts['bound']} bounds made exact."
     )
     if patch is not None:
-        print_line(f"{len(fixes)} corrected rows are in {patch}. Next: read them, then put them into the registry file")
+        print_line(f"{len(fixes)} corrected rows are in {patch}; read them, then put them into the registry file")
     elif fixes:
-        print_line(f"{len(fixes)} rows can be corrected. Next: the same command with [bold]--patch corrections.yaml[/]")
+        print_next(
+            "markets check --live --patch corrections.yaml", said=f"{len(fixes)} rows can be corrected", selection=True
+        )
 
 
 def _selected(

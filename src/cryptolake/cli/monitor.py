@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryptolake.cli.cluster import print_workers
+from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import (
     ChainFlag,
     CsuFlag,
@@ -34,7 +35,6 @@ from cryptolake.errors import BadInput
 if TYPE_CHECKING:
     from cryptolake.app import App
     from cryptolake.watch.health import RunHealth
-    from cryptolake.watch.progress import Report
 
 _MANY = 20_000  # partitions beyond which only the newest month is listed, unless days are named
 _WATCH_S = 2.0
@@ -124,13 +124,10 @@ def _print(app: App, chosen: list[str] | None, first: date | None, last: date | 
     for line in _run_lines(runs, now):
         print_line(line)
     print_workers(read_roll(app.folder.root))
-    print_line(_next_step(found))
-
-
-def _next_step(found: Report) -> str:
     if found.failures():
-        return "Next: [bold]cryptolake collect --retry-failed[/] with the same selection"
-    return "Next: [bold]cryptolake monitor --serve[/] for the page, [bold]cryptolake refine[/] for the tables"
+        print_next("collect --retry-failed", selection=True)
+    else:
+        print_next("monitor --serve", "refine")
 
 
 def _counts(counts: dict[str, int]) -> str:

@@ -9,6 +9,7 @@ import typer
 
 from cryptolake.cli.cluster import ClusterFlag, print_workers
 from cryptolake.cli.collecting import watched
+from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import (
     ChainFlag,
     CsuFlag,
@@ -90,7 +91,7 @@ def plan_command(
         print_json({**asdict(found), "markets": [csu.name for csu in csus]})
         return
     print_plan(found, len(csus))
-    print_line(f"{totals(found)}. Next: [bold]cryptolake collect[/], same flags")
+    print_next("collect", said=totals(found), selection=True)
 
 
 def collect_command(
@@ -173,10 +174,10 @@ def refine_command(
         raise BadInput("nothing was collected yet; run `cryptolake collect` first")
     made = lending.refine(app, partitions)
     if made:
-        print_made(made, "cryptolake build")
+        print_made(made, "build")
         _print_unpriced(app)
     else:
-        print_line("Silver holds everything that was collected. Next: [bold]cryptolake build[/]")
+        print_next("build", said="Silver holds everything that was collected")
     end_lacking(lending.not_in_silver(app))
 
 
@@ -189,7 +190,7 @@ def build_command(context: typer.Context) -> None:
 
     app: App = context.obj.open()
     built = lending.build(app)
-    print_made(built.made, "cryptolake publish")
+    print_made(built.made, "publish")
     note_whole_panel(app)
     end_lacking(built.lacking)
 
@@ -203,7 +204,7 @@ def publish_command(context: typer.Context) -> None:
 
     app: App = context.obj.open()
     note_whole_panel(app)
-    print_made(lending.publish(app), 'cryptolake query --sql "select * from daily_panel limit 5"')
+    print_made(lending.publish(app), 'query --sql "select * from daily_panel limit 5"')
 
 
 def run_command(
@@ -237,7 +238,7 @@ def run_command(
         seen.end_if_stopped(ran.collected)
         return
     print_collected(ran.collected, as_json=False)
-    print_made(ran.built.made, 'cryptolake query --sql "select * from daily_panel limit 5"')
+    print_made(ran.built.made, 'query --sql "select * from daily_panel limit 5"')
     _print_unpriced(app)
     end_lacking(ran.built.lacking)
     seen.end(ran.collected)
@@ -299,6 +300,6 @@ def end_lacking(lacking: pl.DataFrame) -> None:
 
 
 def print_made(made: list[Made], next_step: str) -> None:
-    """What a step made, and the next one."""
+    """What a step made, and the next one, written without `cryptolake`."""
     print_table("Made", ("what", "rows", "where"), [(one.what, one.rows, one.where) for one in made])
-    print_line(f"Next: [bold]{next_step}[/]")
+    print_next(next_step)

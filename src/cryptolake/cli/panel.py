@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import (
     ChainFlag,
     CsuFlag,
@@ -104,7 +105,7 @@ def export_command(
     print_table("Written", ("file", "bytes"), [(str(one), one.stat().st_size) for one in written])
     for step in prepared.steps:
         print_line(f"- {step}")
-    print_line("Next: [bold]cryptolake panel describe[/]")
+    print_next("panel describe", selection=True)
 
 
 @panel_app.command("describe")
@@ -148,7 +149,7 @@ def describe_command(
         _print(found)
         if html_file is not None:
             print_line(f"Report with plots: {html_file}")
-        print_line("Next: [bold]cryptolake panel export --format stata --balance longest[/]")
+        print_next("panel export --format stata --balance longest", selection=True)
 
 
 def _facts(app: App, version: str) -> dict[str, object]:

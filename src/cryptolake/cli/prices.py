@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cryptolake.cli.next_step import print_next
 from cryptolake.cli.onchain import end_lacking, print_made
 from cryptolake.cli.options import JsonFlag, WorkersFlag, note_whole_panel
 from cryptolake.cli.show import print_json, print_line, print_table, progress
@@ -68,7 +69,7 @@ def import_command(
     from cryptolake.work import prices as river
 
     app: App = context.obj.open()
-    print_made(river.import_file(app, file), "cryptolake build")
+    print_made(river.import_file(app, file), "build")
 
 
 @prices_app.command("list")
@@ -92,7 +93,7 @@ def list_command(
         return
     columns = ("chain", "asset", "price_source", "flag", "days", "since", "until")
     print_table(f"{found.height:,} groups", columns, found.select(columns).head(limit).rows())
-    print_line("Next: [bold]cryptolake prices collect[/] or [bold]cryptolake prices import FILE[/]")
+    print_next("prices collect", said="Prices of your own: [bold]cryptolake prices import[/] reads a file of them")
 
 
 @prices_app.command("versions")
@@ -109,7 +110,7 @@ def versions_command(context: typer.Context, as_json: JsonFlag = False) -> None:
         print_json(found)
         return
     print_table("Versions", ("table", "version"), list(found.items()))
-    print_line("Read an older one from Python: pl.read_delta(path, version=N). Next: [bold]cryptolake reprice[/]")
+    print_next("reprice", said="Read an older one from Python: pl.read_delta(path, version=N)")
 
 
 def reprice_command(
@@ -134,7 +135,7 @@ def reprice_command(
     if publish_too:
         made += lending.publish(app)
     note_whole_panel(app)
-    print_made(made, "cryptolake panel describe")
+    print_made(made, "panel describe")
     print_line(f"Before: tvl version {before['tvl']}, liquidations {before['liquidations']}, prices {before['prices']}")
     end_lacking(built.lacking)
 
@@ -156,7 +157,7 @@ def rebuild_command(
     if publish_too:
         made += lending.publish(app)
     note_whole_panel(app)
-    print_made(made, "cryptolake panel describe")
+    print_made(made, "panel describe")
     end_lacking(built.lacking)
 
 
@@ -183,4 +184,4 @@ def _print_collected(results: dict[str, Collected], app: App, as_json: bool) -> 
     for partition, error in failures[:5]:
         print_line(f"[red]failed[/] {partition}: {error}")
     print_line(f"Without a price: {tokens:,} tokens on {token_days:,} token-days.")
-    print_line("Next: [bold]cryptolake prices list --missing[/], then [bold]cryptolake build[/]")
+    print_next("prices list --missing", "build", joined="then")

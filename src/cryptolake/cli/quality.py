@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import (
     ChainFlag,
     CsuFlag,
@@ -150,7 +151,7 @@ def quality_command(
     else:
         _print(found, panel_shares=coverage.shares(panel), reconciled=reconciled, refused=refused)
         print_line(f"Report with the coverage heat map: {path}")
-        print_line("Next: [bold]cryptolake explain CSU DATE --against FILE[/] or [bold]cryptolake monitor[/]")
+        print_next("monitor", selection=True)
     raise typer.Exit(code)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from cryptolake.cli.next_step import print_next
 from cryptolake.cli.onchain import print_lacking
 from cryptolake.cli.options import (
     ChainFlag,
@@ -111,7 +112,7 @@ def release_command(
     print_table(f"Release {version}", ("file", "sha256"), [(name, digest[:16]) for name, digest in made.files.items()])
     print_lacking(lacks)
     print_line(f"{made.folder}  digest {made.digest}")
-    print_line(f"Next: [bold]cryptolake release {version} --check[/]")
+    print_next(f"release {version} --check")
 
 
 def explain_command(
@@ -210,4 +211,4 @@ def _print(found: Explanation, about: str, as_json: bool) -> None:
         orient="row",
     )
     print_table("Largest parts", ("cause", "USD", "about"), shown.rows())
-    print_line("Next: [bold]cryptolake prices list[/] for prices, [bold]cryptolake monitor[/] for what was collected")
+    print_next("prices list", "monitor")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import (
     ChainFlag,
     CsuFlag,
@@ -93,7 +94,7 @@ def build_command(
     else:
         columns = ("chain", "periods", "first block", "last block", "requests", "problem")
         print_table(f"Boundaries {first} .. {last}", columns, [astuple(one) for one in found])
-        print_line("Next: [bold]cryptolake plan[/], which now counts with the real blocks")
+        print_next("plan", said="Plans count with the real blocks now", selection=True)
     raise typer.Exit(1 if any(one.problem for one in found) else 0)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cryptolake.cli.confirm import confirm
+from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import JsonFlag
 from cryptolake.cli.screens import TEAM, Step
 from cryptolake.cli.show import print_json, print_line, print_table
@@ -176,4 +177,4 @@ def _status(app: App, as_json: bool) -> None:
             print_line(f"[red]{latest.state}[/] {job.name}: {latest.note}")
     for line in waiting:
         print_line(f"[yellow]left out[/] {line}")
-    print_line(f"Next: [bold]cryptolake {'monitor' if running else 'scheduler'}[/]")
+    print_next("monitor" if running else "scheduler")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryptolake.cli.confirm import YesFlag, confirm
+from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import DatasetFlag, JsonFlag, ResumeFlag, WorkersFlag
 from cryptolake.cli.screens import TEAM, Step
 from cryptolake.cli.show import print_json, print_line, print_table, progress
@@ -53,7 +54,7 @@ def setup_command(context: typer.Context) -> None:
         tables = [one for one in contracts() if one.in_postgres]
         rows = [(table.name, table.grain) for table in tables]
         print_table(f"PostgreSQL is ready ({warehouse.url})", ("table", "one row"), rows)
-    print_line("Next: [bold]cryptolake run --days 7[/] or [bold]cryptolake backfill defillama[/]")
+    print_next("run --days 7", "backfill defillama")
 
 
 def sources_command(
@@ -106,7 +107,7 @@ def sources_command(
             for source, dataset in listed
         ],
     )
-    print_line("Next: [bold]cryptolake sources --metrics[/] or [bold]cryptolake backfill defillama[/]")
+    print_next("sources --metrics", "backfill defillama")
 
 
 def _needs(dataset: Dataset, *, refused: bool) -> str:
@@ -164,7 +165,7 @@ def entities_command(
     )
     if len(found) > limit:
         print_line(f"{len(found) - limit} more; give a part of the name, --limit or --json")
-    print_line("Next: [bold]cryptolake query --entity solana --metric FEES[/]")
+    print_next("query --entity solana --metric FEES")
 
 
 def pull_command(
@@ -271,7 +272,7 @@ def _operate(
         moved = sum(one.set_aside for one in results)
         if fresh is not None and moved:
             print_line(f"{moved:,} old rows lie in {fresh.aside}.metrics now")
-        print_line("Next: [bold]cryptolake query --latest[/]")
+        print_next("query --latest")
     raise typer.Exit(1 if any(one.status == "error" for one in results) else 0)
 
 

@@ -1,0 +1,62 @@
+"""The line that says what to run next, as it can be typed where it is printed.
+
+A command named here goes on with the folder and the registry of the call it follows and, where it is to take up the same
+markets and days, with that call's selection. What does not belong here: which command comes next (the commands).
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from datetime import date
+from typing import Any
+
+# typer brings its own click and exports no name for this: how a function deeper than the command learns of the call.
+from typer._click.globals import get_current_context
+
+from cryptolake.cli.show import print_line
+
+GLOBAL = ("data", "registry")
+SELECTION = ("csu", "chain", "family", "market_set", "dataset", "start_date", "end_date", "days", "granularity")
+
+
+def print_next(*commands: str, said: str = "", joined: str = "or", selection: bool = False) -> None:
+    """`Next:` and the commands, written without `cryptolake`; `said` is a sentence before it.
+
+    `selection`: the commands go on with the markets and days that this call was given.
+    """
+    steps = f" {joined} ".join(f"[bold]{_escaped(typed(one, selection=selection))}[/]" for one in commands)
+    print_line(f"{said}{'. ' if said else ''}Next: {steps}")
+
+
+def typed(command: str, *, selection: bool = False) -> str:
+    """A command as it is typed after this call, with its global flags and, if asked, its selection."""
+    context = get_current_context(silent=True)
+    if context is None:
+        return f"cryptolake {command}"
+    root = context.find_root()
+    before, after = list(_flags(root, GLOBAL)), list(_flags(context, SELECTION)) if selection else []
+    return " ".join(["cryptolake", *before, command, *after])
+
+
+def _flags(context: Any, names: tuple[str, ...]) -> Iterator[str]:
+    """The flags among these that were typed, as they are typed again."""
+    for one in context.command.params:
+        value = context.params.get(one.name)
+        if (
+            one.name not in names
+            or value in (None, (), [])
+            or context.get_parameter_source(one.name).name != "COMMANDLINE"
+        ):
+            continue
+        for each in value if isinstance(value, list | tuple) else [value]:
+            yield f"{one.opts[0]} {shlex.quote(each.date().isoformat() if hasattr(each, 'date') else _text(each))}"
+
+
+def _text(value: object) -> str:
+    return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def _escaped(text: str) -> str:
+    """Brackets in a folder's name are no markup."""
+    return text.replace("[", r"\[")
