@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from cryptolake.settings import Settings
 
 _SHORTEST = 4
+# What logging was set up with in this process: two folders may be open at once, and neither's secrets may be told.
+_in_force: list[Settings] = []
 
 
 def configure_logging(settings: Settings) -> None:
@@ -24,11 +26,13 @@ def configure_logging(settings: Settings) -> None:
     import structlog
 
     known: list[str] = []
+    if settings not in _in_force:
+        _in_force.append(settings)
 
     def redact(line: str) -> str:
         # Looked for in the finished line: whatever was handed in, a secret may lie deep inside it.
         if not known:
-            known.extend(["", *known_secrets(settings)])
+            known.extend(["", *(secret for one in _in_force for secret in known_secrets(one))])
         return redact_text(line, known)
 
     renderer: structlog.types.Processor = (

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from cryptolake.catalogue import FoundTable
 from cryptolake.contracts.source import Dataset
 from cryptolake.contracts.table import Field, Table
 from cryptolake.publish.warehouse import Warehouse
@@ -24,16 +25,20 @@ def _table(name: str, layer: str, *columns: str) -> Table:
 
 
 def test_every_kind_of_table_finds_its_step_and_parents() -> None:
-    tables = [
-        _table("pulls", "log"),
-        _table("metrics", "silver"),
-        _table("staging", "silver"),
-        _table("history", "silver"),
-        _table("mart", "gold"),
-        _table("tvl", "silver", "csu"),
-        _table("prices", "silver", "chain"),
-        _table("panel", "gold", "csu"),
-    ]
+    made = pl.DataFrame
+    tables = {
+        one.table.name: one
+        for one in (
+            FoundTable(_table("pulls", "log"), ""),
+            FoundTable(_table("metrics", "silver"), ""),
+            FoundTable(_table("staging", "silver"), ""),
+            FoundTable(_table("history", "silver"), "", ("staging",), build=made),
+            FoundTable(_table("mart", "gold"), "", ("staging",), build=made),
+            FoundTable(_table("tvl", "silver", "csu"), "", ("prices",)),
+            FoundTable(_table("prices", "silver", "chain"), ""),
+            FoundTable(_table("panel", "gold", "csu"), "", ("tvl", "prices"), build=made),
+        )
+    }
     chain, vendors = _Source("onchain", "tvl"), [_Source("v", "metrics"), _Source("w", "metrics", "staging")]
     found = {node.table.name: node for node in lineage(chain, vendors, tables)}  # type: ignore[arg-type]
     assert "pulls" not in found
@@ -71,8 +76,8 @@ def test_the_checks_count_the_same_in_memory_and_in_postgresql(warehouse: Wareho
     frame = pl.DataFrame(ROWS, schema=ODD.polars_schema())
     warehouse.setup([ODD])
     warehouse.load(ODD, frame, "replace")
-    counted = {one.kind: one.rows for one in check_counts(warehouse.query(check_sql(ODD)))}
-    here = {one.kind: one.rows for one in check_frame(ODD, frame)}
+    counted = {one.check: one.rows for one in check_counts(warehouse.query(check_sql(ODD)))}
+    here = {one.check: one.rows for one in check_frame(ODD, frame)}
     assert counted == {kind: rows for kind, rows in here.items() if kind in check_kinds(ODD, in_postgres=True)}
     assert counted == {"not_null": 0, "finite": 1, "minimum": 1, "maximum": 2, "allowed": 1, "integer": 2}
 

@@ -15,8 +15,9 @@ import pytest
 from tests.docs.examples import example
 
 from cryptolake import alerts
-from cryptolake.app import App, configure_logging
+from cryptolake.app import App
 from cryptolake.errors import BadInput, Retry
+from cryptolake.logs import configure_logging
 from cryptolake.net.mail import send_mail
 from cryptolake.settings import load_settings
 from cryptolake.work.alerts import alert

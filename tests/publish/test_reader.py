@@ -18,8 +18,9 @@ from tests.command import cryptolake
 from cryptolake.cli.query import _show
 from cryptolake.contracts.table import Field, Table
 from cryptolake.errors import BadInput, CryptolakeError, Stop
-from cryptolake.publish.place import ensure_running, home_of
+from cryptolake.publish.place import home_of
 from cryptolake.publish.reader import Reader
+from cryptolake.publish.server import ensure_running
 from cryptolake.publish.warehouse import Warehouse
 
 KEPT = Table(

@@ -135,8 +135,8 @@ def fresh(place: Place, *arguments: str, **variables: str) -> Said:
         (("backfill", "defillama", "--fresh", "--yes", "--dataset", "typo"), "no dataset 'typo'"),
         (("backfill", "defillama", "--fresh", "--yes", "--key", "typo"), "no entity 'typo'"),
         (("backfill", "defillama", "--fresh", "--yes", "--dataset", "bridge_volume"), "DEFILLAMA_API_KEY"),
-        (("backfill", "defillama", "--fresh", "--yes", "--dataset", "protocol_flows"), "no past values"),
-        (("backfill", "coingecko", "--fresh", "--yes", "--dataset", "coins_markets"), "staging_crypto_market"),
+        (("backfill", "defillama", "--fresh", "--yes", "--dataset", "protocol_flows"), "cannot be asked by backfill"),
+        (("backfill", "coingecko", "--fresh", "--yes", "--dataset", "coins_markets"), "cannot be asked by backfill"),
         (
             ("backfill", "defillama", "--fresh", "--yes", "--dataset", "chain_tvl", "--dataset", "bridge_volume"),
             "bridge_volume cannot be asked without its key",

@@ -123,7 +123,12 @@ def daily_command(
         )
     print_collected(ran.collected, as_json)
     if ran.built is not None and not as_json:
-        print_made(ran.built.made, 'query --sql "select * from daily_panel order by date desc limit 5"')
+        print_made(
+            ran.built.made,
+            'query --sql "select * from daily_panel order by date desc limit 5"',
+            lacking=ran.built.lacking,
+            collected=ran.collected,
+        )
         print_lacking(ran.built.lacking)
     if ran.built is not None and ran.built.lacking.height:
         raise typer.Exit(1)

@@ -22,6 +22,7 @@ from cryptolake.errors import BadInput
 Kind = Literal["source", "family", "table"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_IMPORTS = re.compile(r"(?:^from cryptolake\S* import [^(\n]+\n)+", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,9 @@ def _text(template: str, example: str, name: str) -> str:
     """The template with the example's name, in each of its spellings, replaced."""
     text = (files("cryptolake.cli") / "templates" / f"{template}.txt").read_text("utf-8")
     spelled = {example: name, example.title(): _camel(name), example.upper(): name.upper()}
-    return re.sub("|".join(spelled), lambda found: spelled[found[0]], text)
+    filled = re.sub("|".join(spelled), lambda found: spelled[found[0]], text)
+    # The new name may belong elsewhere among the imports.
+    return _IMPORTS.sub(lambda block: "".join(sorted(block[0].splitlines(keepends=True))), filled)
 
 
 def _camel(name: str) -> str:

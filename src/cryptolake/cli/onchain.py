@@ -134,6 +134,8 @@ def collect_command(
             show=seen.show,
         )
     print_collected(result, as_json)
+    if not as_json and not seen.stopping.is_set():
+        print_next("collect --retry-failed" if result.failed else "refine", selection=True)
     if cluster is not None and not as_json:
         print_workers(read_roll(app.folder.root))
     seen.end(result)
@@ -173,12 +175,13 @@ def refine_command(
     elif not markets(app.ledger):
         raise BadInput("nothing was collected yet; run `cryptolake collect` first")
     made = lending.refine(app, partitions)
+    lacking = lending.not_in_silver(app)
     if made:
-        print_made(made, "build")
+        print_made(made, "build", lacking=lacking)
         _print_unpriced(app)
-    else:
+    elif not lacking.height:
         print_next("build", said="Silver holds everything that was collected")
-    end_lacking(lending.not_in_silver(app))
+    end_lacking(lacking)
 
 
 def build_command(context: typer.Context) -> None:
@@ -190,7 +193,7 @@ def build_command(context: typer.Context) -> None:
 
     app: App = context.obj.open()
     built = lending.build(app)
-    print_made(built.made, "publish")
+    print_made(built.made, "publish", lacking=built.lacking)
     note_whole_panel(app)
     end_lacking(built.lacking)
 
@@ -222,7 +225,7 @@ def run_command(
     cluster: ClusterFlag = None,
     resume: ResumeFlag = True,
 ) -> None:
-    """The whole trip: collect, refine, build, publish.
+    """Everything in one go: collect, refine, build, publish.
 
     Example: cryptolake run --csu aave_v3_ethereum --days 7
     """
@@ -238,7 +241,12 @@ def run_command(
         seen.end_if_stopped(ran.collected)
         return
     print_collected(ran.collected, as_json=False)
-    print_made(ran.built.made, 'query --sql "select * from daily_panel limit 5"')
+    print_made(
+        ran.built.made,
+        'query --sql "select * from daily_panel limit 5"',
+        lacking=ran.built.lacking,
+        collected=ran.collected,
+    )
     _print_unpriced(app)
     end_lacking(ran.built.lacking)
     seen.end(ran.collected)
@@ -299,7 +307,15 @@ def end_lacking(lacking: pl.DataFrame) -> None:
         raise typer.Exit(1)
 
 
-def print_made(made: list[Made], next_step: str) -> None:
-    """What a step made, and the next one, written without `cryptolake`."""
+def print_made(
+    made: list[Made], next_step: str, *, lacking: pl.DataFrame | None = None, collected: Collected | None = None
+) -> None:
+    """What a step made and, when nothing lacks, the next one, written without `cryptolake`.
+
+    Where questions failed the next step is to ask them again; what else lacks is said with its remedy by `end_lacking`.
+    """
     print_table("Made", ("what", "rows", "where"), [(one.what, one.rows, one.where) for one in made])
-    print_next(next_step)
+    if collected is not None and collected.failed:
+        print_next("collect --retry-failed", selection=True)
+    elif lacking is None or not lacking.height:
+        print_next(next_step)

@@ -135,8 +135,8 @@ def reprice_command(
     if publish_too:
         made += lending.publish(app)
     note_whole_panel(app)
-    print_made(made, "panel describe")
     print_line(f"Before: tvl version {before['tvl']}, liquidations {before['liquidations']}, prices {before['prices']}")
+    print_made(made, "panel describe", lacking=built.lacking)
     end_lacking(built.lacking)
 
 
@@ -157,7 +157,7 @@ def rebuild_command(
     if publish_too:
         made += lending.publish(app)
     note_whole_panel(app)
-    print_made(made, "panel describe")
+    print_made(made, "panel describe", lacking=built.lacking)
     end_lacking(built.lacking)
 
 
