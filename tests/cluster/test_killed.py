@@ -143,7 +143,7 @@ def test_coordinator_and_scheduler_killed_and_the_next_run_goes_on(folder: Path,
         one.scheduler.kill()
         _, err = lost.communicate(timeout=PATIENCE_S)
         assert lost.returncode == 1
-        assert "scheduler is gone; what was answered is kept" in err
+        assert "scheduler has ended; what was answered is kept" in err
         gate.open()
 
         two = stack.enter_context(cluster(folder, replay.rpc_url))

@@ -27,7 +27,7 @@ def print_workers(found: Sequence[Worker]) -> None:
         return
     print_table(
         "Workers of the latest run on a cluster",
-        ("worker", "trips", "failed", "partitions", "requests", "busy s", "last answer (UTC)"),
+        ("worker", "batches", "failed", "partitions", "requests", "busy s", "last answer (UTC)"),
         [
             (
                 one.name,

@@ -334,9 +334,7 @@ def _rows(one: CoinsLoaded) -> list[tuple[object, ...]]:
         staging: tuple[object, ...] = (STAGING.name, None, "left alone: it holds a newer run")
     else:
         counts = one.staging
-        words = (
-            f"{counts.inserted:,} new, {counts.updated:,} changed, {counts.unchanged:,} same, {counts.deleted:,} gone"
-        )
+        words = f"{counts.inserted:,} new, {counts.updated:,} changed, {counts.unchanged:,} same, {counts.deleted:,} removed"
         staging = (STAGING.name, one.coins, words)
     history = (HISTORY.name, one.coins, f"{one.history.inserted:,} new, {one.history.updated:,} changed")
     return [staging, history, *((name, rows, "rebuilt") for name, rows in one.marts.items())]

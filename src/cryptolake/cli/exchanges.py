@@ -134,7 +134,7 @@ def _show(result: Exchanged, as_json: bool, title: str, sql: str) -> None:
     else:
         counts = result.loaded
         row = (collected.done, collected.gone, collected.failed, result.rows, counts.inserted, counts.updated)
-        print_table(title, ("answered", "gone", "failed", "rows", "inserted", "updated"), [row])
+        print_table(title, ("answered", "unanswerable", "failed", "rows", "inserted", "updated"), [row])
         if result.spread.height:
             columns = ("symbol", "best_bid", "best_bid_exchange", "best_ask", "best_ask_exchange", "crossing_pct")
             print_table("Spreads", columns, result.spread.select(columns).rows())

@@ -12,6 +12,7 @@ import typer
 from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import JsonFlag
 from cryptolake.cli.show import print_json, print_line, print_table
+from cryptolake.contracts.entry import said
 from cryptolake.contracts.partition import Partition
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def inspect_command(
         columns = ("done", "empty", "gone", "failed", "claimed", "landed")
         print_table(
             f"Ledger: {entries:,} entries, {size / 1e6:,.1f} MB, {fault or 'sound'}",
-            ("dataset", *columns),
+            ("dataset", *map(said, columns)),
             [(name, *(states.get(one, 0) for one in columns)) for name, states in sorted(per_dataset.items())],
         )
         if claims:
@@ -84,7 +85,7 @@ def _inspect_one(app: App, partition: Partition, as_json: bool) -> None:
         print_json({"partition": str(partition), "answer_is_whole": whole, "entries": shown})
         return
     rows = [
-        (f"{one.at:%Y-%m-%d %H:%M:%S}", one.state, one.attempt, one.worker, one.rows, one.reason or one.error)
+        (f"{one.at:%Y-%m-%d %H:%M:%S}", said(one.state), one.attempt, one.worker, one.rows, one.reason or one.error)
         for one in history
     ]
     print_table(f"{partition}", ("at (UTC)", "state", "attempt", "worker", "rows", "why"), rows)

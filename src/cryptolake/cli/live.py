@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from cryptolake.contracts.entry import said
 from cryptolake.contracts.partition import Partition
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Bars:
 
     def partition(self, pace: Pace, partition: Partition, state: str) -> None:
         """Move the run's bar."""
-        self._bars.update(self._task(pace), completed=pace.done, note=f"{partition} {state}  {pace.rates()}")
+        self._bars.update(self._task(pace), completed=pace.done, note=f"{partition} {said(state)}  {pace.rates()}")
 
     def more(self, pace: Pace) -> None:
         """Lengthen the run's bar."""
@@ -66,7 +67,7 @@ class Lines:
 
     def partition(self, pace: Pace, partition: Partition, state: str) -> None:
         """Say how many are answered."""
-        line = f"{pace.label}: {pace.done}/{pace.total} {partition} {state}"
+        line = f"{pace.label}: {pace.done}/{pace.total} {partition} {said(state)}"
         self._say(line, last=pace.done == pace.total)
 
     def more(self, pace: Pace) -> None:

@@ -30,6 +30,7 @@ from cryptolake.cli.options import (
 from cryptolake.cli.screens import TEAM, Step
 from cryptolake.cli.show import print_json, print_line
 from cryptolake.cli.signals import asked_to_stop
+from cryptolake.contracts.entry import said
 from cryptolake.errors import BadInput
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def _print(app: App, chosen: list[str] | None, first: date | None, last: date | 
 
 
 def _counts(counts: dict[str, int]) -> str:
-    return ", ".join(f"{count:,} {state}" for state, count in sorted(counts.items())) or "nothing collected yet"
+    return ", ".join(f"{count:,} {said(state)}" for state, count in sorted(counts.items())) or "nothing collected yet"
 
 
 def _run_lines(runs: list[RunHealth], now: datetime) -> list[str]:

@@ -142,7 +142,9 @@ def reprice_command(
 
 def rebuild_command(
     context: typer.Context,
-    reparse: Annotated[bool, typer.Option("--reparse", help="Read every answer again, not the monthly twins.")] = False,
+    reparse: Annotated[
+        bool, typer.Option("--reparse", help="Read every answer again, not the monthly files of rows.")
+    ] = False,
     publish_too: Annotated[bool, typer.Option("--publish/--no-publish", help="Write files and PostgreSQL too.")] = True,
 ) -> None:
     """Everything that was ever collected, bronze to gold, from scratch. Needs no network.
@@ -180,7 +182,7 @@ def _print_collected(results: dict[str, Collected], app: App, as_json: bool) -> 
         )
         return
     rows = [(name, r.done + r.empty, r.gone, r.failed) for name, r in results.items()]
-    print_table("Prices", ("source", "chain-days answered", "gone", "failed"), rows)
+    print_table("Prices", ("source", "chain-days answered", "unanswerable", "failed"), rows)
     for partition, error in failures[:5]:
         print_line(f"[red]failed[/] {partition}: {error}")
     print_line(f"Without a price: {tokens:,} tokens on {token_days:,} token-days.")

@@ -45,7 +45,7 @@ def demo_command(
         Path | None, typer.Option(help="Where the sandbox's data goes (default: --data, else sandbox).")
     ] = None,
 ) -> None:
-    """Run every river on the bundled sandbox: a recorded local chain, recorded and invented vendor answers.
+    """Run everything on the bundled sandbox: a recorded local chain, recorded and invented vendor answers.
 
     Example: cryptolake demo
     """

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from cryptolake.contracts.entry import said
 from cryptolake.contracts.partition import Partition
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def progress(label: str, total: int) -> Iterator[Report]:
         task = bar.add_task(label, total=total)
 
         def report(partition: Partition, state: str) -> None:
-            bar.update(task, advance=1, description=f"{label} {partition} {state}")
+            bar.update(task, advance=1, description=f"{label} {partition} {said(state)}")
 
         yield report
 
@@ -116,6 +117,6 @@ def _lines(err: Console, label: str, total: int) -> Report:
         nonlocal seen
         seen += 1
         if seen % step == 0 or seen == total:
-            err.print(f"{label}: {seen}/{total} {partition} {state}", markup=False, highlight=False)
+            err.print(f"{label}: {seen}/{total} {partition} {said(state)}", markup=False, highlight=False)
 
     return report

@@ -67,7 +67,7 @@ def asking(
             yield Conversations(source, min(256, max(32, 4 * fleet.slots())))
         except SchedulerGone:
             raise Retry(
-                "the cluster's scheduler is gone; what was answered is kept, run the same command again to go on"
+                "the cluster's scheduler has ended; what was answered is kept, run the same command again to go on"
             ) from None
         finally:
             roll.close()

@@ -91,7 +91,7 @@ class Fleet:
         deadline = time.monotonic() + CONNECT_S
         while self._client.status != "running":
             if self._client.status in {"closing", "closed"} or time.monotonic() > deadline:
-                raise SchedulerGone("the cluster's scheduler is gone")
+                raise SchedulerGone("the cluster's scheduler has ended")
             time.sleep(0.1)
 
 

@@ -33,3 +33,8 @@ class Entry:
     cursor: str | None = None
     reason: str | None = None
     error: str | None = None
+
+
+def said(state: str) -> str:
+    """A state as people read it; files and documents keep the state's own word."""
+    return "unanswerable" if state == "gone" else state

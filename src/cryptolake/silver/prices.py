@@ -39,7 +39,7 @@ TABLE = Table(
         Field("chain", "text", "chain of the token; `any` for the plain names eth and btc"),
         Field("asset", "text", "token address, EIP-55; or eth, btc"),
         Field("price", "float64", "price of one token; null when there is none", unit="USD", null=True, minimum=0),
-        Field("price_source", "text", "kind of teller that was taken", null=True),
+        Field("price_source", "text", "kind of price source that was taken", null=True),
         Field("teller", "text", "the market, feed address, vendor or file that was taken", null=True),
         Field("quote", "text", "what it quoted in before conversion", null=True),
         Field("numeraire_usd", "float64", "price of that quote; 1 for usd", unit="USD", null=True, minimum=0),

@@ -14,20 +14,20 @@ INPUTS = ()
 TABLE = Table(
     name="quotes",
     layer="silver",
-    grain="what one teller (a market's oracle, a feed, a vendor) says one token costs on one day",
+    grain="what one price source (a market's oracle, a feed, a vendor) says one token costs on one day",
     key=("date", "chain", "asset", "source", "teller"),
     partition="date",
     fields=(
         Field("date", "date", "day of the snapshot"),
         Field("chain", "text", "chain of the token; `any` for the plain names eth and btc"),
         Field("asset", "text", "token address, EIP-55; or eth, btc"),
-        Field("source", "text", "kind of teller: a name on the ladder"),
+        Field("source", "text", "kind of price source: a name on the ladder"),
         Field("teller", "text", "the market, feed address, vendor or file that says so"),
         Field("quote_price", "float64", "price of one token", unit="quote", minimum=0),
         Field("quote", "text", "what the price is in: usd, a token's address on the same chain, eth or btc"),
         Field("observed_at", "timestamp", "the price's own instant", unit="UTC"),
         Field("age_s", "float64", "snapshot instant - observed_at; negative for a later point", unit="s"),
-        Field("weight", "float64", "who goes first among tellers of one source: the larger", minimum=0),
+        Field("weight", "float64", "who goes first among several of one kind: the larger", minimum=0),
     ),
     doc="Every price that was seen, by everybody who gave one.",
     methodology="A protocol's oracle gives no time: its price counts as observed at the snapshot block, where the protocol "

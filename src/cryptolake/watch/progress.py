@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cryptolake.contracts.entry import Entry, State
+from cryptolake.contracts.entry import Entry, State, said
 from cryptolake.contracts.partition import Partition, Period
 
 _TICK: dict[State, str] = {"done": "✅", "empty": "✅", "gone": "➖", "failed": "❌", "claimed": "⏳", "landed": "⏳"}
@@ -84,13 +84,13 @@ class Report:
         for dataset, asked in sorted(self.vendors.items()):
             states = Counter(entry.state for entry in asked)
             lines.append(
-                f"  {dataset} {asked[0].partition.period}: " + ", ".join(f"{n:,} {s}" for s, n in states.items())
+                f"  {dataset} {asked[0].partition.period}: " + ", ".join(f"{n:,} {said(s)}" for s, n in states.items())
             )
         for reason, entries in sorted(self.failures().items()):
             lines.append(f"[red]{len(entries)} failed[/] ({reason}): {remedy(reason, entries[0])}")
         counts = self.counts()
         lines.append(
-            ", ".join(f"{count:,} {state}" for state, count in sorted(counts.items())) or "nothing collected yet"
+            ", ".join(f"{count:,} {said(state)}" for state, count in sorted(counts.items())) or "nothing collected yet"
         )
         return lines
 
