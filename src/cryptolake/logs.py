@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _SHORTEST = 4
 # What logging was set up with in this process: two folders may be open at once, and neither's secrets may be told.
 _in_force: list[Settings] = []
+_processors: list[structlog.types.Processor] = []
 
 
 def configure_logging(settings: Settings) -> None:
@@ -38,17 +39,25 @@ def configure_logging(settings: Settings) -> None:
     renderer: structlog.types.Processor = (
         structlog.processors.JSONRenderer() if settings.log_json else structlog.dev.ConsoleRenderer()
     )
+    _processors[:] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        lambda logger, method, event: redact(str(renderer(logger, method, event))),
+    ]
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            lambda logger, method, event: redact(str(renderer(logger, method, event))),
-        ],
+        processors=_processors,
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.log_level.upper())),
         # Looked up for every line: whoever embeds us (a notebook, a test) may exchange or close standard error.
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+def is_ours() -> bool:
+    """Whether lines go through `configure_logging`, and not through what a program that embeds us has arranged."""
+    import structlog
+
+    return bool(_processors) and structlog.get_config()["processors"] is _processors
 
 
 def known_secrets(settings: Settings) -> list[str]:

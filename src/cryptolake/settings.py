@@ -5,6 +5,7 @@ What does not belong here: what the settings are used for. Secrets are `SecretSt
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import tomllib
@@ -274,10 +275,34 @@ class Settings(BaseSettings):
         return found + [one.get_secret_value() for one in others if one is not None]
 
 
+def _refuse_unknown(file: Path) -> None:
+    """Refuse a name in the settings' file that nobody reads: a typo would silently leave the default in force."""
+    if file.is_dir():
+        raise BadInput(f"{file} is a folder; the settings' file has this name, move the folder")
+    names = set(tomllib.loads(file.read_text("utf-8"))) if file.exists() else set()
+    if not (unknown := sorted(names - set(Settings.model_fields))):
+        return
+    # What vendors and ways to tell a person declare may stand there too; asked only when there is something else.
+    from cryptolake.alerts.found import find_ways
+    from cryptolake.sources.found import find_sources
+
+    sources, ways = find_sources(), find_ways()
+    declared = {*sources.keys, *ways.secrets, *(one.name for way in ways.ways for one in way.settings)}
+    known = {*Settings.model_fields, *(one.removeprefix(_PREFIX).lower() for one in declared)}
+    known |= {one.lower() for one in declared}
+    known |= {f"{one.vendor.name}_config" for one in sources.files if one.vendor is not None}
+    for name in unknown:
+        if name.lower() not in known:
+            near = difflib.get_close_matches(name, known, n=3)
+            hint = f"did you mean {', '.join(near)}?" if near else "docs/settings.md lists every one"
+            raise BadInput(f"{file}: nobody reads {name!r}; {hint}")
+
+
 def load_settings(**overrides: object) -> Settings:
     """Read the settings; `overrides` are command-line flags (None: not given). Raises BadInput."""
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
+        _refuse_unknown(Path(Settings.defaults_file))
         found = Settings(**given)  # type: ignore[arg-type]  # pydantic validates each value
         if "days" in given and "start_date" not in given:  # a flag that counts back wins over a file's fixed start
             found = found.model_copy(update={"start_date": None})

@@ -122,7 +122,7 @@ def test_outside_a_checkout_family_and_table_are_refused_with_the_remedy(tmp_pat
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["Acme", "9lives", "a-b", "../up", "import", "a" * 41, ""])
 def test_what_cannot_be_a_name_is_refused(checkout: Path, kind: str, name: str) -> None:
-    assert "small letters" in refuse(checkout, kind, name)
+    assert ("word of Python" if name == "import" else "small letters") in refuse(checkout, kind, name)
     assert written(checkout) == set()
 
 

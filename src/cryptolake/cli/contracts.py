@@ -67,7 +67,9 @@ def diff_command(
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise BadInput(f"cannot read {path}: {error.strerror or error}; `cryptolake publish` writes it") from None
+        raise BadInput(
+            f"cannot read {path}: {error.strerror or error}; give a data folder that was published to, or its {CONTRACTS_FILE}"
+        ) from None
     found = changes(read_document(content, str(path)), promises(contracts()))
     breaking = sum(one.breaks for one in found)
     if as_json:

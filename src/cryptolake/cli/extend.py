@@ -22,6 +22,7 @@ from cryptolake.cli.options import (
     WorkersFlag,
     chosen_csus,
     dates,
+    refuse_recorded,
 )
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.errors import BadInput
@@ -60,6 +61,7 @@ def extend_command(
 
     app: App = context.obj.open(workers=workers, granularity=granularity, **dates(None, end_date, None))
     csus = [one for one in chosen_csus(app, csu, chain, family, market_set) if one.family in families()]
+    refuse_recorded(app, csus)
 
     def told(walk: Walk) -> None:
         if not as_json:
@@ -82,7 +84,10 @@ def extend_command(
     else:
         rows = [(w.chain, len(w.csus), w.reached, w.months, w.ended) for w in found.walks]
         print_table("Extended", ("chain", "markets", "back to", "months", "ended because"), rows)
-        print_next("refine", "build", joined="then")
+        if total.failed:
+            print_next("collect --retry-failed", selection=True)
+        else:
+            print_next("refine", "build", joined="then")
     seen.end(total)
 
 
@@ -115,6 +120,7 @@ def daily_command(
     csus = [one for one in csus if one.family in families()]
     if not csus:
         raise BadInput("nothing was collected yet; name markets the first time, e.g. cryptolake daily --csu all")
+    refuse_recorded(app, csus)
     until = end_date.date() if end_date else datetime.now(UTC).date() - timedelta(days=1)
     wish = daily.due(app, csus, chosen_datasets(dataset), until)
     with watched() as seen:

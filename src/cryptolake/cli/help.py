@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Annotated
 
 import typer
@@ -35,6 +36,8 @@ def help_command(
     for name in command or ():
         inner = getattr(shown.command, "commands", {}).get(name)
         if inner is None:
-            raise BadInput(f"no command {' '.join(command or ())!r}; cryptolake help --all lists every one")
+            near = difflib.get_close_matches(name, list(getattr(shown.command, "commands", {})), n=3)
+            hint = f"did you mean {', '.join(near)}?" if near else "`cryptolake help --all` lists every one"
+            raise BadInput(f"no command {' '.join(command or ())!r}; {hint}")
         shown = type(top)(inner, info_name=name, parent=shown)
     typer.echo(shown.get_help())

@@ -5,6 +5,7 @@ What does not belong here: how keys are tried and files merged (`work.keys`, `wo
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
@@ -88,7 +89,9 @@ def _recommended(app: App) -> dict[str, Value]:
 def _asked(app: App) -> dict[str, Value]:
     """The answers to the six questions and which markets are meant; an empty answer takes what stands in brackets."""
     now = _recommended(app)
-    print_note("Six decisions; Enter takes what stands in brackets. Nothing is written before the end.")
+    print_note(
+        "Six decisions, then the markets; Enter takes what stands in brackets. Nothing is written before the end."
+    )
     found: dict[str, Value] = {}
     found["days"] = _ask("1. How many days back", now["days"], lambda text: _number(text, 1, 36_500))
     found["granularity"] = _ask("2. One snapshot a day or one an hour (day, hour)", now["granularity"], _granularity)
@@ -98,7 +101,7 @@ def _asked(app: App) -> dict[str, Value]:
         _first_day,
     )
     found["workers"] = _ask("4. Parallel workers", now["workers"], lambda text: _number(text, 1, 256))
-    found["data"] = _ask("5. Folder of the data", now["data"], str)
+    found["data"] = _ask("5. Folder of the data", now["data"], _folder)
     found["test_csu"] = _ask("6. Market for a first trial", now["test_csu"], lambda text: app.registry.csu(text).name)
     listed = ", ".join([*_names(now["sets"]), *_names(now["markets"])])
     question = "Which markets after that (sets, markets or all)"
@@ -127,6 +130,15 @@ def _number(text: str, least: int, most: int) -> int:
 def _granularity(text: str) -> str:
     if text not in ("day", "hour"):
         raise BadInput("write day or hour")
+    return text
+
+
+def _folder(text: str) -> str:
+    there = next((one for one in (Path(text), *Path(text).absolute().parents) if one.exists()), None)
+    if there is not None and not there.is_dir():
+        raise BadInput(f"{there} is a file; name a folder, which is made if need be")
+    if there is not None and not os.access(there, os.W_OK):
+        raise BadInput(f"{there} may not be written to; name another folder")
     return text
 
 

@@ -26,6 +26,8 @@ class Bars:
     """A bar for the run and one for each chain whose logs are scanned."""
 
     def __init__(self, bars: Progress) -> None:
+        from rich.progress import TaskID
+
         self._bars = bars
         self._pace: Pace | None = None
         self._run = TaskID(0)

@@ -127,6 +127,8 @@ def _print(app: App, chosen: list[str] | None, first: date | None, last: date | 
     print_workers(read_roll(app.folder.root))
     if found.failures():
         print_next("collect --retry-failed", selection=True)
+    elif not counts:
+        print_next("plan", "collect", joined="then", selection=True)
     else:
         print_next("monitor --serve", "refine")
 

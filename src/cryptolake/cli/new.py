@@ -84,7 +84,9 @@ def new_command(
 
 def _check(kind: Kind, name: str) -> None:
     """Raises BadInput for what cannot be a name, and for the name of one that there is."""
-    if not _NAME.fullmatch(name) or keyword.iskeyword(name):
+    if keyword.iskeyword(name):
+        raise BadInput(f"{name!r} is a word of Python itself; choose another name for the {kind}")
+    if not _NAME.fullmatch(name):
         raise BadInput(
             f"{name!r} is no name for a {kind}; write small letters, digits and _, beginning with a letter, 40 at most"
         )

@@ -27,6 +27,7 @@ from cryptolake.cli.options import (
     chosen_csus,
     dates,
     note_whole_panel,
+    refuse_recorded,
 )
 from cryptolake.cli.planned import print_plan, totals
 from cryptolake.cli.screens import PANEL, Step
@@ -121,6 +122,7 @@ def collect_command(
 
     app: App = context.obj.open(workers=workers, granularity=granularity, **dates(start_date, end_date, days))
     csus = chosen_csus(app, csu, chain, family, market_set)
+    refuse_recorded(app, csus)
     wish = chosen_wish(app, csus, dataset)
     with watched() as seen:
         result = lending.collect(
@@ -234,6 +236,7 @@ def run_command(
 
     app: App = context.obj.open(workers=workers, granularity=granularity, **dates(start_date, end_date, days))
     csus = chosen_csus(app, csu, chain, family, market_set)
+    refuse_recorded(app, csus)
     wish = chosen_wish(app, csus, dataset)
     with watched() as seen:
         ran = lending.run(app, csus, wish, resume=resume, cluster=cluster, stopping=seen.stopping, show=seen.show)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -149,14 +150,25 @@ def chosen_rows(
     return found
 
 
+def refuse_recorded(app: App, csus: Iterable[Csu]) -> None:
+    """Raises BadInput for the demo's market when nobody plays its chain: no endpoint in the world has it."""
+    from cryptolake.demo.journey import CSU, is_marked
+
+    if any(one.name == CSU and one.chain not in app.settings.rpc for one in csus) and is_marked(app.folder.root):
+        raise BadInput(
+            f"{app.folder.root} is the demo's folder, and its chain exists only while `cryptolake demo` runs; "
+            "name other markets and another --data"
+        )
+
+
 def note_whole_panel(app: App) -> None:
-    """Say which markets and days the panel is about, for commands that have no selection of their own."""
+    """Say which markets and days the panel is about, for commands that have no selection of their own.
+
+    Raises BadInput with what to run when there is no panel.
+    """
     from cryptolake.work.chosen_panel import chosen_panel
 
-    try:
-        print_note("The panel is about everything that was ever asked for: " + chosen_panel(app, None, None, None).says)
-    except BadInput as error:
-        print_note(str(error))
+    print_note("The panel is about everything that was ever asked for: " + chosen_panel(app, None, None, None).says)
 
 
 def dates(start: datetime | None, end: datetime | None, days: int | None) -> dict[str, object]:

@@ -15,7 +15,7 @@ import typer
 
 from cryptolake.cli.options import JsonFlag
 from cryptolake.cli.screens import TEAM, Step
-from cryptolake.cli.show import print_json, print_line, print_table
+from cryptolake.cli.show import print_json, print_line, print_note, print_table
 from cryptolake.errors import BadInput
 
 if TYPE_CHECKING:
@@ -126,6 +126,10 @@ def query_command(
             import polars as pl
 
             frame = pl.concat([frame, *(session.query(one) for one in _own_coverage(source))])
+    if not frame.height and sql is None:
+        if source is not None:
+            app.vendor(source)  # a name that nobody has is no empty answer
+        print_note("nothing is stored of this; `cryptolake query --coverage` lists what is")
     newest_last = sql is None and template is _SERIES
     _show(frame, limit, csv, parquet, as_json=as_json, newest_last=newest_last)
 

@@ -110,8 +110,11 @@ def extend(
             return [replace(walk, ended=walk.ended or "stopped as asked") for walk in walks.values()]
         for name, (first, last) in asked.items():
             walk = walks[name]
-            walk = replace(walk, reached=first, months=walk.months + 1)
-            walks[name] = replace(walk, ended=_end(ledger, wish, walk, first, last))
+            ended = _end(ledger, wish, walk, first, last)
+            # A month without any answer is asked, not reached: the next run begins with it again.
+            walks[name] = (
+                replace(walk, reached=first, months=walk.months + 1) if ended is None else replace(walk, ended=ended)
+            )
             told(walks[name])
     return list(walks.values())
 

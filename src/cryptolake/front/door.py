@@ -9,7 +9,7 @@ import structlog
 from cryptolake.app import App
 from cryptolake.errors import BadInput
 from cryptolake.front.lake import Lake
-from cryptolake.logs import configure_logging
+from cryptolake.logs import configure_logging, is_ours
 from cryptolake.settings import Settings, load_settings
 
 
@@ -43,11 +43,7 @@ def open(data: str | Path | None = None, **settings: object) -> Lake:  # noqa: A
     return Lake(app)
 
 
-_OURS: list[Settings] = []  # what logging was set up with here
-
-
 def _log_quietly(settings: Settings) -> None:
     """Lines on standard error from the settings' level on; a program that uses the same library has arranged that itself."""
-    if _OURS or not structlog.is_configured():
+    if is_ours() or not structlog.is_configured():
         configure_logging(settings)
-        _OURS[:] = [settings]

@@ -5,7 +5,7 @@ What does not belong here: the steps they are handed to (lake).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
 
 from cryptolake.contracts.partition import Partition
@@ -20,15 +20,24 @@ Show = Callable[[int, int, str], None]  # answers that are there, of how many, a
 
 def names(given: Names) -> list[str]:
     """One name or several as a list; none for None."""
-    return [given] if isinstance(given, str) else list(given or ())
+    if isinstance(given, str):
+        return [given]
+    if given is None:
+        return []
+    found = list(given) if isinstance(given, Iterable) else [given]
+    if not all(isinstance(one, str) for one in found):
+        raise BadInput(f"{given!r} is no name; give one as text, or several in a list")
+    return found
 
 
 def day(given: Day) -> date | None:
     """A day from a date or text. Raises BadInput for text that is none, and for an instant."""
     if isinstance(given, datetime):
         raise BadInput(f"{given} is an instant; give a day, e.g. {given:%Y-%m-%d}")
-    if not isinstance(given, str):
+    if given is None or isinstance(given, date):
         return given
+    if not isinstance(given, str):
+        raise BadInput(f"{given!r} is no day; give a date, or text as 2024-12-31")
     try:
         return date.fromisoformat(given)
     except ValueError:

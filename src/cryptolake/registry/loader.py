@@ -59,7 +59,7 @@ def _find(name: str, known: Mapping[str, T], aliases: Mapping[str, T], kind: str
     if (found := known.get(name) or aliases.get(name)) is not None:
         return found
     near = difflib.get_close_matches(name, [*known, *aliases], n=3)
-    few = f"known: {', '.join(known)}" if len(known) < 10 else f"see the {len(known)} known ones in the registry"
+    few = f"known: {', '.join(known)}" if len(known) < 10 else f"`cryptolake markets` lists the {len(known)} known ones"
     hint = f"did you mean {', '.join(near)}?" if near else few
     raise BadInput(f"unknown {kind} {name!r}; {hint}")
 

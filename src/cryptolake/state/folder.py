@@ -25,9 +25,9 @@ class DataFolder:
             probe.touch()
             probe.unlink()
         except OSError as error:
-            reason = error.strerror or str(error)
+            reason = "it is a file" if self.root.is_file() else error.strerror or str(error)
             raise Stop(
-                f"cannot write to the data folder {self.root}: {reason}; set --data or CRYPTOLAKE_DATA"
+                f"cannot write to the data folder {self.root}: {reason}; name another one (--data, CRYPTOLAKE_DATA)"
             ) from None
 
     @property
