@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -150,7 +151,7 @@ EVERY = f"SELECT {', '.join(MARKET_CHECKS.columns)} FROM market_checks ORDER BY 
 
 
 @pytest.fixture
-def two_logs(warehouse: Warehouse) -> Warehouse:
+def two_logs(warehouse: Warehouse) -> Iterator[Warehouse]:
     """A database of an earlier version, in which coins' checks had a table of their own; both have rows."""
     with warehouse._work("clearing") as cursor:
         cursor.execute("DROP TABLE IF EXISTS quality_results CASCADE")
@@ -159,7 +160,13 @@ def two_logs(warehouse: Warehouse) -> Warehouse:
     warehouse.append(MARKET_CHECKS, FOUND)
     lending = results.frame([Result("blocks_rise", "error", True, 0)], about="lending", run_at=AT, dataset_version="d")
     warehouse.append(QUALITY_RESULTS, lending.select(QUALITY_RESULTS.columns))
-    return warehouse
+    yield warehouse
+    with warehouse._work("clearing") as cursor:  # the database is shared with other tests
+        for kind, name in cursor.execute(
+            "SELECT relkind, relname FROM pg_class WHERE relname IN ('market_checks', 'quality_results') "
+            "AND relkind IN ('r', 'v')"
+        ).fetchall():
+            cursor.execute(f"DROP {'VIEW' if kind in ('v', b'v') else 'TABLE'} IF EXISTS {name} CASCADE".encode())
 
 
 def test_the_rows_of_a_table_that_became_a_part_of_another_move_and_its_queries_still_answer(

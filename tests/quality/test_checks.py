@@ -49,7 +49,10 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> FinishedTables:
     )  # fmt: skip
     repaid = 10.0 * pl.col("debt_price")
     events = events.with_columns(
-        pl.lit(10.0).alias("debt_amount"), repaid.alias("debt_usd"), (1.05 * repaid).alias("collateral_usd")
+        pl.lit(10.0).alias("debt_amount"),
+        repaid.alias("debt_usd"),
+        (1.05 * repaid / pl.col("collateral_price")).alias("collateral_amount"),
+        (1.05 * repaid).alias("collateral_usd"),
     )
     lake.write(TVL, held)
     lake.write(LIQUIDATIONS, events)

@@ -28,6 +28,7 @@ from cryptolake.cli.options import (
     dates,
     note_whole_panel,
     refuse_recorded,
+    refuse_unfinished,
 )
 from cryptolake.cli.planned import print_plan, totals
 from cryptolake.cli.screens import PANEL, Step
@@ -194,6 +195,7 @@ def build_command(context: typer.Context) -> None:
     from cryptolake.work import lending
 
     app: App = context.obj.open()
+    refuse_unfinished(app)
     built = lending.build(app)
     print_made(built.made, "publish", lacking=built.lacking)
     note_whole_panel(app)
@@ -208,8 +210,10 @@ def publish_command(context: typer.Context) -> None:
     from cryptolake.work import lending
 
     app: App = context.obj.open()
+    refuse_unfinished(app)
+    made = lending.publish(app)
     note_whole_panel(app)
-    print_made(lending.publish(app), 'query --sql "select * from daily_panel limit 5"')
+    print_made(made, 'query --sql "select * from daily_panel limit 5"')
 
 
 def run_command(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cryptolake.cli.show import print_note
-from cryptolake.errors import BadInput
+from cryptolake.errors import BadInput, Stop
 from cryptolake.registry.markets import Csu
 
 if TYPE_CHECKING:
@@ -142,6 +142,7 @@ def chosen_rows(
     """The panel over the selected markets and days; without a selection all of it. A line says what was taken."""
     from cryptolake.work.chosen_panel import chosen_panel
 
+    refuse_unfinished(app)
     first, last = shown_days(start, end, days)
     whole = not (csu or chain or family or sets)
     csus = None if whole else chosen_csus(app, csu, chain, family, sets)
@@ -150,10 +151,25 @@ def chosen_rows(
     return found
 
 
+def refuse_unfinished(app: App) -> None:
+    """Raises Stop while a fresh start has set aside what was there and not yet filled it again."""
+    from cryptolake.work.fresh import pending
+
+    if (name := pending(app)) is not None:
+        raise Stop(
+            f"a fresh start is unfinished: what was there lies in {name} (the data folder's aside/ and PostgreSQL); "
+            "`cryptolake scheduler` goes on with it"
+        )
+
+
 def refuse_recorded(app: App, csus: Iterable[Csu]) -> None:
-    """Raises BadInput for the demo's market when nobody plays its chain: no endpoint in the world has it."""
+    """Raises BadInput for the demo's market when nobody plays its chain: no endpoint in the world has it.
+
+    And Stop while a fresh start is unfinished.
+    """
     from cryptolake.demo.journey import CSU, is_marked
 
+    refuse_unfinished(app)
     if any(one.name == CSU and one.chain not in app.settings.rpc for one in csus) and is_marked(app.folder.root):
         raise BadInput(
             f"{app.folder.root} is the demo's folder, and its chain exists only while `cryptolake demo` runs; "
@@ -168,6 +184,7 @@ def note_whole_panel(app: App) -> None:
     """
     from cryptolake.work.chosen_panel import chosen_panel
 
+    refuse_unfinished(app)
     print_note("The panel is about everything that was ever asked for: " + chosen_panel(app, None, None, None).says)
 
 

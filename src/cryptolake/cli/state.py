@@ -41,6 +41,12 @@ class State:
         settings = self.read(**overrides)
         self.close()
         self._app = App(settings)
+        if self._app.folder.fresh_start.exists():
+            from cryptolake.cli.show import print_note
+
+            print_note(
+                "[yellow]A fresh start is unfinished[/]: tables may be empty until `cryptolake scheduler` ends it"
+            )
         if self.says_sandbox and is_marked(self._app.folder.root):
             from cryptolake.cli.show import print_note
 

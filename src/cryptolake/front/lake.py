@@ -345,7 +345,10 @@ class Lake:
         self, csus: list[Csu] | None, start: Day, end: Day, days: int | None, version: int | None = None
     ) -> pl.DataFrame:
         first, last = open_span(day(start), day(end), days)
-        return chosen_panel(self._app, csus, first, last, version=version).panel
+        panel = chosen_panel(self._app, csus, first, last, version=version).panel
+        if version is None:
+            lending.require_supported(self._app, panel)
+        return panel
 
     def _span(self, start: Day, end: Day, days: int | None) -> Span:
         return chosen_span(self._app, first=day(start), last=day(end), days=days)

@@ -98,7 +98,12 @@ class Tables:
         wanted = list(columns or table.columns)
         if stored is None:
             return table.empty().select(wanted)
-        return stored.scan(wanted, among).collect().sort(table.key)
+        try:
+            return stored.scan(wanted, among).collect().sort(table.key)
+        except FileNotFoundError:
+            raise Stop(
+                f"a file of {table.name} is missing in {stored.folder}; run `cryptolake rebuild`, nothing is collected again"
+            ) from None
 
     def stored(self, table: Table, *, version: int | None = None) -> Stored | None:
         """The table as it lies there now, or at that commit; None when nothing was written yet.

@@ -83,7 +83,7 @@ def _by_folder(cluster: Path, named: Postmaster, process: Path) -> Standing:
     try:
         owner = process.stat().st_uid
     except (FileNotFoundError, ProcessLookupError):
-        return "gone"
+        return "copied" if _lies_elsewhere(cluster, named) else "gone"
     try:
         if os.path.samestat((process / "cwd").stat(), cluster.stat()):
             return "ours"
@@ -95,6 +95,14 @@ def _by_folder(cluster: Path, named: Postmaster, process: Path) -> Standing:
     except PermissionError:
         # PostgreSQL serves only folders of its own user.
         return "unknown" if owner == cluster.stat().st_uid else "other"
+
+
+def _lies_elsewhere(cluster: Path, named: Postmaster) -> bool:
+    """Whether the folder that the file names is there and is another one: then this is a copy of it, made while served."""
+    try:
+        return not os.path.samestat(Path(named.folder).stat(), cluster.stat())
+    except OSError:
+        return False  # moved, not copied
 
 
 def ask(url: str, named: Postmaster, cluster: Path | None, timeout_s: float) -> Answer:

@@ -17,7 +17,10 @@ from cryptolake.work.standing import ANSWERED, DATASETS, MarketDay, Standing
 LACKING: Mapping[str, tuple[str, str]] = {
     "not_refined": ("pending", "silver was not made of these answers yet; run `cryptolake refine`"),
     "silver_differs": ("pending", "rows of it are missing from silver or were changed; run `cryptolake refine`"),
-    "prices_differ": ("pending", "it was valued with other prices than the table of prices; run `cryptolake refine`"),
+    "prices_differ": (
+        "pending",
+        "its values are not its amounts at the prices of the day; run `cryptolake refine`",
+    ),
     DAMAGED: ("failed", "its answer is missing or not the recorded one; run `cryptolake collect` with its days"),
     UNREADABLE: (
         "failed",
@@ -43,8 +46,17 @@ EVIDENCE = pl.Schema(
 )
 
 # What `evidence` needs of silver; the rest need not be read.
-TVL_COLUMNS = ("csu", "date", "chain", "price", *refined.SAID["tvl"])
-LIQUIDATION_COLUMNS = ("csu", "date", "debt_price", "collateral_price", *refined.SAID["liquidations"])
+_PRICED = {
+    "tvl": dict.fromkeys(("supplied", "borrowed", "cash", "collateral"), "price"),
+    "liquidations": {f"{side}_amount": f"{side}_price" for side in ("debt", "collateral")},
+}
+_SAME = 1e-9  # relative
+_VALUED = {
+    dataset: tuple(dict.fromkeys([*of, *of.values(), *(f"{one.removesuffix('_amount')}_usd" for one in of)]))
+    for dataset, of in _PRICED.items()
+}
+TVL_COLUMNS = ("csu", "date", "chain", *_VALUED["tvl"], *refined.SAID["tvl"])
+LIQUIDATION_COLUMNS = ("csu", "date", *_VALUED["liquidations"], *refined.SAID["liquidations"])
 
 
 def evidence(
@@ -134,7 +146,9 @@ def lines(lacks: pl.DataFrame) -> list[str]:
 
 
 def _revalued(dataset: str, frame: pl.DataFrame, prices: pl.DataFrame) -> pl.DataFrame:
-    """The days with a row whose price is not that of the table of prices: a step was killed between the two."""
+    """The days with a row whose price is not that of the table of prices (a step was killed between the two), or whose value
+    in USD is not the amount at that price (somebody else wrote it).
+    """
     sides = [("asset", "price")]
     if dataset == "liquidations":
         sides = [(f"{side}_asset", f"{side}_price") for side in ("debt", "collateral")]
@@ -146,4 +160,13 @@ def _revalued(dataset: str, frame: pl.DataFrame, prices: pl.DataFrame) -> pl.Dat
         .select("csu", "date")
         for asset, price in sides
     ]
+    for amount, price in _PRICED[dataset].items():
+        usd = pl.col(f"{amount.removesuffix('_amount')}_usd")
+        differ.append(frame.filter(_other(usd, pl.col(amount) * pl.col(price))).select("csu", "date"))
     return pl.concat(differ).unique().with_columns(pl.lit(True).alias("revalued"))
+
+
+def _other(stated: pl.Expr, computed: pl.Expr) -> pl.Expr:
+    """Whether two figures differ by more than the last digits of a float."""
+    far = (stated - computed).abs() > _SAME * pl.max_horizontal(stated.abs(), computed.abs())
+    return stated.is_null().ne(computed.is_null()) | far.fill_null(False)

@@ -32,10 +32,12 @@ from cryptolake.flow.resume import AT_ONCE, Wish, compare, damaged, partitions_o
 from cryptolake.flow.workers import suggested
 from cryptolake.gold import daily_panel
 from cryptolake.gold.metadata import metadata_document
+from cryptolake.quality.supported import differing
 from cryptolake.registry.markets import Csu
 from cryptolake.registry.version import registry_version
 from cryptolake.silver.prices import TABLE as PRICES
 from cryptolake.silver.quotes import TABLE as QUOTES
+from cryptolake.silver.refined import TABLE as REFINED_DAYS
 from cryptolake.state.checkpoints import write_checkpoints
 from cryptolake.version import __version__
 from cryptolake.watch.health import Reporter, latencies, read_runs
@@ -138,18 +140,25 @@ def not_in_silver(app: App) -> pl.DataFrame:
 
 
 def build(app: App) -> Built:
-    """Silver to gold, and the market-days that were answered and have no number all the same."""
+    """Silver to gold, and the market-days that were answered and have no number all the same.
+
+    Raises Stop when the ledger that told the answers apart is lost.
+    """
+    _refuse_without_ledger(app)
     return panel.build(tables=app.tables, ledger=app.ledger, csus=app.registry.csus, warehouse=app.warehouse)
 
 
 def publish(app: App) -> list[Made]:
     """Finished tables to plain files and to PostgreSQL, and the ledger to the documented checkpoints.
 
-    Raises Stop before anything is written when a published table would become empty although answers for it are known.
+    Raises Stop before anything is written when a published table would become empty although answers for it are known, and
+    for figures in the panel that ledger and silver do not give now.
     """
     made, tables = [], app.tables
     frames = {one.table: tables.read(one.table) for one in panel.finished()}
+    _refuse_without_ledger(app)
     _refuse_to_empty(app, frames)
+    require_supported(app, frames[daily_panel.TABLE])
     for table, frame in frames.items():
         if table.publish_as is None:
             continue
@@ -292,6 +301,31 @@ def rebuild(app: App, *, reparse: bool = False) -> Built:
     )
     built = panel.build(tables=app.tables, ledger=app.ledger, csus=csus, states=states, warehouse=app.warehouse)
     return Built([*made, *built.made], built.lacking)
+
+
+def _refuse_without_ledger(app: App) -> None:
+    """A lost ledger is not an empty lake: silver still says of which answers it was made."""
+    if any(states for (dataset, _), states in app.ledger.tally().items() if dataset in DATASETS):
+        return
+    days = app.tables.read(REFINED_DAYS, columns=REFINED_DAYS.key).height
+    if days:
+        raise Stop(
+            f"the ledger knows of no answer, but silver was made of those of {days:,} market-days; nothing was changed. Run "
+            "`cryptolake ledger repair`, which takes the answers in bronze over again, then `cryptolake rebuild`"
+        )
+
+
+def require_supported(app: App, stated: pl.DataFrame) -> None:
+    """Refuse figures that ledger and silver do not give now. Raises Stop before anything is handed out."""
+    csus = app.registry.csus
+    now, _ = panel.panel_now(tables=app.tables, states=app.ledger.states(), csus=csus)
+    wrong = differing(stated, now).filter("has_number")
+    if wrong.height:
+        name, day, columns = wrong.select("csu", "date", "columns").row(0)
+        raise Stop(
+            f"{wrong.height:,} rows of the panel are not what ledger and silver give now (first {name} {day}: {columns}); "
+            "run `cryptolake build`"
+        )
 
 
 def _refuse_to_empty(app: App, frames: Mapping[Table, pl.DataFrame]) -> None:

@@ -1,0 +1,102 @@
+"""No figure leaves the house that ledger and silver do not give now, whichever of them was changed and by whom.
+
+Each case changes one thing behind the program's back; whatever hands figures out afterwards must refuse or leave them out.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+import pytest
+from tests.command import cryptolake
+
+from cryptolake.contracts.table import Table
+from cryptolake.demo.replay import sandbox_registry
+from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
+from cryptolake.lake.tables import Tables
+from cryptolake.silver.liquidations import TABLE as LIQUIDATIONS
+from cryptolake.silver.tvl import TABLE as TVL
+
+pytestmark = pytest.mark.xdist_group("demo")
+DAY = date(2024, 12, 5)
+Change = Callable[[Path], None]
+
+
+def rewritten(table: Table, *changed: pl.Expr) -> Change:
+    def change(data: Path) -> None:
+        tables = Tables(data)
+        on_the_day = pl.col("date") == DAY
+        of = [pl.when(on_the_day).then(one).otherwise(pl.col(one.meta.output_name())) for one in changed]
+        tables.write(table, tables.read(table).with_columns(of))
+
+    return change
+
+
+def without_answer(data: Path) -> None:
+    for path in [
+        *data.glob(f"bronze/*/aave_v3_sandbox/{DAY}*"),
+        *data.glob("bronze/*/aave_v3_sandbox/2024-12.*parquet"),
+    ]:
+        path.unlink()
+    assert cryptolake(data.parent, "ledger", "repair", CRYPTOLAKE_REGISTRY=str(sandbox_registry())).returncode == 0
+
+
+def without_ledger(data: Path) -> None:
+    for path in data.glob("ledger.sqlite*"):
+        path.unlink()
+
+
+def without_file(data: Path) -> None:
+    for path in data.glob(f"silver/delta/tvl/date={DAY}/*.parquet"):
+        path.unlink()
+
+
+CHANGES: dict[str, Change] = {
+    "answer": without_answer,
+    "ledger": without_ledger,
+    "file of silver": without_file,
+    "panel": rewritten(DAILY_PANEL, pl.col("total_tvl_usd") * 10),
+    "value": rewritten(TVL, pl.col("supplied_usd") * 1.1, pl.col("cash_usd") * 1.1),
+    "price": rewritten(TVL, pl.col("price") * 1.1),
+    "loss": rewritten(LIQUIDATIONS, pl.col("debt_usd") * 3),
+}
+
+
+@pytest.fixture
+def lake(demo: tuple[Path, object], tmp_path: Path) -> Path:
+    """The demo's files in a folder of their own."""
+    for name in ("bronze", "silver", "gold"):
+        shutil.copytree(demo[0] / "sandbox" / name, tmp_path / "data" / name)
+    for name in ("ledger.sqlite", "registry.yaml"):
+        shutil.copy(demo[0] / "sandbox" / name, tmp_path / "data" / name)
+    return tmp_path
+
+
+@pytest.mark.parametrize("changed", CHANGES)
+def test_nothing_is_handed_out_that_is_not_so(lake: Path, changed: str) -> None:
+    CHANGES[changed](lake / "data")
+    for words in (("panel", "export"), ("publish",)):
+        done = cryptolake(lake, *words, CRYPTOLAKE_REGISTRY=str(sandbox_registry()))
+        assert done.returncode, (words, done.stdout)
+        assert "run `cryptolake" in " ".join(done.stderr.lower().split()), done.stderr
+        assert "Traceback" not in done.stderr
+    assert not (lake / "data/exports").exists()
+
+
+@pytest.mark.parametrize("changed", sorted(set(CHANGES) - {"panel"}))
+def test_a_new_panel_has_no_figure_of_it(lake: Path, changed: str) -> None:
+    CHANGES[changed](lake / "data")
+    before = Tables(lake / "data").read(DAILY_PANEL)
+    done = cryptolake(lake, "build", CRYPTOLAKE_REGISTRY=str(sandbox_registry()))
+    after = Tables(lake / "data").read(DAILY_PANEL)
+    if changed in {"ledger", "file of silver"}:  # nothing can be known: what there is stays
+        assert done.returncode == 1
+        assert after.equals(before)
+        return
+    row = after.row(by_predicate=pl.col("date") == DAY, named=True)
+    assert (row["status"] == "ok", row["liquidations_status"] == "ok") != (True, True), row
+    assert done.returncode == (0 if changed == "answer" else 1), done.stdout
