@@ -18,6 +18,7 @@ from tests.hostile.server import Hostile, status
 from tests.net.node import Node
 from tests.orchestration.conftest import sandbox_variables
 from tests.orchestration.stack import MAIN
+from tests.vendors.server import Reply, vendor
 from tests.waiting import PATIENCE_S
 
 from cryptolake.catalogue import contracts
@@ -157,3 +158,17 @@ def test_a_fresh_start_with_a_lapsed_endpoint_ends_with_what_was_there(variables
     assert after.select("csu", "date", "total_tvl_usd").equals(before.select("csu", "date", "total_tvl_usd"))
     with Warehouse.open(folder, None) as warehouse:
         assert warehouse.query("SELECT count(*) FROM daily_panel").item() == before.height
+
+
+def test_a_vendor_in_trouble_does_not_keep_it(variables: dict[str, str]) -> None:
+    with vendor(lambda _path, _query: Reply(500, b"down")) as down:
+        urls = {name: down.url for name in variables if name.startswith("CRYPTOLAKE_URL_")}
+        with scheduler({**variables, **urls}, "jobs: ") as (process, _):
+            assert process.stdout is not None
+            process.send_signal(signal.SIGTERM)
+            for line in process.stdout:
+                if "once more to stop at once" in line:
+                    break
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=PATIENCE_S)
+            assert process.returncode in {0, 128 + signal.SIGTERM}

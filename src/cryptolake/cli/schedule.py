@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -20,6 +21,8 @@ from cryptolake.errors import BadInput, Stop
 
 if TYPE_CHECKING:
     from cryptolake.app import App
+
+_PATIENCE_S = 20.0  # between being asked to stop and ending all the same
 
 
 STEPS = {"scheduler": Step(TEAM, 30, "Keep everything current, each source at its own time")}
@@ -64,8 +67,15 @@ def _run(app: App, *, afresh: bool, yes: bool) -> None:
 
     stopping = threading.Event()
 
-    def stop(_signal: int, _frame: FrameType | None) -> None:
+    def stop(number: int, _frame: FrameType | None) -> None:
+        if stopping.is_set():
+            _end(number)
         stopping.set()
+        sys.stderr.write("\ncryptolake: stopping at the next safe point; once more to stop at once\n")
+        # A vendor in trouble may keep the conversation at hand waiting for minutes.
+        patience = threading.Timer(_PATIENCE_S, _end, (number,))
+        patience.daemon = True
+        patience.start()
         raise KeyboardInterrupt  # ends the conversation at hand; what was answered is kept
 
     for one in (signal.SIGTERM, signal.SIGINT):  # a shell starts background programs with SIGINT ignored
@@ -102,6 +112,11 @@ def _run(app: App, *, afresh: bool, yes: bool) -> None:
         _tell("scheduler: stopped; what was collected is kept, the next start goes on from there")
     finally:
         slots.close()
+
+
+def _end(number: int) -> None:
+    """End the process now. Nothing is left to clean up: the ledger and every file survive it, the next start sees it."""
+    os._exit(128 + number)
 
 
 def _confirm(app: App) -> None:
