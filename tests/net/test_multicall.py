@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 from tests.net.node import EMITTER
 
-from cryptolake.errors import Narrow, Skip
+from cryptolake.errors import Narrow, Retry, Skip
 from cryptolake.net.faults import RpcFault
 from cryptolake.net.multicall import Call, CallResult, Failed, Finished, Program, replay, run
 from cryptolake.net.rpc import Json
@@ -56,3 +56,31 @@ def test_a_failing_program_fails_alone_and_empty_is_not_zero() -> None:
     assert replay(asks(b"\1", b"\2"), good.transcript) == good.value
     with pytest.raises(Skip, match="not recorded"):
         replay(asks(b"\7"), good.transcript)
+
+
+class Refusing(Contracts):
+    """Refuses whatever holds the call whose data end in `dd`, however small the question is."""
+
+    def batch(self, calls: Sequence[tuple[str, Sequence[Json]]]) -> list[Json | RpcFault]:
+        if any(str(params[0]).endswith("dd'}") for _, params in calls):
+            raise Narrow("response size exceeded")
+        return super().batch(calls)
+
+
+@pytest.mark.parametrize("multicall3", [None, EMITTER])
+def test_a_refused_call_is_no_revert_and_fails_whoever_asks_it_alone(multicall3: str | None) -> None:
+    """Of a revert a reader may conclude that there is no such thing, and leave it out of a sum."""
+
+    def optional(payload: bytes) -> Program[list[bytes]]:
+        answers = yield [Call(EMITTER, b"\1"), Call(EMITTER, payload)]
+        return [one.data for one in answers if one.success]
+
+    programs = {"refused": optional(b"\xdd"), "reverted": optional(b"\xff"), "good": optional(b"\2")}
+    outcomes = run(Refusing(0), programs, 1, multicall3=multicall3)
+    assert isinstance(outcomes["refused"], Failed)
+    assert isinstance(outcomes["refused"].error, Retry)
+    assert outcomes["refused"].transcript == []
+    for name, expected in (("reverted", [b"\1"]), ("good", [b"\1", b"\2"])):
+        outcome = outcomes[name]
+        assert isinstance(outcome, Finished)
+        assert outcome.value == expected

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from cryptolake.errors import CryptolakeError, Narrow, Skip
+from cryptolake.errors import CryptolakeError, Narrow, Retry, Skip
 from cryptolake.net.abi import decode_aggregate3, encode_aggregate3
 from cryptolake.net.faults import RpcFault
 from cryptolake.net.rpc import Json
@@ -112,7 +112,7 @@ def run(
     for name in programs:
         advance(name, None)
     use_multicall = multicall3 if multicall3 is not None and block >= multicall3_since else None
-    answers: dict[Call, CallResult] = {}
+    answers: dict[Call, CallResult | Retry] = {}
     first = list(dict.fromkeys([*likely, *(call for calls in waiting.values() for call in calls)]))
     if waiting and likely:
         with suppress(CryptolakeError):
@@ -124,16 +124,22 @@ def run(
         answers.update(zip(unknown, _ask(pool, unknown, block, use_multicall, max_calls), strict=True))
         for name, calls in round_calls.items():
             given = [answers[call] for call in calls]
-            transcripts[name].append(list(zip(calls, given, strict=True)))
-            advance(name, given)
+            if (refused := next((one for one in given if isinstance(one, Retry)), None)) is not None:
+                outcomes[name] = Failed(refused, transcripts[name])
+                continue
+            told = [one for one in given if isinstance(one, CallResult)]
+            transcripts[name].append(list(zip(calls, told, strict=True)))
+            advance(name, told)
     return outcomes
 
 
-def _ask(pool: Asks, calls: Sequence[Call], block: int, multicall3: str | None, max_calls: int) -> list[CallResult]:
+def _ask(
+    pool: Asks, calls: Sequence[Call], block: int, multicall3: str | None, max_calls: int
+) -> list[CallResult | Retry]:
     if not multicall3 or len(calls) < 2:
         return _one_by_one(pool, calls, block)
     pieces = [calls[start : start + max_calls] for start in range(0, len(calls), max_calls)]
-    results: list[CallResult] = []
+    results: list[CallResult | Retry] = []
     for piece, decoded in zip(pieces, _aggregates(pool, pieces, block, multicall3), strict=True):
         results += decoded if decoded is not None else _halved(pool, piece, block, multicall3)
     return results
@@ -164,19 +170,22 @@ def _decoded(answer: Json | RpcFault, count: int) -> list[CallResult] | None:
     return [CallResult(ok, piece) for ok, piece in decoded] if len(decoded) == count else None
 
 
-def _halved(pool: Asks, calls: Sequence[Call], block: int, multicall3: str) -> list[CallResult]:
+def _halved(pool: Asks, calls: Sequence[Call], block: int, multicall3: str) -> list[CallResult | Retry]:
     """Calls that were too much together, in halves, down to plain calls."""
     if len(calls) == 1:
         return _one_by_one(pool, calls, block)
     pieces = [calls[: len(calls) // 2], calls[len(calls) // 2 :]]
-    results: list[CallResult] = []
+    results: list[CallResult | Retry] = []
     for piece, decoded in zip(pieces, _aggregates(pool, pieces, block, multicall3), strict=True):
         results += decoded if decoded is not None else _halved(pool, piece, block, multicall3)
     return results
 
 
-def _one_by_one(pool: Asks, calls: Sequence[Call], block: int) -> list[CallResult]:
-    """Plain calls in JSON-RPC batches. One that is too big by itself counts as reverted: it fails its market alone."""
+def _one_by_one(pool: Asks, calls: Sequence[Call], block: int) -> list[CallResult | Retry]:
+    """Plain calls in JSON-RPC batches. One that is refused by itself has no answer: it fails whoever asks it, nobody else.
+
+    It is no revert: of that a reader may conclude that the contract has no such thing.
+    """
     asked: list[tuple[str, Sequence[Json]]] = [
         ("eth_call", [{"to": call.to, "data": "0x" + call.data.hex()}, hex(block)]) for call in calls
     ]
@@ -184,7 +193,7 @@ def _one_by_one(pool: Asks, calls: Sequence[Call], block: int) -> list[CallResul
         answers = pool.batch(asked)
     except Narrow:
         if len(calls) == 1:
-            return [CallResult(False, b"")]
+            return [Retry("the endpoint refuses a single call as too big; set another endpoint, then run again")]
         half = len(calls) // 2
         return _one_by_one(pool, calls[:half], block) + _one_by_one(pool, calls[half:], block)
     return [CallResult(False, b"") if isinstance(a, RpcFault) else CallResult(True, _bytes(a)) for a in answers]

@@ -56,7 +56,10 @@ def prepare(connection: sqlite3.Connection) -> None:
             connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if (
+            connection.in_transaction
+        ):  # SQLite may have ended it itself, e.g. on a full disk; that cause is the one to tell
+            connection.execute("ROLLBACK")
         raise
 
 

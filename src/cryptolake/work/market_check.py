@@ -93,7 +93,10 @@ def _check_chain(
         ]
         outcome = outcomes[csu.name]
         if isinstance(outcome, Failed):
-            findings[csu.name].append(Finding("getters", "wrong", "readable answers", str(outcome.error)))
+            verdict: Verdict = (
+                "wrong" if isinstance(outcome.error, Skip) else "unknown"
+            )  # said by the chain, or refused
+            findings[csu.name].append(Finding("getters", verdict, "readable answers", str(outcome.error)))
             roles: Mapping[str, str] = {}
         else:
             findings[csu.name] += outcome.value.findings

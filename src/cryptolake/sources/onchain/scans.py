@@ -90,6 +90,9 @@ class LiquidationScan:
             for name, outcome in self._emitters([csu for csu in csus if csu.name in filters], first).items():
                 if isinstance(outcome, Finished):
                     filters[name] = _united([*filters[name], *outcome.value])
+                elif not isinstance(outcome.error, Skip):  # refused, not absent: whose events there were is not known
+                    del filters[name]
+                    yield from (miss(partition, outcome.error) for partition in asked if partition.key == name)
         if not filters:
             return
         every = [one for found in filters.values() for one in found]
