@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,3 +17,13 @@ def demo() -> Iterator[tuple[Path, subprocess.CompletedProcess[str]]]:
     """The folder in which `cryptolake demo` ran, and what it said."""
     with server_folder("demo", "sandbox") as folder:
         yield folder, cryptolake(folder, "demo")
+
+
+@pytest.fixture
+def lake(demo: tuple[Path, object], tmp_path: Path) -> Path:
+    """The demo's answers, ledger, silver and gold in a folder of their own."""
+    for name in ("bronze", "silver", "gold"):
+        shutil.copytree(demo[0] / "sandbox" / name, tmp_path / "data" / name)
+    for name in ("ledger.sqlite", "registry.yaml"):
+        shutil.copy(demo[0] / "sandbox" / name, tmp_path / "data" / name)
+    return tmp_path

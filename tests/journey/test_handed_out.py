@@ -5,7 +5,6 @@ Each case changes one thing behind the program's back; whatever hands figures ou
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -14,6 +13,7 @@ import polars as pl
 import pytest
 from tests.command import cryptolake
 
+import cryptolake as cl
 from cryptolake.contracts.table import Table
 from cryptolake.demo.replay import sandbox_registry
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
@@ -66,16 +66,6 @@ CHANGES: dict[str, Change] = {
 }
 
 
-@pytest.fixture
-def lake(demo: tuple[Path, object], tmp_path: Path) -> Path:
-    """The demo's files in a folder of their own."""
-    for name in ("bronze", "silver", "gold"):
-        shutil.copytree(demo[0] / "sandbox" / name, tmp_path / "data" / name)
-    for name in ("ledger.sqlite", "registry.yaml"):
-        shutil.copy(demo[0] / "sandbox" / name, tmp_path / "data" / name)
-    return tmp_path
-
-
 @pytest.mark.parametrize("changed", CHANGES)
 def test_nothing_is_handed_out_that_is_not_so(lake: Path, changed: str) -> None:
     CHANGES[changed](lake / "data")
@@ -100,3 +90,13 @@ def test_a_new_panel_has_no_figure_of_it(lake: Path, changed: str) -> None:
     row = after.row(by_predicate=pl.col("date") == DAY, named=True)
     assert (row["status"] == "ok", row["liquidations_status"] == "ok") != (True, True), row
     assert done.returncode == (0 if changed == "answer" else 1), done.stdout
+
+
+def test_from_python_it_is_reported_and_not_handed_out(lake: Path) -> None:
+    CHANGES["panel"](lake / "data")
+    with cl.open(lake / "data") as opened:
+        found = opened.quality(store=False)
+        assert found.filter(check="panel_supported")["rows"].sum() > 0
+        assert opened.coverage().height
+        with pytest.raises(cl.Stop, match="run `cryptolake build`"):
+            opened.panel()

@@ -44,16 +44,6 @@ main()
 """
 
 
-@pytest.fixture
-def lake(demo: tuple[Path, object], tmp_path: Path) -> Path:
-    """The demo's answers, ledger, silver and gold in a folder of their own."""
-    for name in ("bronze", "silver", "gold"):
-        shutil.copytree(demo[0] / "sandbox" / name, tmp_path / "data" / name)
-    for name in ("ledger.sqlite", "registry.yaml"):
-        shutil.copy(demo[0] / "sandbox" / name, tmp_path / "data" / name)
-    return tmp_path
-
-
 def ours(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return cryptolake(folder, *arguments, CRYPTOLAKE_REGISTRY=str(sandbox_registry()), **variables)
 

@@ -22,7 +22,7 @@ from cryptolake.cli.options import (
     chosen_rows,
 )
 from cryptolake.cli.show import print_json, print_line, print_table
-from cryptolake.errors import BadInput, Stop
+from cryptolake.errors import BadInput
 from cryptolake.version import __version__
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def release_command(
     from cryptolake.silver.prices import TABLE as PRICES
     from cryptolake.work.checking import finished
     from cryptolake.work.evidence import lines
+    from cryptolake.work.lending import refuse_rows
 
     app: App = context.obj.open()
     folder = into or app.folder.releases
@@ -76,12 +77,7 @@ def release_command(
     chosen = chosen_rows(app, csu, chain, family, market_set, start_date, end_date, days)
     panel = chosen.panel
     tables = finished(app, panel)
-    if (stale := differing(panel, tables.now)).height:
-        name, day, columns = stale.select("csu", "date", "columns").row(0)
-        raise Stop(
-            f"{stale.height:,} rows of the panel are not what ledger and silver give now (first {name} {day}: {columns}); "
-            "run `cryptolake build`, then release"
-        )
+    refuse_rows(differing(panel, tables.now))
     csus = {name: app.registry.csus[name] for name in panel["csu"].unique().sort() if name in app.registry.csus}
     which = registry_version(app.registry)
     document = metadata_document(

@@ -92,6 +92,8 @@ class Lake:
         ('missing_price', 'answered, but some asset that is held has no price: sums run over the others')
         """
         chosen = self._chosen(self._some(csu, chain, family, set), start, end, days, version)
+        if version is None:
+            lending.require_supported(self._app, chosen)
         return with_reasons(self._app, chosen, now=version is None)
 
     def tables(self) -> pl.DataFrame:
@@ -345,10 +347,7 @@ class Lake:
         self, csus: list[Csu] | None, start: Day, end: Day, days: int | None, version: int | None = None
     ) -> pl.DataFrame:
         first, last = open_span(day(start), day(end), days)
-        panel = chosen_panel(self._app, csus, first, last, version=version).panel
-        if version is None:
-            lending.require_supported(self._app, panel)
-        return panel
+        return chosen_panel(self._app, csus, first, last, version=version).panel
 
     def _span(self, start: Day, end: Day, days: int | None) -> Span:
         return chosen_span(self._app, first=day(start), last=day(end), days=days)

@@ -319,12 +319,16 @@ def require_supported(app: App, stated: pl.DataFrame) -> None:
     """Refuse figures that ledger and silver do not give now. Raises Stop before anything is handed out."""
     csus = app.registry.csus
     now, _ = panel.panel_now(tables=app.tables, states=app.ledger.states(), csus=csus)
-    wrong = differing(stated, now).filter("has_number")
+    refuse_rows(differing(stated, now).filter("has_number"))
+
+
+def refuse_rows(wrong: pl.DataFrame) -> None:
+    """Raises Stop with the first of these rows of `differing` and the remedy; nothing when there are none."""
     if wrong.height:
         name, day, columns = wrong.select("csu", "date", "columns").row(0)
         raise Stop(
             f"{wrong.height:,} rows of the panel are not what ledger and silver give now (first {name} {day}: {columns}); "
-            "run `cryptolake build`"
+            "run `cryptolake build` first"
         )
 
 
