@@ -135,19 +135,47 @@ def test_a_failure_that_waits_for_its_next_attempt_stands_when_asked_to_stop(lak
 
 def test_two_runs_at_once_ask_everything_exactly_once(lake: Lake) -> None:
     wanted = [day(number) for number in range(40)]
-    both = threading.Barrier(2)
-    source = Scripted(told=lambda partition: both.wait(PATIENCE_S) and None if partition in (day(0), day(39)) else None)
+    begun = threading.Event()
+    both = threading.Barrier(2, action=begun.set)
+
+    def told(partition: Partition) -> None:  # nobody is answered before both have taken their share
+        if partition in (day(0), day(39)):
+            both.wait(PATIENCE_S)
+        assert begun.wait(PATIENCE_S)
+
+    source = Scripted(told=told)
     found: list[Collected] = []
-    runs = [
-        threading.Thread(target=lambda some=some: found.append(lake.collect(source, some, workers=2)))
-        for some in (wanted[:25], wanted[15:])
-    ]
+
+    def run_over(some: list[Partition]) -> None:  # what only one of them has comes first
+        found.append(
+            collect(
+                source,
+                some,
+                bronze=lake.bronze,
+                ledger=lake.ledger,
+                workers=2,
+                order=lambda trip: float(trip.partitions[0] in (day(0), day(39))),
+            )
+        )
+
+    runs = [threading.Thread(target=run_over, args=(some,)) for some in (wanted[:25], wanted[15:])]
     for run in runs:
         run.start()
     for run in runs:
         run.join()
     assert sum(one.done + one.elsewhere for one in found) == 50
     assert source.asked == dict.fromkeys(wanted, 1)
+
+
+def test_what_another_run_settled_since_the_caller_looked_is_not_asked_again(lake: Lake) -> None:
+    source, looked = Scripted(), datetime.now(UTC)
+    assert lake.collect(source, [day(0), day(1)]).done == 2
+    late = collect(source, [day(0), day(1), day(2)], bronze=lake.bronze, ledger=lake.ledger, workers=1, since=looked)
+    assert (late.done, late.elsewhere, late.released) == (1, 2, 0)
+    assert source.asked == dict.fromkeys([day(0), day(1), day(2)], 1)
+    assert lake.ledger.holders() == []
+    again = collect(source, [day(0)], bronze=lake.bronze, ledger=lake.ledger, workers=1, since=datetime.now(UTC))
+    assert again.done == 1, "what was settled before is asked anew when it is wanted"
 
 
 def test_a_run_that_lasts_longer_than_its_lease_keeps_its_claims(tmp_path: Path) -> None:

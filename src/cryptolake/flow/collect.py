@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from cryptolake.contracts.entry import Entry
+from cryptolake.contracts.entry import SETTLED, Entry
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Source, Trip
@@ -92,6 +92,7 @@ def collect(
     progress: Progress = lambda _partition, _state: None,
     stopping: threading.Event | None = None,
     order: Order = lambda _trip: 0.0,
+    since: datetime | None = None,
     attempts: int = ATTEMPTS,
     backoff: Callable[[int], float] = lambda failed: 2.0**failed * random.uniform(0.75, 1.25),  # noqa: S311  # jitter
 ) -> Collected:
@@ -100,13 +101,17 @@ def collect(
     Killed at any moment, a second call finishes the rest: an answer that was landed but not read is read again without
     asking. A failing trip marks only its own partitions failed, after `attempts` conversations where the failure may
     pass, `backoff(n)` seconds after the n-th. When `stopping` is set, trips end at their next answer and give back the
-    rest. Raises Stop when nothing can be stored (disk full).
+    rest. What another run has settled `since` the caller looked (aware UTC) is not asked again. Raises Stop when nothing can
+    be stored (disk full).
     """
     asked = sorted(set(partitions))
     release_dead(ledger)
     with _sign_of_life(ledger) as worker, _held(ledger, worker, lease_s):
         run = _Run(source, bronze, ledger, progress, stopping or threading.Event(), worker)
         mine = ledger.claim(asked, worker, lease_s)
+        if since is not None:
+            known = ledger.of(mine)
+            mine -= {one for one, entry in known.items() if entry.state in SETTLED and entry.at >= since}
         run.result.elsewhere = len(asked) - len(mine)
         waiting = run.begin(sorted(mine))
         for number in range(1, attempts + 1):

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 
 import polars as pl
 
@@ -69,6 +69,7 @@ def collect(
     asked again in the same run. When `stopping` is set the run ends at its next safe point.
     """
     stopping = stopping or threading.Event()
+    since = datetime.now(UTC)
     left = compare(wish, app.ledger, resume=resume, only_failed=only_failed)
     few = left.settled_count <= AT_ONCE
     hurt = damaged(left, app.bronze.intact) if few else []
@@ -88,6 +89,7 @@ def collect(
                 progress=pace.partition,
                 stopping=stopping,
                 order=order,
+                since=since,
             )
 
         with Reporter(app.runs, lambda: pace.health(workers)), ThreadPoolExecutor(1, "check") as beside:
