@@ -19,6 +19,7 @@ import psycopg
 import pytest
 from tests.command import cryptolake
 from tests.server_folder import server_folder
+from tests.waiting import until
 
 from cryptolake.errors import Stop
 from cryptolake.publish import postmaster, server
@@ -203,6 +204,14 @@ def test_a_copy_never_touches_the_original(data: Path) -> None:
         assert not stop_embedded(copy)
         assert lives(session)
         assert pid_file(data).read_bytes() == before
+        torn = postmaster.read(data / "postgres" / "cluster")
+        assert torn is not None
+        os.kill(torn.pid, signal.SIGKILL)
+    until(lambda: postmaster.standing(data / "postgres" / "cluster", torn) != "ours", "the server is dead")
+    with pytest.raises(Stop, match="was copied while"):
+        ensure_running(copy)  # its death does not make the copy whole
+    with psycopg.connect(ensure_running(data)) as session:
+        assert lives(session)
     shutil.rmtree(copy)
     stop_embedded(data)
     subprocess.run(["cp", "-a", str(data), str(copy)], check=True)

@@ -17,7 +17,8 @@ from typing import Literal
 import psycopg
 
 # gone: no such process. other: a process that has nothing to do with this cluster got the number, or a dead one keeps it.
-# ours: it serves this very folder. copied: it serves the folder this one was copied from. unknown: cannot be told here.
+# ours: it serves this very folder. copied: it serves, or served to its end, the folder this one was copied from, which is
+# still there. unknown: cannot be told here.
 Standing = Literal["gone", "other", "ours", "copied", "unknown"]
 # What a server says to who wants in; closed: nobody listens; slow: no answer in time; strange: another server.
 Answer = Literal["ready", "full", "starting", "stopping", "closed", "slow", "password", "strange"]
@@ -67,6 +68,11 @@ def standing(cluster: Path, named: Postmaster) -> Standing:
     On Linux by its working folder, which is the cluster wherever that was moved; a reused number has another one. Elsewhere
     a process that is no PostgreSQL is told apart, and the rest only the server itself can say.
     """
+    found = _by_process(cluster, named)
+    return "copied" if found in {"gone", "other"} and _lies_elsewhere(cluster, named) else found
+
+
+def _by_process(cluster: Path, named: Postmaster) -> Standing:
     if sys.platform == "win32":
         return "unknown"
     if Path("/proc/self/cwd").exists():
@@ -83,7 +89,7 @@ def _by_folder(cluster: Path, named: Postmaster, process: Path) -> Standing:
     try:
         owner = process.stat().st_uid
     except (FileNotFoundError, ProcessLookupError):
-        return "copied" if _lies_elsewhere(cluster, named) else "gone"
+        return "gone"
     try:
         if os.path.samestat((process / "cwd").stat(), cluster.stat()):
             return "ours"

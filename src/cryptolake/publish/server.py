@@ -104,7 +104,7 @@ def _await(home: Path, patience_s: float) -> str | None:
         if standing == "copied":
             raise Stop(
                 f"the database in {home} was copied while its server (process {named.pid} of {named.folder}) was at "
-                f"work and may be torn; delete {home}, or stop that server and copy the folder again"
+                f"work and may be torn; delete {home}, or stop that server in its own folder and copy the folder again"
             )
         answer = _ask(home, named, patience_s)
         if answer == "ready":
