@@ -60,12 +60,13 @@ class App:
 
     @cached_property
     def registry(self) -> Registry:
-        """Markets and chains: the package's own plus the user's file, else the one that lies in the data folder."""
+        """Markets, chains and sets: the package's own plus the user's file, else the one in the data folder, and settings."""
         from cryptolake.registry.loader import load_registry
         from cryptolake.sources.onchain.families import declared
 
-        own = self.folder.registry
-        return load_registry(declared(), self.settings.registry or (own if own.exists() else None))
+        settings, own = self.settings, self.folder.registry
+        file = settings.registry or (own if own.exists() else None)
+        return load_registry(declared(), file, settings.market_sets, listed_in=settings.sets_listed_in)
 
     @cached_property
     def http(self) -> Http:

@@ -45,6 +45,7 @@ def add_commands(cli: typer.Typer) -> None:
 @markets.callback()
 def list_command(
     context: typer.Context,
+    csu: CsuFlag = None,
     chain: ChainFlag = None,
     family: FamilyFlag = None,
     market_set: SetFlag = None,
@@ -59,11 +60,11 @@ def list_command(
     from cryptolake.sources.onchain.families import families
 
     if context.invoked_subcommand is not None:
-        if chain or family or market_set or status or protocol or as_json:
+        if csu or chain or family or market_set or status or protocol or as_json:
             raise BadInput(f"flags go after the subcommand: cryptolake markets {context.invoked_subcommand} ...")
         return
     app: App = context.obj.open()
-    found = _selected(app, None, chain, family, market_set, status, protocol)
+    found = _selected(app, csu, chain, family, market_set, status, protocol)
     if as_json:
         print_json([_document(app, csu) for csu in found])
         return
@@ -80,6 +81,26 @@ def list_command(
     if aside:
         print_line(f"{aside} of them belong to a family that is not built yet ([yellow]{_ASIDE}[/]).")
     print_next(f"markets show {found[0].name if found else 'aave_v3_ethereum'}")
+
+
+@markets.command("sets")
+def sets_command(context: typer.Context, as_json: JsonFlag = False) -> None:
+    """List the named sets of markets: how many markets each has, and where it is listed.
+
+    Sets of your own stand in cryptolake.toml under `market_sets`, or in a registry file under `sets:`.
+
+    Example: cryptolake markets sets
+    """
+    app: App = context.obj.open()
+    registry = app.registry
+    found = registry.sets
+    origins = {name: registry.origins.get(name) or "shipped" for name in found}
+    if as_json:
+        print_json([{"set": name, "markets": found[name], "listed_in": origins[name]} for name in found])
+        return
+    rows = [(name, len(members), origins[name].replace("[", r"\[")) for name, members in found.items()]
+    print_table(f"{len(found)} sets", ("set", "markets", "listed in"), rows)
+    print_next(f"plan --set {next(iter(found))}")
 
 
 @markets.command("show")
