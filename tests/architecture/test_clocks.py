@@ -16,6 +16,7 @@ WAITS = {"wait", "wait_for", "join", "communicate", "get", "run", "urlopen", "re
 PLAYED = {
     ("hostile/test_endpoints.py", "timeout_s"),
     ("hostile/server.py", "wait"),
+    ("cli/test_vendor_keys.py", "timeout_s"),
     ("cluster/test_lab.py", "wait"),
     ("chain/anvil.py", "wait"),
 }

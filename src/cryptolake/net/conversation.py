@@ -28,6 +28,7 @@ class Refusal:
     """An answer that is none: why (stable code), in words, whether asking again may help, and after how long.
 
     `rate_limited` holds up everybody who shares the limiter. `body` is what came where that is evidence (`unreadable`).
+    `of_key`: it is the key, or what it may do, that was refused.
     """
 
     reason: str
@@ -35,10 +36,19 @@ class Refusal:
     again: bool = False
     after_s: float | None = None
     body: bytes | None = None
+    of_key: bool = False
 
 
 Judge = Callable[[Answer], Refusal | None]
-ENTITLEMENT = Refusal("entitlement", "this endpoint needs a paid key (402); it is not asked again in this run")
+ENTITLEMENT = Refusal(
+    "entitlement", "this endpoint needs a paid key (402); it is not asked again in this run", of_key=True
+)
+
+BLOCKED = Refusal(
+    "blocked", "the vendor's firewall refused us (403); try later or from another network", of_key=True
+)  # some say so of a wrong key
+
+STRANGE = Refusal("schema_drift", "somebody answered, and not as this vendor does; check its address in the settings")
 
 
 class Tally:
@@ -143,9 +153,9 @@ def judge_plainly(answer: Answer) -> Refusal | None:
         return ENTITLEMENT
     if status in {401, 410}:
         hint = "refuses the key; check it" if status == 401 else "has left this address; upgrade cryptolake"
-        return Refusal("refused", f"the vendor {hint} ({status})")
+        return Refusal("refused", f"the vendor {hint} ({status})", of_key=status == 401)
     if status == 403:
-        return Refusal("blocked", "the vendor's firewall refused us (403); try later or from another network")
+        return BLOCKED
     if status == 429:
         after_s = retry_after(answer.headers.get("retry-after"))
         wait = f" for {after_s:.0f} s" if after_s else ""
