@@ -15,6 +15,7 @@ from cryptolake.registry.markets import Csu
 if TYPE_CHECKING:
     from cryptolake.app import App
     from cryptolake.work.chosen_panel import ChosenPanel
+    from cryptolake.work.market_days import MarketDays
 
 _PANEL = "Selection"
 
@@ -177,15 +178,63 @@ def refuse_recorded(app: App, csus: Iterable[Csu]) -> None:
         )
 
 
-def note_whole_panel(app: App) -> None:
-    """Say which markets and days the panel is about, for commands that have no selection of their own.
+def chosen_market_days(
+    app: App,
+    csu: list[str] | None,
+    chain: list[str] | None,
+    family: list[str] | None,
+    sets: list[str] | None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    days: int | None = None,
+) -> MarketDays:
+    """What a step that is about everything is narrowed to; without flags it is everything. Raises BadInput as the others do."""
+    from cryptolake.work.market_days import MarketDays
 
-    Raises BadInput with what to run when there is no panel.
+    first, last = shown_days(start, end, days) if start or end or days else (None, None)
+    if not (csu or chain or family or sets):
+        return MarketDays(None, first, last)
+    return MarketDays(frozenset(one.name for one in chosen_csus(app, csu, chain, family, sets)), first, last)
+
+
+def chosen_chains(
+    app: App, csu: list[str] | None, chain: list[str] | None, family: list[str] | None, sets: list[str] | None
+) -> list[str] | None:
+    """The chains of the selected markets; chains that are named alone need no market. None without flags."""
+    if not (csu or family or sets):
+        return chain
+    return list(dict.fromkeys(one.chain for one in chosen_csus(app, csu, chain, family, sets)))
+
+
+def open_for(
+    context: typer.Context,
+    csu: list[str] | None,
+    chain: list[str] | None,
+    family: list[str] | None,
+    sets: list[str] | None,
+    **overrides: object,
+) -> App:
+    """The app, under settings whose `markets` and `sets` are the selected markets; without flags as they are set."""
+    app: App = context.obj.open(**overrides)
+    if csu or chain or family or sets:
+        names = [one.name for one in chosen_csus(app, csu, chain, family, sets)]
+        app = context.obj.open(**overrides, markets=names, sets=[])
+    return app
+
+
+def note_panel(app: App, only: MarketDays) -> None:
+    """Say which markets and days the panel is about, and how much of it was chosen: the tables themselves are made whole.
+
+    Raises BadInput with what to run when there is no panel, or it has no figure of what was chosen.
     """
     from cryptolake.work.chosen_panel import chosen_panel
 
     refuse_unfinished(app)
-    print_note("The panel is about everything that was ever asked for: " + chosen_panel(app, None, None, None).says)
+    everything = chosen_panel(app, None, None, None).says
+    print_note("The panel is about everything that was ever asked for: " + everything)
+    if not only.whole:
+        csus = None if only.names is None else [app.registry.csus[name] for name in sorted(only.names)]
+        print_note("Of it you chose " + chosen_panel(app, csus, only.first, only.last).says)
 
 
 def dates(start: datetime | None, end: datetime | None, days: int | None) -> dict[str, object]:

@@ -14,7 +14,7 @@ import typer
 
 from cryptolake.cli.confirm import confirm
 from cryptolake.cli.next_step import print_next
-from cryptolake.cli.options import JsonFlag
+from cryptolake.cli.options import ChainFlag, CsuFlag, FamilyFlag, JsonFlag, SetFlag, open_for
 from cryptolake.cli.screens import TEAM, Step
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.errors import BadInput, Stop
@@ -38,15 +38,23 @@ def scheduler_command(
     action: Annotated[Literal["run", "status"], typer.Argument(help="run, or status to look at it.")] = "run",
     fresh: Annotated[bool, typer.Option("--fresh", help="Set everything aside, then fill again; asks first.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask (with --fresh).")] = False,
+    csu: CsuFlag = None,
+    chain: ChainFlag = None,
+    family: FamilyFlag = None,
+    market_set: SetFlag = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Keep everything current: backfill, first pull, then every source at its own time; missed times are caught up.
+
+    A selection takes the place of the settings' markets and sets.
 
     Example: cryptolake scheduler
     """
     from cryptolake.files.lock import held, holder
 
-    app: App = context.obj.open()
+    app = open_for(context, csu, chain, family, market_set)
+    if fresh and (csu or chain or family or market_set):
+        raise BadInput("a fresh start sets everything aside, whatever is selected; leave out the flags that select")
     if action == "status":
         if fresh:
             raise BadInput("status only looks; give --fresh to `cryptolake scheduler`")

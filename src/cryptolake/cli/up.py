@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cryptolake.cli.options import ChainFlag, CsuFlag, FamilyFlag, SetFlag, open_for
 from cryptolake.cli.show import print_line
 from cryptolake.errors import BadInput, Stop
 
@@ -45,8 +46,14 @@ def up_command(
         bool | None, typer.Option("--schedules/--no-schedules", help="Whether schedules start switched on.")
     ] = None,
     wait: Annotated[float, typer.Option(min=1, help="Seconds the parts may take to answer.")] = 180.0,
+    csu: CsuFlag = None,
+    chain: ChainFlag = None,
+    family: FamilyFlag = None,
+    market_set: SetFlag = None,
 ) -> None:
     """Bring everything up: PostgreSQL, Dagster's web page and daemon, and the monitor page. Ctrl-C stops all of it.
+
+    A selection takes the place of the settings' markets and sets.
 
     Example: cryptolake up
     """
@@ -56,9 +63,9 @@ def up_command(
     from cryptolake.work import daily
 
     started = time.monotonic()
+    app = open_for(context, csu, chain, family, market_set, schedules=schedules)
     if find_spec("dagster_webserver") is None or find_spec("dagster_postgres") is None:
         raise Stop("Dagster is not installed; run: pip install 'cryptolake[dagster]' (the scheduler needs no Dagster)")
-    app: App = context.obj.open(schedules=schedules)
     parts = set(only or PARTS)
     if unknown := sorted(parts - set(PARTS)):
         raise BadInput(f"there is no part {unknown[0]!r}; known: {', '.join(PARTS)}")
@@ -135,6 +142,8 @@ def _prepare(app: App) -> dict[str, str]:
         "CRYPTOLAKE_DATA": str(app.data_variable),
         "CRYPTOLAKE_SCHEDULES": str(settings.schedules).lower(),
         "CRYPTOLAKE_LOG_LEVEL": settings.log_level,
+        "CRYPTOLAKE_MARKETS": ",".join(settings.markets),
+        "CRYPTOLAKE_SETS": ",".join(settings.sets),
     }
     if settings.registry is not None:
         variables["CRYPTOLAKE_REGISTRY"] = str(settings.registry.resolve())

@@ -44,6 +44,7 @@ from cryptolake.watch.health import Reporter, latencies, read_runs
 from cryptolake.watch.pace import Pace, Show
 from cryptolake.work import panel
 from cryptolake.work import refine as refining
+from cryptolake.work.market_days import EVERYTHING, MarketDays
 from cryptolake.work.prices import read_quotes
 from cryptolake.work.priority import largest_first, last_known_usd
 from cryptolake.work.standing import DATASETS, market_day
@@ -280,25 +281,28 @@ def extend(
     return Extended(walks, total)
 
 
-def rebuild(app: App, *, reparse: bool = False) -> Built:
+def rebuild(app: App, *, reparse: bool = False, only: MarketDays = EVERYTHING) -> Built:
     """Everything that was ever collected, bronze to gold, from scratch and without network. Publishes nothing.
 
-    `reparse` reads every answer again instead of the monthly twins. Raises BadInput when nothing was collected, and Stop
-    before anything is written when answers that the ledger knows are missing.
+    `only` makes these market-days anew in silver and keeps the others; the panel is made whole. `reparse` reads every
+    answer again instead of the monthly twins. Raises BadInput when nothing (of it) was collected. Answers that the ledger
+    knows and that are missing raise Stop before anything is written; of `only`, they are listed as in `build`.
     """
     states, csus = app.ledger.states(), app.registry.csus
-    partitions = [one for one in states if one.dataset in DATASETS and one.key in csus]
+    partitions = [one for one in states if one.dataset in DATASETS and one.key in csus and only.holds(one)]
     if not partitions:
-        raise BadInput("nothing was collected yet; run `cryptolake run` first")
+        of, first = ("", " first") if only.whole else (" of this selection", " with the same flags first")
+        raise BadInput(f"nothing was collected yet{of}; run `cryptolake run`{first}")
+    days = None if only.whole else {one.period.day for one in partitions}
     made = refining.refine(
         app.onchain([csus[name] for name in sorted({one.key for one in partitions})]),
         partitions,
         bronze=app.bronze,
         tables=app.tables,
         states=states,
-        quotes=read_quotes(app.price_sources(), app.bronze, states),
+        quotes=read_quotes(app.price_sources(), app.bronze, states, days),
         pricing=app.pricing,
-        fresh=True,
+        fresh=only.whole,
         reparse=reparse,
     )
     built = panel.build(tables=app.tables, ledger=app.ledger, csus=csus, states=states, warehouse=app.warehouse)

@@ -19,6 +19,7 @@ from cryptolake.lake.set_aside import put_damaged_aside
 from cryptolake.sources.onchain.families import families
 from cryptolake.state.checkpoints import Claimed, read_checkpoint
 from cryptolake.state.ledger import Ledger
+from cryptolake.work.market_days import EVERYTHING, MarketDays
 from cryptolake.work.standing import DATASETS
 
 
@@ -64,12 +65,15 @@ def _readable(app: App) -> Path | None:
     return aside
 
 
-def import_checkpoints(app: App, files: Iterable[Path], dataset: str | None = None) -> tuple[Imported, list[str]]:
+def import_checkpoints(
+    app: App, files: Iterable[Path], dataset: str | None = None, only: MarketDays = EVERYTHING
+) -> tuple[Imported, list[str]]:
     """Take over checkpoint files of either documented shape; also the markets in them that the registry does not know.
 
-    `dataset` is that of a file whose name does not say it. Raises BadInput naming what is wrong with a file.
+    `dataset` is that of a file whose name does not say it; what is not of `only` is left out and counted. Raises BadInput
+    naming what is wrong with a file.
     """
-    claims, strangers = [], set()
+    claims, strangers, left_out = [], set(), 0
     for path in files:
         for claim in read_checkpoint(path, dataset):
             try:
@@ -77,9 +81,14 @@ def import_checkpoints(app: App, files: Iterable[Path], dataset: str | None = No
             except BadInput:
                 strangers.add(claim.partition.key)
                 continue
-            claims.append(replace(claim, partition=replace(claim.partition, key=name)))
+            named = replace(claim, partition=replace(claim.partition, key=name))
+            if only.holds(named.partition):
+                claims.append(named)
+            else:
+                left_out += 1
     csus = [app.registry.csus[name] for name in sorted({claim.partition.key for claim in claims})]
-    return import_claims(claims, app.ledger, app.bronze, app.onchain(csus)), sorted(strangers)
+    found = import_claims(claims, app.ledger, app.bronze, app.onchain(csus))
+    return replace(found, left_out=left_out), sorted(strangers)
 
 
 def repair(ledger: Ledger, bronze: Bronze, source: Source, *, known: Callable[[str], bool]) -> Repaired:
@@ -152,12 +161,16 @@ def adopt(partition: Partition, ledger: Ledger, bronze: Bronze, source: Source) 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What an import did: already known, adopted with their answers, without an answer here, and failures noted."""
+    """What an import did: already known, adopted with their answers, without an answer here, and failures noted.
+
+    `left_out` are those that were not of the selection.
+    """
 
     known: int
     adopted: int
     unanswered: int
     failures: int
+    left_out: int = 0
 
 
 def import_claims(claims: Iterable[Claimed], ledger: Ledger, bronze: Bronze, source: Source) -> Imported:
