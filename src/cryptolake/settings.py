@@ -252,6 +252,13 @@ class Settings(BaseSettings):
         """The PostgreSQL schema of this environment; None for the server's default one (prod)."""
         return None if self.environment == "prod" else f"{self.prefix}cryptolake"
 
+    @property
+    def data_variable(self) -> Path:
+        """What CRYPTOLAKE_DATA must be for a process that is to work on this folder, absolute."""
+        return (
+            self.data if self.environment == "prod" else self.data.parent
+        ).resolve()  # it adds the environment again
+
     def key(self, name: str) -> str | None:
         """A vendor's key by the name of its variable; None when it is not set. A secret."""
         found = self.variables.get(name.upper())

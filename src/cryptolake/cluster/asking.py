@@ -84,9 +84,9 @@ def _opened(
     job = partial(worker.make_job, uuid.uuid4().hex[:12], app.settings, [csu.name for csu in csus])
     if not isinstance(address, Machines):
         with running(address) as client:
-            yield Fleet(client, stopping), job(database_url=app.database() if address.encrypted else None)
+            yield Fleet(client, stopping), job(database_url=app.database.url() if address.encrypted else None)
         return
-    database = app.database()
+    database = app.database.url()
     port = _loopback_port(database)
     python = app.settings.cluster_python or sys.executable
     with ssh_cluster(address, threads=app.settings.workers, python=python, port_to_share=port) as (client, ports):

@@ -59,7 +59,7 @@ class LakeTable:
             if stored is None:
                 raise BadInput(never_made(self._table))
             return stored.scan()
-        answer = app.reader().query(f"SELECT {identifiers(self._table.columns)} FROM {self._table.quoted}")
+        answer = app.database.reader().query(f"SELECT {identifiers(self._table.columns)} FROM {self._table.quoted}")
         return answer.cast(dict(self._table.polars_schema())).lazy()  # type: ignore[arg-type]
 
     def read(self) -> pl.DataFrame:

@@ -92,7 +92,7 @@ def collect(
                 since=since,
             )
 
-        with Reporter(app.runs, lambda: pace.health(workers)), ThreadPoolExecutor(1, "check") as beside:
+        with Reporter(app.folder.runs, lambda: pace.health(workers)), ThreadPoolExecutor(1, "check") as beside:
             later = None if few else beside.submit(damaged, left, app.bronze.intact, stopping)
             try:
                 result = answered(missing)
@@ -112,7 +112,7 @@ def workers_of(app: App, csus: Sequence[Csu]) -> int:
         return app.settings.workers
     chains = {csu.chain for csu in csus}
     endpoints = [one for name in chains for one in app.endpoints(app.registry.chain(name))]
-    return suggested(endpoints, latencies(read_runs(app.runs)))
+    return suggested(endpoints, latencies(read_runs(app.folder.runs)))
 
 
 def refine(app: App, partitions: Iterable[Partition] = ()) -> list[Made]:
@@ -147,7 +147,7 @@ def build(app: App) -> Built:
     Raises Stop when the ledger that told the answers apart is lost.
     """
     _refuse_without_ledger(app)
-    return panel.build(tables=app.tables, ledger=app.ledger, csus=app.registry.csus, warehouse=app.warehouse)
+    return panel.build(app.stores, csus=app.registry.csus)
 
 
 def publish(app: App) -> list[Made]:
@@ -301,7 +301,7 @@ def rebuild(app: App, *, reparse: bool = False) -> Built:
         fresh=True,
         reparse=reparse,
     )
-    built = panel.build(tables=app.tables, ledger=app.ledger, csus=csus, states=states, warehouse=app.warehouse)
+    built = panel.build(app.stores, csus=csus, states=states)
     return Built([*made, *built.made], built.lacking)
 
 
