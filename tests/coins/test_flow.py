@@ -383,7 +383,7 @@ def test_run_names_and_instants_are_one_to_one() -> None:
 def test_the_parquet_twin_holds_the_vendors_rows(source: CoinGecko, vendor: Vendor, stores: Stores) -> None:
     vendor.coins = coins_of(40)
     run = refresh(source, stores, top=40).run
-    twin = pl.read_parquet(stores.runs.twin(run, "coingecko"))
+    twin = pl.read_parquet(stores.runs.typed(run, "coingecko"))
     assert twin["id"].to_list() == [one["id"] for one in vendor.coins]
     assert twin["current_price"].to_list() == [one["current_price"] for one in vendor.coins]
     assert twin.schema["last_updated"] == pl.Datetime("us", "UTC")

@@ -92,7 +92,7 @@ def _chosen(
 
 
 def _print(app: App, chosen: list[str] | None, first: date | None, last: date | None, *, as_json: bool) -> None:
-    from cryptolake.cluster.roll import read_roll
+    from cryptolake.cluster.worker_list import read_workers
     from cryptolake.watch.coverage import entries, markets, newest_day, pace, runs_document, vendor_entries
     from cryptolake.watch.health import read_runs
     from cryptolake.watch.progress import report
@@ -109,7 +109,7 @@ def _print(app: App, chosen: list[str] | None, first: date | None, last: date | 
     runs = read_runs(app.folder.runs)
     if as_json:
         shown = runs_document(runs, now)
-        workers = [asdict(one) for one in read_roll(app.folder.root)]
+        workers = [asdict(one) for one in read_workers(app.folder.root)]
         document = {
             "all_counts": counts,
             "answers_per_minute": pace(app.ledger, now),
@@ -124,7 +124,7 @@ def _print(app: App, chosen: list[str] | None, first: date | None, last: date | 
         print_line(f"Only days since {first} are listed; all: {_counts(counts)}. Name --csu or days for others")
     for line in _run_lines(runs, now):
         print_line(line)
-    print_workers(read_roll(app.folder.root))
+    print_workers(read_workers(app.folder.root))
     if found.failures():
         print_next("collect --retry-failed", selection=True)
     elif not counts:

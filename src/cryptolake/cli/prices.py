@@ -131,7 +131,7 @@ def reprice_command(
     before = river.versions(app)
     made = river.reprice(app)
     built = lending.build(app)
-    made += built.made
+    made += built.outputs
     if publish_too:
         made += lending.publish(app)
     note_whole_panel(app)
@@ -155,7 +155,7 @@ def rebuild_command(
 
     app: App = context.obj.open()
     built = lending.rebuild(app, reparse=reparse)
-    made = built.made
+    made = built.outputs
     if publish_too:
         made += lending.publish(app)
     note_whole_panel(app)

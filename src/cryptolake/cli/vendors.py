@@ -255,7 +255,7 @@ def _operate(
         print_pulled(results)
         moved = sum(one.set_aside for one in results)
         if fresh is not None and moved:
-            print_line(f"{moved:,} old rows lie in {fresh.aside}.metrics now")
+            print_line(f"{moved:,} old rows lie in {fresh.schema}.metrics now")
         print_next("query --latest")
     raise typer.Exit(1 if any(one.status == "error" for one in results) else 0)
 

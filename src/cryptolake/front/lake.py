@@ -17,7 +17,7 @@ from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.table import Table
 from cryptolake.errors import BadInput
 from cryptolake.flow.collect import Collected
-from cryptolake.flow.made import Built, Made
+from cryptolake.flow.outputs import Built, Output
 from cryptolake.flow.plan import Span
 from cryptolake.front.asked import agreed, ask, by_workers, finished
 from cryptolake.front.table import LakeTable, asked_of
@@ -221,7 +221,7 @@ class Lake:
         start: Day = None,
         end: Day = None,
         days: int | None = None,
-    ) -> list[Made]:
+    ) -> list[Output]:
         """Bronze to silver: all that was collected and that silver lacks, and the selection's days anew. No network."""
         partitions: list[Partition] = []
         csus = self._some(csu, chain, family, set)
@@ -240,7 +240,7 @@ class Lake:
         """
         return lending.build(finished(self._app))
 
-    def publish(self) -> list[Made]:
+    def publish(self) -> list[Output]:
         """The finished tables to plain files and PostgreSQL."""
         return lending.publish(finished(self._app))
 

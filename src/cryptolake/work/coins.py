@@ -109,7 +109,7 @@ def collect_run(
         raise Stop((entry and entry.error) or f"{run}: no coins came; run the same command again")
     for part in (run, totals_of(run)):
         if rows := read_rows(source, [part], stores.bronze):
-            stores.runs.write_twin(part, source.name, pl.DataFrame(rows, infer_schema_length=None))
+            stores.runs.write_typed(part, source.name, pl.DataFrame(rows, infer_schema_length=None))
     return run
 
 

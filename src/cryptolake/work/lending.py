@@ -26,8 +26,8 @@ from cryptolake.files.atomic import write_bytes
 from cryptolake.flow import extend as backwards
 from cryptolake.flow.collect import Collected
 from cryptolake.flow.collect import collect as ask
-from cryptolake.flow.made import Built as Built
-from cryptolake.flow.made import Made as Made
+from cryptolake.flow.outputs import Built as Built
+from cryptolake.flow.outputs import Output as Output
 from cryptolake.flow.resume import AT_ONCE, Wish, compare, damaged, partitions_of
 from cryptolake.flow.workers import suggested
 from cryptolake.gold import daily_panel
@@ -115,7 +115,7 @@ def workers_of(app: App, csus: Sequence[Csu]) -> int:
     return suggested(endpoints, latencies(read_runs(app.folder.runs)))
 
 
-def refine(app: App, partitions: Iterable[Partition] = ()) -> list[Made]:
+def refine(app: App, partitions: Iterable[Partition] = ()) -> list[Output]:
     """Bronze to silver for the days of these partitions and for every other day that silver lacks, at the settings' ladder.
 
     So whatever was collected and never refined, or lost from silver since, is made good by the next trip of any kind.
@@ -150,7 +150,7 @@ def build(app: App) -> Built:
     return panel.build(app.stores, csus=app.registry.csus)
 
 
-def publish(app: App) -> list[Made]:
+def publish(app: App) -> list[Output]:
     """Finished tables to plain files and to PostgreSQL, and the ledger to the documented checkpoints.
 
     Raises Stop before anything is written when a published table would become empty although answers for it are known, and
@@ -165,11 +165,11 @@ def publish(app: App) -> list[Made]:
         if table.publish_as is None:
             continue
         if "{csu}" not in table.publish_as:
-            made.append(Made(f"file {table.name}", frame.height, str(tables.publish(table, frame))))
+            made.append(Output(f"file {table.name}", frame.height, str(tables.publish(table, frame))))
             continue
         parts = frame.partition_by("csu", as_dict=True, maintain_order=True)
         for (csu,), part in sorted(parts.items(), key=lambda item: str(item[0])):
-            made.append(Made(f"file {table.name}", part.height, str(tables.publish(table, part, csu=str(csu)))))
+            made.append(Output(f"file {table.name}", part.height, str(tables.publish(table, part, csu=str(csu)))))
     gold, csus = frames[daily_panel.TABLE], app.registry.csus
     about = metadata_document(
         daily_panel.TABLE,
@@ -180,15 +180,15 @@ def publish(app: App) -> list[Made]:
         day_boundary=app.settings.day_boundary,
         prices=frames[PRICES],
     )
-    made.append(Made("file metadata", 1, str(tables.publish_json("gold/metadata.json", about))))
+    made.append(Output("file metadata", 1, str(tables.publish_json("gold/metadata.json", about))))
     promises = app.folder.root / CONTRACTS_FILE
     write_bytes(promises, document(contracts()))
-    made.append(Made("file contracts", len(contracts()), str(promises)))
+    made.append(Output("file contracts", len(contracts()), str(promises)))
     write_checkpoints(app.ledger, app.folder.checkpoints)
     with app.warehouse() as warehouse:
         for table, frame in ((one, rows) for one, rows in frames.items() if one.in_postgres):
             warehouse.load(table, frame, table.load)
-            made.append(Made(f"PostgreSQL {table.name}", frame.height, table.name))
+            made.append(Output(f"PostgreSQL {table.name}", frame.height, table.name))
     return made
 
 
@@ -229,7 +229,7 @@ def run(
     if stopping.is_set():
         return Run(collected, None)
     built = build(app)
-    made += built.made
+    made += built.outputs
     if not stopping.is_set():
         made += publish(app)
     return Run(collected, Built(made, built.lacking))
@@ -302,7 +302,7 @@ def rebuild(app: App, *, reparse: bool = False) -> Built:
         reparse=reparse,
     )
     built = panel.build(app.stores, csus=csus, states=states)
-    return Built([*made, *built.made], built.lacking)
+    return Built([*made, *built.outputs], built.lacking)
 
 
 def _refuse_without_ledger(app: App) -> None:

@@ -13,7 +13,7 @@ from cryptolake.catalogue import MARKET_DAYS, FoundTable, asked_alone, downstrea
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.table import Table
-from cryptolake.flow.made import Built, Made
+from cryptolake.flow.outputs import Built, Output
 from cryptolake.gold import daily_panel
 from cryptolake.lake.tables import Tables
 from cryptolake.publish.stores import Stores
@@ -126,7 +126,7 @@ def build(
         else:
             with stores.warehouse() as warehouse:
                 warehouse.load(table, rows, table.load)
-    made = [Made(f"{table.layer} {table.name}", rows.height, _place(table, tables)) for table, rows in built]
+    made = [Output(f"{table.layer} {table.name}", rows.height, _place(table, tables)) for table, rows in built]
     return Built(made, evidence.lacking(found))
 
 

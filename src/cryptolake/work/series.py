@@ -113,7 +113,7 @@ def pull_or_backfill(
                 not_replaced = not_done(source, chosen, stores.ledger.of(wanted), frame, loaded.kept)
             if operation == "pull":
                 for dataset in sorted({one.dataset for one in wanted}):
-                    stores.bronze.fold(source.name, dataset, period)
+                    stores.bronze.pack(source.name, dataset, period)
         except CryptolakeError as error:
             spent = time.monotonic() - started
             failed = Pull(

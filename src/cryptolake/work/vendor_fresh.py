@@ -32,7 +32,7 @@ class Replacement:
         return (
             f"{self.source}: {self.entities:,} entities in {self.datasets} datasets are asked again. Of {self.rows:,} stored "
             "rows those that the vendor gives anew are replaced, the old ones set aside in the PostgreSQL schema "
-            f"{self.fresh.aside}; all others stay."
+            f"{self.fresh.schema}; all others stay."
         )
 
 
@@ -58,5 +58,5 @@ def replacement(
     found = {one for each in chosen for one in source.keys(each.name) if not keys or one in keys}
     with app.warehouse() as warehouse:
         rows = prospect(source, found, drop, warehouse)
-    aside = f"{app.settings.prefix}aside_{name}_{now or datetime.now(UTC):%Y%m%d_%H%M%S}"
-    return Replacement(name, len(found), len(chosen), rows, Fresh(aside, tuple(drop)))
+    schema = f"{app.settings.prefix}aside_{name}_{now or datetime.now(UTC):%Y%m%d_%H%M%S}"
+    return Replacement(name, len(found), len(chosen), rows, Fresh(schema, tuple(drop)))

@@ -1,4 +1,4 @@
-"""`Made` and `Built`: what a step tells about what it made, and about what it could not make."""
+"""`Output` and `Built`: what a step tells about what it made, and about what it could not make."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import polars as pl
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class Output:
     """One thing a step made: a table or file, how many rows it holds and where it is."""
 
     what: str
@@ -20,5 +20,5 @@ class Made:
 class Built:
     """What was made, and the market-days (`evidence.EVIDENCE`) that were answered and have no number all the same."""
 
-    made: list[Made]
+    outputs: list[Output]
     lacking: pl.DataFrame
