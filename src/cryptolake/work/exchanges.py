@@ -122,7 +122,7 @@ def tickers(
 def _log(
     warehouse: Warehouse,
     source: Source,
-    operation: str,
+    operation: Operation,
     asked_at: datetime,
     started: float,
     collected: Collected,

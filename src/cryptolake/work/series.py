@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
 
 import polars as pl
 import structlog
@@ -27,10 +26,10 @@ from cryptolake.publish.warehouse import Loaded, Warehouse
 from cryptolake.silver import metrics, revisions
 from cryptolake.watch.freshness import disappeared, lost_days
 from cryptolake.work.landed_points import LandedPoints
+from cryptolake.work.pulls import Operation as Operation
 from cryptolake.work.pulls import Pull, record, status_of
 from cryptolake.work.refill import Fresh, not_done, refill
 
-Operation = Literal["pull", "backfill"]
 log = structlog.get_logger(__name__)
 
 
@@ -126,23 +125,38 @@ def pull_or_backfill(
         status = status_of(bool(failures or not_replaced), frame.height)
         asked, spent = requests_since(source, before), time.monotonic() - started
         first = failures[0].error if failures else next(iter(not_replaced), None)
-        record(warehouse, Pull(source.name, operation, asked_at, status, frame.height, spent, asked, alerts, first))
-        return Pulled(
-            source.name,
-            operation,
-            status,
-            frame.height,
-            loaded.inserted,
-            loaded.updated,
-            loaded.unchanged,
-            collected,
-            needs_key=tuple(sorted({*lacking, *refused})),
-            alerts=alerts,
-            asked=asked,
-            duration_s=spent,
-            set_aside=loaded.set_aside if isinstance(loaded, Refilled) else 0,
-            not_done=not_replaced,
-        )
+        row = Pull(source.name, operation, asked_at, status, frame.height, spent, asked, alerts, first)
+        record(warehouse, row)
+        return pulled(row, loaded, collected, needs_key={*lacking, *refused}, not_done=not_replaced)
+
+
+def pulled(
+    row: Pull,
+    loaded: Loaded | Refilled,
+    collected: Collected,
+    *,
+    table: str = metrics.TABLE.name,
+    needs_key: Iterable[str] = (),
+    not_done: tuple[str, ...] = (),
+) -> Pulled:
+    """What an operation did, as its row in `pulls` says, with what the load changed."""
+    return Pulled(
+        row.source,
+        row.operation,
+        row.status,
+        row.records,
+        loaded.inserted,
+        loaded.updated,
+        loaded.unchanged,
+        collected,
+        needs_key=tuple(sorted(needs_key)),
+        alerts=tuple(row.alerts),
+        asked=row.asked or Asked(),
+        duration_s=row.duration_s,
+        set_aside=loaded.set_aside if isinstance(loaded, Refilled) else 0,
+        not_done=not_done,
+        table=table,
+    )
 
 
 def granted(

@@ -23,7 +23,7 @@ from cryptolake.lake.tables import Tables
 from cryptolake.publish.stores import Stores
 from cryptolake.publish.warehouse import Loaded, Warehouse
 from cryptolake.work.pulls import Pull, record, status_of
-from cryptolake.work.series import Operation, Pulled, requests_since, without_refused
+from cryptolake.work.series import Operation, Pulled, pulled, requests_since, without_refused
 
 
 def pull_own_table(
@@ -59,12 +59,7 @@ def pull_own_table(
             again = not resume or (operation == "pull" and dataset.reach != "window")
             missing = [one for one in wanted if again or one not in known or known[one].state not in SETTLED]
             collected = collect(
-                source,
-                missing,
-                bronze=stores.bronze,
-                ledger=stores.ledger,
-                workers=workers,
-                progress=progress,
+                source, missing, bronze=stores.bronze, ledger=stores.ledger, workers=workers, progress=progress
             )
             stores.bronze.settle()  # durable before anything is loaded that was made of it
             states = stores.ledger.of(wanted)
@@ -79,21 +74,9 @@ def pull_own_table(
         first = collected.failures[0].error if collected.failures else None
         status = status_of(bool(collected.failures), frame.height)
         spent, asked = time.monotonic() - started, requests_since(source, before)
-        record(warehouse, Pull(source.name, operation, asked_at, status, frame.height, spent, asked, error=first))
-        return Pulled(
-            source.name,
-            operation,
-            status,
-            frame.height,
-            loaded.inserted,
-            loaded.updated,
-            loaded.unchanged,
-            collected,
-            needs_key=tuple(sorted(refused)),
-            asked=asked,
-            duration_s=spent,
-            table=table.name,
-        )
+        row = Pull(source.name, operation, asked_at, status, frame.height, spent, asked, error=first)
+        record(warehouse, row)
+        return pulled(row, loaded, collected, table=table.name, needs_key=refused)
 
 
 def _wanted(
