@@ -6,10 +6,9 @@ What does not belong here: steps (flow), text for people (cli), reading variable
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from cryptolake.contracts.prices import Wanted
     from cryptolake.contracts.source import Source, SourceTable
     from cryptolake.lake.bronze import Bronze
-    from cryptolake.lake.runs import Runs
     from cryptolake.lake.tables import Tables
     from cryptolake.net.access import Access
     from cryptolake.net.blocks import FileBlockCache
@@ -31,7 +29,8 @@ if TYPE_CHECKING:
     from cryptolake.net.http import Http
     from cryptolake.net.limiter import Limiter
     from cryptolake.net.rpc import Pool
-    from cryptolake.publish.reader import Reader
+    from cryptolake.publish.database import Database
+    from cryptolake.publish.stores import Stores
     from cryptolake.publish.warehouse import Warehouse
     from cryptolake.registry.loader import Registry
     from cryptolake.settings import Settings
@@ -56,7 +55,6 @@ class App:
         self._pools: dict[str, Pool] = {}
         self._limiters: dict[str, Limiter] = {}
         self._lock = threading.RLock()
-        self._is_set_up = False
 
     @cached_property
     def registry(self) -> Registry:
@@ -116,18 +114,6 @@ class App:
         if "ledger" in self.__dict__:
             self.__dict__.pop("ledger").close()
 
-    @property
-    def runs(self) -> Path:
-        """Where runs at work say how they do."""
-        return self.folder.runs
-
-    @property
-    def vendor_runs(self) -> Runs:
-        """The kept runs of vendors whose answers are runs."""
-        from cryptolake.lake.runs import Runs
-
-        return Runs(self.settings.data)
-
     def pool(self, chain: Chain) -> Pool:
         """The chain's endpoints: the user's own, else keyed, then public ones. Raises BadInput if there are none."""
         from cryptolake.net.rpc import Pool
@@ -149,45 +135,7 @@ class App:
         """The rate budgets of all machines, in PostgreSQL."""
         from cryptolake.state.budgets import Budgets
 
-        return Budgets(self.database())
-
-    def database(self) -> str:
-        """The URL of the user's PostgreSQL, or of the embedded one, started if need be. A secret."""
-        from cryptolake.publish import server
-
-        url = self.settings.database_url
-        return url.get_secret_value() if url else server.ensure_running(self.settings.data)
-
-    @property
-    def has_own_server(self) -> bool:
-        """Whether the database is the embedded one of this data folder."""
-        return self.settings.database_url is None
-
-    @property
-    def server_running(self) -> bool:
-        """Whether the embedded database of this data folder is running."""
-        from cryptolake.publish import server
-
-        return server.is_running(self.settings.data)
-
-    def stop_server(self) -> None:
-        """Stop the embedded database of this data folder."""
-        from cryptolake.publish import server
-
-        server.stop_embedded(self.settings.data)
-
-    def make_schema(self, name: str) -> None:
-        """Make a PostgreSQL schema for another program."""
-        from cryptolake.publish.warehouse import Warehouse
-
-        with Warehouse.open(self.settings.data, self.database(), name):
-            pass
-
-    @property
-    def data_variable(self) -> Path:
-        """What CRYPTOLAKE_DATA must be for a process that is to work on this folder, absolute."""
-        data, environment = self.settings.data, self.settings.environment
-        return (data if environment == "prod" else data.parent).resolve()  # it adds the environment's name again
+        return Budgets(self.database.url())
 
     def _limiter(self, endpoint: Endpoint) -> Limiter:
         """One limiter per account, for all its chains and all processes that share this data folder, or the database."""
@@ -245,11 +193,10 @@ class App:
         return found
 
     def _opened(self, provenance: dict[str, str] | None = None) -> Opened:
-        from cryptolake.catalogue import found_tables
+        from cryptolake.catalogue import fed_by_any_source
         from cryptolake.sources.found import open_all
 
-        shared = {name for name, one in found_tables().items() if one.table.layer == "silver" and one.own_of is None}
-        return open_all(self.found, self.access(provenance), shared)
+        return open_all(self.found, self.access(provenance), fed_by_any_source())
 
     def vendors(self, provenance: dict[str, str] | None = None) -> dict[str, Source]:
         """Every vendor source by name. Raises BadInput that names every faulty file: nothing is left out in silence."""
@@ -290,9 +237,7 @@ class App:
 
         Raises BadInput when two of them call a dataset the same: their answers would be taken for each other's.
         """
-        from cryptolake.sources.found import distinct
-
-        return distinct({name: self.price_source(name) for name in self.found.price_sources})
+        return self.found.told(self.access(), self.registry.chains)
 
     @property
     def pricing(self) -> Pricing:
@@ -302,33 +247,32 @@ class App:
         ages = {name: one.max_age_s for name, one in self.found.price_sources.items()}
         return pricing_of(self.settings.price_order, ages, self.settings.price_tolerance)
 
-    @contextmanager
-    def warehouse(self) -> Iterator[Warehouse]:
-        """The user's PostgreSQL, or the embedded one under the data folder, with every table that was found set up."""
+    @cached_property
+    def database(self) -> Database:
+        """The user's PostgreSQL, or the embedded one under the data folder."""
         from cryptolake.catalogue import contracts
-        from cryptolake.publish.warehouse import Warehouse
+        from cryptolake.publish.database import Database
 
-        url = self.settings.database_url
-        address = url.get_secret_value() if url else None
-        with Warehouse.open(self.settings.data, address, self.settings.db_schema) as warehouse:
-            if not self._is_set_up:
-                warehouse.setup(contracts())
-                self._is_set_up = True
-            yield warehouse
+        url, reader = self.settings.database_url, self.settings.reader_url
+        return Database(
+            self.settings.data,
+            address=url.get_secret_value() if url is not None else None,
+            reader=reader.get_secret_value() if reader is not None else None,
+            schema=self.settings.db_schema,
+            tables=contracts,
+        )
 
-    def reader(self) -> Reader:
-        """Who asks what a person typed: the user's reading login, else one made here, with the tables set up first.
+    def warehouse(self) -> AbstractContextManager[Warehouse]:
+        """A session of PostgreSQL with every table that was found set up."""
+        return self.database.warehouse()
 
-        Raises Stop when there can be none; the owner's login is never taken instead.
-        """
-        from cryptolake.publish.reader import Reader
+    @property
+    def stores(self) -> Stores:
+        """Where the data rests, as the rivers take it; PostgreSQL is opened by who needs it."""
+        from cryptolake.lake.runs import Runs
+        from cryptolake.publish.stores import Stores
 
-        own = self.settings.reader_url
-        if own is not None:
-            return Reader(own.get_secret_value(), self.settings.db_schema)
-        embedded = self.settings.database_url is None
-        with self.warehouse() as warehouse:
-            return warehouse.reader(self.settings.data, embedded=embedded)
+        return Stores(self.bronze, Runs(self.settings.data), self.ledger, self.tables, self.warehouse)
 
     def prepare(self) -> None:
         """Make the data folder. Raises BadInput for a name that tables cannot lie under, Stop when it cannot be written."""

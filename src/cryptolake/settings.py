@@ -266,6 +266,13 @@ class Settings(BaseSettings):
         return None if self.environment == "prod" else f"{self.prefix}cryptolake"
 
     @property
+    def data_variable(self) -> Path:
+        """What CRYPTOLAKE_DATA must be for a process that is to work on this folder, absolute."""
+        return (
+            self.data if self.environment == "prod" else self.data.parent
+        ).resolve()  # it adds the environment again
+
+    @property
     def sets_listed_in(self) -> str:
         """Where a user finds `market_sets`, for messages."""
         variable = f"{_PREFIX}MARKET_SETS"

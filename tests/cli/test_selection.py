@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 from benchmarks.synthetic_lake import World, fill, market, partitions, source
 from click.testing import Result
+from tests.stores import stores_of
 from typer.testing import CliRunner
 
 from cryptolake.cli import app, plan_scripts
@@ -60,7 +61,7 @@ def lake(one_reader: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[st
         ledger = fill(root, world, first, last, quiet_events=2)
         refine(source(world), partitions(world, first, last), bronze=Bronze(root), tables=lake)
         csus = {name: load_registry(declared()).csus[name] for name in (*STUDY, OTHER)}
-        build(tables=lake, ledger=ledger, csus=csus)
+        build(stores_of(root, ledger), csus=csus)
         ledger.close()
     (root / "registry.yaml").write_text(f"sets:\n  study: [{', '.join(STUDY)}]\n")
     return ("--data", str(root), "--registry", str(root / "registry.yaml"))

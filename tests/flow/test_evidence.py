@@ -17,6 +17,7 @@ from benchmarks import synthetic_lake
 from benchmarks.synthetic_lake import World, fill, market, partitions, source
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.stores import stores_of
 
 from cryptolake.app import App
 from cryptolake.contracts.entry import Entry
@@ -134,7 +135,7 @@ class Lake:
             registry=SimpleNamespace(csus={csu.name: csu for csu in self.csus}),
             onchain=lambda _csus: self.source,
             price_sources=dict,
-            warehouse=None,
+            stores=stores_of(self.root, self.ledger, tables=self.tables),
             pricing=None,
         )
         return cast(App, parts)

@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from benchmarks.synthetic_lake import World, fill, market, partitions, source
+from tests.stores import stores_of
 
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
 from cryptolake.lake.bronze import Bronze
@@ -57,7 +58,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> FinishedTables:
     lake.write(TVL, held)
     lake.write(LIQUIDATIONS, events)
     csus = {csu.name: csu for csu in world.csus}
-    built = build(tables=lake, ledger=ledger, csus=csus)
+    built = build(stores_of(root, ledger), csus=csus)
     now, _ = panel_now(tables=lake, states=ledger.states(), csus=csus)
     ledger.close()
     accounting = {one.name: one.accounting for one in declared().values() if one.accounting is not None}

@@ -74,7 +74,6 @@ def refresh_command(
 
     from cryptolake.work import coins as flow
     from cryptolake.work.coin_runs import SOURCE
-    from cryptolake.work.vendors import coin_stores
 
     chosen = _mode(mode)
     app: App = context.obj.open()
@@ -83,8 +82,8 @@ def refresh_command(
     label = f"{SOURCE} top {top}, {source.tier.name}" + (f" (about {waiting:.0f} s)" if waiting > 5 else "")
     if waiting > 5:
         Console(stderr=True).print(f"{label}: the vendor's limit; a free demo key is faster", highlight=False)
-    with coin_stores(app) as stores, progress(label, 2) as tell:
-        loaded = flow.refresh(source, stores, top=top, mode=chosen, progress=tell)
+    with progress(label, 2) as tell:
+        loaded = flow.refresh(source, app.stores, top=top, mode=chosen, progress=tell)
     _show([loaded], as_json)
 
 
@@ -105,12 +104,11 @@ def replay_command(
 
     from cryptolake.work import coin_runs
     from cryptolake.work import coins as flow
-    from cryptolake.work.vendors import coin_stores
 
     chosen = _mode(mode)
     app: App = context.obj.open()
     source = _coingecko(app)
-    with coin_stores(app) as stores:
+    with app.stores.held() as stores:
         if every:
             done = flow.replay_all(source, stores, despite_drift=despite_drift)
             found = done.loaded
@@ -139,7 +137,7 @@ def runs_command(
     from cryptolake.work import coin_runs
 
     app: App = context.obj.open()
-    runs = app.vendor_runs
+    runs = app.stores.runs
     kept = coin_runs.kept_runs(runs)[::-1][:limit]
     states = app.ledger.states(COINS_MARKETS.name)
     rows = [
@@ -180,22 +178,17 @@ def prune_command(
 
     Example: cryptolake coins prune --keep-days 90 --dry-run
     """
-    from cryptolake.lake.runs import Runs
     from cryptolake.work import coin_runs
     from cryptolake.work import coins as flow
     from cryptolake.work.coins import lake_tables
-    from cryptolake.work.vendors import coin_stores
 
     app: App = context.obj.open()
-    with coin_stores(app) as stores:
-        held = flow.held(stores.warehouse)
+    with app.warehouse() as warehouse:
+        held = flow.held(warehouse)
     today = datetime.now(UTC).date()
 
     def prune(*, dry: bool) -> coin_runs.Pruning:
-        runs = Runs(app.folder.root)
-        return coin_runs.prune(
-            runs, app.ledger, app.tables, lake_tables(), keep_days=keep_days, today=today, held=held, dry_run=dry
-        )
+        return coin_runs.prune(app.stores, lake_tables(), keep_days=keep_days, today=today, held=held, dry_run=dry)
 
     done = prune(dry=True)
     if not dry_run and (done.found or done.version_bytes):
@@ -237,11 +230,9 @@ def check_command(context: typer.Context, as_json: JsonFlag = False) -> None:
     """
     from cryptolake.quality.results import exit_code
     from cryptolake.work import coins as flow
-    from cryptolake.work.vendors import coin_stores
 
     app: App = context.obj.open()
-    with coin_stores(app) as stores:
-        results = flow.check_now(stores, datetime.now(UTC))
+    results = flow.check_now(app.stores, datetime.now(UTC))
     if as_json:
         print_json([_result(one) for one in results])
     else:
@@ -269,7 +260,7 @@ def history_command(
 
     app: App = context.obj.open(workers=workers)
     source = _coingecko(app)
-    with app.warehouse() as warehouse:
+    with app.stores.held() as stores, stores.warehouse() as warehouse:
         ids = list(key or ())
         if top is not None:
             sql = f"SELECT id FROM {STAGING.quoted} WHERE market_cap_rank <= %s ORDER BY market_cap_rank"
@@ -281,11 +272,9 @@ def history_command(
             result = pull_or_backfill(
                 "backfill",
                 chosen,
+                stores,
                 keys=None,
                 datasets=[MARKET_CHART.name],
-                bronze=app.bronze,
-                ledger=app.ledger,
-                warehouse=warehouse,
                 workers=app.settings.workers,
                 resume=resume,
                 progress=tell,

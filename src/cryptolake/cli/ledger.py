@@ -157,7 +157,7 @@ def repair_command(context: typer.Context, as_json: JsonFlag = False) -> None:
             f"The old ledger could not be read; it lies at {aside}. Days that never had an answer are asked again"
         )
     rows = [
-        ("latest entries corrected", found.refolded),
+        ("latest entries corrected", found.corrected),
         ("claims of dead runs dropped", found.claims_dropped),
         ("answers adopted", found.adopted),
         ("answers damaged", len(found.damaged)),

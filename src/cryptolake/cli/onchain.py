@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from cryptolake.app import App
     from cryptolake.flow.collect import Collected
-    from cryptolake.flow.made import Made
+    from cryptolake.flow.outputs import Output
 
 
 STEPS = {
@@ -118,7 +118,7 @@ def collect_command(
 
     Example: cryptolake collect --csu aave_v3_ethereum --days 7 --workers 5
     """
-    from cryptolake.cluster.roll import read_roll
+    from cryptolake.cluster.worker_list import read_workers
     from cryptolake.work import lending
     from cryptolake.work.selection import chosen_wish
 
@@ -141,7 +141,7 @@ def collect_command(
     if not as_json and not seen.stopping.is_set():
         print_next("collect --retry-failed" if result.failed else "refine", selection=True)
     if cluster is not None and not as_json:
-        print_workers(read_roll(app.folder.root))
+        print_workers(read_workers(app.folder.root))
     seen.end(result)
 
 
@@ -211,7 +211,7 @@ def build_command(
     only = chosen_market_days(app, csu, chain, family, market_set, start_date, end_date, days)
     built = lending.build(app)
     lacking = only.of(built.lacking)
-    print_made(built.made, "publish", lacking=lacking, selection=True)
+    print_made(built.outputs, "publish", lacking=lacking, selection=True)
     note_panel(app, only)
     note_others(built.lacking, lacking)
     end_lacking(lacking)
@@ -276,7 +276,7 @@ def run_command(
         return
     print_collected(ran.collected, as_json=False)
     print_made(
-        ran.built.made,
+        ran.built.outputs,
         'query --sql "select * from daily_panel limit 5"',
         lacking=ran.built.lacking,
         collected=ran.collected,
@@ -348,7 +348,7 @@ def end_lacking(lacking: pl.DataFrame) -> None:
 
 
 def print_made(
-    made: list[Made],
+    outputs: list[Output],
     next_step: str,
     *,
     lacking: pl.DataFrame | None = None,
@@ -359,7 +359,7 @@ def print_made(
 
     Where questions failed the next step is to ask them again; what else lacks is said with its remedy by `end_lacking`.
     """
-    print_table("Made", ("what", "rows", "where"), [(one.what, one.rows, one.where) for one in made])
+    print_table("Made", ("what", "rows", "where"), [(one.what, one.rows, one.where) for one in outputs])
     if collected is not None and collected.failed:
         print_next("collect --retry-failed", selection=True)
     elif lacking is None or not lacking.height:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cryptolake.cli.show import print_note
-from cryptolake.errors import BadInput, Stop
 from cryptolake.registry.markets import Csu
 
 if TYPE_CHECKING:
@@ -153,29 +152,17 @@ def chosen_rows(
 
 
 def refuse_unfinished(app: App) -> None:
-    """Raises Stop while a fresh start has set aside what was there and not yet filled it again."""
-    from cryptolake.work.fresh import pending
+    """Raises Stop while a fresh start is unfinished (`work.guards`)."""
+    from cryptolake.work.guards import require_finished
 
-    if (name := pending(app)) is not None:
-        raise Stop(
-            f"a fresh start is unfinished: what was there lies in {name} (the data folder's aside/ and PostgreSQL); "
-            "`cryptolake scheduler` goes on with it"
-        )
+    require_finished(app)
 
 
 def refuse_recorded(app: App, csus: Iterable[Csu]) -> None:
-    """Raises BadInput for the demo's market when nobody plays its chain: no endpoint in the world has it.
+    """Raises BadInput for a market that nobody can be asked about here, Stop while a fresh start is unfinished."""
+    from cryptolake.work.guards import require_askable
 
-    And Stop while a fresh start is unfinished.
-    """
-    from cryptolake.demo.journey import CSU, is_marked
-
-    refuse_unfinished(app)
-    if any(one.name == CSU and one.chain not in app.settings.rpc for one in csus) and is_marked(app.folder.root):
-        raise BadInput(
-            f"{app.folder.root} is the demo's folder, and its chain exists only while `cryptolake demo` runs; "
-            "name other markets and another --data"
-        )
+    require_askable(app, csus)
 
 
 def chosen_market_days(

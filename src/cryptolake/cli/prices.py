@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from cryptolake.app import App
     from cryptolake.flow.collect import Collected
-    from cryptolake.flow.made import Made
+    from cryptolake.flow.outputs import Output
     from cryptolake.work.market_days import MarketDays
 
 prices_app = typer.Typer(
@@ -196,7 +196,7 @@ def reprice_command(
     before = river.versions(app)
     made = river.reprice(app)
     built = lending.build(app)
-    made += built.made
+    made += built.outputs
     if publish_too:
         made += lending.publish(app)
     note_panel(app, only)
@@ -229,14 +229,14 @@ def rebuild_command(
     app: App = context.obj.open()
     only = chosen_market_days(app, csu, chain, family, market_set, start_date, end_date, days)
     built = lending.rebuild(app, reparse=reparse, only=only)
-    made = built.made
+    made = built.outputs
     if publish_too:
         made += lending.publish(app)
     note_panel(app, only)
     _end(made, built.lacking, only)
 
 
-def _end(made: list[Made], lacking: pl.DataFrame, only: MarketDays) -> None:
+def _end(made: list[Output], lacking: pl.DataFrame, only: MarketDays) -> None:
     """What was made, and exit code 1 with the remedy when chosen days that were answered have no number."""
     chosen = only.of(lacking)
     print_made(made, "panel describe", lacking=chosen, selection=True)

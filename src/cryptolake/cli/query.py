@@ -142,7 +142,7 @@ def _session(app: App, *, typed: bool) -> Iterator[Reader | Warehouse]:
     typed is a bound value, are then asked by the owner.
     """
     if typed or app.settings.database_url is None or app.settings.reader_url is not None:
-        yield app.reader()
+        yield app.database.reader()
         return
     with app.warehouse() as warehouse:
         yield warehouse

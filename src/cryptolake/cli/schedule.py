@@ -91,7 +91,7 @@ def _run(app: App, *, afresh: bool, yes: bool) -> None:
     jobs, waiting = daily.jobs(app)
     for line in waiting:
         print_line(f"[yellow]left out[/] {line}")
-    _print_aside(app)
+    _print_left_out(app)
     if afresh and not jobs:
         raise Stop("a fresh start could ask nobody for anything; set the keys and endpoints above first")
     if afresh and not yes:
@@ -137,7 +137,7 @@ def _confirm(app: App) -> None:
     confirm("Set it aside and fill again?", yes=False)
 
 
-def _print_aside(app: App) -> None:
+def _print_left_out(app: App) -> None:
     from cryptolake.work import daily
 
     aside = daily.markets(app)[1]

@@ -76,7 +76,7 @@ def up_command(
                 f"port {number} is taken; stop what uses it or give another one with --{'monitor-' * (name == 'monitor')}port"
             )
     daily.jobs(app)  # what is wrong with the settings is said here, not in a log
-    mine = app.has_own_server and not app.server_running
+    mine = app.database.is_embedded and not app.database.is_running
     variables = _prepare(app)
     if parts & {"web", "daemon"}:  # a code server alone knows only where it listens, not where others find it
         found = _LOCAL if code_host in EVERYWHERE else code_host
@@ -105,7 +105,7 @@ def up_command(
     finally:
         children.stop()
         if mine:
-            app.stop_server()
+            app.database.stop()
     print_line("stopped; nothing is lost, `cryptolake up` goes on from here")
 
 
@@ -129,17 +129,17 @@ def _prepare(app: App) -> dict[str, str]:
     from cryptolake.cli.dagster_home import URL_VARIABLE, storage_url, write_instance
 
     settings = app.settings
-    url, home = app.database(), app.folder.dagster
+    url, home = app.database.url(), app.folder.dagster
     with app.warehouse():  # every table is there before a part looks for one
         pass
     schema = f"{settings.prefix}dagster"
-    app.make_schema(schema)
+    app.database.make_schema(schema)
     write_instance(home)
     variables = {
         "DAGSTER_HOME": str(home),
         "PYTHONUNBUFFERED": "1",
         URL_VARIABLE: storage_url(url, schema),
-        "CRYPTOLAKE_DATA": str(app.data_variable),
+        "CRYPTOLAKE_DATA": str(settings.data_variable),
         "CRYPTOLAKE_SCHEDULES": str(settings.schedules).lower(),
         "CRYPTOLAKE_LOG_LEVEL": settings.log_level,
         "CRYPTOLAKE_MARKETS": ",".join(settings.markets),

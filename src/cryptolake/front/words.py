@@ -63,6 +63,11 @@ class Shown:
         self._show(pace.done, pace.total, f"{scanned.chain} logs {scanned.done:,}/{scanned.total:,} blocks")
 
 
+def shown(show: Show | None) -> Shown | None:
+    """What a collection tells its progress to; nobody when nobody wants to know."""
+    return None if show is None else Shown(show)
+
+
 class Counted:
     """The same for a vendor's answers, which nobody else counts."""
 

@@ -40,12 +40,12 @@ class Recipe:
 class Prepared:
     """The transformed panel in long form and what was done to it, one sentence per step.
 
-    `made` maps each new column to how it was made.
+    `derived` maps each new column to how it was made.
     """
 
     frame: pl.DataFrame
     steps: list[str] = field(default_factory=list)
-    made: dict[str, str] = field(default_factory=dict)
+    derived: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def _fill(done: Prepared, recipe: Recipe) -> None:
     count = sum(int(done.frame[f"{name}_imputed"].sum()) for name in recipe.values)
     done.steps.append(f"fill: last value carried forward at most {recipe.fill_limit} days, {count} values imputed")
     for name in recipe.values:
-        done.made[f"{name}_imputed"] = f"whether {name} was carried forward"
+        done.derived[f"{name}_imputed"] = f"whether {name} was carried forward"
 
 
 def _balance(done: Prepared, recipe: Recipe) -> None:
@@ -169,8 +169,8 @@ def _identify(done: Prepared) -> None:
         pl.col("csu").rank("dense").cast(pl.Int32).alias("unit_id"),
         ((pl.col("date") - pl.lit(first)).dt.total_days() + 1).cast(pl.Int32).alias("time_id"),
     )
-    done.made["unit_id"] = "number of the market in this file, by name, from 1"
-    done.made["time_id"] = f"number of the day in this file, {first} is 1; a missing day keeps its number"
+    done.derived["unit_id"] = "number of the market in this file, by name, from 1"
+    done.derived["time_id"] = f"number of the day in this file, {first} is 1; a missing day keeps its number"
 
 
 def _winsorize(done: Prepared, share: float, last: dict[str, str]) -> None:
@@ -178,8 +178,8 @@ def _winsorize(done: Prepared, share: float, last: dict[str, str]) -> None:
         low, high = (done.frame[name].quantile(at, "linear") for at in (share, 1 - share))
         new = f"{last[name]}_w"
         done.frame = done.frame.with_columns(pl.col(last[name]).clip(low, high).alias(new))
-        done.made[new] = f"{name} winsorised at {share:g} per tail over all rows: {low!r} .. {high!r}"
-        done.steps.append(f"winsorise: {done.made[new]}")
+        done.derived[new] = f"{name} winsorised at {share:g} per tail over all rows: {low!r} .. {high!r}"
+        done.steps.append(f"winsorise: {done.derived[new]}")
         last[name] = new
 
 
@@ -189,8 +189,8 @@ def _log(done: Prepared, last: dict[str, str]) -> None:
             continue
         new = f"{last[name]}_log"
         done.frame = done.frame.with_columns(pl.col(last[name]).log1p().alias(new))
-        done.made[new] = f"ln(1 + {last[name]}), so that a true zero stays a number"
-        done.steps.append(f"log: {new} = {done.made[new]}")
+        done.derived[new] = f"ln(1 + {last[name]}), so that a true zero stays a number"
+        done.steps.append(f"log: {new} = {done.derived[new]}")
         last[name] = new
 
 
@@ -200,14 +200,14 @@ def _difference(done: Prepared, last: dict[str, str]) -> None:
         consecutive = pl.col("time_id").diff().over("csu", order_by="date") == 1
         change = pl.col(last[name]).diff().over("csu", order_by="date")
         done.frame = done.frame.with_columns(pl.when(consecutive).then(change).alias(new))
-        done.made[new] = f"{last[name]} minus its value on the day before; null on the first day of a market"
-        done.steps.append(f"difference: {new} = {done.made[new]}")
+        done.derived[new] = f"{last[name]} minus its value on the day before; null on the first day of a market"
+        done.steps.append(f"difference: {new} = {done.derived[new]}")
         last[name] = new
 
 
 def wide(prepared: Prepared, values: Sequence[str]) -> pl.DataFrame:
     """One row per day, one column per value and market, named `<value>__<csu>`."""
-    columns = [name for name in prepared.frame.columns if name in values or name in prepared.made]
+    columns = [name for name in prepared.frame.columns if name in values or name in prepared.derived]
     chosen = [name for name in columns if name not in ("unit_id", "time_id")]
     pieces = [
         prepared.frame.pivot("csu", index=["date", "time_id"], values=name, sort_columns=True).rename(

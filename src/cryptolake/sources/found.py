@@ -78,6 +78,10 @@ class FoundSources:
                 return open_told(file, access, chains, wanted)
         raise BadInput(f"unknown price source {name!r}; known: {', '.join(self.price_sources)}")
 
+    def told(self, access: Access, chains: Mapping[str, Chain]) -> dict[str, Source]:
+        """Everybody who tells prices, opened, by name. Raises BadInput when two have a dataset of one name."""
+        return distinct({name: self.price_source(name, access, chains, {}) for name in self.price_sources})
+
     def own_tables(self, source: str) -> dict[str, SourceTable]:
         """The tables that a source's file declares, by name; none for a source that has no own."""
         files = [file for file in self.files if file.vendor is not None and file.vendor.name == source]

@@ -19,7 +19,7 @@ from cryptolake.contracts.source import Source
 from cryptolake.contracts.table import Table
 from cryptolake.files.atomic import write_bytes
 from cryptolake.lake.bronze import Bronze
-from cryptolake.lake.set_aside import ledger_aside, move_aside
+from cryptolake.lake.set_aside import move_aside, moved_ledger
 from cryptolake.sources.onchain.families import families
 from cryptolake.state.ledger import Ledger
 from cryptolake.work import daily, lending
@@ -71,7 +71,7 @@ def set_aside(app: App, now: datetime | None = None) -> str:
         keep = kept_datasets(app)
         app.forget_ledger()  # its file is moved
         move_aside(app.folder.root, name, keep)
-        before = Ledger(ledger_aside(app.folder.root, name))
+        before = Ledger(moved_ledger(app.folder.root, name))
         kept = {dataset for _, dataset in keep}
         entries = [entry for partition, entry in before.states().items() if partition.dataset in kept]
         before.close()
@@ -111,7 +111,7 @@ def finish(app: App) -> int:
     name = pending(app)
     if name is None:
         return 0
-    ledger = Ledger(ledger_aside(app.folder.root, name))
+    ledger = Ledger(moved_ledger(app.folder.root, name))
     before = ledger.states()
     ledger.close()
     now, old = app.ledger.states(), Bronze(app.folder.root / "aside" / name)

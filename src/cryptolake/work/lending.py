@@ -26,8 +26,8 @@ from cryptolake.files.atomic import write_bytes
 from cryptolake.flow import extend as backwards
 from cryptolake.flow.collect import Collected
 from cryptolake.flow.collect import collect as ask
-from cryptolake.flow.made import Built as Built
-from cryptolake.flow.made import Made as Made
+from cryptolake.flow.outputs import Built as Built
+from cryptolake.flow.outputs import Output as Output
 from cryptolake.flow.resume import AT_ONCE, Wish, compare, damaged, partitions_of
 from cryptolake.flow.workers import suggested
 from cryptolake.gold import daily_panel
@@ -93,7 +93,7 @@ def collect(
                 since=since,
             )
 
-        with Reporter(app.runs, lambda: pace.health(workers)), ThreadPoolExecutor(1, "check") as beside:
+        with Reporter(app.folder.runs, lambda: pace.health(workers)), ThreadPoolExecutor(1, "check") as beside:
             later = None if few else beside.submit(damaged, left, app.bronze.intact, stopping)
             try:
                 result = answered(missing)
@@ -113,10 +113,10 @@ def workers_of(app: App, csus: Sequence[Csu]) -> int:
         return app.settings.workers
     chains = {csu.chain for csu in csus}
     endpoints = [one for name in chains for one in app.endpoints(app.registry.chain(name))]
-    return suggested(endpoints, latencies(read_runs(app.runs)))
+    return suggested(endpoints, latencies(read_runs(app.folder.runs)))
 
 
-def refine(app: App, partitions: Iterable[Partition] = ()) -> list[Made]:
+def refine(app: App, partitions: Iterable[Partition] = ()) -> list[Output]:
     """Bronze to silver for the days of these partitions and for every other day that silver lacks, at the settings' ladder.
 
     So whatever was collected and never refined, or lost from silver since, is made good by the next trip of any kind.
@@ -148,10 +148,10 @@ def build(app: App) -> Built:
     Raises Stop when the ledger that told the answers apart is lost.
     """
     _refuse_without_ledger(app)
-    return panel.build(tables=app.tables, ledger=app.ledger, csus=app.registry.csus, warehouse=app.warehouse)
+    return panel.build(app.stores, csus=app.registry.csus)
 
 
-def publish(app: App) -> list[Made]:
+def publish(app: App) -> list[Output]:
     """Finished tables to plain files and to PostgreSQL, and the ledger to the documented checkpoints.
 
     Raises Stop before anything is written when a published table would become empty although answers for it are known, and
@@ -166,11 +166,11 @@ def publish(app: App) -> list[Made]:
         if table.publish_as is None:
             continue
         if "{csu}" not in table.publish_as:
-            made.append(Made(f"file {table.name}", frame.height, str(tables.publish(table, frame))))
+            made.append(Output(f"file {table.name}", frame.height, str(tables.publish(table, frame))))
             continue
         parts = frame.partition_by("csu", as_dict=True, maintain_order=True)
         for (csu,), part in sorted(parts.items(), key=lambda item: str(item[0])):
-            made.append(Made(f"file {table.name}", part.height, str(tables.publish(table, part, csu=str(csu)))))
+            made.append(Output(f"file {table.name}", part.height, str(tables.publish(table, part, csu=str(csu)))))
     gold, csus = frames[daily_panel.TABLE], app.registry.csus
     about = metadata_document(
         daily_panel.TABLE,
@@ -181,15 +181,15 @@ def publish(app: App) -> list[Made]:
         day_boundary=app.settings.day_boundary,
         prices=frames[PRICES],
     )
-    made.append(Made("file metadata", 1, str(tables.publish_json("gold/metadata.json", about))))
+    made.append(Output("file metadata", 1, str(tables.publish_json("gold/metadata.json", about))))
     promises = app.folder.root / CONTRACTS_FILE
     write_bytes(promises, document(contracts()))
-    made.append(Made("file contracts", len(contracts()), str(promises)))
+    made.append(Output("file contracts", len(contracts()), str(promises)))
     write_checkpoints(app.ledger, app.folder.checkpoints)
     with app.warehouse() as warehouse:
         for table, frame in ((one, rows) for one, rows in frames.items() if one.in_postgres):
             warehouse.load(table, frame, table.load)
-            made.append(Made(f"PostgreSQL {table.name}", frame.height, table.name))
+            made.append(Output(f"PostgreSQL {table.name}", frame.height, table.name))
     return made
 
 
@@ -230,7 +230,7 @@ def run(
     if stopping.is_set():
         return Run(collected, None)
     built = build(app)
-    made += built.made
+    made += built.outputs
     if not stopping.is_set():
         made += publish(app)
     return Run(collected, Built(made, built.lacking))
@@ -305,8 +305,8 @@ def rebuild(app: App, *, reparse: bool = False, only: MarketDays = EVERYTHING) -
         fresh=only.whole,
         reparse=reparse,
     )
-    built = panel.build(tables=app.tables, ledger=app.ledger, csus=csus, states=states, warehouse=app.warehouse)
-    return Built([*made, *built.made], built.lacking)
+    built = panel.build(app.stores, csus=csus, states=states)
+    return Built([*made, *built.outputs], built.lacking)
 
 
 def _refuse_without_ledger(app: App) -> None:

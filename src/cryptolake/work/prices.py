@@ -22,7 +22,7 @@ from cryptolake.contracts.source import Source
 from cryptolake.errors import BadInput, Stop
 from cryptolake.flow.collect import WORKER, Collected, Progress, read_rows
 from cryptolake.flow.collect import collect as collect_partitions
-from cryptolake.flow.made import Made
+from cryptolake.flow.outputs import Output
 from cryptolake.flow.plan import make_plan
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
@@ -84,7 +84,7 @@ def collect(
     return result
 
 
-def import_file(app: App, file: Path) -> list[Made]:
+def import_file(app: App, file: Path) -> list[Output]:
     """Keep a price file in bronze and value everything again. Raises BadInput for a faulty file before anything is kept."""
     try:
         content = file.read_bytes()
@@ -95,10 +95,10 @@ def import_file(app: App, file: Path) -> list[Made]:
     rows = app.price_source(PRICES_OF_FILES.name).parse(raw)
     digest = app.bronze.land(raw)
     app.ledger.append(Entry(raw.partition, "done", raw.fetched_at, WORKER, rows=len(rows), digest=digest))
-    return [Made("quotes", len(rows), file.name), *reprice(app)]
+    return [Output("quotes", len(rows), file.name), *reprice(app)]
 
 
-def reprice(app: App) -> list[Made]:
+def reprice(app: App) -> list[Output]:
     """Value silver again from every quote that is kept, at the settings' ladder. The versions before stay readable."""
     quotes = read_quotes(app.price_sources(), app.bronze, app.ledger.states())
     return revalue(tables=app.tables, quotes=quotes, pricing=app.pricing)

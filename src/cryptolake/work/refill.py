@@ -32,7 +32,7 @@ _NAMED = 3  # how many series a line names
 class Fresh:
     """A fresh start: the PostgreSQL schema that what is replaced goes to, and metrics without history to be given up."""
 
-    aside: str
+    schema: str
     drop: tuple[str, ...] = ()
 
 
@@ -57,12 +57,12 @@ def prospect(source: Source, keys: Collection[str], drop: Collection[str], wareh
 def refill(
     fresh: Fresh, source: str, keys: Collection[str], frame: pl.DataFrame, warehouse: Warehouse, asked_at: datetime
 ) -> Refilled:
-    """Load a backfill's points in the place of what is stored; the rows replaced lie in `fresh.aside` then."""
+    """Load a backfill's points in the place of what is stored; the rows replaced lie in `fresh.schema` then."""
     check_drop(source, fresh.drop)
     scope: Scope = {"source": [source], "asset": assets_of(keys)}
     drop = {**scope, "metric_name": list(fresh.drop)} if fresh.drop else None
     until = asked_at.replace(tzinfo=None) - timedelta(days=_LATE_DAYS)
-    return warehouse.refill(METRICS, frame, aside=fresh.aside, scope=scope, drop=drop, until=until)
+    return warehouse.refill(METRICS, frame, schema=fresh.schema, scope=scope, drop=drop, until=until)
 
 
 def not_done(

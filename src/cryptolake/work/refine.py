@@ -19,7 +19,7 @@ from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.source import Row
 from cryptolake.contracts.table import Table
 from cryptolake.errors import Skip, Stop
-from cryptolake.flow.made import Made
+from cryptolake.flow.outputs import Output
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
 from cryptolake.registry.chainlink import named_tokens
@@ -46,7 +46,7 @@ def refine(
     pricing: prices.Pricing | None = None,
     fresh: bool = False,
     reparse: bool = False,
-) -> list[Made]:
+) -> list[Output]:
     """Conform every answered partition and replace exactly those days of those markets; price those days anew.
 
     `states` (the ledger) says which answers stand for each of the days asked (`work.standing`), and lets them be taken
@@ -102,7 +102,9 @@ def refine(
     return _store(frames, told, tables, None if fresh else touched, pricing, pl.concat(records))
 
 
-def reprice(*, tables: Tables, quotes: pl.DataFrame | None = None, pricing: prices.Pricing | None = None) -> list[Made]:
+def reprice(
+    *, tables: Tables, quotes: pl.DataFrame | None = None, pricing: prices.Pricing | None = None
+) -> list[Output]:
     """Value all of silver again, with other quotes or another ladder, without reading bronze or the network.
 
     The versions before stay readable (`Tables.read(version=...)`).
@@ -267,7 +269,7 @@ def _store(
     touched: Sequence[date] | None,
     pricing: prices.Pricing | None,
     records: pl.DataFrame | None,
-) -> list[Made]:
+) -> list[Output]:
     """Price the days, value the rows, check the contracts, write the four tables (all of them, or the days touched).
 
     `records` say what the rows were made of (None: as before); they are written after all rows and prices.
@@ -305,5 +307,5 @@ def _store(
         frame = frames.pop(table)
         tables.write(table, frame, replace_where={"date": list(touched)} if touched else None)
         if table is not REFINED:
-            made.append(Made(f"silver {table.name}", frame.height, str(tables.path(table))))
+            made.append(Output(f"silver {table.name}", frame.height, str(tables.path(table))))
     return made

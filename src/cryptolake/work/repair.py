@@ -15,7 +15,7 @@ from cryptolake.errors import BadInput, CryptolakeError, Stop
 from cryptolake.flow.collect import WORKER, release_dead
 from cryptolake.flow.reading import entry, interpret
 from cryptolake.lake.bronze import Bronze
-from cryptolake.lake.set_aside import put_damaged_aside
+from cryptolake.lake.set_aside import move_damaged
 from cryptolake.sources.onchain.families import families
 from cryptolake.state.checkpoints import Claimed, read_checkpoint
 from cryptolake.state.ledger import Ledger
@@ -25,12 +25,12 @@ from cryptolake.work.standing import DATASETS
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """What a repair found: folds corrected, claims of dead workers dropped, answers adopted, damaged, or read anew.
+    """What a repair found: newest entries corrected, claims of dead workers dropped, answers adopted, damaged, or read anew.
 
     `read_anew` are answers that the present reader finds another number of rows in, or cannot read any more.
     """
 
-    refolded: int
+    corrected: int
     claims_dropped: int
     adopted: int
     damaged: tuple[Partition, ...]
@@ -59,7 +59,7 @@ def _readable(app: App) -> Path | None:
             raise
         refusal = error
     app.forget_ledger()
-    aside = put_damaged_aside(path)
+    aside = move_damaged(path)
     if aside is None and refusal is not None:
         raise refusal
     return aside
@@ -98,7 +98,7 @@ def repair(ledger: Ledger, bronze: Bronze, source: Source, *, known: Callable[[s
     next run asks it again. A whole answer that the ledger does not know is read and recorded, and so is one in which the
     present reader finds something else than the ledger counted; one that it cannot read any more becomes `failed`.
     """
-    refolded = ledger.refold()
+    corrected = ledger.rebuild_latest()
     dropped = release_dead(ledger)
     on_disk = set(bronze.answers())
     states = {partition: one for partition, one in ledger.states().items() if partition.dataset in DATASETS}
@@ -128,7 +128,7 @@ def repair(ledger: Ledger, bronze: Bronze, source: Source, *, known: Callable[[s
     ]
     unknown = [one for one in on_disk if known(one.key) and (one not in states or states[one].state not in SETTLED)]
     adopted = sum(adopt(partition, ledger, bronze, source) for partition in sorted(unknown))
-    return Repaired(refolded, dropped, adopted, tuple(sorted(damaged)), tuple(read_anew))
+    return Repaired(corrected, dropped, adopted, tuple(sorted(damaged)), tuple(read_anew))
 
 
 def _read_anew(before: Entry, ledger: Ledger, bronze: Bronze, source: Source) -> bool:
