@@ -44,6 +44,7 @@ from cryptolake.watch.health import Reporter, latencies, read_runs
 from cryptolake.watch.pace import Pace, Show
 from cryptolake.work import panel
 from cryptolake.work import refine as refining
+from cryptolake.work.price_sources import price_sources, pricing
 from cryptolake.work.prices import read_quotes
 from cryptolake.work.priority import largest_first, last_known_usd
 from cryptolake.work.standing import DATASETS, market_day
@@ -131,8 +132,8 @@ def refine(app: App, partitions: Iterable[Partition] = ()) -> list[Output]:
         tables=app.tables,
         states=states,
         # Without the table of quotes nothing in silver knows what vendors said: their answers are read again.
-        quotes=None if app.tables.version(QUOTES) is not None else read_quotes(app.price_sources(), app.bronze, states),
-        pricing=app.pricing,
+        quotes=None if app.tables.version(QUOTES) is not None else read_quotes(price_sources(app), app.bronze, states),
+        pricing=pricing(app),
     )
 
 
@@ -296,8 +297,8 @@ def rebuild(app: App, *, reparse: bool = False) -> Built:
         bronze=app.bronze,
         tables=app.tables,
         states=states,
-        quotes=read_quotes(app.price_sources(), app.bronze, states),
-        pricing=app.pricing,
+        quotes=read_quotes(price_sources(app), app.bronze, states),
+        pricing=pricing(app),
         fresh=True,
         reparse=reparse,
     )
