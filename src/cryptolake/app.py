@@ -18,8 +18,7 @@ from cryptolake.registry.chains import Chain
 from cryptolake.registry.markets import Csu
 
 if TYPE_CHECKING:
-    from cryptolake.contracts.prices import Wanted
-    from cryptolake.contracts.source import Source, SourceTable
+    from cryptolake.contracts.source import Source
     from cryptolake.lake.bronze import Bronze
     from cryptolake.lake.tables import Tables
     from cryptolake.net.access import Access
@@ -27,17 +26,16 @@ if TYPE_CHECKING:
     from cryptolake.net.endpoint import Endpoint
     from cryptolake.net.gates import Gates
     from cryptolake.net.http import Http
-    from cryptolake.net.limiter import Limiter
     from cryptolake.net.rpc import Pool
     from cryptolake.publish.database import Database
     from cryptolake.publish.stores import Stores
     from cryptolake.publish.warehouse import Warehouse
     from cryptolake.registry.loader import Registry
     from cryptolake.settings import Settings
-    from cryptolake.silver.prices import Pricing
     from cryptolake.sources.found import FoundSources, Opened
     from cryptolake.sources.onchain.scans import Watch
     from cryptolake.sources.onchain.source import OnchainSource
+    from cryptolake.state.account_limits import AccountLimits
     from cryptolake.state.budgets import Budgets
     from cryptolake.state.ledger import Ledger
 
@@ -53,7 +51,6 @@ class App:
         self.settings = settings
         self.folder = DataFolder(settings.data)
         self._pools: dict[str, Pool] = {}
-        self._limiters: dict[str, Limiter] = {}
         self._lock = threading.RLock()
 
     @cached_property
@@ -118,13 +115,16 @@ class App:
         """The chain's endpoints: the user's own, else keyed, then public ones. Raises BadInput if there are none."""
         from cryptolake.net.rpc import Pool
 
-        if chain.name not in self._pools:
-            endpoints = self.endpoints(chain)
-            if not endpoints:
-                variable = f"CRYPTOLAKE_RPC_{chain.name.upper()}"
-                raise BadInput(f"no endpoint for chain {chain.name}; set {variable}=url or ALCHEMY_KEY_1")
-            self._pools[chain.name] = Pool(chain.name, chain.chain_id, endpoints, self.http, limiters=self._limiter)
-        return self._pools[chain.name]
+        with self._lock:  # conversations begin at once: one pool a chain, or each would learn everything anew
+            if chain.name not in self._pools:
+                endpoints = self.endpoints(chain)
+                if not endpoints:
+                    variable = f"CRYPTOLAKE_RPC_{chain.name.upper()}"
+                    raise BadInput(f"no endpoint for chain {chain.name}; set {variable}=url or ALCHEMY_KEY_1")
+                self._pools[chain.name] = Pool(
+                    chain.name, chain.chain_id, endpoints, self.http, limiters=self.limits.of
+                )
+            return self._pools[chain.name]
 
     def pools(self) -> Sequence[Pool]:
         """Every pool opened so far."""
@@ -137,18 +137,13 @@ class App:
 
         return Budgets(self.database.url())
 
-    def _limiter(self, endpoint: Endpoint) -> Limiter:
-        """One limiter per account, for all its chains and all processes that share this data folder, or the database."""
-        from cryptolake.net.limiter import for_limit
+    @cached_property
+    def limits(self) -> AccountLimits:
+        """The rate limits of the chains' accounts, shared through files or the database, as the settings say."""
+        from cryptolake.state.account_limits import AccountLimits
 
-        account, rate, cost = endpoint.account, endpoint.limits.rate, endpoint.limits.dearest
-        with self._lock:
-            if account not in self._limiters:
-                if self.settings.budgets == "database":
-                    self._limiters[account] = self.budgets.limiter(account, rate, cost)
-                else:
-                    self._limiters[account] = for_limit(rate, cost=cost, path=self.folder.limits / account)
-            return self._limiters[account]
+        shared = self.settings.budgets == "database"
+        return AccountLimits(self.folder.limits, (lambda: self.budgets) if shared else None)
 
     def endpoints(self, chain: Chain) -> list[Endpoint]:
         """The chain's endpoints in the order they are preferred (`registry.endpoints`)."""
@@ -206,10 +201,6 @@ class App:
         """One vendor source, whatever is wrong with others. Raises BadInput naming the known ones and the faulty files."""
         return self._opened(provenance).one(name, self.found)
 
-    def own_tables(self, source: str) -> dict[str, SourceTable]:
-        """The tables that a source's file declares, by name; none for a source that has no own."""
-        return self.found.own_tables(source)
-
     def access(self, provenance: dict[str, str] | None = None) -> Access:
         """What a vendor's source is handed: HTTP, addresses, keys, watch lists, limits, and the chains' endpoints."""
         from cryptolake.net.access import Access
@@ -227,25 +218,6 @@ class App:
             pool=lambda chain: self.pool(self.registry.chains[chain]),
             block_cache=self.block_cache,
         )
-
-    def price_source(self, name: str, wanted: Wanted | None = None) -> Source:
-        """Who tells prices under this name; `wanted` is what is to be asked. Raises BadInput naming the known ones."""
-        return self.found.price_source(name, self.access(), self.registry.chains, wanted or {})
-
-    def price_sources(self) -> dict[str, Source]:
-        """Everybody who tells prices apart from the markets themselves, by name, the lowest rung first.
-
-        Raises BadInput when two of them call a dataset the same: their answers would be taken for each other's.
-        """
-        return self.found.told(self.access(), self.registry.chains)
-
-    @property
-    def pricing(self) -> Pricing:
-        """How prices are chosen. Raises BadInput for a source in CRYPTOLAKE_PRICE_ORDER that there is not."""
-        from cryptolake.silver.prices import pricing_of
-
-        ages = {name: one.max_age_s for name, one in self.found.price_sources.items()}
-        return pricing_of(self.settings.price_order, ages, self.settings.price_tolerance)
 
     @cached_property
     def database(self) -> Database:
@@ -283,8 +255,8 @@ class App:
 
     def close(self) -> None:
         """Close what was opened; safe to call twice. What is used afterwards is opened anew."""
-        self._pools.clear()  # they and the limiters hold the client and the budgets that are closed now
-        self._limiters.clear()
+        self._pools.clear()  # they and the limits hold the client and the budgets that are closed now
+        self.__dict__.pop("limits", None)
         for name in ("http", "ledger", "gates", "budgets"):
             if name in self.__dict__:
                 self.__dict__.pop(name).close()

@@ -23,6 +23,7 @@ from cryptolake.lake.set_aside import move_aside, moved_ledger
 from cryptolake.sources.onchain.families import families
 from cryptolake.state.ledger import Ledger
 from cryptolake.work import daily, lending
+from cryptolake.work.price_sources import price_sources
 from cryptolake.work.repair import adopt
 from cryptolake.work.tables import derive_below
 
@@ -117,7 +118,7 @@ def finish(app: App) -> int:
     now, old = app.ledger.states(), Bronze(app.folder.root / "aside" / name)
     readable = [csu for csu in app.registry.csus.values() if csu.family in families()]
     chain = app.onchain(readable)
-    told: list[Source] = [chain, *app.price_sources().values()]
+    told: list[Source] = [chain, *price_sources(app).values()]
     source_of = {one.name: source for source in told for one in source.datasets}
     markets = {csu.name for csu in readable}
     found = 0

@@ -45,6 +45,7 @@ from cryptolake.watch.pace import Pace, Show
 from cryptolake.work import panel
 from cryptolake.work import refine as refining
 from cryptolake.work.market_days import EVERYTHING, MarketDays
+from cryptolake.work.price_sources import price_sources, pricing
 from cryptolake.work.prices import read_quotes
 from cryptolake.work.priority import largest_first, last_known_usd
 from cryptolake.work.standing import DATASETS, market_day
@@ -132,8 +133,8 @@ def refine(app: App, partitions: Iterable[Partition] = ()) -> list[Output]:
         tables=app.tables,
         states=states,
         # Without the table of quotes nothing in silver knows what vendors said: their answers are read again.
-        quotes=None if app.tables.version(QUOTES) is not None else read_quotes(app.price_sources(), app.bronze, states),
-        pricing=app.pricing,
+        quotes=None if app.tables.version(QUOTES) is not None else read_quotes(price_sources(app), app.bronze, states),
+        pricing=pricing(app),
     )
 
 
@@ -300,8 +301,8 @@ def rebuild(app: App, *, reparse: bool = False, only: MarketDays = EVERYTHING) -
         bronze=app.bronze,
         tables=app.tables,
         states=states,
-        quotes=read_quotes(app.price_sources(), app.bronze, states, days),
-        pricing=app.pricing,
+        quotes=read_quotes(price_sources(app), app.bronze, states, days),
+        pricing=pricing(app),
         fresh=only.whole,
         reparse=reparse,
     )

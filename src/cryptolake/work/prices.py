@@ -33,6 +33,7 @@ from cryptolake.sources.price_file import PRICES as PRICES_OF_FILES
 from cryptolake.sources.price_file import landed
 from cryptolake.state.ledger import Ledger
 from cryptolake.work.market_days import EVERYTHING, MarketDays
+from cryptolake.work.price_sources import price_source, price_sources, pricing
 from cryptolake.work.refine import SILVER
 from cryptolake.work.refine import reprice as revalue
 
@@ -62,14 +63,14 @@ def collect(
     markets hold on these days. `watch` is told how much there is to ask and gives back who is told of every answer.
     """
     boundary, states = app.settings.day_boundary, app.ledger.states()
-    source = app.price_source(name)
+    source = price_source(app, name)
     dataset = source.datasets[0].name
     if app.found.price_sources[name].asked == "snapshots":
         asked, resume = snapshot_partitions(source, app.tables, boundary, only), True
     else:
         wanted = wanted_of(app.tables, dataset, everything=everything, boundary=boundary, only=only)
         left = unanswered(wanted, source.name, app.bronze, states)
-        source, asked, resume = app.price_source(name, left), list(left), False
+        source, asked, resume = price_source(app, name, left), list(left), False
     with watch(f"prices {name}", len(asked)) as progress:
         result = ask(
             source,
@@ -92,7 +93,7 @@ def import_file(app: App, file: Path) -> list[Output]:
         raise BadInput(f"{file}: {error.strerror}; give the path of a CSV file") from None
     key = re.sub(r"[^A-Za-z0-9._+-]", "-", file.stem).lstrip("._+-") or "file"
     raw = landed(file.name, content, key, datetime.now(UTC))
-    rows = app.price_source(PRICES_OF_FILES.name).parse(raw)
+    rows = price_source(app, PRICES_OF_FILES.name).parse(raw)
     digest = app.bronze.land(raw)
     app.ledger.append(Entry(raw.partition, "done", raw.fetched_at, WORKER, rows=len(rows), digest=digest))
     return [Output("quotes", len(rows), file.name), *reprice(app)]
@@ -100,8 +101,8 @@ def import_file(app: App, file: Path) -> list[Output]:
 
 def reprice(app: App) -> list[Output]:
     """Value silver again from every quote that is kept, at the settings' ladder. The versions before stay readable."""
-    quotes = read_quotes(app.price_sources(), app.bronze, app.ledger.states())
-    return revalue(tables=app.tables, quotes=quotes, pricing=app.pricing)
+    quotes = read_quotes(price_sources(app), app.bronze, app.ledger.states())
+    return revalue(tables=app.tables, quotes=quotes, pricing=pricing(app))
 
 
 def versions(app: App) -> dict[str, int | None]:

@@ -87,7 +87,7 @@ def ask_vendor(
     request = Request(
         operation,
         tuple(chosen),
-        app.own_tables(name),
+        app.found.own_tables(name),
         window(app, operation),
         keys,
         resume,
