@@ -12,7 +12,7 @@ import typer
 from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import JsonFlag
 from cryptolake.cli.show import print_json, print_line, print_table
-from cryptolake.contracts.entry import said
+from cryptolake.contracts.entry import said, said_counts
 from cryptolake.contracts.partition import Partition
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def inspect_command(
                 "entries": entries,
                 "bytes": size,
                 "fault": fault,
-                "datasets": per_dataset,
+                "datasets": {name: said_counts(states) for name, states in per_dataset.items()},
                 "claims": [{"worker": worker, "partitions": n, "until": until} for worker, n, until in claims],
             }
         )
@@ -81,7 +81,7 @@ def _inspect_one(app: App, partition: Partition, as_json: bool) -> None:
     history = app.ledger.history(partition)
     whole = any(one.digest and app.bronze.intact(partition, one.digest) for one in history[-1:])
     if as_json:
-        shown = [{**asdict(one), "partition": str(one.partition)} for one in history]
+        shown = [{**asdict(one), "partition": str(one.partition), "state": said(one.state)} for one in history]
         print_json({"partition": str(partition), "answer_is_whole": whole, "entries": shown})
         return
     rows = [

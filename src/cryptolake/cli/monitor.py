@@ -30,7 +30,7 @@ from cryptolake.cli.options import (
 from cryptolake.cli.screens import TEAM, Step
 from cryptolake.cli.show import print_json, print_line
 from cryptolake.cli.signals import asked_to_stop
-from cryptolake.contracts.entry import said
+from cryptolake.contracts.entry import said, said_counts
 from cryptolake.errors import BadInput
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _print(app: App, chosen: list[str] | None, first: date | None, last: date | 
         shown = runs_document(runs, now)
         workers = [asdict(one) for one in read_roll(app.folder.root)]
         document = {
-            "all_counts": counts,
+            "all_counts": said_counts(counts),
             "answers_per_minute": pace(app.ledger, now),
             "runs": shown,
             "workers": workers,

@@ -266,7 +266,7 @@ def print_collected(result: Collected, as_json: bool) -> None:
             {
                 "done": result.done,
                 "empty": result.empty,
-                "gone": result.gone,
+                "unanswerable": result.unanswerable,
                 "failed": result.failed,
                 "elsewhere": result.elsewhere,
                 "released": result.released,
@@ -277,7 +277,7 @@ def print_collected(result: Collected, as_json: bool) -> None:
             }
         )
         return
-    counts = [("done", result.done), ("nothing happened", result.empty), ("unanswerable", result.gone)]
+    counts = [("done", result.done), ("nothing happened", result.empty), ("unanswerable", result.unanswerable)]
     counts += [("failed", result.failed), ("left to another run", result.elsewhere)]
     counts += [("given back", result.released)]
     print_table("Collected", ("partitions", "count"), [row for row in counts if row[1] or row[0] == "done"])

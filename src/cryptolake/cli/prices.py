@@ -174,14 +174,14 @@ def _print_collected(results: dict[str, Collected], app: App, as_json: bool) -> 
         print_json(
             {
                 "collected": {
-                    name: {"done": r.done, "gone": r.gone, "failed": r.failed} for name, r in results.items()
+                    name: {"done": r.done, "unanswerable": r.unanswerable, "failed": r.failed} for name, r in results.items()
                 },
                 "failures": [{"partition": str(partition), "error": error} for partition, error in failures],
                 "still_missing": {"tokens": tokens, "token_days": token_days},
             }
         )
         return
-    rows = [(name, r.done + r.empty, r.gone, r.failed) for name, r in results.items()]
+    rows = [(name, r.done + r.empty, r.unanswerable, r.failed) for name, r in results.items()]
     print_table("Prices", ("source", "chain-days answered", "unanswerable", "failed"), rows)
     for partition, error in failures[:5]:
         print_line(f"[red]failed[/] {partition}: {error}")
