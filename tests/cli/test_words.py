@@ -27,7 +27,8 @@ from cryptolake.watch.coverage import status
 from cryptolake.watch.metrics import metrics
 
 PRIVATE = re.compile(
-    r"(?<![a-z])(trips?|tellers?|twins?|voices?|witness(es)?|gone|rivers?|folds?|folded|rolls?|labs?(?! machines))(?![a-z0-9])", re.IGNORECASE
+    r"(?<![a-z])(trips?|tellers?|twins?|voices?|witness(es)?|gone|rivers?|folds?|folded|rolls?|labs?(?! machines))(?![a-z0-9])",
+    re.IGNORECASE,
 )
 PACKAGE = Path(next(iter(package.__path__)))
 AT = datetime(2024, 12, 1, 12, tzinfo=UTC)
@@ -125,7 +126,9 @@ def test_the_pages_and_the_metrics_say_unanswerable(tmp_path: Path) -> None:
         scraped, shown = metrics(ledger, [], AT), json.dumps(status(ledger, [], {}, now=AT))
     assert 'state="unanswerable"' in scraped
     assert '"unanswerable": 1' in shown
-    page = "".join(one.read_text("utf-8") for one in (PACKAGE / "watch/page").iterdir() if one.suffix in {".html", ".js"})
+    page = "".join(
+        one.read_text("utf-8") for one in (PACKAGE / "watch/page").iterdir() if one.suffix in {".html", ".js"}
+    )
     assert [PRIVATE.findall(one) for one in (scraped, shown, page)] == [[], [], []]
 
 
@@ -136,7 +139,9 @@ def test_no_page_uses_a_private_word() -> None:
     """But for the glossary, which explains them, the records of decisions, and what stands as code."""
     pages = [DOCS.parent / "README.md", *sorted(DOCS.rglob("*.md"))]
     pages = [one for one in pages if one.name != "glossary.md" and "decisions" not in one.parts]
-    bare = {one.name: re.sub(r"```.*?```|`[^`]*`|\]\([^)]*\)", "", one.read_text("utf-8"), flags=re.DOTALL) for one in pages}
+    bare = {
+        one.name: re.sub(r"```.*?```|`[^`]*`|\]\([^)]*\)", "", one.read_text("utf-8"), flags=re.DOTALL) for one in pages
+    }
     assert len(bare) > 10
     assert {name: found for name, text in bare.items() if (found := PRIVATE.findall(text))} == {}
 

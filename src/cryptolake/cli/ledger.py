@@ -12,6 +12,7 @@ import typer
 from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import JsonFlag
 from cryptolake.cli.show import print_json, print_line, print_table
+from cryptolake.contracts.counting import counted
 from cryptolake.contracts.entry import said, said_counts
 from cryptolake.contracts.partition import Partition
 
@@ -66,7 +67,7 @@ def inspect_command(
     else:
         columns = ("done", "empty", "gone", "failed", "claimed", "landed")
         print_table(
-            f"Ledger: {entries:,} entries, {size / 1e6:,.1f} MB, {fault or 'sound'}",
+            f"Ledger: {counted(entries, 'entry', 'entries')}, {size / 1e6:,.1f} MB, {fault or 'sound'}",
             ("dataset", *map(said, columns)),
             [(name, *(states.get(one, 0) for one in columns)) for name, states in sorted(per_dataset.items())],
         )

@@ -33,6 +33,7 @@ from cryptolake.cli.options import (
 from cryptolake.cli.planned import print_plan, totals
 from cryptolake.cli.screens import PANEL, Step
 from cryptolake.cli.show import print_json, print_line, print_table
+from cryptolake.contracts.counting import counted
 from cryptolake.contracts.entry import SETTLED
 from cryptolake.contracts.partition import Partition
 from cryptolake.errors import BadInput
@@ -294,7 +295,7 @@ def _print_unpriced(app: App) -> None:
     tokens, token_days = unpriced(app)
     if token_days:
         print_line(
-            f"[yellow]no price[/] for {tokens:,} tokens on {token_days:,} token-days: "
+            f"[yellow]no price[/] for {counted(tokens, 'token')} on {counted(token_days, 'token-day')}: "
             "[bold]cryptolake prices collect[/], then [bold]cryptolake build[/]"
         )
 

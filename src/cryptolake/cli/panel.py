@@ -21,6 +21,7 @@ from cryptolake.cli.options import (
 )
 from cryptolake.cli.screens import PANEL, Step
 from cryptolake.cli.show import print_json, print_line, print_table
+from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput
 from cryptolake.research.formats import format_names
 
@@ -171,9 +172,11 @@ def _facts(app: App, version: str) -> dict[str, object]:
 def _print(found: Description) -> None:
     window = found.window
     print_line(
-        f"[bold]{found.markets} markets x {found.days} days[/], {found.share_present:.1%} with {found.value}; "
+        f"[bold]{counted(found.markets, 'market')} x {counted(found.days, 'day')}[/], "
+        f"{found.share_present:.1%} with {found.value}; "
         + (
-            f"largest complete rectangle {len(window.units)} markets x {window.days} days ({window.first} .. {window.last})"
+            f"largest complete rectangle {counted(len(window.units), 'market')} x "
+            f"{counted(window.days, 'day')} ({window.first} .. {window.last})"
             if window
             else "no complete market-day"
         )

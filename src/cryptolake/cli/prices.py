@@ -11,6 +11,7 @@ from cryptolake.cli.next_step import print_next
 from cryptolake.cli.onchain import end_lacking, print_made
 from cryptolake.cli.options import JsonFlag, WorkersFlag, note_whole_panel
 from cryptolake.cli.show import print_json, print_line, print_table, progress
+from cryptolake.contracts.counting import counted
 from cryptolake.contracts.partition import Partition
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def list_command(
         print_json(found.to_dicts())
         return
     columns = ("chain", "asset", "price_source", "flag", "days", "since", "until")
-    print_table(f"{found.height:,} groups", columns, found.select(columns).head(limit).rows())
+    print_table(f"{counted(found.height, 'group')}", columns, found.select(columns).head(limit).rows())
     print_next("prices collect", said="Prices of your own: [bold]cryptolake prices import[/] reads a file of them")
 
 
@@ -174,7 +175,8 @@ def _print_collected(results: dict[str, Collected], app: App, as_json: bool) -> 
         print_json(
             {
                 "collected": {
-                    name: {"done": r.done, "unanswerable": r.unanswerable, "failed": r.failed} for name, r in results.items()
+                    name: {"done": r.done, "unanswerable": r.unanswerable, "failed": r.failed}
+                    for name, r in results.items()
                 },
                 "failures": [{"partition": str(partition), "error": error} for partition, error in failures],
                 "still_missing": {"tokens": tokens, "token_days": token_days},
@@ -185,5 +187,5 @@ def _print_collected(results: dict[str, Collected], app: App, as_json: bool) -> 
     print_table("Prices", ("source", "chain-days answered", "unanswerable", "failed"), rows)
     for partition, error in failures[:5]:
         print_line(f"[red]failed[/] {partition}: {error}")
-    print_line(f"Without a price: {tokens:,} tokens on {token_days:,} token-days.")
+    print_line(f"Without a price: {counted(tokens, 'token')} on {counted(token_days, 'token-day')}.")
     print_next("prices list --missing", "build", joined="then")

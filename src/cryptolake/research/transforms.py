@@ -14,6 +14,7 @@ from typing import Literal
 
 import polars as pl
 
+from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput
 
 Balance = Literal["strict", "longest", "none"]
@@ -103,7 +104,10 @@ def _fill(done: Prepared, recipe: Recipe) -> None:
         (pl.col(name).is_not_null() & before[name].is_null()).alias(f"{name}_imputed") for name in recipe.values
     )
     count = sum(int(done.frame[f"{name}_imputed"].sum()) for name in recipe.values)
-    done.steps.append(f"fill: last value carried forward at most {recipe.fill_limit} days, {count} values imputed")
+    done.steps.append(
+        f"fill: last value carried forward at most {counted(recipe.fill_limit, 'day')}, "
+        f"{counted(count, 'value')} imputed"
+    )
     for name in recipe.values:
         done.made[f"{name}_imputed"] = f"whether {name} was carried forward"
 
@@ -118,10 +122,12 @@ def _balance(done: Prepared, recipe: Recipe) -> None:
         done.frame = frame.filter(pl.col("csu").is_in(full.implode()))
         if done.frame.is_empty():
             raise BadInput(
-                f"no market has {', '.join(recipe.values)} on all {days} days; use --balance longest, "
+                f"no market has {', '.join(recipe.values)} on all {counted(days, 'day')}; use --balance longest, "
                 "--fill, fewer --column, or look at `cryptolake panel describe`"
             )
-        done.steps.append(f"balance strict: {full.len()} of {everyone} markets are complete on all {days} days")
+        done.steps.append(
+            f"balance strict: {full.len()} of {counted(everyone, 'market')} complete on all {counted(days, 'day')}"
+        )
     elif recipe.balance == "longest":
         found = largest_window(frame, recipe.values)
         if found is None:
@@ -130,7 +136,8 @@ def _balance(done: Prepared, recipe: Recipe) -> None:
             pl.col("csu").is_in(list(found.units)) & pl.col("date").is_between(found.first, found.last)
         )
         done.steps.append(
-            f"balance longest: {len(found.units)} of {everyone} markets, {found.first} .. {found.last} ({found.days} days), "
+            f"balance longest: {len(found.units)} of {counted(everyone, 'market')}, "
+            f"{found.first} .. {found.last} ({counted(found.days, 'day')}), "
             "the complete rectangle with most market-days"
         )
     else:

@@ -50,7 +50,7 @@ def vendor_entries(ledger: Ledger) -> dict[Partition, Entry]:
 
 
 def heat(ledger: Ledger, keys: Sequence[str], first: date, last: date) -> list[dict[str, str]]:
-    """Per market a text with one letter a day: d done, e nothing happened, u unanswerable, f failed, w waiting, . never asked."""
+    """Per market a text, a letter a day: d done, e nothing happened, u unanswerable, f failed, w waiting, . never asked."""
     count = (last - first).days + 1
     numbers = {(first + timedelta(days=number)).isoformat(): number for number in range(count)}
     rows = []

@@ -104,7 +104,11 @@ class Report:
                 for entry in entries
             ],
             "periods": [
-                {"key": key, "period": str(period), **{name: said(entry.state) for name, entry in sorted(found.items())}}
+                {
+                    "key": key,
+                    "period": str(period),
+                    **{name: said(entry.state) for name, entry in sorted(found.items())},
+                }
                 for (key, period), found in sorted(self.entries.items())
             ],
             "vendors": [
