@@ -69,6 +69,9 @@ def export_command(
         Literal["long", "wide"], typer.Option(help="One row per market-day, or one row per day.")
     ] = "long",
     version: Annotated[int | None, typer.Option(help="An older version of the panel, by its commit number.")] = None,
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="Write the file even when no row of the selection has a number.")
+    ] = False,
     csu: CsuFlag = None,
     chain: ChainFlag = None,
     family: FamilyFlag = None,
@@ -85,7 +88,7 @@ def export_command(
     from cryptolake.gold.metadata import content_digest
     from cryptolake.research.export import export
     from cryptolake.research.formats import format_named, require_suffix
-    from cryptolake.research.transforms import VALUES, Recipe, fill_limit, prepare
+    from cryptolake.research.transforms import VALUES, Recipe, fill_limit, prepare, require_numbers
     from cryptolake.work.lending import require_supported
 
     kind = format_named(to)
@@ -95,6 +98,8 @@ def export_command(
     panel = chosen_rows(app, csu, chain, family, market_set, start_date, end_date, days, version).panel
     if version is None:
         require_supported(app, panel)
+    if not allow_empty:
+        require_numbers(panel, tuple(column or VALUES))
     recipe = Recipe(tuple(column or VALUES), balance, fill_limit(fill), winsorize, log, diff)
     prepared = prepare(panel, recipe)
     written = export(

@@ -15,7 +15,7 @@ import typer
 
 from cryptolake.cli.options import JsonFlag
 from cryptolake.cli.screens import TEAM, Step
-from cryptolake.cli.show import print_json, print_line, print_note, print_table
+from cryptolake.cli.show import print_json, print_line, print_note, print_rows
 from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput
 
@@ -278,7 +278,7 @@ def _show(
         print_json(frame.to_dicts())
     else:
         shown = frame.tail(limit) if newest_last else frame.head(limit)
-        print_table(f"{counted(frame.height, 'row')}", frame.columns, shown.rows())
+        print_rows(counted(frame.height, "row"), frame.columns, shown.rows())
         if frame.height > limit:
             place = "earlier" if newest_last else "more"
             print_line(f"{frame.height - limit:,} {place}; use --limit, --csv, --parquet or --json")

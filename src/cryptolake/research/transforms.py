@@ -15,7 +15,7 @@ from typing import Literal
 import polars as pl
 
 from cryptolake.contracts.counting import counted
-from cryptolake.errors import BadInput
+from cryptolake.errors import BadInput, Stop
 
 Balance = Literal["strict", "longest", "none"]
 
@@ -71,6 +71,20 @@ def fill_limit(text: str) -> int:
     if match is None or (limit := int(match[1] or 1)) < 1:
         raise BadInput(f"--fill {text}: write none, or ffill(7) to carry a value at most 7 days forward")
     return limit
+
+
+def require_numbers(panel: pl.DataFrame, values: Sequence[str]) -> None:
+    """Raises Stop, with the days by status, when no row has a number in any of these columns: there is nothing to study."""
+    here = [name for name in values if name in panel.columns]
+    if not here or panel.select(pl.any_horizontal(pl.col(here).is_not_null()).any()).item():
+        return
+    found = ", ".join(
+        f"{count:,} {status}" for status, count in panel["status"].value_counts().sort("status").iter_rows()
+    )
+    raise Stop(
+        f"no row of the selection has a number in {', '.join(here)} (days by status: {found or 'none'}), so nothing was "
+        "written; run `cryptolake collect --retry-failed`, or add --allow-empty to write the file all the same"
+    )
 
 
 def prepare(panel: pl.DataFrame, recipe: Recipe) -> Prepared:

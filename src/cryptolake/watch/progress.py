@@ -10,6 +10,7 @@ from cryptolake.contracts.entry import Entry, State, said, said_counts
 from cryptolake.contracts.partition import Partition, Period
 
 _TICK: dict[State, str] = {"done": "✅", "empty": "✅", "gone": "➖", "failed": "❌", "claimed": "⏳", "landed": "⏳"}
+LEGEND = "✅ answered  ➖ unanswerable, e.g. not deployed yet  ❌ failed  ⏳ not finished"
 _LABEL = {"tvl": "TVL", "liquidations": "Liquidations"}
 
 # What to do about each reason a partition failed for; shown next to the count.
@@ -79,6 +80,8 @@ class Report:
                 lines.append(f"[bold]{key}[/]")
                 last_key = key
             lines.append(f"  {period}: {ticks(found)}")
+        if self.entries:
+            lines.append(LEGEND)
         if self.vendors:
             lines.append("[bold]vendors[/], newest operation")
         for dataset, asked in sorted(self.vendors.items()):
