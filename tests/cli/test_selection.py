@@ -115,7 +115,7 @@ def test_an_export_holds_the_selection_and_its_pending_days(lake: tuple[str, ...
     frame = pl.read_parquet(out)
     assert frame["csu"].unique().to_list() == ["aave_v3_base"]
     assert frame.sort("date")["status"].to_list()[-1] == "pending"
-    assert "1 markets (aave_v3_base) on 7 days (2024-05-01 .. 2024-05-07)" in " ".join(result.stderr.split())
+    assert "1 market (aave_v3_base) on 7 days (2024-05-01 .. 2024-05-07)" in " ".join(result.stderr.split())
 
 
 def test_refine_without_days_takes_every_day_that_was_asked_for(lake: tuple[str, ...]) -> None:

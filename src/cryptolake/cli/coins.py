@@ -12,6 +12,7 @@ from cryptolake.cli.confirm import YesFlag, confirm
 from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import JsonFlag, ResumeFlag, WorkersFlag
 from cryptolake.cli.show import print_json, print_line, print_table, progress
+from cryptolake.contracts.counting import counted
 from cryptolake.contracts.partition import Partition
 from cryptolake.errors import BadInput
 from cryptolake.registry.coingecko import DEFAULT_TOP
@@ -193,7 +194,10 @@ def prune_command(
     done = prune(dry=True)
     if not dry_run and (done.found or done.version_bytes):
         size = sum(one.bytes for one in done.found) + done.version_bytes
-        confirm(f"Take away {len(done.found)} runs ({size / 1e6:,.1f} MB)? They cannot be asked for again.", yes=yes)
+        confirm(
+            f"Take away {counted(len(done.found), 'run')} ({size / 1e6:,.1f} MB)? They cannot be asked for again.",
+            yes=yes,
+        )
         done = prune(dry=False)
     if as_json:
         print_json(
@@ -215,7 +219,9 @@ def _print_pruning(done: coin_runs.Pruning, keep_days: int, *, dry_run: bool) ->
         print_table(title, ("run", "bytes"), [(str(one.run), one.bytes) for one in done.found])
     total = sum(one.bytes for one in done.found)
     extra = f" and {done.version_bytes / 1e6:,.1f} MB of replaced table versions" if done.version_bytes else ""
-    print_line(f"{len(done.found)} runs, {total / 1e6:,.1f} MB{extra}{' (nothing was changed)' if dry_run else ''}")
+    print_line(
+        f"{counted(len(done.found), 'run')}, {total / 1e6:,.1f} MB{extra}{' (nothing was changed)' if dry_run else ''}"
+    )
     for run in done.kept:
         print_line(f"[yellow]stays[/] {run}: not in the history; load it with [bold]cryptolake coins replay {run}[/]")
     if dry_run and (done.found or done.version_bytes):
@@ -296,7 +302,10 @@ def history_command(
         for entry in result.collected.failures[:5]:
             print_line(f"[red]failed[/] {entry.partition}: {entry.error}")
         if clamp:
-            print_line(f"[yellow]cut to {clamp} days[/]: {source.tier.name} access reaches no further; a pro key does")
+            print_line(
+                f"[yellow]cut to {counted(clamp, 'day')}[/]: {source.tier.name} access reaches no "
+                "further; a pro key does"
+            )
         print_next("query --source coingecko --latest")
     raise typer.Exit(1 if result.collected.failed else 0)
 
@@ -307,7 +316,9 @@ def _show(results: list[CoinsLoaded], as_json: bool, *, failed: bool = False) ->
     else:
         for one in results:
             print_table(
-                f"{one.run}: {one.coins:,} coins in {one.seconds:.1f} s", ("table", "rows", "what changed"), _rows(one)
+                f"{one.run}: {counted(one.coins, 'coin')} in {one.seconds:.1f} s",
+                ("table", "rows", "what changed"),
+                _rows(one),
             )
         last = results[-1]
         _print_results(last.results)

@@ -11,6 +11,7 @@ import typer
 
 from cryptolake.cli.options import JsonFlag
 from cryptolake.cli.show import print_json, print_line, print_table
+from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput, Stop
 
 
@@ -76,8 +77,11 @@ def diff_command(
         print_json({"breaking": breaking, "changes": [asdict(one) for one in found]})
     elif found:
         rows = [(one.where, one.kind, "yes" if one.breaks else "no", one.text) for one in found]
-        print_table(f"{len(found)} changes since {path}", ("what", "change", "breaks", "how"), rows)
+        print_table(f"{counted(len(found), 'change')} since {path}", ("what", "change", "breaks", "how"), rows)
     else:
         print_line(f"Nothing changed since {path}.")
     if breaking:
-        raise Stop(f"{breaking} of {len(found)} changes break who reads by the old version; see the lines above")
+        raise Stop(
+            f"of {counted(len(found), 'change')} {counted(breaking, 'breaks', 'break')} who reads by the old "
+            f"version; see the lines above"
+        )

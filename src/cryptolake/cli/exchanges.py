@@ -115,7 +115,7 @@ def _show(result: Exchanged, as_json: bool, title: str, sql: str) -> None:
         print_json(
             {
                 "done": collected.done,
-                "gone": collected.gone,
+                "unanswerable": collected.unanswerable,
                 "failed": collected.failed,
                 "rows": result.rows,
                 "loaded": asdict(result.loaded),
@@ -127,7 +127,7 @@ def _show(result: Exchanged, as_json: bool, title: str, sql: str) -> None:
         )
     else:
         counts = result.loaded
-        row = (collected.done, collected.gone, collected.failed, result.rows, counts.inserted, counts.updated)
+        row = (collected.done, collected.unanswerable, collected.failed, result.rows, counts.inserted, counts.updated)
         print_table(title, ("answered", "unanswerable", "failed", "rows", "inserted", "updated"), [row])
         if result.spread.height:
             columns = ("symbol", "best_bid", "best_bid_exchange", "best_ask", "best_ask_exchange", "crossing_pct")

@@ -28,6 +28,7 @@ from cryptolake.cli.options import (
 )
 from cryptolake.cli.planned import print_plan, totals
 from cryptolake.cli.show import print_line, print_note
+from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput, Stop
 from cryptolake.registry.chains import Chain
 
@@ -305,5 +306,5 @@ def _show(app: App, values: Mapping[str, Value]) -> None:
     days = (found.end_date - found.start_date).days + 1
     fitting = sorted((one.usd, one.plan) for one in found.plans if one.fits and one.usd is not None)
     money = f"USD {fitting[0][0]:,.2f} under {fitting[0][1]}" if fitting else "more than one month of any priced plan"
-    print_line(f"{len(csus)} markets, {days:,} days, {totals(found)}; {money}.")
+    print_line(f"{counted(len(csus), 'market')}, {counted(days, 'day')}, {totals(found)}; {money}.")
     print_next(f"run --csu {app.settings.test_csu} --days 1", "run", joined="as a trial, then")

@@ -22,7 +22,8 @@ from cryptolake.cli.options import (
     chosen_market_days,
 )
 from cryptolake.cli.show import print_json, print_line, print_table
-from cryptolake.contracts.entry import said
+from cryptolake.contracts.counting import counted
+from cryptolake.contracts.entry import said, said_counts
 from cryptolake.contracts.partition import Partition
 from cryptolake.errors import BadInput
 
@@ -81,14 +82,14 @@ def inspect_command(
                 "entries": entries,
                 "bytes": size,
                 "fault": fault,
-                "datasets": per_dataset,
+                "datasets": {name: said_counts(states) for name, states in per_dataset.items()},
                 "claims": [{"worker": worker, "partitions": n, "until": until} for worker, n, until in claims],
             }
         )
     else:
         columns = ("done", "empty", "gone", "failed", "claimed", "landed")
         print_table(
-            f"Ledger: {entries:,} entries, {size / 1e6:,.1f} MB, {fault or 'sound'}",
+            f"Ledger: {counted(entries, 'entry', 'entries')}, {size / 1e6:,.1f} MB, {fault or 'sound'}",
             ("dataset", *map(said, columns)),
             [(name, *(states.get(one, 0) for one in columns)) for name, states in sorted(per_dataset.items())],
         )
@@ -124,7 +125,7 @@ def _inspect_one(app: App, partition: Partition, as_json: bool) -> None:
     history = app.ledger.history(partition)
     whole = any(one.digest and app.bronze.intact(partition, one.digest) for one in history[-1:])
     if as_json:
-        shown = [{**asdict(one), "partition": str(one.partition)} for one in history]
+        shown = [{**asdict(one), "partition": str(one.partition), "state": said(one.state)} for one in history]
         print_json({"partition": str(partition), "answer_is_whole": whole, "entries": shown})
         return
     rows = [

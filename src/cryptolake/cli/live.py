@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from cryptolake.contracts.counting import counted
 from cryptolake.contracts.entry import said
 from cryptolake.contracts.partition import Partition
 
@@ -46,7 +47,7 @@ class Bars:
         self._task(pace)
         if scanned.chain not in self._chains:
             self._chains[scanned.chain] = self._bars.add_task(f"  {scanned.chain}", total=scanned.total, note="")
-        note = f"{scanned.done:,} of {scanned.total:,} blocks"
+        note = f"{scanned.done:,} of {counted(scanned.total, 'block')}"
         self._bars.update(self._chains[scanned.chain], completed=scanned.done, total=scanned.total, note=note)
 
     def _task(self, pace: Pace) -> TaskID:
@@ -78,7 +79,7 @@ class Lines:
     def scanned(self, pace: Pace, scanned: Scanned) -> None:
         """Say how far the chain's scan is."""
         left = f", about {(scanned.total - scanned.done) * pace.seconds() / scanned.done:,.0f} s left"
-        done = f"{scanned.done:,} of {scanned.total:,} blocks scanned{left if scanned.done else ''}"
+        done = f"{scanned.done:,} of {counted(scanned.total, 'block')} scanned{left if scanned.done else ''}"
         self._say(f"{pace.label}: {scanned.chain} {done}, {pace.rates()}", last=False)
 
     def _say(self, text: str, *, last: bool) -> None:

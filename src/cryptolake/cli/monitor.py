@@ -30,7 +30,8 @@ from cryptolake.cli.options import (
 from cryptolake.cli.screens import TEAM, Step
 from cryptolake.cli.show import print_json, print_line
 from cryptolake.cli.signals import asked_to_stop
-from cryptolake.contracts.entry import said
+from cryptolake.contracts.counting import counted
+from cryptolake.contracts.entry import said, said_counts
 from cryptolake.errors import BadInput
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def _print(app: App, chosen: list[str] | None, first: date | None, last: date | 
         shown = runs_document(runs, now)
         workers = [asdict(one) for one in read_workers(app.folder.root)]
         document = {
-            "all_counts": counts,
+            "all_counts": said_counts(counts),
             "answers_per_minute": pace(app.ledger, now),
             "runs": shown,
             "workers": workers,
@@ -169,7 +170,7 @@ def _watched(app: App) -> list[str]:
     minutes = pace(app.ledger, now)
     lines = [
         f"[bold]{now:%Y-%m-%d %H:%M:%S} UTC[/]  {_counts(app.ledger.counts())}",
-        f"{sum(minutes):,} answers in the last hour, {sum(minutes[-5:]) / 5:,.1f} a minute in the last five",
+        f"{counted(sum(minutes), 'answer')} in the last hour, {sum(minutes[-5:]) / 5:,.1f} a minute in the last five",
         *(_run_lines(runs, now) or ["no run is at work"]),
     ]
     trouble = Counter(

@@ -34,6 +34,7 @@ from cryptolake.cli.options import (
 from cryptolake.cli.planned import print_plan, totals
 from cryptolake.cli.screens import PANEL, Step
 from cryptolake.cli.show import print_json, print_line, print_note, print_table
+from cryptolake.contracts.counting import counted
 from cryptolake.contracts.entry import SETTLED
 from cryptolake.contracts.partition import Partition
 from cryptolake.errors import BadInput
@@ -293,7 +294,7 @@ def print_collected(result: Collected, as_json: bool) -> None:
             {
                 "done": result.done,
                 "empty": result.empty,
-                "gone": result.gone,
+                "unanswerable": result.unanswerable,
                 "failed": result.failed,
                 "elsewhere": result.elsewhere,
                 "released": result.released,
@@ -304,7 +305,7 @@ def print_collected(result: Collected, as_json: bool) -> None:
             }
         )
         return
-    counts = [("done", result.done), ("nothing happened", result.empty), ("unanswerable", result.gone)]
+    counts = [("done", result.done), ("nothing happened", result.empty), ("unanswerable", result.unanswerable)]
     counts += [("failed", result.failed), ("left to another run", result.elsewhere)]
     counts += [("given back", result.released)]
     print_table("Collected", ("partitions", "count"), [row for row in counts if row[1] or row[0] == "done"])
@@ -321,7 +322,7 @@ def _print_unpriced(app: App) -> None:
     tokens, token_days = unpriced(app)
     if token_days:
         print_line(
-            f"[yellow]no price[/] for {tokens:,} tokens on {token_days:,} token-days: "
+            f"[yellow]no price[/] for {counted(tokens, 'token')} on {counted(token_days, 'token-day')}: "
             "[bold]cryptolake prices collect[/], then [bold]cryptolake build[/]"
         )
 

@@ -23,6 +23,7 @@ from cryptolake.cli.options import (
     note_panel,
 )
 from cryptolake.cli.show import print_json, print_line, print_table, progress
+from cryptolake.contracts.counting import counted
 from cryptolake.contracts.partition import Partition
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def list_command(
         print_json(found.to_dicts())
         return
     columns = ("chain", "asset", "price_source", "flag", "days", "since", "until")
-    print_table(f"{found.height:,} groups", columns, found.select(columns).head(limit).rows())
+    print_table(counted(found.height, "group"), columns, found.select(columns).head(limit).rows())
     print_next(
         "prices collect",
         selection=True,
@@ -255,16 +256,17 @@ def _print_collected(results: dict[str, Collected], app: App, only: MarketDays, 
         print_json(
             {
                 "collected": {
-                    name: {"done": r.done, "gone": r.gone, "failed": r.failed} for name, r in results.items()
+                    name: {"done": r.done, "unanswerable": r.unanswerable, "failed": r.failed}
+                    for name, r in results.items()
                 },
                 "failures": [{"partition": str(partition), "error": error} for partition, error in failures],
                 "still_missing": {"tokens": tokens, "token_days": token_days},
             }
         )
         return
-    rows = [(name, r.done + r.empty, r.gone, r.failed) for name, r in results.items()]
+    rows = [(name, r.done + r.empty, r.unanswerable, r.failed) for name, r in results.items()]
     print_table("Prices", ("source", "chain-days answered", "unanswerable", "failed"), rows)
     for partition, error in failures[:5]:
         print_line(f"[red]failed[/] {partition}: {error}")
-    print_line(f"Without a price: {tokens:,} tokens on {token_days:,} token-days.")
+    print_line(f"Without a price: {counted(tokens, 'token')} on {counted(token_days, 'token-day')}.")
     print_next("prices list --missing", "build", joined="then", selection=True)

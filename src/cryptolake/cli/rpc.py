@@ -23,6 +23,7 @@ from cryptolake.cli.options import (
     dates,
 )
 from cryptolake.cli.show import print_json, print_line, print_table
+from cryptolake.contracts.counting import counted
 
 if TYPE_CHECKING:
     from cryptolake.app import App
@@ -64,7 +65,7 @@ def probe_command(
         print_json([asdict(one) for one in found])
     else:
         print_table(
-            f"{len(found)} endpoints of {len(chains)} chains",
+            f"{counted(len(found), 'endpoint')} of {counted(len(chains), 'chain')}",
             ("endpoint", "ok", "lag s", "archive", "log span", "batch", "ms"),
             [_row(one) for one in found],
         )

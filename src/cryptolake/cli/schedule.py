@@ -17,6 +17,7 @@ from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import ChainFlag, CsuFlag, FamilyFlag, JsonFlag, SetFlag, open_for
 from cryptolake.cli.screens import TEAM, Step
 from cryptolake.cli.show import print_json, print_line, print_table
+from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput, Stop
 
 if TYPE_CHECKING:
@@ -105,16 +106,17 @@ def _run(app: App, *, afresh: bool, yes: bool) -> None:
     def wait(seconds: float) -> bool:
         if seconds and starts.pending(app):  # nothing is left to be filled
             _tell(
-                f"fresh start: {starts.finish(app):,} answers of chains and prices that nobody gave again were put back"
+                f"fresh start: {counted(starts.finish(app), 'answer')} of chains and prices "
+                "that nobody gave again were put back"
             )
         return stopping.wait(seconds)
 
     scheduler = Scheduler(jobs, slots, daily.AppWork(app), wait=wait, tell=_tell)
     try:
-        _tell(f"scheduler: {len(jobs)} jobs: {', '.join(f'{job.name} ({job.cron} UTC)' for job in jobs)}")
+        _tell(f"scheduler: {counted(len(jobs), 'job')}: {', '.join(f'{job.name} ({job.cron} UTC)' for job in jobs)}")
         scheduler.start()
         if starts.pending(app):
-            _tell(f"fresh start: {starts.put_back(app):,} rows that no vendor gave again were put back")
+            _tell(f"fresh start: {counted(starts.put_back(app), 'row')} that no vendor gave again were put back")
         scheduler.run()
     except KeyboardInterrupt:
         _tell("scheduler: stopped; what was collected is kept, the next start goes on from there")
@@ -144,7 +146,7 @@ def _print_left_out(app: App) -> None:
     for reason in sorted(set(aside.values())):
         names = [name for name, why in aside.items() if why == reason]
         print_line(
-            f"[yellow]left out[/] {len(names)} markets ({reason}): {', '.join(names[:3])}{' ...' * (len(names) > 3)}"
+            f"[yellow]left out[/] {counted(len(names), 'market')} ({reason}): {', '.join(names[:3])}{' ...' * (len(names) > 3)}"
         )
 
 

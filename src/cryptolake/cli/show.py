@@ -11,10 +11,12 @@ from cryptolake.contracts.partition import Partition
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
     from cryptolake.flow.collect import Progress as Report
 
 _WIDTH = 100
+_CELL = 12  # a cell that may break over lines needs this much to be read
 
 
 def console() -> Console:
@@ -54,6 +56,30 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
 def print_line(text: str) -> None:
     """One line on standard output (rich markup allowed)."""
     console().print(text)
+
+
+def print_whole(line: Text) -> None:
+    """A line that is copied, never broken: on a terminal only the terminal itself folds it, elsewhere nobody."""
+    from rich.console import Console
+
+    Console(highlight=False).print(line, soft_wrap=True)
+
+
+def print_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table where its columns fit beside each other, else one block per row with a line per column."""
+    from rich.text import Text
+
+    lengths = [max((len(_text(row[number])) for row in rows), default=0) for number in range(len(columns))]
+    needed = sum(max(len(name), min(longest, _CELL)) + 2 for name, longest in zip(columns, lengths, strict=True))
+    if needed <= console().width or not rows:
+        print_table(title, columns, rows)
+        return
+    print_whole(Text(title, "bold"))
+    margin = max(map(len, columns))
+    for number, row in enumerate(rows, start=1):
+        print_whole(Text(f"-[ {number:,} ]".ljust(margin + 3, "-")))
+        for name, cell in zip(columns, row, strict=True):
+            print_whole(Text(f"{name:<{margin}} | {_text(cell)}"))
 
 
 def print_note(text: str) -> None:

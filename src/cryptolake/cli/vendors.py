@@ -12,6 +12,7 @@ from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import DatasetFlag, JsonFlag, ResumeFlag, WorkersFlag
 from cryptolake.cli.screens import TEAM, Step
 from cryptolake.cli.show import print_json, print_line, print_table, progress
+from cryptolake.contracts.counting import counted
 from cryptolake.contracts.source import Dataset, Source
 from cryptolake.errors import BadInput
 
@@ -155,7 +156,7 @@ def entities_command(
         print_json([asdict(one) for one in found])
         return
     print_table(
-        f"{len(found)} entities",
+        f"{counted(len(found), 'entity', 'entities')}",
         ("entity", "name", "kind", "defillama", "artemis", "coingecko"),
         [
             (one.entity, one.name, one.kind, one.defillama or None, one.artemis or None, one.coingecko or None)
@@ -255,7 +256,7 @@ def _operate(
         print_pulled(results)
         moved = sum(one.set_aside for one in results)
         if fresh is not None and moved:
-            print_line(f"{moved:,} old rows lie in {fresh.schema}.metrics now")
+            print_line(f"{counted(moved, 'old row lies', 'old rows lie')} in {fresh.schema}.metrics now")
         print_next("query --latest")
     raise typer.Exit(1 if any(one.status == "error" for one in results) else 0)
 

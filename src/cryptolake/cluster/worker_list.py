@@ -10,6 +10,7 @@ from pathlib import Path
 
 import orjson
 
+from cryptolake.contracts.counting import counted
 from cryptolake.files.atomic import write_bytes
 
 _EVERY_S = 1.0
@@ -65,7 +66,7 @@ class WorkerList:
         """Workers and requests a second so far, for a progress line."""
         found = self.workers()
         seconds = max(1e-3, time.monotonic() - self._started)
-        return f"{len(found)} workers, {sum(one.requests for one in found) / seconds:,.1f} requests/s"
+        return f"{counted(len(found), 'worker')}, {sum(one.requests for one in found) / seconds:,.1f} requests/s"
 
     def close(self) -> None:
         """Write the last state."""

@@ -54,12 +54,17 @@ class Collected:
 
     done: int = 0
     empty: int = 0
-    gone: int = 0
+    unanswerable: int = 0
     failed: int = 0
     elsewhere: int = 0  # claimed by another run that is still at work
     released: int = 0  # given back unasked because the run was asked to stop
     known: int = 0  # settled before and not asked, where the caller says so
     failures: list[Entry] = field(default_factory=list)
+
+    @property
+    def gone(self) -> int:
+        """`unanswerable`, by the name it had in earlier versions."""
+        return self.unanswerable
 
     def add(self, last: Entry) -> None:
         """Count one final entry."""
@@ -69,14 +74,14 @@ class Collected:
             case "empty":
                 self.empty += 1
             case "gone":
-                self.gone += 1
+                self.unanswerable += 1
             case _:
                 self.failed += 1
                 self.failures.append(last)
 
     def join(self, other: Collected) -> None:
         """Count what another collection did, too."""
-        for name in ("done", "empty", "gone", "failed", "elsewhere", "released", "known"):
+        for name in ("done", "empty", "unanswerable", "failed", "elsewhere", "released", "known"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.failures += other.failures
 

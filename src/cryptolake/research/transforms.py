@@ -14,7 +14,8 @@ from typing import Literal
 
 import polars as pl
 
-from cryptolake.errors import BadInput
+from cryptolake.contracts.counting import counted
+from cryptolake.errors import BadInput, Stop
 
 Balance = Literal["strict", "longest", "none"]
 
@@ -72,6 +73,20 @@ def fill_limit(text: str) -> int:
     return limit
 
 
+def require_numbers(panel: pl.DataFrame, values: Sequence[str]) -> None:
+    """Raises Stop, with the days by status, when no row has a number in any of these columns: there is nothing to study."""
+    here = [name for name in values if name in panel.columns]
+    if not here or panel.select(pl.any_horizontal(pl.col(here).is_not_null()).any()).item():
+        return
+    found = ", ".join(
+        f"{count:,} {status}" for status, count in panel["status"].value_counts().sort("status").iter_rows()
+    )
+    raise Stop(
+        f"no row of the selection has a number in {', '.join(here)} (days by status: {found or 'none'}), so nothing was "
+        "written; run `cryptolake collect --retry-failed`, or add --allow-empty to write the file all the same"
+    )
+
+
 def prepare(panel: pl.DataFrame, recipe: Recipe) -> Prepared:
     """Apply the recipe to a `daily_panel`. Raises BadInput for unknown columns or when no complete unit is left."""
     known = [name for name, dtype in panel.schema.items() if dtype.is_numeric()]
@@ -103,7 +118,10 @@ def _fill(done: Prepared, recipe: Recipe) -> None:
         (pl.col(name).is_not_null() & before[name].is_null()).alias(f"{name}_imputed") for name in recipe.values
     )
     count = sum(int(done.frame[f"{name}_imputed"].sum()) for name in recipe.values)
-    done.steps.append(f"fill: last value carried forward at most {recipe.fill_limit} days, {count} values imputed")
+    done.steps.append(
+        f"fill: last value carried forward at most {counted(recipe.fill_limit, 'day')}, "
+        f"{counted(count, 'value')} imputed"
+    )
     for name in recipe.values:
         done.derived[f"{name}_imputed"] = f"whether {name} was carried forward"
 
@@ -118,10 +136,12 @@ def _balance(done: Prepared, recipe: Recipe) -> None:
         done.frame = frame.filter(pl.col("csu").is_in(full.implode()))
         if done.frame.is_empty():
             raise BadInput(
-                f"no market has {', '.join(recipe.values)} on all {days} days; use --balance longest, "
+                f"no market has {', '.join(recipe.values)} on all {counted(days, 'day')}; use --balance longest, "
                 "--fill, fewer --column, or look at `cryptolake panel describe`"
             )
-        done.steps.append(f"balance strict: {full.len()} of {everyone} markets are complete on all {days} days")
+        done.steps.append(
+            f"balance strict: {full.len()} of {counted(everyone, 'market')} complete on all {counted(days, 'day')}"
+        )
     elif recipe.balance == "longest":
         found = largest_window(frame, recipe.values)
         if found is None:
@@ -130,7 +150,8 @@ def _balance(done: Prepared, recipe: Recipe) -> None:
             pl.col("csu").is_in(list(found.units)) & pl.col("date").is_between(found.first, found.last)
         )
         done.steps.append(
-            f"balance longest: {len(found.units)} of {everyone} markets, {found.first} .. {found.last} ({found.days} days), "
+            f"balance longest: {len(found.units)} of {counted(everyone, 'market')}, "
+            f"{found.first} .. {found.last} ({counted(found.days, 'day')}), "
             "the complete rectangle with most market-days"
         )
     else:

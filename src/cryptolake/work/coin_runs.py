@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
+from cryptolake.contracts.counting import counted
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.table import Table
@@ -59,7 +60,7 @@ def find_run(runs: Runs, text: str) -> Partition:
     found = [run for run in kept if str(run) == text] or [run for run in kept if text in str(run)]
     if len(found) != 1:
         known = ", ".join(str(run) for run in (found or kept)[-3:])
-        raise BadInput(f"{text!r} names {len(found)} kept runs; write one of them, e.g. {known}")
+        raise BadInput(f"{text!r} names {counted(len(found), 'kept run')}; write one of them, e.g. {known}")
     return found[0]
 
 

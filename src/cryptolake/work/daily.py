@@ -213,7 +213,7 @@ def _wish(app: App, csus: Sequence[Csu], datasets: Sequence[str], first: date, l
 
 def _answered(found: Collected) -> Outcome:
     answered = found.done + found.empty
-    note = f"{answered:,} answered, {found.gone:,} not there, {found.known:,} known before"
+    note = f"{answered:,} answered, {found.unanswerable:,} unanswerable, {found.known:,} known before"
     return Outcome(not found.failed, answered, note + _failed(found))
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from cryptolake.app import App
+from cryptolake.contracts.counting import counted
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.flow.plan import Span, make_plan, without_numbers
 from cryptolake.net.endpoint import Endpoint, Limits
@@ -186,7 +187,7 @@ def advice(chains: Sequence[Workload], found: Sequence[Cost], log_span: int) -> 
         now = sum(cost.calls for cost in logs)
         lines.append(
             f"{logs[0].chain} makes {logs[0].calls / total:.0%} of the calls. An endpoint that allows 10,000 blocks per "
-            f"eth_getLogs would need {wide:,} log calls instead of {now:,}: CRYPTOLAKE_RPC_{logs[0].chain.upper()}=url"
+            f"eth_getLogs would need {counted(wide, 'log call')} instead of {now:,}: CRYPTOLAKE_RPC_{logs[0].chain.upper()}=url"
         )
     return Advice(tuple(lines))
 

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 
 import polars as pl
 
+from cryptolake.contracts.counting import counted
 from cryptolake.silver import refined
 from cryptolake.silver.refined import DAMAGED, UNREADABLE
 from cryptolake.work.standing import ANSWERED, DATASETS, MarketDay, Standing
@@ -140,7 +141,8 @@ def lines(lacks: pl.DataFrame) -> list[str]:
         dataset, csu, day = rows.select("dataset", "csu", "date").row(0)
         state, remedy = LACKING[str(reason)]
         said.append(
-            f"{rows.height:,} answered market-days are {state} ({reason}, first {dataset}/{csu}/{day}): {remedy}"
+            f"{counted(rows.height, 'answered market-day is', 'answered market-days are')} {state} ({reason}, "
+            f"first {dataset}/{csu}/{day}): {remedy}"
         )
     return said
 

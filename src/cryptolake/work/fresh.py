@@ -14,7 +14,8 @@ import orjson
 
 from cryptolake.app import App
 from cryptolake.catalogue import asked_alone, contracts
-from cryptolake.contracts.entry import SETTLED
+from cryptolake.contracts.counting import counted
+from cryptolake.contracts.entry import SETTLED, said
 from cryptolake.contracts.source import Source
 from cryptolake.contracts.table import Table
 from cryptolake.files.atomic import write_bytes
@@ -48,11 +49,14 @@ def kept_datasets(app: App) -> set[tuple[str, str]]:
 
 def prospect(app: App) -> Prospect:
     """What a fresh start would move and keep now."""
-    moved = [f"{count:,} {state} answers in the ledger" for state, count in sorted(app.ledger.counts().items())]
+    moved = [
+        f"{counted(count, f'{said(state)} answer')} in the ledger"
+        for state, count in sorted(app.ledger.counts().items())
+    ]
     with app.warehouse() as warehouse:
         for table in _cleared():
             (rows,) = warehouse.query(f"SELECT count(*) FROM {table.quoted}").row(0)
-            moved.append(f"{rows:,} rows of {table.name}")
+            moved.append(f"{counted(rows, 'row')} of {table.name}")
     kept = [f"table {table.name}" for table in contracts() if table.layer == "log"]
     kept += [f"answers of {source} {dataset}" for source, dataset in sorted(kept_datasets(app))]
     return Prospect(moved, [*kept, "rows of metrics that the vendors do not give again", "block numbers of days"])

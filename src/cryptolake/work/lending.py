@@ -18,6 +18,7 @@ import polars as pl
 from cryptolake.app import App
 from cryptolake.catalogue import contracts
 from cryptolake.cluster.asking import asking
+from cryptolake.contracts.counting import counted
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.table import Table
 from cryptolake.contracts.versions import document
@@ -317,8 +318,8 @@ def _refuse_without_ledger(app: App) -> None:
     days = app.tables.read(REFINED_DAYS, columns=REFINED_DAYS.key).height
     if days:
         raise Stop(
-            f"the ledger knows of no answer, but silver was made of those of {days:,} market-days; nothing was changed. Run "
-            "`cryptolake ledger repair`, which takes the answers in bronze over again, then `cryptolake rebuild`"
+            f"the ledger knows of no answer, but silver was made of those of {counted(days, 'market-day')}; nothing was "
+            "changed. Run `cryptolake ledger repair`, which takes the answers in bronze over again, then `cryptolake rebuild`"
         )
 
 
@@ -334,8 +335,8 @@ def refuse_rows(wrong: pl.DataFrame) -> None:
     if wrong.height:
         name, day, columns = wrong.select("csu", "date", "columns").row(0)
         raise Stop(
-            f"{wrong.height:,} rows of the panel are not what ledger and silver give now (first {name} {day}: {columns}); "
-            "run `cryptolake build` first"
+            f"{counted(wrong.height, 'row of the panel is', 'rows of the panel are')} not what ledger and silver give now "
+            f"(first {name} {day}: {columns}); run `cryptolake build` first"
         )
 
 

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
+from cryptolake.contracts.counting import counted
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.source import Dataset, Source
@@ -94,6 +95,6 @@ def not_done(
     short = Counter({f"{metric} {asset}": rows for (_, asset, metric), rows in kept.items() if metric in expected})
     if short:
         named = ", ".join(f"{one} ({rows:,})" for one, rows in short.most_common(_NAMED))
-        more = f" and {len(short) - _NAMED:,} more series" if len(short) > _NAMED else ""
-        lines.append(f"{short.total():,} rows were not given again and stay as they were: {named}{more}")
+        more = f" and {counted(len(short) - _NAMED, 'more series', 'more series')}" if len(short) > _NAMED else ""
+        lines.append(f"{counted(short.total(), 'row was', 'rows were')} not given again and kept: {named}{more}")
     return tuple(lines)

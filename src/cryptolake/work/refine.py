@@ -14,6 +14,7 @@ from datetime import date
 import polars as pl
 import structlog
 
+from cryptolake.contracts.counting import counted
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.source import Row
@@ -92,7 +93,7 @@ def refine(
         del new
     if lost and fresh:
         raise Stop(
-            f"{len(lost):,} answers that the ledger knows are missing or cannot be read any more ({min(lost)}); nothing was "
+            f"{counted(len(lost), 'answer')} that the ledger knows cannot be read any more ({min(lost)}); nothing was "
             "written. Run `cryptolake ledger repair`, then `cryptolake collect`"
         )
     records.append(_others(before, days - kept_days))

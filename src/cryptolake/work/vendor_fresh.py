@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cryptolake.app import App
+from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput
 from cryptolake.work.refill import Fresh, check_drop, prospect
 from cryptolake.work.series import granted
@@ -30,9 +31,9 @@ class Replacement:
     def says(self) -> str:
         """The same in words, for whoever is to agree to it."""
         return (
-            f"{self.source}: {self.entities:,} entities in {self.datasets} datasets are asked again. Of {self.rows:,} stored "
-            "rows those that the vendor gives anew are replaced, the old ones set aside in the PostgreSQL schema "
-            f"{self.fresh.schema}; all others stay."
+            f"{self.source}: {counted(self.entities, 'entity', 'entities')} in {counted(self.datasets, 'dataset')} to ask "
+            f"again. Of {counted(self.rows, 'stored row')} those that the vendor gives anew are replaced, the old ones set "
+            f"aside in the PostgreSQL schema {self.fresh.schema}; all others stay."
         )
 
 

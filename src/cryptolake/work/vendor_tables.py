@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime
 
 import polars as pl
 
+from cryptolake.contracts.counting import counted
 from cryptolake.contracts.entry import SETTLED
 from cryptolake.contracts.partition import Partition, Period, days
 from cryptolake.contracts.source import Asked, Counts, Dataset, Prepares, Source, SourceTable
@@ -118,7 +119,9 @@ def _conformed(source: Source, own: SourceTable, answered: Sequence[Partition], 
         raise Stop(f"{where} gave no polars frame; nothing was loaded, the answers are kept; correct the file")
     if broken := own.table.violations(frame):
         first = broken[0]
-        raise Stop(f"{where}: {first.rows} rows break {first.check} ({first.example}); nothing was loaded")
+        raise Stop(
+            f"{where}: {counted(first.rows, 'row breaks', 'rows break')} {first.check} ({first.example}); nothing was loaded"
+        )
     return frame
 
 

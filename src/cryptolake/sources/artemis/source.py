@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from urllib.parse import quote
 
+from cryptolake.contracts.counting import counted
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.points import Points
 from cryptolake.contracts.raw import Miss, Raw
@@ -252,7 +253,7 @@ def _judge(answer: Answer, symbols: int) -> Refusal | None:
     if answer.status == 401:
         return Refusal("key_refused", f"the vendor refuses the key (401); check {KEY}", of_key=True)
     if answer.status in {413, 414} or (answer.status in {400, 500, 502, 504} and symbols > 1):
-        return Refusal("too_big", f"the vendor cannot bear {symbols} symbols in one call ({answer.status})")
+        return Refusal("too_big", f"the vendor cannot bear {counted(symbols, 'symbol')} in one call ({answer.status})")
     if answer.status == 400:
         return Refusal("no_data", "the vendor has no such metric for this asset (400)")
     if answer.status == 200 and not answer.body.strip():  # what it does when it is asked too fast
