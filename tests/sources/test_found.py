@@ -22,7 +22,7 @@ from cryptolake.settings import load_settings
 from cryptolake.silver.prices import ORACLE, Pricing
 from cryptolake.silver.quotes import LADDER
 from cryptolake.sources.price_file import PriceFile, landed
-from cryptolake.work.price_sources import price_sources, pricing
+from cryptolake.work.price_sources import price_source, price_sources, pricing
 from cryptolake.work.prices import read_quotes
 
 SOURCE = """
@@ -271,5 +271,5 @@ def test_an_order_that_names_nobody_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="unknown source 'nobody'; known: protocol_oracle, chainlink"):
         pricing(opened)
     with pytest.raises(BadInput, match="unknown price source 'nobody'"):
-        opened.price_source("nobody")
+        price_source(opened, "nobody")
     opened.close()
