@@ -43,9 +43,7 @@ def rebuild(bronze: Path, out: Path, reparse: bool) -> None:
         Tables(out),
     )
     wanted, states = partitions(world, FIRST, LAST), ledger.states()
-    if reparse:
-        store.forget_twins({(one.dataset, one.key) for one in wanted})
-    refine(source(world), wanted, bronze=store, tables=tables, states=states, fresh=True)
+    refine(source(world), wanted, bronze=store, tables=tables, states=states, fresh=True, reparse=reparse)
     build(tables=tables, ledger=ledger, csus={csu.name: csu for csu in world.csus}, states=states)
 
 
