@@ -35,6 +35,7 @@ def rebuild(bronze: Path, out: Path, reparse: bool) -> None:
     from cryptolake.state.ledger import Ledger
     from cryptolake.work.panel import build
     from cryptolake.work.refine import refine
+    from cryptolake.work.standing import standing
 
     world, store, ledger, tables = (
         World(planned_markets()),
@@ -43,8 +44,9 @@ def rebuild(bronze: Path, out: Path, reparse: bool) -> None:
         Tables(out),
     )
     wanted, states = partitions(world, FIRST, LAST), ledger.states()
-    refine(source(world), wanted, bronze=store, tables=tables, states=states, fresh=True, reparse=reparse)
-    build(tables=tables, ledger=ledger, csus={csu.name: csu for csu in world.csus}, states=states)
+    known = standing(states)
+    refine(source(world), wanted, bronze=store, tables=tables, states=states, known=known, fresh=True, reparse=reparse)
+    build(tables=tables, ledger=ledger, csus={csu.name: csu for csu in world.csus}, states=states, known=known)
 
 
 def one_day(bronze: Path, out: Path) -> None:

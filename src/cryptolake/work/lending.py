@@ -46,7 +46,7 @@ from cryptolake.work import panel
 from cryptolake.work import refine as refining
 from cryptolake.work.prices import read_quotes
 from cryptolake.work.priority import largest_first, last_known_usd
-from cryptolake.work.standing import DATASETS, market_day
+from cryptolake.work.standing import DATASETS, market_day, standing
 
 CONTRACTS_FILE = "gold/contracts.json"  # what the tables beside it promise; `contracts diff` reads it
 
@@ -290,18 +290,22 @@ def rebuild(app: App, *, reparse: bool = False) -> Built:
     partitions = [one for one in states if one.dataset in DATASETS and one.key in csus]
     if not partitions:
         raise BadInput("nothing was collected yet; run `cryptolake run` first")
+    known = standing(states)
     made = refining.refine(
         app.onchain([csus[name] for name in sorted({one.key for one in partitions})]),
         partitions,
         bronze=app.bronze,
         tables=app.tables,
         states=states,
+        known=known,
         quotes=read_quotes(app.price_sources(), app.bronze, states),
         pricing=app.pricing,
         fresh=True,
         reparse=reparse,
     )
-    built = panel.build(tables=app.tables, ledger=app.ledger, csus=csus, states=states, warehouse=app.warehouse)
+    built = panel.build(
+        tables=app.tables, ledger=app.ledger, csus=csus, states=states, known=known, warehouse=app.warehouse
+    )
     return Built([*made, *built.made], built.lacking)
 
 
