@@ -37,6 +37,7 @@ def rebuild(bronze: Path, out: Path, reparse: bool) -> None:
     from cryptolake.state.ledger import Ledger
     from cryptolake.work.panel import build
     from cryptolake.work.refine import refine
+    from cryptolake.work.standing import standing
 
     world, store, ledger, tables = (
         World(planned_markets()),
@@ -45,10 +46,9 @@ def rebuild(bronze: Path, out: Path, reparse: bool) -> None:
         Tables(out),
     )
     wanted, states = partitions(world, FIRST, LAST), ledger.states()
-    if reparse:
-        store.forget_twins({(one.dataset, one.key) for one in wanted})
-    refine(source(world), wanted, bronze=store, tables=tables, states=states, fresh=True)
-    build(stores_of(out, ledger), csus={csu.name: csu for csu in world.csus}, states=states)
+    known = standing(states)
+    refine(source(world), wanted, bronze=store, tables=tables, states=states, known=known, fresh=True, reparse=reparse)
+    build(stores_of(out, ledger), csus={csu.name: csu for csu in world.csus}, states=states, known=known)
 
 
 def one_day(bronze: Path, out: Path) -> None:

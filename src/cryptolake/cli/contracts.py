@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from cryptolake.cli.options import JsonFlag
+from cryptolake.cli import values
+from cryptolake.cli.options import JsonFlag, completed_by
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput, Stop
@@ -28,7 +29,12 @@ def add_commands(cli: typer.Typer) -> None:
 
 
 def show_command(
-    table: Annotated[str, typer.Argument(help="A table's name, e.g. daily_panel.", show_default=False)],
+    table: Annotated[
+        str,
+        typer.Argument(
+            help="A table's name, e.g. daily_panel.", show_default=False, autocompletion=completed_by(values.tables)
+        ),
+    ],
     as_json: JsonFlag = False,
 ) -> None:
     """Show one table: what a row is, its key, and every column with type, unit and meaning. Needs no data.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from cryptolake.cli import values
 from cryptolake.cli.show import print_note
 from cryptolake.registry.markets import Csu
 
@@ -19,22 +21,18 @@ if TYPE_CHECKING:
 _PANEL = "Selection"
 
 
-def _complete_csu(incomplete: str) -> list[str]:
-    from cryptolake.registry.loader import market_rows
-
-    return [name for name in (*market_rows(), "all") if name.startswith(incomplete)]
+# Under this name a completion says in its context which function of `values` gave the names; `words` asks for it.
+VALUES = "cryptolake.values"
 
 
-def _complete_chain(incomplete: str) -> list[str]:
-    from cryptolake.registry.loader import package_chains
+def completed_by(names: Callable[[Path | None], list[str]]) -> Callable[[typer.Context, str], list[str]]:
+    """The completion of a flag or argument by the names that a function of `values` gives."""
 
-    return [name for name in package_chains() if name.startswith(incomplete)]
+    def complete(context: typer.Context, incomplete: str) -> list[str]:
+        context.meta[VALUES] = f"{names.__module__}:{names.__name__}"
+        return [one for one in names(context.find_root().params.get("registry")) if one.startswith(incomplete)]
 
-
-def _complete_set(incomplete: str) -> list[str]:
-    from cryptolake.registry.loader import set_names
-
-    return [name for name in set_names() if name.startswith(incomplete)]
+    return complete
 
 
 CsuFlag = Annotated[
@@ -42,20 +40,22 @@ CsuFlag = Annotated[
     typer.Option(
         "--csu",
         help="Market, repeatable; 'all' for every market.",
-        autocompletion=_complete_csu,
+        autocompletion=completed_by(values.markets),
         rich_help_panel=_PANEL,
     ),
 ]
 ChainFlag = Annotated[
     list[str] | None,
-    typer.Option("--chain", help="All markets of a chain.", autocompletion=_complete_chain, rich_help_panel=_PANEL),
+    typer.Option(
+        "--chain", help="All markets of a chain.", autocompletion=completed_by(values.chains), rich_help_panel=_PANEL
+    ),
 ]
 SetFlag = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
         help="A named set of markets, e.g. thesis-43, or one of your registry file; repeatable.",
-        autocompletion=_complete_set,
+        autocompletion=completed_by(values.sets),
         rich_help_panel=_PANEL,
     ),
 ]

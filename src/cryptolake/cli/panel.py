@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from cryptolake.cli import values
 from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import (
     ChainFlag,
@@ -18,6 +19,7 @@ from cryptolake.cli.options import (
     SetFlag,
     StartFlag,
     chosen_rows,
+    completed_by,
 )
 from cryptolake.cli.screens import PANEL, Step
 from cryptolake.cli.show import print_json, print_line, print_table
@@ -49,7 +51,7 @@ def export_command(
     to: Annotated[
         str,
         typer.Option(
-            "--format", help=f"Kind of file: {', '.join(format_names())}.", autocompletion=lambda: format_names()
+            "--format", help=f"Kind of file: {', '.join(format_names())}.", autocompletion=completed_by(values.formats)
         ),
     ] = "parquet",
     out: Annotated[Path | None, typer.Option(help="File to write (default: exports/ under the data folder).")] = None,

@@ -237,10 +237,10 @@ def rebuild_command(
     _end(made, built.lacking, only)
 
 
-def _end(made: list[Output], lacking: pl.DataFrame, only: MarketDays) -> None:
+def _end(outputs: list[Output], lacking: pl.DataFrame, only: MarketDays) -> None:
     """What was made, and exit code 1 with the remedy when chosen days that were answered have no number."""
     chosen = only.of(lacking)
-    print_made(made, "panel describe", lacking=chosen, selection=True)
+    print_made(outputs, "panel describe", lacking=chosen, selection=True)
     note_others(lacking, chosen)
     end_lacking(chosen)
 

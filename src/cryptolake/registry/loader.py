@@ -176,10 +176,17 @@ def package_chains() -> Mapping[str, Chain]:
 
 def market_rows(extra: Path | None = None) -> dict[str, Row]:
     """The markets' rows as written, by name, with everything a `Csu` leaves out. Raises BadInput as `load_registry`."""
+    return {str(row.values.get("name")): row for row in _all_rows(extra)[1]}
+
+
+def _all_rows(extra: Path | None) -> tuple[list[Row], list[Row], list[Row]]:
+    """The package's chain, market and set rows, those of a user's file added or overriding. Raises BadInput."""
+    if extra is None:
+        return _package_rows()
     faults: list[str] = []
-    _, csus, _ = _rows(extra, faults) if extra is not None else _package_rows()
+    found = _rows(extra, faults)
     _report(faults)
-    return {str(row.values.get("name")): row for row in csus}
+    return found
 
 
 def _rows(extra: Path, faults: list[str]) -> tuple[list[Row], list[Row], list[Row]]:
@@ -262,6 +269,11 @@ def _report(faults: Sequence[str]) -> None:
         raise BadInput(f"registry, {len(faults)} fault{'s' * (len(faults) > 1)}: " + "; ".join(faults))
 
 
-def set_names() -> list[str]:
-    """The names of the package's sets."""
-    return [str(row.values["name"]) for row in _package_rows()[2]]
+def set_names(extra: Path | None = None) -> list[str]:
+    """The names of the sets, a user's file included. Raises BadInput as `load_registry`."""
+    return [str(row.values.get("name")) for row in _all_rows(extra)[2]]
+
+
+def chain_names(extra: Path | None = None) -> list[str]:
+    """The names of the chains, a user's file included. Raises BadInput as `load_registry`."""
+    return [str(row.values.get("name")) for row in _all_rows(extra)[0]]

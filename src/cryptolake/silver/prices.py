@@ -159,7 +159,6 @@ def tidy(quotes: pl.DataFrame) -> pl.DataFrame:
         .sort(*QUOTES.key, "_lightest_last", "observed_at", "quote_price", "quote", "age_s")
         .drop("_lightest_last")
         .unique(subset=QUOTES.key, keep="first", maintain_order=True)
-        .sort(QUOTES.key)
     )
 
 

@@ -49,7 +49,7 @@ from cryptolake.work.market_days import EVERYTHING, MarketDays
 from cryptolake.work.price_sources import price_sources, pricing
 from cryptolake.work.prices import read_quotes
 from cryptolake.work.priority import largest_first, last_known_usd
-from cryptolake.work.standing import DATASETS, market_day
+from cryptolake.work.standing import DATASETS, market_day, standing
 
 CONTRACTS_FILE = "gold/contracts.json"  # what the tables beside it promise; `contracts diff` reads it
 
@@ -296,18 +296,20 @@ def rebuild(app: App, *, reparse: bool = False, only: MarketDays = EVERYTHING) -
         of, first = ("", " first") if only.whole else (" of this selection", " with the same flags first")
         raise BadInput(f"nothing was collected yet{of}; run `cryptolake run`{first}")
     days = None if only.whole else {one.period.day for one in partitions}
+    known = standing(states)
     made = refining.refine(
         app.onchain([csus[name] for name in sorted({one.key for one in partitions})]),
         partitions,
         bronze=app.bronze,
         tables=app.tables,
         states=states,
+        known=known,
         quotes=read_quotes(price_sources(app), app.bronze, states, days),
         pricing=pricing(app),
         fresh=only.whole,
         reparse=reparse,
     )
-    built = panel.build(app.stores, csus=csus, states=states)
+    built = panel.build(app.stores, csus=csus, states=states, known=known)
     return Built([*made, *built.outputs], built.lacking)
 
 

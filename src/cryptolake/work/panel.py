@@ -20,7 +20,7 @@ from cryptolake.publish.stores import Stores
 from cryptolake.registry.markets import Csu
 from cryptolake.silver import liquidations, prices, quotes, refined, tvl
 from cryptolake.work import evidence
-from cryptolake.work.standing import standing
+from cryptolake.work.standing import MarketDay, Standing, standing
 from cryptolake.work.tables import derive, read_from
 
 # What `refine` makes of answers.
@@ -48,31 +48,36 @@ def expected_rows(found: pl.DataFrame, csus: Mapping[str, Csu]) -> pl.DataFrame:
 
 
 def panel_now(
-    *, tables: Tables, states: Mapping[Partition, Entry], csus: Mapping[str, Csu]
+    *,
+    tables: Tables,
+    states: Mapping[Partition, Entry],
+    csus: Mapping[str, Csu],
+    known: Mapping[MarketDay, Standing] | None = None,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The panel that ledger and silver give now, and the evidence (`evidence.EVIDENCE`) it rests on. Writes nothing.
 
-    Figures and their statuses are made from the same rows, read once.
+    Figures and their statuses are made from the same rows, read once. `known` is `standing(states)`, for a caller that has
+    it already.
     """
-    amounts, events, found = _evidence(
-        tables, states, csus, daily_panel.COLUMNS["tvl"], daily_panel.COLUMNS["liquidations"]
-    )
+    columns = daily_panel.COLUMNS
+    stands = standing(states) if known is None else known
+    amounts, events, found = _evidence(tables, stands, csus, columns["tvl"], columns["liquidations"])
     return daily_panel.build(amounts, events, expected_rows(found, csus)), found
 
 
 def not_in_silver(*, tables: Tables, states: Mapping[Partition, Entry], csus: Mapping[str, Csu]) -> pl.DataFrame:
     """The market-days that the ledger calls answered and silver cannot vouch for, with the reason."""
-    return evidence.lacking(_evidence(tables, states, csus)[2])
+    return evidence.lacking(_evidence(tables, standing(states), csus)[2])
 
 
 def known_days(*, tables: Tables, states: Mapping[Partition, Entry], csus: Mapping[str, Csu]) -> pl.DataFrame:
     """What ledger and silver say together of every market-day (`evidence.EVIDENCE`)."""
-    return _evidence(tables, states, csus)[2]
+    return _evidence(tables, standing(states), csus)[2]
 
 
 def _evidence(
     tables: Tables,
-    states: Mapping[Partition, Entry],
+    stands: Mapping[MarketDay, Standing],
     csus: Mapping[str, Csu],
     of_tvl: Sequence[str] = (),
     of_liquidations: Sequence[str] = (),
@@ -82,7 +87,7 @@ def _evidence(
     columns = list(dict.fromkeys([*of_liquidations, *evidence.LIQUIDATION_COLUMNS]))
     events = tables.read(liquidations.TABLE, columns=columns)
     found = evidence.evidence(
-        standing(states),
+        stands,
         csus,
         recorded=tables.read(refined.TABLE),
         amounts=amounts,
@@ -104,16 +109,18 @@ def build(
     *,
     csus: Mapping[str, Csu],
     states: Mapping[Partition, Entry] | None = None,
+    known: Mapping[MarketDay, Standing] | None = None,
 ) -> Built:
     """Silver to gold: the balanced daily panel over every market and day the ledger knows of, and what is made of it.
 
     A day that the ledger calls answered has a number only where silver was made of that very answer and still holds it;
     the others are `pending` or `failed` in the panel and listed in the result. `states` spares a second reading of the
-    ledger to a caller that has just read it; PostgreSQL is opened only for
-    a table made with one that the lake does not hold.
+    ledger to a caller that has just read it, `known` working out what of it stands; PostgreSQL is opened only for a table
+    made with one that the lake does not hold.
     """
     tables = stores.tables
-    frame, found = panel_now(tables=tables, states=stores.ledger.states() if states is None else states, csus=csus)
+    states = stores.ledger.states() if states is None else states
+    frame, found = panel_now(tables=tables, states=states, csus=csus, known=known)
     daily_panel.TABLE.require(frame)
     built = [(daily_panel.TABLE, frame)]
     stored: dict[str, pl.DataFrame | None] = dict.fromkeys([*REFINED, *asked_alone()])

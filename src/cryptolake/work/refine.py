@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from operator import attrgetter
 
 import polars as pl
 import structlog
@@ -28,11 +29,13 @@ from cryptolake.silver import liquidations, prices, refined, tvl
 from cryptolake.silver.quotes import TABLE as QUOTES
 from cryptolake.silver.refined import TABLE as REFINED
 from cryptolake.sources.onchain.source import OnchainSource
-from cryptolake.work.standing import MarketDay, market_day, standing
+from cryptolake.work.standing import MarketDay, Standing, market_day, standing
 
 log = structlog.get_logger(__name__)
 
 _ANSWERS: dict[str, pl.Schema] = {"tvl": tvl.ANSWER, "liquidations": liquidations.ANSWER}
+# As partitions compare; comparing each with each instead takes ten times as long.
+_ORDER = attrgetter("dataset", "key", "period.start", "period.end", "period.boundary")
 SILVER: tuple[Table, ...] = (tvl.TABLE, liquidations.TABLE, QUOTES, prices.TABLE)
 
 
@@ -43,6 +46,7 @@ def refine(
     bronze: Bronze,
     tables: Tables,
     states: Mapping[Partition, Entry] | None = None,
+    known: Mapping[MarketDay, Standing] | None = None,
     quotes: pl.DataFrame | None = None,
     pricing: prices.Pricing | None = None,
     fresh: bool = False,
@@ -51,7 +55,8 @@ def refine(
     """Conform every answered partition and replace exactly those days of those markets; price those days anew.
 
     `states` (the ledger) says which answers stand for each of the days asked (`work.standing`), and lets them be taken
-    from the monthly twins instead of being read one by one; without it the partitions themselves are taken. `quotes` are
+    from the monthly twins instead of being read one by one; without it the partitions themselves are taken. `known` is
+    `standing(states)`, for a caller that has it already. `quotes` are
     vendors' and feeds' quotes, replacing the stored ones of the days touched (None: keep them). `fresh` starts the
     tables over, `reparse` reads every answer and no twin. The same bronze always gives the same silver, whether refined day
     by day or all at once. A day whose answers bronze has no more keeps the rows that were made of those very answers;
@@ -62,7 +67,8 @@ def refine(
         return []
     days = {market_day(partition) for partition in asked}
     if states is not None:
-        asked = {entry.partition for one in standing(states, days).values() for entry in one.entries}
+        stands = standing(states, days) if known is None else {day: known[day] for day in days if day in known}
+        asked = {entry.partition for one in stands.values() for entry in one.entries}
     touched = sorted({day for _, _, day in days})
     frames: dict[str, pl.DataFrame] = {}
     before = REFINED.empty() if fresh else tables.read(REFINED, among={"date": touched})
@@ -72,7 +78,7 @@ def refine(
         ("tvl", tvl.TABLE, tvl.conform),
         ("liquidations", liquidations.TABLE, liquidations.conform),
     ):
-        chosen = sorted(partition for partition in asked if partition.dataset == dataset)
+        chosen = sorted((partition for partition in asked if partition.dataset == dataset), key=_ORDER)
         found, readings = answers(source, dataset, chosen, bronze=bronze, states=states, reparse=reparse)
         lost += [one.partition for one in readings if one.reason is not None]
         unread = {market_day(one.partition) for one in readings if one.reason is not None}
@@ -153,7 +159,7 @@ def answers(
     schema = _ANSWERS[dataset]
     months: dict[tuple[str, str], list[Partition]] = {}
     for partition in chosen:
-        months.setdefault((partition.key, partition.period.day.strftime("%Y-%m")), []).append(partition)
+        months.setdefault((partition.key, str(partition.period.day)[:7]), []).append(partition)
     found = []
     readings: list[Reading] = []
     for (key, month), members in sorted(months.items()):
@@ -167,8 +173,11 @@ def answers(
         wrong: dict[str, str] = {}
         counts = dict(rows.group_by("period").len().iter_rows())
         # Without a twin the whole month is read, so that the twin always holds all of the month.
-        for member in members if twin is not None else sorted({*members, *bronze.partitions(dataset, key, month)}):
-            period = str(member.period)
+        read = wanted
+        if twin is None:
+            all_of_it = sorted({*members, *bronze.partitions(dataset, key, month)}, key=_ORDER)
+            read = {str(one.period): one for one in all_of_it}
+        for period, member in read.items():
             entry = states.get(member) if states is not None else None
             sound = (
                 entry is None or counts.get(period, 0) == entry.rows
@@ -200,8 +209,8 @@ def answers(
             digests[period] = raw.digest
         if stale or digests != before:
             # One frame from all rows: thousands of one-day frames would keep their buffers alive (measured: + 1 GB a year).
-            read = pl.DataFrame(new, schema=rows.schema, strict=False)
-            rows = pl.concat([rows.filter(~pl.col("period").is_in(stale)), read]).sort("period", maintain_order=True)
+            again = pl.DataFrame(new, schema=rows.schema, strict=False)
+            rows = pl.concat([rows.filter(~pl.col("period").is_in(stale)), again]).sort("period", maintain_order=True)
             if not wrong:  # else the twin may be the last that knows what an answer said
                 bronze.compact(dataset, key, month, rows, answers=digests, reader=reader)
             counts = dict(rows.group_by("period").len().iter_rows())
@@ -209,7 +218,9 @@ def answers(
             entry = states.get(member) if states is not None else None
             digest = entry.digest if entry is not None else digests.get(period)
             readings.append(Reading(member, digest, counts.get(period, 0), wrong.get(period)))
-        found.append(rows.filter(pl.col("period").is_in(list(wanted))).select(schema.names()))
+        if not counts.keys() <= wanted.keys():
+            rows = rows.filter(pl.col("period").is_in(list(wanted)))
+        found.append(rows.select(schema.names()))
     return (pl.concat(found, rechunk=False) if found else pl.DataFrame(schema=schema)), readings
 
 
@@ -230,6 +241,8 @@ def _vouched(dataset: str, readings: Sequence[Reading], before: pl.DataFrame, st
 
 def _others(frame: pl.DataFrame, days: Collection[MarketDay]) -> pl.DataFrame:
     """The rows of other market-days than these; by dataset too where the frame has one."""
+    if not days:
+        return frame
     schema = {"dataset": pl.String, "csu": pl.String, "date": pl.Date}
     named = pl.DataFrame(list(days), schema=schema, orient="row")
     on = [name for name in schema if name in frame.columns]
@@ -278,7 +291,7 @@ def _store(
     """
     held, events = unvalued.pop("tvl"), unvalued.pop("liquidations")
     said = prices.oracle_quotes(held, events, named_tokens())
-    quotes = prices.tidy(pl.concat([said, told])) if told is not None and told.height else prices.tidy(said)
+    quotes = prices.tidy(pl.concat([said, told])) if told is not None and told.height else said
     wanted = pl.concat(
         [
             held.select("date", "chain", "asset"),
