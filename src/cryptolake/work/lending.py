@@ -44,6 +44,7 @@ from cryptolake.watch.health import Reporter, latencies, read_runs
 from cryptolake.watch.pace import Pace, Show
 from cryptolake.work import panel
 from cryptolake.work import refine as refining
+from cryptolake.work.derivation import QUOTES_DIFFER
 from cryptolake.work.prices import read_quotes
 from cryptolake.work.priority import largest_first, last_known_usd
 from cryptolake.work.standing import DATASETS, market_day
@@ -124,14 +125,15 @@ def refine(app: App, partitions: Iterable[Partition] = ()) -> list[Made]:
     lacking = panel.not_in_silver(tables=app.tables, states=states, csus=csus)
     days = {market_day(one) for one in partitions} | set(lacking.select("dataset", "csu", "date").iter_rows())
     asked = [one for one in states if market_day(one) in days and one.key in csus]
+    unsure = app.tables.version(QUOTES) is None or QUOTES_DIFFER in lacking["reason"]
     return refining.refine(
         app.onchain([csus[name] for name in sorted({one.key for one in asked})]),
         asked,
         bronze=app.bronze,
         tables=app.tables,
         states=states,
-        # Without the table of quotes nothing in silver knows what vendors said: their answers are read again.
-        quotes=None if app.tables.version(QUOTES) is not None else read_quotes(app.price_sources(), app.bronze, states),
+        # Without the table of quotes, or with one that prices do not agree with, nothing in silver knows what vendors said.
+        quotes=read_quotes(app.price_sources(), app.bronze, states) if unsure else None,
         pricing=app.pricing,
     )
 

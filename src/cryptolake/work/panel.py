@@ -19,7 +19,7 @@ from cryptolake.lake.tables import Tables
 from cryptolake.registry.markets import Csu
 from cryptolake.silver import liquidations, prices, quotes, refined, tvl
 from cryptolake.state.ledger import Ledger
-from cryptolake.work import evidence
+from cryptolake.work import derivation, evidence
 from cryptolake.work.standing import standing
 from cryptolake.work.tables import OpenWarehouse, derive, read_from
 
@@ -87,7 +87,8 @@ def _evidence(
         recorded=tables.read(refined.TABLE),
         amounts=amounts,
         events=events,
-        prices=tables.read(prices.TABLE, columns=[*prices.TABLE.key, "price"]),
+        prices=tables.read(prices.TABLE, columns=list(derivation.PRICE_COLUMNS)),
+        quotes=tables.read(quotes.TABLE, columns=list(derivation.QUOTE_COLUMNS)),
     )
     return amounts, events, found
 
