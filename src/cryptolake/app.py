@@ -17,6 +17,7 @@ import structlog
 from cryptolake.errors import BadInput
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.markets import Csu
+from cryptolake.waiting import pause, turn
 
 if TYPE_CHECKING:
     from cryptolake.contracts.prices import Wanted
@@ -79,7 +80,7 @@ class App:
         """The vendors' rate limits, one per host and key, shared by all processes of this data folder."""
         from cryptolake.net.gates import Gates
 
-        return Gates(self.folder.limits)
+        return Gates(self.folder.limits, sleep=turn)
 
     @cached_property
     def bronze(self) -> Bronze:
@@ -136,7 +137,9 @@ class App:
             if not endpoints:
                 variable = f"CRYPTOLAKE_RPC_{chain.name.upper()}"
                 raise BadInput(f"no endpoint for chain {chain.name}; set {variable}=url or ALCHEMY_KEY_1")
-            self._pools[chain.name] = Pool(chain.name, chain.chain_id, endpoints, self.http, limiters=self._limiter)
+            self._pools[chain.name] = Pool(
+                chain.name, chain.chain_id, endpoints, self.http, limiters=self._limiter, sleep=pause
+            )
         return self._pools[chain.name]
 
     def pools(self) -> Sequence[Pool]:
@@ -198,7 +201,7 @@ class App:
                 if self.settings.budgets == "database":
                     self._limiters[account] = self.budgets.limiter(account, rate, cost)
                 else:
-                    self._limiters[account] = for_limit(rate, cost=cost, path=self.folder.limits / account)
+                    self._limiters[account] = for_limit(rate, cost=cost, path=self.folder.limits / account, sleep=turn)
             return self._limiters[account]
 
     def endpoints(self, chain: Chain) -> list[Endpoint]:

@@ -25,7 +25,9 @@ FIRST_DAY = datetime(2024, 1, 1, tzinfo=UTC)
 HOURLY = linear(int(FIRST_DAY.timestamp()) - 1, 3600)  # block 1 is the first of day 1, block 25 of day 2
 REGISTRY, PROVIDER, BEFORE, AFTER = at(1), at(2), at(3), at(4)
 PERIODS = list(days(FIRST_DAY.date(), FIRST_DAY.date().replace(day=2)))
-LISTED = Csu("listed", "aave_v2", "synthetic", "2", "test", CHAIN_ID, {"pool": "listed", "addresses_provider_registry": REGISTRY})
+LISTED = Csu(
+    "listed", "aave_v2", "synthetic", "2", "test", CHAIN_ID, {"pool": "listed", "addresses_provider_registry": REGISTRY}
+)
 PLAIN = market("plain", "test")
 Answer = Callable[[int], str]
 

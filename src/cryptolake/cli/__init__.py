@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from cryptolake.cli.group import CommandLine
+from cryptolake.cli.signals import ending_promptly, interrupted
 from cryptolake.cli.state import State
 from cryptolake.errors import BadInput, CryptolakeError
 
@@ -57,22 +58,24 @@ def _global_options(
 def main() -> None:
     """Run the command line; turns every expected error into one line on standard error and an exit code."""
     try:
-        app()
+        with ending_promptly():
+            app()
     except CryptolakeError as error:
-        _fail(str(error), 2 if isinstance(error, BadInput) else 1, error)
-    except KeyboardInterrupt:
-        _fail("interrupted; what was collected is kept, run the same command again to go on", 130, None)
+        fail(str(error), 2 if isinstance(error, BadInput) else 1, error)
+    except KeyboardInterrupt as error:
+        fail(interrupted(error), 130, None)
     except OSError as error:
-        _fail(f"{error.strerror or error}: {error.filename or 'input/output'}", 1, error)
+        fail(f"{error.strerror or error}: {error.filename or 'input/output'}", 1, error)
 
 
-def _fail(message: str, code: int, error: BaseException | None) -> None:
+def fail(message: str, code: int, error: BaseException | None) -> NoReturn:
+    """Say it in one line on standard error, without secrets, and end with this code."""
     if error is not None:
         from cryptolake.settings import debug_wanted
 
         if debug_wanted():
             raise error
-    line = " ".join(_redacted(message).split())
+    line = " ".join(one.strip() for one in _redacted(message).splitlines())
     sys.stderr.write(f"cryptolake: {line}\n")
     sys.exit(code)
 
