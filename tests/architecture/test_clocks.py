@@ -17,6 +17,8 @@ PLAYED = {
     ("hostile/test_endpoints.py", "timeout_s"),
     ("hostile/server.py", "wait"),
     ("cluster/test_lab.py", "wait"),
+    ("journey/test_interrupted.py", "wait"),
+    ("net/test_waiting.py", "timeout_s"),
     ("chain/anvil.py", "wait"),
 }
 

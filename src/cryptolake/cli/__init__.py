@@ -6,12 +6,12 @@ of this package, found because it is there; heavy libraries are imported in the 
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
+from cryptolake.cli.failing import fail
 from cryptolake.cli.group import CommandLine
 from cryptolake.cli.signals import ending_promptly, interrupted
 from cryptolake.cli.state import State
@@ -66,24 +66,3 @@ def main() -> None:
         fail(interrupted(error), 130, None)
     except OSError as error:
         fail(f"{error.strerror or error}: {error.filename or 'input/output'}", 1, error)
-
-
-def fail(message: str, code: int, error: BaseException | None) -> NoReturn:
-    """Say it in one line on standard error, without secrets, and end with this code."""
-    if error is not None:
-        from cryptolake.settings import debug_wanted
-
-        if debug_wanted():
-            raise error
-    line = " ".join(one.strip() for one in _redacted(message).splitlines())
-    sys.stderr.write(f"cryptolake: {line}\n")
-    sys.exit(code)
-
-
-def _redacted(message: str) -> str:
-    secrets = State.secrets()
-    if not secrets:
-        return message
-    from cryptolake.logs import redact_text
-
-    return redact_text(message, secrets)

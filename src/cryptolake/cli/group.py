@@ -30,7 +30,7 @@ class CommandLine(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            from cryptolake.cli import fail
+            from cryptolake.cli.failing import fail
             from cryptolake.cli.signals import interrupted
 
             fail(interrupted(error), 130, None)

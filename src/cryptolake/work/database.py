@@ -59,10 +59,10 @@ class DatabaseAddress:
 
 def status(app: App) -> DatabaseStatus:
     """Whether the database is up and who uses it. Starts nothing."""
-    data = app.settings.data.resolve()
+    data = app.folder.root.resolve()
     if not app.has_own_server:
         return DatabaseStatus("your own server", data, used_by=users(app))
-    seen = server.look(app.settings.data)
+    seen = server.look(app.folder.root)
     if seen.named is None:
         return DatabaseStatus("stopped" if seen.made else "never made", data, seen.home, size=seen.size)
     since = datetime.fromtimestamp(seen.named.started, UTC)
@@ -90,10 +90,10 @@ def stop(app: App, *, force: bool = False) -> bool:
     found = users(app)
     if found and not force:
         raise Stop(f"the database is used by {', '.join(found)}; wait for its end, or say --force")
-    others = server.sessions(app.settings.data)
+    others = server.sessions(app.folder.root)
     if others and not force:
         raise Stop(f"sessions still open in the database: {others}; end them, or say --force")
-    return server.stop_embedded(app.settings.data)
+    return server.stop_embedded(app.folder.root)
 
 
 def address(app: App) -> DatabaseAddress:
@@ -101,5 +101,5 @@ def address(app: App) -> DatabaseAddress:
     shown = without_password(app.database())
     if not app.has_own_server:
         return DatabaseAddress(shown, None, f"psql {shlex.quote(shown)}")
-    secret = server.look(app.settings.data).home / "password"
+    secret = server.look(app.folder.root).home / "password"
     return DatabaseAddress(shown, secret, f"PGPASSWORD=$(cat {shlex.quote(str(secret))}) psql {shlex.quote(shown)}")
