@@ -16,6 +16,7 @@ import structlog
 from cryptolake.errors import BadInput
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.markets import Csu
+from cryptolake.waiting import pause, turn
 
 if TYPE_CHECKING:
     from cryptolake.contracts.source import Source
@@ -75,7 +76,7 @@ class App:
         """The vendors' rate limits, one per host and key, shared by all processes of this data folder."""
         from cryptolake.net.gates import Gates
 
-        return Gates(self.folder.limits)
+        return Gates(self.folder.limits, sleep=turn)
 
     @cached_property
     def bronze(self) -> Bronze:
@@ -122,7 +123,7 @@ class App:
                     variable = f"CRYPTOLAKE_RPC_{chain.name.upper()}"
                     raise BadInput(f"no endpoint for chain {chain.name}; set {variable}=url or ALCHEMY_KEY_1")
                 self._pools[chain.name] = Pool(
-                    chain.name, chain.chain_id, endpoints, self.http, limiters=self.limits.of
+                    chain.name, chain.chain_id, endpoints, self.http, limiters=self.limits.of, sleep=pause
                 )
             return self._pools[chain.name]
 

@@ -18,6 +18,8 @@ PLAYED = {
     ("hostile/server.py", "wait"),
     ("cli/test_vendor_keys.py", "timeout_s"),
     ("cluster/test_lab.py", "wait"),
+    ("journey/test_interrupted.py", "wait"),
+    ("net/test_waiting.py", "timeout_s"),
     ("chain/anvil.py", "wait"),
 }
 

@@ -94,6 +94,8 @@ WALK = [
     ("sources",),
     ("entities",),
     ("setup",),
+    ("db", "status"),
+    ("db", "stop"),
 ]
 ENDLESS = {("monitor", "--serve"), ("scheduler",)}  # they run until they are stopped; others start them
 NEEDS_MORE = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from cryptolake.errors import BadInput, CryptolakeError
 
@@ -32,8 +32,10 @@ def main() -> None:
         _run()
     except CryptolakeError as error:
         _fail(str(error), 2 if isinstance(error, BadInput) else 1, error)
-    except KeyboardInterrupt:
-        _fail("interrupted; what was collected is kept, run the same command again to go on", 130, None)
+    except KeyboardInterrupt as error:
+        from cryptolake.cli.signals import interrupted
+
+        _fail(interrupted(error), 130, None)
     except OSError as error:
         _fail(f"{error.strerror or error}: {error.filename or 'input/output'}", 1, error)
 
@@ -59,27 +61,13 @@ def _run() -> None:
         if print_help(arguments):
             sys.exit(0)
     from cryptolake.cli.root import app
+    from cryptolake.cli.signals import ending_promptly
 
-    app()
-
-
-def _fail(message: str, code: int, error: BaseException | None) -> None:
-    if error is not None:
-        from cryptolake.settings import debug_wanted
-
-        if debug_wanted():
-            raise error
-    line = " ".join(_redacted(message).split())
-    sys.stderr.write(f"cryptolake: {line}\n")
-    sys.exit(code)
+    with ending_promptly():
+        app()
 
 
-def _redacted(message: str) -> str:
-    from cryptolake.cli.state import State
+def _fail(message: str, code: int, error: BaseException | None) -> NoReturn:
+    from cryptolake.cli.failing import fail
 
-    secrets = State.secrets()
-    if not secrets:
-        return message
-    from cryptolake.logs import redact_text
-
-    return redact_text(message, secrets)
+    fail(message, code, error)

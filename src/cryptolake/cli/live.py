@@ -6,10 +6,11 @@ Goes to standard error. The time left comes from the blocks still to be scanned,
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from cryptolake.cli.show import telling_waits
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.entry import said
 from cryptolake.contracts.partition import Partition
@@ -60,11 +61,12 @@ class Bars:
 
 
 class Lines:
-    """A line every ten seconds, and one at the end."""
+    """A line every ten seconds, and one at the end; when nothing came for a while, what is waited for."""
 
     def __init__(self) -> None:
         from rich.console import Console
 
+        self.heard: Callable[[], None] = lambda: None
         self._said = time.monotonic()
         self._err = Console(stderr=True)
 
@@ -82,7 +84,12 @@ class Lines:
         done = f"{scanned.done:,} of {counted(scanned.total, 'block')} scanned{left if scanned.done else ''}"
         self._say(f"{pace.label}: {scanned.chain} {done}, {pace.rates()}", last=False)
 
+    def waits(self, waits: str) -> None:
+        """Say what is waited for."""
+        self._err.print(f"waiting for {waits}", markup=False, highlight=False, soft_wrap=True)
+
     def _say(self, text: str, *, last: bool) -> None:
+        self.heard()
         now = time.monotonic()
         if last or now - self._said >= _LINE_EVERY_S:
             self._said = now
@@ -96,7 +103,9 @@ def live() -> Iterator[Bars | Lines]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     if not Console(stderr=True).is_terminal:
-        yield Lines()
+        lines = Lines()
+        with telling_waits(lines.waits) as lines.heard:
+            yield lines
         return
     columns = (
         TextColumn("{task.description}"),

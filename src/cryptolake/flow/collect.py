@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -27,10 +27,10 @@ from cryptolake.errors import CryptolakeError, Retry, Skip, Stop
 from cryptolake.files.atomic import refused
 from cryptolake.files.lock import held, holder
 from cryptolake.flow.reading import entry, interpret, read_rows
-from cryptolake.flow.stopping import Interrupted
 from cryptolake.lake.bronze import Bronze
 from cryptolake.net.faults import Elsewhere
 from cryptolake.state.ledger import Ledger
+from cryptolake.waiting import Interrupted, stopped, waited_for
 
 __all__ = ["WORKER", "Collected", "Progress", "collect", "interpret", "read_rows"]
 
@@ -106,8 +106,9 @@ def collect(
     Killed at any moment, a second call finishes the rest: an answer that was landed but not read is read again without
     asking. A failing trip marks only its own partitions failed, after `attempts` conversations where the failure may
     pass, `backoff(n)` seconds after the n-th. When `stopping` is set, trips end at their next answer and give back the
-    rest. What another run has settled `since` the caller looked (aware UTC) is not asked again. Raises Stop when nothing can
-    be stored (disk full).
+    rest; so they do when the whole process is asked to stop, and then Interrupted is raised, which says how many answers
+    are left. What another run has settled `since` the caller looked (aware UTC) is not asked again. Raises Stop when
+    nothing can be stored (disk full).
     """
     asked = sorted(set(partitions))
     release_dead(ledger)
@@ -118,17 +119,21 @@ def collect(
             known = ledger.of(mine)
             mine -= {one for one, entry in known.items() if entry.state in SETTLED and entry.at >= since}
         run.result.elsewhere = len(asked) - len(mine)
-        waiting = run.begin(sorted(mine))
-        for number in range(1, attempts + 1):
-            trips = sorted(source.trips(waiting), key=lambda trip: -order(trip))
-            run.round(trips, workers, is_last=number == attempts)
-            waiting = run.again()
-            if not waiting:
-                break
-            run.stopping.wait(max(0.0, run.failed_at + backoff(number) - time.monotonic()))
-            if run.stopping.is_set():
-                break
-        run.give_up(waiting)
+        try:
+            waiting = run.begin(sorted(mine))
+            for number in range(1, attempts + 1):
+                trips = sorted(source.trips(waiting), key=lambda trip: -order(trip))
+                run.round(trips, workers, is_last=number == attempts)
+                waiting = run.again()
+                if not waiting:
+                    break
+                with waited_for("the next attempt"):
+                    run.stopping.wait(max(0.0, run.failed_at + backoff(number) - time.monotonic()))
+                if run.stopping.is_set():
+                    break
+            run.give_up(waiting)
+        except KeyboardInterrupt:
+            raise Interrupted(len(mine) - run.settled) from None
     run.result.released = len(mine) - run.settled
     return run.result
 
@@ -224,9 +229,10 @@ class _Run:
             try:
                 for future in as_completed(futures):
                     future.result()
-            except BaseException:
+            except BaseException as error:
                 self.stopping.set()
-                threads.shutdown(wait=True, cancel_futures=True)
+                with stopped() if isinstance(error, KeyboardInterrupt) else nullcontext():
+                    threads.shutdown(wait=True, cancel_futures=True)
                 raise
 
     def again(self) -> list[Partition]:

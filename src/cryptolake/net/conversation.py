@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import random
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from cryptolake.contracts.reading import read_json
 from cryptolake.contracts.source import Asked
 from cryptolake.errors import Narrow, Retry
-from cryptolake.net.http import Answer, Http, retry_after
+from cryptolake.net.http import Answer, Http, TooSlow, retry_after
 from cryptolake.net.limiter import Limiter
+from cryptolake.waiting import pause
 
 _LONGEST_WAIT_S = 120.0  # a longer Retry-After ends the conversation: better to fail now and say when to come back
 _LONGEST_PAUSE_S = 60.0
+_SLOW = 2  # how often the deadline is waited for
 _SMALL = 4096  # bytes; errors inside good answers are small, so only small answers are searched for one
 _NOTHING = frozenset({b"", b"undefined", b"null", b"[]", b"{}", b'""'})
 
@@ -81,7 +82,7 @@ class Patience:
     attempts: int = 5
     pause_s: float = 0.5
     limited_pause_s: float = 0.5
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], None] = pause
     jitter: Callable[[], float] = random.random
 
 
@@ -100,9 +101,10 @@ def converse(
     """Ask until there is a body worth keeping, a refusal that will not change, or the attempts are used up.
 
     `refused` is looked at before each attempt: another thread may have learned that there is no point. A body that is
-    no JSON comes with its refusal when nothing better came (see `worth_keeping`).
+    no JSON comes with its refusal when nothing better came (see `worth_keeping`). An answer that is not whole at the
+    client's deadline is asked for once more and no oftener, whatever the patience: each attempt takes that long.
     """
-    refusal = Refusal("unreachable", "was not asked")
+    refusal, slow = Refusal("unreachable", "was not asked"), 0
     for attempt in range(1, patience.attempts + 1):
         if (known := refused()) is not None:
             return known
@@ -111,7 +113,8 @@ def converse(
             answer = http.get(url, params=params, headers=headers)
         except Retry as error:
             tally.add(limited=False)
-            refusal = Refusal("unreachable", str(error), again=True)
+            slow += isinstance(error, TooSlow)
+            refusal = Refusal("too_slow" if slow == _SLOW else "unreachable", str(error), again=slow < _SLOW)
         except Narrow as error:
             tally.add(limited=False)
             return Refusal("too_big", str(error))

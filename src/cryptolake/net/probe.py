@@ -15,6 +15,7 @@ from cryptolake.net.endpoint import Endpoint, Learned
 from cryptolake.net.faults import RpcFault
 from cryptolake.net.http import Http
 from cryptolake.net.rpc import Json, Pool
+from cryptolake.waiting import pause
 
 # Nobody emits from here: a log question costs the endpoint its search and gives no answer to carry.
 _SILENT = "0x00000000000000000000000000000000000000ff"
@@ -47,7 +48,7 @@ class Probed:
 
 def probe(chain: str, chain_id: int, endpoint: Endpoint, http: Http) -> Probed:
     """Ask one endpoint about twenty small questions, within its limits. Never raises for what the endpoint does."""
-    pool = Pool(chain, chain_id, [endpoint], http, attempts=1)
+    pool = Pool(chain, chain_id, [endpoint], http, attempts=1, sleep=pause)
     found = Probed(endpoint.name, chain, reachable=False)
     try:
         head = _header(pool, "latest")

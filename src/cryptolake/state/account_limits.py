@@ -12,6 +12,7 @@ from pathlib import Path
 from cryptolake.net.endpoint import Endpoint
 from cryptolake.net.limiter import Limiter, for_limit
 from cryptolake.state.budgets import Budgets
+from cryptolake.waiting import turn
 
 
 class AccountLimits:
@@ -32,5 +33,5 @@ class AccountLimits:
                 if self._budgets is not None:
                     self._limiters[account] = self._budgets().limiter(account, rate, cost)
                 else:
-                    self._limiters[account] = for_limit(rate, cost=cost, path=self._files / account)
+                    self._limiters[account] = for_limit(rate, cost=cost, path=self._files / account, sleep=turn)
             return self._limiters[account]

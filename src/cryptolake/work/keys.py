@@ -21,6 +21,7 @@ from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.endpoints import alchemy_url
 from cryptolake.sources.found import FoundSources, TryKey
+from cryptolake.waiting import pause
 
 # A line of `.env` holds it as it is, and the redactor finds it again: no blank, quote, comment, list or substitution.
 _FORM = re.compile(r"[!%&(-+\--;=?-Z^_a-z|~\[\]@]{8,}")
@@ -44,9 +45,9 @@ def try_endpoint(chain: Chain, url: str) -> Tried:
         return fault
     http = Http(timeout_s=_TIMEOUT_S)
     try:
-        Pool(chain.name, chain.chain_id, [Endpoint(f"{chain.name}-new", SecretUrl(url))], http, attempts=1).call(
-            "eth_chainId", []
-        )
+        Pool(
+            chain.name, chain.chain_id, [Endpoint(f"{chain.name}-new", SecretUrl(url))], http, attempts=1, sleep=pause
+        ).call("eth_chainId", [])
     except Stop as error:
         return Tried("refused", str(error))
     except CryptolakeError as error:

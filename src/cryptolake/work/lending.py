@@ -45,6 +45,7 @@ from cryptolake.watch.health import Reporter, latencies, read_runs
 from cryptolake.watch.pace import Pace, Show
 from cryptolake.work import panel
 from cryptolake.work import refine as refining
+from cryptolake.work.derivation import QUOTES_DIFFER
 from cryptolake.work.market_days import EVERYTHING, MarketDays
 from cryptolake.work.price_sources import price_sources, pricing
 from cryptolake.work.prices import read_quotes
@@ -127,14 +128,15 @@ def refine(app: App, partitions: Iterable[Partition] = ()) -> list[Output]:
     lacking = panel.not_in_silver(tables=app.tables, states=states, csus=csus)
     days = {market_day(one) for one in partitions} | set(lacking.select("dataset", "csu", "date").iter_rows())
     asked = [one for one in states if market_day(one) in days and one.key in csus]
+    unsure = app.tables.version(QUOTES) is None or QUOTES_DIFFER in lacking["reason"]
     return refining.refine(
         app.onchain([csus[name] for name in sorted({one.key for one in asked})]),
         asked,
         bronze=app.bronze,
         tables=app.tables,
         states=states,
-        # Without the table of quotes nothing in silver knows what vendors said: their answers are read again.
-        quotes=None if app.tables.version(QUOTES) is not None else read_quotes(price_sources(app), app.bronze, states),
+        # Without the table of quotes, or with one that prices do not agree with, nothing in silver knows what vendors said.
+        quotes=read_quotes(price_sources(app), app.bronze, states) if unsure else None,
         pricing=pricing(app),
     )
 
