@@ -11,19 +11,17 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-import msgspec
 import orjson
 
 from cryptolake.errors import BadInput, CryptolakeError, Narrow, Retry, Skip, Stop
 from cryptolake.net.endpoint import Endpoint, Learned, Station
-from cryptolake.net.faults import Elsewhere, RpcFault, TooFast, classify
-from cryptolake.net.http import Answer, Http, retry_after
+from cryptolake.net.envelope import Json, decoded, match, parse
+from cryptolake.net.faults import Elsewhere, RpcFault, TooFast
+from cryptolake.net.http import Http
 from cryptolake.net.limiter import Limiter, for_limit
 
-Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 Question = tuple[str, Sequence[Json]]
 
-_NOTHING, _NULL = msgspec.Raw(), msgspec.Raw(b"null")
 _HEADERS = {"content-type": "application/json"}
 _SIT_OUT_S = 15.0  # how long an endpoint that failed is passed over while others are well
 _LONGEST_WAIT_S = 60.0
@@ -142,7 +140,7 @@ class Pool:
             for station in self._order(method, block):
                 try:
                     answers = [
-                        one if isinstance(one, RpcFault) else _decoded(one) for one in self._try(station, calls, block)
+                        one if isinstance(one, RpcFault) else decoded(one) for one in self._try(station, calls, block)
                     ]
                 except (Retry, Stop) as error:
                     errors.append(error)
@@ -214,7 +212,7 @@ class Pool:
 
     def _check_chain(self, station: Station) -> None:
         (answer,) = self._exchange(station, [("eth_chainId", [])])
-        name = None if isinstance(answer, RpcFault) else _decoded(answer)
+        name = None if isinstance(answer, RpcFault) else decoded(answer)
         found = int(name, 16) if isinstance(name, str) else None
         if found != self.chain_id:
             raise Stop(f"endpoint {station.endpoint.name} is on chain id {found}, not {self.chain_id}; correct its URL")
@@ -236,7 +234,7 @@ class Pool:
         station.units += cost
         answer = self._http.post(station.endpoint.url.reveal(), body, headers=_HEADERS)
         station.learned.took(answer.elapsed_s)
-        return _match(_parse(answer), len(calls))
+        return match(parse(answer), len(calls))
 
 
 def _kind(method: str) -> str:
@@ -253,69 +251,3 @@ def _state_block(calls: Sequence[Question]) -> int | None:
     blocks = [params[1] for method, params in calls if method == "eth_call" and len(params) > 1]
     numbers = [int(block, 16) for block in blocks if isinstance(block, str) and block.startswith("0x")]
     return min(numbers) if numbers else None
-
-
-class _Envelope(msgspec.Struct):
-    """One JSON-RPC answer; its content stays undecoded until it is known what it should be."""
-
-    id: int | str | None = None
-    result: msgspec.Raw = _NOTHING
-    error: msgspec.Raw = _NOTHING
-
-
-_ONE, _MANY = msgspec.json.Decoder(_Envelope), msgspec.json.Decoder(list[_Envelope])
-
-
-def _parse(answer: Answer) -> list[_Envelope]:
-    """The answers in an HTTP answer. Raises by reaction when it holds none."""
-    if answer.status == 429:
-        raise TooFast("the endpoint's rate limit is reached", after_s=retry_after(answer.headers.get("retry-after")))
-    try:
-        found = _MANY.decode(answer.body) if answer.body.lstrip()[:1] == b"[" else [_ONE.decode(answer.body)]
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        found = []
-    if not found or any(one.result == _NOTHING and one.error == _NOTHING for one in found):
-        if answer.status in {401, 402, 403}:
-            raise Stop(f"the endpoint refuses the key or plan (HTTP {answer.status}); set another key or endpoint")
-        if answer.status == 413:
-            raise Narrow("the endpoint refuses a request of this size; it is asked in smaller pieces")
-        raise Retry(f"the endpoint's answer (HTTP {answer.status}) is no JSON-RPC")
-    return found
-
-
-def _match(envelopes: Sequence[_Envelope], count: int) -> list[bytes | RpcFault]:
-    """Undecoded answers by id, each exactly once; whatever concerns the whole request is raised."""
-    found: dict[int, bytes | RpcFault] = {}
-    for one in envelopes:
-        answer: bytes | RpcFault
-        if one.error not in (_NOTHING, _NULL):
-            fault = _classified(_decoded(bytes(one.error)))
-            if isinstance(fault, CryptolakeError):
-                raise fault
-            answer = fault
-        else:
-            answer = bytes(one.result)
-        if not isinstance(one.id, int) or not 0 <= one.id < count or one.id in found:
-            raise Retry("the endpoint's answers do not match the questions")
-        found[one.id] = answer
-    if len(found) != count:
-        raise Retry("the endpoint left questions unanswered")
-    return [found[number] for number in range(count)]
-
-
-def _decoded(raw: bytes) -> Json:
-    try:
-        found: Json = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        raise Retry("the endpoint's answer is no JSON; it is asked again") from None
-    return found
-
-
-def _classified(error: Json) -> CryptolakeError | RpcFault:
-    if not isinstance(error, Mapping):
-        return classify(None, str(error))
-    code, data = error.get("code"), error.get("data")
-    message = str(error.get("message", ""))
-    if isinstance(data, str) and not data.startswith("0x"):
-        message, data = f"{message} {data}", None
-    return classify(code if isinstance(code, int) else None, message, data if isinstance(data, str) else None)
