@@ -14,7 +14,7 @@ from queue import SimpleQueue
 
 import msgspec
 
-from cryptolake.errors import CryptolakeError, Narrow, Retry, Stop
+from cryptolake.errors import Narrow, Retry, Stop
 from cryptolake.net.abi import checksum
 from cryptolake.net.blocks import BlockRange
 from cryptolake.net.endpoint import Station
@@ -182,7 +182,7 @@ class _Work:
         """The next window and where to ask it; waits while every endpoint is busy finding its span. None at the end."""
         with self._state:
             while not self._ended and (self._gaps or self._busy):
-                if self._gaps and (station := self._free_station(self._gaps[0][0])) is not None:
+                if self._gaps and (station := self._pool.free_for_logs(self._gaps[0][0])) is not None:
                     start, end = heapq.heappop(self._gaps)
                     stop = min(end, start + station.learned.span)
                     if stop < end:
@@ -192,21 +192,6 @@ class _Work:
                 self._state.wait()
             self._state.notify_all()
             return None
-
-    def _free_station(self, block: int) -> Station | None:
-        """The best endpoint that may be asked now; one that is still finding its span has one question at a time."""
-        taken: set[str] = set()
-        for _ in self._pool.stations:
-            try:
-                station = self._pool.pick(METHOD, block, avoid=frozenset(taken))
-            except CryptolakeError:
-                if not taken:
-                    raise
-                return None
-            if station.learned.may_ask():
-                return station
-            taken.add(station.endpoint.name)
-        return None
 
     def _answer(self, station: Station, start: int, stop: int) -> None:
         attempt = self._failures.get(start, 0)

@@ -14,13 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 import orjson
 
 from cryptolake.errors import BadInput, CryptolakeError, Narrow, Retry, Skip, Stop
+from cryptolake.net.choice import Question, in_flight, kept, next_for_logs, order, state_block
 from cryptolake.net.endpoint import Endpoint, Learned, Station
 from cryptolake.net.envelope import Json, decoded, match, parse
 from cryptolake.net.faults import Elsewhere, RpcFault, TooFast
 from cryptolake.net.http import Http
 from cryptolake.net.limiter import Limiter, for_limit
-
-Question = tuple[str, Sequence[Json]]
 
 _HEADERS = {"content-type": "application/json"}
 _SIT_OUT_S = 15.0  # how long an endpoint that failed is passed over while others are well
@@ -95,10 +94,21 @@ class Pool:
 
         Raises Stop or Retry when there is none besides those to `avoid`.
         """
-        stations = [one for one in self._order(method, block) if one.endpoint.name not in avoid]
-        if not stations:
+        now = self._clock()
+        found = [one for one in order(self.stations, method, block, now) if one.endpoint.name not in avoid]
+        if not found:
             raise self._nobody(Retry("no endpoint is left to ask"))
-        return stations[0]
+        return found[0]
+
+    def free_for_logs(self, block: int) -> Station | None:
+        """The endpoint that takes the next log window at `block`; None while all worth asking are finding their span.
+
+        Raises Stop when none is left.
+        """
+        try:
+            return next_for_logs(self.stations, block, self._clock())
+        except Stop as error:
+            raise self._nobody(error) from None
 
     def ask(self, station: Station, method: str, params: Sequence[Json], block: int | None = None) -> bytes:
         """One call at one endpoint, for callers that learn per endpoint; the undecoded JSON of its result.
@@ -116,9 +126,7 @@ class Pool:
 
     def parallel(self, method: str) -> int:
         """How many requests in flight the limits can feed: rate x latency, with room to spare (Little's law)."""
-        usable = [station for station in self.stations if station.stopped is None]
-        wanted = sum(one.limiter.rate / one.endpoint.limits.cost(method) * one.learned.latency_s for one in usable)
-        return max(2, min(128, int(1.5 * wanted) + 1))
+        return in_flight(self.stations, method)
 
     def finalized(self) -> int:
         """The newest block that cannot be reorganised away; 64 below the head where the chain has no such tag."""
@@ -133,11 +141,11 @@ class Pool:
 
     def _somewhere(self, calls: Sequence[Question]) -> list[Json | RpcFault]:
         """Ask until somebody answers: other endpoints first, then later."""
-        method, block = calls[0][0], _state_block(calls)
+        method, block = calls[0][0], state_block(calls)
         last: CryptolakeError = Retry("no endpoint answered")
         for attempt in range(self._attempts):
             errors: list[CryptolakeError] = []
-            for station in self._order(method, block):
+            for station in order(self.stations, method, block, self._clock()):
                 try:
                     answers = [
                         one if isinstance(one, RpcFault) else decoded(one) for one in self._try(station, calls, block)
@@ -157,7 +165,7 @@ class Pool:
 
     def _try(self, station: Station, calls: Sequence[Question], block: int | None) -> list[bytes | RpcFault]:
         """Ask one endpoint and remember how it went."""
-        kind = _kind(calls[0][0])
+        kind = kept(calls[0][0])
         try:
             if not station.chain_ok:
                 with station.lock:
@@ -199,17 +207,6 @@ class Pool:
         backoff = random.uniform(0.1, 0.5) * float(2**attempt)  # noqa: S311  # jitter, not a secret
         return min(_LONGEST_WAIT_S, max(asked, backoff))
 
-    def _order(self, method: str, block: int | None) -> list[Station]:
-        """Endpoints to ask now: well ones that reach the block, soonest to answer first; else the others, soonest back."""
-        now, kind = self._clock(), _kind(method)
-        usable = [one for one in self.stations if one.stopped is None]
-        well = [one for one in usable if one.back_at <= now and one.learned.reaches(kind, block)]
-        if well:
-            # The listed order breaks ties, so that the user's own endpoint comes before public ones.
-            waits = {id(one): one.limiter.backlog() + one.learned.latency_s for one in well}
-            return sorted(well, key=lambda one: round(waits[id(one)], 1))
-        return sorted(usable, key=lambda one: (not one.learned.reaches(kind, block), one.back_at))
-
     def _check_chain(self, station: Station) -> None:
         (answer,) = self._exchange(station, [("eth_chainId", [])])
         name = None if isinstance(answer, RpcFault) else decoded(answer)
@@ -237,17 +234,5 @@ class Pool:
         return match(parse(answer), len(calls))
 
 
-def _kind(method: str) -> str:
-    """What an endpoint must have kept to answer."""
-    return "logs" if method == "eth_getLogs" else "state"
-
-
 def _worth_waiting(last: CryptolakeError) -> bool:
     return isinstance(last, Retry) and not isinstance(last, Elsewhere)
-
-
-def _state_block(calls: Sequence[Question]) -> int | None:
-    """The oldest block whose state is asked for, which decides who can answer; None when no state is asked for."""
-    blocks = [params[1] for method, params in calls if method == "eth_call" and len(params) > 1]
-    numbers = [int(block, 16) for block in blocks if isinstance(block, str) and block.startswith("0x")]
-    return min(numbers) if numbers else None
