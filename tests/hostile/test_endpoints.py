@@ -18,8 +18,9 @@ from cryptolake.errors import CryptolakeError, Retry, Skip, Stop
 from cryptolake.net.blocks import BlockRange, Blocks
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.net.http import Http
-from cryptolake.net.logs import LogFilter, gather, scan
+from cryptolake.net.logs import LogFilter, gather
 from cryptolake.net.rpc import Pool
+from cryptolake.net.scan import scan
 
 FILTERS = [LogFilter(EMITTER, frozenset({TOPIC}))]
 RANGE = BlockRange(0, 3000)
@@ -127,7 +128,7 @@ def test_answers_belong_to_their_questions(http: Http, name: str) -> None:
     with Hostile(Node(), {name: (BATCHES[name], 2)}) as server:
         headers = Blocks(pool_on(http, server)).headers(list(range(100, 140)))
         assert {number: one.hash for number, one in headers.items()} == {n: f"0x{n:064x}" for n in range(100, 140)}
-        assert server.struck[name] == 2 or name == "out of order"
+        assert server.struck[name] == 2 or name in {"out of order", "ids as text"}
 
 
 WORDINGS = [
@@ -206,10 +207,13 @@ def test_no_error_ever_shows_the_url(http: Http) -> None:
 
 
 def test_pruned_state_is_asked_elsewhere_and_the_depth_remembered(http: Http) -> None:
-    with Hostile(Node(pruned_below=900_000)) as recent, Hostile(Node(call=lambda _t, _d, block: hex(block))) as archive:
+    with (
+        Hostile(Node(pruned_below=900_000)) as recent,
+        Hostile(Node(call=lambda _t, _d, block: f"0x{block:064x}")) as archive,
+    ):
         pool = pool_on(http, recent, archive)
         for block in range(500_000, 500_050):
-            assert pool.call("eth_call", [{"to": EMITTER, "data": "0x"}, hex(block)]) == hex(block)
+            assert pool.call("eth_call", [{"to": EMITTER, "data": "0x"}, hex(block)]) == f"0x{block:064x}"
         assert recent.node.methods["eth_call"] == 1
         assert archive.node.methods["eth_call"] == 50
 

@@ -8,9 +8,9 @@ import pytest
 from tests.net.node import EMITTER
 
 from cryptolake.errors import Narrow, Retry, Skip
+from cryptolake.net.envelope import Json
 from cryptolake.net.faults import RpcFault
 from cryptolake.net.multicall import Call, CallResult, Failed, Finished, Program, replay, run
-from cryptolake.net.rpc import Json
 
 
 class Contracts:

@@ -18,7 +18,8 @@ from cryptolake.errors import Retry, Stop
 from cryptolake.net.blocks import BlockRange
 from cryptolake.net.endpoint import Learned
 from cryptolake.net.journal import ScanJournal
-from cryptolake.net.logs import AnsweredWindow, LogFilter, gather, scan
+from cryptolake.net.logs import AnsweredWindow, LogFilter, gather
+from cryptolake.net.scan import scan
 
 FILTERS = [LogFilter(EMITTER, frozenset({TOPIC}))]
 HINTS = (

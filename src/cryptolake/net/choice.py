@@ -11,9 +11,6 @@ from collections.abc import Sequence
 
 from cryptolake.errors import Stop
 from cryptolake.net.endpoint import Station
-from cryptolake.net.envelope import Json
-
-Question = tuple[str, Sequence[Json]]
 
 LOGS = "eth_getLogs"
 _HELPS = 0.1  # of the best endpoint's blocks a second, from which on another one is asked for logs too
@@ -32,20 +29,22 @@ def order(stations: Sequence[Station], method: str, block: int | None, now: floa
     return sorted(usable, key=lambda one: (not one.learned.reaches(kind, block), one.back_at))
 
 
-def worth_asking(stations: Sequence[Station], block: int | None) -> list[Station]:
+def worth_asking(stations: Sequence[Station], block: int | None, now: float = 0.0) -> list[Station]:
     """Endpoints that help with logs at `block`: those whose budget yields a fair share of the best one's blocks a second.
 
-    One that fails again and again is worth half as much with every failure, so that others take over from it in the end.
+    One that fails again and again is worth half as much with every failure, so that others take over from it in the end. One
+    that has not come to the blocks asked for counts again when it is asked again.
     """
     usable = [one for one in stations if one.stopped is None]
-    found = [one for one in usable if one.learned.reaches(kept(LOGS), block)] or usable
+    there = [one for one in usable if not (one.lagging and one.back_at > now)]
+    found = [one for one in there if one.learned.reaches(kept(LOGS), block)] or there or usable
     most = max((blocks_a_second(one) for one in found), default=0.0)
     return [one for one in found if blocks_a_second(one) >= _HELPS * most]
 
 
 def next_for_logs(stations: Sequence[Station], block: int, now: float) -> Station | None:
     """Who takes the next log window; None while all that are worth asking are busy finding their span. Raises Stop."""
-    worth = worth_asking(stations, block)
+    worth = worth_asking(stations, block, now)
     if not worth:
         raise Stop("no endpoint is left to ask")
     return next((one for one in order(worth, LOGS, block, now) if one.learned.may_ask()), None)
@@ -67,10 +66,3 @@ def in_flight(stations: Sequence[Station], method: str) -> int:
 def kept(method: str) -> str:
     """What an endpoint must have kept to answer."""
     return "logs" if method == LOGS else "state"
-
-
-def state_block(calls: Sequence[Question]) -> int | None:
-    """The oldest block whose state is asked for, which decides who can answer; None when no state is asked for."""
-    blocks = [params[1] for method, params in calls if method == "eth_call" and len(params) > 1]
-    numbers = [int(block, 16) for block in blocks if isinstance(block, str) and block.startswith("0x")]
-    return min(numbers) if numbers else None

@@ -13,8 +13,9 @@ from typing import Generic, Protocol, TypeVar
 
 from cryptolake.errors import CryptolakeError, Narrow, Retry, Skip
 from cryptolake.net.abi import decode_aggregate3, encode_aggregate3
-from cryptolake.net.faults import RpcFault
-from cryptolake.net.rpc import Json
+from cryptolake.net.answers import data
+from cryptolake.net.envelope import Json
+from cryptolake.net.faults import Overdue, RpcFault, Unreadable
 
 T = TypeVar("T")
 
@@ -155,7 +156,7 @@ def _aggregates(
         asked.append(("eth_call", [{"to": multicall3, "data": data}, hex(block)]))
     try:
         answers = pool.batch(asked)
-    except Narrow:
+    except (Narrow, Overdue, Unreadable):
         return [None] * len(pieces)
     return [_decoded(answer, len(piece)) for answer, piece in zip(answers, pieces, strict=True)]
 
@@ -165,7 +166,7 @@ def _decoded(answer: Json | RpcFault, count: int) -> list[CallResult] | None:
         return None
     try:
         decoded = decode_aggregate3(_bytes(answer))
-    except Skip:
+    except (Skip, Unreadable):
         return None
     return [CallResult(ok, piece) for ok, piece in decoded] if len(decoded) == count else None
 
@@ -191,18 +192,23 @@ def _one_by_one(pool: Asks, calls: Sequence[Call], block: int) -> list[CallResul
     ]
     try:
         answers = pool.batch(asked)
-    except Narrow:
+        return [CallResult(False, b"") if isinstance(a, RpcFault) else CallResult(True, _bytes(a)) for a in answers]
+    except (Narrow, Unreadable) as error:
         if len(calls) == 1:
-            return [Retry("the endpoint refuses a single call as too big; set another endpoint, then run again")]
+            return [
+                error
+                if isinstance(error, Unreadable)
+                else Retry("the endpoint refuses a single call as too big; set another endpoint, then run again")
+            ]
         half = len(calls) // 2
         return _one_by_one(pool, calls[:half], block) + _one_by_one(pool, calls[half:], block)
-    return [CallResult(False, b"") if isinstance(a, RpcFault) else CallResult(True, _bytes(a)) for a in answers]
 
 
 def _bytes(answer: Json) -> bytes:
-    if not isinstance(answer, str) or not answer.startswith("0x"):
-        raise Skip("an eth_call answered something that is not hex data", reason="layout")
-    return bytes.fromhex(answer[2:])
+    found = data(answer)
+    if found is None:
+        raise Unreadable("an eth_call answered something that is not hex data; set another endpoint, then run again")
+    return found
 
 
 def replay(program: Program[T], transcript: Transcript) -> T:

@@ -14,12 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 import orjson
 
 from cryptolake.errors import BadInput, CryptolakeError, Narrow, Retry, Skip, Stop
-from cryptolake.net.choice import Question, in_flight, kept, next_for_logs, order, state_block
+from cryptolake.net.answers import quantity, read
+from cryptolake.net.choice import in_flight, kept, next_for_logs, order
 from cryptolake.net.endpoint import Endpoint, Learned, Station
-from cryptolake.net.envelope import Json, decoded, match, parse
-from cryptolake.net.faults import Elsewhere, RpcFault, TooFast
+from cryptolake.net.envelope import Json, Reply, decoded, replies
+from cryptolake.net.faults import Behind, Doubtful, Elsewhere, Overdue, RpcFault, TooBig, TooFast, Unreadable
 from cryptolake.net.http import Http
 from cryptolake.net.limiter import Limiter, for_limit
+from cryptolake.net.questions import Question, divisible, newest_block, state_block
 
 _HEADERS = {"content-type": "application/json"}
 _SIT_OUT_S = 15.0  # how long an endpoint that failed is passed over while others are well
@@ -50,7 +52,9 @@ class Pool:
         self.chain, self.chain_id = chain, chain_id
         self._http, self._attempts, self._clock, self._sleep = http, attempts, clock, sleep
         own = limiters or (lambda one: for_limit(one.limits.rate, cost=one.limits.dearest, sleep=sleep))
-        self.stations = [Station(one, own(one), Learned(one.limits.log_span)) for one in endpoints]
+        self.stations = [
+            Station(one, own(one), Learned(one.limits.log_span, one.limits.max_batch)) for one in endpoints
+        ]
         self._local = threading.local()
         self.finality_assumed = False  # whether the chain has no `finalized` tag, as far as it was asked
 
@@ -73,21 +77,10 @@ class Pool:
 
     def batch(self, calls: Sequence[Question]) -> list[Json | RpcFault]:
         """Many calls in few requests; answers in the order asked. An error object of one call is that call's answer."""
-        answers: list[Json | RpcFault] = []
-        size = min(station.endpoint.limits.max_batch for station in self.stations)
-        for start in range(0, len(calls), size):
-            answers += self._halving(calls[start : start + size])
-        return answers
-
-    def _halving(self, calls: Sequence[Question]) -> list[Json | RpcFault]:
-        """A batch, in halves where it is too big for whoever was asked. Raises Narrow when a single call is."""
-        try:
-            return self._somewhere(calls)
-        except Narrow:
-            if len(calls) == 1:
-                raise
-            half = len(calls) // 2
-            return self._halving(calls[:half]) + self._halving(calls[half:])
+        found: dict[int, Json | RpcFault] = {}
+        while len(found) < len(calls):
+            found |= self._somewhere(calls, [number for number in range(len(calls)) if number not in found])
+        return [found[number] for number in range(len(calls))]
 
     def pick(self, method: str, block: int | None = None, *, avoid: frozenset[str] = frozenset()) -> Station:
         """The endpoint to ask next for `method` at `block`: well, deep enough, soonest to answer.
@@ -113,11 +106,13 @@ class Pool:
     def ask(self, station: Station, method: str, params: Sequence[Json], block: int | None = None) -> bytes:
         """One call at one endpoint, for callers that learn per endpoint; the undecoded JSON of its result.
 
-        Raises by reaction and marks the endpoint's health.
+        Raises by reaction (Doubtful too) and marks the endpoint's health.
         """
         (answer,) = self._try(station, [(method, params)], block)
-        if isinstance(answer, RpcFault):
-            raise Retry(f"{station.endpoint.name} answered {method} with an error; it is asked elsewhere")
+        if isinstance(answer, CryptolakeError):
+            raise answer
+        if not isinstance(answer, bytes):
+            raise Elsewhere(f"{station.endpoint.name} answered {method} with an error; it is asked elsewhere")
         return answer
 
     def rest(self, attempt: int) -> None:
@@ -134,27 +129,26 @@ class Pool:
             (block,) = self.batch([("eth_getBlockByNumber", ["finalized", False])])
         except Elsewhere:
             block = None
-        self.finality_assumed = not (isinstance(block, Mapping) and isinstance(block.get("number"), str))
-        if isinstance(block, Mapping) and not self.finality_assumed:
-            return int(str(block["number"]), 16)
-        return max(0, int(str(self.call("eth_blockNumber", [])), 16) - 64)
+        number = quantity(block.get("number")) if isinstance(block, Mapping) else None
+        self.finality_assumed = number is None
+        if number is not None:
+            return number
+        return max(0, (quantity(self.call("eth_blockNumber", [])) or 0) - 64)
 
-    def _somewhere(self, calls: Sequence[Question]) -> list[Json | RpcFault]:
-        """Ask until somebody answers: other endpoints first, then later."""
-        method, block = calls[0][0], state_block(calls)
+    def _somewhere(self, calls: Sequence[Question], left: Sequence[int]) -> dict[int, Json | RpcFault]:
+        """Ask until somebody answers some of what is left: other endpoints first, then later. Answers by place."""
+        method, block = calls[left[0]][0], state_block(calls[number] for number in left)
         last: CryptolakeError = Retry("no endpoint answered")
         for attempt in range(self._attempts):
             errors: list[CryptolakeError] = []
             for station in order(self.stations, method, block, self._clock()):
                 try:
-                    answers = [
-                        one if isinstance(one, RpcFault) else decoded(one) for one in self._try(station, calls, block)
-                    ]
+                    found = self._piece(station, calls, left, block)
                 except (Retry, Stop) as error:
                     errors.append(error)
                 else:
                     self._local.endpoint = station.endpoint.name
-                    return answers
+                    return found
             # That somebody may be well later matters more than that another can never answer.
             last = next((error for error in errors if _worth_waiting(error)), errors[-1] if errors else last)
             if not _worth_waiting(last) or all(station.stopped for station in self.stations):
@@ -163,22 +157,65 @@ class Pool:
                 self._sleep(self._pause(attempt, last))
         raise self._nobody(last)
 
-    def _try(self, station: Station, calls: Sequence[Question], block: int | None) -> list[bytes | RpcFault]:
-        """Ask one endpoint and remember how it went."""
+    def _piece(
+        self, station: Station, calls: Sequence[Question], left: Sequence[int], block: int | None
+    ) -> dict[int, Json | RpcFault]:
+        """As much of what is left as the endpoint takes in one request, less and less of it where it refuses.
+
+        What it answers counts, though it refused others beside it. Raises what it says to one call alone.
+        """
+        bound = station.learned.batch
+        size = min(len(left), bound.size)
+        while True:
+            numbers = left[:size]
+            try:
+                answers = self._try(station, [calls[number] for number in numbers], block)
+            except (TooBig, Doubtful) as error:
+                if size == 1:
+                    raise (error.otherwise if isinstance(error, Doubtful) else error) from None
+                if isinstance(error, Doubtful):
+                    bound.doubted(size, spoken=error.spoken)
+                elif error.of == "batch":
+                    bound.refused(size, error.hint)
+                size = bound.size if bound.size < size else size // 2
+                continue
+            refused = next((one for one in answers if isinstance(one, TooBig) and one.of == "batch"), None)
+            if refused is None:
+                bound.answered(size)
+            else:
+                bound.refused(size, refused.hint)
+            return {
+                number: decoded(answer) if isinstance(answer, bytes) else answer
+                for number, answer in zip(numbers, answers, strict=True)
+                if not isinstance(answer, CryptolakeError)
+            }
+
+    def _try(self, station: Station, calls: Sequence[Question], block: int | None) -> list[Json | Reply]:
+        """Ask one endpoint and remember how it went. Raises where not one of the calls was answered."""
         kind = kept(calls[0][0])
         try:
             if not station.chain_ok:
                 with station.lock:
                     if not station.chain_ok:
                         self._check_chain(station)
+            self._check_head(station, calls)
             answers = self._exchange(station, calls)
+            refusals = [answer for answer in answers if isinstance(answer, CryptolakeError)]
+            if len(refusals) == len(answers):
+                raise refusals[0]
         except Stop as error:
             station.stopped = str(error)
             raise
         except Elsewhere:
             station.learned.pruned(kind, block)
             raise
+        except Behind:
+            # Nothing is wrong with it: others are asked meanwhile.
+            station.back_at, station.lagging = self._clock() + _SIT_OUT_S, True
+            raise
         except Retry as error:
+            if isinstance(error, Doubtful) and error.spoken and divisible(calls):
+                raise  # it is alive and may only have been asked too much
             station.retries += 1
             station.failures += 1
             pause = self._pause(min(station.failures, 8) - 1, error)
@@ -187,8 +224,11 @@ class Pool:
                 station.limiter.push_back(pause)
             station.back_at = self._clock() + max(pause, _SIT_OUT_S if error.after_s is None else 0.0)
             raise
-        station.back_at, station.failures = 0.0, 0
-        station.limiter.speed_up()
+        station.back_at, station.failures, station.lagging = 0.0, 0, False
+        if any(isinstance(refusal, TooFast) for refusal in refusals):
+            station.limiter.slow_down()
+        else:
+            station.limiter.speed_up()
         station.learned.proved(kind, block)
         return answers
 
@@ -199,7 +239,7 @@ class Pool:
         message = f"{self.chain}: {reason} (asked {names})"
         if stopped:
             return Stop(message)
-        return Elsewhere(message) if isinstance(last, Elsewhere) else Retry(message)
+        return type(last)(message) if isinstance(last, Elsewhere | Behind | Overdue | Unreadable) else Retry(message)
 
     def _pause(self, attempt: int, last: CryptolakeError) -> float:
         """Exponential back-off with jitter, at least what the other side asked for, capped at a minute."""
@@ -208,14 +248,37 @@ class Pool:
         return min(_LONGEST_WAIT_S, max(asked, backoff))
 
     def _check_chain(self, station: Station) -> None:
-        (answer,) = self._exchange(station, [("eth_chainId", [])])
-        name = None if isinstance(answer, RpcFault) else decoded(answer)
-        found = int(name, 16) if isinstance(name, str) else None
+        found = quantity(self._alone(station, "eth_chainId"))
         if found != self.chain_id:
             raise Stop(f"endpoint {station.endpoint.name} is on chain id {found}, not {self.chain_id}; correct its URL")
         station.chain_ok = True
 
-    def _exchange(self, station: Station, calls: Sequence[Question]) -> list[bytes | RpcFault]:
+    def _check_head(self, station: Station, calls: Sequence[Question]) -> None:
+        """Raise Behind when the endpoint has not come to what is asked: many would answer with nothing, or with the past."""
+        newest = newest_block(calls)
+        if newest is None or newest <= station.learned.head or not station.learned.tells_head:
+            return
+        try:
+            self._alone(station, "eth_blockNumber")
+        except Elsewhere:
+            station.learned.tells_head = False
+            return
+        if newest > station.learned.head:
+            raise Behind(f"{station.endpoint.name} has not come to block {newest} yet; it is asked elsewhere or later")
+
+    def _alone(self, station: Station, method: str) -> Json:
+        """One call about the endpoint itself. Raises by reaction."""
+        try:
+            (answer,) = self._exchange(station, [(method, [])])
+        except Doubtful as error:
+            raise error.otherwise from None
+        if isinstance(answer, CryptolakeError):
+            raise answer.otherwise if isinstance(answer, Doubtful) else answer
+        if isinstance(answer, RpcFault | bytes):
+            raise Elsewhere(f"{station.endpoint.name} does not answer {method}; set another endpoint")
+        return answer
+
+    def _exchange(self, station: Station, calls: Sequence[Question]) -> list[Json | Reply]:
         cost = sum(station.endpoint.limits.cost(method) for method, _ in calls)
         budget = station.endpoint.limits.monthly
         if budget is not None and station.limiter.used() + cost > budget:
@@ -229,9 +292,29 @@ class Pool:
         body = orjson.dumps(questions[0] if len(questions) == 1 else questions)
         station.requests += 1
         station.units += cost
-        answer = self._http.post(station.endpoint.url.reveal(), body, headers=_HEADERS)
+        try:
+            answer = self._http.post(station.endpoint.url.reveal(), body, headers=_HEADERS)
+        except Narrow:
+            raise TooBig(of="bytes") from None
+        except Retry as error:
+            raise Doubtful(error, spoken=False) from None
         station.learned.took(answer.elapsed_s)
-        return match(parse(answer), len(calls))
+        return [_read(station, call, reply) for call, reply in zip(calls, replies(answer, len(calls)), strict=True)]
+
+
+def _read(station: Station, call: Question, reply: Reply) -> Json | Reply:
+    """A reply's content, well formed, or why it is none; what it says of the endpoint's head is noted."""
+    if not isinstance(reply, bytes):
+        return reply
+    method, params = call
+    try:
+        found = read(method, params, reply)
+    except (Behind, Unreadable) as error:
+        return error
+    told = found.get("number") if isinstance(found, Mapping) else found if method == "eth_blockNumber" else None
+    if (block := quantity(told)) is not None:
+        station.learned.saw(block)
+    return found
 
 
 def _worth_waiting(last: CryptolakeError) -> bool:

@@ -16,8 +16,9 @@ from cryptolake.errors import Skip
 from cryptolake.net.audit import second_opinions
 from cryptolake.net.blocks import BlockRange
 from cryptolake.net.journal import ScanJournal
-from cryptolake.net.logs import AnsweredWindow, Log, LogFilter, LogQuestion, gather, scan
+from cryptolake.net.logs import AnsweredWindow, Log, LogFilter, LogQuestion, gather
 from cryptolake.net.rpc import Pool
+from cryptolake.net.scan import scan
 
 _MOST_QUESTIONS = 250_000  # of one history: about three hours at 25 a second
 _FIRST_WINDOWS = 50  # after so many the spans are learned, and the whole can be reckoned

@@ -22,9 +22,10 @@ from cryptolake.net.audit import check_blooms, second_opinions
 from cryptolake.net.blocks import BlockRange, Blocks, Header
 from cryptolake.net.faults import Elsewhere
 from cryptolake.net.journal import ScanJournal
-from cryptolake.net.logs import AnsweredWindow, BlockWindow, Log, LogFilter, LogQuestion, log_to_json, scan
+from cryptolake.net.logs import AnsweredWindow, BlockWindow, Log, LogFilter, LogQuestion, log_to_json
 from cryptolake.net.multicall import Call, Failed, Finished, Program, run, transcript_to_json
 from cryptolake.net.rpc import Pool
+from cryptolake.net.scan import scan
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.certificate import certificate
