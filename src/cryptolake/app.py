@@ -198,7 +198,9 @@ class App:
                 if self.settings.budgets == "database":
                     self._limiters[account] = self.budgets.limiter(account, rate, cost)
                 else:
-                    self._limiters[account] = for_limit(rate, cost=cost, path=self.folder.limits / account)
+                    self._limiters[account] = for_limit(
+                        rate, cost=cost, told=endpoint.limits.told, path=self.folder.limits / account
+                    )
             return self._limiters[account]
 
     def endpoints(self, chain: Chain) -> list[Endpoint]:

@@ -15,6 +15,7 @@ from cryptolake.net.endpoint import Station
 LOGS = "eth_getLogs"
 _HELPS = 0.1  # of the best endpoint's blocks a second, from which on another one is asked for logs too
 _LEAST_IN_FLIGHT, _MOST_IN_FLIGHT = 2, 128
+_UNTRIED_IN_FLIGHT, _GUESSED_IN_FLIGHT = 8, 32  # at an endpoint whose limit nobody told: at first, and at most
 
 
 def order(stations: Sequence[Station], method: str, block: int | None, now: float) -> list[Station]:
@@ -59,8 +60,24 @@ def blocks_a_second(station: Station) -> float:
 def in_flight(stations: Sequence[Station], method: str) -> int:
     """How many requests in flight the limits can feed: rate x latency, with room to spare (Little's law)."""
     usable = worth_asking(stations, None) if method == LOGS else [one for one in stations if one.stopped is None]
-    wanted = sum(one.limiter.rate / one.endpoint.limits.cost(method) * one.learned.latency_s for one in usable)
-    return max(_LEAST_IN_FLIGHT, min(_MOST_IN_FLIGHT, int(1.5 * wanted) + 1))
+    return max(_LEAST_IN_FLIGHT, min(_MOST_IN_FLIGHT, int(sum(_fed(one, method) for one in usable)) + 1))
+
+
+def _fed(station: Station, method: str) -> float:
+    """What one endpoint takes; one whose limit is only guessed is tried with few at first, more as answers come."""
+    wanted = 1.5 * station.limiter.rate / station.endpoint.limits.cost(method) * station.learned.latency_s
+    most = min(_GUESSED_IN_FLIGHT, _UNTRIED_IN_FLIGHT + station.requests / 2)
+    return wanted if station.endpoint.limits.told else min(wanted, most)
+
+
+def fitting(station: Station, methods: Sequence[str]) -> int:
+    """How many of these calls, from the first, one request may hold: what the endpoint's limit lets through at once."""
+    cost = 0.0
+    for number, method in enumerate(methods):
+        cost += station.endpoint.limits.cost(method)
+        if number and cost > station.limiter.at_once:
+            return number
+    return len(methods)
 
 
 def kept(method: str) -> str:

@@ -32,7 +32,8 @@ class Limits:
     """A provider's published limits in its own unit.
 
     `rate` units a second (a unit is a call, or a compute unit weighted by method). `log_span` is the first guess of how
-    many blocks one eth_getLogs may cover; the true span is learned. `monthly` units a month, None when unknown.
+    many blocks one eth_getLogs may cover; the true span is learned. `monthly` units a month, None when unknown. `told`: the
+    user or the provider has said the rate, and it is never exceeded; else it is a guess, and a faster one is looked for.
     """
 
     rate: float = 25.0
@@ -41,6 +42,7 @@ class Limits:
     log_span: int = 2000
     max_batch: int = 100
     monthly: float | None = None
+    told: bool = False
 
     def cost(self, method: str) -> float:
         """What one call of `method` costs, in units."""
@@ -192,6 +194,7 @@ class Station:
     requests: int = 0
     units: float = 0.0
     retries: int = 0
-    failures: int = 0  # in a row
+    failures: int = 0  # in a row; those of one burst are one
+    failed_at: float = float("-inf")  # the latest failure that counted
     lagging: bool = False  # whether it had not come to the block that it was asked last
     lock: threading.Lock = field(default_factory=threading.Lock)

@@ -15,7 +15,7 @@ import orjson
 
 from cryptolake.errors import BadInput, CryptolakeError, Narrow, Retry, Skip, Stop
 from cryptolake.net.answers import quantity, read
-from cryptolake.net.choice import in_flight, kept, next_for_logs, order
+from cryptolake.net.choice import fitting, in_flight, kept, next_for_logs, order
 from cryptolake.net.endpoint import Endpoint, Learned, Station
 from cryptolake.net.envelope import Json, Reply, decoded, replies
 from cryptolake.net.faults import Behind, Doubtful, Elsewhere, Overdue, RpcFault, TooBig, TooFast, Unreadable
@@ -26,6 +26,7 @@ from cryptolake.net.questions import Question, divisible, newest_block, state_bl
 _HEADERS = {"content-type": "application/json"}
 _SIT_OUT_S = 15.0  # how long an endpoint that failed is passed over while others are well
 _LONGEST_WAIT_S = 60.0
+_REFUSALS = 20  # of one question for the rate alone, each after a pause, until it counts as a failure
 
 
 class Pool:
@@ -51,7 +52,10 @@ class Pool:
             raise BadInput(f"no endpoint for chain {chain}; set CRYPTOLAKE_RPC_{chain.upper()}=url")
         self.chain, self.chain_id = chain, chain_id
         self._http, self._attempts, self._clock, self._sleep = http, attempts, clock, sleep
-        own = limiters or (lambda one: for_limit(one.limits.rate, cost=one.limits.dearest, sleep=sleep))
+        own = limiters or (
+            lambda one: for_limit(one.limits.rate, cost=one.limits.dearest, told=one.limits.told, sleep=sleep)
+        )
+        self._patience = _REFUSALS if attempts > 1 else 1
         self.stations = [
             Station(one, own(one), Learned(one.limits.log_span, one.limits.max_batch)) for one in endpoints
         ]
@@ -108,7 +112,7 @@ class Pool:
 
         Raises by reaction (Doubtful too) and marks the endpoint's health.
         """
-        (answer,) = self._try(station, [(method, params)], block)
+        (answer,) = self._patiently(station, [(method, params)], block)
         if isinstance(answer, CryptolakeError):
             raise answer
         if not isinstance(answer, bytes):
@@ -141,9 +145,11 @@ class Pool:
         last: CryptolakeError = Retry("no endpoint answered")
         for attempt in range(self._attempts):
             errors: list[CryptolakeError] = []
-            for station in order(self.stations, method, block, self._clock()):
+            stations = order(self.stations, method, block, self._clock())
+            for station in stations:
                 try:
-                    found = self._piece(station, calls, left, block)
+                    # Whoever is asked too fast is waited for only when nobody else is left.
+                    found = self._piece(station, calls, left, block, patiently=station is stations[-1])
                 except (Retry, Stop) as error:
                     errors.append(error)
                 else:
@@ -151,25 +157,27 @@ class Pool:
                     return found
             # That somebody may be well later matters more than that another can never answer.
             last = next((error for error in errors if _worth_waiting(error)), errors[-1] if errors else last)
-            if not _worth_waiting(last) or all(station.stopped for station in self.stations):
+            silent = isinstance(last, TooFast) and all(one.limiter.silent for one in stations)
+            if silent or not _worth_waiting(last) or all(station.stopped for station in self.stations):
                 break
             if attempt + 1 < self._attempts:
                 self._sleep(self._pause(attempt, last))
         raise self._nobody(last)
 
     def _piece(
-        self, station: Station, calls: Sequence[Question], left: Sequence[int], block: int | None
+        self, station: Station, calls: Sequence[Question], left: Sequence[int], block: int | None, *, patiently: bool
     ) -> dict[int, Json | RpcFault]:
         """As much of what is left as the endpoint takes in one request, less and less of it where it refuses.
 
         What it answers counts, though it refused others beside it. Raises what it says to one call alone.
         """
         bound = station.learned.batch
-        size = min(len(left), bound.size)
+        size = min(len(left), bound.size, fitting(station, [calls[number][0] for number in left]))
+        ask = self._patiently if patiently else self._try
         while True:
             numbers = left[:size]
             try:
-                answers = self._try(station, [calls[number] for number in numbers], block)
+                answers = ask(station, [calls[number] for number in numbers], block)
             except (TooBig, Doubtful) as error:
                 if size == 1:
                     raise (error.otherwise if isinstance(error, Doubtful) else error) from None
@@ -190,8 +198,18 @@ class Pool:
                 if not isinstance(answer, CryptolakeError)
             }
 
+    def _patiently(self, station: Station, calls: Sequence[Question], block: int | None) -> list[Json | Reply]:
+        """Ask one endpoint; while it is asked too fast, again when its limiter lets us."""
+        for _ in range(self._patience - 1):
+            try:
+                return self._try(station, calls, block)
+            except TooFast:
+                if station.limiter.silent:
+                    raise
+        return self._try(station, calls, block)
+
     def _try(self, station: Station, calls: Sequence[Question], block: int | None) -> list[Json | Reply]:
-        """Ask one endpoint and remember how it went. Raises where not one of the calls was answered."""
+        """Ask one endpoint once and remember how it went. Raises where not one of the calls was answered."""
         kind = kept(calls[0][0])
         try:
             if not station.chain_ok:
@@ -213,24 +231,35 @@ class Pool:
             # Nothing is wrong with it: others are asked meanwhile.
             station.back_at, station.lagging = self._clock() + _SIT_OUT_S, True
             raise
+        except TooFast as error:
+            self._slow_down(station, error)
+            raise
         except Retry as error:
             if isinstance(error, Doubtful) and error.spoken and divisible(calls):
                 raise  # it is alive and may only have been asked too much
+            if isinstance(error, Doubtful) and isinstance(error.otherwise, TooFast):
+                self._slow_down(station, error.otherwise)
+                raise error.otherwise from None
             station.retries += 1
-            station.failures += 1
+            if self._local.sent_at > station.failed_at:  # what was under way when it failed before says nothing new
+                station.failures, station.failed_at = station.failures + 1, station.limiter.now()
             pause = self._pause(min(station.failures, 8) - 1, error)
-            if isinstance(error, TooFast):
-                station.limiter.slow_down()
-                station.limiter.push_back(pause)
             station.back_at = self._clock() + max(pause, _SIT_OUT_S if error.after_s is None else 0.0)
             raise
         station.back_at, station.failures, station.lagging = 0.0, 0, False
-        if any(isinstance(refusal, TooFast) for refusal in refusals):
-            station.limiter.slow_down()
+        slower = next((refusal for refusal in refusals if isinstance(refusal, TooFast)), None)
+        if slower is not None:
+            self._slow_down(station, slower)
         else:
-            station.limiter.speed_up()
+            station.limiter.answered(self._local.sent_at)
         station.learned.proved(kind, block)
         return answers
+
+    def _slow_down(self, station: Station, error: TooFast) -> None:
+        """The endpoint was asked too fast; its limiter makes everybody wait who shares it."""
+        station.retries += 1
+        asked = None if error.after_s is None else min(_LONGEST_WAIT_S, error.after_s)
+        station.limiter.refused(self._local.sent_at, asked)
 
     def _nobody(self, last: CryptolakeError) -> CryptolakeError:
         names = ", ".join(station.endpoint.name for station in self.stations)
@@ -280,11 +309,14 @@ class Pool:
 
     def _exchange(self, station: Station, calls: Sequence[Question]) -> list[Json | Reply]:
         cost = sum(station.endpoint.limits.cost(method) for method, _ in calls)
-        budget = station.endpoint.limits.monthly
-        if budget is not None and station.limiter.used() + cost > budget:
-            unit = station.endpoint.limits.unit
-            raise Stop(f"{station.endpoint.name} has used its {budget:,.0f} {unit} of this month; set another key")
-        station.limiter.acquire(cost)
+        self._local.sent_at = station.limiter.now()
+        try:
+            self._local.sent_at = station.limiter.acquire(cost, monthly=station.endpoint.limits.monthly)
+        except Stop:
+            budget, unit = station.endpoint.limits.monthly or 0.0, station.endpoint.limits.unit
+            raise Stop(
+                f"{station.endpoint.name} has used its {budget:,.0f} {unit} of this month; set another key"
+            ) from None
         questions = [
             {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
             for number, (method, params) in enumerate(calls)

@@ -27,7 +27,7 @@ def endpoints_of(
     for number, url in enumerate(own, start=1):
         limits = plan_of(url, OWN).limits
         if rate is not None:
-            limits = replace(limits, rate=rate)
+            limits = replace(limits, rate=rate, told=True)
         found.append(_endpoint(f"{chain.name}-own-{number}", url, limits, account=url))
     if found:
         return found

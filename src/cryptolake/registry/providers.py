@@ -44,6 +44,7 @@ def rpc_plans() -> Mapping[str, RpcPlan]:
                 log_span=int(row["log_span"]),
                 max_batch=int(row["max_batch"]),
                 monthly=float(row["monthly"]) if "monthly" in row else None,
+                told=bool(row.get("told", False)),
             )
             price = float(row["usd_per_million"]) if "usd_per_million" in row else None
             plans[name] = RpcPlan(name, tuple(row["hosts"]), limits, price, str(row["source"]))
