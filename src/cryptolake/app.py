@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from cryptolake.net.gates import Gates
     from cryptolake.net.http import Http
     from cryptolake.net.limiter import Limiter
+    from cryptolake.net.memory import Memory
     from cryptolake.net.rpc import Pool
     from cryptolake.publish.reader import Reader
     from cryptolake.publish.warehouse import Warehouse
@@ -136,8 +137,17 @@ class App:
             if not endpoints:
                 variable = f"CRYPTOLAKE_RPC_{chain.name.upper()}"
                 raise BadInput(f"no endpoint for chain {chain.name}; set {variable}=url or ALCHEMY_KEY_1")
-            self._pools[chain.name] = Pool(chain.name, chain.chain_id, endpoints, self.http, limiters=self._limiter)
+            self._pools[chain.name] = Pool(
+                chain.name, chain.chain_id, endpoints, self.http, limiters=self._limiter, memory=self._memory
+            )
         return self._pools[chain.name]
+
+    @cached_property
+    def _memory(self) -> Memory:
+        """What endpoints have taught us in earlier runs."""
+        from cryptolake.net.memory import Memory
+
+        return Memory(self.folder.learned)
 
     def pools(self) -> Sequence[Pool]:
         """Every pool opened so far."""
@@ -340,6 +350,8 @@ class App:
 
     def close(self) -> None:
         """Close what was opened; safe to call twice. What is used afterwards is opened anew."""
+        for pool in self._pools.values():
+            pool.remember()
         self._pools.clear()  # they and the limiters hold the client and the budgets that are closed now
         self._limiters.clear()
         for name in ("http", "ledger", "gates", "budgets"):

@@ -37,6 +37,12 @@ class Bound:
         self._in_doubt, self._strikes = False, 0
         self._probing = False
 
+    def begin_at(self, size: int) -> None:
+        """Begin with a size that was answered in an earlier run; it is tried again like any that was found."""
+        with self._lock:
+            if 1 <= size < self._end and not self._most:
+                self._size = self._most = size
+
     @property
     def size(self) -> int:
         """How much to ask for next."""

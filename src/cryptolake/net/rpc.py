@@ -21,6 +21,7 @@ from cryptolake.net.envelope import Json, Reply, decoded, replies
 from cryptolake.net.faults import Behind, Doubtful, Elsewhere, Overdue, RpcFault, TooBig, TooFast, Unreadable
 from cryptolake.net.http import Http
 from cryptolake.net.limiter import Limiter, for_limit
+from cryptolake.net.memory import Memory
 from cryptolake.net.questions import Question, divisible, newest_block, state_block
 
 _HEADERS = {"content-type": "application/json"}
@@ -33,7 +34,7 @@ class Pool:
     """The endpoints of one chain. Thread-safe. Errors name endpoints, never their URLs.
 
     `limiters` gives the limiter of an account, so that one account's budget holds over all its chains; by default each
-    endpoint has its own. `attempts` bounds the rounds over all endpoints.
+    endpoint has its own. `memory` keeps what endpoints teach between runs. `attempts` bounds the rounds over all endpoints.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Pool:
         http: Http,
         *,
         limiters: Callable[[Endpoint], Limiter] | None = None,
+        memory: Memory | None = None,
         attempts: int = 4,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -59,6 +61,10 @@ class Pool:
         self.stations = [
             Station(one, own(one), Learned(one.limits.log_span, one.limits.max_batch)) for one in endpoints
         ]
+        self._memory = memory
+        if memory is not None:
+            for station in self.stations:
+                memory.recall(chain, station)
         self._local = threading.local()
         self.finality_assumed = False  # whether the chain has no `finalized` tag, as far as it was asked
 
@@ -118,6 +124,13 @@ class Pool:
         if not isinstance(answer, bytes):
             raise Elsewhere(f"{station.endpoint.name} answered {method} with an error; it is asked elsewhere")
         return answer
+
+    def remember(self) -> None:
+        """Keep what the endpoints have taught for the next run."""
+        if self._memory is not None:
+            for station in self.stations:
+                if station.requests:
+                    self._memory.note(self.chain, station, now=True)
 
     def rest(self, attempt: int) -> None:
         """Sleep before asking again for the `attempt`-th time."""
@@ -253,6 +266,8 @@ class Pool:
         else:
             station.limiter.answered(self._local.sent_at)
         station.learned.proved(kind, block)
+        if self._memory is not None:
+            self._memory.note(self.chain, station)
         return answers
 
     def _slow_down(self, station: Station, error: TooFast) -> None:

@@ -19,6 +19,7 @@ from cryptolake.net.logs import METHOD, AnsweredWindow, BlockWindow, LogFilter, 
 from cryptolake.net.rpc import Pool
 from cryptolake.net.windows import ask_window, teach
 
+_LOOK_AGAIN_S = 0.1  # while another scan of the same endpoints finds their span, which nobody tells this one
 _ATTEMPTS = 6  # per window, each at the endpoint that is best then
 _SAME_SIZE = 3  # so many of them with the window as it is; after that its halves
 
@@ -100,7 +101,7 @@ class _Work:
                         heapq.heappush(self._gaps, (stop, end))
                     self._busy += 1
                     return station, start, min(stop, end)
-                self._state.wait()
+                self._state.wait(_LOOK_AGAIN_S)
             self._state.notify_all()
             return None
 
