@@ -16,7 +16,7 @@ from typing import NamedTuple
 from cryptolake.errors import Stop
 from cryptolake.files.lock import locked
 from cryptolake.net.granted import Granted
-from cryptolake.net.limiter_state import State, packed, unpacked
+from cryptolake.net.limiter_state import LimiterState, packed, unpacked
 from cryptolake.net.speed import Speed
 
 SHARE = 0.985  # of the limit that is used: arrivals jitter on the way, a provider counts them when they arrive
@@ -64,10 +64,10 @@ class Limiter:
         self._state = self._fresh()
         self._waited_at = self._noted_at = float("-inf")
 
-    def _fresh(self) -> State:
+    def _fresh(self) -> LimiterState:
         second = Granted(_SECOND, kept_s=3.0, grain_s=1 / 128)
         minute = Granted(60 * _SECOND, kept_s=62.0, grain_s=1.0)
-        return State(Speed(self._given, self._given, self._told), second, minute)
+        return LimiterState(Speed(self._given, self._given, self._told), second, minute)
 
     @property
     def rate(self) -> float:
@@ -126,10 +126,12 @@ class Limiter:
 
         What is sent much later than it might have been is counted when it is sent.
         """
-        with self._held() as state:
+        now = self._clock()
+        late = self._exact and now - place.at > _LATE_S
+        with self._held(write=late) as state:
             if place.complaint < state.speed.complained_at < place.at:
                 return False
-            if self._exact and (now := self._clock()) - place.at > _LATE_S:
+            if late:
                 state.second.move(place.at, cost, now)
             return True
 
@@ -207,7 +209,7 @@ class Limiter:
                 state.speed.rate = min(rate, self._given) if self._told else rate
 
     @contextmanager
-    def _held(self, *, write: bool = True) -> Iterator[State]:  # what is shared has to be written
+    def _held(self, *, write: bool = True) -> Iterator[LimiterState]:  # what is shared has to be written
         """The state, nobody else's until the end of the block."""
         with self._lock:
             yield self._state
@@ -239,7 +241,7 @@ class SharedLimiter(Limiter):
             pass
 
     @contextmanager
-    def _held(self, *, write: bool = True) -> Iterator[State]:
+    def _held(self, *, write: bool = True) -> Iterator[LimiterState]:
         """As `Limiter`, while holding the file's lock, which dies with its holder: no other process, no other thread."""
         with _threads, locked(self._file):
             self._state = state = self._load()
@@ -248,7 +250,7 @@ class SharedLimiter(Limiter):
                 os.lseek(self._file, 0, os.SEEK_SET)
                 os.write(self._file, packed(state, self._clock()))
 
-    def _load(self) -> State:
+    def _load(self) -> LimiterState:
         os.lseek(self._file, 0, os.SEEK_SET)
         state = unpacked(os.read(self._file, 1 << 16), self._fresh(), self._clock())
         if state.speed.given != self._given or self._wall() - state.learned_at > KEPT_S:

@@ -1,4 +1,4 @@
-"""`State`: all that a limiter knows, and its bytes in a file. What does not belong here: deciding anything with it."""
+"""`LimiterState`: all that a limiter knows, and its bytes in a file. What does not belong here: deciding anything with it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FORMER = struct.Struct("<dddi")  # when it was written, full_at, used, month
 
 
 @dataclass(slots=True)
-class State:
+class LimiterState:
     """Times are seconds on the monotonic clock, `learned_at` seconds since 1970, `month` year x 12 + month (UTC)."""
 
     speed: Speed
@@ -28,7 +28,7 @@ class State:
     month: int = 0
 
 
-def packed(state: State, now: float) -> bytes:
+def packed(state: LimiterState, now: float) -> bytes:
     """The bytes to be stored at `now`."""
     second, minute = list(state.second), list(state.minute)
     head = _HEAD.pack(
@@ -38,7 +38,7 @@ def packed(state: State, now: float) -> bytes:
     return head + _SPEED.pack(*astuple(state.speed)) + numbers
 
 
-def unpacked(stored: bytes, fresh: State, now: float) -> State:
+def unpacked(stored: bytes, fresh: LimiterState, now: float) -> LimiterState:
     """`fresh` with what was stored; bytes cut short or foreign are nothing. What was written after `now` is from before
     a reboot: its times are nothing.
     """
