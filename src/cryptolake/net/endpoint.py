@@ -80,6 +80,9 @@ class Learned:
             0,
             0,
         )  # the most logs that an answer held; how many it may hold, as told
+        self._crowded = self._asking = (
+            False  # whether the last window was refused for its logs; and whether one is asked
+        )
         self._grown, self._calm, self._patience = (
             False,
             0,
@@ -105,13 +108,19 @@ class Learned:
 
     def may_ask(self) -> bool:
         """Whether another window may be asked now: while the span is searched, one question at a time."""
-        return self._dense is not None or self.blocks.may_ask()
+        with self._lock:
+            if self._crowded:
+                free, self._asking = not self._asking, True
+                return free
+            dense = self._dense is not None
+        return dense or self.blocks.may_ask()
 
     def answered(self, blocks: int, logs: int = 0) -> None:
         """A window of `blocks` was answered with so many logs."""
         self.blocks.answered(blocks)
         with self._lock:
             self._most_results = max(self._most_results, logs)
+            self._crowded = self._asking = False
             if self._dense is None or blocks < self._dense:
                 return
             self._calm, self._grown = self._calm + 1, False
@@ -124,6 +133,7 @@ class Learned:
 
     def refused(self, blocks: int, hint: int | None) -> None:
         """A window of `blocks` was refused for its blocks; `hint` is the largest size the endpoint said it accepts."""
+        self._asking = False
         self.blocks.refused(blocks, hint)
 
     def crowded(self, blocks: int, hint: int | None, results: int | None) -> int:
@@ -131,6 +141,7 @@ class Learned:
         self.blocks.failed()
         with self._lock:
             self._told_results = results or self._told_results
+            self._crowded, self._asking = True, False
             self._patience = min(64, 2 * self._patience) if self._grown else self._patience
             self._calm, self._grown = 0, False
             smaller = hint if hint is not None and 0 < hint < blocks else max(1, blocks // 2)
@@ -139,10 +150,18 @@ class Learned:
 
     def doubted(self, blocks: int, *, spoken: bool) -> None:
         """A window of `blocks` failed for a reason that was not said."""
+        self._asking = False
         self.blocks.doubted(blocks, spoken=spoken)
+
+    def forgive(self) -> None:
+        """What windows were refused for was not their blocks, as is known now: they are asked whole again."""
+        self.blocks.forgive()
+        with self._lock:
+            self._dense, self._crowded = None, False
 
     def failed(self) -> None:
         """A window was neither answered nor refused."""
+        self._asking = False
         self.blocks.failed()
 
     def saw(self, block: int) -> None:

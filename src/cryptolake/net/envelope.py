@@ -101,13 +101,13 @@ def _meaning(raw: msgspec.Raw, status: int, after_s: float | None) -> RpcFault |
         error = decoded(bytes(raw))
     except Unreadable as unreadable:
         return unreadable
-    code, message, data = None, str(error), None
+    code, message, data = None, _words(error), None
     if isinstance(error, Mapping):
         given, data = error.get("code"), error.get("data")
         code = given if isinstance(given, int) else _number(given) if isinstance(given, float | str) else None
-        message = str(error.get("message", ""))
-        if data is not None and not (isinstance(data, str) and data.startswith("0x")):
-            message, data = f"{message} {data}", None
+        message = _words(error.get("message"))
+        if not (isinstance(data, str) and data.startswith("0x")):
+            message = f"{message}. {_words(data)}"
     fault = classify(code, message, data if isinstance(data, str) else None)
     if isinstance(fault, Doubtful) and status in {401, 402, 429}:
         fault = _by_status(status, after_s)
@@ -116,11 +116,25 @@ def _meaning(raw: msgspec.Raw, status: int, after_s: float | None) -> RpcFault |
     return fault
 
 
+def _words(value: Json, depth: int = 4) -> str:
+    """What a document says, without the names of its fields."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list):
+        return " ".join(_words(one, depth - 1) for one in value[:20]) if depth else ""
+    return "" if value is None or isinstance(value, bool) else str(value)[:8000]
+
+
 def _refusal(answer: Answer) -> CryptolakeError:
     """What an answer means that is no JSON-RPC, by its words where a program wrote them, else by its status."""
     after_s = retry_after(answer.headers.get("retry-after"))
     text = answer.body.removeprefix(_BOM).strip()[:8000].decode("utf-8", "replace")
     page = text[:1] == "<" or "html" in answer.headers.get("content-type", "")
+    if text[:1] in {"{", "["}:
+        try:
+            text = _words(decoded(answer.body.removeprefix(_BOM)))
+        except Unreadable:
+            text = ""
     if answer.status != 200 and not page and (said := told(wordings.plain(text))) is not None:
         if isinstance(said, TooFast):
             said.after_s = after_s

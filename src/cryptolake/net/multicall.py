@@ -109,6 +109,9 @@ def run(
             outcomes[name] = Finished(stop.value, transcripts[name])
         except CryptolakeError as error:
             outcomes[name] = Failed(error, transcripts[name])
+        except Exception as error:  # noqa: BLE001  # a program only reads: what it stumbles over is its own market's answer
+            words = f"{name}: its answers cannot be read ({type(error).__name__}); see cryptolake markets check"
+            outcomes[name] = Failed(Skip(words, reason="layout"), transcripts[name])
 
     for name in programs:
         advance(name, None)

@@ -10,6 +10,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 import orjson
 
@@ -28,6 +29,7 @@ _HEADERS = {"content-type": "application/json"}
 _SIT_OUT_S = 15.0  # how long an endpoint that failed is passed over while others are well
 _LONGEST_WAIT_S = 60.0
 _REFUSALS = 20  # of one question for the rate alone, each after a pause, until it counts as a failure
+_STALE_S = 3600.0  # a final block older than this: the chain stands still, or the endpoint, or it is a test's
 
 
 class Pool:
@@ -148,9 +150,21 @@ class Pool:
             block = None
         number = quantity(block.get("number")) if isinstance(block, Mapping) else None
         self.finality_assumed = number is None
-        if number is not None:
-            return number
-        return max(0, (quantity(self.call("eth_blockNumber", [])) or 0) - 64)
+        if number is None:
+            return max(0, (quantity(self.call("eth_blockNumber", [])) or 0) - 64)
+        at = quantity(block.get("timestamp")) if isinstance(block, Mapping) else None
+        # An endpoint that stands still is no chain that does: before days are called not final, the others are heard too.
+        return max(number, *self._finalized_everywhere()) if time.time() - (at or 0) > _STALE_S else number
+
+    def _finalized_everywhere(self) -> list[int]:
+        """What every endpoint calls final, besides those that do not say."""
+        found = [0]
+        for station in self.stations if len(self.stations) > 1 else ():
+            if station.stopped is None:
+                with suppress(CryptolakeError):
+                    (block,) = self._try(station, [("eth_getBlockByNumber", ["finalized", False])], None)
+                    found.append((quantity(block.get("number")) if isinstance(block, Mapping) else None) or 0)
+        return found
 
     def _somewhere(self, calls: Sequence[Question], left: Sequence[int]) -> dict[int, Json | RpcFault]:
         """Ask until somebody answers some of what is left: other endpoints first, then later. Answers by place."""
@@ -193,11 +207,11 @@ class Pool:
                 answers = ask(station, [calls[number] for number in numbers], block)
             except (TooBig, Doubtful) as error:
                 if size == 1:
-                    raise (error.otherwise if isinstance(error, Doubtful) else error) from None
-                if isinstance(error, Doubtful):
-                    bound.doubted(size, spoken=error.spoken)
-                elif error.of == "batch":
+                    raise _of_one(calls[numbers[0]][0], error) from None
+                if isinstance(error, TooBig) and error.of == "batch":
                     bound.refused(size, error.hint)
+                else:  # too much to answer at once may be these calls only
+                    bound.doubted(size, spoken=isinstance(error, TooBig) or error.spoken)
                 size = bound.size if bound.size < size else size // 2
                 continue
             refused = next((one for one in answers if isinstance(one, TooBig) and one.of == "batch"), None)
@@ -347,6 +361,15 @@ class Pool:
             raise Doubtful(error, spoken=False) from None
         station.learned.took(answer.elapsed_s)
         return [_read(station, call, reply) for call, reply in zip(calls, replies(answer, len(calls)), strict=True)]
+
+
+def _of_one(method: str, error: TooBig | Doubtful) -> CryptolakeError:
+    """What a refusal means for one call alone: only a call of a contract may hold several that can be asked apart."""
+    if isinstance(error, Doubtful):
+        return error.otherwise
+    return (
+        error if method == "eth_call" else Elsewhere(f"the endpoint refuses {method} as too big; set another endpoint")
+    )
 
 
 def _read(station: Station, call: Question, reply: Reply) -> Json | Reply:

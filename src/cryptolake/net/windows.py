@@ -29,7 +29,7 @@ def ask_window(
 
     Raises TooBig or Doubtful when fewer blocks may help (`teach` tells what to do then), else by reaction.
     """
-    learned, found = station.learned, list[Log]()
+    learned, found = station.learned, set[Log]()
     cut: list[tuple[int, int]] = []  # how many addresses and topics were refused for a reason that was not said
     parts = [_of(question, question.addresses if addresses is None else addresses)]
     while parts:
@@ -57,12 +57,12 @@ def ask_window(
         else:
             learned.addresses.answered(len(addresses))
             learned.topics.answered(len(topics))
-            found += question.read(answer, start, end)
+            found.update(question.read(answer, start, end))
     if cut:
         addresses_cut, topics_cut = cut[0]
         (learned.addresses if addresses_cut > 1 else learned.topics).refused(max(addresses_cut, topics_cut))
-        learned.blocks.forgive()
-    return found
+        learned.forgive()
+    return list(found)
 
 
 def teach(learned: Learned, error: TooBig | Doubtful, start: int, end: int) -> list[tuple[int, int]]:

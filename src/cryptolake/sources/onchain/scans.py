@@ -20,7 +20,7 @@ from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.errors import CryptolakeError, Skip
 from cryptolake.net.audit import check_blooms, second_opinions
 from cryptolake.net.blocks import BlockRange, Blocks, Header
-from cryptolake.net.faults import Elsewhere
+from cryptolake.net.faults import Behind, Elsewhere
 from cryptolake.net.journal import ScanJournal
 from cryptolake.net.logs import AnsweredWindow, BlockWindow, Log, LogFilter, LogQuestion, log_to_json
 from cryptolake.net.multicall import Call, Failed, Finished, Program, run, transcript_to_json
@@ -227,7 +227,15 @@ def run_programs(
 
 def miss(partition: Partition, error: CryptolakeError) -> Miss:
     """`not_deployed` is for ever; any other reason may be retried."""
-    reason = error.reason if isinstance(error, Skip) else "no_archive" if isinstance(error, Elsewhere) else "rpc"
+    match error:
+        case Skip():
+            reason = error.reason
+        case Behind():
+            reason = "not_yet"
+        case Elsewhere():
+            reason = "no_archive"
+        case _:
+            reason = "rpc"
     return Miss(partition, "gone" if reason == "not_deployed" else "failed", reason, str(error))
 
 
