@@ -24,7 +24,7 @@ class Specimen:
     @property
     def takes_some(self) -> bool:
         """Whether the words leave it open that a smaller batch is taken."""
-        return "disabled" not in self.words and "not supported" not in self.words
+        return self.of != "batch" or ("disabled" not in self.words and "not supported" not in self.words)
 
     def __str__(self) -> str:
         return f"{self.of}: {self.words[:60] or '(no words)'} ({self.code})"
