@@ -311,3 +311,18 @@ def test_a_chain_without_the_finalized_tag_is_read_behind_its_head(http: Http) -
         pool = pool_on(http, server)
         assert pool.finalized() == 5000 - 64
         assert pool.finality_assumed
+
+
+@pytest.mark.parametrize(
+    "url", ["rpc.example.com", "localhost:8545", "//x", "http://", "http://[::1", "ftp://x/", "http://a b/"]
+)
+def test_an_address_that_is_no_url_costs_its_endpoint_only(http: Http, url: str) -> None:
+    with Hostile(Node()) as well:
+        found = [Endpoint(f"server-{n}", SecretUrl(one), Limits(rate=1e6)) for n, one in enumerate((url, well.url))]
+        logs, _ = gather(scan(Pool("test", CHAIN_ID, found, http, sleep=lambda _: None), FILTERS, RANGE))
+        assert [one.block for one in logs] == TRUTH
+        alone = Pool("test", CHAIN_ID, found[:1], http, sleep=lambda _: None)
+        with pytest.raises(Stop, match="is no URL; look at CRYPTOLAKE_RPC_"):
+            alone.call("eth_blockNumber", [])
+        with pytest.raises(Stop, match="is no URL; look at CRYPTOLAKE_RPC_"):
+            gather(scan(alone, FILTERS, RANGE))

@@ -6,14 +6,15 @@ What does not belong here: asking (scan), decoding, which contracts are worth as
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
+import orjson
 
 from cryptolake.net.abi import checksum
 from cryptolake.net.answers import data, quantity
-from cryptolake.net.envelope import Json
+from cryptolake.net.envelope import Json, decoded
 from cryptolake.net.faults import Unreadable
 
 METHOD = "eth_getLogs"
@@ -51,10 +52,11 @@ class BlockWindow:
 
 @dataclass(frozen=True, slots=True)
 class AnsweredWindow:
-    """A window and its logs."""
+    """A window and its logs; `unread` are the emitters of which nobody gave readable ones, so that theirs are not known."""
 
     window: BlockWindow
     logs: tuple[Log, ...]
+    unread: frozenset[str] = frozenset()
 
 
 class LogQuestion:
@@ -101,6 +103,25 @@ class LogQuestion:
             if log.topics[0] in wanted:
                 found[(log.block_hash, log.index)] = log
         return sorted(found.values(), key=place)
+
+    def salvage(self, answer: bytes, start: int, end: int) -> tuple[list[Log], set[str]]:
+        """What of an answer can be read, and the emitters whose logs cannot. Raises Unreadable when nobody can tell whose."""
+        document, readable, unread = decoded(answer.lower()), list[Json](), set[str]()
+        if not isinstance(document, list):
+            raise Unreadable(f"{self.chain}: a log question was answered with something else; it is asked elsewhere")
+        for entry in document:
+            try:
+                _log(_ENTRIES.decode(orjson.dumps([entry]))[0])
+            except (msgspec.DecodeError, Unreadable):
+                address = data(entry.get("address")) if isinstance(entry, Mapping) else None
+                if address is None or len(address) != 20 or checksum(address.hex()) not in self.wanted:
+                    raise Unreadable(
+                        f"{self.chain}: a log cannot be read, nor whose it is; set another endpoint"
+                    ) from None
+                unread.add(checksum(address.hex()))
+            else:
+                readable.append(entry)
+        return self.read(orjson.dumps(readable), start, end), unread
 
 
 def gather(answered: Iterable[AnsweredWindow]) -> tuple[list[Log], list[BlockWindow]]:

@@ -14,7 +14,7 @@ from queue import SimpleQueue
 from cryptolake.errors import Retry, Stop
 from cryptolake.net.blocks import BlockRange
 from cryptolake.net.endpoint import Station
-from cryptolake.net.faults import Behind, Doubtful, Elsewhere, TooBig, TooFast
+from cryptolake.net.faults import Behind, Doubtful, Elsewhere, TooBig, TooFast, Unreadable
 from cryptolake.net.logs import METHOD, AnsweredWindow, BlockWindow, LogFilter, LogQuestion, place
 from cryptolake.net.rpc import Pool
 from cryptolake.net.windows import ask_window, teach
@@ -30,8 +30,9 @@ def scan(
     """Ask for every wanted log of the range; yields windows as they are answered, in no strict order.
 
     `known` are windows answered by an earlier, interrupted scan: they come first and are not asked again. Together the
-    windows yielded cover the range exactly once. Raises Stop when even one block of one contract is refused, Retry when
-    a window cannot be answered by anybody. Closing the iterator ends the questions.
+    windows yielded cover the range exactly once; where nobody gives readable logs of an emitter, the window says so (`unread`).
+    Raises Stop when even one block of one contract is refused, Retry when a window cannot be answered by anybody. Closing the
+    iterator ends the questions.
     """
     question = LogQuestion(pool.chain, filters)
     done = _within(known, block_range) if question.addresses else []
@@ -109,10 +110,11 @@ class _Work:
         """Ask for a window; put back what of it is to be asked in another way."""
         attempt = self._failures.get(start, 0)
         back: list[tuple[int, int]] = []
+        unread: set[str] | None = set() if attempt + 1 == _ATTEMPTS else None  # what nobody gave well fails whose it is
         try:
             if attempt:
                 self._pool.rest(attempt)
-            logs = ask_window(self._pool, station, self._question, start, stop)
+            logs = ask_window(self._pool, station, self._question, start, stop, unread=unread)
         except (TooBig, Doubtful) as error:
             back = teach(station.learned, error, start, stop)
         except (Retry, Stop) as error:
@@ -121,13 +123,13 @@ class _Work:
                 raise
             self._failures[start] = attempt + 1
             # What goes wrong again and again may be too much, whatever it is called. Only these are never a matter of size.
-            whole = attempt + 1 < _SAME_SIZE or isinstance(error, Behind | Elsewhere | TooFast | Stop)
+            whole = attempt + 1 < _SAME_SIZE or isinstance(error, Behind | Elsewhere | TooFast | Unreadable | Stop)
             middle = start + (stop - start) // 2
             back = [(start, stop)] if whole or middle == start else [(start, middle), (middle, stop)]
         else:
             station.learned.answered(stop - start, len(logs))
             window = BlockWindow(start, stop, station.endpoint.name, len(logs))
-            self._outcomes.put(AnsweredWindow(window, tuple(sorted(logs, key=place))))
+            self._outcomes.put(AnsweredWindow(window, tuple(sorted(logs, key=place)), frozenset(unread or ())))
         with self._state:
             self._busy -= 1
             self._put_back(back)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from cryptolake.errors import CryptolakeError, Stop
 from cryptolake.net.endpoint import Learned, Station
-from cryptolake.net.faults import Doubtful, Elsewhere, TooBig
+from cryptolake.net.faults import Doubtful, Elsewhere, TooBig, Unreadable
 from cryptolake.net.logs import METHOD, Log, LogQuestion
 from cryptolake.net.rpc import Pool
 
@@ -24,8 +24,11 @@ def ask_window(
     start: int,
     end: int,
     addresses: Sequence[str] | None = None,
+    unread: set[str] | None = None,
 ) -> list[Log]:
     """The logs of blocks `[start, end)` by all addresses of the question, or some of them; in no order.
+
+    Where `unread` is given, emitters whose logs cannot be read are put into it, else they raise Unreadable.
 
     Raises TooBig or Doubtful when fewer blocks may help (`teach` tells what to do then), else by reaction.
     """
@@ -57,7 +60,14 @@ def ask_window(
         else:
             learned.addresses.answered(len(addresses))
             learned.topics.answered(len(topics))
-            found.update(question.read(answer, start, end))
+            try:
+                found.update(question.read(answer, start, end))
+            except Unreadable:
+                if unread is None:
+                    raise
+                readable, others = question.salvage(answer, start, end)
+                found.update(readable)
+                unread |= others
     if cut:
         addresses_cut, topics_cut = cut[0]
         (learned.addresses if addresses_cut > 1 else learned.topics).refused(max(addresses_cut, topics_cut))

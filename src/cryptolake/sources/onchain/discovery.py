@@ -15,6 +15,7 @@ from pathlib import Path
 from cryptolake.errors import Skip
 from cryptolake.net.audit import second_opinions
 from cryptolake.net.blocks import BlockRange
+from cryptolake.net.faults import Unreadable
 from cryptolake.net.journal import ScanJournal
 from cryptolake.net.logs import AnsweredWindow, Log, LogFilter, LogQuestion, gather
 from cryptolake.net.rpc import Pool
@@ -58,6 +59,10 @@ class Discoveries:
             kept, done = {one.window for one in known}, 0
             with closing(scan(pool, [wanted], blocks, known=known)) as windows:
                 for answered in windows:
+                    if answered.unread:
+                        raise Unreadable(
+                            f"{pool.chain}: events of {wanted.address} cannot be read; set another endpoint"
+                        )
                     answers.append(answered)
                     done += answered.window.end - answered.window.start
                     if answered.window in kept:
