@@ -25,7 +25,7 @@ from tests.server_folder import server_folder
 from benchmarks.report import write_table
 from cryptolake.cluster.fleet import Fleet
 from cryptolake.cluster.remote import CarriedFiles, RemoteAnswers, RemoteSource
-from cryptolake.cluster.roll import Roll
+from cryptolake.cluster.worker_list import WorkerList
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Dataset, Row, Trip
@@ -203,9 +203,11 @@ def fleet(workers: int) -> Iterator[Fleet]:
 
 def collect_over(asked: Fleet, folder: Path, trips: int, given: Sequence[object], threads: int) -> tuple[float, float]:
     """Collect so many trips into a fresh folder; wall and CPU seconds of this process."""
-    luggage = CarriedFiles(lambda _: None, FileBlockCache(folder / "blocks.json"), lambda _: {}, _keep)
-    roll, ledger = Roll(folder), Ledger(folder / "ledger.sqlite")
-    source = RemoteSource(Synthetic(), asked, answer=partial(answer, *given), find=_find, luggage=luggage, roll=roll)
+    carried = CarriedFiles(lambda _: None, FileBlockCache(folder / "blocks.json"), lambda _: {}, _keep)
+    listed, ledger = WorkerList(folder), Ledger(folder / "ledger.sqlite")
+    source = RemoteSource(
+        Synthetic(), asked, answer=partial(answer, *given), find=_find, carried=carried, listed=listed
+    )
     first = datetime(2020, 1, 1, tzinfo=UTC)
     wanted = [Partition("synthetic", "one", Period.of_hour(first + timedelta(hours=number))) for number in range(trips)]
     started, cpu = time.monotonic(), time.process_time()

@@ -19,18 +19,15 @@ import polars as pl
 import psycopg
 import sqlalchemy as sa
 from tests.server_folder import server_folder
+from tests.stores import stores_of
 
 from benchmarks.report import write_table
 from cryptolake.catalogue import contracts
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Raw
-from cryptolake.lake.bronze import Bronze
-from cryptolake.lake.runs import Runs
-from cryptolake.lake.tables import Tables
 from cryptolake.net.access import Access
 from cryptolake.net.http import Http
 from cryptolake.publish.server import ensure_running
-from cryptolake.publish.stores import Stores
 from cryptolake.publish.warehouse import Warehouse
 from cryptolake.registry.coingecko import Tier
 from cryptolake.sources.coingecko import CoinGecko
@@ -149,7 +146,7 @@ def _refresh(folder: Path, warehouse: Warehouse) -> None:
     vendor = Vendor()
     server, url = vendor.serve()
     http, ledger = Http(), Ledger(folder / "ledger.sqlite")
-    stores = Stores(Bronze(folder), Runs(folder), ledger, Tables(folder), warehouse)
+    stores = stores_of(folder, ledger, warehouse)
     rows = []
     warehouse.setup(contracts())
     for number, mode in enumerate(("incremental", "incremental", "full", "incremental", "full")):

@@ -19,6 +19,8 @@ from datetime import date, timedelta
 from pathlib import Path
 from time import perf_counter, process_time
 
+from tests.stores import stores_of
+
 from benchmarks.report import write_table
 from benchmarks.synthetic_lake import World, fill, partitions, planned_markets, source
 
@@ -35,6 +37,7 @@ def rebuild(bronze: Path, out: Path, reparse: bool) -> None:
     from cryptolake.state.ledger import Ledger
     from cryptolake.work.panel import build
     from cryptolake.work.refine import refine
+    from cryptolake.work.standing import standing
 
     world, store, ledger, tables = (
         World(planned_markets()),
@@ -43,10 +46,9 @@ def rebuild(bronze: Path, out: Path, reparse: bool) -> None:
         Tables(out),
     )
     wanted, states = partitions(world, FIRST, LAST), ledger.states()
-    if reparse:
-        store.forget_twins({(one.dataset, one.key) for one in wanted})
-    refine(source(world), wanted, bronze=store, tables=tables, states=states, fresh=True)
-    build(tables=tables, ledger=ledger, csus={csu.name: csu for csu in world.csus}, states=states)
+    known = standing(states)
+    refine(source(world), wanted, bronze=store, tables=tables, states=states, known=known, fresh=True, reparse=reparse)
+    build(stores_of(out, ledger), csus={csu.name: csu for csu in world.csus}, states=states, known=known)
 
 
 def one_day(bronze: Path, out: Path) -> None:
@@ -60,7 +62,7 @@ def one_day(bronze: Path, out: Path) -> None:
     world, ledger, tables = World(planned_markets()), Ledger(bronze / "ledger.sqlite"), Tables(out)
     states = ledger.states()
     refine(source(world), partitions(world, LAST, LAST), bronze=Bronze(bronze), tables=tables, states=states)
-    build(tables=tables, ledger=ledger, csus={csu.name: csu for csu in world.csus}, states=states)
+    build(stores_of(out, ledger), csus={csu.name: csu for csu in world.csus}, states=states)
 
 
 def pandas_script(bronze: Path, out: Path) -> None:

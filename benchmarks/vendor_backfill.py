@@ -11,12 +11,12 @@ from pathlib import Path
 from time import perf_counter, process_time
 
 from tests.server_folder import server_folder
+from tests.stores import stores_of
 from tests.vendors.universe import urls
 
 from benchmarks.report import write_table
 from cryptolake.catalogue import contracts
 from cryptolake.contracts.source import Source
-from cryptolake.lake.bronze import Bronze
 from cryptolake.net.access import Access
 from cryptolake.net.http import Http
 from cryptolake.publish.warehouse import Warehouse
@@ -58,7 +58,7 @@ class Run:
             secrets={"DEFILLAMA_API_KEY": "synthetic", "ARTEMIS_API_KEY": "synthetic"},
             rates={"defillama": per_minute, "artemis": per_minute},
         )
-        self._bronze, self._ledger, self._warehouse = Bronze(folder), Ledger(folder / "ledger.sqlite"), warehouse
+        self._stores = stores_of(folder, Ledger(folder / "ledger.sqlite"), warehouse)
 
     def sources(self) -> list[Source]:
         """Both vendors, newly opened."""
@@ -70,11 +70,9 @@ class Run:
         pulled = pull_or_backfill(
             operation,
             source,
+            self._stores,
             keys=None,
             datasets=datasets or [one.name for one in source.datasets],
-            bronze=self._bronze,
-            ledger=self._ledger,
-            warehouse=self._warehouse,
             workers=WORKERS,
         )
         return pulled, perf_counter() - started

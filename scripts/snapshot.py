@@ -1,6 +1,7 @@
 """Rewrites the committed snapshot of what this version promises and finds: `snapshot/<what>.json`. `make snapshot` runs it.
 
-It writes the index of commands too, which belongs to the package: by it a listing knows the commands without importing them.
+It writes the index of commands and the words of each too, which belong to the package: by them a listing knows the commands
+and a shell the words without importing anything.
 
 A change of a file here is a change that users see: it is reviewed with the commit that makes it. Nothing counts what is
 in them; tests compare them with the code of today.
@@ -17,7 +18,9 @@ import orjson
 import cryptolake
 from cryptolake.app import App
 from cryptolake.catalogue import contracts, found_tables
+from cryptolake.cli.complete import FILE as COMPLETION
 from cryptolake.cli.found import INDEX, promises, render_index
+from cryptolake.cli.words import render_words
 from cryptolake.contracts.versions import document
 from cryptolake.registry.loader import load_registry
 from cryptolake.settings import Settings
@@ -106,6 +109,7 @@ FILES: dict[str, Callable[[], bytes]] = {
 
 if __name__ == "__main__":
     INDEX.write_bytes(render_index())
+    COMPLETION.write_bytes(render_words())  # after the index, by which commands are listed
     FOLDER.mkdir(exist_ok=True)
     for name, render in FILES.items():
         (FOLDER / name).write_bytes(render())

@@ -82,6 +82,11 @@ def contracts() -> tuple[Table, ...]:
     return tuple(one.table for one in found_tables().values())
 
 
+def fed_by_any_source() -> set[str]:
+    """The tables that any source's datasets may feed: those of silver that are not one source's own."""
+    return {name for name, one in found_tables().items() if one.table.layer == "silver" and one.own_of is None}
+
+
 def asked_alone() -> list[str]:
     """The tables that no river takes further: `metrics`, and the sources' own. What is below them is made after a load."""
     return [METRICS.name, *(name for name, one in found_tables().items() if one.own_of is not None)]

@@ -6,6 +6,7 @@ What does not belong here: what is logged, and text for people (cli).
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -37,7 +38,7 @@ def configure_logging(settings: Settings) -> None:
         return redact_text(line, known)
 
     renderer: structlog.types.Processor = (
-        structlog.processors.JSONRenderer() if settings.log_json else structlog.dev.ConsoleRenderer()
+        structlog.processors.JSONRenderer() if settings.log_json else structlog.dev.ConsoleRenderer(colors=_coloured())
     )
     _processors[:] = [
         structlog.processors.add_log_level,
@@ -51,6 +52,11 @@ def configure_logging(settings: Settings) -> None:
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+def _coloured() -> bool:
+    """Only a terminal shows colours, and not where its user wants none (https://no-color.org)."""
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def is_ours() -> bool:

@@ -187,6 +187,11 @@ class Settings(BaseSettings):
     sets: Annotated[list[str], NoDecode] = Field(
         default_factory=list, description="named sets whose markets are added to `markets`, e.g. thesis-43"
     )
+    market_sets: dict[str, list[str]] = Field(
+        default_factory=dict,
+        description='named sets of your own, a line each under [market_sets]: mine = ["aave_v3_base", ...]; then --set mine, '
+        'or sets = ["mine"]',
+    )
     sources: Annotated[list[str], NoDecode] = Field(
         default_factory=list,
         description="sources kept current by the scheduler and Dagster (onchain, defillama, ...); unset means every one",
@@ -198,6 +203,14 @@ class Settings(BaseSettings):
     def _split_names(cls, value: object) -> object:
         """Accept `a,b` as well as a list."""
         return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+    @field_validator("sets", mode="before")
+    @classmethod
+    def _no_definitions(cls, value: object) -> object:
+        """A table of sets is a definition, which has a place of its own."""
+        if isinstance(value, Mapping):
+            raise ValueError('names the sets to take, e.g. ["thesis-43"]; sets of your own stand under [market_sets]')
+        return value
 
     @field_validator("database_url", "reader_url", mode="before")
     @classmethod
@@ -254,6 +267,19 @@ class Settings(BaseSettings):
     def db_schema(self) -> str | None:
         """The PostgreSQL schema of this environment; None for the server's default one (prod)."""
         return None if self.environment == "prod" else f"{self.prefix}cryptolake"
+
+    @property
+    def data_variable(self) -> Path:
+        """What CRYPTOLAKE_DATA must be for a process that is to work on this folder, absolute."""
+        return (
+            self.data if self.environment == "prod" else self.data.parent
+        ).resolve()  # it adds the environment again
+
+    @property
+    def sets_listed_in(self) -> str:
+        """Where a user finds `market_sets`, for messages."""
+        variable = f"{_PREFIX}MARKET_SETS"
+        return f"variable {variable}" if variable in self.variables else f"{self.defaults_file}, market_sets"
 
     def key(self, name: str) -> str | None:
         """A vendor's key by the name of its variable; None when it is not set. A secret."""

@@ -16,7 +16,10 @@ WAITS = {"wait", "wait_for", "join", "communicate", "get", "run", "urlopen", "re
 PLAYED = {
     ("hostile/test_endpoints.py", "timeout_s"),
     ("hostile/server.py", "wait"),
+    ("cli/test_vendor_keys.py", "timeout_s"),
     ("cluster/test_lab.py", "wait"),
+    ("journey/test_interrupted.py", "wait"),
+    ("net/test_waiting.py", "timeout_s"),
     ("chain/anvil.py", "wait"),
 }
 

@@ -89,7 +89,7 @@ def house(empty: House) -> House:
     empty("pull", "weather")
     empty("backfill", "sun")
     market = ("--csu", "my_till", *DAYS)
-    assert "1 markets, 4 of 4 answers missing" in empty("plan", *market)
+    assert "1 market, 4 of 4 answers missing" in empty("plan", *market)
     empty("collect", *market)
     empty("refine", *market)
     empty("build")

@@ -15,10 +15,12 @@ from tests.cli.terminal import conversation
 from tests.command import cryptolake
 from tests.hostile.server import Hostile
 from tests.net.node import Node
+from tests.vendors.server import Reply, in_turn, vendor
 
 from cryptolake.errors import BadInput
 from cryptolake.registry.loader import configured, load_registry
 from cryptolake.settings import load_settings
+from cryptolake.sources.found import find_sources
 from cryptolake.sources.onchain.families import declared
 from cryptolake.work import keys
 from cryptolake.work.setting_files import content, merged_env, merged_toml, replace_file
@@ -54,6 +56,19 @@ def test_yes_takes_the_recommendations_and_later_commands_follow_them(tmp_path: 
     assert files(tmp_path) == before, "a second time changes nothing and copies nothing"
 
 
+def test_a_selection_is_what_is_recommended(tmp_path: Path) -> None:
+    done = cryptolake(tmp_path, "init", "--yes", "--set", "thesis-46", "--days", "7")
+    assert done.returncode == 0, done.stderr
+    written = tomllib.loads((tmp_path / "cryptolake.toml").read_text())
+    assert (written["sets"], written["days"]) == (["thesis-46"], 7)
+    done = cryptolake(tmp_path, "init", "--yes", "--set", "thesis-43", "--chain", "linea")
+    assert done.returncode == 0, done.stderr
+    written = tomllib.loads((tmp_path / "cryptolake.toml").read_text())
+    assert "sets" not in written
+    registry = load_registry(declared())
+    assert written["markets"] == [name for name in registry.sets["thesis-43"] if registry.csus[name].chain == "linea"]
+
+
 def test_without_a_terminal_it_refuses_in_one_line_and_writes_nothing(tmp_path: Path) -> None:
     done = cryptolake(tmp_path, "init")
     assert done.returncode == 1
@@ -67,7 +82,12 @@ def test_answers_and_keys_are_tried_merged_and_never_shown(tmp_path: Path) -> No
         "# mine\nworkers = 3  # few\nlog_json = false\n\n[vendor_rates]\ndefillama = 9\n"
     )
     (tmp_path / ".env").write_text("# mine\nOTHER=kept\n")
-    with Hostile(Node(chain_id=1)) as right, Hostile(Node(chain_id=5)) as wrong:
+    takes = Reply(body=b'{"data": {"symbols": {"btc": {"price": []}}}}')
+    with (
+        Hostile(Node(chain_id=1)) as right,
+        Hostile(Node(chain_id=5)) as wrong,
+        vendor(in_turn(Reply(401), takes)) as artemis,
+    ):
         vendor_key = "artemis-key-123456"
         code, shown = conversation(
             tmp_path,
@@ -87,21 +107,25 @@ def test_answers_and_keys_are_tried_merged_and_never_shown(tmp_path: Path) -> No
                 ("CRYPTOLAKE_RPC_ETHEREUM", wrong.url),
                 ("again, or Enter to go without.\r\nCRYPTOLAKE_RPC_ETHEREUM", right.url),
                 ("Chain with an endpoint", ""),
-                ("ARTEMIS_API_KEY", vendor_key),
+                ("ARTEMIS_API_KEY", "no-key-of-theirs"),
+                ("again, or Enter to go without.\r\nartemis: ARTEMIS_API_KEY", vendor_key),
                 ("COINGECKO_PRO_API_KEY", ""),
                 ("COINGECKO_DEMO_API_KEY", ""),
                 ("DEFILLAMA_API_KEY", ""),
                 ("Write this", ""),
             ],
             CRYPTOLAKE_END_DATE="2024-12-02",
+            CRYPTOLAKE_URL_ARTEMIS=artemis.url,
         )
         assert code == 0, shown
+        assert [one["x-api-key"] for one in artemis.headers] == ["no-key-of-theirs", vendor_key]
         env = (tmp_path / ".env").read_text()
         assert env == f"# mine\nOTHER=kept\nCRYPTOLAKE_RPC_ETHEREUM={right.url}\nARTEMIS_API_KEY={vendor_key}\n"
         assert (wrong.node.methods["eth_chainId"], right.node.methods["eth_chainId"] > 0) == (1, True)
-    assert "not tested" in shown
+    assert "the vendor refuses the key (401)" in " ".join(shown.split())
+    assert "artemis takes it" in shown
     assert "2 markets, 2 days" in shown
-    for secret in (SECRET, vendor_key):
+    for secret in (SECRET, vendor_key, "no-key-of-theirs"):
         assert secret not in shown
         assert secret.encode() not in (tmp_path / "cryptolake.toml").read_bytes()
     text = (tmp_path / "cryptolake.toml").read_text()
@@ -143,9 +167,9 @@ def test_an_alchemy_key_is_asked_for_its_chain(monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setattr(
             keys, "alchemy_url", lambda _subdomain, key: right.url if key == "key-is-good" else wrong.url
         )
-        assert keys.try_alchemy(ethereum, "key-is-good").verdict == "works"
+        assert keys.try_alchemy(ethereum, "key-is-good").verdict == "accepted"
         assert keys.try_alchemy(ethereum, "key-is-bad").verdict == "refused"
-    assert keys.try_endpoint(ethereum, right.url).verdict == "unreachable", "the server is gone"
+    assert keys.try_endpoint(ethereum, right.url).verdict == "not reachable", "the server is gone"
     assert keys.try_endpoint(ethereum, "no-url-at-all").verdict == "refused"
 
 
@@ -153,7 +177,10 @@ def test_an_alchemy_key_is_asked_for_its_chain(monkeypatch: pytest.MonkeyPatch) 
     "value", ["short", "has a blank", "two,of,them", "a#comment-like", 'quo"ted-key', "dollar${HOME}", ""]
 )
 def test_what_a_line_of_env_cannot_hold_is_refused(value: str) -> None:
-    assert keys.try_vendor_key(value).verdict == "refused"
+    for one in keys.vendor_keys(find_sources()):
+        tried = one.attempt(value, urls=dict.fromkeys(one.vendor.hosts, "http://127.0.0.1:1"), rates={})
+        assert tried.verdict == "refused", "by its form, before anybody is asked"
+        assert "copy it again" in tried.says
 
 
 def test_days_on_the_command_line_count_back_whatever_the_file_fixes(

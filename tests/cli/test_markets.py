@@ -99,7 +99,7 @@ def test_offline_the_check_lists_what_rows_leave_open() -> None:
     stated = {name for name, row in market_rows().items() if row.values.get("status") == "single-source"}
     assert {row["name"] for row in found} == stated
     text = run("markets", "check", "--status", "single-source")
-    assert f"{len(stated)} of {len(stated)} rows leave something open" in text
+    assert f"{len(stated)} rows leave something open, of {len(stated)}" in text
 
 
 # -- live

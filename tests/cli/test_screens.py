@@ -63,6 +63,21 @@ def test_a_commands_help_fits_and_shows_an_example(name: str) -> None:
     assert screen("help", *name.split()) == lines
 
 
+@pytest.mark.parametrize(
+    "words", ["--help", "-h", "help", "help --all", "run --help", "help rpc probe", "rpc -h", "markets -h"]
+)
+def test_what_is_printed_without_reading_flags_is_what_the_library_prints(tmp_path: Path, words: str) -> None:
+    done = cryptolake(tmp_path, *words.split(), COLUMNS="100")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [line.replace("-c", "cryptolake", 1) if "Usage" in line else line for line in done.stdout.splitlines()]
+    assert [line.rstrip() for line in lines] == [line.rstrip() for line in screen(*words.split())]
+
+
+@pytest.mark.parametrize("words", ["plan 3 --help", "--data x plan --help", "plan --days 3 -h"])
+def test_other_ways_to_ask_for_help_are_the_librarys(tmp_path: Path, words: str) -> None:
+    assert "Example: cryptolake plan" in cryptolake(tmp_path, *words.split()).stdout
+
+
 def test_an_unknown_name_is_refused_with_what_to_do(tmp_path: Path) -> None:
     for words in (["nonsense"], ["rpc", "nonsense"], ["plan", "nonsense"], ["--all", "plan"]):
         done = cryptolake(tmp_path, "help", *words)

@@ -11,9 +11,9 @@ from typing import Any
 import orjson
 import polars as pl
 import pytest
-import typer
 from benchmarks.synthetic_lake import World, fill, market, partitions, source
 from click.testing import Result
+from tests.stores import stores_of
 from typer.testing import CliRunner
 
 from cryptolake.cli import app, plan_scripts
@@ -24,7 +24,9 @@ from cryptolake.registry.loader import load_registry
 from cryptolake.silver.tvl import TABLE as TVL
 from cryptolake.sources.onchain.families import declared
 from cryptolake.sources.onchain.source import OnchainSource
+from cryptolake.work.market_days import MarketDays
 from cryptolake.work.panel import build
+from cryptolake.work.prices import wanted_of
 from cryptolake.work.refine import refine
 
 RUN = CliRunner()
@@ -59,7 +61,7 @@ def lake(one_reader: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[st
         ledger = fill(root, world, first, last, quiet_events=2)
         refine(source(world), partitions(world, first, last), bronze=Bronze(root), tables=lake)
         csus = {name: load_registry(declared()).csus[name] for name in (*STUDY, OTHER)}
-        build(tables=lake, ledger=ledger, csus=csus)
+        build(stores_of(root, ledger), csus=csus)
         ledger.close()
     (root / "registry.yaml").write_text(f"sets:\n  study: [{', '.join(STUDY)}]\n")
     return ("--data", str(root), "--registry", str(root / "registry.yaml"))
@@ -113,7 +115,7 @@ def test_an_export_holds_the_selection_and_its_pending_days(lake: tuple[str, ...
     frame = pl.read_parquet(out)
     assert frame["csu"].unique().to_list() == ["aave_v3_base"]
     assert frame.sort("date")["status"].to_list()[-1] == "pending"
-    assert "1 markets (aave_v3_base) on 7 days (2024-05-01 .. 2024-05-07)" in " ".join(result.stderr.split())
+    assert "1 market (aave_v3_base) on 7 days (2024-05-01 .. 2024-05-07)" in " ".join(result.stderr.split())
 
 
 def test_refine_without_days_takes_every_day_that_was_asked_for(lake: tuple[str, ...]) -> None:
@@ -143,19 +145,98 @@ def test_a_selection_that_no_market_meets_is_refused(lake: tuple[str, ...]) -> N
         run(*lake, "collect", "--set", "study", "--chain", "ink")
 
 
-def test_every_command_that_takes_markets_takes_a_set() -> None:
-    waiting: list[tuple[str, Any]] = [("", typer.main.get_command(app))]
-    taking: list[str] = []
-    lacking: list[str] = []
-    while waiting:
-        name, command = waiting.pop()
-        waiting += [(f"{name} {one}", inner) for one, inner in getattr(command, "commands", {}).items()]
-        flags = {flag for one in command.params for flag in one.opts}
-        if "--csu" in flags:
-            taking.append(name)
-            lacking += [name] * ("--set" not in flags)
-    assert taking
-    assert lacking == []
+def silver_without_other(lake: tuple[str, ...]) -> tuple[Tables, pl.DataFrame]:
+    """Take the stray day's rows out of silver: it was answered and has no number now. The rows before, to put them back."""
+    tables = Tables(Path(lake[1]))
+    before = tables.read(TVL)
+    tables.write(TVL, before.filter(pl.col("csu") != OTHER))
+    return tables, before
+
+
+def test_build_is_as_good_as_what_was_chosen_and_says_what_else_is_wrong(lake: tuple[str, ...]) -> None:
+    tables, before = silver_without_other(lake)
+    try:
+        chosen = run(*lake, "build", "--set", "study")
+        said = " ".join(chosen.stderr.split())
+        assert "2 markets (aave_v3_base, aave_v3_ethereum) on 6 days" in said
+        assert "1 other market-days, which you did not choose, have no number" in said
+        assert "--set study" in chosen.stdout.rpartition("Next:")[2]
+        run(*lake, "build", "--set", "study", "--end-date", str(STRAY))
+        run(*lake, "build", "--csu", OTHER, code=1)
+        run(*lake, "build", "--start-date", str(STRAY), code=1)
+        run(*lake, "build", code=1)
+    finally:
+        tables.write(TVL, before)
+        run(*lake, "build")
+
+
+def test_a_rebuilt_selection_leaves_the_others_as_they_are(lake: tuple[str, ...]) -> None:
+    tables, before = silver_without_other(lake)
+    try:
+        run(*lake, "rebuild", "--no-publish", "--set", "study")
+        assert tables.read(TVL).filter(pl.col("csu") == OTHER).is_empty(), "nobody chose it"
+        run(*lake, "rebuild", "--no-publish", "--csu", OTHER)
+        assert tables.read(TVL).sort(TVL.key).equals(before.sort(TVL.key))
+    finally:
+        tables.write(TVL, before)
+        run(*lake, "build")
+
+
+def test_a_selection_nobody_collected_is_no_empty_success(lake: tuple[str, ...], tmp_path: Path) -> None:
+    nothing = ("--csu", "aave_v3_optimism")
+    for words in (
+        ("rebuild", "--no-publish"),
+        ("build",),
+        ("ledger", "inspect"),
+        ("ledger", "export", "--to", str(tmp_path)),
+    ):
+        with pytest.raises(BadInput, match=r"of this selection"):
+            run(*lake, *words, *nothing)
+
+
+def test_the_ledger_counts_and_hands_out_the_chosen_market_days(lake: tuple[str, ...], tmp_path: Path) -> None:
+    days = (LAST - FIRST).days + 1
+
+    def counted(*flags: str) -> int:
+        found = orjson.loads(run(*lake, "ledger", "inspect", "--json", *flags).stdout)["datasets"]
+        return sum(sum(states.values()) for states in found.values())
+
+    per_day = counted("--csu", OTHER)  # one day of one market, by every dataset
+    assert counted("--set", "study") == days * len(STUDY) * per_day
+    assert counted("--set", "study", "--start-date", str(LAST)) == len(STUDY) * per_day
+    assert counted() == counted("--end-date", str(STRAY)) == (days * len(STUDY) + 1) * per_day
+    with pytest.raises(BadInput, match="one market and day already"):
+        run(*lake, "ledger", "inspect", f"tvl/{OTHER}/{STRAY}", "--set", "study")
+    with pytest.raises(BadInput, match="name another folder with --to"):
+        run(*lake, "ledger", "export", "--set", "study")
+    run(*lake, "ledger", "export", "--set", "study", "--end-date", str(FIRST), "--to", str(tmp_path))
+    progress = orjson.loads((tmp_path / "tvl_progress.json").read_bytes())
+    assert {name: said["completed_dates"] for name, said in progress.items()} == {key: [str(FIRST)] for key in STUDY}
+    tasks = orjson.loads((tmp_path / "checkpoint.json").read_bytes())["completed_tasks"]
+    assert {(one["csu"], one["date"]) for one in tasks} == {(name, str(FIRST)) for name in STUDY}
+    files = ("ledger", "import", str(tmp_path / "tvl_progress.json"), "--json")
+    taken = orjson.loads(run(*lake, *files, "--csu", STUDY[0]).stdout)
+    assert (taken["known"], taken["left_out"]) == (1, 1)
+
+
+def test_prices_are_those_of_the_tokens_that_the_markets_hold(lake: tuple[str, ...]) -> None:
+    tables = Tables(Path(lake[1]))
+    held = tables.read(TVL)
+
+    def listed(*flags: str) -> set[tuple[str, str]]:
+        rows = orjson.loads(run(*lake, "prices", "list", "--json", *flags).stdout)
+        return {(one["chain"], one["asset"]) for one in rows if one["chain"] != "any"}
+
+    of_study = set(held.filter(pl.col("csu").is_in(STUDY)).select("chain", "asset").unique().iter_rows())
+    assert of_study <= listed("--set", "study")
+    assert "metis" not in {chain for chain, _ in listed("--set", "study")}
+    assert {chain for chain, _ in listed("--csu", OTHER)} == {"metis"}
+    assert {chain for chain, _ in listed("--start-date", str(STRAY))} == {"metis"}
+    only = MarketDays(frozenset(STUDY), LAST, LAST)
+    wanted = wanted_of(tables, "prices", everything=True, only=only)
+    assert {(one.key, one.period.day) for one in wanted if one.key != "any"} == {("base", LAST), ("ethereum", LAST)}
+    versions = orjson.loads(run(*lake, "prices", "versions", "--json", "--csu", OTHER).stdout)
+    assert versions["tvl"]["rows"] == held.filter(pl.col("csu") == OTHER).height
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cryptolake.cluster import worker
-from cryptolake.cluster.roll import Roll, read_roll
+from cryptolake.cluster.worker_list import WorkerList, read_workers
 from cryptolake.demo.replay import sandbox_registry
 from cryptolake.errors import Stop
 from cryptolake.settings import Settings
@@ -71,14 +71,14 @@ def test_discovered_files_only_grow(tmp_path: Path) -> None:
 
 
 def test_the_roll_adds_up_and_is_read_back(tmp_path: Path) -> None:
-    assert read_roll(tmp_path) == []
-    roll = Roll(tmp_path)
-    roll.answered("lab1:7", partitions=3, failed=False, seconds=1.5, requests=4)
-    roll.answered("lab1:7", partitions=1, failed=True, seconds=0.5, requests=9)
-    roll.answered("lab2:8", partitions=2, failed=False, seconds=1.0, requests=2)
-    roll.close()
-    first, second = read_roll(tmp_path)
+    assert read_workers(tmp_path) == []
+    listed = WorkerList(tmp_path)
+    listed.answered("lab1:7", partitions=3, failed=False, seconds=1.5, requests=4)
+    listed.answered("lab1:7", partitions=1, failed=True, seconds=0.5, requests=9)
+    listed.answered("lab2:8", partitions=2, failed=False, seconds=1.0, requests=2)
+    listed.close()
+    first, second = read_workers(tmp_path)
     assert (first.name, first.trips, first.partitions, first.failed_trips, first.busy_s) == ("lab1:7", 2, 4, 1, 2.0)
     assert (first.requests, second.requests) == (9, 2)
-    assert [first, second] == roll.workers()
-    assert roll.line().startswith("2 workers, ")
+    assert [first, second] == listed.workers()
+    assert listed.line().startswith("2 workers, ")

@@ -18,7 +18,7 @@ from tests.command import CLEAN
 from tests.hostile.test_killed_anywhere import outcome
 from tests.waiting import PATIENCE_S
 
-from cryptolake.cluster.roll import read_roll
+from cryptolake.cluster.worker_list import read_workers
 from cryptolake.demo.replay import Replay
 from cryptolake.publish.server import ensure_running
 
@@ -113,7 +113,7 @@ def test_a_killed_worker_costs_its_trips_and_a_later_one_helps(folder: Path, wan
     found = outcome(folder / "data")
     assert found["answers"] == wanted["answers"]
     assert found["states"] == wanted["states"]
-    assert str(late.pid) in {one.name.rpartition(":")[2] for one in read_roll(folder / "data")}
+    assert str(late.pid) in {one.name.rpartition(":")[2] for one in read_workers(folder / "data")}
     logs = "".join(path.read_text() for path in folder.glob("dask_*.log"))
     assert "distributed" in logs
     assert SECRET not in logs + err

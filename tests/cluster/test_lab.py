@@ -16,7 +16,7 @@ from tests.hostile.test_killed_anywhere import outcome
 from tests.server_folder import server_folder
 from tests.waiting import PATIENCE_S, until
 
-from cryptolake.cluster.roll import read_roll
+from cryptolake.cluster.worker_list import read_workers
 from cryptolake.demo.replay import Replay, sandbox_registry
 
 pytestmark = [
@@ -100,7 +100,7 @@ def test_two_machines_collect_what_one_collects_and_no_command_shows_a_secret(fo
     wanted, found = outcome(folder / "alone"), outcome(folder / "data")
     assert found["answers"] == wanted["answers"]
     assert found["states"] == wanted["states"]
-    workers = read_roll(folder / "data")
+    workers = read_workers(folder / "data")
     assert sum(one.partitions for one in workers) == 28
     assert all(one.name in out for one in workers)
     password = next(folder.rglob("password"), None) or Path((folder / "data" / "postgres.location").read_text().strip())

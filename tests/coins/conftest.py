@@ -8,12 +8,10 @@ from pathlib import Path
 import pytest
 from tests.coins.vendor import ASKED_AT, Vendor, serve
 from tests.server_folder import server_folder
+from tests.stores import stores_of
 from tests.waiting import PATIENCE_S
 
 from cryptolake.catalogue import contracts
-from cryptolake.lake.bronze import Bronze
-from cryptolake.lake.runs import Runs
-from cryptolake.lake.tables import Tables
 from cryptolake.net.access import Access
 from cryptolake.net.conversation import Patience
 from cryptolake.net.gates import Gates
@@ -82,5 +80,5 @@ def warehouse(pg_data: Path) -> Iterator[Warehouse]:
 @pytest.fixture
 def stores(tmp_path: Path, warehouse: Warehouse) -> Iterator[Stores]:
     ledger = Ledger(tmp_path / "ledger.sqlite")
-    yield Stores(Bronze(tmp_path), Runs(tmp_path), ledger, Tables(tmp_path), warehouse)
+    yield stores_of(tmp_path, ledger, warehouse)
     ledger.close()

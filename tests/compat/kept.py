@@ -14,6 +14,8 @@ TABLES = sorted(path.stem for path in (KEPT / "tables").glob("*.parquet"))
 LENDING = ("tvl", "liquidations", "prices", "daily_panel")
 # Rows that tell when a command ran; only their columns can be the same another day.
 _LOGS = {"pulls", "quality_results"}
+# What was renamed since, as `contracts diff` lists it; PostgreSQL answers to both names.
+RENAMED = {"prices": {"teller": "quoted_by", "tellers": "quotes"}, "quotes": {"teller": "quoted_by"}}
 # Of a table that others may share, the rows of the recordings: those with the kept values in these columns.
 _SCOPE = {"prices": ("chain",), "metrics": ("source", "asset", "metric_name")}
 
@@ -24,6 +26,11 @@ def kept(table: str) -> pl.DataFrame:
     if table != "metrics":
         return frame
     return frame.drop("id").filter(pl.col("pulled_at") < pl.col("pulled_at").max().dt.truncate("1d"))
+
+
+def as_named_today(table: str, frame: pl.DataFrame) -> pl.DataFrame:
+    """Rows of that commit under today's names of their columns."""
+    return frame.rename(RENAMED.get(table, {}))
 
 
 def compare(warehouse: Warehouse, table: str) -> None:

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 from tests.command import cryptolake
-from tests.compat.kept import KEPT, LENDING, TABLES, compare, kept
+from tests.compat.kept import KEPT, LENDING, RENAMED, TABLES, as_named_today, compare, kept
 from tests.server_folder import server_folder
 
 from cryptolake.catalogue import contracts
@@ -47,15 +47,19 @@ def run(folder: Path, *words: str, code: int = 0) -> str:
 
 def test_no_contract_was_broken_since() -> None:
     then = read_document((KEPT / "contracts.json").read_bytes(), "db9889a")
-    assert [one for one in changes(then, promises(contracts())) if one.breaks] == []
+    found = changes(then, promises(contracts()))
+    assert [one for one in found if one.breaks] == []
+    renamed = {one.where for one in found if one.kind == "renamed" and "." in one.where}
+    assert renamed == {f"{table}.{column}" for table, columns in RENAMED.items() for column in columns}
 
 
 @pytest.mark.parametrize("name", LENDING)
 def test_its_delta_tables_and_files_are_read_as_they_were(name: str) -> None:
     (table,) = (one for one in contracts() if name in (one.name, *one.formerly))
-    then = kept(name)
+    then = as_named_today(name, kept(name))
     # The lake and its files keep zoned instants where PostgreSQL answers naive ones, and 32-bit dates: same values.
-    for now in (Tables(KEPT / "data").read(table), pl.read_parquet(KEPT / "data" / FILES[name])):
+    file = as_named_today(name, pl.read_parquet(KEPT / "data" / FILES[name]))
+    for now in (Tables(KEPT / "data").read(table), file):
         same = now.select(then.columns)
         assert_frame_equal(same, then.cast(same.schema), check_row_order=False, check_exact=True)  # type: ignore[arg-type]
 
@@ -91,6 +95,6 @@ def test_its_tables_are_made_again_as_they_were(folder: Path, steps: tuple[str, 
         for table in TABLES:
             if table != "metrics":  # vendors' rows are in PostgreSQL alone, which the folder is without
                 compare(warehouse, table)
-    for path in FILES.values():
-        now, then = pl.read_parquet(folder / "data" / path), pl.read_parquet(KEPT / "data" / path)
+    for name, path in FILES.items():
+        now, then = pl.read_parquet(folder / "data" / path), as_named_today(name, pl.read_parquet(KEPT / "data" / path))
         assert_frame_equal(now.select(then.columns), then, check_exact=True)

@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.exchanges.venue import HOUR, Venues, price, serve
 from tests.recorded import recorded
+from tests.stores import stores_of
 
 from cryptolake.contracts.partition import Partition, Period, days
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.errors import Retry, Skip, Stop
 from cryptolake.gold import exchange_spread
-from cryptolake.lake.bronze import Bronze
-from cryptolake.lake.tables import Tables
+from cryptolake.publish.warehouse import Warehouse
 from cryptolake.registry.exchanges import EXCHANGES, watched_pairs
 from cryptolake.silver.exchange_candles import TABLE as CANDLES
 from cryptolake.silver.exchange_candles import conform as conform_candles
@@ -251,33 +251,32 @@ def test_a_spread_is_the_best_of_each_side_whatever_the_order(quotes: list, rand
     assert not exchange_spread.TABLE.violations(frame)
 
 
-def test_the_whole_river(source: Exchanges, venues: Venues, tmp_path: Path, warehouse: object) -> None:
-    room = {"bronze": Bronze(tmp_path), "ledger": Ledger(tmp_path / "l.sqlite"), "tables": Tables(tmp_path)}
+def test_the_whole_river(source: Exchanges, venues: Venues, tmp_path: Path, warehouse: Warehouse) -> None:
+    stores = stores_of(tmp_path, Ledger(tmp_path / "l.sqlite"), warehouse)
     venues.symbols = ("BTC/USD", "BTC/USDT")
-    options = {**room, "warehouse": warehouse}
-    quoted = flow.tickers(source, keys=source.keys("tickers"), now=lambda: NOW, **options)  # type: ignore[arg-type]
+    quoted = flow.tickers(source, stores, keys=source.keys("tickers"), now=lambda: NOW)
     assert (quoted.collected.done, quoted.rows, quoted.loaded.inserted) == (3, 5, 5)
     assert quoted.spread["symbol"].to_list() == ["BTC/USD", "BTC/USDT"]
     assert quoted.spread["exchanges"].to_list() == [2, 3]
     assert (tmp_path / "gold" / "exchange_spread.parquet").exists()
 
     span = {"first": date(2026, 11, 18), "last": YESTERDAY, "keys": source.keys("candles")}
-    made = flow.candles(source, **span, **options)  # type: ignore[arg-type]
+    made = flow.candles(source, stores, **span)  # type: ignore[arg-type]
     assert (made.collected.done, made.rows, made.loaded.inserted) == (15, 15 * 24, 15 * 24)
     questions = len(venues.asked)
-    again = flow.candles(source, **span, **options)  # type: ignore[arg-type]
+    again = flow.candles(source, stores, **span)  # type: ignore[arg-type]
     assert len(venues.asked) == questions, "settled days are not asked again"
     assert again.loaded.unchanged == 15 * 24
-    stored = room["tables"].read(CANDLES)  # type: ignore[attr-defined]
+    stored = stores.tables.read(CANDLES)
     assert stored.height == 15 * 24
     sql = (
         "SELECT count(*) FROM (SELECT opened_at - lag(opened_at) OVER (PARTITION BY exchange, symbol ORDER BY opened_at) "
         "AS step FROM exchange_candles) AS steps WHERE step <> interval '1 hour'"
     )
-    assert warehouse.query(sql).rows() == [(0,)]  # type: ignore[attr-defined]
-    logged = warehouse.query("SELECT operation, status, records_count FROM pulls ORDER BY pull_id").rows()  # type: ignore[attr-defined]
+    assert warehouse.query(sql).rows() == [(0,)]
+    logged = warehouse.query("SELECT operation, status, records_count FROM pulls ORDER BY pull_id").rows()
     assert logged == [("pull", "success", 5), ("backfill", "success", 360), ("backfill", "success", 360)]
-    room["ledger"].close()  # type: ignore[attr-defined]
+    stores.ledger.close()
 
 
 def test_a_pair_an_exchange_dropped_is_named_and_the_others_are_kept(source: Exchanges, venues: Venues) -> None:

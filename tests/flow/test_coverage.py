@@ -49,7 +49,7 @@ def test_a_letter_for_every_state(ledger: Ledger) -> None:
     assert markets(ledger) == ["a", "b"]
     assert newest_day(ledger, ["a", "b"]) == date(2024, 12, 6)
     first, second = heat(ledger, ["a", "b"], date(2024, 11, 30), date(2024, 12, 7))
-    assert first == {"market": "a", "tvl": ".degfww.", "liquidations": "........"}
+    assert first == {"market": "a", "tvl": ".deufww.", "liquidations": "........"}
     assert second["liquidations"] == "...d...."
 
 

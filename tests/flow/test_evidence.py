@@ -17,6 +17,7 @@ from benchmarks import synthetic_lake
 from benchmarks.synthetic_lake import World, fill, market, partitions, source
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.stores import stores_of
 
 from cryptolake.app import App
 from cryptolake.contracts.entry import Entry
@@ -30,6 +31,7 @@ from cryptolake.gold.daily_panel import TABLE as PANEL
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
 from cryptolake.registry.markets import Csu
+from cryptolake.settings import Settings
 from cryptolake.silver.liquidations import TABLE as LIQUIDATIONS
 from cryptolake.silver.prices import TABLE as PRICES
 from cryptolake.silver.prices import Pricing
@@ -131,11 +133,12 @@ class Lake:
             ledger=self.ledger,
             bronze=self.bronze,
             tables=self.tables,
-            registry=SimpleNamespace(csus={csu.name: csu for csu in self.csus}),
+            registry=SimpleNamespace(csus={csu.name: csu for csu in self.csus}, chains={}),
             onchain=lambda _csus: self.source,
-            price_sources=dict,
-            warehouse=None,
-            pricing=None,
+            found=SimpleNamespace(told=lambda *_: {}, price_sources={}),
+            access=dict,
+            settings=Settings(),
+            stores=stores_of(self.root, self.ledger, tables=self.tables),
         )
         return cast(App, parts)
 
@@ -451,7 +454,7 @@ def test_quotes_of_vendors_survive_the_loss_of_silver(whole: Lake) -> None:
     """They are read from their own answers again when nothing in silver knows them."""
     asked: list[bool] = []
     app = whole.app()
-    app.price_sources = lambda: asked.append(True) or {}  # type: ignore[assignment,func-returns-value,method-assign]
+    app.found.told = lambda *_: asked.append(True) or {}  # type: ignore[assignment,func-returns-value,method-assign]
     lending.refine(app, EVERY[:1])
     assert asked == []
     shutil.rmtree(whole.root / "silver")

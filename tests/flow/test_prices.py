@@ -98,7 +98,7 @@ def test_an_event_counts_once_and_is_worth_what_the_token_is_worth_in_dollars() 
     said = prices.oracle_quotes(none, events, aliases)
     usd = said.head(1).with_columns(
         pl.lit(weth).alias("asset"), pl.lit("chainlink").alias("source"), pl.lit("usd").alias("quote"),
-        pl.lit(3_000.0).alias("quote_price"), pl.lit("feed").alias("teller"),
+        pl.lit(3_000.0).alias("quote_price"), pl.lit("feed").alias("quoted_by"),
     )  # fmt: skip
     wanted = pl.DataFrame({"date": [FIRST] * 2, "chain": ["ethereum"] * 2, "asset": [weth, collateral]})
     valued = liquidations.value(events, prices.choose(prices.tidy(pl.concat([said, usd])), wanted))

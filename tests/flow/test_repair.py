@@ -70,9 +70,9 @@ def test_latest_entries_are_folded_again(lake: tuple[Bronze, Ledger]) -> None:
         connection.execute("UPDATE latest SET state = 'failed' WHERE partition = ?", (str(WANTED[0]),))
         connection.execute("DELETE FROM tally")
     assert ledger.counts() == {}
-    assert ledger.refold() == 1
+    assert ledger.rebuild_latest() == 1
     assert ledger.counts() == {"done": 8}
-    assert ledger.refold() == 0
+    assert ledger.rebuild_latest() == 0
 
 
 def test_both_checkpoint_shapes_go_round(lake: tuple[Bronze, Ledger], tmp_path: Path) -> None:

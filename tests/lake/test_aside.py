@@ -14,7 +14,7 @@ import pytest
 
 from cryptolake.contracts.partition import Partition
 from cryptolake.errors import Stop
-from cryptolake.lake.set_aside import put_damaged_aside
+from cryptolake.lake.set_aside import move_damaged
 from cryptolake.state.ledger import Ledger
 
 DAY = Partition.parse("tvl/aave_v3_ethereum/2024-12-31")
@@ -36,7 +36,7 @@ def test_a_busy_ledger_is_no_damaged_one(tmp_path: Path) -> None:
     other.execute("PRAGMA locking_mode=EXCLUSIVE")
     other.execute("BEGIN EXCLUSIVE")
     try:
-        assert put_damaged_aside(path) is None
+        assert move_damaged(path) is None
     finally:
         other.close()
     assert list(tmp_path.glob("ledger.damaged-*")) == []
@@ -47,7 +47,7 @@ def test_a_ledger_that_cannot_be_opened_is_no_damaged_one(tmp_path: Path, hinder
     path = tmp_path / "ledger.sqlite"
     Ledger(path).close()
     hinder(path)
-    assert put_damaged_aside(path) is None
+    assert move_damaged(path) is None
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be moved there")
@@ -63,12 +63,12 @@ def test_a_damaged_ledger_somebody_works_with_stays(tmp_path: Path) -> None:
     damage(path)
     try:
         with pytest.raises(Stop, match="at work with"):
-            put_damaged_aside(path)
+            move_damaged(path)
         assert path.exists()
     finally:
         holder.kill()
         holder.wait()
-    assert put_damaged_aside(path) == tmp_path / "ledger.damaged-1.sqlite"
+    assert move_damaged(path) == tmp_path / "ledger.damaged-1.sqlite"
     assert not path.exists()
 
 
@@ -84,6 +84,6 @@ def test_what_the_write_ahead_log_holds_goes_along(tmp_path: Path) -> None:
     log = Path(f"{path}-wal").read_bytes()
     assert log
     damage(path)
-    aside = put_damaged_aside(path)
+    aside = move_damaged(path)
     assert aside is not None
     assert Path(f"{aside}-wal").read_bytes() == log

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from polars.testing import assert_frame_equal
 from tests.lake.places import names_of_folders
 
 from cryptolake.contracts.table import Field, Former, Table
-from cryptolake.errors import BadInput
+from cryptolake.errors import BadInput, Stop
 from cryptolake.lake import sql
 from cryptolake.lake.tables import Tables
 
@@ -112,3 +113,25 @@ def test_a_column_that_was_renamed_is_read_under_its_new_name(tmp_path: Path) ->
     assert_frame_equal(tables.read(now), expected)
     assert_frame_equal(sql.query("SELECT * FROM daily_rows ORDER BY k", [stored]), expected)
     assert_frame_equal(sql.query("SELECT * FROM daily ORDER BY k", [stored]), expected)
+
+
+def test_days_written_into_a_table_of_former_names_give_it_those_of_today(tmp_path: Path) -> None:
+    tables = Tables(tmp_path)
+    tables.write(DAILY, ROWS)
+    amount = Field("amount", "float64", "amount", null=True, formerly=(Former("x"),))
+    now = replace(DAILY, fields=(*DAILY.fields[:2], amount))
+    some = ROWS.rename({"x": "amount"}).filter(k="a").with_columns(amount=9.0)
+    tables.write(now, some, replace_where={"date": [date(2024, 1, 1)]})
+    assert tables.read(now)["amount"].to_list() == [9.0, 3.0], "the other day is kept under the new name"
+    kept = tables.stored(now)
+    assert kept is not None
+    assert set(kept.names(now.columns).values()) == set(now.columns)
+
+
+def test_days_are_not_written_into_a_table_of_other_columns(tmp_path: Path) -> None:
+    tables = Tables(tmp_path)
+    tables.write(DAILY, ROWS)
+    other = replace(DAILY, fields=(*DAILY.fields, Field("y", "float64", "amount", null=True)))
+    with pytest.raises(Stop, match="cryptolake rebuild"):
+        tables.write(other, other.empty(), replace_where={"date": [date(2024, 1, 1)]})
+    assert_frame_equal(tables.read(DAILY), ROWS)

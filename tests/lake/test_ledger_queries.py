@@ -49,7 +49,7 @@ def test_tally_and_series_equal_the_fold(tmp_path_factory, entries: list[Entry])
         assert edge == list(reversed([e.partition for e in ledger.edge(*series, newest=False)]))
     assert {e.partition for e in ledger.unsettled()} == {p for p, e in latest.items() if e.state not in SETTLED}
     assert ledger.of(PARTITIONS) == latest
-    assert ledger.refold() == 0, "the trigger and a fold over everything agree"
+    assert ledger.rebuild_latest() == 0, "the trigger and a fold over everything agree"
 
 
 def test_a_file_of_the_first_layout_is_brought_up_to_date(tmp_path: Path) -> None:

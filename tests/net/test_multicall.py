@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
+from tests.chain.anvil import CHAIN_ID, Anvil
 from tests.net.node import EMITTER
+from tests.waiting import PATIENCE_S
 
+from cryptolake.demo.aggregate3 import decode_calls, encode_results
 from cryptolake.errors import Narrow, Retry, Skip
+from cryptolake.net.abi import decode_aggregate3, encode_aggregate3
+from cryptolake.net.endpoint import Endpoint, SecretUrl
 from cryptolake.net.envelope import Json
 from cryptolake.net.faults import RpcFault
-from cryptolake.net.multicall import Call, CallResult, Failed, Finished, Program, replay, run
+from cryptolake.net.http import Http
+from cryptolake.net.multicall import MULTICALL3, Call, CallResult, Failed, Finished, Program, replay, run
+from cryptolake.net.rpc import Pool
+
+
+@pytest.fixture
+def http() -> Iterator[Http]:
+    client = Http(timeout_s=PATIENCE_S)
+    yield client
+    client.close()
 
 
 class Contracts:
@@ -84,3 +98,95 @@ def test_a_refused_call_is_no_revert_and_fails_whoever_asks_it_alone(multicall3:
         outcome = outcomes[name]
         assert isinstance(outcome, Finished)
         assert outcome.value == expected
+
+
+class SharedGas:
+    """A node whose questions have `gas` each: an aggregate shares it among its calls, and a batch too if `batches_share`.
+
+    A call takes as much as its data's first byte says. The last byte `ff` makes it revert, whatever it has.
+    """
+
+    def __init__(self, gas: int, *, batches_share: bool = False) -> None:
+        self.gas, self.batches_share = gas, batches_share
+        self.sizes: list[int] = []
+
+    def call(self, method: str, params: Sequence[Json]) -> Json:
+        raise AssertionError("the driver asks in batches")
+
+    def batch(self, calls: Sequence[tuple[str, Sequence[Json]]]) -> list[Json | RpcFault]:
+        self.sizes.append(len(calls))
+        answers: list[Json | RpcFault] = []
+        left = self.gas
+        for _, params in calls:
+            question = params[0]
+            assert isinstance(question, dict)
+            data = bytes.fromhex(str(question["data"])[2:])
+            left = left if self.batches_share else self.gas
+            if question["to"] == MULTICALL3:
+                answers.append(self._aggregate(str(question["data"])))
+                continue
+            left -= data[0]
+            if left < 0:
+                words = (
+                    "execution reverted" if self.batches_share and len(calls) > 1 else "VM execution error: out of gas"
+                )
+                answers.append(RpcFault(-32015, words))
+            else:
+                answers.append(RpcFault(3, "execution reverted") if data[-1] == 0xFF else "0x" + data.hex())
+        return answers
+
+    def _aggregate(self, question: str) -> str:
+        left, results = self.gas, []
+        for inner in decode_calls(question):
+            payload = bytes.fromhex(inner.data[2:])
+            left -= payload[0]
+            good = left >= 0 and payload[-1] != 0xFF
+            results.append((good, inner.data if good else "0x"))
+        return encode_results(results)
+
+
+@pytest.mark.parametrize("multicall3", [MULTICALL3, None])
+def test_out_of_gas_is_no_revert(multicall3: str | None) -> None:
+    """Calls that are too much together are asked alone; one that is too much alone has no answer; a revert is one."""
+
+    def optional(*payloads: bytes) -> Program[list[bool]]:
+        answers = yield [Call(EMITTER, payload) for payload in payloads]
+        return [one.success for one in answers]
+
+    node = SharedGas(100, batches_share=multicall3 is None)
+    programs = {
+        "together": optional(b"\x3c\1", b"\x3c\2", b"\x3c\3"),
+        "reverts": optional(b"\1\4", b"\1\xff"),
+        "too much": optional(b"\x65\5"),
+    }
+    outcomes = run(node, programs, 1, multicall3=multicall3)
+    for name, expected in (("together", [True, True, True]), ("reverts", [True, False])):
+        outcome = outcomes[name]
+        assert isinstance(outcome, Finished)
+        assert outcome.value == expected
+    too_much = outcomes["too much"]
+    assert isinstance(too_much, Failed)
+    assert isinstance(too_much.error, Retry)
+
+
+# Counts down from 25 million, which takes about 650 million gas, then answers 1.
+BUSY = "0x63017d78405b60019003806005576001600052" + "60206000f3"
+
+
+def test_on_a_real_node_two_busy_contracts_are_too_much_for_one_aggregate_and_both_answer(
+    anvil: Anvil, http: Http
+) -> None:
+    places = [f"0x{number:040x}" for number in (0xB0B1, 0xB0B2)]
+    for place in places:
+        anvil.rpc("anvil_setCode", place, BUSY)
+
+    def ask(place: str) -> Program[int]:
+        (answer,) = yield [Call(place, b"")]
+        return int.from_bytes(answer.need("a busy read"))
+
+    pool = Pool("anvil", CHAIN_ID, [Endpoint("anvil", SecretUrl(anvil.url))], http)
+    aggregate = encode_aggregate3([(place, b"") for place in places])
+    said = pool.call("eth_call", [{"to": MULTICALL3, "data": "0x" + aggregate.hex()}, "latest"])
+    assert [good for good, _ in decode_aggregate3(bytes.fromhex(str(said)[2:]))] == [True, False]
+    outcomes = run(pool, {place: ask(place) for place in places}, anvil.number())
+    assert [one.value for one in outcomes.values() if isinstance(one, Finished)] == [1, 1]

@@ -129,7 +129,7 @@ def test_a_fresh_start_asks_and_loses_nothing(variables: dict[str, str], folder:
     with scheduler(variables, "that nobody gave again were put back", "--fresh", "--yes") as (process, said):
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=PATIENCE_S)
-    assert "1 rows that no vendor gave again" in said.replace("\n", " ")
+    assert "1 row that no vendor gave again" in said.replace("\n", " ")
     with Warehouse.open(folder, None) as warehouse:
         after = warehouse.query(
             "SELECT source, asset, metric_name, pulled_at::date d, value FROM metrics ORDER BY 1,2,3,4"

@@ -12,7 +12,7 @@ from pathlib import Path
 import polars as pl
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from tests.command import cryptolake
 
 from cryptolake.cli.query import _show
@@ -357,6 +357,16 @@ def test_the_password_is_private_and_printed_nowhere(place: Place) -> None:
     with pytest.raises(Stop, match="CRYPTOLAKE_READER_URL") as caught:
         wrong.query("select 1")
     assert "wrongwrong" not in str(caught.value)
+
+
+def test_a_random_password_is_not_hashed_again_and_again_for_every_statement(place: Place) -> None:
+    user = conninfo_to_dict(place.reader.url)["user"]
+    with psycopg.connect(place.admin, autocommit=True) as connection:
+        if connection.info.server_version < 160000:
+            pytest.skip("PostgreSQL 15 cannot be told")
+        row = connection.execute("SELECT rolpassword FROM pg_authid WHERE rolname = %s", (user,)).fetchone()
+    assert row is not None
+    assert row[0].startswith("SCRAM-SHA-256$1:")
 
 
 def test_an_owner_who_may_make_no_login_gets_the_remedy_and_is_never_taken_instead(

@@ -20,8 +20,11 @@ from tests.command import CLEAN
 from tests.waiting import PATIENCE_S
 
 import cryptolake as cl
+from cryptolake.app import App
 from cryptolake.demo.replay import sandbox_registry
-from cryptolake.settings import Settings
+from cryptolake.settings import Settings, load_settings
+from cryptolake.silver.metrics import TABLE as METRICS
+from cryptolake.work.fresh import pending
 
 pytestmark = pytest.mark.xdist_group("python")
 ROOT = Path(__file__).resolve().parents[2]
@@ -107,6 +110,17 @@ def test_progress_is_told_and_nothing_is_asked_twice(sandbox: Sandbox) -> None:
         (lambda lake: lake.sql("FROM crypto_market"), "the tables here are: "),
         (lambda lake: lake.pull("nobody"), "unknown source 'nobody'; known: "),
         (lambda lake: lake.pull("defillama", key="nobody"), "no entity 'nobody'"),
+        (lambda lake: lake.pull("defillama", key="tether", workers=0), "0 workers cannot be"),
+        (lambda lake: lake.collect(csu="aave_v3_sandbox", workers=257), "give a number from 1 to 256"),
+        (lambda lake: lake.run(csu="aave_v3_sandbox", cluster="lab1"), "does not know this address"),
+        (lambda lake: lake.daily(csu="aave_v3_sandbox", cluster="ssh://ann:word@lab1", end="2024-12-15"), "password"),
+        (lambda lake: lake.backfill("defillama", drop="FEES_24H"), "drop goes with fresh=True"),
+        (lambda lake: lake.backfill("defillama", fresh=True, drop="TVL", yes=True), "no metric without history"),
+        (lambda lake: lake.backfill("defillama", fresh=True, dataset="bridge_volume"), "DEFILLAMA_API_KEY"),
+        (
+            lambda lake: lake.backfill("defillama", key="tether", fresh=True),
+            r"\d+ stored rows .* give yes=True to go on",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_by_type_and_in_one_line(lake: cl.Lake, call: object, says: str) -> None:
@@ -115,6 +129,28 @@ def test_what_is_wrong_is_said_by_type_and_in_one_line(lake: cl.Lake, call: obje
     assert "\n" not in str(refused.value)
     assert isinstance(refused.value, cl.Stop)
     assert isinstance(refused.value, cl.CryptolakeError)
+
+
+def test_a_fresh_start_that_was_agreed_to_takes_the_vendors_own_word(sandbox: Sandbox) -> None:
+    lake = sandbox[0]
+    before = lake.table("metrics").read()
+    wrong = before.filter(asset="tether").head(1).with_columns(value=pl.lit(1.0))
+    with lake._app.warehouse() as warehouse:
+        warehouse.load(METRICS, wrong.select(METRICS.columns), "update")
+    (kept,) = lake.backfill("defillama", key="tether")
+    assert kept.updated == 0
+    (done,) = lake.backfill("defillama", key="tether", fresh=True, drop="FEES_24H", yes=True, workers=2)
+    assert (done.status, done.not_done, done.collected.failed, done.set_aside) == ("success", (), 0, 1)
+    assert_frame_equal(lake.table("metrics").read(), before)
+
+
+def test_while_a_fresh_start_is_unfinished_nothing_is_made_of_half_a_lake(tmp_path: Path) -> None:
+    with cl.open(tmp_path / "data", registry=sandbox_registry()) as lake:
+        (lake.folder / "fresh.json").write_text('{"aside": "aside_20241201_000000", "stage": "moved"}')
+        assert pending(App(load_settings(data=lake.folder))) == "aside_20241201_000000"
+        for call in (lake.build, lake.publish, lake.panel, lake.refine, lambda: lake.run(csu="aave_v3_sandbox")):
+            with pytest.raises(cl.Stop, match="a fresh start is unfinished"):
+                call()
 
 
 def test_nothing_made_is_no_empty_answer(tmp_path: Path) -> None:

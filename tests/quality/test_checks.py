@@ -11,6 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from benchmarks.synthetic_lake import World, fill, market, partitions, source
+from tests.stores import stores_of
 
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
 from cryptolake.lake.bronze import Bronze
@@ -18,8 +19,11 @@ from cryptolake.lake.tables import Tables as Lake
 from cryptolake.quality import checks, coverage, report
 from cryptolake.quality.results import exit_code
 from cryptolake.quality.rules import FinishedTables
+from cryptolake.silver.amounts import scaled
 from cryptolake.silver.liquidations import TABLE as LIQUIDATIONS
 from cryptolake.silver.prices import TABLE as PRICES
+from cryptolake.silver.refined import NOTHING, contents
+from cryptolake.silver.refined import TABLE as REFINED
 from cryptolake.silver.tvl import TABLE as TVL
 from cryptolake.sources.onchain.families import declared
 from cryptolake.work.evidence import EVIDENCE
@@ -28,6 +32,18 @@ from cryptolake.work.refine import refine
 
 FIRST = date(2024, 5, 1)
 DAYS = 12
+
+
+def in_order(frame: pl.DataFrame, **tokens: pl.Expr) -> pl.DataFrame:
+    """The rows with these amounts in tokens, and what follows from them: whole numbers and values."""
+    for name, amount in tokens.items():
+        price = "price" if name in TVL.columns else name.replace("_amount", "_price")
+        units = (amount * 10.0 ** pl.col("decimals")).round().cast(pl.Int128).cast(pl.String)
+        frame = frame.with_columns(units.alias(f"{name}_raw")).with_columns(
+            scaled(f"{name}_raw", "decimals").alias(name)
+        )
+        frame = frame.with_columns((pl.col(name) * pl.col(price)).alias(f"{name.removesuffix('_amount')}_usd"))
+    return frame.drop("decimals") if "debt_amount" in frame.columns else frame
 
 
 @pytest.fixture(scope="module")
@@ -40,24 +56,27 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> FinishedTables:
     lake = Lake(root)
     refine(source(world), partitions(world, FIRST, last), bronze=Bronze(root), tables=lake, states=ledger.states())
     held, events = lake.read(TVL), lake.read(LIQUIDATIONS)
-    price = pl.col("price")
-    held = held.with_columns(
-        pl.lit(1000.0).alias("supplied"), pl.lit(400.0).alias("borrowed"),
-        pl.lit(600.0).alias("cash"), pl.lit(0.0).alias("collateral"),
-        (1000.0 * price).alias("supplied_usd"), (400.0 * price).alias("borrowed_usd"), (600.0 * price).alias("cash_usd"),
-        pl.lit(0.0).alias("collateral_usd"),
-    )  # fmt: skip
-    repaid = 10.0 * pl.col("debt_price")
-    events = events.with_columns(
-        pl.lit(10.0).alias("debt_amount"),
-        repaid.alias("debt_usd"),
-        (1.05 * repaid / pl.col("collateral_price")).alias("collateral_amount"),
-        (1.05 * repaid).alias("collateral_usd"),
-    )
+    held = in_order(held, supplied=pl.lit(1000.0), borrowed=pl.lit(400.0), cash=pl.lit(600.0), collateral=pl.lit(0.0))
+    of_token = held.select("chain", "asset", "decimals").unique()
+    for side, tokens in (
+        ("debt", pl.lit(10.0)),
+        ("collateral", 10.5 * pl.col("debt_price") / pl.col("collateral_price")),
+    ):
+        known = of_token.rename({"asset": f"{side}_asset"})
+        events = in_order(events.join(known, on=["chain", f"{side}_asset"]), **{f"{side}_amount": tokens})
+    events = events.select(LIQUIDATIONS.columns)
+    record = pl.concat(
+        lake.read(REFINED)
+        .filter(dataset=dataset)
+        .drop("content")
+        .join(contents(dataset, frame).drop("rows"), on=["csu", "date"], how="left")
+        for dataset, frame in (("tvl", held), ("liquidations", events))
+    ).with_columns(pl.col("content").fill_null(NOTHING))
+    lake.write(REFINED, record.select(REFINED.columns))
     lake.write(TVL, held)
     lake.write(LIQUIDATIONS, events)
     csus = {csu.name: csu for csu in world.csus}
-    built = build(tables=lake, ledger=ledger, csus=csus)
+    built = build(stores_of(root, ledger), csus=csus)
     now, _ = panel_now(tables=lake, states=ledger.states(), csus=csus)
     ledger.close()
     accounting = {one.name: one.accounting for one in declared().values() if one.accounting is not None}

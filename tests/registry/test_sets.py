@@ -76,6 +76,43 @@ def test_a_mistake_is_named(tmp_path: Path, text: str, words: list[str]) -> None
         assert word in str(caught.value)
 
 
+TOML = "cryptolake.toml, market_sets"
+
+
+def own(sets: dict[str, list[str]], extra: Path | None = None) -> Registry:
+    return load_registry(declared(), extra, sets, listed_in=TOML)
+
+
+def test_sets_of_the_settings_are_sets_like_the_others_and_say_where_they_stand(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(MINE, "utf-8")
+    registry = own({"b": ["aave_v3_base"], "a": ["aave_v3_ethereum_lido", "mine"]}, tmp_path / "mine.yaml")
+    assert registry.set_of("a") == ("aave_v3_ethereum_prime", "mine")
+    assert [one.name for one in select(registry, sets=["b"])] == ["aave_v3_base"]
+    assert set(registry.sets) == {*set_names(), "my-study", "a", "b"}
+    assert registry.origins == {"a": TOML, "b": TOML, "my-study": f"{tmp_path / 'mine.yaml'}:4"}
+    assert load_registry(declared()).origins == {}, "what the package ships"
+
+
+@pytest.mark.parametrize(
+    ("sets", "words"),
+    [
+        ({"a": ["aave_v3_etherium"]}, ["set a", "aave_v3_etherium", "aave_v3_ethereum"]),
+        ({"a": []}, ["set a", "at least one market"]),
+        ({"A b": ["aave_v3_base"]}, ["set A b", "lower-case"]),
+        ({"aave_v3_base": ["aave_v3_base"]}, ["a market has this name"]),
+        ({"thesis-43": ["aave_v3_base"]}, ["set thesis-43", "there already (shipped)", "another name"]),
+        ({"my-study": ["aave_v3_base"]}, ["set my-study", "there already", "mine.yaml:4"]),
+        ({"a": ["nobody"], "thesis-46": ["nobody"]}, ["3 faults", "set a", "set thesis-46"]),
+    ],
+)
+def test_a_mistake_in_the_settings_is_named(tmp_path: Path, sets: dict[str, list[str]], words: list[str]) -> None:
+    (tmp_path / "mine.yaml").write_text(MINE, "utf-8")
+    with pytest.raises(BadInput) as caught:
+        own(sets, tmp_path / "mine.yaml")
+    for word in (TOML, *words):
+        assert word in str(caught.value)
+
+
 def test_an_unknown_set_names_the_known_ones() -> None:
     with pytest.raises(BadInput, match=r"unknown set 'thesis'; did you mean thesis-4"):
         select(load_registry(declared()), sets=["thesis"])

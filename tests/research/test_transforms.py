@@ -75,7 +75,7 @@ def test_winsorised_copies_stand_beside_the_raw_with_their_cut_offs() -> None:
     done = prepare(panel(a=[float(number) for number in range(101)]), recipe(winsorize=0.05))
     assert column(done.frame, "total_tvl_usd")[-1] == 100.0
     assert (column(done.frame, "total_tvl_usd_w")[0], column(done.frame, "total_tvl_usd_w")[-1]) == (5.0, 95.0)
-    assert "5.0 .. 95.0" in done.made["total_tvl_usd_w"]
+    assert "5.0 .. 95.0" in done.derived["total_tvl_usd_w"]
 
 
 def test_logs_keep_true_zeros_and_differences_do_not_jump_over_gaps() -> None:

@@ -29,7 +29,7 @@ def quote(asset: str, source: str, price: float, quoted: str = "usd", **more: ob
         "chain": "ethereum",
         "asset": asset,
         "source": source,
-        "teller": "one",
+        "quoted_by": "one",
         "quote_price": price,
         "quote": quoted,
         "age_s": 0.0,
@@ -59,10 +59,10 @@ def test_the_ladder_is_followed() -> None:
 
 
 def test_of_several_markets_the_one_that_holds_most_is_believed() -> None:
-    toy = quote(WETH, "protocol_oracle", 50_000.0, teller="a_toy", weight=0.5)
-    deep = quote(WETH, "protocol_oracle", 3_400.0, teller="z_deep", weight=1e6)
+    toy = quote(WETH, "protocol_oracle", 50_000.0, quoted_by="a_toy", weight=0.5)
+    deep = quote(WETH, "protocol_oracle", 3_400.0, quoted_by="z_deep", weight=1e6)
     found = chosen(toy, deep)[WETH]
-    assert (found["price"], found["teller"]) == (3_400.0, "z_deep")
+    assert (found["price"], found["quoted_by"]) == (3_400.0, "z_deep")
     assert found["flag"] == "disagrees"
     assert found["spread"] == pytest.approx(50_000 / 3_400 - 1)
 
@@ -118,7 +118,7 @@ def test_a_vendors_point_may_be_on_either_side_but_near() -> None:
 @pytest.mark.parametrize(("other", "flag"), [(1.019, "ok"), (1.021, "disagrees")])
 def test_sources_that_disagree_are_flagged_and_the_ladder_still_decides(other: float, flag: str) -> None:
     found = chosen(quote(USDC, "protocol_oracle", 1.0), quote(USDC, "defillama", other))[USDC]
-    assert (found["price"], found["flag"], found["tellers"]) == (1.0, flag, 2)
+    assert (found["price"], found["flag"], found["quotes"]) == (1.0, flag, 2)
 
 
 @settings(max_examples=40)
@@ -138,7 +138,7 @@ def test_sources_that_disagree_are_flagged_and_the_ladder_still_decides(other: f
 )
 def test_the_order_of_the_quotes_does_not_matter(rows: list[tuple[str, ...]], dice: object) -> None:
     made = [
-        quote(asset, source, float(price), quoted, teller=teller, weight=float(weight))
+        quote(asset, source, float(price), quoted, quoted_by=teller, weight=float(weight))
         for asset, source, teller, price, quoted, weight in rows
     ]
     shuffled = list(made)
@@ -178,7 +178,7 @@ def test_wrapped_ether_prices_eth_for_every_chain() -> None:
     )
     aliases = pl.DataFrame({"chain": ["ethereum"], "asset": [WETH], "name": ["eth"]})
     quotes = oracle_quotes(held, none, aliases)
-    assert [(row["chain"], row["asset"], row["teller"]) for row in quotes.iter_rows(named=True)] == [
+    assert [(row["chain"], row["asset"], row["quoted_by"]) for row in quotes.iter_rows(named=True)] == [
         ("any", "eth", "ethereum:m"),
         ("ethereum", WETH, "m"),
     ]

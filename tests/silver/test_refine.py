@@ -122,7 +122,7 @@ def test_reprice_needs_no_bronze_and_keeps_the_version_before(lake: tuple[Path, 
     said = tables.read(quotes.TABLE).filter((pl.col("asset") == asset) & (pl.col("source") == "protocol_oracle"))
     file = said.with_columns(
         pl.lit("file").alias("source"),
-        pl.lit("mine.csv").alias("teller"),
+        pl.lit("mine.csv").alias("quoted_by"),
         (pl.col("quote_price") * 3).alias("quote_price"),
     ).unique(subset=["date", "chain", "asset"])
     reprice(tables=tables, quotes=file, pricing=prices.Pricing(ladder=("file", "protocol_oracle")))

@@ -22,6 +22,7 @@ from cryptolake.settings import load_settings
 from cryptolake.silver.prices import ORACLE, Pricing
 from cryptolake.silver.quotes import LADDER
 from cryptolake.sources.price_file import PriceFile, landed
+from cryptolake.work.price_sources import price_source, price_sources, pricing
 from cryptolake.work.prices import read_quotes
 
 SOURCE = """
@@ -92,7 +93,7 @@ def test_every_shipped_file_is_sound(app: App) -> None:
 
 def test_the_ladder_is_what_the_files_declare(app: App) -> None:
     told = app.found.price_sources
-    assert (ORACLE, *told) == LADDER == app.pricing.ladder
+    assert (ORACLE, *told) == LADDER == pricing(app).ladder
     assert Pricing().max_age_s == {ORACLE: 0.0, **{name: one.max_age_s for name, one in told.items()}}
 
 
@@ -148,7 +149,7 @@ def test_a_faulty_file_is_refused_by_name_and_the_others_go_on(
     assert app.vendor("defillama").name == "defillama"
     with pytest.raises(BadInput, match=f"{module}: .*{words}"):
         app.vendor("sky")
-    assert tuple(app.price_sources()) == LADDER[1:]
+    assert tuple(price_sources(app)) == LADDER[1:]
 
 
 def test_a_source_of_another_package_is_found_by_its_entry_point(
@@ -242,9 +243,9 @@ def test_rows_under_another_name_than_the_price_sources_are_refused(tmp_path: Pa
 
 def test_a_price_source_is_one_file_and_takes_its_rung(drop: Drop, app: App) -> None:
     drop("bazaar", BAZAAR)
-    assert app.pricing.ladder[:4] == (ORACLE, "chainlink", "bazaar", "defillama")
-    assert app.pricing.max_age_s["bazaar"] == 60
-    assert "bazaar" in app.price_sources()
+    assert pricing(app).ladder[:4] == (ORACLE, "chainlink", "bazaar", "defillama")
+    assert pricing(app).max_age_s["bazaar"] == 60
+    assert "bazaar" in price_sources(app)
     assert "bazaar" not in app.vendors()
 
 
@@ -261,14 +262,14 @@ def test_a_faulty_price_source_is_never_left_out_in_silence(
 ) -> None:
     drop("bazaar", BAZAAR.replace(old, new))
     with pytest.raises(BadInput, match=words):
-        app.price_sources()
+        price_sources(app)
     assert "defillama" in app.vendors()
 
 
 def test_an_order_that_names_nobody_is_refused(tmp_path: Path) -> None:
     opened = App(load_settings(data=tmp_path, price_order="chainlink,nobody"))
     with pytest.raises(BadInput, match="unknown source 'nobody'; known: protocol_oracle, chainlink"):
-        _ = opened.pricing
+        pricing(opened)
     with pytest.raises(BadInput, match="unknown price source 'nobody'"):
-        opened.price_source("nobody")
+        price_source(opened, "nobody")
     opened.close()

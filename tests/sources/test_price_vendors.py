@@ -260,7 +260,7 @@ GOOD = "date,chain,asset,price,time\n2024-12-31,ethereum,0x000000000000000000000
 def test_a_users_file_is_read() -> None:
     raw = landed("mine.csv", GOOD.encode("utf-8-sig"), "mine", datetime(2025, 1, 2, tzinfo=UTC))
     (row,) = rows(PriceFile(), raw)
-    assert (row["asset"], row["age_s"], row["teller"], row["quote"]) == (ODD, 7_200.0, "mine.csv", "usd")
+    assert (row["asset"], row["age_s"], row["quoted_by"], row["quote"]) == (ODD, 7_200.0, "mine.csv", "usd")
     (later,) = rows(PriceFile(), landed("mine.csv", GOOD.encode(), "mine", datetime(2025, 1, 3, tzinfo=UTC)))
     assert float(str(later["weight"])) > float(str(row["weight"])), "of two imports the later one counts"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.server_folder import server_folder
+from tests.stores import stores_of
 from tests.waiting import PATIENCE_S
 
 from cryptolake.catalogue import contracts
@@ -60,11 +61,9 @@ class Lake:
         return pull_or_backfill(
             operation,
             source,
+            stores_of(self.folder, self.ledger, self.warehouse),
             keys=keys,
             datasets=[one.name for one in source.datasets] if datasets is None else datasets,
-            bronze=self.bronze,
-            ledger=self.ledger,
-            warehouse=self.warehouse,
             resume=resume,
             restate=restate,
             fresh=fresh,

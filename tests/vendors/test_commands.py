@@ -24,6 +24,7 @@ from cryptolake.cli.query import search
 from cryptolake.contracts.source import Row, SourceTable
 from cryptolake.errors import Stop
 from cryptolake.settings import load_settings
+from cryptolake.sources.found import FoundSources
 from cryptolake.work import daily
 
 
@@ -263,12 +264,14 @@ def test_the_schedule_and_the_lineage_know_a_table_of_a_sources_own(
         assert (node.step, node.datasets) == ("vendor", (("sun", "sunrise"),))
         outcome = daily.pull(app, "sun", ["sunrise"], "pull")
         assert (outcome.ok, outcome.records) == (True, 2)
-        (own,) = app.own_tables("sun").values()
+        (own,) = app.found.own_tables("sun").values()
 
         def conform(rows: Sequence[Row]) -> pl.DataFrame:
             raise KeyError(f"{len(rows)} rows")
 
-        monkeypatch.setattr(app, "own_tables", lambda _source: {"sunrises": SourceTable(own.table, conform)})
+        monkeypatch.setattr(
+            FoundSources, "own_tables", lambda _found, _source: {"sunrises": SourceTable(own.table, conform)}
+        )
         with pytest.raises(Stop, match=r"sun: `conform` of its table sunrises failed \(KeyError: '2 rows'\)"):
             daily.pull(app, "sun", ["sunrise"], "pull")
         with app.warehouse() as warehouse:

@@ -1,86 +1,73 @@
 """The command line: reads flags, calls `work` through `app`, prints. No step is decided here.
 
 Exit codes: 0 done, 1 something failed (the line says what to do), 2 the command or its input was wrong. A command is a file
-of this package, found because it is there; heavy libraries are imported in the functions that use them.
+of this package, found because it is there; heavy libraries are imported in the functions that use them. Here is only the
+entry, which loads as little as the call needs; the flags of all commands are in `root`.
 """
 
 from __future__ import annotations
 
+import os
 import sys
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, NoReturn
 
-import typer
-
-from cryptolake.cli.group import CommandLine
-from cryptolake.cli.state import State
 from cryptolake.errors import BadInput, CryptolakeError
 
-app = typer.Typer(
-    name="cryptolake",
-    cls=CommandLine,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Collect lending-market and vendor data, keep every answer, refine it into tables you can cite.",
-    epilog="Every command: [bold]cryptolake help --all[/]   One of them: [bold]cryptolake help COMMAND[/]\n\n"
-    "Start here: [bold]cryptolake demo[/] (no keys, no internet)",
-)
+if TYPE_CHECKING:
+    from cryptolake.cli.root import app as app
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        from cryptolake.version import __version__
+def __getattr__(name: str) -> object:
+    """`app`, the whole command line, when it is first used."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from cryptolake.cli.root import app
 
-        typer.echo(f"cryptolake {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _global_options(
-    context: typer.Context,
-    data: Annotated[Path | None, typer.Option(help="Data folder (default: data).", show_default=False)] = None,
-    registry: Annotated[
-        Path | None, typer.Option(help="YAML file that adds or overrides markets and chains.", show_default=False)
-    ] = None,
-    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.", show_default=False)] = None,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
-    ] = False,
-) -> None:
-    del version
-    context.obj = State(data=data, registry=registry, log_level=log_level)
-    context.call_on_close(context.obj.close)
+    return app
 
 
 def main() -> None:
     """Run the command line; turns every expected error into one line on standard error and an exit code."""
     try:
-        app()
+        _run()
     except CryptolakeError as error:
         _fail(str(error), 2 if isinstance(error, BadInput) else 1, error)
-    except KeyboardInterrupt:
-        _fail("interrupted; what was collected is kept, run the same command again to go on", 130, None)
+    except KeyboardInterrupt as error:
+        from cryptolake.cli.signals import interrupted
+
+        _fail(interrupted(error), 130, None)
     except OSError as error:
         _fail(f"{error.strerror or error}: {error.filename or 'input/output'}", 1, error)
 
 
-def _fail(message: str, code: int, error: BaseException | None) -> None:
-    if error is not None:
-        from cryptolake.settings import debug_wanted
+def _run() -> None:
+    """Answer a shell, print the version or a help, or run a command: the library is loaded for what needs it."""
+    arguments = sys.argv[1:]
+    if os.environ.get("_CRYPTOLAKE_COMPLETE"):
+        from cryptolake.cli.complete import answer
 
-        if debug_wanted():
-            raise error
-    line = " ".join(_redacted(message).split())
-    sys.stderr.write(f"cryptolake: {line}\n")
-    sys.exit(code)
+        if (told := answer(os.environ)) is not None:
+            if told.text is not None:
+                sys.stdout.write(f"{told.text}\n")
+            sys.exit(told.code)
+    elif arguments == ["--version"]:
+        from cryptolake.version import __version__
+
+        sys.stdout.write(f"cryptolake {__version__}\n")
+        sys.exit(0)
+    elif arguments and (arguments[0] == "help" or arguments[-1] in {"-h", "--help"}):
+        from cryptolake.cli.help import print_help
+
+        if print_help(arguments):
+            sys.exit(0)
+    from cryptolake.cli.root import app
+    from cryptolake.cli.signals import ending_promptly
+
+    with ending_promptly():
+        app()
 
 
-def _redacted(message: str) -> str:
-    secrets = State.secrets()
-    if not secrets:
-        return message
-    from cryptolake.logs import redact_text
+def _fail(message: str, code: int, error: BaseException | None) -> NoReturn:
+    from cryptolake.cli.failing import fail
 
-    return redact_text(message, secrets)
+    fail(message, code, error)

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptolake.errors import Stop
+from cryptolake.waiting import poll
 
 _GRACE_S = 20.0  # a run at work may finish its step
-_POLL_S = 0.1
 _PR_SET_PDEATHSIG = 1
 
 
@@ -63,7 +63,7 @@ class Children:
                 self.check()
                 if time.monotonic() > deadline:
                     raise Stop(f"{child.name} did not answer within {timeout_s:.0f} s; look at {self._log(child)}")
-                time.sleep(_POLL_S)
+                poll()
 
     def check(self) -> None:
         """Raises Stop when a program has ended by itself."""
@@ -76,7 +76,7 @@ class Children:
         """Wait for ever; raises Stop when a program ends."""
         while True:
             self.check()
-            time.sleep(_POLL_S * 5)
+            poll(0.5)
 
     def stop(self) -> None:
         """Stop all, the last started first; one that does not obey is killed."""

@@ -10,7 +10,7 @@ import typer
 from cryptolake.cli.show import print_table
 
 if TYPE_CHECKING:
-    from cryptolake.cluster.roll import Worker
+    from cryptolake.cluster.worker_list import Worker
 
 ClusterFlag = Annotated[
     str | None,

@@ -12,6 +12,7 @@ from cryptolake.cli.confirm import YesFlag, confirm
 from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import JsonFlag, ResumeFlag, WorkersFlag
 from cryptolake.cli.show import print_json, print_line, print_table, progress
+from cryptolake.contracts.counting import counted
 from cryptolake.contracts.partition import Partition
 from cryptolake.errors import BadInput
 from cryptolake.registry.coingecko import DEFAULT_TOP
@@ -74,7 +75,6 @@ def refresh_command(
 
     from cryptolake.work import coins as flow
     from cryptolake.work.coin_runs import SOURCE
-    from cryptolake.work.vendors import coin_stores
 
     chosen = _mode(mode)
     app: App = context.obj.open()
@@ -83,8 +83,8 @@ def refresh_command(
     label = f"{SOURCE} top {top}, {source.tier.name}" + (f" (about {waiting:.0f} s)" if waiting > 5 else "")
     if waiting > 5:
         Console(stderr=True).print(f"{label}: the vendor's limit; a free demo key is faster", highlight=False)
-    with coin_stores(app) as stores, progress(label, 2) as tell:
-        loaded = flow.refresh(source, stores, top=top, mode=chosen, progress=tell)
+    with progress(label, 2) as tell:
+        loaded = flow.refresh(source, app.stores, top=top, mode=chosen, progress=tell)
     _show([loaded], as_json)
 
 
@@ -105,12 +105,11 @@ def replay_command(
 
     from cryptolake.work import coin_runs
     from cryptolake.work import coins as flow
-    from cryptolake.work.vendors import coin_stores
 
     chosen = _mode(mode)
     app: App = context.obj.open()
     source = _coingecko(app)
-    with coin_stores(app) as stores:
+    with app.stores.held() as stores:
         if every:
             done = flow.replay_all(source, stores, despite_drift=despite_drift)
             found = done.loaded
@@ -139,7 +138,7 @@ def runs_command(
     from cryptolake.work import coin_runs
 
     app: App = context.obj.open()
-    runs = app.vendor_runs
+    runs = app.stores.runs
     kept = coin_runs.kept_runs(runs)[::-1][:limit]
     states = app.ledger.states(COINS_MARKETS.name)
     rows = [
@@ -180,27 +179,25 @@ def prune_command(
 
     Example: cryptolake coins prune --keep-days 90 --dry-run
     """
-    from cryptolake.lake.runs import Runs
     from cryptolake.work import coin_runs
     from cryptolake.work import coins as flow
     from cryptolake.work.coins import lake_tables
-    from cryptolake.work.vendors import coin_stores
 
     app: App = context.obj.open()
-    with coin_stores(app) as stores:
-        held = flow.held(stores.warehouse)
+    with app.warehouse() as warehouse:
+        held = flow.held(warehouse)
     today = datetime.now(UTC).date()
 
     def prune(*, dry: bool) -> coin_runs.Pruning:
-        runs = Runs(app.folder.root)
-        return coin_runs.prune(
-            runs, app.ledger, app.tables, lake_tables(), keep_days=keep_days, today=today, held=held, dry_run=dry
-        )
+        return coin_runs.prune(app.stores, lake_tables(), keep_days=keep_days, today=today, held=held, dry_run=dry)
 
     done = prune(dry=True)
     if not dry_run and (done.found or done.version_bytes):
         size = sum(one.bytes for one in done.found) + done.version_bytes
-        confirm(f"Take away {len(done.found)} runs ({size / 1e6:,.1f} MB)? They cannot be asked for again.", yes=yes)
+        confirm(
+            f"Take away {counted(len(done.found), 'run')} ({size / 1e6:,.1f} MB)? They cannot be asked for again.",
+            yes=yes,
+        )
         done = prune(dry=False)
     if as_json:
         print_json(
@@ -222,7 +219,9 @@ def _print_pruning(done: coin_runs.Pruning, keep_days: int, *, dry_run: bool) ->
         print_table(title, ("run", "bytes"), [(str(one.run), one.bytes) for one in done.found])
     total = sum(one.bytes for one in done.found)
     extra = f" and {done.version_bytes / 1e6:,.1f} MB of replaced table versions" if done.version_bytes else ""
-    print_line(f"{len(done.found)} runs, {total / 1e6:,.1f} MB{extra}{' (nothing was changed)' if dry_run else ''}")
+    print_line(
+        f"{counted(len(done.found), 'run')}, {total / 1e6:,.1f} MB{extra}{' (nothing was changed)' if dry_run else ''}"
+    )
     for run in done.kept:
         print_line(f"[yellow]stays[/] {run}: not in the history; load it with [bold]cryptolake coins replay {run}[/]")
     if dry_run and (done.found or done.version_bytes):
@@ -237,11 +236,9 @@ def check_command(context: typer.Context, as_json: JsonFlag = False) -> None:
     """
     from cryptolake.quality.results import exit_code
     from cryptolake.work import coins as flow
-    from cryptolake.work.vendors import coin_stores
 
     app: App = context.obj.open()
-    with coin_stores(app) as stores:
-        results = flow.check_now(stores, datetime.now(UTC))
+    results = flow.check_now(app.stores, datetime.now(UTC))
     if as_json:
         print_json([_result(one) for one in results])
     else:
@@ -269,7 +266,7 @@ def history_command(
 
     app: App = context.obj.open(workers=workers)
     source = _coingecko(app)
-    with app.warehouse() as warehouse:
+    with app.stores.held() as stores, stores.warehouse() as warehouse:
         ids = list(key or ())
         if top is not None:
             sql = f"SELECT id FROM {STAGING.quoted} WHERE market_cap_rank <= %s ORDER BY market_cap_rank"
@@ -281,11 +278,9 @@ def history_command(
             result = pull_or_backfill(
                 "backfill",
                 chosen,
+                stores,
                 keys=None,
                 datasets=[MARKET_CHART.name],
-                bronze=app.bronze,
-                ledger=app.ledger,
-                warehouse=warehouse,
                 workers=app.settings.workers,
                 resume=resume,
                 progress=tell,
@@ -307,7 +302,10 @@ def history_command(
         for entry in result.collected.failures[:5]:
             print_line(f"[red]failed[/] {entry.partition}: {entry.error}")
         if clamp:
-            print_line(f"[yellow]cut to {clamp} days[/]: {source.tier.name} access reaches no further; a pro key does")
+            print_line(
+                f"[yellow]cut to {counted(clamp, 'day')}[/]: {source.tier.name} access reaches no "
+                "further; a pro key does"
+            )
         print_next("query --source coingecko --latest")
     raise typer.Exit(1 if result.collected.failed else 0)
 
@@ -318,7 +316,9 @@ def _show(results: list[CoinsLoaded], as_json: bool, *, failed: bool = False) ->
     else:
         for one in results:
             print_table(
-                f"{one.run}: {one.coins:,} coins in {one.seconds:.1f} s", ("table", "rows", "what changed"), _rows(one)
+                f"{one.run}: {counted(one.coins, 'coin')} in {one.seconds:.1f} s",
+                ("table", "rows", "what changed"),
+                _rows(one),
             )
         last = results[-1]
         _print_results(last.results)

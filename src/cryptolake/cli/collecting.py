@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from cryptolake.cli.signals import StopRequest, asked_to_stop
+from cryptolake.contracts.counting import counted
 
 if TYPE_CHECKING:
     from cryptolake.flow.collect import Collected
@@ -40,7 +41,8 @@ class Attended:
         """Leave with the signal's exit code if there was one."""
         if self._asked.exit_code is not None:
             sys.stderr.write(
-                f"cryptolake: stopped as asked; what was answered is kept, {collected.released:,} answers are left: "
+                f"cryptolake: stopped as asked; what was answered is kept, "
+                f"{counted(collected.released, 'answer is', 'answers are')} left: "
                 "run the same command again to go on\n"
             )
             raise typer.Exit(self._asked.exit_code)

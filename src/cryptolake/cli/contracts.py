@@ -9,8 +9,10 @@ from typing import Annotated
 
 import typer
 
-from cryptolake.cli.options import JsonFlag
+from cryptolake.cli import values
+from cryptolake.cli.options import JsonFlag, completed_by
 from cryptolake.cli.show import print_json, print_line, print_table
+from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput, Stop
 
 
@@ -27,7 +29,12 @@ def add_commands(cli: typer.Typer) -> None:
 
 
 def show_command(
-    table: Annotated[str, typer.Argument(help="A table's name, e.g. daily_panel.", show_default=False)],
+    table: Annotated[
+        str,
+        typer.Argument(
+            help="A table's name, e.g. daily_panel.", show_default=False, autocompletion=completed_by(values.tables)
+        ),
+    ],
     as_json: JsonFlag = False,
 ) -> None:
     """Show one table: what a row is, its key, and every column with type, unit and meaning. Needs no data.
@@ -76,8 +83,11 @@ def diff_command(
         print_json({"breaking": breaking, "changes": [asdict(one) for one in found]})
     elif found:
         rows = [(one.where, one.kind, "yes" if one.breaks else "no", one.text) for one in found]
-        print_table(f"{len(found)} changes since {path}", ("what", "change", "breaks", "how"), rows)
+        print_table(f"{counted(len(found), 'change')} since {path}", ("what", "change", "breaks", "how"), rows)
     else:
         print_line(f"Nothing changed since {path}.")
     if breaking:
-        raise Stop(f"{breaking} of {len(found)} changes break who reads by the old version; see the lines above")
+        raise Stop(
+            f"of {counted(len(found), 'change')} {counted(breaking, 'breaks', 'break')} who reads by the old "
+            f"version; see the lines above"
+        )

@@ -56,16 +56,13 @@ def candles_command(
         raise BadInput(f"{last} is not over yet; the last day with all its candles is {today - timedelta(days=1)}")
     source = app.vendor("exchanges")
     keys = _keys(source, exchange, symbol)
-    with app.warehouse() as warehouse, progress("candles", len(keys) * ((last - first).days + 1)) as tell:
+    with progress("candles", len(keys) * ((last - first).days + 1)) as tell:
         result = flow.candles(
             source,
+            app.stores,
             first=first,
             last=last,
             keys=keys,
-            bronze=app.bronze,
-            ledger=app.ledger,
-            tables=app.tables,
-            warehouse=warehouse,
             resume=resume,
             progress=tell,
         )
@@ -87,14 +84,11 @@ def tickers_command(context: typer.Context, exchange: ExchangeFlag = None, as_js
     if unknown := sorted(set(exchange or ()) - set(known)):
         raise BadInput(f"unknown exchange {unknown[0]!r}; known: {', '.join(known)}")
     keys = [key for key in known if not exchange or key in exchange]
-    with app.warehouse() as warehouse, progress("tickers", len(keys)) as tell:
+    with progress("tickers", len(keys)) as tell:
         result = flow.tickers(
             source,
+            app.stores,
             keys=keys,
-            bronze=app.bronze,
-            ledger=app.ledger,
-            tables=app.tables,
-            warehouse=warehouse,
             progress=tell,
         )
     _show(result, as_json, "Tickers", "select * from exchange_spread")
@@ -121,7 +115,7 @@ def _show(result: Exchanged, as_json: bool, title: str, sql: str) -> None:
         print_json(
             {
                 "done": collected.done,
-                "gone": collected.gone,
+                "unanswerable": collected.unanswerable,
                 "failed": collected.failed,
                 "rows": result.rows,
                 "loaded": asdict(result.loaded),
@@ -133,7 +127,7 @@ def _show(result: Exchanged, as_json: bool, title: str, sql: str) -> None:
         )
     else:
         counts = result.loaded
-        row = (collected.done, collected.gone, collected.failed, result.rows, counts.inserted, counts.updated)
+        row = (collected.done, collected.unanswerable, collected.failed, result.rows, counts.inserted, counts.updated)
         print_table(title, ("answered", "unanswerable", "failed", "rows", "inserted", "updated"), [row])
         if result.spread.height:
             columns = ("symbol", "best_bid", "best_bid_exchange", "best_ask", "best_ask_exchange", "crossing_pct")

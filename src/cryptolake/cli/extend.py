@@ -130,7 +130,7 @@ def daily_command(
     print_collected(ran.collected, as_json)
     if ran.built is not None and not as_json:
         print_made(
-            ran.built.made,
+            ran.built.outputs,
             'query --sql "select * from daily_panel order by date desc limit 5"',
             lacking=ran.built.lacking,
             collected=ran.collected,

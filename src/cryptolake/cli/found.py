@@ -10,8 +10,6 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
-import pkgutil
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -24,13 +22,11 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
+from cryptolake.cli.presence import GROUP, PACKAGE, folders, modules
 from cryptolake.cli.screens import Step
 from cryptolake.errors import Stop
 
 AnyCommand = TyperCommand | TyperGroup
-GROUP = "cryptolake.commands"
-
-PACKAGE = "cryptolake.cli"
 INDEX = Path(__file__).with_name("commands.json")
 
 
@@ -113,11 +109,6 @@ class Commands(Mapping[str, AnyCommand]):
         return len(self._home) + len(self.dropped.commands)
 
 
-def modules() -> list[str]:
-    """Every module of this package, by name; imports none."""
-    return sorted(one.name for one in pkgutil.iter_modules(_folders(), f"{PACKAGE}."))
-
-
 def ask(module: str) -> tuple[dict[str, AnyCommand], list[CommandOffer]]:
     """The commands of one file, and what they say of themselves; none for a file that offers none.
 
@@ -187,16 +178,11 @@ def _read(told: dict[str, Any]) -> CommandOffer:
 
 def _file(module: str) -> str:
     """The module's file where one can be found, for messages."""
-    for folder in _folders():
+    for folder in folders():
         path = Path(folder, f"{module.rpartition('.')[2]}.py")
         if module.startswith(f"{PACKAGE}.") and path.exists():
             return f"command file {path}"
     return f"command module {module}"
-
-
-def _folders() -> list[str]:
-    """Where the package's modules lie; importing it here would be a circle."""
-    return list(sys.modules[PACKAGE].__path__)
 
 
 def _words(error: BaseException) -> str:

@@ -25,6 +25,16 @@ class CommandLine(TyperGroup):
         self.found = Commands()
         self.commands = self.found  # type: ignore[assignment]  # nothing is ever added to it
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; what Ctrl-C ended is told in one line. Exit code 130."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            from cryptolake.cli.failing import fail
+            from cryptolake.cli.signals import interrupted
+
+            fail(interrupted(error), 130, None)
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the first screen: the commands of the two journeys."""
         self._print(ctx, formatter, first_screen(self.found.offers()))

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import typer
+
+# typer brings its own click, which exports no name for this: how the program was called, for the usage line.
+from typer._click.utils import _detect_program_name
 
 from cryptolake.cli.group import CommandLine
 from cryptolake.errors import BadInput
@@ -26,18 +30,53 @@ def help_command(
     Example: cryptolake help --all
     """
     top = context.find_root()
-    assert isinstance(top.command, CommandLine)
+    if everything and command:
+        raise BadInput("--all lists every command; leave the name out, or leave --all out")
     if everything:
-        if command:
-            raise BadInput("--all lists every command; leave the name out, or leave --all out")
-        top.command.format_all(top)
+        _print_all(top)
         return
-    shown = top
-    for name in command or ():
-        inner = getattr(shown.command, "commands", {}).get(name)
-        if inner is None:
-            near = difflib.get_close_matches(name, list(getattr(shown.command, "commands", {})), n=3)
-            hint = f"did you mean {', '.join(near)}?" if near else "`cryptolake help --all` lists every one"
-            raise BadInput(f"no command {' '.join(command or ())!r}; {hint}")
-        shown = type(top)(inner, info_name=name, parent=shown)
+    shown, unknown = _context_of(top, command or ())
+    if unknown is not None:
+        known = list(getattr(shown.command, "commands", {}))
+        near = difflib.get_close_matches(unknown, known, n=3)
+        hint = f"did you mean {', '.join(near)}?" if near else "`cryptolake help --all` lists every one"
+        raise BadInput(f"no command {' '.join(command or ())!r}; {hint}")
     typer.echo(shown.get_help())
+
+
+def print_help(arguments: Sequence[str]) -> bool:
+    """Print the help that these arguments of the whole command line ask for, without running a command.
+
+    Reading flags as a command is run costs more than the help itself. False, and nothing printed, when they ask for
+    anything else than the help of one command, of all of them or the first screen.
+    """
+    names = list(arguments[1:] if arguments[0] == "help" else arguments[:-1])
+    everything = arguments[0] == "help" and names == ["--all"]
+    if not everything and any(one.startswith("-") for one in names):
+        return False
+    from cryptolake.cli.root import app
+
+    command = typer.main.get_command(app)
+    top = typer.Context(command, info_name=_detect_program_name(), **command.context_settings)
+    if everything:
+        _print_all(top)
+        return True
+    shown, unknown = _context_of(top, names)
+    if unknown is None:
+        typer.echo(shown.get_help())
+    return unknown is None
+
+
+def _print_all(top: Any) -> None:
+    assert isinstance(top.command, CommandLine)
+    top.command.format_all(top)
+
+
+def _context_of(top: Any, names: Sequence[str]) -> tuple[Any, str | None]:
+    """The context of the command that the names lead to, as far as they do, and the first name that is no command."""
+    shown = top
+    for name in names:
+        if (inner := getattr(shown.command, "commands", {}).get(name)) is None:
+            return shown, name
+        shown = type(top)(inner, info_name=name, parent=shown, **inner.context_settings)
+    return shown, None

@@ -16,15 +16,25 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from cryptolake.cli.next_step import print_next
-from cryptolake.cli.options import chosen_csus
+from cryptolake.cli.options import (
+    ChainFlag,
+    CsuFlag,
+    DaysFlag,
+    FamilyFlag,
+    SetFlag,
+    StartFlag,
+    chosen_csus,
+    dates,
+)
 from cryptolake.cli.planned import print_plan, totals
 from cryptolake.cli.show import print_line, print_note
+from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput, Stop
 from cryptolake.registry.chains import Chain
 
 if TYPE_CHECKING:
     from cryptolake.app import App
-    from cryptolake.work.keys import Tried
+    from cryptolake.work.keys import Tried, VendorKey
     from cryptolake.work.setting_files import Value
 
 T = TypeVar("T")
@@ -44,21 +54,33 @@ def init_command(
     yes: Annotated[
         bool, typer.Option("--yes", help="Ask nothing: what is set already stays, the rest is as recommended.")
     ] = False,
+    csu: CsuFlag = None,
+    chain: ChainFlag = None,
+    family: FamilyFlag = None,
+    market_set: SetFlag = None,
+    start_date: StartFlag = None,
+    days: DaysFlag = None,
 ) -> None:
     """Decide once what to collect, and with which keys; shows what that takes in time and money.
 
     Settings go to cryptolake.toml, keys to .env, both in this folder; what else is in them stays. Keys are tried with one
-    question each. Afterwards `cryptolake run` without flags does what was decided.
+    question each. Afterwards `cryptolake run` without flags does what was decided. Flags that select are what is recommended.
 
-    Example: cryptolake init --yes
+    Example: cryptolake init --yes --set thesis-43
     """
     from cryptolake.app import App
 
     if not yes and not sys.stdin.isatty():
         raise Stop("nobody is there to answer; give --yes to take the recommendations, or run this in a terminal")
-    app = App(context.obj.read())
+    app = App(context.obj.read(**dates(start_date, None, days)))
     try:
-        values = _recommended(app) if yes else _asked(app)
+        now = _recommended(app)
+        if csu or chain or family:
+            now |= {"sets": None, "markets": [one.name for one in chosen_csus(app, csu, chain, family, market_set)]}
+        elif market_set:
+            chosen_csus(app, None, None, None, market_set)  # an unknown name is refused here
+            now |= {"sets": list(market_set), "markets": None}
+        values = now if yes else _asked(app, now)
         chains = _chains(app, values)
         refused = _try_known(app, chains)
         keys = {} if yes else _ask_keys(app, chains)
@@ -86,9 +108,8 @@ def _recommended(app: App) -> dict[str, Value]:
     }
 
 
-def _asked(app: App) -> dict[str, Value]:
+def _asked(app: App, now: Mapping[str, Value]) -> dict[str, Value]:
     """The answers to the six questions and which markets are meant; an empty answer takes what stands in brackets."""
-    now = _recommended(app)
     print_note(
         "Six decisions, then the markets; Enter takes what stands in brackets. Nothing is written before the end."
     )
@@ -177,7 +198,7 @@ def _chains(app: App, values: Mapping[str, Value]) -> list[Chain]:
 
 def _try_known(app: App, chains: list[Chain]) -> list[str]:
     """Try what is set already; the names of what was refused."""
-    from cryptolake.work.keys import Tried, try_alchemy, try_endpoint, try_vendor_key, vendor_keys
+    from cryptolake.work.keys import Tried, try_alchemy, try_endpoint, vendor_keys
 
     settings, tried = app.settings, dict[str, Tried]()
     if at := _at_alchemy(chains):
@@ -186,12 +207,16 @@ def _try_known(app: App, chains: list[Chain]) -> list[str]:
     for chain in chains:
         for number, url in enumerate(settings.rpc.get(chain.name, []), start=1):
             tried[f"CRYPTOLAKE_RPC_{chain.name.upper()} {number}"] = try_endpoint(chain, url.get_secret_value())
-    for _vendor, one in vendor_keys(app.found):
-        if (held := settings.key(one.name)) is not None:
-            tried[one.name] = try_vendor_key(held)
+    for one in vendor_keys(app.found):
+        if (held := settings.key(one.key.name)) is not None:
+            tried[one.key.name] = _tried(app, one, held)
     for name, what in tried.items():
         _say(name, what)
     return [name for name, what in tried.items() if what.verdict == "refused"]
+
+
+def _tried(app: App, one: VendorKey, value: str) -> Tried:
+    return one.attempt(value, urls=app.settings.urls, rates=app.settings.vendor_rates)
 
 
 def _at_alchemy(chains: list[Chain]) -> Chain | None:
@@ -199,13 +224,13 @@ def _at_alchemy(chains: list[Chain]) -> Chain | None:
 
 
 def _say(name: str, tried: Tried) -> None:
-    colour = {"works": "green", "refused": "red"}.get(tried.verdict, "yellow")
+    colour = {"accepted": "green", "refused": "red"}.get(tried.verdict, "yellow")
     print_note(f"{name}: [{colour}]{tried.verdict}[/], {tried.says}")
 
 
 def _ask_keys(app: App, chains: list[Chain]) -> dict[str, str]:
     """The keys that were entered, by variable."""
-    from cryptolake.work.keys import try_alchemy, try_endpoint, try_vendor_key, vendor_keys
+    from cryptolake.work.keys import try_alchemy, try_endpoint, vendor_keys
 
     settings, keys = app.settings, dict[str, str]()
     print_note("Keys; what you type is not shown. Enter goes without, on public endpoints and free hosts.")
@@ -223,10 +248,10 @@ def _ask_keys(app: App, chains: list[Chain]) -> dict[str, str]:
         name = f"CRYPTOLAKE_RPC_{chain.name.upper()}"
         if (url := _secret(name, partial(try_endpoint, chain))) is not None:
             keys[name] = url
-    for vendor, one in vendor_keys(app.found):
-        if settings.key(one.name) is None:
-            value = _secret(f"{vendor.name}: {one.name} ({one.doc})", try_vendor_key)
-            keys |= {one.name: value} if value is not None else {}
+    for one in vendor_keys(app.found):
+        if settings.key(one.key.name) is None:
+            value = _secret(f"{one.vendor.name}: {one.key.name} ({one.key.doc})", partial(_tried, app, one))
+            keys |= {one.key.name: value} if value is not None else {}
     return keys
 
 
@@ -242,9 +267,9 @@ def _secret(question: str, attempt: Callable[[str], Tried]) -> str | None:
             return None
         tried = attempt(text)
         _say("tried", tried)
-        if tried.verdict in ("works", "not tested"):
+        if tried.verdict in ("accepted", "not asked"):
             return text
-        if tried.verdict == "unreachable" and typer.confirm("Keep it untested", default=False, err=True):
+        if tried.verdict == "not reachable" and typer.confirm("Keep it untested", default=False, err=True):
             return text
         print_note("Type it again, or Enter to go without.")
 
@@ -281,5 +306,5 @@ def _show(app: App, values: Mapping[str, Value]) -> None:
     days = (found.end_date - found.start_date).days + 1
     fitting = sorted((one.usd, one.plan) for one in found.plans if one.fits and one.usd is not None)
     money = f"USD {fitting[0][0]:,.2f} under {fitting[0][1]}" if fitting else "more than one month of any priced plan"
-    print_line(f"{len(csus)} markets, {days:,} days, {totals(found)}; {money}.")
+    print_line(f"{counted(len(csus), 'market')}, {counted(days, 'day')}, {totals(found)}; {money}.")
     print_next(f"run --csu {app.settings.test_csu} --days 1", "run", joined="as a trial, then")

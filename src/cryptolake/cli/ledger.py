@@ -10,13 +10,28 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cryptolake.cli.next_step import print_next
-from cryptolake.cli.options import JsonFlag
+from cryptolake.cli.options import (
+    ChainFlag,
+    CsuFlag,
+    DaysFlag,
+    EndFlag,
+    FamilyFlag,
+    JsonFlag,
+    SetFlag,
+    StartFlag,
+    chosen_market_days,
+)
 from cryptolake.cli.show import print_json, print_line, print_table
-from cryptolake.contracts.entry import said
+from cryptolake.contracts.counting import counted
+from cryptolake.contracts.entry import said, said_counts
 from cryptolake.contracts.partition import Partition
+from cryptolake.errors import BadInput
 
 if TYPE_CHECKING:
     from cryptolake.app import App
+    from cryptolake.work.market_days import MarketDays
+
+_NOTHING = "the ledger knows nothing of this selection; run `cryptolake collect` with the same flags"
 
 
 def add_commands(cli: typer.Typer) -> None:
@@ -35,53 +50,82 @@ def add_commands(cli: typer.Typer) -> None:
 def inspect_command(
     context: typer.Context,
     partition: Annotated[str | None, typer.Argument(help="dataset/key/period, for everything about one.")] = None,
+    csu: CsuFlag = None,
+    chain: ChainFlag = None,
+    family: FamilyFlag = None,
+    market_set: SetFlag = None,
+    start_date: StartFlag = None,
+    end_date: EndFlag = None,
+    days: DaysFlag = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Show how much the ledger holds and whether it is sound, or everything about one partition.
 
+    A selection narrows the counts to its markets and days; size and soundness are the whole file's.
+
     Example: cryptolake ledger inspect tvl/aave_v3_ethereum/2024-12-31
     """
     app: App = context.obj.open()
+    only = chosen_market_days(app, csu, chain, family, market_set, start_date, end_date, days)
     if partition is not None:
+        if not only.whole:
+            raise BadInput("a partition is of one market and day already; leave out the flags that select")
         _inspect_one(app, Partition.parse(partition), as_json)
         return
     entries, size = app.ledger.size()
     fault = app.ledger.fault()
     claims = app.ledger.claims()
-    per_dataset: dict[str, dict[str, int]] = {}
-    for (dataset, _key), states in app.ledger.tally().items():
-        for state, count in states.items():
-            found = per_dataset.setdefault(dataset, {})
-            found[state] = found.get(state, 0) + count
+    per_dataset = _counted(app, only)
     if as_json:
         print_json(
             {
                 "entries": entries,
                 "bytes": size,
                 "fault": fault,
-                "datasets": per_dataset,
+                "datasets": {name: said_counts(states) for name, states in per_dataset.items()},
                 "claims": [{"worker": worker, "partitions": n, "until": until} for worker, n, until in claims],
             }
         )
     else:
         columns = ("done", "empty", "gone", "failed", "claimed", "landed")
         print_table(
-            f"Ledger: {entries:,} entries, {size / 1e6:,.1f} MB, {fault or 'sound'}",
+            f"Ledger: {counted(entries, 'entry', 'entries')}, {size / 1e6:,.1f} MB, {fault or 'sound'}",
             ("dataset", *map(said, columns)),
             [(name, *(states.get(one, 0) for one in columns)) for name, states in sorted(per_dataset.items())],
         )
         if claims:
             rows = [(worker, n, f"{until:%Y-%m-%d %H:%M:%S} UTC") for worker, n, until in claims]
             print_table("At work", ("worker", "partitions", "lease until"), rows)
-        print_next("ledger repair" if fault else "monitor")
+        if fault:
+            print_next("ledger repair")
+        else:
+            print_next("monitor", selection=True)
     raise typer.Exit(1 if fault else 0)
+
+
+def _counted(app: App, only: MarketDays) -> dict[str, dict[str, int]]:
+    """Partitions by dataset and state. Raises BadInput when there is none of what was chosen."""
+    found: dict[str, dict[str, int]] = {}
+    if only.whole:
+        for (dataset, _key), states in app.ledger.tally().items():
+            for state, count in states.items():
+                per_state = found.setdefault(dataset, {})
+                per_state[state] = per_state.get(state, 0) + count
+        return found
+    for partition, entry in app.ledger.states().items():
+        if only.holds(partition):
+            per_state = found.setdefault(partition.dataset, {})
+            per_state[entry.state] = per_state.get(entry.state, 0) + 1
+    if not found:
+        raise BadInput(_NOTHING)
+    return found
 
 
 def _inspect_one(app: App, partition: Partition, as_json: bool) -> None:
     history = app.ledger.history(partition)
     whole = any(one.digest and app.bronze.intact(partition, one.digest) for one in history[-1:])
     if as_json:
-        shown = [{**asdict(one), "partition": str(one.partition)} for one in history]
+        shown = [{**asdict(one), "partition": str(one.partition), "state": said(one.state)} for one in history]
         print_json({"partition": str(partition), "answer_is_whole": whole, "entries": shown})
         return
     rows = [
@@ -114,7 +158,7 @@ def repair_command(context: typer.Context, as_json: JsonFlag = False) -> None:
             f"The old ledger could not be read; it lies at {aside}. Days that never had an answer are asked again"
         )
     rows = [
-        ("latest entries corrected", found.refolded),
+        ("latest entries corrected", found.corrected),
         ("claims of dead runs dropped", found.claims_dropped),
         ("answers adopted", found.adopted),
         ("answers damaged", len(found.damaged)),
@@ -134,17 +178,28 @@ def export_command(
     shape: Annotated[
         Literal["progress", "tasks", "both"], typer.Option(help="Per-dataset files, one checkpoint.json, or both.")
     ] = "both",
+    csu: CsuFlag = None,
+    chain: ChainFlag = None,
+    family: FamilyFlag = None,
+    market_set: SetFlag = None,
+    start_date: StartFlag = None,
+    end_date: EndFlag = None,
+    days: DaysFlag = None,
 ) -> None:
-    """Write the documented checkpoint files from the ledger.
+    """Write the documented checkpoint files from the ledger, or a selection's into a folder of their own.
 
     Example: cryptolake ledger export --to checkpoints
     """
     from cryptolake.state.checkpoints import write_checkpoints, write_tasks
 
     app: App = context.obj.open()
+    only = chosen_market_days(app, csu, chain, family, market_set, start_date, end_date, days)
     to = folder or app.folder.checkpoints
-    written = write_checkpoints(app.ledger, to) if shape != "tasks" else []
-    written += [write_tasks(app.ledger, to / "checkpoint.json")] if shape != "progress" else []
+    if not only.whole and to.resolve() == app.folder.checkpoints.resolve():
+        raise BadInput("a part would take the place of the whole checkpoints; name another folder with --to")
+    _counted(app, only)
+    written = write_checkpoints(app.ledger, to, only.holds) if shape != "tasks" else []
+    written += [write_tasks(app.ledger, to / "checkpoint.json", only.holds)] if shape != "progress" else []
     for path in written:
         print_line(f"written {path}")
     print_next(f"ledger import {shlex.join(map(str, written))}", said="Another machine can take them over")
@@ -157,16 +212,26 @@ def import_command(
         Literal["tvl", "liquidations"] | None,
         typer.Option(help="Dataset of a progress file whose name does not say it."),
     ] = None,
+    csu: CsuFlag = None,
+    chain: ChainFlag = None,
+    family: FamilyFlag = None,
+    market_set: SetFlag = None,
+    start_date: StartFlag = None,
+    end_date: EndFlag = None,
+    days: DaysFlag = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Take over checkpoint files. A completed day counts only with its whole answer in bronze.
+    """Take over checkpoint files, of a selection only its markets and days.
+
+    A completed day counts only with its whole answer in bronze.
 
     Example: cryptolake ledger import checkpoints/tvl_progress.json
     """
     from cryptolake.work.repair import import_checkpoints
 
     app: App = context.obj.open()
-    found, strangers = import_checkpoints(app, files, dataset)
+    only = chosen_market_days(app, csu, chain, family, market_set, start_date, end_date, days)
+    found, strangers = import_checkpoints(app, files, dataset, only)
     if as_json:
         print_json({**asdict(found), "unknown_markets": strangers})
     else:
@@ -175,9 +240,10 @@ def import_command(
             ("adopted with their answers", found.adopted),
             ("completed there, no answer here: to be asked", found.unanswered),
             ("failures noted", found.failures),
+            *([] if only.whole else [("left out: not of the selection", found.left_out)]),
         ]
         print_table("Imported", ("days", "count"), rows)
         if strangers:
             print_line(f"[yellow]not in the registry, left out[/]: {', '.join(strangers[:5])}")
-        print_next("collect")
+        print_next("collect", selection=True)
     raise typer.Exit(1 if strangers else 0)

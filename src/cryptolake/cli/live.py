@@ -6,10 +6,12 @@ Goes to standard error. The time left comes from the blocks still to be scanned,
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from cryptolake.cli.show import telling_waits
+from cryptolake.contracts.counting import counted
 from cryptolake.contracts.entry import said
 from cryptolake.contracts.partition import Partition
 
@@ -46,7 +48,7 @@ class Bars:
         self._task(pace)
         if scanned.chain not in self._chains:
             self._chains[scanned.chain] = self._bars.add_task(f"  {scanned.chain}", total=scanned.total, note="")
-        note = f"{scanned.done:,} of {scanned.total:,} blocks"
+        note = f"{scanned.done:,} of {counted(scanned.total, 'block')}"
         self._bars.update(self._chains[scanned.chain], completed=scanned.done, total=scanned.total, note=note)
 
     def _task(self, pace: Pace) -> TaskID:
@@ -59,11 +61,12 @@ class Bars:
 
 
 class Lines:
-    """A line every ten seconds, and one at the end."""
+    """A line every ten seconds, and one at the end; when nothing came for a while, what is waited for."""
 
     def __init__(self) -> None:
         from rich.console import Console
 
+        self.heard: Callable[[], None] = lambda: None
         self._said = time.monotonic()
         self._err = Console(stderr=True)
 
@@ -78,10 +81,15 @@ class Lines:
     def scanned(self, pace: Pace, scanned: Scanned) -> None:
         """Say how far the chain's scan is."""
         left = f", about {(scanned.total - scanned.done) * pace.seconds() / scanned.done:,.0f} s left"
-        done = f"{scanned.done:,} of {scanned.total:,} blocks scanned{left if scanned.done else ''}"
+        done = f"{scanned.done:,} of {counted(scanned.total, 'block')} scanned{left if scanned.done else ''}"
         self._say(f"{pace.label}: {scanned.chain} {done}, {pace.rates()}", last=False)
 
+    def waits(self, waits: str) -> None:
+        """Say what is waited for."""
+        self._err.print(f"waiting for {waits}", markup=False, highlight=False, soft_wrap=True)
+
     def _say(self, text: str, *, last: bool) -> None:
+        self.heard()
         now = time.monotonic()
         if last or now - self._said >= _LINE_EVERY_S:
             self._said = now
@@ -95,7 +103,9 @@ def live() -> Iterator[Bars | Lines]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     if not Console(stderr=True).is_terminal:
-        yield Lines()
+        lines = Lines()
+        with telling_waits(lines.waits) as lines.heard:
+            yield lines
         return
     columns = (
         TextColumn("{task.description}"),

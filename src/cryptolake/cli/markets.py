@@ -12,6 +12,7 @@ from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import ChainFlag, CsuFlag, FamilyFlag, JsonFlag, SetFlag
 from cryptolake.cli.screens import PANEL, Step
 from cryptolake.cli.show import print_json, print_line, print_table
+from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput
 from cryptolake.registry.markets import Csu
 
@@ -45,6 +46,7 @@ def add_commands(cli: typer.Typer) -> None:
 @markets.callback()
 def list_command(
     context: typer.Context,
+    csu: CsuFlag = None,
     chain: ChainFlag = None,
     family: FamilyFlag = None,
     market_set: SetFlag = None,
@@ -59,17 +61,17 @@ def list_command(
     from cryptolake.sources.onchain.families import families
 
     if context.invoked_subcommand is not None:
-        if chain or family or market_set or status or protocol or as_json:
+        if csu or chain or family or market_set or status or protocol or as_json:
             raise BadInput(f"flags go after the subcommand: cryptolake markets {context.invoked_subcommand} ...")
         return
     app: App = context.obj.open()
-    found = _selected(app, None, chain, family, market_set, status, protocol)
+    found = _selected(app, csu, chain, family, market_set, status, protocol)
     if as_json:
         print_json([_document(app, csu) for csu in found])
         return
     built = families()
     print_table(
-        f"{len(found)} of {len(app.registry.csus)} markets",
+        f"{len(found)} of {counted(len(app.registry.csus), 'market')}",
         ("market", "family", "chain", "deployed", "status", "collected"),
         [
             (csu.name, csu.family, csu.chain, csu.deployed_on, csu.status, "yes" if csu.family in built else _ASIDE)
@@ -80,6 +82,26 @@ def list_command(
     if aside:
         print_line(f"{aside} of them belong to a family that is not built yet ([yellow]{_ASIDE}[/]).")
     print_next(f"markets show {found[0].name if found else 'aave_v3_ethereum'}")
+
+
+@markets.command("sets")
+def sets_command(context: typer.Context, as_json: JsonFlag = False) -> None:
+    """List the named sets of markets: how many markets each has, and where it is listed.
+
+    Sets of your own stand in cryptolake.toml under `market_sets`, or in a registry file under `sets:`.
+
+    Example: cryptolake markets sets
+    """
+    app: App = context.obj.open()
+    registry = app.registry
+    found = registry.sets
+    origins = {name: registry.origins.get(name) or "shipped" for name in found}
+    if as_json:
+        print_json([{"set": name, "markets": found[name], "listed_in": origins[name]} for name in found])
+        return
+    rows = [(name, len(members), origins[name].replace("[", r"\[")) for name, members in found.items()]
+    print_table(f"{len(found)} sets", ("set", "markets", "listed in"), rows)
+    print_next(f"plan --set {next(iter(found))}")
 
 
 @markets.command("show")
@@ -181,7 +203,7 @@ def _offline(app: App, csus: list[Csu], as_json: bool) -> None:
         print_json([_document(app, csu) for csu in left])
         return
     print_table(
-        f"{len(left)} of {len(csus)} rows leave something open",
+        f"{counted(len(left), 'row leaves', 'rows leave')} something open, of {len(csus):,}",
         ("market", "status", "deployed block", "deployed on"),
         [(csu.name, csu.status, str(csu.deployed_block or "missing"), csu.deployed_on or "missing") for csu in left],
     )
@@ -199,14 +221,20 @@ def _print_checked(checked: list[Checked], fixes: list[dict[str, object]], patch
         print_table("What the chains say otherwise", ("market", "field", "verdict", "registry", "chain"), rows)
     wrong, unknown = (sum(bool(one.of(verdict)) for one in checked) for verdict in ("wrong", "unknown"))
     print_line(
-        f"{len(checked)} markets checked: {counts['confirmed']} statements confirmed, {wrong} markets wrong, "
-        f"{unknown} not fully asked, {counts['missing']} values found, {counts['bound']} bounds made exact."
+        f"{counted(len(checked), 'market')} checked: {counted(counts['confirmed'], 'statement')} confirmed, "
+        f"{counted(wrong, 'market')} wrong, {unknown} not fully asked, {counted(counts['missing'], 'value')} found, "
+        f"{counted(counts['bound'], 'bound')} made exact."
     )
     if patch is not None:
-        print_line(f"{len(fixes)} corrected rows are in {patch}; read them, then put them into the registry file")
+        print_line(
+            f"{counted(len(fixes), 'corrected row is', 'corrected rows are')} in {patch}; read it, then put it "
+            f"into the registry file"
+        )
     elif fixes:
         print_next(
-            "markets check --live --patch corrections.yaml", said=f"{len(fixes)} rows can be corrected", selection=True
+            "markets check --live --patch corrections.yaml",
+            said=f"{counted(len(fixes), 'row')} can be corrected",
+            selection=True,
         )
 
 

@@ -30,7 +30,8 @@ from cryptolake.cli.options import (
 from cryptolake.cli.screens import TEAM, Step
 from cryptolake.cli.show import print_json, print_line
 from cryptolake.cli.signals import asked_to_stop
-from cryptolake.contracts.entry import NOT_YET, said
+from cryptolake.contracts.counting import counted
+from cryptolake.contracts.entry import NOT_YET, said, said_counts
 from cryptolake.errors import BadInput
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def _chosen(
 
 
 def _print(app: App, chosen: list[str] | None, first: date | None, last: date | None, *, as_json: bool) -> None:
-    from cryptolake.cluster.roll import read_roll
+    from cryptolake.cluster.worker_list import read_workers
     from cryptolake.watch.coverage import entries, markets, newest_day, pace, runs_document, vendor_entries
     from cryptolake.watch.health import read_runs
     from cryptolake.watch.progress import report
@@ -106,12 +107,12 @@ def _print(app: App, chosen: list[str] | None, first: date | None, last: date | 
     if chosen is None:
         states |= vendor_entries(app.ledger)
     found = report(states, chosen)
-    runs = read_runs(app.runs)
+    runs = read_runs(app.folder.runs)
     if as_json:
         shown = runs_document(runs, now)
-        workers = [asdict(one) for one in read_roll(app.folder.root)]
+        workers = [asdict(one) for one in read_workers(app.folder.root)]
         document = {
-            "all_counts": counts,
+            "all_counts": said_counts(counts),
             "answers_per_minute": pace(app.ledger, now),
             "runs": shown,
             "workers": workers,
@@ -124,7 +125,7 @@ def _print(app: App, chosen: list[str] | None, first: date | None, last: date | 
         print_line(f"Only days since {first} are listed; all: {_counts(counts)}. Name --csu or days for others")
     for line in _run_lines(runs, now):
         print_line(line)
-    print_workers(read_roll(app.folder.root))
+    print_workers(read_workers(app.folder.root))
     if found.failures():
         print_next("collect --retry-failed", selection=True)
     elif not counts:
@@ -165,11 +166,11 @@ def _watched(app: App) -> list[str]:
     from cryptolake.watch.health import read_runs
     from cryptolake.watch.progress import remedy
 
-    now, runs = datetime.now(UTC), read_runs(app.runs)
+    now, runs = datetime.now(UTC), read_runs(app.folder.runs)
     minutes = pace(app.ledger, now)
     lines = [
         f"[bold]{now:%Y-%m-%d %H:%M:%S} UTC[/]  {_counts(app.ledger.counts())}",
-        f"{sum(minutes):,} answers in the last hour, {sum(minutes[-5:]) / 5:,.1f} a minute in the last five",
+        f"{counted(sum(minutes), 'answer')} in the last hour, {sum(minutes[-5:]) / 5:,.1f} a minute in the last five",
         *(_run_lines(runs, now) or ["no run is at work"]),
     ]
     trouble = Counter(
@@ -222,17 +223,17 @@ def _serve(app: App, host: str, port: int) -> None:
     chains = {name: csu.chain for name, csu in app.registry.csus.items()}
 
     def picture(last: date | None, days: int) -> dict[str, object]:
-        return status(app.ledger, read_runs(app.runs), chains, last=last, days=days)
+        return status(app.ledger, read_runs(app.folder.runs), chains, last=last, days=days)
 
     def mark() -> object:
-        return app.ledger.size()[0], app.ledger.claims(), [(run.worker, run.at) for run in read_runs(app.runs)]
+        return app.ledger.size()[0], app.ledger.claims(), [(run.worker, run.at) for run in read_runs(app.folder.runs)]
 
     page = Page(
         host,
         port,
         picture=picture,
         mark=mark,
-        metrics=lambda: metrics(app.ledger, read_runs(app.runs), datetime.now(UTC)),
+        metrics=lambda: metrics(app.ledger, read_runs(app.folder.runs), datetime.now(UTC)),
     )
     with asked_to_stop(quietly=True) as asked:
         serving = threading.Thread(target=page.serve, name="page")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import keyword
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -16,7 +17,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from cryptolake.cli.show import print_line
+from cryptolake.cli.next_step import print_steps
+from cryptolake.cli.show import print_whole
 from cryptolake.errors import BadInput
 
 Kind = Literal["source", "family", "table"]
@@ -62,13 +64,15 @@ def new_command(
 
     Example: cryptolake new source weather
     """
+    from rich.text import Text
+
     _check(kind, name)
     checkout = _checkout(into or Path.cwd())
     if checkout is not None:
         planned, first = _in_checkout(checkout, kind, name), None
     elif kind == "source":
         folder = into or Path(f"cryptolake-{name.replace('_', '-')}")
-        planned, first = _package(folder, name), f"pip install -e {folder}"
+        planned, first = _package(folder, name), f"pip install -e {shlex.quote(str(folder))}"
     else:
         raise BadInput(
             f"a {kind} is a file of cryptolake itself; run this inside a checkout of it, or give --into CHECKOUT "
@@ -76,10 +80,10 @@ def new_command(
         )
     _write(planned)
     for path in planned:
-        print_line(f"wrote {path}")
+        print_whole(Text(f"wrote {path}"))
     (test,) = [path for path in planned if path.name == f"test_{name}.py"]
-    steps = [first, f"python -m pytest {test}"]
-    print_line("Next: " + ", then ".join(f"[bold]{step}[/]" for step in steps if step))
+    steps = [first, f"python -m pytest {shlex.quote(str(test))}"]
+    print_steps([step for step in steps if step])
 
 
 def _check(kind: Kind, name: str) -> None:

@@ -7,14 +7,14 @@ markets and days, with that call's selection. What does not belong here: which c
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Any
 
 # typer brings its own click and exports no name for this: how a function deeper than the command learns of the call.
 from typer._click.globals import get_current_context
 
-from cryptolake.cli.show import print_line
+from cryptolake.cli.show import print_whole
 
 GLOBAL = ("data", "registry")
 SELECTION = ("csu", "chain", "family", "market_set", "dataset", "start_date", "end_date", "days", "granularity")
@@ -25,8 +25,18 @@ def print_next(*commands: str, said: str = "", joined: str = "or", selection: bo
 
     `selection`: the commands go on with the markets and days that this call was given.
     """
-    steps = f" {joined} ".join(f"[bold]{_escaped(typed(one, selection=selection))}[/]" for one in commands)
-    print_line(f"{said}{'. ' if said else ''}Next: {steps}")
+    print_steps([typed(one, selection=selection) for one in commands], said=said, joined=joined)
+
+
+def print_steps(steps: Sequence[str], *, said: str = "", joined: str = "then") -> None:
+    """The line itself, from what is typed at a shell; `said` may hold markup, the steps are printed as they are."""
+    from rich.text import Text
+
+    line = Text.from_markup(f"{said}. " if said else "", emoji=False)
+    line.append("Next: ")
+    for number, step in enumerate(steps):
+        line.append(f" {joined} " if number else "").append(step, "bold")
+    print_whole(line)
 
 
 def typed(command: str, *, selection: bool = False) -> str:
@@ -55,8 +65,3 @@ def _flags(context: Any, names: tuple[str, ...]) -> Iterator[str]:
 
 def _text(value: object) -> str:
     return value.isoformat() if isinstance(value, date) else str(value)
-
-
-def _escaped(text: str) -> str:
-    """Brackets in a folder's name are no markup."""
-    return text.replace("[", r"\[")

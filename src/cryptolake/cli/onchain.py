@@ -25,14 +25,16 @@ from cryptolake.cli.options import (
     StartFlag,
     WorkersFlag,
     chosen_csus,
+    chosen_market_days,
     dates,
-    note_whole_panel,
+    note_panel,
     refuse_recorded,
     refuse_unfinished,
 )
 from cryptolake.cli.planned import print_plan, totals
 from cryptolake.cli.screens import PANEL, Step
-from cryptolake.cli.show import print_json, print_line, print_table
+from cryptolake.cli.show import print_json, print_line, print_note, print_table
+from cryptolake.contracts.counting import counted
 from cryptolake.contracts.entry import SETTLED
 from cryptolake.contracts.partition import Partition
 from cryptolake.errors import BadInput
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
 
     from cryptolake.app import App
     from cryptolake.flow.collect import Collected
-    from cryptolake.flow.made import Made
+    from cryptolake.flow.outputs import Output
 
 
 STEPS = {
@@ -117,7 +119,7 @@ def collect_command(
 
     Example: cryptolake collect --csu aave_v3_ethereum --days 7 --workers 5
     """
-    from cryptolake.cluster.roll import read_roll
+    from cryptolake.cluster.worker_list import read_workers
     from cryptolake.work import lending
     from cryptolake.work.selection import chosen_wish
 
@@ -140,7 +142,7 @@ def collect_command(
     if not as_json and not seen.stopping.is_set():
         print_next("collect --retry-failed" if result.failed else "refine", selection=True)
     if cluster is not None and not as_json:
-        print_workers(read_roll(app.folder.root))
+        print_workers(read_workers(app.folder.root))
     seen.end(result)
 
 
@@ -187,32 +189,58 @@ def refine_command(
     end_lacking(lacking)
 
 
-def build_command(context: typer.Context) -> None:
+def build_command(
+    context: typer.Context,
+    csu: CsuFlag = None,
+    chain: ChainFlag = None,
+    family: FamilyFlag = None,
+    market_set: SetFlag = None,
+    start_date: StartFlag = None,
+    end_date: EndFlag = None,
+    days: DaysFlag = None,
+) -> None:
     """Silver to gold: the balanced daily panel. Exit code 1 when answered days have no number, with the remedy.
 
-    Example: cryptolake build
+    The panel is made whole; a selection narrows what is said of it, and which missing numbers end in failure.
+
+    Example: cryptolake build --set thesis-43
     """
     from cryptolake.work import lending
 
     app: App = context.obj.open()
     refuse_unfinished(app)
+    only = chosen_market_days(app, csu, chain, family, market_set, start_date, end_date, days)
     built = lending.build(app)
-    print_made(built.made, "publish", lacking=built.lacking)
-    note_whole_panel(app)
-    end_lacking(built.lacking)
+    lacking = only.of(built.lacking)
+    print_made(built.outputs, "publish", lacking=lacking, selection=True)
+    note_panel(app, only)
+    note_others(built.lacking, lacking)
+    end_lacking(lacking)
 
 
-def publish_command(context: typer.Context) -> None:
+def publish_command(
+    context: typer.Context,
+    csu: CsuFlag = None,
+    chain: ChainFlag = None,
+    family: FamilyFlag = None,
+    market_set: SetFlag = None,
+    start_date: StartFlag = None,
+    end_date: EndFlag = None,
+    days: DaysFlag = None,
+) -> None:
     """Write the finished tables to Parquet files, checkpoints and PostgreSQL.
 
-    Example: cryptolake publish
+    The tables are published whole; a selection must have figures among them, and its markets and days are said.
+
+    Example: cryptolake publish --set thesis-43
     """
     from cryptolake.work import lending
 
     app: App = context.obj.open()
     refuse_unfinished(app)
+    only = chosen_market_days(app, csu, chain, family, market_set, start_date, end_date, days)
     made = lending.publish(app)
-    note_whole_panel(app)
+    note_panel(app, only)
     print_made(made, 'query --sql "select * from daily_panel limit 5"')
 
 
@@ -249,7 +277,7 @@ def run_command(
         return
     print_collected(ran.collected, as_json=False)
     print_made(
-        ran.built.made,
+        ran.built.outputs,
         'query --sql "select * from daily_panel limit 5"',
         lacking=ran.built.lacking,
         collected=ran.collected,
@@ -266,7 +294,7 @@ def print_collected(result: Collected, as_json: bool) -> None:
             {
                 "done": result.done,
                 "empty": result.empty,
-                "gone": result.gone,
+                "unanswerable": result.unanswerable,
                 "failed": result.failed,
                 "pending": result.pending,
                 "elsewhere": result.elsewhere,
@@ -278,7 +306,7 @@ def print_collected(result: Collected, as_json: bool) -> None:
             }
         )
         return
-    counts = [("done", result.done), ("nothing happened", result.empty), ("unanswerable", result.gone)]
+    counts = [("done", result.done), ("nothing happened", result.empty), ("unanswerable", result.unanswerable)]
     counts += [("failed", result.failed), ("pending", result.pending), ("left to another run", result.elsewhere)]
     counts += [("given back", result.released)]
     print_table("Collected", ("partitions", "count"), [row for row in counts if row[1] or row[0] == "done"])
@@ -297,7 +325,7 @@ def _print_unpriced(app: App) -> None:
     tokens, token_days = unpriced(app)
     if token_days:
         print_line(
-            f"[yellow]no price[/] for {tokens:,} tokens on {token_days:,} token-days: "
+            f"[yellow]no price[/] for {counted(tokens, 'token')} on {counted(token_days, 'token-day')}: "
             "[bold]cryptolake prices collect[/], then [bold]cryptolake build[/]"
         )
 
@@ -310,6 +338,12 @@ def print_lacking(lacking: pl.DataFrame) -> None:
         print_line(f"[red]no number[/] {line}")
 
 
+def note_others(all_lacking: pl.DataFrame, chosen: pl.DataFrame) -> None:
+    """Say that other market-days than the chosen ones lack a number too: what was left out must not pass for sound."""
+    if others := all_lacking.height - chosen.height:
+        print_note(f"[yellow]{others:,} other market-days[/], which you did not choose, have no number either")
+
+
 def end_lacking(lacking: pl.DataFrame) -> None:
     """Leave with exit code 1 and the remedy when answered days have no number."""
     print_lacking(lacking)
@@ -318,14 +352,19 @@ def end_lacking(lacking: pl.DataFrame) -> None:
 
 
 def print_made(
-    made: list[Made], next_step: str, *, lacking: pl.DataFrame | None = None, collected: Collected | None = None
+    outputs: list[Output],
+    next_step: str,
+    *,
+    lacking: pl.DataFrame | None = None,
+    collected: Collected | None = None,
+    selection: bool = False,
 ) -> None:
-    """What a step made and, when nothing lacks, the next one, written without `cryptolake`.
+    """What a step made and, when nothing lacks, the next one, written without `cryptolake`; `selection` as in `print_next`.
 
     Where questions failed the next step is to ask them again; what else lacks is said with its remedy by `end_lacking`.
     """
-    print_table("Made", ("what", "rows", "where"), [(one.what, one.rows, one.where) for one in made])
+    print_table("Made", ("what", "rows", "where"), [(one.what, one.rows, one.where) for one in outputs])
     if collected is not None and collected.failed:
         print_next("collect --retry-failed", selection=True)
     elif lacking is None or not lacking.height:
-        print_next(next_step)
+        print_next(next_step, selection=selection)

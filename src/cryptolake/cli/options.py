@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from cryptolake.cli import values
 from cryptolake.cli.show import print_note
-from cryptolake.errors import BadInput, Stop
 from cryptolake.registry.markets import Csu
 
 if TYPE_CHECKING:
     from cryptolake.app import App
     from cryptolake.work.chosen_panel import ChosenPanel
+    from cryptolake.work.market_days import MarketDays
 
 _PANEL = "Selection"
 
 
-def _complete_csu(incomplete: str) -> list[str]:
-    from cryptolake.registry.loader import market_rows
-
-    return [name for name in (*market_rows(), "all") if name.startswith(incomplete)]
+# Under this name a completion says in its context which function of `values` gave the names; `words` asks for it.
+VALUES = "cryptolake.values"
 
 
-def _complete_chain(incomplete: str) -> list[str]:
-    from cryptolake.registry.loader import package_chains
+def completed_by(names: Callable[[Path | None], list[str]]) -> Callable[[typer.Context, str], list[str]]:
+    """The completion of a flag or argument by the names that a function of `values` gives."""
 
-    return [name for name in package_chains() if name.startswith(incomplete)]
+    def complete(context: typer.Context, incomplete: str) -> list[str]:
+        context.meta[VALUES] = f"{names.__module__}:{names.__name__}"
+        return [one for one in names(context.find_root().params.get("registry")) if one.startswith(incomplete)]
 
-
-def _complete_set(incomplete: str) -> list[str]:
-    from cryptolake.registry.loader import set_names
-
-    return [name for name in set_names() if name.startswith(incomplete)]
+    return complete
 
 
 CsuFlag = Annotated[
@@ -42,20 +40,22 @@ CsuFlag = Annotated[
     typer.Option(
         "--csu",
         help="Market, repeatable; 'all' for every market.",
-        autocompletion=_complete_csu,
+        autocompletion=completed_by(values.markets),
         rich_help_panel=_PANEL,
     ),
 ]
 ChainFlag = Annotated[
     list[str] | None,
-    typer.Option("--chain", help="All markets of a chain.", autocompletion=_complete_chain, rich_help_panel=_PANEL),
+    typer.Option(
+        "--chain", help="All markets of a chain.", autocompletion=completed_by(values.chains), rich_help_panel=_PANEL
+    ),
 ]
 SetFlag = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
         help="A named set of markets, e.g. thesis-43, or one of your registry file; repeatable.",
-        autocompletion=_complete_set,
+        autocompletion=completed_by(values.sets),
         rich_help_panel=_PANEL,
     ),
 ]
@@ -152,40 +152,76 @@ def chosen_rows(
 
 
 def refuse_unfinished(app: App) -> None:
-    """Raises Stop while a fresh start has set aside what was there and not yet filled it again."""
-    from cryptolake.work.fresh import pending
+    """Raises Stop while a fresh start is unfinished (`work.guards`)."""
+    from cryptolake.work.guards import require_finished
 
-    if (name := pending(app)) is not None:
-        raise Stop(
-            f"a fresh start is unfinished: what was there lies in {name} (the data folder's aside/ and PostgreSQL); "
-            "`cryptolake scheduler` goes on with it"
-        )
+    require_finished(app)
 
 
 def refuse_recorded(app: App, csus: Iterable[Csu]) -> None:
-    """Raises BadInput for the demo's market when nobody plays its chain: no endpoint in the world has it.
+    """Raises BadInput for a market that nobody can be asked about here, Stop while a fresh start is unfinished."""
+    from cryptolake.work.guards import require_askable
 
-    And Stop while a fresh start is unfinished.
-    """
-    from cryptolake.demo.journey import CSU, is_marked
-
-    refuse_unfinished(app)
-    if any(one.name == CSU and one.chain not in app.settings.rpc for one in csus) and is_marked(app.folder.root):
-        raise BadInput(
-            f"{app.folder.root} is the demo's folder, and its chain exists only while `cryptolake demo` runs; "
-            "name other markets and another --data"
-        )
+    require_askable(app, csus)
 
 
-def note_whole_panel(app: App) -> None:
-    """Say which markets and days the panel is about, for commands that have no selection of their own.
+def chosen_market_days(
+    app: App,
+    csu: list[str] | None,
+    chain: list[str] | None,
+    family: list[str] | None,
+    sets: list[str] | None,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    days: int | None = None,
+) -> MarketDays:
+    """What a step that is about everything is narrowed to; without flags it is everything. Raises BadInput as the others do."""
+    from cryptolake.work.market_days import MarketDays
 
-    Raises BadInput with what to run when there is no panel.
+    first, last = shown_days(start, end, days) if start or end or days else (None, None)
+    if not (csu or chain or family or sets):
+        return MarketDays(None, first, last)
+    return MarketDays(frozenset(one.name for one in chosen_csus(app, csu, chain, family, sets)), first, last)
+
+
+def chosen_chains(
+    app: App, csu: list[str] | None, chain: list[str] | None, family: list[str] | None, sets: list[str] | None
+) -> list[str] | None:
+    """The chains of the selected markets; chains that are named alone need no market. None without flags."""
+    if not (csu or family or sets):
+        return chain
+    return list(dict.fromkeys(one.chain for one in chosen_csus(app, csu, chain, family, sets)))
+
+
+def open_for(
+    context: typer.Context,
+    csu: list[str] | None,
+    chain: list[str] | None,
+    family: list[str] | None,
+    sets: list[str] | None,
+    **overrides: object,
+) -> App:
+    """The app, under settings whose `markets` and `sets` are the selected markets; without flags as they are set."""
+    app: App = context.obj.open(**overrides)
+    if csu or chain or family or sets:
+        names = [one.name for one in chosen_csus(app, csu, chain, family, sets)]
+        app = context.obj.open(**overrides, markets=names, sets=[])
+    return app
+
+
+def note_panel(app: App, only: MarketDays) -> None:
+    """Say which markets and days the panel is about, and how much of it was chosen: the tables themselves are made whole.
+
+    Raises BadInput with what to run when there is no panel, or it has no figure of what was chosen.
     """
     from cryptolake.work.chosen_panel import chosen_panel
 
     refuse_unfinished(app)
-    print_note("The panel is about everything that was ever asked for: " + chosen_panel(app, None, None, None).says)
+    everything = chosen_panel(app, None, None, None).says
+    print_note("The panel is about everything that was ever asked for: " + everything)
+    if not only.whole:
+        csus = None if only.names is None else [app.registry.csus[name] for name in sorted(only.names)]
+        print_note("Of it you chose " + chosen_panel(app, csus, only.first, only.last).says)
 
 
 def dates(start: datetime | None, end: datetime | None, days: int | None) -> dict[str, object]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from cryptolake.cli import values
 from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import (
     ChainFlag,
@@ -18,9 +19,11 @@ from cryptolake.cli.options import (
     SetFlag,
     StartFlag,
     chosen_rows,
+    completed_by,
 )
 from cryptolake.cli.screens import PANEL, Step
 from cryptolake.cli.show import print_json, print_line, print_table
+from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput
 from cryptolake.research.formats import format_names
 
@@ -48,7 +51,7 @@ def export_command(
     to: Annotated[
         str,
         typer.Option(
-            "--format", help=f"Kind of file: {', '.join(format_names())}.", autocompletion=lambda: format_names()
+            "--format", help=f"Kind of file: {', '.join(format_names())}.", autocompletion=completed_by(values.formats)
         ),
     ] = "parquet",
     out: Annotated[Path | None, typer.Option(help="File to write (default: exports/ under the data folder).")] = None,
@@ -68,6 +71,9 @@ def export_command(
         Literal["long", "wide"], typer.Option(help="One row per market-day, or one row per day.")
     ] = "long",
     version: Annotated[int | None, typer.Option(help="An older version of the panel, by its commit number.")] = None,
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="Write the file even when no row of the selection has a number.")
+    ] = False,
     csu: CsuFlag = None,
     chain: ChainFlag = None,
     family: FamilyFlag = None,
@@ -84,7 +90,7 @@ def export_command(
     from cryptolake.gold.metadata import content_digest
     from cryptolake.research.export import export
     from cryptolake.research.formats import format_named, require_suffix
-    from cryptolake.research.transforms import VALUES, Recipe, fill_limit, prepare
+    from cryptolake.research.transforms import VALUES, Recipe, fill_limit, prepare, require_numbers
     from cryptolake.work.lending import require_supported
 
     kind = format_named(to)
@@ -94,6 +100,8 @@ def export_command(
     panel = chosen_rows(app, csu, chain, family, market_set, start_date, end_date, days, version).panel
     if version is None:
         require_supported(app, panel)
+    if not allow_empty:
+        require_numbers(panel, tuple(column or VALUES))
     recipe = Recipe(tuple(column or VALUES), balance, fill_limit(fill), winsorize, log, diff)
     prepared = prepare(panel, recipe)
     written = export(
@@ -171,9 +179,11 @@ def _facts(app: App, version: str) -> dict[str, object]:
 def _print(found: Description) -> None:
     window = found.window
     print_line(
-        f"[bold]{found.markets} markets x {found.days} days[/], {found.share_present:.1%} with {found.value}; "
+        f"[bold]{counted(found.markets, 'market')} x {counted(found.days, 'day')}[/], "
+        f"{found.share_present:.1%} with {found.value}; "
         + (
-            f"largest complete rectangle {len(window.units)} markets x {window.days} days ({window.first} .. {window.last})"
+            f"largest complete rectangle {counted(len(window.units), 'market')} x "
+            f"{counted(window.days, 'day')} ({window.first} .. {window.last})"
             if window
             else "no complete market-day"
         )

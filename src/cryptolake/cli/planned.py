@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from cryptolake.cli.show import print_line, print_table
+from cryptolake.contracts.counting import counted
 
 if TYPE_CHECKING:
     from cryptolake.work.estimate import Cost, Planned
@@ -16,8 +17,8 @@ def print_plan(found: Planned, markets: int) -> None:
     from cryptolake.work.estimate import NO_ENDPOINT
 
     print_table(
-        f"Plan {found.start_date} .. {found.end_date}: {markets} markets, "
-        f"{found.missing:,} of {found.wanted:,} answers missing",
+        f"Plan {found.start_date} .. {found.end_date}: {counted(markets, 'market')}, "
+        f"{found.missing:,} of {counted(found.wanted, 'answer')} missing",
         ("chain", "first asked of", "logs", "eth_call", "headers", "units", "unit"),
         [_chain_row(list(some)) for _, some in groupby(found.costs, key=lambda cost: cost.chain)],
     )
@@ -28,7 +29,9 @@ def print_plan(found: Planned, markets: int) -> None:
     )
     for reason in sorted(set(found.set_aside.values())):
         names = [name for name, why in found.set_aside.items() if why == reason]
-        print_line(f"[yellow]{reason}[/] ({len(names)} markets): {', '.join(names[:4])}{' ...' * (len(names) > 4)}")
+        print_line(
+            f"[yellow]{reason}[/] ({counted(len(names), 'market')}): {', '.join(names[:4])}{' ...' * (len(names) > 4)}"
+        )
     if unasked := sorted({cost.chain for cost in found.costs if cost.endpoint == NO_ENDPOINT}):
         print_line(
             f"[red]no endpoint[/] on {', '.join(unasked)}, and its time not counted: set CRYPTOLAKE_RPC_<CHAIN>=url"
@@ -41,7 +44,7 @@ def print_plan(found: Planned, markets: int) -> None:
 
 def totals(found: Planned) -> str:
     """Calls and time in a few words."""
-    return f"{found.total_calls:,} calls, about {_span_of_time(found.expected_seconds)}"
+    return f"{counted(found.total_calls, 'call')}, about {_span_of_time(found.expected_seconds)}"
 
 
 def _chain_row(found: list[Cost]) -> tuple[object, ...]:

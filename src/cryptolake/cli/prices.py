@@ -8,14 +8,31 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryptolake.cli.next_step import print_next
-from cryptolake.cli.onchain import end_lacking, print_made
-from cryptolake.cli.options import JsonFlag, WorkersFlag, note_whole_panel
+from cryptolake.cli.onchain import end_lacking, note_others, print_made
+from cryptolake.cli.options import (
+    ChainFlag,
+    CsuFlag,
+    DaysFlag,
+    EndFlag,
+    FamilyFlag,
+    JsonFlag,
+    SetFlag,
+    StartFlag,
+    WorkersFlag,
+    chosen_market_days,
+    note_panel,
+)
 from cryptolake.cli.show import print_json, print_line, print_table, progress
+from cryptolake.contracts.counting import counted
 from cryptolake.contracts.partition import Partition
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from cryptolake.app import App
     from cryptolake.flow.collect import Collected
+    from cryptolake.flow.outputs import Output
+    from cryptolake.work.market_days import MarketDays
 
 prices_app = typer.Typer(
     no_args_is_help=True,
@@ -41,19 +58,30 @@ def collect_command(
         bool, typer.Option("--all", help="Ask vendors for every token, to compare, not only for missing ones.")
     ] = False,
     workers: WorkersFlag = None,
+    csu: CsuFlag = None,
+    chain: ChainFlag = None,
+    family: FamilyFlag = None,
+    market_set: SetFlag = None,
+    start_date: StartFlag = None,
+    end_date: EndFlag = None,
+    days: DaysFlag = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Ask Chainlink at the snapshot blocks, then the vendors for what is still missing; value everything again.
 
-    Example: cryptolake prices collect --source chainlink --source defillama
+    A selection narrows what is asked for to the tokens that its markets hold on its days.
+
+    Example: cryptolake prices collect --source chainlink --source defillama --set thesis-43
     """
     from cryptolake.work import prices as river
 
     app: App = context.obj.open(workers=workers)
+    only = chosen_market_days(app, csu, chain, family, market_set, start_date, end_date, days)
     results = {
-        name: river.collect(app, name, everything=everything, watch=progress) for name in river.told_by(app, source)
+        name: river.collect(app, name, everything=everything, only=only, watch=progress)
+        for name in river.told_by(app, source)
     }
-    _print_collected(results, app, as_json)
+    _print_collected(results, app, only, as_json)
     raise typer.Exit(1 if any(result.failed for result in results.values()) else 0)
 
 
@@ -78,38 +106,68 @@ def list_command(
     missing: Annotated[bool, typer.Option("--missing", help="Only tokens without a price on some day.")] = False,
     flagged: Annotated[bool, typer.Option("--flagged", help="Only tokens whose sources disagree on some day.")] = False,
     limit: Annotated[int, typer.Option(min=1, help="Rows shown in a table.")] = 40,
+    csu: CsuFlag = None,
+    chain: ChainFlag = None,
+    family: FamilyFlag = None,
+    market_set: SetFlag = None,
+    start_date: StartFlag = None,
+    end_date: EndFlag = None,
+    days: DaysFlag = None,
     as_json: JsonFlag = False,
 ) -> None:
-    """Which tokens are priced by whom, and which are not.
+    """Which tokens are priced by whom, and which are not; of a selection those that its markets hold.
 
-    Example: cryptolake prices list --missing
+    Example: cryptolake prices list --missing --set thesis-43
     """
     from cryptolake.work import prices as river
 
     app: App = context.obj.open()
-    found = river.overview(app, missing=missing, flagged=flagged)
+    only = chosen_market_days(app, csu, chain, family, market_set, start_date, end_date, days)
+    found = river.overview(app, missing=missing, flagged=flagged, only=only)
     if as_json:
         print_json(found.to_dicts())
         return
     columns = ("chain", "asset", "price_source", "flag", "days", "since", "until")
-    print_table(f"{found.height:,} groups", columns, found.select(columns).head(limit).rows())
-    print_next("prices collect", said="Prices of your own: [bold]cryptolake prices import[/] reads a file of them")
+    print_table(counted(found.height, "group"), columns, found.select(columns).head(limit).rows())
+    print_next(
+        "prices collect",
+        selection=True,
+        said="Prices of your own: [bold]cryptolake prices import[/] reads a file of them",
+    )
 
 
 @prices_app.command("versions")
-def versions_command(context: typer.Context, as_json: JsonFlag = False) -> None:
+def versions_command(
+    context: typer.Context,
+    csu: CsuFlag = None,
+    chain: ChainFlag = None,
+    family: FamilyFlag = None,
+    market_set: SetFlag = None,
+    start_date: StartFlag = None,
+    end_date: EndFlag = None,
+    days: DaysFlag = None,
+    as_json: JsonFlag = False,
+) -> None:
     """The silver tables' latest version numbers; older ones stay readable.
+
+    A version is of a whole table; with a selection its rows of these markets and days are counted beside it.
 
     Example: cryptolake prices versions
     """
     from cryptolake.work import prices as river
 
     app: App = context.obj.open()
-    found = river.versions(app)
+    only = chosen_market_days(app, csu, chain, family, market_set, start_date, end_date, days)
+    found, rows = river.versions(app), {} if only.whole else river.rows_of(app, only)
     if as_json:
-        print_json(found)
+        print_json(
+            {name: {"version": version, "rows": rows[name]} for name, version in found.items()} if rows else found
+        )
         return
-    print_table("Versions", ("table", "version"), list(found.items()))
+    columns = ("table", "version", "rows of the selection")[: 3 if rows else 2]
+    print_table(
+        "Versions", columns, [(name, version, rows.get(name))[: len(columns)] for name, version in found.items()]
+    )
     print_next("reprice", said="Read an older one from Python: pl.read_delta(path, version=N)")
 
 
@@ -119,6 +177,13 @@ def reprice_command(
         str | None, typer.Option(help="Whose price goes first, e.g. chainlink,defillama (settings).")
     ] = None,
     publish_too: Annotated[bool, typer.Option("--publish/--no-publish", help="Write files and PostgreSQL too.")] = True,
+    csu: CsuFlag = None,
+    chain: ChainFlag = None,
+    family: FamilyFlag = None,
+    market_set: SetFlag = None,
+    start_date: StartFlag = None,
+    end_date: EndFlag = None,
+    days: DaysFlag = None,
 ) -> None:
     """Value silver and gold again from the prices that are kept. Collects nothing; the version before stays readable.
 
@@ -128,16 +193,16 @@ def reprice_command(
     from cryptolake.work import prices as river
 
     app: App = context.obj.open(price_order=order)
+    only = chosen_market_days(app, csu, chain, family, market_set, start_date, end_date, days)
     before = river.versions(app)
     made = river.reprice(app)
     built = lending.build(app)
-    made += built.made
+    made += built.outputs
     if publish_too:
         made += lending.publish(app)
-    note_whole_panel(app)
+    note_panel(app, only)
     print_line(f"Before: tvl version {before['tvl']}, liquidations {before['liquidations']}, prices {before['prices']}")
-    print_made(made, "panel describe", lacking=built.lacking)
-    end_lacking(built.lacking)
+    _end(made, built.lacking, only)
 
 
 def rebuild_command(
@@ -146,27 +211,44 @@ def rebuild_command(
         bool, typer.Option("--reparse", help="Read every answer again, not the monthly files of rows.")
     ] = False,
     publish_too: Annotated[bool, typer.Option("--publish/--no-publish", help="Write files and PostgreSQL too.")] = True,
+    csu: CsuFlag = None,
+    chain: ChainFlag = None,
+    family: FamilyFlag = None,
+    market_set: SetFlag = None,
+    start_date: StartFlag = None,
+    end_date: EndFlag = None,
+    days: DaysFlag = None,
 ) -> None:
     """Everything that was ever collected, bronze to gold, from scratch. Needs no network.
+
+    With a selection only its markets' days are made anew in silver, the others stay; the panel is made whole.
 
     Example: cryptolake rebuild
     """
     from cryptolake.work import lending
 
     app: App = context.obj.open()
-    built = lending.rebuild(app, reparse=reparse)
-    made = built.made
+    only = chosen_market_days(app, csu, chain, family, market_set, start_date, end_date, days)
+    built = lending.rebuild(app, reparse=reparse, only=only)
+    made = built.outputs
     if publish_too:
         made += lending.publish(app)
-    note_whole_panel(app)
-    print_made(made, "panel describe", lacking=built.lacking)
-    end_lacking(built.lacking)
+    note_panel(app, only)
+    _end(made, built.lacking, only)
 
 
-def _print_collected(results: dict[str, Collected], app: App, as_json: bool) -> None:
+def _end(outputs: list[Output], lacking: pl.DataFrame, only: MarketDays) -> None:
+    """What was made, and exit code 1 with the remedy when chosen days that were answered have no number."""
+    chosen = only.of(lacking)
+    print_made(outputs, "panel describe", lacking=chosen, selection=True)
+    note_others(lacking, chosen)
+    end_lacking(chosen)
+
+
+def _print_collected(results: dict[str, Collected], app: App, only: MarketDays, as_json: bool) -> None:
     from cryptolake.work import prices as river
 
-    tokens, token_days = river.unpriced(app)
+    tokens, token_days = river.unpriced(app, only)
     failures: list[tuple[Partition, str | None]] = [
         (entry.partition, entry.error) for result in results.values() for entry in result.failures
     ]
@@ -174,16 +256,17 @@ def _print_collected(results: dict[str, Collected], app: App, as_json: bool) -> 
         print_json(
             {
                 "collected": {
-                    name: {"done": r.done, "gone": r.gone, "failed": r.failed} for name, r in results.items()
+                    name: {"done": r.done, "unanswerable": r.unanswerable, "failed": r.failed}
+                    for name, r in results.items()
                 },
                 "failures": [{"partition": str(partition), "error": error} for partition, error in failures],
                 "still_missing": {"tokens": tokens, "token_days": token_days},
             }
         )
         return
-    rows = [(name, r.done + r.empty, r.gone, r.failed) for name, r in results.items()]
+    rows = [(name, r.done + r.empty, r.unanswerable, r.failed) for name, r in results.items()]
     print_table("Prices", ("source", "chain-days answered", "unanswerable", "failed"), rows)
     for partition, error in failures[:5]:
         print_line(f"[red]failed[/] {partition}: {error}")
-    print_line(f"Without a price: {tokens:,} tokens on {token_days:,} token-days.")
-    print_next("prices list --missing", "build", joined="then")
+    print_line(f"Without a price: {counted(tokens, 'token')} on {counted(token_days, 'token-day')}.")
+    print_next("prices list --missing", "build", joined="then", selection=True)

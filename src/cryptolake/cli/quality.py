@@ -23,6 +23,7 @@ from cryptolake.cli.options import (
 )
 from cryptolake.cli.screens import PANEL, Step
 from cryptolake.cli.show import print_json, print_line, print_table
+from cryptolake.contracts.counting import counted
 from cryptolake.errors import CryptolakeError
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def _print(
 ) -> None:
     broken = [one for one in found if not one.passed]
     print_table(
-        f"{len(broken)} of {len(found)} checks found something",
+        f"{len(broken)} of {counted(len(found), 'check')} found something",
         ("severity", "check", "rows", "should hold"),
         [(f"[{_COLOUR[one.severity]}]{one.severity}[/]", one.check, one.rows, one.doc) for one in broken],
     )
@@ -175,7 +176,8 @@ def _print(
     if reconciled:
         agreed = sum(one.verdict == "agrees" for one in reconciled)
         print_line(
-            f"DefiLlama: {agreed} of {len(reconciled)} chain-days agree within 5 %; the causes of the rest are in the report"
+            f"DefiLlama: {agreed} of {counted(len(reconciled), 'chain-day')} within 5 %; the causes of the rest "
+            f"are in the report"
         )
     for line in refused:
         print_line(f"[yellow]not compared[/] {line}")

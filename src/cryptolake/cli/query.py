@@ -15,7 +15,8 @@ import typer
 
 from cryptolake.cli.options import JsonFlag
 from cryptolake.cli.screens import TEAM, Step
-from cryptolake.cli.show import print_json, print_line, print_note, print_table
+from cryptolake.cli.show import print_json, print_line, print_note, print_rows
+from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def _session(app: App, *, typed: bool) -> Iterator[Reader | Warehouse]:
     typed is a bound value, are then asked by the owner.
     """
     if typed or app.settings.database_url is None or app.settings.reader_url is not None:
-        yield app.reader()
+        yield app.database.reader()
         return
     with app.warehouse() as warehouse:
         yield warehouse
@@ -272,12 +273,12 @@ def _show(
             raise BadInput(f"cannot write {target}: {error.strerror or error}; choose another path") from None
         except pl.exceptions.PolarsError:  # arrays, records, JSON and bytes in CSV
             raise BadInput(f"{target}: CSV cannot hold such a column; cast it to text, or use --parquet") from None
-        print_line(f"{frame.height:,} rows written to {target}")
+        print_line(f"{counted(frame.height, 'row')} written to {target}")
     elif as_json:
         print_json(frame.to_dicts())
     else:
         shown = frame.tail(limit) if newest_last else frame.head(limit)
-        print_table(f"{frame.height:,} rows", frame.columns, shown.rows())
+        print_rows(counted(frame.height, "row"), frame.columns, shown.rows())
         if frame.height > limit:
             place = "earlier" if newest_last else "more"
             print_line(f"{frame.height - limit:,} {place}; use --limit, --csv, --parquet or --json")

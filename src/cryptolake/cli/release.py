@@ -22,6 +22,7 @@ from cryptolake.cli.options import (
     chosen_rows,
 )
 from cryptolake.cli.show import print_json, print_line, print_table
+from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput
 from cryptolake.version import __version__
 
@@ -72,7 +73,11 @@ def release_command(
     folder = into or app.folder.releases
     if check:
         wrong = verify(folder / version)
-        print_line(f"{len(wrong)} files differ: {', '.join(wrong)}" if wrong else f"release {version} is whole")
+        print_line(
+            f"{counted(len(wrong), 'file differs', 'files differ')}: {', '.join(wrong)}"
+            if wrong
+            else f"release {version} is whole"
+        )
         raise typer.Exit(1 if wrong else 0)
     chosen = chosen_rows(app, csu, chain, family, market_set, start_date, end_date, days)
     panel = chosen.panel
@@ -177,7 +182,8 @@ def _against_defillama(app: App, csu: str, on: date, slug: str | None) -> tuple[
             f"DefiLlama has no point of {name} on {market.chain} for {on}, or we have no snapshot; try another day"
         )
     missing = [one.name for one in same if one.name not in held]
-    about = f"net TVL of {name} on {market.chain} on {on} ({len(same) - len(missing)} of {len(same)} markets collected)"
+    held_count = f"{len(same) - len(missing)} of {counted(len(same), 'market')} collected"
+    about = f"net TVL of {name} on {market.chain} on {on} ({held_count})"
     return found[0].explanation, about
 
 

@@ -18,10 +18,12 @@ from cryptolake.cli.options import (
     JsonFlag,
     SetFlag,
     StartFlag,
+    chosen_chains,
     chosen_csus,
     dates,
 )
 from cryptolake.cli.show import print_json, print_line, print_table
+from cryptolake.contracts.counting import counted
 
 if TYPE_CHECKING:
     from cryptolake.app import App
@@ -40,21 +42,30 @@ def add_commands(cli: typer.Typer) -> None:
     cli.command("verify", rich_help_panel=group)(verify_command)
 
 
-def probe_command(context: typer.Context, chain: ChainFlag = None, as_json: JsonFlag = False) -> None:
+def probe_command(
+    context: typer.Context,
+    csu: CsuFlag = None,
+    chain: ChainFlag = None,
+    family: FamilyFlag = None,
+    market_set: SetFlag = None,
+    as_json: JsonFlag = False,
+) -> None:
     """Ask every configured endpoint what it can do: chain, head, archive depth, log span, batch size, latency, key.
+
+    A selection of markets means their chains.
 
     Example: cryptolake rpc probe --chain ethereum
     """
     from cryptolake.work.endpoints import chains_of, probe_all
 
     app: App = context.obj.open()
-    chains = chains_of(app, chain)
+    chains = chains_of(app, chosen_chains(app, csu, chain, family, market_set))
     found = probe_all(app, chains)
     if as_json:
         print_json([asdict(one) for one in found])
     else:
         print_table(
-            f"{len(found)} endpoints of {len(chains)} chains",
+            f"{counted(len(found), 'endpoint')} of {counted(len(chains), 'chain')}",
             ("endpoint", "ok", "lag s", "archive", "log span", "batch", "ms"),
             [_row(one) for one in found],
         )
@@ -74,7 +85,10 @@ def _row(one: Probed) -> tuple[object, ...]:
 
 def build_command(
     context: typer.Context,
+    csu: CsuFlag = None,
     chain: ChainFlag = None,
+    family: FamilyFlag = None,
+    market_set: SetFlag = None,
     start_date: StartFlag = None,
     end_date: EndFlag = None,
     days: DaysFlag = None,
@@ -82,13 +96,15 @@ def build_command(
 ) -> None:
     """Find and keep the first and last block of every day, a month in a few requests per chain.
 
+    A selection of markets means their chains.
+
     Example: cryptolake blocks build --chain ethereum --start-date 2024-12-01 --end-date 2024-12-31
     """
     from cryptolake.work.endpoints import chains_of, find_boundaries
 
     app: App = context.obj.open(**dates(start_date, end_date, days))
     first, last = app.settings.span()
-    found = find_boundaries(app, chains_of(app, chain))
+    found = find_boundaries(app, chains_of(app, chosen_chains(app, csu, chain, family, market_set)))
     if as_json:
         print_json([asdict(one) for one in found])
     else:

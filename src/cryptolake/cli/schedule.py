@@ -14,9 +14,10 @@ import typer
 
 from cryptolake.cli.confirm import confirm
 from cryptolake.cli.next_step import print_next
-from cryptolake.cli.options import JsonFlag
+from cryptolake.cli.options import ChainFlag, CsuFlag, FamilyFlag, JsonFlag, SetFlag, open_for
 from cryptolake.cli.screens import TEAM, Step
 from cryptolake.cli.show import print_json, print_line, print_table
+from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput, Stop
 
 if TYPE_CHECKING:
@@ -38,15 +39,23 @@ def scheduler_command(
     action: Annotated[Literal["run", "status"], typer.Argument(help="run, or status to look at it.")] = "run",
     fresh: Annotated[bool, typer.Option("--fresh", help="Set everything aside, then fill again; asks first.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask (with --fresh).")] = False,
+    csu: CsuFlag = None,
+    chain: ChainFlag = None,
+    family: FamilyFlag = None,
+    market_set: SetFlag = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Keep everything current: backfill, first pull, then every source at its own time; missed times are caught up.
+
+    A selection takes the place of the settings' markets and sets.
 
     Example: cryptolake scheduler
     """
     from cryptolake.files.lock import held, holder
 
-    app: App = context.obj.open()
+    app = open_for(context, csu, chain, family, market_set)
+    if fresh and (csu or chain or family or market_set):
+        raise BadInput("a fresh start sets everything aside, whatever is selected; leave out the flags that select")
     if action == "status":
         if fresh:
             raise BadInput("status only looks; give --fresh to `cryptolake scheduler`")
@@ -83,7 +92,7 @@ def _run(app: App, *, afresh: bool, yes: bool) -> None:
     jobs, waiting = daily.jobs(app)
     for line in waiting:
         print_line(f"[yellow]left out[/] {line}")
-    _print_aside(app)
+    _print_left_out(app)
     if afresh and not jobs:
         raise Stop("a fresh start could ask nobody for anything; set the keys and endpoints above first")
     if afresh and not yes:
@@ -97,16 +106,17 @@ def _run(app: App, *, afresh: bool, yes: bool) -> None:
     def wait(seconds: float) -> bool:
         if seconds and starts.pending(app):  # nothing is left to be filled
             _tell(
-                f"fresh start: {starts.finish(app):,} answers of chains and prices that nobody gave again were put back"
+                f"fresh start: {counted(starts.finish(app), 'answer')} of chains and prices "
+                "that nobody gave again were put back"
             )
         return stopping.wait(seconds)
 
     scheduler = Scheduler(jobs, slots, daily.AppWork(app), wait=wait, tell=_tell)
     try:
-        _tell(f"scheduler: {len(jobs)} jobs: {', '.join(f'{job.name} ({job.cron} UTC)' for job in jobs)}")
+        _tell(f"scheduler: {counted(len(jobs), 'job')}: {', '.join(f'{job.name} ({job.cron} UTC)' for job in jobs)}")
         scheduler.start()
         if starts.pending(app):
-            _tell(f"fresh start: {starts.put_back(app):,} rows that no vendor gave again were put back")
+            _tell(f"fresh start: {counted(starts.put_back(app), 'row')} that no vendor gave again were put back")
         scheduler.run()
     except KeyboardInterrupt:
         _tell("scheduler: stopped; what was collected is kept, the next start goes on from there")
@@ -129,14 +139,14 @@ def _confirm(app: App) -> None:
     confirm("Set it aside and fill again?", yes=False)
 
 
-def _print_aside(app: App) -> None:
+def _print_left_out(app: App) -> None:
     from cryptolake.work import daily
 
     aside = daily.markets(app)[1]
     for reason in sorted(set(aside.values())):
         names = [name for name, why in aside.items() if why == reason]
         print_line(
-            f"[yellow]left out[/] {len(names)} markets ({reason}): {', '.join(names[:3])}{' ...' * (len(names) > 3)}"
+            f"[yellow]left out[/] {counted(len(names), 'market')} ({reason}): {', '.join(names[:3])}{' ...' * (len(names) > 3)}"
         )
 
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from cryptolake.contracts.entry import said
 from cryptolake.contracts.partition import Partition
+from cryptolake.waiting import what_is_waited_for
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
     from cryptolake.flow.collect import Progress as Report
 
 _WIDTH = 100
+_CELL = 12  # a cell that may break over lines needs this much to be read
+QUIET_S = 15.0  # after so long without an answer it is told what is waited for
 
 
 def console() -> Console:
@@ -56,6 +61,30 @@ def print_line(text: str) -> None:
     console().print(text)
 
 
+def print_whole(line: Text) -> None:
+    """A line that is copied, never broken: on a terminal only the terminal itself folds it, elsewhere nobody."""
+    from rich.console import Console
+
+    Console(highlight=False).print(line, soft_wrap=True)
+
+
+def print_rows(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table where its columns fit beside each other, else one block per row with a line per column."""
+    from rich.text import Text
+
+    lengths = [max((len(_text(row[number])) for row in rows), default=0) for number in range(len(columns))]
+    needed = sum(max(len(name), min(longest, _CELL)) + 2 for name, longest in zip(columns, lengths, strict=True))
+    if needed <= console().width or not rows:
+        print_table(title, columns, rows)
+        return
+    print_whole(Text(title, "bold"))
+    margin = max(map(len, columns))
+    for number, row in enumerate(rows, start=1):
+        print_whole(Text(f"-[ {number:,} ]".ljust(margin + 3, "-")))
+        for name, cell in zip(columns, row, strict=True):
+            print_whole(Text(f"{name:<{margin}} | {_text(cell)}"))
+
+
 def print_note(text: str) -> None:
     """One line on standard error (rich markup allowed): what a result rests on, never a result."""
     from rich.console import Console
@@ -77,7 +106,7 @@ def _text(cell: object) -> str:
 
 @contextmanager
 def progress(label: str, total: int) -> Iterator[Report]:
-    """A progress bar on a terminal, a line every tenth of the work elsewhere."""
+    """A progress bar on a terminal; elsewhere a line every tenth of the work, and one when nothing came for a while."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -90,7 +119,8 @@ def progress(label: str, total: int) -> Iterator[Report]:
 
     err = Console(stderr=True)
     if not err.is_terminal:
-        yield _lines(err, label, total)
+        with _lines(err, label, total) as report:
+            yield report
         return
     columns = (
         TextColumn("{task.description}"),
@@ -109,14 +139,44 @@ def progress(label: str, total: int) -> Iterator[Report]:
         yield report
 
 
-def _lines(err: Console, label: str, total: int) -> Report:
+@contextmanager
+def _lines(err: Console, label: str, total: int) -> Iterator[Report]:
     seen = 0
     step = max(1, total // 10)
 
-    def report(partition: Partition, state: str) -> None:
-        nonlocal seen
-        seen += 1
-        if seen % step == 0 or seen == total:
-            err.print(f"{label}: {seen}/{total} {partition} {said(state)}", markup=False, highlight=False)
+    def tell(waits: str) -> None:
+        err.print(f"{label}: {seen}/{total}, waiting for {waits}", markup=False, highlight=False, soft_wrap=True)
 
-    return report
+    with telling_waits(tell) as heard:
+
+        def report(partition: Partition, state: str) -> None:
+            nonlocal seen
+            seen += 1
+            heard()
+            if seen % step == 0 or seen == total:
+                err.print(f"{label}: {seen}/{total} {partition} {said(state)}", markup=False, highlight=False)
+
+        yield report
+
+
+@contextmanager
+def telling_waits(tell: Callable[[str], None], quiet_s: float = QUIET_S) -> Iterator[Callable[[], None]]:
+    """While the block lasts, `tell` what is waited for whenever nothing was heard for `quiet_s` seconds.
+
+    Yields what is to be called when something was heard.
+    """
+    ended, heard = threading.Event(), threading.Event()
+
+    def look() -> None:
+        while not ended.wait(quiet_s):
+            if not heard.is_set() and (waits := what_is_waited_for()):
+                tell(waits)
+            heard.clear()
+
+    thread = threading.Thread(target=look, name="waits", daemon=True)
+    thread.start()
+    try:
+        yield heard.set
+    finally:
+        ended.set()
+        thread.join()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cryptolake.cli.options import ChainFlag, CsuFlag, FamilyFlag, SetFlag, open_for
 from cryptolake.cli.show import print_line
 from cryptolake.errors import BadInput, Stop
 
@@ -45,8 +46,14 @@ def up_command(
         bool | None, typer.Option("--schedules/--no-schedules", help="Whether schedules start switched on.")
     ] = None,
     wait: Annotated[float, typer.Option(min=1, help="Seconds the parts may take to answer.")] = 180.0,
+    csu: CsuFlag = None,
+    chain: ChainFlag = None,
+    family: FamilyFlag = None,
+    market_set: SetFlag = None,
 ) -> None:
     """Bring everything up: PostgreSQL, Dagster's web page and daemon, and the monitor page. Ctrl-C stops all of it.
+
+    A selection takes the place of the settings' markets and sets.
 
     Example: cryptolake up
     """
@@ -56,9 +63,9 @@ def up_command(
     from cryptolake.work import daily
 
     started = time.monotonic()
+    app = open_for(context, csu, chain, family, market_set, schedules=schedules)
     if find_spec("dagster_webserver") is None or find_spec("dagster_postgres") is None:
         raise Stop("Dagster is not installed; run: pip install 'cryptolake[dagster]' (the scheduler needs no Dagster)")
-    app: App = context.obj.open(schedules=schedules)
     parts = set(only or PARTS)
     if unknown := sorted(parts - set(PARTS)):
         raise BadInput(f"there is no part {unknown[0]!r}; known: {', '.join(PARTS)}")
@@ -69,7 +76,7 @@ def up_command(
                 f"port {number} is taken; stop what uses it or give another one with --{'monitor-' * (name == 'monitor')}port"
             )
     daily.jobs(app)  # what is wrong with the settings is said here, not in a log
-    mine = app.has_own_server and not app.server_running
+    mine = app.database.is_embedded and not app.database.is_running
     variables = _prepare(app)
     if parts & {"web", "daemon"}:  # a code server alone knows only where it listens, not where others find it
         found = _LOCAL if code_host in EVERYWHERE else code_host
@@ -98,7 +105,7 @@ def up_command(
     finally:
         children.stop()
         if mine:
-            app.stop_server()
+            app.database.stop()
     print_line("stopped; nothing is lost, `cryptolake up` goes on from here")
 
 
@@ -122,19 +129,21 @@ def _prepare(app: App) -> dict[str, str]:
     from cryptolake.cli.dagster_home import URL_VARIABLE, storage_url, write_instance
 
     settings = app.settings
-    url, home = app.database(), app.folder.dagster
+    url, home = app.database.url(), app.folder.dagster
     with app.warehouse():  # every table is there before a part looks for one
         pass
     schema = f"{settings.prefix}dagster"
-    app.make_schema(schema)
+    app.database.make_schema(schema)
     write_instance(home)
     variables = {
         "DAGSTER_HOME": str(home),
         "PYTHONUNBUFFERED": "1",
         URL_VARIABLE: storage_url(url, schema),
-        "CRYPTOLAKE_DATA": str(app.data_variable),
+        "CRYPTOLAKE_DATA": str(settings.data_variable),
         "CRYPTOLAKE_SCHEDULES": str(settings.schedules).lower(),
         "CRYPTOLAKE_LOG_LEVEL": settings.log_level,
+        "CRYPTOLAKE_MARKETS": ",".join(settings.markets),
+        "CRYPTOLAKE_SETS": ",".join(settings.sets),
     }
     if settings.registry is not None:
         variables["CRYPTOLAKE_REGISTRY"] = str(settings.registry.resolve())

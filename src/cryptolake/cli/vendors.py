@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +12,7 @@ from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import DatasetFlag, JsonFlag, ResumeFlag, WorkersFlag
 from cryptolake.cli.screens import TEAM, Step
 from cryptolake.cli.show import print_json, print_line, print_table, progress
+from cryptolake.contracts.counting import counted
 from cryptolake.contracts.source import Dataset, Source
 from cryptolake.errors import BadInput
 
@@ -156,7 +156,7 @@ def entities_command(
         print_json([asdict(one) for one in found])
         return
     print_table(
-        f"{len(found)} entities",
+        f"{counted(len(found), 'entity', 'entities')}",
         ("entity", "name", "kind", "defillama", "artemis", "coingecko"),
         [
             (one.entity, one.name, one.kind, one.defillama or None, one.artemis or None, one.coingecko or None)
@@ -223,28 +223,13 @@ def _fresh(
     """Check everything that can be checked before asking the vendor, say what may be replaced, and ask the user."""
     from rich.console import Console
 
-    from cryptolake.work.refill import Fresh, check_drop, prospect
-    from cryptolake.work.series import granted
-    from cryptolake.work.vendors import chosen_datasets
+    from cryptolake.work.vendor_fresh import replacement
 
-    app: App = context.obj.open()
-    source = app.vendor(name)
-    meant = [one.name for one in chosen_datasets(source, "backfill", dataset, key)]
-    chosen, lacking = granted("backfill", source, meant, key)
-    if dataset and lacking:
-        raise BadInput(f"{name}: {lacking[0]} cannot be asked without its key; set it, or leave that dataset out")
-    check_drop(name, drop)
-    keys = {one for each in chosen for one in source.keys(each.name) if not key or one in key}
-    with app.warehouse() as warehouse:
-        rows = prospect(source, keys, drop, warehouse)
-    aside = f"{app.settings.prefix}aside_{name}_{datetime.now(UTC):%Y%m%d_%H%M%S}"
-    Console(stderr=True, soft_wrap=True, highlight=False).print(
-        f"{name}: {len(keys):,} entities in {len(chosen)} datasets are asked again. Of {rows:,} stored rows those that the "
-        f"vendor gives anew are replaced, the old ones set aside in the PostgreSQL schema {aside}; all others stay."
-    )
-    if rows:
+    found = replacement(context.obj.open(), name, datasets=dataset, keys=key, drop=drop)
+    Console(stderr=True, soft_wrap=True, highlight=False).print(found.says)
+    if found.rows:
         confirm("Ask the vendor and replace them?", yes=yes)
-    return Fresh(aside, tuple(drop))
+    return found.fresh
 
 
 def _operate(
@@ -271,7 +256,7 @@ def _operate(
         print_pulled(results)
         moved = sum(one.set_aside for one in results)
         if fresh is not None and moved:
-            print_line(f"{moved:,} old rows lie in {fresh.aside}.metrics now")
+            print_line(f"{counted(moved, 'old row lies', 'old rows lie')} in {fresh.schema}.metrics now")
         print_next("query --latest")
     raise typer.Exit(1 if any(one.status == "error" for one in results) else 0)
 

@@ -20,7 +20,7 @@ from cryptolake.app import App
 from cryptolake.cluster import worker
 from cryptolake.cluster.address import Machines, SchedulerAddress, parse_address
 from cryptolake.cluster.remote import CarriedFiles, RemoteSource
-from cryptolake.cluster.roll import Roll
+from cryptolake.cluster.worker_list import WorkerList
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.source import Source
 from cryptolake.errors import BadInput, Retry
@@ -59,9 +59,9 @@ def asking(
     with _opened(app, csus, address, stopping) as (fleet, job):
         fleet.wait(1 if not isinstance(address, Machines) else len(address.each))
         fleet.everywhere(worker.report, job)
-        roll = Roll(app.folder.root)
-        pace.rates_by = roll.line
-        source = _remote(app, csus, fleet, job, roll)
+        listed = WorkerList(app.folder.root)
+        pace.rates_by = listed.line
+        source = _remote(app, csus, fleet, job, listed)
         try:
             # Threads here only wait and land: several per slot, so that a worker that comes later finds work waiting.
             yield Conversations(source, min(256, max(32, 4 * fleet.slots())))
@@ -70,7 +70,7 @@ def asking(
                 "the cluster's scheduler has ended; what was answered is kept, run the same command again to go on"
             ) from None
         finally:
-            roll.close()
+            listed.close()
 
 
 @contextmanager
@@ -84,9 +84,9 @@ def _opened(
     job = partial(worker.make_job, uuid.uuid4().hex[:12], app.settings, [csu.name for csu in csus])
     if not isinstance(address, Machines):
         with running(address) as client:
-            yield Fleet(client, stopping), job(database_url=app.database() if address.encrypted else None)
+            yield Fleet(client, stopping), job(database_url=app.database.url() if address.encrypted else None)
         return
-    database = app.database()
+    database = app.database.url()
     port = _loopback_port(database)
     python = app.settings.cluster_python or sys.executable
     with ssh_cluster(address, threads=app.settings.workers, python=python, port_to_share=port) as (client, ports):
@@ -106,7 +106,7 @@ def _through(database_url: str, ports: Sequence[int]) -> str:
     return urlunsplit(parts._replace(netloc=login + ",".join(f"127.0.0.1:{port}" for port in ports)))
 
 
-def _remote(app: App, csus: Sequence[Csu], fleet: Fleet, job: worker.ClusterRun, roll: Roll) -> Source:
+def _remote(app: App, csus: Sequence[Csu], fleet: Fleet, job: worker.ClusterRun, listed: WorkerList) -> Source:
     able = {csu.name: csu.chain for csu in csus if csu.family in families()}
 
     def chain_of(partition: Partition) -> str | None:
@@ -120,5 +120,5 @@ def _remote(app: App, csus: Sequence[Csu], fleet: Fleet, job: worker.ClusterRun,
         answer=partial(worker.answer, job),
         find=partial(worker.boundaries, job),
         carried=carried,
-        roll=roll,
+        listed=listed,
     )

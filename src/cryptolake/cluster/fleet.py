@@ -16,7 +16,7 @@ from distributed import Client, Future
 from distributed.scheduler import KilledWorker
 
 from cryptolake.errors import Retry, Stop
-from cryptolake.flow.stopping import Interrupted
+from cryptolake.waiting import Interrupted, pause
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -92,7 +92,7 @@ class Fleet:
         while self._client.status != "running":
             if self._client.status in {"closing", "closed"} or time.monotonic() > deadline:
                 raise SchedulerGone("the cluster's scheduler has ended")
-            time.sleep(0.1)
+            pause(0.1, "the scheduler of the cluster")
 
 
 @contextmanager

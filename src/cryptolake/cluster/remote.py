@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from cryptolake.cluster.roll import Roll
+from cryptolake.cluster.worker_list import WorkerList
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Dataset, Row, Source, Stamps, Trip
@@ -69,10 +69,17 @@ class RemoteSource:
     """`inner`, asked by the workers of `fleet`. Thread-safe."""
 
     def __init__(
-        self, inner: Asking, fleet: Fleet, *, answer: Answer, find: FindBounds, carried: CarriedFiles, roll: Roll
+        self,
+        inner: Asking,
+        fleet: Fleet,
+        *,
+        answer: Answer,
+        find: FindBounds,
+        carried: CarriedFiles,
+        listed: WorkerList,
     ) -> None:
         self._inner, self._fleet, self._answer, self._find = inner, fleet, answer, find
-        self._carried, self._roll = carried, roll
+        self._carried, self._listed = carried, listed
         self._lock = threading.Lock()
         self._instants: dict[str, set[int]] = {}
         self._finding: dict[str, threading.Lock] = {}
@@ -121,7 +128,7 @@ class RemoteSource:
             files |= self._carried.files(chain)
         answered = self._fleet.ask(trip.label, self._answer, trip, self._known(trip), files)
         self._carried.keep(answered.discovered)
-        self._roll.answered(
+        self._listed.answered(
             answered.worker,
             partitions=len(answered.outcomes),
             failed=answered.error is not None,

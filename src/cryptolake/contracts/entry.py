@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -37,5 +38,10 @@ class Entry:
 
 
 def said(state: str) -> str:
-    """A state as people read it; files and documents keep the state's own word."""
+    """A state as it is shown, to people and programs alike: only the ledger's files keep their own word `gone`."""
     return "unanswerable" if state == "gone" else state
+
+
+def said_counts(counts: Mapping[State, int] | Mapping[str, int]) -> dict[str, int]:
+    """Numbers by state, as they are shown."""
+    return {said(state): count for state, count in counts.items()}

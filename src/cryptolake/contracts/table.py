@@ -12,6 +12,7 @@ from typing import Literal
 import polars as pl
 import pyarrow as pa
 
+from cryptolake.contracts.counting import counted
 from cryptolake.contracts.quoting import identifier, identifiers, literal
 from cryptolake.errors import Stop
 
@@ -271,7 +272,10 @@ class Table:
         """Refuse a frame that breaks the contract. Raises Stop naming the first broken check and a row."""
         if broken := self.violations(frame):
             first = broken[0]
-            raise Stop(f"{self.name}: {first.rows} rows break {first.check} ({first.example}); nothing was written")
+            raise Stop(
+                f"{self.name}: {counted(first.rows, 'row breaks', 'rows break')} {first.check} "
+                f"({first.example}); nothing was written"
+            )
 
     def _name_row(self, frame: pl.DataFrame) -> str:
         row = frame.row(0, named=True)

@@ -89,7 +89,7 @@ def changes(old: dict[str, TablePromise], new: dict[str, TablePromise]) -> list[
             found.append(Change(name, "renamed", False, f"is {successors[name]} now; a view keeps the old name"))
             found += _of_table(successors[name], table, new[successors[name]])
         else:
-            found.append(Change(name, "removed", True, "is gone, and no table says it was formerly called so"))
+            found.append(Change(name, "removed", True, "was removed, and no table says it was formerly called so"))
     known = {*old, *(successors[name] for name in old if name in successors)}
     found += [Change(name, "added", False, "is new") for name in new if name not in known]
     return sorted(found, key=lambda one: (not one.breaks, one.where, one.kind))
@@ -116,7 +116,7 @@ def _of_table(name: str, old: TablePromise, new: TablePromise) -> Iterator[Chang
             yield Change(where, "renamed", False, f"is {now} now; PostgreSQL still answers to the old name")
             yield from _of_field(where, field, new.fields[now], new.fields[now].formerly[column])
         else:
-            yield Change(where, "removed", True, "is gone, and no column says it was formerly called so")
+            yield Change(where, "removed", True, "was removed, and no column says it was formerly called so")
     known = {*old.fields, *(successors[column] for column in old.fields if column in successors)}
     for column in new.fields:
         if column not in known:

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -27,10 +27,10 @@ from cryptolake.errors import CryptolakeError, Retry, Skip, Stop
 from cryptolake.files.atomic import refused
 from cryptolake.files.lock import held, holder
 from cryptolake.flow.reading import entry, interpret, read_rows
-from cryptolake.flow.stopping import Interrupted
 from cryptolake.lake.bronze import Bronze
 from cryptolake.net.faults import Behind, Elsewhere
 from cryptolake.state.ledger import Ledger
+from cryptolake.waiting import Interrupted, stopped, waited_for
 
 __all__ = ["WORKER", "Collected", "Progress", "collect", "interpret", "read_rows"]
 
@@ -54,7 +54,7 @@ class Collected:
 
     done: int = 0
     empty: int = 0
-    gone: int = 0
+    unanswerable: int = 0
     failed: int = 0
     pending: int = 0  # what is asked for is not there yet, and nobody is to blame
     elsewhere: int = 0  # claimed by another run that is still at work
@@ -62,6 +62,11 @@ class Collected:
     known: int = 0  # settled before and not asked, where the caller says so
     failures: list[Entry] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)  # why something is pending, once for each chain or vendor
+
+    @property
+    def gone(self) -> int:
+        """`unanswerable`, by the name it had in earlier versions."""
+        return self.unanswerable
 
     def add(self, last: Entry) -> None:
         """Count one final entry."""
@@ -71,7 +76,7 @@ class Collected:
             case "empty":
                 self.empty += 1
             case "gone":
-                self.gone += 1
+                self.unanswerable += 1
             case _ if last.reason == NOT_YET:
                 self.pending += 1
                 who, _, _ = (last.error or "").partition(":")
@@ -83,7 +88,7 @@ class Collected:
 
     def join(self, other: Collected) -> None:
         """Count what another collection did, too."""
-        for name in ("done", "empty", "gone", "failed", "pending", "elsewhere", "released", "known"):
+        for name in ("done", "empty", "unanswerable", "failed", "pending", "elsewhere", "released", "known"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.failures += other.failures
         self.notices += [one for one in other.notices if one not in self.notices]
@@ -109,8 +114,9 @@ def collect(
     Killed at any moment, a second call finishes the rest: an answer that was landed but not read is read again without
     asking. A failing trip marks only its own partitions failed, after `attempts` conversations where the failure may
     pass, `backoff(n)` seconds after the n-th. When `stopping` is set, trips end at their next answer and give back the
-    rest. What another run has settled `since` the caller looked (aware UTC) is not asked again. Raises Stop when nothing can
-    be stored (disk full).
+    rest; so they do when the whole process is asked to stop, and then Interrupted is raised, which says how many answers
+    are left. What another run has settled `since` the caller looked (aware UTC) is not asked again. Raises Stop when
+    nothing can be stored (disk full).
     """
     asked = sorted(set(partitions))
     release_dead(ledger)
@@ -121,17 +127,21 @@ def collect(
             known = ledger.of(mine)
             mine -= {one for one, entry in known.items() if entry.state in SETTLED and entry.at >= since}
         run.result.elsewhere = len(asked) - len(mine)
-        waiting = run.begin(sorted(mine))
-        for number in range(1, attempts + 1):
-            trips = sorted(source.trips(waiting), key=lambda trip: -order(trip))
-            run.round(trips, workers, is_last=number == attempts)
-            waiting = run.again()
-            if not waiting:
-                break
-            run.stopping.wait(max(0.0, run.failed_at + backoff(number) - time.monotonic()))
-            if run.stopping.is_set():
-                break
-        run.give_up(waiting)
+        try:
+            waiting = run.begin(sorted(mine))
+            for number in range(1, attempts + 1):
+                trips = sorted(source.trips(waiting), key=lambda trip: -order(trip))
+                run.round(trips, workers, is_last=number == attempts)
+                waiting = run.again()
+                if not waiting:
+                    break
+                with waited_for("the next attempt"):
+                    run.stopping.wait(max(0.0, run.failed_at + backoff(number) - time.monotonic()))
+                if run.stopping.is_set():
+                    break
+            run.give_up(waiting)
+        except KeyboardInterrupt:
+            raise Interrupted(len(mine) - run.settled) from None
     run.result.released = len(mine) - run.settled
     return run.result
 
@@ -227,9 +237,10 @@ class _Run:
             try:
                 for future in as_completed(futures):
                     future.result()
-            except BaseException:
+            except BaseException as error:
                 self.stopping.set()
-                threads.shutdown(wait=True, cancel_futures=True)
+                with stopped() if isinstance(error, KeyboardInterrupt) else nullcontext():
+                    threads.shutdown(wait=True, cancel_futures=True)
                 raise
 
     def again(self) -> list[Partition]:

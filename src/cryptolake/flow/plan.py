@@ -80,7 +80,7 @@ def wanted(source: Source, datasets: Sequence[str], keys: Iterable[str], span: S
     ]
 
 
-def set_aside(csus: Iterable[Csu], families: Iterable[str], span: Span) -> dict[str, str]:
+def without_numbers(csus: Iterable[Csu], families: Iterable[str], span: Span) -> dict[str, str]:
     """Selected markets that will give no numbers, and why: `unsupported_family`, or `not_deployed` by the last day."""
     known = set(families)
     found = {}

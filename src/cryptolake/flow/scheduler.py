@@ -16,6 +16,7 @@ from typing import Protocol
 
 import structlog
 
+from cryptolake.contracts.counting import counted
 from cryptolake.errors import CryptolakeError
 from cryptolake.flow.schedule import ScheduledJob
 from cryptolake.state.slots import Slots
@@ -119,7 +120,7 @@ class Scheduler:
         last = self._slots.last(job.name) or self._slots.since(job.name, now)
         if last > now + _CLOCK_AHEAD:
             dropped = self._slots.forget_after(job.name, now + _CLOCK_AHEAD)
-            self._tell(f"{job.name}: the clock had run ahead; {dropped} slots in the future are forgotten")
+            self._tell(f"{job.name}: the clock had run ahead; {counted(dropped, 'slot')} in the future forgotten")
         new = job.between(last, now)
         unsettled = self._slots.unsettled(job.name)
         left = [one for one in unsettled if one.state == "started"]
@@ -130,7 +131,10 @@ class Scheduler:
         tired = [one.slot for one in left if one.attempts >= _ATTEMPTS]
         if tired:  # each attempt ended the whole process: do not try for ever
             self._slots.settle(job.name, tired, "given_up", now, "the process ended during every attempt")
-            self._work.alert(f"{job.name} was given up", f"{len(tired)} slots ended the process {_ATTEMPTS} times")
+            self._work.alert(
+                f"{job.name} was given up",
+                f"{counted(len(tired), 'slot')} ended the process {counted(_ATTEMPTS, 'time')}",
+            )
         return sorted({*new, *(one.slot for one in left if one.slot not in tired), *(one.slot for one in failed)})
 
     def _cover(self, job: ScheduledJob, slots: Sequence[datetime]) -> None:
@@ -189,4 +193,4 @@ def _span(slots: Sequence[datetime]) -> str:
     if not slots:
         return "first pull"
     text = f"{slots[0]:%Y-%m-%d %H:%M}"
-    return text if len(slots) == 1 else f"{text} .. {slots[-1]:%Y-%m-%d %H:%M} ({len(slots)} slots)"
+    return text if len(slots) == 1 else f"{text} .. {slots[-1]:%Y-%m-%d %H:%M} ({counted(len(slots), 'slot')})"

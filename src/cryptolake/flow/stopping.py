@@ -9,11 +9,9 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from cryptolake.waiting import Interrupted
+
 T = TypeVar("T")
-
-
-class Interrupted(Exception):
-    """Raised inside a conversation that was asked to stop. No CryptolakeError, so that no market is failed for it."""
 
 
 def breaking(watch: Callable[[T], None], stopping: threading.Event) -> Callable[[T], None]:

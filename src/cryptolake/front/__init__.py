@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from cryptolake.errors import BadInput, CryptolakeError, Narrow, Retry, Skip, Stop
 from cryptolake.flow.collect import Collected
-from cryptolake.flow.made import Built, Made
+from cryptolake.flow.outputs import Built, Output
 from cryptolake.front.door import open  # noqa: A004  # as `gzip.open`
 from cryptolake.front.lake import Lake
 from cryptolake.front.table import LakeTable
@@ -22,8 +22,8 @@ __all__ = [
     "CryptolakeError",
     "Lake",
     "LakeTable",
-    "Made",
     "Narrow",
+    "Output",
     "Pulled",
     "Retry",
     "Run",

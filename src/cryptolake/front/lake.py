@@ -17,12 +17,11 @@ from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.table import Table
 from cryptolake.errors import BadInput
 from cryptolake.flow.collect import Collected
-from cryptolake.flow.made import Built, Made
+from cryptolake.flow.outputs import Built, Output
 from cryptolake.flow.plan import Span
-from cryptolake.flow.resume import Wish
-from cryptolake.front.table import LakeTable, elsewhere, never_made
-from cryptolake.front.words import Counted, Day, Names, Show, Shown, day, names
-from cryptolake.lake import sql
+from cryptolake.front.asked import agreed, ask, by_workers, finished
+from cryptolake.front.table import LakeTable, asked_of
+from cryptolake.front.words import Day, Names, Show, day, names, shown
 from cryptolake.quality.coverage import coverage
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.families import families
@@ -39,8 +38,7 @@ from cryptolake.work.selection import (
     open_span,
     selected_csus,
 )
-from cryptolake.work.series import Operation, Pulled
-from cryptolake.work.vendors import ask_vendor, chosen_datasets, questions
+from cryptolake.work.series import Pulled
 
 
 class Lake:
@@ -130,16 +128,7 @@ class Lake:
         Traceback (most recent call last):
         cryptolake.errors.BadInput: queries read the lake's tables and nothing else, so COPY is refused; write a SELECT
         """
-        absent: dict[str, str] = {}
-        stored = []
-        for table in self._contracts():
-            found = self._app.tables.stored(table) if table.in_lake else None
-            if found is not None:
-                stored.append(found)
-            else:
-                why = never_made(table) if table.in_lake else elsewhere(table)
-                absent |= dict.fromkeys((table.name, *table.formerly), why)
-        return sql.query(statement, stored, absent=absent)
+        return asked_of(self._app, self._contracts(), statement)
 
     def coverage(
         self,
@@ -199,20 +188,27 @@ class Lake:
         days: int | None = None,
         resume: bool = True,
         only_failed: bool = False,
+        workers: int | None = None,
+        cluster: str | None = None,
         show: Show | None = None,
     ) -> Collected:
         """Ask the chains for what is missing of the selection and keep every answer; interrupted, call it again.
 
+        Without `resume` all of it is asked anew (answers that differ are kept beside the old ones). `workers` are parallel
+        conversations (default: what limits and latency can feed); `cluster` names machines that ask (docs/cluster.md).
         `show(done, total, what)` is called as answers come. What could not be answered is counted in the result, with its
         reason; nothing is raised for it. Raises BadInput without a selection: name markets, a set, or `csu="all"`.
 
-        >>> result = lake.collect(csu="aave_v3_sandbox", start="2024-12-01", end="2024-12-02")
+        >>> result = lake.collect(csu="aave_v3_sandbox", start="2024-12-01", end="2024-12-02", workers=8)
         >>> result.failed
         0
         """
         csus = self._named(csu, chain, family, set)
-        wish = chosen_wish(self._app, csus, names(dataset), self._span(start, end, days))
-        return self._gather(csus, wish, "collect", show, resume=resume, only_failed=only_failed)
+        with by_workers(self._app, csus, workers) as app:
+            wish = chosen_wish(app, csus, names(dataset), self._span(start, end, days))
+            return lending.collect(
+                app, csus, wish, resume=resume, only_failed=only_failed, cluster=cluster, show=shown(show)
+            )
 
     def refine(
         self,
@@ -225,7 +221,7 @@ class Lake:
         start: Day = None,
         end: Day = None,
         days: int | None = None,
-    ) -> list[Made]:
+    ) -> list[Output]:
         """Bronze to silver: all that was collected and that silver lacks, and the selection's days anew. No network."""
         partitions: list[Partition] = []
         csus = self._some(csu, chain, family, set)
@@ -234,7 +230,7 @@ class Lake:
             partitions = collected_partitions(self._app, csus, names(dataset), span)
         elif dataset or start or end or days:
             raise BadInput("name markets with the days: a set, a chain, a family, or csu='all'")
-        return lending.refine(self._app, partitions)
+        return lending.refine(finished(self._app), partitions)
 
     def build(self) -> Built:
         """Silver to gold. Days that were answered and have no number all the same are listed in `lacking`. No network.
@@ -242,11 +238,11 @@ class Lake:
         >>> lake.build().lacking.height
         0
         """
-        return lending.build(self._app)
+        return lending.build(finished(self._app))
 
-    def publish(self) -> list[Made]:
+    def publish(self) -> list[Output]:
         """The finished tables to plain files and PostgreSQL."""
-        return lending.publish(self._app)
+        return lending.publish(finished(self._app))
 
     def run(
         self,
@@ -259,12 +255,16 @@ class Lake:
         start: Day = None,
         end: Day = None,
         days: int | None = None,
+        resume: bool = True,
+        workers: int | None = None,
+        cluster: str | None = None,
         show: Show | None = None,
     ) -> Run:
-        """The whole trip: collect, refine, build, publish. `ok` says whether everything was answered and has its number."""
+        """Collect, refine, build, publish in one go. `ok` says whether everything was answered and has its number."""
         csus = self._named(csu, chain, family, set)
-        wish = chosen_wish(self._app, csus, names(dataset), self._span(start, end, days))
-        return self._travel(csus, wish, "run", show)
+        with by_workers(self._app, csus, workers) as app:
+            wish = chosen_wish(app, csus, names(dataset), self._span(start, end, days))
+            return lending.run(app, csus, wish, resume=resume, what="run", cluster=cluster, show=shown(show))
 
     def daily(
         self,
@@ -275,6 +275,8 @@ class Lake:
         set: Names = None,  # noqa: A002
         dataset: Names = None,
         end: Day = None,
+        workers: int | None = None,
+        cluster: str | None = None,
         show: Show | None = None,
     ) -> Run:
         """Catch up: what is due since the last time, up to `end` (yesterday), of these markets or all ever collected."""
@@ -282,14 +284,25 @@ class Lake:
         csus = [one for one in csus if one.family in families()] if csus is not None else collected_csus(self._app)
         if not csus:
             raise BadInput("nothing was collected yet; name markets the first time, e.g. lake.daily(set='thesis-43')")
-        return self._travel(csus, due_wish(self._app, csus, names(dataset), day(end)), "daily", show)
+        with by_workers(self._app, csus, workers) as app:
+            wish = due_wish(app, csus, names(dataset), day(end))
+            return lending.run(app, csus, wish, what="daily", cluster=cluster, show=shown(show))
 
-    def pull(self, source: str, *, dataset: Names = None, key: Names = None, show: Show | None = None) -> list[Pulled]:
+    def pull(
+        self,
+        source: str,
+        *,
+        dataset: Names = None,
+        key: Names = None,
+        workers: int | None = None,
+        show: Show | None = None,
+    ) -> list[Pulled]:
         """Ask a vendor for current values and load them; one result per table, with `status` and what failed.
 
         Raises BadInput for an unknown source, dataset or key, and when nothing can be asked for want of a vendor's key.
         """
-        return self._vendor("pull", source, dataset, key, show)
+        chosen, keys = names(dataset) or None, names(key) or None
+        return ask(self._app, "pull", source, datasets=chosen, keys=keys, workers=workers, show=show)
 
     def backfill(
         self,
@@ -299,10 +312,31 @@ class Lake:
         key: Names = None,
         resume: bool = True,
         restate: bool = False,
+        fresh: bool = False,
+        drop: Names = None,
+        yes: bool = False,
+        workers: int | None = None,
         show: Show | None = None,
     ) -> list[Pulled]:
-        """Ask a vendor for its whole history. Stored values stay as they are unless `restate` takes over what changed."""
-        return self._vendor("backfill", source, dataset, key, show, resume=resume, restate=restate)
+        """Ask a vendor for its whole history. Stored values stay as they are unless `restate` takes over what changed.
+
+        `fresh` asks everything again and replaces what is stored by it, day by day; what is replaced is set aside in a
+        PostgreSQL schema, and what does not come again stays and is named in `not_done`. `drop` names metrics to set aside
+        with it although they cannot be fetched again. Where that would replace rows, BadInput says how many and nothing is
+        changed, unless `yes`.
+
+        >>> lake.backfill("defillama", key="tether", fresh=True)
+        Traceback (most recent call last):
+        cryptolake.errors.BadInput: defillama: 1 entities in ... Nothing was changed; give yes=True to go on
+        """
+        if drop and not fresh:
+            raise BadInput("drop goes with fresh=True; a backfill without it takes nothing away")
+        app, chosen, keys = self._app, names(dataset) or None, names(key) or None
+        how = agreed(app, source, chosen, keys, names(drop), yes=yes) if fresh else None
+        options = {"resume": resume, "restate": restate}
+        return ask(
+            app, "backfill", source, datasets=chosen, keys=keys, workers=workers, show=show, fresh=how, **options
+        )
 
     # Ends
 
@@ -347,43 +381,7 @@ class Lake:
         self, csus: list[Csu] | None, start: Day, end: Day, days: int | None, version: int | None = None
     ) -> pl.DataFrame:
         first, last = open_span(day(start), day(end), days)
-        return chosen_panel(self._app, csus, first, last, version=version).panel
+        return chosen_panel(finished(self._app), csus, first, last, version=version).panel
 
     def _span(self, start: Day, end: Day, days: int | None) -> Span:
         return chosen_span(self._app, first=day(start), last=day(end), days=days)
-
-    def _gather(
-        self, csus: list[Csu], wish: Wish, what: str, show: Show | None, *, resume: bool, only_failed: bool
-    ) -> Collected:
-        shown = Shown(show) if show is not None else None
-        return lending.collect(self._app, csus, wish, resume=resume, only_failed=only_failed, what=what, show=shown)
-
-    def _travel(self, csus: list[Csu], wish: Wish, what: str, show: Show | None) -> Run:
-        shown = Shown(show) if show is not None else None
-        return lending.run(self._app, csus, wish, what=what, show=shown)
-
-    def _vendor(
-        self,
-        operation: Operation,
-        source: str,
-        dataset: Names,
-        key: Names,
-        show: Show | None,
-        *,
-        resume: bool = True,
-        restate: bool = False,
-    ) -> list[Pulled]:
-        datasets, keys = names(dataset) or None, names(key) or None
-        vendor = self._app.vendor(source)
-        asked = questions(self._app, operation, vendor, chosen_datasets(vendor, operation, datasets, keys), keys)
-        counted = Counted(show or (lambda _done, _total, _what: None), asked)
-        return ask_vendor(
-            self._app,
-            operation,
-            source,
-            datasets=datasets,
-            keys=keys,
-            resume=resume,
-            restate=restate,
-            progress=counted,
-        )

@@ -1,8 +1,11 @@
-"""`LakeTable`: one table, wherever its rows are. What does not belong here: which tables there are (catalogue)."""
+"""`LakeTable`: one table, wherever its rows are; and one question over those that the lake holds.
+
+What does not belong here: which tables there are (catalogue), and the engine that answers (lake.sql).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import polars as pl
 
@@ -10,6 +13,7 @@ from cryptolake.app import App
 from cryptolake.contracts.quoting import identifiers
 from cryptolake.contracts.table import Table
 from cryptolake.errors import BadInput
+from cryptolake.lake import sql
 
 
 class LakeTable:
@@ -55,7 +59,7 @@ class LakeTable:
             if stored is None:
                 raise BadInput(never_made(self._table))
             return stored.scan()
-        answer = app.reader().query(f"SELECT {identifiers(self._table.columns)} FROM {self._table.quoted}")
+        answer = app.database.reader().query(f"SELECT {identifiers(self._table.columns)} FROM {self._table.quoted}")
         return answer.cast(dict(self._table.polars_schema())).lazy()  # type: ignore[arg-type]
 
     def read(self) -> pl.DataFrame:
@@ -79,3 +83,17 @@ def never_made(table: Table) -> str:
 def elsewhere(table: Table) -> str:
     """What to say of a table that is asked for where it is not."""
     return f"{table.name} is in PostgreSQL only; read it by lake.table({table.name!r}).scan()"
+
+
+def asked_of(app: App, tables: Iterable[Table], statement: str) -> pl.DataFrame:
+    """The answer to a SELECT over those of the tables that the lake holds. Raises BadInput that says where others are."""
+    absent: dict[str, str] = {}
+    stored = []
+    for table in tables:
+        found = app.tables.stored(table) if table.in_lake else None
+        if found is not None:
+            stored.append(found)
+        else:
+            why = never_made(table) if table.in_lake else elsewhere(table)
+            absent |= dict.fromkeys((table.name, *table.formerly), why)
+    return sql.query(statement, stored, absent=absent)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
 
+from cryptolake.contracts.counting import counted
 from cryptolake.contracts.partition import Partition
 from cryptolake.errors import BadInput
 from cryptolake.sources.onchain.scans import Scanned
@@ -60,7 +61,12 @@ class Shown:
 
     def scanned(self, pace: Pace, scanned: Scanned) -> None:
         """A log window of a chain was answered."""
-        self._show(pace.done, pace.total, f"{scanned.chain} logs {scanned.done:,}/{scanned.total:,} blocks")
+        self._show(pace.done, pace.total, f"{scanned.chain} logs {scanned.done:,}/{counted(scanned.total, 'block')}")
+
+
+def shown(show: Show | None) -> Shown | None:
+    """What a collection tells its progress to; nobody when nobody wants to know."""
+    return None if show is None else Shown(show)
 
 
 class Counted:

@@ -5,7 +5,7 @@
     bronze/tvl/<csu>/<period>.rows.parquet          its rows, typed, until they are in the month's
     bronze/tvl/<csu>/<YYYY-MM>.parquet              the month's rows, typed
     bronze/<source>/<dataset>/<period>/<key>.raw.json.gz    vendors
-    bronze/<source>/<dataset>/<period>.zip                  the same files of a finished hour, folded into one
+    bronze/<source>/<dataset>/<period>.zip                  the same files of a finished hour, packed into one
 
 What does not belong here: reading an answer (sources) and scaling or pricing it (silver).
 """
@@ -26,7 +26,7 @@ from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Raw
 from cryptolake.contracts.source import Row
 from cryptolake.files.atomic import sync_all, write_bytes
-from cryptolake.lake.archives import Folds
+from cryptolake.lake.archives import Archives
 
 _ANSWERS, _READER = "cryptolake.answers", "cryptolake.reader"  # what a twin says about itself
 ONCHAIN = "onchain"  # its bronze lies directly under the dataset, as documented; vendors' under their name
@@ -37,7 +37,7 @@ class Bronze:
 
     def __init__(self, root: Path) -> None:
         self._root = root / "bronze"
-        self._folds = Folds()
+        self._archives = Archives()
         self._unsynced: list[Path] = []  # vendors' answers come by the thousand; they are made durable together
 
     def _stem(self, partition: Partition, source: str) -> Path:
@@ -90,7 +90,7 @@ class Bronze:
         """The kept answer; None when there is none or its bytes no longer match their digest."""
         path = self.raw_path(partition, source)
         try:
-            packed = path.read_bytes() if source == ONCHAIN or path.exists() else self._folds.read(path)
+            packed = path.read_bytes() if source == ONCHAIN or path.exists() else self._archives.read(path)
             document = orjson.loads(gzip.decompress(packed))
             raw = Raw(
                 partition=Partition.parse(document["partition"]),
@@ -115,9 +115,9 @@ class Bronze:
             return None  # absent, truncated or damaged: the plan asks again
         return raw if raw.digest == document["digest"] else None
 
-    def fold(self, source: str, dataset: str, period: Period) -> None:
+    def pack(self, source: str, dataset: str, period: Period) -> None:
         """Put a vendor's answers of one period into one file: hourly pulls would leave millions of small ones in a year."""
-        self._folds.fold(self._root / source / dataset / str(period))
+        self._archives.pack(self._root / source / dataset / str(period))
 
     def intact(self, partition: Partition, digest: str | None = None, source: str = ONCHAIN) -> bool:
         """Whether the partition's answer is there and unharmed; with `digest`, whether it is that very answer."""

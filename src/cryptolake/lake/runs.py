@@ -38,16 +38,16 @@ class Runs:
                 continue  # a folder of the user's own making
         return found
 
-    def twin(self, run: Partition, source: str) -> Path:
+    def typed(self, run: Partition, source: str) -> Path:
         """Where the run's Parquet lies."""
         path = self._bronze.raw_path(run, source)
         return path.with_name(f"{run.key}.parquet")
 
-    def write_twin(self, run: Partition, source: str, rows: pl.DataFrame) -> Path:
+    def write_typed(self, run: Partition, source: str, rows: pl.DataFrame) -> Path:
         """Write the run's typed rows (zstd); the same rows give the same bytes."""
         buffer = io.BytesIO()
         rows.write_parquet(buffer, compression="zstd", compression_level=3)
-        path = self.twin(run, source)
+        path = self.typed(run, source)
         write_bytes(path, buffer.getvalue())
         return path
 
@@ -72,5 +72,5 @@ class Runs:
 
     def _files(self, run: Partition, source: str) -> Iterator[Path]:
         raw = self._bronze.raw_path(run, source)
-        yield from (path for path in (self.twin(run, source), raw) if path.exists())
+        yield from (path for path in (self.typed(run, source), raw) if path.exists())
         yield from raw.parent.glob(f"{raw.name}.superseded-*")

@@ -43,7 +43,7 @@ def move_aside(root: Path, name: str, keep: Collection[tuple[str, str]]) -> list
     return moved
 
 
-def put_damaged_aside(ledger: Path) -> Path | None:
+def move_damaged(ledger: Path) -> Path | None:
     """Move a closed ledger out of the way, its write-ahead log with it; where it lies then.
 
     None when SQLite does not say that the file is damaged: a busy file, a full disk, a missing right prove nothing. Raises
@@ -72,7 +72,7 @@ def _damaged(ledger: Path) -> bool:
         return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-def ledger_aside(root: Path, name: str) -> Path:
+def moved_ledger(root: Path, name: str) -> Path:
     """The ledger that was moved. Raises Stop when there is none."""
     path = root / "aside" / name / "ledger.sqlite"
     if not path.exists():

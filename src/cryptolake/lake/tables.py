@@ -55,9 +55,7 @@ class Tables:
             try:
                 exists = DeltaTable.is_deltatable(path)
                 if exists and replace_where and not self._current(table):
-                    raise Stop(
-                        f"{table.name} was written by another version; run `cryptolake rebuild`, nothing is lost"
-                    )
+                    self._rename(table)
                 where = predicate(replace_where) if replace_where and exists else None
                 write_deltalake(
                     path,
@@ -129,6 +127,27 @@ class Tables:
         partition = [table.partition] if table.partition else []
         names = [one.name for one in delta.schema().fields]
         return delta.metadata().partition_columns == partition and set(names) == set(table.columns)
+
+    def _rename(self, table: Table) -> None:
+        """Give a table that differs from the contract only in former names those of today, in one commit.
+
+        Raises Stop when it differs in anything else, CommitFailedError when somebody wrote meanwhile.
+        """
+        delta = DeltaTable(str(self.path(table)))
+        former = {one.name: field.name for field in table.fields for one in field.formerly}
+        stored = [one.name for one in delta.schema().fields]
+        partition = [table.partition] if table.partition else []
+        today = [former.get(name, name) for name in stored]
+        if delta.metadata().partition_columns != partition or sorted(today) != sorted(table.columns):
+            raise Stop(f"{table.name} was written by another version; run `cryptolake rebuild`, nothing is lost")
+        rows = Stored(table, self.path(table).resolve(), delta).scan().collect().sort(table.key)
+        write_deltalake(
+            delta,  # as it was when its rows were read
+            rows.to_arrow().cast(table.arrow_schema()),
+            mode="overwrite",
+            schema_mode="overwrite",
+            writer_properties=_COMPRESSED,
+        )
 
     def expire(self, table: Table, *, keep_days: int, dry_run: bool) -> int:
         """Delete the files of versions replaced more than `keep_days` days ago; returns the bytes. The table stays as it is."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
+from cryptolake.contracts.counting import counted
 from cryptolake.errors import Skip
 
 WORD = 32
@@ -72,7 +73,7 @@ def word(data: bytes, index: int) -> int:
     """The unsigned integer in word `index`. Raises Skip(reason="layout") when the data is too short."""
     piece = data[index * WORD : (index + 1) * WORD]
     if len(piece) != WORD:
-        raise Skip(f"the answer has {len(data)} bytes, word {index} is missing", reason="layout")
+        raise Skip(f"the answer has {counted(len(data), 'byte')}, word {index} is missing", reason="layout")
     return int.from_bytes(piece, "big")
 
 

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import random
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from cryptolake.contracts.reading import read_json
 from cryptolake.contracts.source import Asked
 from cryptolake.errors import Narrow, Retry
-from cryptolake.net.http import Answer, Http, retry_after
+from cryptolake.net.http import Answer, Http, TooSlow, retry_after
 from cryptolake.net.limiter import Limiter
+from cryptolake.waiting import pause
 
 _LONGEST_WAIT_S = 120.0  # a longer Retry-After ends the conversation: better to fail now and say when to come back
 _LONGEST_PAUSE_S = 60.0
+_SLOW = 2  # how often the deadline is waited for
 _SMALL = 4096  # bytes; errors inside good answers are small, so only small answers are searched for one
 _NOTHING = frozenset({b"", b"undefined", b"null", b"[]", b"{}", b'""'})
 
@@ -28,6 +29,7 @@ class Refusal:
     """An answer that is none: why (stable code), in words, whether asking again may help, and after how long.
 
     `rate_limited` holds up everybody who shares the limiter. `body` is what came where that is evidence (`unreadable`).
+    `of_key`: it is the key, or what it may do, that was refused.
     """
 
     reason: str
@@ -35,10 +37,19 @@ class Refusal:
     again: bool = False
     after_s: float | None = None
     body: bytes | None = None
+    of_key: bool = False
 
 
 Judge = Callable[[Answer], Refusal | None]
-ENTITLEMENT = Refusal("entitlement", "this endpoint needs a paid key (402); it is not asked again in this run")
+ENTITLEMENT = Refusal(
+    "entitlement", "this endpoint needs a paid key (402); it is not asked again in this run", of_key=True
+)
+
+BLOCKED = Refusal(
+    "blocked", "the vendor's firewall refused us (403); try later or from another network", of_key=True
+)  # some say so of a wrong key
+
+STRANGE = Refusal("schema_drift", "somebody answered, and not as this vendor does; check its address in the settings")
 
 
 class Tally:
@@ -71,7 +82,7 @@ class Patience:
     attempts: int = 5
     pause_s: float = 0.5
     limited_pause_s: float = 0.5
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], None] = pause
     jitter: Callable[[], float] = random.random
 
 
@@ -90,9 +101,10 @@ def converse(
     """Ask until there is a body worth keeping, a refusal that will not change, or the attempts are used up.
 
     `refused` is looked at before each attempt: another thread may have learned that there is no point. A body that is
-    no JSON comes with its refusal when nothing better came (see `worth_keeping`).
+    no JSON comes with its refusal when nothing better came (see `worth_keeping`). An answer that is not whole at the
+    client's deadline is asked for once more and no oftener, whatever the patience: each attempt takes that long.
     """
-    refusal = Refusal("unreachable", "was not asked")
+    refusal, slow = Refusal("unreachable", "was not asked"), 0
     for attempt in range(1, patience.attempts + 1):
         if (known := refused()) is not None:
             return known
@@ -101,7 +113,8 @@ def converse(
             answer = http.get(url, params=params, headers=headers)
         except Retry as error:
             tally.add(limited=False)
-            refusal = Refusal("unreachable", str(error), again=True)
+            slow += isinstance(error, TooSlow)
+            refusal = Refusal("too_slow" if slow == _SLOW else "unreachable", str(error), again=slow < _SLOW)
         except Narrow as error:
             tally.add(limited=False)
             return Refusal("too_big", str(error))
@@ -142,9 +155,9 @@ def judge_plainly(answer: Answer) -> Refusal | None:
         return ENTITLEMENT
     if status in {401, 410}:
         hint = "refuses the key; check it" if status == 401 else "has left this address; upgrade cryptolake"
-        return Refusal("refused", f"the vendor {hint} ({status})")
+        return Refusal("refused", f"the vendor {hint} ({status})", of_key=status == 401)
     if status == 403:
-        return Refusal("blocked", "the vendor's firewall refused us (403); try later or from another network")
+        return BLOCKED
     if status == 429:
         after_s = retry_after(answer.headers.get("retry-after"))
         wait = f" for {after_s:.0f} s" if after_s else ""

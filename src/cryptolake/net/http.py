@@ -1,23 +1,34 @@
 """The HTTP client: bytes in, bytes out, transport failures as Retry. Knows no vendor, no JSON and no limits.
 
+Every request of vendors and chains goes through it and has `DEADLINE_S` for all of it, however slowly it drips.
+
 The only file that imports the HTTP library. URLs never appear in an error: they may hold a key.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from time import monotonic
 from typing import Protocol
 
-from pyreqwest.client import SyncClientBuilder
-from pyreqwest.exceptions import BuilderError, PyreqwestError, RequestTimeoutError
+from pyreqwest.client import SyncClient, SyncClientBuilder
+from pyreqwest.exceptions import BuilderError, ClientClosedError, PyreqwestError, RequestTimeoutError
 
 from cryptolake.errors import BadInput, Narrow, Retry
+from cryptolake.waiting import STOP, Interrupted, cut_when_stopped, waited_for
 
 MAX_ANSWER = 256 * 1024 * 1024  # bytes; the largest honest answer seen is about 20 MB (DefiLlama, USDT history)
+
+DEADLINE_S = 60.0  # for one whole request, from the first byte sent to the last one received
+
+
+class TooSlow(Retry):
+    """No whole answer came before the deadline: asking again costs as much time again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +46,33 @@ class _Builds(Protocol):
 
 
 class Http:
-    """A pooled, thread-safe, blocking client. `timeout_s` bounds one whole request."""
+    """A pooled, thread-safe, blocking client. `timeout_s` bounds one whole request, connecting and reading included.
 
-    def __init__(self, *, timeout_s: float = 60.0, max_connections: int = 64) -> None:
-        self._client = (
+    When the process is asked to stop (`cryptolake.waiting`), nothing more is asked, and what does not come soon is given
+    up: both raise Interrupted.
+    """
+
+    def __init__(self, *, timeout_s: float = DEADLINE_S, max_connections: int = 64) -> None:
+        self._timeout_s, self._max_connections = timeout_s, max_connections
+        self._client = self._made()
+        self._beside: ThreadPoolExecutor | None = None
+        cut_when_stopped(self)
+
+    def _made(self) -> SyncClient:
+        return (
             SyncClientBuilder()
-            .timeout(timedelta(seconds=timeout_s))
-            .connect_timeout(timedelta(seconds=min(10.0, timeout_s)))
-            .max_connections(max_connections)
+            .timeout(timedelta(seconds=self._timeout_s))
+            .connect_timeout(timedelta(seconds=min(10.0, self._timeout_s)))
+            .max_connections(self._max_connections)
             .user_agent("cryptolake")
             .gzip(True)
             .build()
         )
+
+    def cut(self) -> None:
+        """Give up every request that is on its way; the next one finds a new client."""
+        before, self._client = self._client, self._made()
+        before.close()
 
     def get(
         self, url: str, *, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
@@ -67,6 +93,30 @@ class Http:
         body: bytes | None,
         headers: Mapping[str, str] | None,
     ) -> Answer:
+        if STOP.is_set():
+            raise Interrupted
+        with waited_for("an answer"):
+            if threading.current_thread() is not threading.main_thread():
+                return self._exchange(method, url, params, body, headers)
+            # The main thread is the one that hears Ctrl-C, and hears nothing inside the library: it waits beside it.
+            if self._beside is None:
+                self._beside = ThreadPoolExecutor(1, "http")
+            asked = self._beside.submit(self._exchange, method, url, params, body, headers)
+            try:
+                return asked.result()
+            except KeyboardInterrupt:
+                if not STOP.is_set():
+                    self.cut()
+                raise
+
+    def _exchange(
+        self,
+        method: str,
+        url: str,
+        params: Mapping[str, str] | None,
+        body: bytes | None,
+        headers: Mapping[str, str] | None,
+    ) -> Answer:
         started = monotonic()
         try:
             request = self._client.request(method, url)
@@ -81,7 +131,10 @@ class Http:
                 raise Narrow(f"an answer of {int(length) // 2**20} MB was refused; ask for less at a time")
             content = bytes(response.bytes())
         except RequestTimeoutError:
-            raise Retry("no answer in time; try again later or another endpoint") from None
+            waited = f"{self._timeout_s:.0f} s"
+            raise TooSlow(f"no whole answer within {waited}; try again later or another endpoint") from None
+        except ClientClosedError:
+            raise Interrupted from None
         except (BuilderError, ValueError):  # ValueError: no scheme or host, seen before anything is built
             raise BadInput("an address to ask is no URL; look at CRYPTOLAKE_RPC_* and CRYPTOLAKE_URL_*") from None
         except PyreqwestError as error:
@@ -94,6 +147,8 @@ class Http:
     def close(self) -> None:
         """Close the pooled connections."""
         self._client.close()
+        if self._beside is not None:
+            self._beside.shutdown(wait=False)
 
 
 def retry_after(value: str | None, now: datetime | None = None) -> float | None:

@@ -6,6 +6,7 @@ re-run from stored answers by `replay`. What does not belong here: what any call
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ T = TypeVar("T")
 
 # Same address on almost every chain; source: mds1/multicall3 deployments.
 MULTICALL3 = "0xcA11bde05977b3631167028862bE2a173976CA11"
+_GAS = re.compile(r"out of gas|gas (?:required|limit|too low)|intrinsic gas|not enough gas")
 MAX_CALLS = 500  # per aggregate3; about 100 kB of call data, accepted by every provider listed
 
 
@@ -34,7 +36,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """What a call gave: `success` is False for a revert. Empty data on success means "no contract here", never zero."""
+    """What a call gave: `success` is False for a revert, which is known only of a call that had gas of its own.
+
+    Empty data on success means "no contract here", never zero.
+    """
 
     success: bool
     data: bytes
@@ -53,6 +58,7 @@ class CallResult:
         return self.data
 
 
+_WORDLESS = CallResult(False, b"")
 Program = Generator[Sequence[Call], Sequence[CallResult], T]
 Transcript = list[list[tuple[Call, CallResult]]]
 
@@ -146,6 +152,11 @@ def _ask(
     results: list[CallResult | Retry] = []
     for piece, decoded in zip(pieces, _aggregates(pool, pieces, block, multicall3), strict=True):
         results += decoded if decoded is not None else _halved(pool, piece, block, multicall3)
+    # The calls of an aggregate share its gas: one that failed without a word may have had none left, and says so alone.
+    wordless = [number for number, one in enumerate(results) if one == _WORDLESS]
+    alone = _one_by_one(pool, [calls[number] for number in wordless], block, sure=True) if wordless else []
+    for number, answer in zip(wordless, alone, strict=True):
+        results[number] = answer
     return results
 
 
@@ -185,17 +196,18 @@ def _halved(pool: Asks, calls: Sequence[Call], block: int, multicall3: str) -> l
     return results
 
 
-def _one_by_one(pool: Asks, calls: Sequence[Call], block: int) -> list[CallResult | Retry]:
+def _one_by_one(pool: Asks, calls: Sequence[Call], block: int, *, sure: bool = False) -> list[CallResult | Retry]:
     """Plain calls in JSON-RPC batches. One that is refused by itself has no answer: it fails whoever asks it, nobody else.
 
-    It is no revert: of that a reader may conclude that the contract has no such thing.
+    It is no revert: of that a reader may conclude that the contract has no such thing. Nor is one that ran out of gas; a
+    member of a batch that failed without data is asked alone before it counts as reverted, unless it is `sure` to have had
+    gas of its own.
     """
     asked: list[tuple[str, Sequence[Json]]] = [
         ("eth_call", [{"to": call.to, "data": "0x" + call.data.hex()}, hex(block)]) for call in calls
     ]
     try:
-        answers = pool.batch(asked)
-        return [CallResult(False, b"") if isinstance(a, RpcFault) else CallResult(True, _bytes(a)) for a in answers]
+        found = [(one, b"" if isinstance(one, RpcFault) else _bytes(one)) for one in pool.batch(asked)]
     except (Narrow, Unreadable) as error:
         if len(calls) == 1:
             return [
@@ -204,7 +216,21 @@ def _one_by_one(pool: Asks, calls: Sequence[Call], block: int) -> list[CallResul
                 else Retry("the endpoint refuses a single call as too big; set another endpoint, then run again")
             ]
         half = len(calls) // 2
-        return _one_by_one(pool, calls[:half], block) + _one_by_one(pool, calls[half:], block)
+        return [
+            *_one_by_one(pool, calls[:half], block, sure=sure),
+            *_one_by_one(pool, calls[half:], block, sure=sure),
+        ]
+    results: list[CallResult | Retry] = []
+    for call, (answer, content) in zip(calls, found, strict=True):
+        if not isinstance(answer, RpcFault):
+            results.append(CallResult(True, content))
+        elif len(calls) > 1 and not sure and answer.data in {None, "", "0x"}:
+            results += _one_by_one(pool, [call], block)
+        elif _GAS.search(answer.message.lower()):
+            results.append(Retry("a single call ran out of the endpoint's gas; set another endpoint, then run again"))
+        else:
+            results.append(_WORDLESS)
+    return results
 
 
 def _bytes(answer: Json) -> bytes:

@@ -17,6 +17,7 @@ from cryptolake.net.faults import Doubtful, RpcFault, TooBig
 from cryptolake.net.http import Http
 from cryptolake.net.rpc import Pool
 from cryptolake.net.windows import teach
+from cryptolake.waiting import pause
 
 # Nobody emits from here: a log question costs the endpoint its search and gives no answer to carry.
 _SILENT = "0x00000000000000000000000000000000000000ff"
@@ -49,7 +50,7 @@ class Probed:
 
 def probe(chain: str, chain_id: int, endpoint: Endpoint, http: Http) -> Probed:
     """Ask one endpoint about twenty small questions, within its limits. Never raises for what the endpoint does."""
-    pool = Pool(chain, chain_id, [endpoint], http, attempts=1)
+    pool = Pool(chain, chain_id, [endpoint], http, attempts=1, sleep=pause)
     found = Probed(endpoint.name, chain, reachable=False)
     try:
         head = _header(pool, "latest")

@@ -16,6 +16,8 @@ from typing import Literal
 
 import psycopg
 
+from cryptolake.waiting import poll
+
 # gone: no such process. other: a process that has nothing to do with this cluster got the number, or a dead one keeps it.
 # ours: it serves this very folder. copied: it serves, or served to its end, the folder this one was copied from, which is
 # still there. unknown: cannot be told here.
@@ -137,5 +139,5 @@ def await_end(cluster: Path, named: Postmaster, timeout_s: float) -> bool:
     while standing(cluster, named) in ("ours", "unknown") and read(cluster) == named:
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.05)
+        poll()
     return True

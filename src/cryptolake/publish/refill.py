@@ -45,9 +45,9 @@ def stands_for(table: Table, new: str, old: str) -> psql.Composed:
 
 
 def give_way(
-    cursor: psycopg.Cursor, table: Table, *, aside: str, scope: Scope, drop: Scope | None, until: datetime
+    cursor: psycopg.Cursor, table: Table, *, schema: str, scope: Scope, drop: Scope | None, until: datetime
 ) -> Refilled:
-    """Move what `cryptolake_incoming` (filled, in this transaction) replaces to the schema `aside`, and insert what is new.
+    """Move what `cryptolake_incoming` (filled, in this transaction) replaces to `schema`, and insert what is new.
 
     Stored rows that are the same stay as they are. `drop` names further rows to be moved away although nothing replaces
     them. Of the rows in `scope`, those before `until` or before their series' newest new row are counted as kept.
@@ -74,8 +74,8 @@ def give_way(
         psql.SQL("{} = {}").format(psql.Identifier("t", one), psql.Identifier("g", one)) for one in table.key
     )
     if set_aside:
-        place = psql.Identifier(aside, table.name)
-        cursor.execute(psql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(psql.Identifier(aside)))
+        place = psql.Identifier(schema, table.name)
+        cursor.execute(psql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(psql.Identifier(schema)))
         cursor.execute(psql.SQL("CREATE TABLE IF NOT EXISTS {} (LIKE {})").format(place, name))
         cursor.execute(psql.SQL("INSERT INTO {} SELECT * FROM cryptolake_going").format(place))
         cursor.execute(psql.SQL("DELETE FROM {} t USING cryptolake_going g WHERE {}").format(name, exact))

@@ -15,6 +15,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from cryptolake.errors import Stop
@@ -23,6 +24,8 @@ from cryptolake.files.lock import locked, taken
 from cryptolake.publish import postmaster
 from cryptolake.publish.place import home_of, own, run
 from cryptolake.publish.postmaster import Answer, Postmaster
+from cryptolake.publish.session import connect
+from cryptolake.waiting import poll
 
 _USER = "cryptolake"
 _START_S = 60.0  # how long a start, a recovery after a crash or a stop is waited for
@@ -61,6 +64,38 @@ def ensure_running(data: Path, *, patience_s: float = _PATIENCE_S) -> str:
 def is_running(data: Path) -> bool:
     """Whether a server of this folder lives, be it full, slow or still starting."""
     return _living(home_of(data)) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What lies and lives under a data folder: where, whether it was ever made, its size in bytes, the server at work."""
+
+    home: Path
+    made: bool
+    size: int
+    named: Postmaster | None
+
+
+def look(data: Path) -> Seen:
+    """What there is of a server under `data`. Starts and changes nothing."""
+    home = home_of(data)
+    cluster = home / "cluster"
+    size = 0
+    for folder, _, names in os.walk(cluster):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # a server at work makes and removes files
+                size += os.stat(os.path.join(folder, name)).st_size
+    return Seen(home, (cluster / "PG_VERSION").exists(), size, _living(home))
+
+
+def sessions(data: Path) -> int:
+    """How many others are connected to the server under `data`. Raises Stop when it takes nobody in."""
+    connection, _ = connect(_await(home_of(data), _PATIENCE_S) or "", variable=None)
+    with connection:
+        counted = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        ).fetchone()
+    return int(counted[0]) if counted else 0
 
 
 def stop_embedded(data: Path, *, timeout_s: float = _START_S) -> bool:
@@ -114,7 +149,7 @@ def _await(home: Path, patience_s: float) -> str | None:
         passing = answer in ("starting", "stopping", "closed")
         if answer in ("password", "strange") or time.monotonic() - began > (_START_S if passing else patience_s):
             raise Stop(_refusal(home, named, answer))
-        time.sleep(0.05)
+        poll()
     return None
 
 
@@ -218,7 +253,7 @@ def _unused(home: Path) -> Iterator[Sequence[int]]:
                     f"a PostgreSQL that cannot be reached still uses {home} (what is left of a killed one, or one in "
                     "another container); end it, or set DATABASE_URL"
                 )
-            time.sleep(0.05)
+            poll()
         yield (file.fileno(),)
 
 

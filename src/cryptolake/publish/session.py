@@ -5,12 +5,16 @@ What does not belong here: which server (server), which login (connection, reade
 
 from __future__ import annotations
 
+from urllib.parse import quote, urlencode
+
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from cryptolake.errors import BadInput, Stop
 from cryptolake.publish.postmaster import refusal
 
+_PLACE = {"user", "host", "port", "dbname"}
+_SECRET = {"password", "sslpassword", "passfile", "oauth_client_secret"}
 _OLDEST = 150000  # PostgreSQL 15, as the driver counts versions
 
 
@@ -42,6 +46,24 @@ def connect(url: str, *, variable: str | None, **settings: str) -> tuple[psycopg
         connection.close()
         raise Stop(f"PostgreSQL at {shown} is older than version 15; upgrade it or unset {variable}")
     return connection, shown
+
+
+def without_password(url: str) -> str:
+    """The address as a libpq URL without what is secret in it. Raises BadInput for what is no address."""
+    try:
+        parts = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
+    except psycopg.ProgrammingError:
+        raise BadInput(
+            "DATABASE_URL is no PostgreSQL URL; write postgresql://user:password@host:5432/database"
+        ) from None
+    more = {name: value for name, value in parts.items() if name not in {*_PLACE, *_SECRET}}
+    user = f"{quote(parts['user'], safe='')}@" if "user" in parts else ""
+    port = f":{parts['port']}" if "port" in parts else ""
+    query = f"?{urlencode(more, quote_via=quote)}" if more else ""
+    host = parts.get("host", "")
+    host = f"[{host}]" if ":" in host and "," not in host else quote(host, safe=":[],")
+    name = quote(parts.get("dbname", ""), safe="")
+    return f"postgresql://{user}{host}{port}/{name}{query}"
 
 
 def one_line(error: Exception) -> str:

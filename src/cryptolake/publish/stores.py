@@ -1,8 +1,13 @@
-"""`Stores`: where the data of a folder rests, handed to a step as one value. Opens and decides nothing."""
+"""`Stores`: where the data of a folder rests, handed to a step as one value. Decides nothing.
+
+What does not belong here: which folder and which database these are (app), and how a program names them (front's `Lake`).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.runs import Runs
@@ -10,13 +15,24 @@ from cryptolake.lake.tables import Tables
 from cryptolake.publish.warehouse import Warehouse
 from cryptolake.state.ledger import Ledger
 
+OpenWarehouse = Callable[[], AbstractContextManager[Warehouse]]
+
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """Answers, a vendor's kept runs, the ledger, the lake's tables and an open session of PostgreSQL."""
+    """Answers, a vendor's kept runs, the ledger, the lake's tables, and the way to PostgreSQL.
+
+    `warehouse` opens a session with every table set up; a step that needs none never starts a database.
+    """
 
     bronze: Bronze
     runs: Runs
     ledger: Ledger
     tables: Tables
-    warehouse: Warehouse
+    warehouse: OpenWarehouse
+
+    @contextmanager
+    def held(self) -> Iterator[Stores]:
+        """The same with one session held open: whoever opens the warehouse inside is handed that one."""
+        with self.warehouse() as session:
+            yield replace(self, warehouse=lambda: nullcontext(session))

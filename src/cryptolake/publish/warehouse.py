@@ -299,11 +299,11 @@ class Warehouse:
         return Loaded(inserted, updated, frame.height - inserted - updated)
 
     def refill(
-        self, table: Table, frame: pl.DataFrame, *, aside: str, scope: Scope, drop: Scope | None, until: datetime
+        self, table: Table, frame: pl.DataFrame, *, schema: str, scope: Scope, drop: Scope | None, until: datetime
     ) -> Refilled:
         """Put `frame` in the place of the stored rows of the same days of the same series, in one transaction.
 
-        What gives way is moved to the schema `aside` (made when something is moved); rows that nothing came for stay, and
+        What gives way is moved to `schema` (made when something is moved); rows that nothing came for stay, and
         those of `scope` are counted (see `give_way`). `drop` moves further rows away.
         """
         if dict(frame.schema) != dict(table.polars_schema()):
@@ -315,7 +315,7 @@ class Warehouse:
                 f"CREATE TEMPORARY TABLE {_STAGED} ON COMMIT DROP AS SELECT {columns} FROM {table.quoted} WITH NO DATA"
             )
             self._copy(cursor, table, frame.unique(subset=table.key, keep="last"))
-            return give_way(cursor, table, aside=aside, scope=scope, drop=drop, until=until)
+            return give_way(cursor, table, schema=schema, scope=scope, drop=drop, until=until)
 
     def append(self, table: Table, frame: pl.DataFrame) -> None:
         """Add rows to a log table that has no natural key."""

@@ -10,6 +10,7 @@ from datetime import date, datetime, timedelta
 
 import polars as pl
 
+from cryptolake.contracts.counting import counted
 from cryptolake.contracts.table import Table
 from cryptolake.quality.results import Result
 
@@ -25,7 +26,7 @@ def check_staging(table: Table, staging: pl.DataFrame, *, as_of: datetime) -> li
     """Every check of the staging rows by themselves. `as_of` is the run's instant (or now, for a table that rests)."""
     broken = table.violations(staging)
     some = staging.height > 0
-    contract = "; ".join(f"{one.check} in {one.rows} rows ({one.example})" for one in broken)
+    contract = "; ".join(f"{one.check} in {counted(one.rows, 'row')} ({one.example})" for one in broken)
     return [
         Result(
             "contract",
@@ -35,7 +36,7 @@ def check_staging(table: Table, staging: pl.DataFrame, *, as_of: datetime) -> li
             contract or "types, bounds and key hold",
             blocks=True,
         ),
-        Result("row_count", "error", some, 0 if some else 1, f"{staging.height:,} coins", blocks=True),
+        Result("row_count", "error", some, 0 if some else 1, counted(staging.height, "coin"), blocks=True),
         freshness(staging, as_of),
         stale_coins(staging, as_of),
         price_range(staging),
@@ -52,7 +53,7 @@ def row_count_drift(rows: int, previous: int | None) -> Result:
     if not previous:
         return Result("row_count_drift", "error", True, 0, "no earlier run of this depth to compare with", blocks=True)
     lost = max(0, previous - rows)
-    detail = f"{rows:,} coins after {previous:,} in the run before ({(rows - previous) / previous:+.1%})"
+    detail = f"{counted(rows, 'coin')} after {previous:,} in the run before ({(rows - previous) / previous:+.1%})"
     return Result("row_count_drift", "error", lost <= previous * DRIFT, lost, detail, blocks=True)
 
 
@@ -70,7 +71,7 @@ def freshness(staging: pl.DataFrame, as_of: datetime) -> Result:
 def stale_coins(staging: pl.DataFrame, as_of: datetime) -> Result:
     """Most coins were refreshed within the last hour."""
     stale = staging.filter(pl.col("last_updated").is_null() | (pl.col("last_updated") < as_of - FRESH)).height
-    detail = f"{stale:,} of {staging.height:,} coins were not refreshed within the hour before {as_of:%H:%M:%S}"
+    detail = f"{stale:,} of {counted(staging.height, 'coin')} not refreshed within the hour before {as_of:%H:%M:%S}"
     return Result("stale_coins", "warning", stale <= staging.height * STALE_SHARE, stale, detail)
 
 
@@ -91,7 +92,7 @@ def _range(check: str, odd: pl.DataFrame, staging: pl.DataFrame, column: str, wo
     large = odd.filter(pl.col("market_cap_rank") <= 50).height
     passed = large == 0 and odd.height <= staging.height * FEW
     example = f", e.g. {odd['id'][0]} {column}={odd[column][0]}" if odd.height else ""
-    detail = f"{odd.height:,} of {staging.height:,} coins with {column} {words} ({large} among the first 50){example}"
+    detail = f"{odd.height:,} of {counted(staging.height, 'coin')} with {column} {words} ({large} among the first 50){example}"
     return Result(check, "error", passed, odd.height, detail)
 
 
@@ -100,13 +101,13 @@ def rank_uniqueness(staging: pl.DataFrame) -> Result:
     ranked = staging.filter(pl.col("market_cap_rank").is_not_null())
     shared = ranked.filter(pl.col("market_cap_rank").is_duplicated())
     example = f", e.g. rank {shared.sort('market_cap_rank')['market_cap_rank'][0]}" if shared.height else ""
-    detail = f"{shared.height:,} of {ranked.height:,} ranked coins share a rank{example}"
+    detail = f"{shared.height:,} of {counted(ranked.height, 'ranked coin')} with a shared rank{example}"
     return Result("rank_uniqueness", "error", shared.height <= ranked.height * FEW, shared.height, detail)
 
 
 def page_drift(repeated: int, asked_again: int) -> Result:
     """The ranking moved while the pages were read; the pages concerned were asked again."""
-    detail = f"{repeated:,} repeated rows left out, {asked_again} pages asked again"
+    detail = f"{counted(repeated, 'repeated row')} left out, {counted(asked_again, 'page')} asked again"
     return Result("page_drift", "warning", repeated == 0, repeated, detail)
 
 
@@ -120,7 +121,10 @@ def partitions(stray_rows: int, months: list[date], today: date) -> list[Result]
     """The default partition is empty, and the next month's partition is there before it is needed."""
     upcoming = date(today.year + today.month // 12, today.month % 12 + 1, 1)
     there = upcoming in months
-    stray = f"{stray_rows:,} rows lie in the default partition; `cryptolake setup` moves them where they belong"
+    stray = (
+        f"{counted(stray_rows, 'row lies', 'rows lie')} in the default partition; `cryptolake setup` moves "
+        f"what belongs elsewhere"
+    )
     words = "there" if there else "missing; run `cryptolake setup`"
     return [
         Result(

@@ -13,6 +13,7 @@ from importlib.resources import files
 
 import polars as pl
 
+from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput
 from cryptolake.net.abi import checksum
 from cryptolake.registry.loader import package_chains
@@ -95,7 +96,7 @@ def read_feeds(text: str, chains: Collection[str]) -> tuple[Feed, ...]:
 
 def _faults(row: Mapping[str, str], chains: Collection[str]) -> list[str]:
     if None in row.values() or None in row:
-        return [f"the row needs {len(_COLUMNS)} cells"]
+        return [f"the row needs {counted(len(_COLUMNS), 'cell')}"]
     found = []
     if row["chain"] not in chains:
         found.append(f"unknown chain {row['chain']!r}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -26,12 +26,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """All known markets, chains and families by name, and the named sets with their markets' names."""
+    """All known markets, chains and families by name, and the named sets with their markets' names and their origin.
+
+    An origin is the file (and line) that lists the set; empty for what the package ships.
+    """
 
     csus: Mapping[str, Csu]
     chains: Mapping[str, Chain]
     families: Mapping[str, FamilyFacts] = field(default_factory=dict)
     sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    origins: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def accounting(self) -> Mapping[str, Accounting]:
@@ -125,17 +129,40 @@ def _package_registry(families: tuple[FamilyFacts, ...]) -> Registry:
     return _registry(*_package_rows(), families, [])
 
 
-def load_registry(families: Mapping[str, FamilyFacts], extra: Path | None = None) -> Registry:
+def load_registry(
+    families: Mapping[str, FamilyFacts],
+    extra: Path | None = None,
+    own_sets: Mapping[str, Sequence[str]] | None = None,
+    *,
+    listed_in: str = "own sets",
+) -> Registry:
     """The package's registry, with the rows of a user's YAML file (keys `csus:`, `chains:`, `sets:`) added or overriding.
 
-    `families` are those a row may belong to, as they declare themselves. Raises BadInput with every fault found, each
-    with file and line.
+    `families` are those a row may belong to, as they declare themselves. `own_sets` are added to the others (`listed_in`:
+    where they stand) and take no other's place. Raises BadInput with every fault found, each with where it stands.
     """
     known = tuple(families.values())
     if extra is None:
-        return _package_registry(known)
-    faults: list[str] = []
-    return _registry(*_rows(extra, faults), known, faults)
+        found = _package_registry(known)
+    else:
+        faults: list[str] = []
+        found = _registry(*_rows(extra, faults), known, faults)
+    return _with_own_sets(found, own_sets, listed_in) if own_sets else found
+
+
+def _with_own_sets(registry: Registry, own: Mapping[str, Sequence[str]], where: str) -> Registry:
+    """The registry with these sets more. Raises BadInput for a faulty one and for a name that a set has already."""
+    faults = [
+        f"{where}: set {name}: a set of this name is there already ({registry.origins.get(name) or 'shipped'}); "
+        "choose another name"
+        for name in own
+        if name in registry.sets
+    ]
+    rows = [Row({"name": name, "markets": list(members)}, where) for name, members in own.items()]
+    sets = read_sets(rows, [], registry.csus, faults)
+    _report(faults)
+    origins = {**registry.origins, **dict.fromkeys(sets, where)}
+    return replace(registry, sets=dict(sorted({**registry.sets, **sets}.items())), origins=origins)
 
 
 @lru_cache(maxsize=1)
@@ -149,10 +176,17 @@ def package_chains() -> Mapping[str, Chain]:
 
 def market_rows(extra: Path | None = None) -> dict[str, Row]:
     """The markets' rows as written, by name, with everything a `Csu` leaves out. Raises BadInput as `load_registry`."""
+    return {str(row.values.get("name")): row for row in _all_rows(extra)[1]}
+
+
+def _all_rows(extra: Path | None) -> tuple[list[Row], list[Row], list[Row]]:
+    """The package's chain, market and set rows, those of a user's file added or overriding. Raises BadInput."""
+    if extra is None:
+        return _package_rows()
     faults: list[str] = []
-    _, csus, _ = _rows(extra, faults) if extra is not None else _package_rows()
+    found = _rows(extra, faults)
     _report(faults)
-    return {str(row.values.get("name")): row for row in csus}
+    return found
 
 
 def _rows(extra: Path, faults: list[str]) -> tuple[list[Row], list[Row], list[Row]]:
@@ -214,7 +248,9 @@ def _registry(
     _clashes([(row.where, csus.get(str(row.values.get("name")))) for row in csu_rows], "market", faults)
     sets = read_sets(set_rows, csu_rows, csus, faults)
     _report(faults)
-    return Registry(csus, chains, families, sets)
+    shipped = {row.where for row in _package_rows()[2]}
+    origins = {str(row.values.get("name")): row.where for row in set_rows if row.where not in shipped}
+    return Registry(csus, chains, families, sets, origins)
 
 
 def _clashes(rows: Iterable[tuple[str, Csu | Chain | None]], kind: str, faults: list[str]) -> None:
@@ -233,6 +269,11 @@ def _report(faults: Sequence[str]) -> None:
         raise BadInput(f"registry, {len(faults)} fault{'s' * (len(faults) > 1)}: " + "; ".join(faults))
 
 
-def set_names() -> list[str]:
-    """The names of the package's sets."""
-    return [str(row.values["name"]) for row in _package_rows()[2]]
+def set_names(extra: Path | None = None) -> list[str]:
+    """The names of the sets, a user's file included. Raises BadInput as `load_registry`."""
+    return [str(row.values.get("name")) for row in _all_rows(extra)[2]]
+
+
+def chain_names(extra: Path | None = None) -> list[str]:
+    """The names of the chains, a user's file included. Raises BadInput as `load_registry`."""
+    return [str(row.values.get("name")) for row in _all_rows(extra)[0]]

@@ -1,4 +1,4 @@
-"""Named sets of markets: data like the markets themselves, from `data/sets.yaml` and a user's registry file.
+"""Named sets of markets: data like the markets themselves, from `data/sets.yaml`, a user's registry file and settings.
 
 What does not belong here: which command uses a set (`cli.options`).
 """

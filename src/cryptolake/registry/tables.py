@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput
 
 
@@ -47,7 +48,9 @@ def read_table(path: Path | None, shipped: str, required: Sequence[str], faults:
             if not any(cell.strip() for cell in row):
                 continue
             if len(row) != len(head):
-                faults.append(f"{where}: {len(row)} cells where the head has {len(head)}; quote cells that hold commas")
+                faults.append(
+                    f"{where}: {counted(len(row), 'cell')} where the head has {len(head)}; quote cells that hold commas"
+                )
                 continue
             lines.append(Line(where, {column: cell.strip() for column, cell in zip(head, row, strict=True)}))
     except csv.Error as error:

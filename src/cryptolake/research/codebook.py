@@ -19,7 +19,7 @@ def codebook(
     path: str,
     facts: Mapping[str, object],
     steps: Sequence[str] = (),
-    made: Mapping[str, str] | None = None,
+    derived: Mapping[str, str] | None = None,
 ) -> dict[str, object]:
     """A Frictionless-style resource: fields with meaning, unit and missing values, key, steps, and `facts` of the dataset."""
     known = {field.name: field for field in table.fields}
@@ -27,7 +27,7 @@ def codebook(
     for name, dtype in frame.schema.items():
         base, _, unit_name = name.partition("__")
         field = known.get(base)
-        meaning = field.doc if field else (made or {}).get(base, "")
+        meaning = field.doc if field else (derived or {}).get(base, "")
         one: dict[str, object] = {
             "name": name,
             "type": _TYPES.get(type(dtype), "datetime" if isinstance(dtype, pl.Datetime) else "integer"),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from cryptolake.contracts.counting import counted
 from cryptolake.quality import page
 from cryptolake.research import unitroot
 from cryptolake.research.transforms import VALUES, Rectangle, largest_window
@@ -142,9 +143,11 @@ def html(panel: pl.DataFrame, found: Description, *, title: str, facts: Sequence
     total = panel.group_by("date").agg(pl.col("liquidations_usd").sum()).sort("date")["liquidations_usd"].to_list()
     window = found.window
     text = (
-        f"{found.markets} markets, {found.days} days, {found.share_present:.1%} of market-days have {found.value}. "
+        f"{counted(found.markets, 'market')}, {counted(found.days, 'day')}, "
+        f"{found.share_present:.1%} of market-days have {found.value}. "
         + (
-            f"Largest complete rectangle: {len(window.units)} markets, {window.first} .. {window.last} ({window.days} days)."
+            f"Largest complete rectangle: {counted(len(window.units), 'market')}, "
+            f"{window.first} .. {window.last} ({counted(window.days, 'day')})."
             if window
             else "No market-day is complete."
         )

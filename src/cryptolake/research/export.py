@@ -36,7 +36,7 @@ def export(
     require_suffix(to, path)
     frame = _long(prepared) if shape == "long" else wide(prepared, recipe.values)
     document = codebook(
-        table, frame, path=path.name, facts=facts, steps=[*prepared.steps, f"shape: {shape}"], made=prepared.made
+        table, frame, path=path.name, facts=facts, steps=[*prepared.steps, f"shape: {shape}"], derived=prepared.derived
     )
     write_bytes(path, rendered(to, frame, document))
     beside = [path.with_name(f"{path.name}.codebook.json"), path.with_name(f"{path.name}.codebook.md")]

@@ -24,6 +24,7 @@ from pathlib import Path
 import orjson
 import polars as pl
 
+from cryptolake.contracts.counting import counted
 from cryptolake.contracts.table import Table
 from cryptolake.errors import BadInput, Stop
 from cryptolake.files.atomic import write_bytes
@@ -125,13 +126,18 @@ def citation(version: str, metadata: Mapping[str, object]) -> str:
     )
 
 
+def _told(metadata: Mapping[str, object], noun: str) -> str:
+    """A number of the metadata (`markets`, `days`, `rows`) with its noun."""
+    return counted(int(str(metadata[f"{noun}s"])), noun)
+
+
 def _readme(version: str, metadata: Mapping[str, object]) -> str:
     """What replicators look for, after the template of the social science data editors."""
     note = f"**{metadata['sandbox_note']}**\n\n" if metadata.get("sandbox_note") else ""
     return f"""# Daily panel of lending markets, release {version}
 
-{note}{metadata["markets"]} markets, {metadata["days"]} days ({metadata["start_date"]} .. {metadata["end_date"]}),
-{metadata["rows"]} rows.
+{note}{_told(metadata, "market")}, {_told(metadata, "day")} ({metadata["start_date"]} .. {metadata["end_date"]}),
+{_told(metadata, "row")}.
 
 ## Data availability
 

@@ -14,7 +14,8 @@ from typing import Literal
 
 import polars as pl
 
-from cryptolake.errors import BadInput
+from cryptolake.contracts.counting import counted
+from cryptolake.errors import BadInput, Stop
 
 Balance = Literal["strict", "longest", "none"]
 
@@ -40,12 +41,12 @@ class Recipe:
 class Prepared:
     """The transformed panel in long form and what was done to it, one sentence per step.
 
-    `made` maps each new column to how it was made.
+    `derived` maps each new column to how it was made.
     """
 
     frame: pl.DataFrame
     steps: list[str] = field(default_factory=list)
-    made: dict[str, str] = field(default_factory=dict)
+    derived: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,20 @@ def fill_limit(text: str) -> int:
     if match is None or (limit := int(match[1] or 1)) < 1:
         raise BadInput(f"--fill {text}: write none, or ffill(7) to carry a value at most 7 days forward")
     return limit
+
+
+def require_numbers(panel: pl.DataFrame, values: Sequence[str]) -> None:
+    """Raises Stop, with the days by status, when no row has a number in any of these columns: there is nothing to study."""
+    here = [name for name in values if name in panel.columns]
+    if not here or panel.select(pl.any_horizontal(pl.col(here).is_not_null()).any()).item():
+        return
+    found = ", ".join(
+        f"{count:,} {status}" for status, count in panel["status"].value_counts().sort("status").iter_rows()
+    )
+    raise Stop(
+        f"no row of the selection has a number in {', '.join(here)} (days by status: {found or 'none'}), so nothing was "
+        "written; run `cryptolake collect --retry-failed`, or add --allow-empty to write the file all the same"
+    )
 
 
 def prepare(panel: pl.DataFrame, recipe: Recipe) -> Prepared:
@@ -103,9 +118,12 @@ def _fill(done: Prepared, recipe: Recipe) -> None:
         (pl.col(name).is_not_null() & before[name].is_null()).alias(f"{name}_imputed") for name in recipe.values
     )
     count = sum(int(done.frame[f"{name}_imputed"].sum()) for name in recipe.values)
-    done.steps.append(f"fill: last value carried forward at most {recipe.fill_limit} days, {count} values imputed")
+    done.steps.append(
+        f"fill: last value carried forward at most {counted(recipe.fill_limit, 'day')}, "
+        f"{counted(count, 'value')} imputed"
+    )
     for name in recipe.values:
-        done.made[f"{name}_imputed"] = f"whether {name} was carried forward"
+        done.derived[f"{name}_imputed"] = f"whether {name} was carried forward"
 
 
 def _balance(done: Prepared, recipe: Recipe) -> None:
@@ -118,10 +136,12 @@ def _balance(done: Prepared, recipe: Recipe) -> None:
         done.frame = frame.filter(pl.col("csu").is_in(full.implode()))
         if done.frame.is_empty():
             raise BadInput(
-                f"no market has {', '.join(recipe.values)} on all {days} days; use --balance longest, "
+                f"no market has {', '.join(recipe.values)} on all {counted(days, 'day')}; use --balance longest, "
                 "--fill, fewer --column, or look at `cryptolake panel describe`"
             )
-        done.steps.append(f"balance strict: {full.len()} of {everyone} markets are complete on all {days} days")
+        done.steps.append(
+            f"balance strict: {full.len()} of {counted(everyone, 'market')} complete on all {counted(days, 'day')}"
+        )
     elif recipe.balance == "longest":
         found = largest_window(frame, recipe.values)
         if found is None:
@@ -130,7 +150,8 @@ def _balance(done: Prepared, recipe: Recipe) -> None:
             pl.col("csu").is_in(list(found.units)) & pl.col("date").is_between(found.first, found.last)
         )
         done.steps.append(
-            f"balance longest: {len(found.units)} of {everyone} markets, {found.first} .. {found.last} ({found.days} days), "
+            f"balance longest: {len(found.units)} of {counted(everyone, 'market')}, "
+            f"{found.first} .. {found.last} ({counted(found.days, 'day')}), "
             "the complete rectangle with most market-days"
         )
     else:
@@ -169,8 +190,8 @@ def _identify(done: Prepared) -> None:
         pl.col("csu").rank("dense").cast(pl.Int32).alias("unit_id"),
         ((pl.col("date") - pl.lit(first)).dt.total_days() + 1).cast(pl.Int32).alias("time_id"),
     )
-    done.made["unit_id"] = "number of the market in this file, by name, from 1"
-    done.made["time_id"] = f"number of the day in this file, {first} is 1; a missing day keeps its number"
+    done.derived["unit_id"] = "number of the market in this file, by name, from 1"
+    done.derived["time_id"] = f"number of the day in this file, {first} is 1; a missing day keeps its number"
 
 
 def _winsorize(done: Prepared, share: float, last: dict[str, str]) -> None:
@@ -178,8 +199,8 @@ def _winsorize(done: Prepared, share: float, last: dict[str, str]) -> None:
         low, high = (done.frame[name].quantile(at, "linear") for at in (share, 1 - share))
         new = f"{last[name]}_w"
         done.frame = done.frame.with_columns(pl.col(last[name]).clip(low, high).alias(new))
-        done.made[new] = f"{name} winsorised at {share:g} per tail over all rows: {low!r} .. {high!r}"
-        done.steps.append(f"winsorise: {done.made[new]}")
+        done.derived[new] = f"{name} winsorised at {share:g} per tail over all rows: {low!r} .. {high!r}"
+        done.steps.append(f"winsorise: {done.derived[new]}")
         last[name] = new
 
 
@@ -189,8 +210,8 @@ def _log(done: Prepared, last: dict[str, str]) -> None:
             continue
         new = f"{last[name]}_log"
         done.frame = done.frame.with_columns(pl.col(last[name]).log1p().alias(new))
-        done.made[new] = f"ln(1 + {last[name]}), so that a true zero stays a number"
-        done.steps.append(f"log: {new} = {done.made[new]}")
+        done.derived[new] = f"ln(1 + {last[name]}), so that a true zero stays a number"
+        done.steps.append(f"log: {new} = {done.derived[new]}")
         last[name] = new
 
 
@@ -200,14 +221,14 @@ def _difference(done: Prepared, last: dict[str, str]) -> None:
         consecutive = pl.col("time_id").diff().over("csu", order_by="date") == 1
         change = pl.col(last[name]).diff().over("csu", order_by="date")
         done.frame = done.frame.with_columns(pl.when(consecutive).then(change).alias(new))
-        done.made[new] = f"{last[name]} minus its value on the day before; null on the first day of a market"
-        done.steps.append(f"difference: {new} = {done.made[new]}")
+        done.derived[new] = f"{last[name]} minus its value on the day before; null on the first day of a market"
+        done.steps.append(f"difference: {new} = {done.derived[new]}")
         last[name] = new
 
 
 def wide(prepared: Prepared, values: Sequence[str]) -> pl.DataFrame:
     """One row per day, one column per value and market, named `<value>__<csu>`."""
-    columns = [name for name in prepared.frame.columns if name in values or name in prepared.made]
+    columns = [name for name in prepared.frame.columns if name in values or name in prepared.derived]
     chosen = [name for name in columns if name not in ("unit_id", "time_id")]
     pieces = [
         prepared.frame.pivot("csu", index=["date", "time_id"], values=name, sort_columns=True).rename(

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from cryptolake.contracts.table import Field, Table
+from cryptolake.contracts.table import Field, Former, Table
 from cryptolake.errors import BadInput
 from cryptolake.silver.quotes import ANY_CHAIN, LADDER, ORACLE
 from cryptolake.silver.quotes import TABLE as QUOTES
@@ -40,14 +40,26 @@ TABLE = Table(
         Field("asset", "text", "token address, EIP-55; or eth, btc"),
         Field("price", "float64", "price of one token; null when there is none", unit="USD", null=True, minimum=0),
         Field("price_source", "text", "kind of price source that was taken", null=True),
-        Field("teller", "text", "the market, feed address, vendor or file that was taken", null=True),
+        Field(
+            "quoted_by",
+            "text",
+            "the market, feed address, vendor or file that was taken",
+            null=True,
+            formerly=(Former("teller"),),
+        ),
         Field("quote", "text", "what it quoted in before conversion", null=True),
         Field("numeraire_usd", "float64", "price of that quote; 1 for usd", unit="USD", null=True, minimum=0),
         Field("observed_at", "timestamp", "the price's own instant", unit="UTC", null=True),
         Field(
             "price_age_s", "float64", "age at the snapshot; of two prices multiplied, the older", unit="s", null=True
         ),
-        Field("tellers", "int32", "fresh quotes that could be brought to USD", minimum=0),
+        Field(
+            "quotes",
+            "int32",
+            "fresh quotes that could be brought to USD",
+            minimum=0,
+            formerly=(Former("tellers"),),
+        ),
         Field("spread", "float64", "highest / lowest of those - 1; null below two", null=True, minimum=0),
         Field(
             "flag",
@@ -106,7 +118,7 @@ def oracle_quotes(tvl: pl.DataFrame, liquidations: pl.DataFrame, aliases: pl.Dat
             "date",
             "chain",
             "asset",
-            pl.col("csu").alias("teller"),
+            pl.col("csu").alias("quoted_by"),
             pl.col("oracle_price").alias("quote_price"),
             pl.col("oracle_quote").alias("quote"),
             pl.col("block_time").alias("observed_at"),
@@ -118,7 +130,7 @@ def oracle_quotes(tvl: pl.DataFrame, liquidations: pl.DataFrame, aliases: pl.Dat
             "date",
             "chain",
             pl.col(f"{side}_asset").alias("asset"),
-            pl.col("csu").alias("teller"),
+            pl.col("csu").alias("quoted_by"),
             pl.col(f"{side}_oracle_price").alias("quote_price"),
             pl.col(f"{side}_oracle_quote").alias("quote"),
             pl.col("block_time").alias("observed_at"),
@@ -133,7 +145,7 @@ def oracle_quotes(tvl: pl.DataFrame, liquidations: pl.DataFrame, aliases: pl.Dat
         .join(aliases, on=["chain", "asset"], how="inner")
         .with_columns(
             pl.col("name").alias("asset"),
-            (pl.col("chain") + ":" + pl.col("teller")).alias("teller"),
+            (pl.col("chain") + ":" + pl.col("quoted_by")).alias("quoted_by"),
             pl.lit(ANY_CHAIN).alias("chain"),
         )
     )
@@ -147,7 +159,6 @@ def tidy(quotes: pl.DataFrame) -> pl.DataFrame:
         .sort(*QUOTES.key, "_lightest_last", "observed_at", "quote_price", "quote", "age_s")
         .drop("_lightest_last")
         .unique(subset=QUOTES.key, keep="first", maintain_order=True)
-        .sort(QUOTES.key)
     )
 
 
@@ -177,7 +188,7 @@ def choose(quotes: pl.DataFrame, wanted: pl.DataFrame, pricing: Pricing | None =
         numeraires = pl.concat([numeraires, reached])
     every = pl.concat([direct.with_columns(pl.col("quote_price").alias("usd")), _converted(indirect, numeraires, 1)])
     facts = every.group_by("date", "chain", "asset").agg(
-        pl.len().cast(pl.Int32).alias("tellers"),
+        pl.len().cast(pl.Int32).alias("quotes"),
         pl.when(pl.len() > 1).then(pl.col("usd").max() / pl.col("usd").min() - 1).alias("spread"),
     )
     in_use = indirect.select("date", pl.col("quote_chain").alias("chain"), pl.col("quote").alias("asset"))
@@ -196,7 +207,7 @@ def choose(quotes: pl.DataFrame, wanted: pl.DataFrame, pricing: Pricing | None =
             .then("numeraire_age_s")
             .otherwise("age_s")
             .alias("price_age_s"),
-            pl.col("tellers").fill_null(0),
+            pl.col("quotes").fill_null(0),
             pl.when(pl.col("usd").is_not_null() & (pl.col("spread").fill_null(0.0) > how.tolerance))
             .then(pl.lit("disagrees"))
             .when(pl.col("usd").is_not_null())
@@ -231,7 +242,7 @@ def _converted(indirect: pl.DataFrame, numeraires: pl.DataFrame, hops: int) -> p
 def _best(candidates: pl.DataFrame) -> pl.DataFrame:
     """The first of the ladder per token and day; among equals the weightiest, then the one by name."""
     frame = candidates if "usd" in candidates.columns else candidates.with_columns(pl.col("quote_price").alias("usd"))
-    order = ["date", "chain", "asset", "rank", "weight", "hops", "teller"]
+    order = ["date", "chain", "asset", "rank", "weight", "hops", "quoted_by"]
     return frame.sort(order, descending=[name == "weight" for name in order]).unique(
         subset=["date", "chain", "asset"], keep="first", maintain_order=True
     )

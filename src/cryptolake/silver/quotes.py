@@ -5,7 +5,7 @@ What does not belong here: which quote becomes the price (`prices`).
 
 from __future__ import annotations
 
-from cryptolake.contracts.table import Field, Table
+from cryptolake.contracts.table import Field, Former, Table
 
 ORACLE = "protocol_oracle"  # what `prices` itself makes of the markets' answers; all others have a file in sources
 LADDER = (ORACLE, "chainlink", "defillama", "coingecko", "file")
@@ -15,14 +15,19 @@ TABLE = Table(
     name="quotes",
     layer="silver",
     grain="what one price source (a market's oracle, a feed, a vendor) says one token costs on one day",
-    key=("date", "chain", "asset", "source", "teller"),
+    key=("date", "chain", "asset", "source", "quoted_by"),
     partition="date",
     fields=(
         Field("date", "date", "day of the snapshot"),
         Field("chain", "text", "chain of the token; `any` for the plain names eth and btc"),
         Field("asset", "text", "token address, EIP-55; or eth, btc"),
         Field("source", "text", "kind of price source: a name on the ladder"),
-        Field("teller", "text", "the market, feed address, vendor or file that says so"),
+        Field(
+            "quoted_by",
+            "text",
+            "the market, feed address, vendor or file that says so",
+            formerly=(Former("teller"),),
+        ),
         Field("quote_price", "float64", "price of one token", unit="quote", minimum=0),
         Field("quote", "text", "what the price is in: usd, a token's address on the same chain, eth or btc"),
         Field("observed_at", "timestamp", "the price's own instant", unit="UTC"),

@@ -151,7 +151,7 @@ class ChainlinkPrices:
                 "chain": chain,
                 "asset": feed.token,
                 "source": PRICES.name,
-                "teller": feed.address,
+                "quoted_by": feed.address,
                 "quote_price": answer.price_raw / 10**answer.decimals,
                 "quote": quote,
                 "observed_at": datetime.fromtimestamp(answer.updated_at, UTC),
@@ -160,7 +160,7 @@ class ChainlinkPrices:
             }
             rows.append(row)
             if feed.quote == "USD" and feed.base in ("ETH", "BTC"):
-                named = {"chain": "any", "asset": feed.base.lower(), "teller": f"{chain}:{feed.address}"}
+                named = {"chain": "any", "asset": feed.base.lower(), "quoted_by": f"{chain}:{feed.address}"}
                 rows.append({**row, **named, "weight": 2.0 if chain == "ethereum" else 1.0})
         return rows
 

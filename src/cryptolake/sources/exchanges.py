@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -24,6 +23,7 @@ from cryptolake.contracts.vendor import Vendor
 from cryptolake.errors import Retry, Skip, Stop
 from cryptolake.net.access import Access
 from cryptolake.registry.exchanges import EXCHANGES, Exchange, watched_pairs
+from cryptolake.waiting import pause
 
 # ccxt keeps the pace of each exchange and knows its address; the user's own address moves it.
 VENDOR = Vendor(name="exchanges", hosts=dict.fromkeys(EXCHANGES, ""))
@@ -80,7 +80,7 @@ class Exchanges:
         pairs: Mapping[str, Sequence[str]] | None = None,
         attempts: int = 4,
         asked_at: Callable[[], datetime] = lambda: datetime.now(UTC),
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = pause,
     ) -> None:
         self._urls, self._provenance = dict(urls or {}), dict(provenance or {})
         self._pairs = watched_pairs() if pairs is None else pairs

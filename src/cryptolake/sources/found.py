@@ -20,11 +20,16 @@ from cryptolake.contracts.source import Dataset, Source, SourceTable
 from cryptolake.contracts.vendor import Vendor
 from cryptolake.errors import BadInput, CryptolakeError
 from cryptolake.net.access import Access
+from cryptolake.net.conversation import Refusal
 from cryptolake.registry.chains import Chain
 
 GROUP = "cryptolake.sources"
 OpenSource = Callable[[Access], Source]
 OpenPrices = Callable[[Access, Mapping[str, Chain], Wanted], Source]
+# Asks the vendor once, as cheaply as it can be asked, whether it takes the one key that `access` holds: None if it does, else
+# why not (`of_key` where it is the key that was refused, `not_asked` where it would go nowhere). A body proves nothing that
+# anybody would be sent without a key.
+TryKey = Callable[[Access], Refusal | None]
 
 
 class SourceFault(Exception):
@@ -41,6 +46,7 @@ class SourceFile:
     open_source: OpenSource | None = None
     prices: PriceSource | None = None
     open_prices: OpenPrices | None = None
+    try_key: TryKey | None = None
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -71,6 +77,10 @@ class FoundSources:
             if file.prices is not None and file.prices.name == name:
                 return open_told(file, access, chains, wanted)
         raise BadInput(f"unknown price source {name!r}; known: {', '.join(self.price_sources)}")
+
+    def told(self, access: Access, chains: Mapping[str, Chain]) -> dict[str, Source]:
+        """Everybody who tells prices, opened, by name. Raises BadInput when two have a dataset of one name."""
+        return distinct({name: self.price_source(name, access, chains, {}) for name in self.price_sources})
 
     def own_tables(self, source: str) -> dict[str, SourceTable]:
         """The tables that a source's file declares, by name; none for a source that has no own."""
@@ -215,9 +225,12 @@ def _read(module: ModuleType) -> SourceFile:
         getattr(module, "open_source", None),
         prices,
         getattr(module, "open_prices", None),
+        getattr(module, "try_key", None),
     )
     if (file.prices is None) != (file.open_prices is None) or not isinstance(prices, PriceSource | None):
         raise SourceFault("a price source has both PRICES (cryptolake.contracts.prices.PriceSource) and open_prices")
+    if file.try_key is not None and (not callable(file.try_key) or not file.keys):
+        raise SourceFault("try_key is a function of cryptolake.net.access.Access, for a VENDOR with keys")
     return file
 
 

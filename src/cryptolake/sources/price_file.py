@@ -94,7 +94,7 @@ def _row(row: dict[str, str], where: str, name: str, brought: float) -> Row:
         "chain": row["chain"].strip(),
         "asset": asset,
         "source": PRICES.name,
-        "teller": name,
+        "quoted_by": name,
         "quote_price": price,
         "quote": quote,
         "observed_at": at.astimezone(UTC),

@@ -15,6 +15,7 @@ import psycopg
 
 from cryptolake.errors import BadInput, CryptolakeError, Retry, Stop
 from cryptolake.net.limiter import SHARE, Limiter, Place
+from cryptolake.waiting import pause, turn
 
 _CONNECTIONS = 4  # per process; an account uses one at a time
 _PATIENCE_S = 20.0  # how long a server that went away is waited for
@@ -94,7 +95,7 @@ class Budgets:
                     raise Retry(
                         "the rate budgets in PostgreSQL do not answer; check DATABASE_URL and run again"
                     ) from None
-                time.sleep(0.2)
+                pause(0.2, "PostgreSQL")
 
     def limiter(self, account: str, limit: float, cost: float = 1.0) -> Limiter:
         """A limiter for an account whose provider counts `limit` units in any second; see `net.limiter.for_limit`."""
@@ -138,7 +139,7 @@ class BudgetLimiter(Limiter):
         rate: float,
         burst: float = 1.0,
         *,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = turn,
     ) -> None:
         super().__init__(rate, burst, sleep=sleep)
         self._budgets, self._account = budgets, account

@@ -6,7 +6,7 @@ checkpoint.json     {last_updated, completed_tasks: [{csu, date, tvl, liquidatio
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,14 +30,23 @@ class Claimed:
     error: str | None = None
 
 
-def write_checkpoints(ledger: Ledger, folder: Path) -> list[Path]:
-    """Write `tvl_progress.json` and `liquidations_progress.json`. Completed means settled: answered, empty or gone."""
+def _every(_partition: Partition) -> bool:
+    return True
+
+
+def write_checkpoints(ledger: Ledger, folder: Path, chosen: Callable[[Partition], bool] = _every) -> list[Path]:
+    """Write `tvl_progress.json` and `liquidations_progress.json`, of the chosen partitions.
+
+    Completed means settled: answered, empty or gone.
+    """
     written = []
     for dataset in DATASETS:
         progress: dict[str, dict[str, object]] = {}
         completed: dict[str, list[str]] = {}
         failed: dict[str, list[str]] = {}
         for partition, entry in sorted(ledger.states(dataset).items()):
+            if not chosen(partition):
+                continue
             progress.setdefault(partition.key, {"last_updated": ""})
             if entry.state in SETTLED:
                 completed.setdefault(partition.key, []).append(str(partition.period))
@@ -53,12 +62,14 @@ def write_checkpoints(ledger: Ledger, folder: Path) -> list[Path]:
     return written
 
 
-def write_tasks(ledger: Ledger, path: Path) -> Path:
-    """Write `checkpoint.json`: a task per market and period with what is completed of it, and every failure."""
+def write_tasks(ledger: Ledger, path: Path, chosen: Callable[[Partition], bool] = _every) -> Path:
+    """Write `checkpoint.json`: a task per chosen market and period with what is completed of it, and every failure."""
     done: dict[tuple[str, str], dict[str, object]] = {}
     failed, last = [], ""
     for dataset in DATASETS:
         for partition, entry in ledger.states(dataset).items():
+            if not chosen(partition):
+                continue
             last = max(last, _stamp(entry))
             if entry.state in SETTLED:
                 task = {"csu": partition.key, "date": str(partition.period), **dict.fromkeys(DATASETS, False)}

@@ -282,7 +282,7 @@ class Ledger:
         rows = self._rows("PRAGMA quick_check(1)")
         return None if rows == [("ok",)] else str(rows[0][0])
 
-    def refold(self) -> int:
+    def rebuild_latest(self) -> int:
         """Make latest entries and tally from the entries again; how many partitions had been wrong."""
         with self._transaction() as connection:
             return rebuild(connection)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import sqlite3
 import time
 
+from cryptolake.waiting import poll
+
 COLUMNS = "partition, state, at, worker, attempt, rows, digest, block, cursor, reason, error"
 VERSION = 2
 
@@ -93,4 +95,4 @@ def _use_wal(connection: sqlite3.Connection) -> None:
         except sqlite3.OperationalError:
             if time.monotonic() > deadline:
                 raise
-            time.sleep(0.02)
+            poll()

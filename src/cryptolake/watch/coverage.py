@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 
-from cryptolake.contracts.entry import Entry, State
+from cryptolake.contracts.entry import Entry, State, said_counts
 from cryptolake.contracts.partition import Partition
 from cryptolake.state.ledger import Ledger
 from cryptolake.watch.health import RunHealth
@@ -18,8 +18,8 @@ from cryptolake.watch.progress import remedy
 DATASETS = ("tvl", "liquidations")
 WINDOW_DAYS = 62
 # One letter per day; a day of hours shows the least settled of its hours.
-_LETTER: dict[State, str] = {"done": "d", "empty": "e", "gone": "g", "failed": "f", "claimed": "w", "landed": "w"}
-_WORST = ".fwdeg"
+_LETTER: dict[State, str] = {"done": "d", "empty": "e", "gone": "u", "failed": "f", "claimed": "w", "landed": "w"}
+_WORST = ".fwdeu"
 
 
 def markets(ledger: Ledger) -> list[str]:
@@ -50,7 +50,7 @@ def vendor_entries(ledger: Ledger) -> dict[Partition, Entry]:
 
 
 def heat(ledger: Ledger, keys: Sequence[str], first: date, last: date) -> list[dict[str, str]]:
-    """Per market a text with one letter a day: d done, e nothing happened, g gone, f failed, w waiting, . never asked."""
+    """Per market a text, a letter a day: d done, e nothing happened, u unanswerable, f failed, w waiting, . never asked."""
     count = (last - first).days + 1
     numbers = {(first + timedelta(days=number)).isoformat(): number for number in range(count)}
     rows = []
@@ -116,7 +116,7 @@ def status(
     at_work = runs_document(runs, now)
     return {
         "at": now.isoformat(timespec="seconds"),
-        "counts": ledger.counts(),
+        "counts": said_counts(ledger.counts()),
         "first": first.isoformat(),
         "last": last.isoformat(),
         "markets": [{**row, "chain": chains.get(row["market"], "")} for row in heat(ledger, keys, first, last)],

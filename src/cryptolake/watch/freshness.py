@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 
 import polars as pl
 
+from cryptolake.contracts.counting import counted
 from cryptolake.contracts.points import Points
 from cryptolake.publish.warehouse import Warehouse
 from cryptolake.registry.metrics import without_history
@@ -46,7 +47,7 @@ def disappeared(
     for (metric,), group in gone.group_by("metric_name", maintain_order=True):
         named = [f"{asset} (last {last:%Y-%m-%d})" for asset, last in group.select("asset", "last").head(_NAMED).rows()]
         more = f" and {group.height - _NAMED} more" if group.height > _NAMED else ""
-        lines.append(f"{metric}: {group.height} series disappeared: {', '.join(named)}{more}")
+        lines.append(f"{metric}: {counted(group.height, 'series', 'series')} disappeared: {', '.join(named)}{more}")
     return lines
 
 

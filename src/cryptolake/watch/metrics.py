@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
+from cryptolake.contracts.entry import said
 from cryptolake.state.ledger import Ledger
 from cryptolake.watch.health import RunHealth
 
@@ -18,7 +19,7 @@ def metrics(ledger: Ledger, runs: Sequence[RunHealth], now: datetime) -> str:
     partitions: Counter[tuple[str, str]] = Counter()
     for (dataset, _key), states in ledger.tally().items():
         for state, count in states.items():
-            partitions[dataset, state] += count
+            partitions[dataset, said(state)] += count
     working = [run for run in runs if run.at_work(now)]
     entries, size = ledger.size()
     newest = ledger.newest_answer()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
+from cryptolake.contracts.counting import counted
 from cryptolake.contracts.partition import Partition
 from cryptolake.flow.collect import WORKER
 from cryptolake.net.rpc import Pool
@@ -89,7 +90,7 @@ class Pace:
             return self.rates_by()
         stations = [station for pool in self._pools() for station in pool.stations]
         requests, retries = sum(one.requests for one in stations), sum(one.retries for one in stations)
-        return f"{requests / self.seconds():,.1f} requests/s, {retries:,} retries"
+        return f"{requests / self.seconds():,.1f} requests/s, {counted(retries, 'retry', 'retries')}"
 
     def seconds(self) -> float:
         """Seconds since the run began, never zero."""

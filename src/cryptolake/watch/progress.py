@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cryptolake.contracts.entry import NOT_YET, Entry, State, said
+from cryptolake.contracts.entry import NOT_YET, Entry, State, said, said_counts
 from cryptolake.contracts.partition import Partition, Period
 
 _TICK: dict[State, str] = {"done": "✅", "empty": "✅", "gone": "➖", "failed": "❌", "claimed": "⏳", "landed": "⏳"}
+LEGEND = "✅ answered  ➖ unanswerable, e.g. not deployed yet  ❌ failed  ⏳ not finished"
 _LABEL = {"tvl": "TVL", "liquidations": "Liquidations"}
 
 # What to do about each reason a partition failed for; shown next to the count.
@@ -60,8 +61,8 @@ class Report:
             yield from asked
 
     def counts(self) -> dict[str, int]:
-        """Partitions by state."""
-        return dict(Counter(entry.state for entry in self._all()))
+        """Partitions by state, as it is shown."""
+        return said_counts(Counter(entry.state for entry in self._all()))
 
     def failures(self) -> dict[str, list[Entry]]:
         """Failed entries by reason, without those that are only not there yet."""
@@ -79,12 +80,14 @@ class Report:
                 lines.append(f"[bold]{key}[/]")
                 last_key = key
             lines.append(f"  {period}: {ticks(found)}")
+        if self.entries:
+            lines.append(LEGEND)
         if self.vendors:
             lines.append("[bold]vendors[/], newest operation")
         for dataset, asked in sorted(self.vendors.items()):
-            states = Counter(entry.state for entry in asked)
+            states = Counter(said(entry.state) for entry in asked)
             lines.append(
-                f"  {dataset} {asked[0].partition.period}: " + ", ".join(f"{n:,} {said(s)}" for s, n in states.items())
+                f"  {dataset} {asked[0].partition.period}: " + ", ".join(f"{n:,} {s}" for s, n in states.items())
             )
         for reason, entries in sorted(self.failures().items()):
             lines.append(f"[red]{len(entries)} failed[/] ({reason}): {remedy(reason, entries[0])}")
@@ -93,7 +96,7 @@ class Report:
             lines.append(f"[yellow]{len(pending):,} pending[/]: {remedy(NOT_YET, pending[0])}")
         counts = self.counts()
         lines.append(
-            ", ".join(f"{count:,} {said(state)}" for state, count in sorted(counts.items())) or "nothing collected yet"
+            ", ".join(f"{count:,} {state}" for state, count in sorted(counts.items())) or "nothing collected yet"
         )
         return lines
 
@@ -107,14 +110,18 @@ class Report:
                 for entry in entries
             ],
             "periods": [
-                {"key": key, "period": str(period), **{name: entry.state for name, entry in sorted(found.items())}}
+                {
+                    "key": key,
+                    "period": str(period),
+                    **{name: said(entry.state) for name, entry in sorted(found.items())},
+                }
                 for (key, period), found in sorted(self.entries.items())
             ],
             "vendors": [
                 {
                     "dataset": dataset,
                     "period": str(asked[0].partition.period),
-                    **dict(Counter(entry.state for entry in asked)),
+                    **said_counts(Counter(entry.state for entry in asked)),
                 }
                 for dataset, asked in sorted(self.vendors.items())
             ],

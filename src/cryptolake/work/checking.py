@@ -27,7 +27,6 @@ from cryptolake.work.evidence import lacking
 from cryptolake.work.lineage import Node
 from cryptolake.work.panel import panel_now
 from cryptolake.work.results import keep_results
-from cryptolake.work.vendors import coin_stores
 
 
 def _counted_in_postgres(node: Node) -> bool:
@@ -68,8 +67,7 @@ def check(app: App, node: Node) -> list[Result]:
     with app.warehouse() as warehouse:
         keep_results(warehouse, found, about=name, at=at)
     if name == STAGING.name:
-        with coin_stores(app) as stores:
-            found += coins.check_now(stores, at)
+        found += coins.check_now(app.stores, at)
     if name == DAILY_PANEL.name:
         found += check_panel(app, finished(app), at)
     return found

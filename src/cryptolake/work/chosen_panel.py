@@ -12,6 +12,7 @@ from datetime import date, timedelta
 import polars as pl
 
 from cryptolake.app import App
+from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput
 from cryptolake.gold.daily_panel import COLUMNS, EXPECTED, STATUS_CODES, build
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
@@ -44,7 +45,7 @@ class ChosenPanel:
         """One line: which markets and days."""
         markets, days = self.markets, self.days
         names = ", ".join(markets[:3]) + ", ..." * (len(markets) > 3)
-        line = f"{len(markets)} markets ({names}) on {len(days)} days ({days[0]} .. {days[-1]})"
+        line = f"{counted(len(markets), 'market')} ({names}) on {counted(len(days), 'day')} ({days[0]} .. {days[-1]})"
         return line + (f"; {self.never_asked:,} of the market-days were never asked for" if self.never_asked else "")
 
     def document(self) -> dict[str, object]:

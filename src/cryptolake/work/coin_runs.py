@@ -9,15 +9,15 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
+from cryptolake.contracts.counting import counted
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.table import Table
 from cryptolake.errors import BadInput
 from cryptolake.flow.collect import WORKER
 from cryptolake.lake.runs import Runs
-from cryptolake.lake.tables import Tables
+from cryptolake.publish.stores import Stores
 from cryptolake.sources.coingecko import COINS_MARKETS, MARKET_GLOBAL, top_of
-from cryptolake.state.ledger import Ledger
 
 SOURCE = "coingecko"
 
@@ -60,7 +60,7 @@ def find_run(runs: Runs, text: str) -> Partition:
     found = [run for run in kept if str(run) == text] or [run for run in kept if text in str(run)]
     if len(found) != 1:
         known = ", ".join(str(run) for run in (found or kept)[-3:])
-        raise BadInput(f"{text!r} names {len(found)} kept runs; write one of them, e.g. {known}")
+        raise BadInput(f"{text!r} names {counted(len(found), 'kept run')}; write one of them, e.g. {known}")
     return found[0]
 
 
@@ -82,9 +82,7 @@ class Pruning:
 
 
 def prune(
-    runs: Runs,
-    ledger: Ledger,
-    tables: Tables,
+    stores: Stores,
     versioned: Sequence[Table],
     *,
     keep_days: int,
@@ -99,18 +97,18 @@ def prune(
     run only says what would go.
     """
     oldest = today - timedelta(days=keep_days)
-    old = [run for run in kept_runs(runs)[:-1] if run.period.day < oldest]
+    old = [run for run in kept_runs(stores.runs)[:-1] if run.period.day < oldest]
     kept = [run for run in old if instant_of(run) not in held]
     found = []
     for run in (one for one in old if one not in kept):
-        parts = [part for part in (run, totals_of(run)) if runs.size(part, SOURCE)]
-        size = sum(runs.size(part, SOURCE) for part in parts)
+        parts = [part for part in (run, totals_of(run)) if stores.runs.size(part, SOURCE)]
+        size = sum(stores.runs.size(part, SOURCE) for part in parts)
         if not dry_run:
             # Said first, done second: killed in between, the next pruning finds the files and goes on.
             at = datetime.now(UTC)
-            ledger.append_many([Entry(part, "gone", at, WORKER, reason="pruned") for part in parts])
+            stores.ledger.append_many([Entry(part, "gone", at, WORKER, reason="pruned") for part in parts])
             for part in reversed(parts):
-                runs.delete(part, SOURCE)
+                stores.runs.delete(part, SOURCE)
         found.append(Pruned(run, size))
-    versions = [tables.expire(one, keep_days=keep_days, dry_run=dry_run) for one in versioned]
+    versions = [stores.tables.expire(one, keep_days=keep_days, dry_run=dry_run) for one in versioned]
     return Pruning(found, sum(versions), kept)

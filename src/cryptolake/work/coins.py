@@ -92,23 +92,24 @@ def collect_run(
     )
     entry = stores.ledger.state(run)
     done = entry is not None and entry.state == "done"
-    record(
-        stores.warehouse,
-        Pull(
-            source.name,
-            "pull",
-            asked_at,
-            "success" if done else "no_data" if entry is not None and entry.state == "empty" else "error",
-            (entry.rows or 0) if entry is not None else 0,
-            time.monotonic() - started,
-            error=result.failures[0].error if result.failures else None,
-        ),
-    )
+    with stores.warehouse() as warehouse:
+        record(
+            warehouse,
+            Pull(
+                source.name,
+                "pull",
+                asked_at,
+                "success" if done else "no_data" if entry is not None and entry.state == "empty" else "error",
+                (entry.rows or 0) if entry is not None else 0,
+                time.monotonic() - started,
+                error=result.failures[0].error if result.failures else None,
+            ),
+        )
     if not done:
         raise Stop((entry and entry.error) or f"{run}: no coins came; run the same command again")
     for part in (run, totals_of(run)):
         if rows := read_rows(source, [part], stores.bronze):
-            stores.runs.write_twin(part, source.name, pl.DataFrame(rows, infer_schema_length=None))
+            stores.runs.write_typed(part, source.name, pl.DataFrame(rows, infer_schema_length=None))
     return run
 
 
@@ -142,32 +143,33 @@ def load_run(
     the one before. Tables that hold a newer run are left alone, unless this is a replay.
     """
     started = time.monotonic()
-    market, asked_again = read_run(source, run, stores.bronze)
-    at = instant_of(run)
-    results = [
-        *quality.check_staging(STAGING, market.staging, as_of=at),
-        quality.row_count_drift(market.staging.height, _previous_rows(stores, run)),
-        quality.page_drift(market.repeated, asked_again),
-        quality.totals_known(market.totals),
-    ]
-    if broken := [one for one in results if one.blocks and not one.passed]:
-        first = broken[0]
-        drifted = first.check == "row_count_drift"
-        if not (drifted and despite_drift):
-            keep_results(stores.warehouse, results, about=COINS, at=now(), run=str(run))
-            remedy = f"; if it is right, `cryptolake coins replay {run} --despite-drift`"
-            raise KeptOut(
-                f"{run}: check {first.check} failed ({first.detail}); nothing was loaded{remedy if drifted else ''}"
-            )
-    with stores.warehouse.together(LOCK):
-        current = replay or _newest(stores.warehouse) <= at
-        staging, marts = _load_present(stores, market, mode) if current else (None, {})
-        history = stores.warehouse.load(HISTORY, crypto_market_history.build(market.staging), "update")
-        stores.warehouse.load(GLOBAL, market.totals, "update")
-        if not current:
-            derive_below([HISTORY.name, GLOBAL.name], stores.tables, stores.warehouse)
-        results += quality.partitions(*stores.warehouse.month_state(HISTORY), now().date())
-        keep_results(stores.warehouse, results, about=COINS, at=now(), run=str(run))
+    with stores.warehouse() as warehouse:
+        market, asked_again = read_run(source, run, stores.bronze)
+        at = instant_of(run)
+        results = [
+            *quality.check_staging(STAGING, market.staging, as_of=at),
+            quality.row_count_drift(market.staging.height, _previous_rows(stores, warehouse, run)),
+            quality.page_drift(market.repeated, asked_again),
+            quality.totals_known(market.totals),
+        ]
+        if broken := [one for one in results if one.blocks and not one.passed]:
+            first = broken[0]
+            drifted = first.check == "row_count_drift"
+            if not (drifted and despite_drift):
+                keep_results(warehouse, results, about=COINS, at=now(), run=str(run))
+                remedy = f"; if it is right, `cryptolake coins replay {run} --despite-drift`"
+                raise KeptOut(
+                    f"{run}: check {first.check} failed ({first.detail}); nothing was loaded{remedy if drifted else ''}"
+                )
+        with warehouse.together(LOCK):
+            current = replay or _newest(warehouse) <= at
+            staging, marts = _load_present(stores, warehouse, market, mode) if current else (None, {})
+            history = warehouse.load(HISTORY, crypto_market_history.build(market.staging), "update")
+            warehouse.load(GLOBAL, market.totals, "update")
+            if not current:
+                derive_below([HISTORY.name, GLOBAL.name], stores.tables, warehouse)
+            results += quality.partitions(*warehouse.month_state(HISTORY), now().date())
+            keep_results(warehouse, results, about=COINS, at=now(), run=str(run))
     return CoinsLoaded(
         run,
         market.staging.height,
@@ -180,18 +182,20 @@ def load_run(
     )
 
 
-def _load_present(stores: Stores, market: ConformedRun, mode: Mode) -> tuple[Loaded, dict[str, int]]:
+def _load_present(
+    stores: Stores, warehouse: Warehouse, market: ConformedRun, mode: Mode
+) -> tuple[Loaded, dict[str, int]]:
     """Staging and what is made of it, in the lake and in PostgreSQL."""
     changed = {STAGING.name: market.staging, GLOBAL.name: market.totals}
     built = [
         (one.table, frame)
-        for one, frame in derive(changed, reader(stores.tables, stores.warehouse))
+        for one, frame in derive(changed, reader(stores.tables, warehouse))
         if one.table != HISTORY  # loaded of every run, also of an older one
     ]
     stores.tables.write(STAGING, market.staging)
-    staging = stores.warehouse.load(STAGING, market.staging, "replace" if mode == "full" else "mirror")
+    staging = warehouse.load(STAGING, market.staging, "replace" if mode == "full" else "mirror")
     for table, frame in built:
-        store(table, frame, stores.tables, stores.warehouse)
+        store(table, frame, stores.tables, warehouse)
     return staging, {table.name: frame.height for table, frame in built}
 
 
@@ -205,8 +209,9 @@ def refresh(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> CoinsLoaded:
     """The whole river once: ask, keep, load, check. What the hourly schedule runs."""
-    run = collect_run(source, stores, top=top, progress=progress, now=now)
-    return load_run(source, run, stores, mode=mode, now=now)
+    with stores.held() as held:
+        run = collect_run(source, held, top=top, progress=progress, now=now)
+        return load_run(source, run, held, mode=mode, now=now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,13 +226,14 @@ class Replayed:
 def replay_all(source: Source, stores: Stores, *, despite_drift: bool = False) -> Replayed:
     """Every kept run again, oldest first: rebuilds the history and ends with the newest good run in staging and marts."""
     done = Replayed([], {}, {})
-    for run in kept_runs(stores.runs):
-        try:
-            done.loaded.append(load_run(source, run, stores, despite_drift=despite_drift, replay=True))
-        except KeptOut as error:
-            done.kept_out[run] = str(error)
-        except Unreadable as error:
-            done.unreadable[run] = str(error)
+    with stores.held() as held:
+        for run in kept_runs(held.runs):
+            try:
+                done.loaded.append(load_run(source, run, held, despite_drift=despite_drift, replay=True))
+            except KeptOut as error:
+                done.kept_out[run] = str(error)
+            except Unreadable as error:
+                done.unreadable[run] = str(error)
     return done
 
 
@@ -243,10 +249,11 @@ def check_now(stores: Stores, now: datetime) -> list[Result]:
     What they found is kept. Nothing is repaired first: a set-up would move rows out of the default partition before they
     are counted.
     """
-    staging = stores.warehouse.read(STAGING)
-    found = quality.check_staging(STAGING, staging, as_of=now)
-    found += quality.partitions(*stores.warehouse.month_state(HISTORY), now.date())
-    keep_results(stores.warehouse, found, about=COINS, at=now, run=AT_REST)
+    with stores.warehouse() as warehouse:
+        staging = warehouse.read(STAGING)
+        found = quality.check_staging(STAGING, staging, as_of=now)
+        found += quality.partitions(*warehouse.month_state(HISTORY), now.date())
+        keep_results(warehouse, found, about=COINS, at=now, run=AT_REST)
     return found
 
 
@@ -255,7 +262,7 @@ def _newest(warehouse: Warehouse) -> datetime:
     return newest if isinstance(newest, datetime) else datetime.min.replace(tzinfo=UTC)
 
 
-def _previous_rows(stores: Stores, run: Partition) -> int | None:
+def _previous_rows(stores: Stores, warehouse: Warehouse, run: Partition) -> int | None:
     """Coins of the newest earlier run of the same depth that history holds; a run that was kept out does not count."""
     at, top = instant_of(run), top_of(run.key)
     earlier = [instant_of(one) for one in kept_runs(stores.runs) if top_of(one.key) == top]
@@ -264,5 +271,5 @@ def _previous_rows(stores: Stores, run: Partition) -> int | None:
         return None
     newest = f"(SELECT max(processed_at) FROM {HISTORY.quoted} WHERE processed_at = ANY(%s))"
     statement = f"SELECT count(*) AS n FROM {HISTORY.quoted} WHERE processed_at = {newest}"
-    (rows,) = stores.warehouse.query(statement, (instants,)).row(0)
+    (rows,) = warehouse.query(statement, (instants,)).row(0)
     return int(rows) or None

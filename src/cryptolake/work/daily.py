@@ -16,7 +16,7 @@ from cryptolake.contracts.source import Dataset, Source
 from cryptolake.errors import BadInput
 from cryptolake.flow import increment
 from cryptolake.flow.collect import Collected
-from cryptolake.flow.made import Made
+from cryptolake.flow.outputs import Output
 from cryptolake.flow.plan import Span
 from cryptolake.flow.resume import Wish, compare, damaged, partitions_of, wish_of
 from cryptolake.flow.schedule import ScheduledJob, jobs_of
@@ -44,18 +44,18 @@ def markets(app: App) -> tuple[list[Csu], dict[str, str]]:
     Raises BadInput when the settings name a market that is not in the registry.
     """
     settings = app.settings
-    chosen, aside = [], {}
+    chosen, left_out = [], {}
     for csu in configured(app.registry, settings.markets or ([] if settings.sets else ["all"]), settings.sets):
         if csu.family not in families():
-            aside[csu.name] = "unsupported_family"
+            left_out[csu.name] = "unsupported_family"
             continue
         try:
             app.pool(app.registry.chains[csu.chain])
         except BadInput:
-            aside[csu.name] = "no_endpoint"
+            left_out[csu.name] = "no_endpoint"
         else:
             chosen.append(csu)
-    return chosen, aside
+    return chosen, left_out
 
 
 def sources(app: App) -> dict[str, Source]:
@@ -127,7 +127,7 @@ def collect_days(app: App, datasets: Sequence[str], first: date, last: date) -> 
     return _answered(lending.collect(app, csus, wish, what=f"collect {first} .. {last}"))
 
 
-def refine_days(app: App, first: date, last: date) -> list[Made]:
+def refine_days(app: App, first: date, last: date) -> list[Output]:
     """Bronze to silver for the days, both included, the week before, and whatever else silver lacks."""
     return lending.refine(app, partitions_of(_wish(app, markets(app)[0], DATASETS, _mended(app, first), last)))
 
@@ -213,7 +213,7 @@ def _wish(app: App, csus: Sequence[Csu], datasets: Sequence[str], first: date, l
 
 def _answered(found: Collected) -> Outcome:
     answered = found.done + found.empty
-    note = f"{answered:,} answered, {found.gone:,} not there, {found.known:,} known before"
+    note = f"{answered:,} answered, {found.unanswerable:,} unanswerable, {found.known:,} known before"
     pending = f", {found.pending:,} pending ({'; '.join(found.notices)})" if found.pending else ""
     return Outcome(not found.failed, answered, note + pending + _failed(found))
 

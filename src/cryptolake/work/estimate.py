@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from cryptolake.app import App
+from cryptolake.contracts.counting import counted
 from cryptolake.contracts.partition import Partition, Period
-from cryptolake.flow.plan import Span, make_plan, set_aside
+from cryptolake.flow.plan import Span, make_plan, without_numbers
 from cryptolake.net.endpoint import Endpoint, Limits
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.markets import Csu
@@ -186,7 +187,7 @@ def advice(chains: Sequence[Workload], found: Sequence[Cost], log_span: int) -> 
         now = sum(cost.calls for cost in logs)
         lines.append(
             f"{logs[0].chain} makes {logs[0].calls / total:.0%} of the calls. An endpoint that allows 10,000 blocks per "
-            f"eth_getLogs would need {wide:,} log calls instead of {now:,}: CRYPTOLAKE_RPC_{logs[0].chain.upper()}=url"
+            f"eth_getLogs would need {counted(wide, 'log call')} instead of {now:,}: CRYPTOLAKE_RPC_{logs[0].chain.upper()}=url"
         )
     return Advice(tuple(lines))
 
@@ -227,8 +228,8 @@ def planned(
 
     plan = make_plan(partitions, app.ledger.states(), resume=resume, intact=app.bronze.intact)
     first, last = app.settings.span()
-    aside = set_aside(csus, families(), Span(first, last))
-    able = {csu.name: csu for csu in csus if csu.name not in aside}
+    silent = without_numbers(csus, families(), Span(first, last))
+    able = {csu.name: csu for csu in csus if csu.name not in silent}
     chains = work(plan.missing, able, app.registry.chains, app.block_cache.blocks)
     found = costs(chains, endpoints, log_span=log_span)
     archive = [one.chain for one in chains if one.snapshots]
@@ -246,6 +247,6 @@ def planned(
         plans=offers(chains, rpc_plans().values()),
         archive_needed_from=first if archive else None,
         archive_chains=archive,
-        set_aside=aside,
+        set_aside=silent,
         advice=advice(chains, found, log_span or min(spans, default=2000)).lines,
     )

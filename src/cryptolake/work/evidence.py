@@ -9,18 +9,26 @@ from collections.abc import Collection, Mapping
 
 import polars as pl
 
+from cryptolake.contracts.counting import counted
 from cryptolake.silver import refined
 from cryptolake.silver.refined import DAMAGED, UNREADABLE
+from cryptolake.work import derivation
+from cryptolake.work.derivation import AMOUNTS_DIFFER, PRICES_DIFFER, QUOTES_DIFFER
 from cryptolake.work.standing import ANSWERED, DATASETS, MarketDay, Standing
 
 # Why a day that the ledger calls answered has no number, the state that makes of it, and what to do about it.
 LACKING: Mapping[str, tuple[str, str]] = {
     "not_refined": ("pending", "silver was not made of these answers yet; run `cryptolake refine`"),
     "silver_differs": ("pending", "rows of it are missing from silver or were changed; run `cryptolake refine`"),
-    "prices_differ": (
+    AMOUNTS_DIFFER: (
+        "pending",
+        "its amounts are not the whole numbers of its answer in the token's decimals; run `cryptolake refine`",
+    ),
+    PRICES_DIFFER: (
         "pending",
         "its values are not its amounts at the prices of the day; run `cryptolake refine`",
     ),
+    QUOTES_DIFFER: ("pending", "a price of the day is not that of the quote it names; run `cryptolake refine`"),
     DAMAGED: ("failed", "its answer is missing or not the recorded one; run `cryptolake collect` with its days"),
     UNREADABLE: (
         "failed",
@@ -46,17 +54,10 @@ EVIDENCE = pl.Schema(
 )
 
 # What `evidence` needs of silver; the rest need not be read.
-_PRICED = {
-    "tvl": dict.fromkeys(("supplied", "borrowed", "cash", "collateral"), "price"),
-    "liquidations": {f"{side}_amount": f"{side}_price" for side in ("debt", "collateral")},
-}
-_SAME = 1e-9  # relative
-_VALUED = {
-    dataset: tuple(dict.fromkeys([*of, *of.values(), *(f"{one.removesuffix('_amount')}_usd" for one in of)]))
-    for dataset, of in _PRICED.items()
-}
-TVL_COLUMNS = ("csu", "date", "chain", *_VALUED["tvl"], *refined.SAID["tvl"])
-LIQUIDATION_COLUMNS = ("csu", "date", *_VALUED["liquidations"], *refined.SAID["liquidations"])
+TVL_COLUMNS = tuple(dict.fromkeys(("csu", "date", *derivation.COLUMNS["tvl"], *refined.SAID["tvl"])))
+LIQUIDATION_COLUMNS = tuple(
+    dict.fromkeys(("csu", "date", *derivation.COLUMNS["liquidations"], *refined.SAID["liquidations"]))
+)
 
 
 def evidence(
@@ -67,11 +68,13 @@ def evidence(
     amounts: pl.DataFrame,
     events: pl.DataFrame,
     prices: pl.DataFrame,
+    quotes: pl.DataFrame,
 ) -> pl.DataFrame:
     """One row (`EVIDENCE`) per day of these markets that the ledger knows; `recorded` is the table `refined`.
 
     A day keeps the ledger's `done` or `empty` only if silver was made of those very answers, with as many rows as the
-    ledger counted, still holds what it was made of, and values it with the prices of the table of prices.
+    ledger counted, still holds what it was made of, and every figure in it follows from that (`derivation`): amounts from
+    whole numbers, values from amounts and the prices of the table of prices, those from the quotes.
     """
     rows = [
         (
@@ -90,6 +93,7 @@ def evidence(
     known = pl.DataFrame(rows, schema={**schema, "answers": pl.String, "counted": pl.Int64}, orient="row")
     record = recorded.rename({"answers": "made_of", "rows": "held", "content": "was", "reason": "no_rows_for"})
     frames = {"tvl": amounts, "liquidations": events}
+    doubts = derivation.not_following(amounts, events, prices, quotes)
     pieces = []
     for dataset in DATASETS:
         of = pl.col("dataset") == dataset
@@ -97,7 +101,7 @@ def evidence(
             known.filter(of)
             .join(record.filter(of).drop("dataset"), on=["csu", "date"], how="left")
             .join(refined.contents(dataset, frames[dataset]), on=["csu", "date"], how="left")
-            .join(_revalued(dataset, frames[dataset], prices), on=["csu", "date"], how="left")
+            .join(doubts.filter(of).drop("dataset"), on=["csu", "date"], how="left")
         )
     answered = pl.col("state").is_in(ANSWERED)
     holds = (pl.col("rows").fill_null(0) == pl.col("held")) & (
@@ -112,8 +116,7 @@ def evidence(
         .then(pl.lit("rows_differ"))
         .when(~holds)
         .then(pl.lit("silver_differs"))
-        .when(pl.col("revalued").fill_null(False))
-        .then(pl.lit("prices_differ"))
+        .otherwise(pl.col("doubt"))
     )
     states = {reason: state for reason, (state, _) in LACKING.items()}
     return (
@@ -140,33 +143,7 @@ def lines(lacks: pl.DataFrame) -> list[str]:
         dataset, csu, day = rows.select("dataset", "csu", "date").row(0)
         state, remedy = LACKING[str(reason)]
         said.append(
-            f"{rows.height:,} answered market-days are {state} ({reason}, first {dataset}/{csu}/{day}): {remedy}"
+            f"{counted(rows.height, 'answered market-day is', 'answered market-days are')} {state} ({reason}, "
+            f"first {dataset}/{csu}/{day}): {remedy}"
         )
     return said
-
-
-def _revalued(dataset: str, frame: pl.DataFrame, prices: pl.DataFrame) -> pl.DataFrame:
-    """The days with a row whose price is not that of the table of prices (a step was killed between the two), or whose value
-    in USD is not the amount at that price (somebody else wrote it).
-    """
-    sides = [("asset", "price")]
-    if dataset == "liquidations":
-        sides = [(f"{side}_asset", f"{side}_price") for side in ("debt", "collateral")]
-    of_day = prices.select("date", "chain", "asset", pl.col("price").alias("of_day"))
-    differ = [
-        frame.select("csu", "date", "chain", pl.col(asset).alias("asset"), pl.col(price).alias("put"))
-        .join(of_day, on=["date", "chain", "asset"], how="left")
-        .filter(pl.col("put").ne_missing(pl.col("of_day")))
-        .select("csu", "date")
-        for asset, price in sides
-    ]
-    for amount, price in _PRICED[dataset].items():
-        usd = pl.col(f"{amount.removesuffix('_amount')}_usd")
-        differ.append(frame.filter(_other(usd, pl.col(amount) * pl.col(price))).select("csu", "date"))
-    return pl.concat(differ).unique().with_columns(pl.lit(True).alias("revalued"))
-
-
-def _other(stated: pl.Expr, computed: pl.Expr) -> pl.Expr:
-    """Whether two figures differ by more than the last digits of a float."""
-    far = (stated - computed).abs() > _SAME * pl.max_horizontal(stated.abs(), computed.abs())
-    return stated.is_null().ne(computed.is_null()) | far.fill_null(False)

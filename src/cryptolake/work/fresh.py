@@ -14,15 +14,17 @@ import orjson
 
 from cryptolake.app import App
 from cryptolake.catalogue import asked_alone, contracts
-from cryptolake.contracts.entry import SETTLED
+from cryptolake.contracts.counting import counted
+from cryptolake.contracts.entry import SETTLED, said
 from cryptolake.contracts.source import Source
 from cryptolake.contracts.table import Table
 from cryptolake.files.atomic import write_bytes
 from cryptolake.lake.bronze import Bronze
-from cryptolake.lake.set_aside import ledger_aside, move_aside
+from cryptolake.lake.set_aside import move_aside, moved_ledger
 from cryptolake.sources.onchain.families import families
 from cryptolake.state.ledger import Ledger
 from cryptolake.work import daily, lending
+from cryptolake.work.price_sources import price_sources
 from cryptolake.work.repair import adopt
 from cryptolake.work.tables import derive_below
 
@@ -47,11 +49,14 @@ def kept_datasets(app: App) -> set[tuple[str, str]]:
 
 def prospect(app: App) -> Prospect:
     """What a fresh start would move and keep now."""
-    moved = [f"{count:,} {state} answers in the ledger" for state, count in sorted(app.ledger.counts().items())]
+    moved = [
+        f"{counted(count, f'{said(state)} answer')} in the ledger"
+        for state, count in sorted(app.ledger.counts().items())
+    ]
     with app.warehouse() as warehouse:
         for table in _cleared():
             (rows,) = warehouse.query(f"SELECT count(*) FROM {table.quoted}").row(0)
-            moved.append(f"{rows:,} rows of {table.name}")
+            moved.append(f"{counted(rows, 'row')} of {table.name}")
     kept = [f"table {table.name}" for table in contracts() if table.layer == "log"]
     kept += [f"answers of {source} {dataset}" for source, dataset in sorted(kept_datasets(app))]
     return Prospect(moved, [*kept, "rows of metrics that the vendors do not give again", "block numbers of days"])
@@ -71,7 +76,7 @@ def set_aside(app: App, now: datetime | None = None) -> str:
         keep = kept_datasets(app)
         app.forget_ledger()  # its file is moved
         move_aside(app.folder.root, name, keep)
-        before = Ledger(ledger_aside(app.folder.root, name))
+        before = Ledger(moved_ledger(app.folder.root, name))
         kept = {dataset for _, dataset in keep}
         entries = [entry for partition, entry in before.states().items() if partition.dataset in kept]
         before.close()
@@ -111,13 +116,13 @@ def finish(app: App) -> int:
     name = pending(app)
     if name is None:
         return 0
-    ledger = Ledger(ledger_aside(app.folder.root, name))
+    ledger = Ledger(moved_ledger(app.folder.root, name))
     before = ledger.states()
     ledger.close()
     now, old = app.ledger.states(), Bronze(app.folder.root / "aside" / name)
     readable = [csu for csu in app.registry.csus.values() if csu.family in families()]
     chain = app.onchain(readable)
-    told: list[Source] = [chain, *app.price_sources().values()]
+    told: list[Source] = [chain, *price_sources(app).values()]
     source_of = {one.name: source for source in told for one in source.datasets}
     markets = {csu.name for csu in readable}
     found = 0

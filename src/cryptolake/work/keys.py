@@ -6,29 +6,36 @@ What does not belong here: asking people for them (cli), keeping them (`work.set
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import quote
 
 from cryptolake.contracts.vendor import Key, Vendor
 from cryptolake.errors import CryptolakeError, Stop
+from cryptolake.net.access import Access
+from cryptolake.net.conversation import Refusal
 from cryptolake.net.endpoint import Endpoint, SecretUrl
 from cryptolake.net.http import Http
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.endpoints import alchemy_url
-from cryptolake.sources.found import FoundSources
+from cryptolake.sources.found import FoundSources, TryKey
+from cryptolake.waiting import pause
 
 # A line of `.env` holds it as it is, and the redactor finds it again: no blank, quote, comment, list or substitution.
 _FORM = re.compile(r"[!%&(-+\--;=?-Z^_a-z|~\[\]@]{8,}")
 _TIMEOUT_S = 15.0
 
 
+Verdict = Literal["accepted", "refused", "not reachable", "not asked"]
+
+
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What became of a key: it `works`, was `refused`, nobody could be `unreachable`, or it was `not tested`; and why."""
+    """What became of a key, and why: `accepted` or `refused`, or nobody could say (`not reachable`), or nobody was asked."""
 
-    verdict: Literal["works", "refused", "unreachable", "not tested"]
+    verdict: Verdict
     says: str
 
 
@@ -38,16 +45,16 @@ def try_endpoint(chain: Chain, url: str) -> Tried:
         return fault
     http = Http(timeout_s=_TIMEOUT_S)
     try:
-        Pool(chain.name, chain.chain_id, [Endpoint(f"{chain.name}-new", SecretUrl(url))], http, attempts=1).call(
-            "eth_chainId", []
-        )
+        Pool(
+            chain.name, chain.chain_id, [Endpoint(f"{chain.name}-new", SecretUrl(url))], http, attempts=1, sleep=pause
+        ).call("eth_chainId", [])
     except Stop as error:
         return Tried("refused", str(error))
     except CryptolakeError as error:
-        return Tried("unreachable", str(error))
+        return Tried("not reachable", str(error))
     finally:
         http.close()
-    return Tried("works", f"it answered for {chain.name}")
+    return Tried("accepted", f"it answered for {chain.name}")
 
 
 def try_alchemy(chain: Chain, key: str) -> Tried:
@@ -55,16 +62,59 @@ def try_alchemy(chain: Chain, key: str) -> Tried:
     return _misshapen(key) or try_endpoint(chain, alchemy_url(chain.alchemy_subdomain or chain.name, key))
 
 
-def try_vendor_key(key: str) -> Tried:
-    """A vendor's key: its form only, for no vendor declares a question that costs nothing."""
-    return _misshapen(key) or Tried("not tested", "its form is right; the first pull tells whether it is valid")
+@dataclass(frozen=True, slots=True)
+class VendorKey:
+    """A key that a vendor's file declares, and how the file tries it (None: it declares no such question)."""
+
+    vendor: Vendor
+    key: Key
+    ask: TryKey | None = None
+
+    def attempt(
+        self, value: str, *, urls: Mapping[str, str], rates: Mapping[str, int], timeout_s: float = _TIMEOUT_S
+    ) -> Tried:
+        """Ask the vendor once whether it takes the key, at the hosts that `urls` moves, for `timeout_s` seconds at most."""
+        if (fault := _misshapen(value)) is not None:
+            return fault
+        if self.ask is None:
+            return Tried("not asked", f"{self.vendor.name} declares no question for it; the first pull tells")
+        http = Http(timeout_s=timeout_s)
+        access = Access(http=http, urls=urls, secrets={self.key.name: value}, rates=rates)
+        try:
+            refusal = self.ask(access)
+        except CryptolakeError as error:
+            return Tried("not reachable", _hidden(str(error), value))
+        except Exception as error:  # noqa: BLE001  # whoever wrote the vendor's file: its fault is said, not shown as ours
+            return Tried("not asked", _hidden(f"the vendor's file failed ({type(error).__name__}: {error})", value))
+        finally:
+            http.close()
+        return _read(refusal, self.vendor.name, value)
 
 
-def vendor_keys(found: FoundSources) -> Iterator[tuple[Vendor, Key]]:
-    """The keys that the vendors' files declare, with whose they are."""
+def vendor_keys(found: FoundSources) -> Iterator[VendorKey]:
+    """The keys that the vendors' files declare, with whose they are and how each is tried."""
     for file in found.files:
         if file.vendor is not None:
-            yield from ((file.vendor, key) for key in file.vendor.keys)
+            yield from (VendorKey(file.vendor, key, file.try_key) for key in file.vendor.keys)
+
+
+def _read(refusal: object, vendor: str, value: str) -> Tried:
+    """The vendor's answer in one of the four words; only a plain "it takes it" is `accepted`."""
+    if refusal is None:
+        return Tried("accepted", f"{vendor} takes it")
+    if not isinstance(refusal, Refusal):
+        return Tried("not asked", f"{vendor}'s file told nothing of the key; the first pull tells")
+    says = _hidden(refusal.message, value)
+    if refusal.reason == "not_asked":
+        return Tried("not asked", says)
+    if refusal.of_key:
+        return Tried("refused", f"{says}; a wrong key may be told so too" if refusal.reason == "blocked" else says)
+    return Tried("not reachable", f"{says}; whether the key is right is not known")
+
+
+def _hidden(text: str, value: str) -> str:
+    """The words without the key, and on one line."""
+    return " ".join(text.replace(quote(value, safe=""), "***").replace(value, "***").split())
 
 
 def _misshapen(value: str) -> Tried | None:

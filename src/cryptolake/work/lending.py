@@ -18,6 +18,7 @@ import polars as pl
 from cryptolake.app import App
 from cryptolake.catalogue import contracts
 from cryptolake.cluster.asking import asking
+from cryptolake.contracts.counting import counted
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.table import Table
 from cryptolake.contracts.versions import document
@@ -26,8 +27,8 @@ from cryptolake.files.atomic import write_bytes
 from cryptolake.flow import extend as backwards
 from cryptolake.flow.collect import Collected
 from cryptolake.flow.collect import collect as ask
-from cryptolake.flow.made import Built as Built
-from cryptolake.flow.made import Made as Made
+from cryptolake.flow.outputs import Built as Built
+from cryptolake.flow.outputs import Output as Output
 from cryptolake.flow.resume import AT_ONCE, Wish, compare, damaged, partitions_of
 from cryptolake.flow.workers import suggested
 from cryptolake.gold import daily_panel
@@ -44,9 +45,12 @@ from cryptolake.watch.health import Reporter, latencies, read_runs
 from cryptolake.watch.pace import Pace, Show
 from cryptolake.work import panel
 from cryptolake.work import refine as refining
+from cryptolake.work.derivation import QUOTES_DIFFER
+from cryptolake.work.market_days import EVERYTHING, MarketDays
+from cryptolake.work.price_sources import price_sources, pricing
 from cryptolake.work.prices import read_quotes
 from cryptolake.work.priority import largest_first, last_known_usd
-from cryptolake.work.standing import DATASETS, market_day
+from cryptolake.work.standing import DATASETS, market_day, standing
 
 CONTRACTS_FILE = "gold/contracts.json"  # what the tables beside it promise; `contracts diff` reads it
 
@@ -92,7 +96,7 @@ def collect(
                 since=since,
             )
 
-        with Reporter(app.runs, lambda: pace.health(workers)), ThreadPoolExecutor(1, "check") as beside:
+        with Reporter(app.folder.runs, lambda: pace.health(workers)), ThreadPoolExecutor(1, "check") as beside:
             later = None if few else beside.submit(damaged, left, app.bronze.intact, stopping)
             try:
                 result = answered(missing)
@@ -112,10 +116,10 @@ def workers_of(app: App, csus: Sequence[Csu]) -> int:
         return app.settings.workers
     chains = {csu.chain for csu in csus}
     endpoints = [one for name in chains for one in app.endpoints(app.registry.chain(name))]
-    return suggested(endpoints, latencies(read_runs(app.runs)))
+    return suggested(endpoints, latencies(read_runs(app.folder.runs)))
 
 
-def refine(app: App, partitions: Iterable[Partition] = ()) -> list[Made]:
+def refine(app: App, partitions: Iterable[Partition] = ()) -> list[Output]:
     """Bronze to silver for the days of these partitions and for every other day that silver lacks, at the settings' ladder.
 
     So whatever was collected and never refined, or lost from silver since, is made good by the next trip of any kind.
@@ -124,15 +128,16 @@ def refine(app: App, partitions: Iterable[Partition] = ()) -> list[Made]:
     lacking = panel.not_in_silver(tables=app.tables, states=states, csus=csus)
     days = {market_day(one) for one in partitions} | set(lacking.select("dataset", "csu", "date").iter_rows())
     asked = [one for one in states if market_day(one) in days and one.key in csus]
+    unsure = app.tables.version(QUOTES) is None or QUOTES_DIFFER in lacking["reason"]
     return refining.refine(
         app.onchain([csus[name] for name in sorted({one.key for one in asked})]),
         asked,
         bronze=app.bronze,
         tables=app.tables,
         states=states,
-        # Without the table of quotes nothing in silver knows what vendors said: their answers are read again.
-        quotes=None if app.tables.version(QUOTES) is not None else read_quotes(app.price_sources(), app.bronze, states),
-        pricing=app.pricing,
+        # Without the table of quotes, or with one that prices do not agree with, nothing in silver knows what vendors said.
+        quotes=read_quotes(price_sources(app), app.bronze, states) if unsure else None,
+        pricing=pricing(app),
     )
 
 
@@ -147,10 +152,10 @@ def build(app: App) -> Built:
     Raises Stop when the ledger that told the answers apart is lost.
     """
     _refuse_without_ledger(app)
-    return panel.build(tables=app.tables, ledger=app.ledger, csus=app.registry.csus, warehouse=app.warehouse)
+    return panel.build(app.stores, csus=app.registry.csus)
 
 
-def publish(app: App) -> list[Made]:
+def publish(app: App) -> list[Output]:
     """Finished tables to plain files and to PostgreSQL, and the ledger to the documented checkpoints.
 
     Raises Stop before anything is written when a published table would become empty although answers for it are known, and
@@ -165,11 +170,11 @@ def publish(app: App) -> list[Made]:
         if table.publish_as is None:
             continue
         if "{csu}" not in table.publish_as:
-            made.append(Made(f"file {table.name}", frame.height, str(tables.publish(table, frame))))
+            made.append(Output(f"file {table.name}", frame.height, str(tables.publish(table, frame))))
             continue
         parts = frame.partition_by("csu", as_dict=True, maintain_order=True)
         for (csu,), part in sorted(parts.items(), key=lambda item: str(item[0])):
-            made.append(Made(f"file {table.name}", part.height, str(tables.publish(table, part, csu=str(csu)))))
+            made.append(Output(f"file {table.name}", part.height, str(tables.publish(table, part, csu=str(csu)))))
     gold, csus = frames[daily_panel.TABLE], app.registry.csus
     about = metadata_document(
         daily_panel.TABLE,
@@ -180,15 +185,15 @@ def publish(app: App) -> list[Made]:
         day_boundary=app.settings.day_boundary,
         prices=frames[PRICES],
     )
-    made.append(Made("file metadata", 1, str(tables.publish_json("gold/metadata.json", about))))
+    made.append(Output("file metadata", 1, str(tables.publish_json("gold/metadata.json", about))))
     promises = app.folder.root / CONTRACTS_FILE
     write_bytes(promises, document(contracts()))
-    made.append(Made("file contracts", len(contracts()), str(promises)))
+    made.append(Output("file contracts", len(contracts()), str(promises)))
     write_checkpoints(app.ledger, app.folder.checkpoints)
     with app.warehouse() as warehouse:
         for table, frame in ((one, rows) for one, rows in frames.items() if one.in_postgres):
             warehouse.load(table, frame, table.load)
-            made.append(Made(f"PostgreSQL {table.name}", frame.height, table.name))
+            made.append(Output(f"PostgreSQL {table.name}", frame.height, table.name))
     return made
 
 
@@ -229,7 +234,7 @@ def run(
     if stopping.is_set():
         return Run(collected, None)
     built = build(app)
-    made += built.made
+    made += built.outputs
     if not stopping.is_set():
         made += publish(app)
     return Run(collected, Built(made, built.lacking))
@@ -280,29 +285,34 @@ def extend(
     return Extended(walks, total)
 
 
-def rebuild(app: App, *, reparse: bool = False) -> Built:
+def rebuild(app: App, *, reparse: bool = False, only: MarketDays = EVERYTHING) -> Built:
     """Everything that was ever collected, bronze to gold, from scratch and without network. Publishes nothing.
 
-    `reparse` reads every answer again instead of the monthly twins. Raises BadInput when nothing was collected, and Stop
-    before anything is written when answers that the ledger knows are missing.
+    `only` makes these market-days anew in silver and keeps the others; the panel is made whole. `reparse` reads every
+    answer again instead of the monthly twins. Raises BadInput when nothing (of it) was collected. Answers that the ledger
+    knows and that are missing raise Stop before anything is written; of `only`, they are listed as in `build`.
     """
     states, csus = app.ledger.states(), app.registry.csus
-    partitions = [one for one in states if one.dataset in DATASETS and one.key in csus]
+    partitions = [one for one in states if one.dataset in DATASETS and one.key in csus and only.holds(one)]
     if not partitions:
-        raise BadInput("nothing was collected yet; run `cryptolake run` first")
+        of, first = ("", " first") if only.whole else (" of this selection", " with the same flags first")
+        raise BadInput(f"nothing was collected yet{of}; run `cryptolake run`{first}")
+    days = None if only.whole else {one.period.day for one in partitions}
+    known = standing(states)
     made = refining.refine(
         app.onchain([csus[name] for name in sorted({one.key for one in partitions})]),
         partitions,
         bronze=app.bronze,
         tables=app.tables,
         states=states,
-        quotes=read_quotes(app.price_sources(), app.bronze, states),
-        pricing=app.pricing,
-        fresh=True,
+        known=known,
+        quotes=read_quotes(price_sources(app), app.bronze, states, days),
+        pricing=pricing(app),
+        fresh=only.whole,
         reparse=reparse,
     )
-    built = panel.build(tables=app.tables, ledger=app.ledger, csus=csus, states=states, warehouse=app.warehouse)
-    return Built([*made, *built.made], built.lacking)
+    built = panel.build(app.stores, csus=csus, states=states, known=known)
+    return Built([*made, *built.outputs], built.lacking)
 
 
 def _refuse_without_ledger(app: App) -> None:
@@ -312,8 +322,8 @@ def _refuse_without_ledger(app: App) -> None:
     days = app.tables.read(REFINED_DAYS, columns=REFINED_DAYS.key).height
     if days:
         raise Stop(
-            f"the ledger knows of no answer, but silver was made of those of {days:,} market-days; nothing was changed. Run "
-            "`cryptolake ledger repair`, which takes the answers in bronze over again, then `cryptolake rebuild`"
+            f"the ledger knows of no answer, but silver was made of those of {counted(days, 'market-day')}; nothing was "
+            "changed. Run `cryptolake ledger repair`, which takes the answers in bronze over again, then `cryptolake rebuild`"
         )
 
 
@@ -329,8 +339,8 @@ def refuse_rows(wrong: pl.DataFrame) -> None:
     if wrong.height:
         name, day, columns = wrong.select("csu", "date", "columns").row(0)
         raise Stop(
-            f"{wrong.height:,} rows of the panel are not what ledger and silver give now (first {name} {day}: {columns}); "
-            "run `cryptolake build` first"
+            f"{counted(wrong.height, 'row of the panel is', 'rows of the panel are')} not what ledger and silver give now "
+            f"(first {name} {day}: {columns}); run `cryptolake build` first"
         )
 
 

@@ -13,15 +13,15 @@ from cryptolake.catalogue import MARKET_DAYS, FoundTable, asked_alone, downstrea
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.table import Table
-from cryptolake.flow.made import Built, Made
+from cryptolake.flow.outputs import Built, Output
 from cryptolake.gold import daily_panel
 from cryptolake.lake.tables import Tables
+from cryptolake.publish.stores import Stores
 from cryptolake.registry.markets import Csu
 from cryptolake.silver import liquidations, prices, quotes, refined, tvl
-from cryptolake.state.ledger import Ledger
-from cryptolake.work import evidence
-from cryptolake.work.standing import standing
-from cryptolake.work.tables import OpenWarehouse, derive, read_from
+from cryptolake.work import derivation, evidence
+from cryptolake.work.standing import MarketDay, Standing, standing
+from cryptolake.work.tables import derive, read_from
 
 # What `refine` makes of answers.
 REFINED = tuple(one.TABLE.name for one in (tvl, liquidations, quotes, prices, refined))
@@ -48,31 +48,36 @@ def expected_rows(found: pl.DataFrame, csus: Mapping[str, Csu]) -> pl.DataFrame:
 
 
 def panel_now(
-    *, tables: Tables, states: Mapping[Partition, Entry], csus: Mapping[str, Csu]
+    *,
+    tables: Tables,
+    states: Mapping[Partition, Entry],
+    csus: Mapping[str, Csu],
+    known: Mapping[MarketDay, Standing] | None = None,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The panel that ledger and silver give now, and the evidence (`evidence.EVIDENCE`) it rests on. Writes nothing.
 
-    Figures and their statuses are made from the same rows, read once.
+    Figures and their statuses are made from the same rows, read once. `known` is `standing(states)`, for a caller that has
+    it already.
     """
-    amounts, events, found = _evidence(
-        tables, states, csus, daily_panel.COLUMNS["tvl"], daily_panel.COLUMNS["liquidations"]
-    )
+    columns = daily_panel.COLUMNS
+    stands = standing(states) if known is None else known
+    amounts, events, found = _evidence(tables, stands, csus, columns["tvl"], columns["liquidations"])
     return daily_panel.build(amounts, events, expected_rows(found, csus)), found
 
 
 def not_in_silver(*, tables: Tables, states: Mapping[Partition, Entry], csus: Mapping[str, Csu]) -> pl.DataFrame:
     """The market-days that the ledger calls answered and silver cannot vouch for, with the reason."""
-    return evidence.lacking(_evidence(tables, states, csus)[2])
+    return evidence.lacking(_evidence(tables, standing(states), csus)[2])
 
 
 def known_days(*, tables: Tables, states: Mapping[Partition, Entry], csus: Mapping[str, Csu]) -> pl.DataFrame:
     """What ledger and silver say together of every market-day (`evidence.EVIDENCE`)."""
-    return _evidence(tables, states, csus)[2]
+    return _evidence(tables, standing(states), csus)[2]
 
 
 def _evidence(
     tables: Tables,
-    states: Mapping[Partition, Entry],
+    stands: Mapping[MarketDay, Standing],
     csus: Mapping[str, Csu],
     of_tvl: Sequence[str] = (),
     of_liquidations: Sequence[str] = (),
@@ -82,12 +87,13 @@ def _evidence(
     columns = list(dict.fromkeys([*of_liquidations, *evidence.LIQUIDATION_COLUMNS]))
     events = tables.read(liquidations.TABLE, columns=columns)
     found = evidence.evidence(
-        standing(states),
+        stands,
         csus,
         recorded=tables.read(refined.TABLE),
         amounts=amounts,
         events=events,
-        prices=tables.read(prices.TABLE, columns=[*prices.TABLE.key, "price"]),
+        prices=tables.read(prices.TABLE, columns=list(derivation.PRICE_COLUMNS)),
+        quotes=tables.read(quotes.TABLE, columns=list(derivation.QUOTE_COLUMNS)),
     )
     return amounts, events, found
 
@@ -100,34 +106,35 @@ def finished() -> list[FoundTable]:
 
 
 def build(
+    stores: Stores,
     *,
-    tables: Tables,
-    ledger: Ledger,
     csus: Mapping[str, Csu],
-    warehouse: OpenWarehouse | None = None,
     states: Mapping[Partition, Entry] | None = None,
+    known: Mapping[MarketDay, Standing] | None = None,
 ) -> Built:
     """Silver to gold: the balanced daily panel over every market and day the ledger knows of, and what is made of it.
 
     A day that the ledger calls answered has a number only where silver was made of that very answer and still holds it;
     the others are `pending` or `failed` in the panel and listed in the result. `states` spares a second reading of the
-    ledger to a caller that has just read it; `warehouse` is opened only for a
-    table made with one that the lake does not hold.
+    ledger to a caller that has just read it, `known` working out what of it stands; PostgreSQL is opened only for a table
+    made with one that the lake does not hold.
     """
-    frame, found = panel_now(tables=tables, states=ledger.states() if states is None else states, csus=csus)
+    tables = stores.tables
+    states = stores.ledger.states() if states is None else states
+    frame, found = panel_now(tables=tables, states=states, csus=csus, known=known)
     daily_panel.TABLE.require(frame)
     built = [(daily_panel.TABLE, frame)]
     stored: dict[str, pl.DataFrame | None] = dict.fromkeys([*REFINED, *asked_alone()])
     changed = {**stored, MARKET_DAYS: expected_rows(found, csus), daily_panel.TABLE.name: frame}
-    with read_from(tables, warehouse, changed) as read:
+    with read_from(stores, changed) as read:
         built += [(one.table, rows) for one, rows in derive(changed, read)]
     for table, rows in built:
         if table.in_lake:
             tables.write(table, rows)
-        elif warehouse is not None:
-            with warehouse() as opened:
-                opened.load(table, rows, table.load)
-    made = [Made(f"{table.layer} {table.name}", rows.height, _place(table, tables)) for table, rows in built]
+        else:
+            with stores.warehouse() as warehouse:
+                warehouse.load(table, rows, table.load)
+    made = [Output(f"{table.layer} {table.name}", rows.height, _place(table, tables)) for table, rows in built]
     return Built(made, evidence.lacking(found))
 
 

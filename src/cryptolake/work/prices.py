@@ -22,15 +22,18 @@ from cryptolake.contracts.source import Source
 from cryptolake.errors import BadInput, Stop
 from cryptolake.flow.collect import WORKER, Collected, Progress, read_rows
 from cryptolake.flow.collect import collect as collect_partitions
-from cryptolake.flow.made import Made
+from cryptolake.flow.outputs import Output
 from cryptolake.flow.plan import make_plan
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
-from cryptolake.silver import prices, tvl
+from cryptolake.silver import liquidations, prices, tvl
+from cryptolake.silver.quotes import ANY_CHAIN
 from cryptolake.silver.quotes import TABLE as QUOTES
 from cryptolake.sources.price_file import PRICES as PRICES_OF_FILES
 from cryptolake.sources.price_file import landed
 from cryptolake.state.ledger import Ledger
+from cryptolake.work.market_days import EVERYTHING, MarketDays
+from cryptolake.work.price_sources import price_source, price_sources, pricing
 from cryptolake.work.refine import SILVER
 from cryptolake.work.refine import reprice as revalue
 
@@ -51,21 +54,23 @@ def told_by(app: App, names: Sequence[str] | None = None) -> list[str]:
     return list(names or known)
 
 
-def collect(app: App, name: str, *, everything: bool = False, watch: Watch = _unwatched) -> Collected:
+def collect(
+    app: App, name: str, *, everything: bool = False, only: MarketDays = EVERYTHING, watch: Watch = _unwatched
+) -> Collected:
     """Ask one source for what it has not answered yet, then value everything again.
 
-    A vendor is asked for the tokens without a price, or with `everything` for all of them. `watch` is told how much there
-    is to ask and gives back who is told of every answer.
+    A vendor is asked for the tokens without a price, or with `everything` for all of them; `only` for those that these
+    markets hold on these days. `watch` is told how much there is to ask and gives back who is told of every answer.
     """
     boundary, states = app.settings.day_boundary, app.ledger.states()
-    source = app.price_source(name)
+    source = price_source(app, name)
     dataset = source.datasets[0].name
     if app.found.price_sources[name].asked == "snapshots":
-        asked, resume = snapshot_partitions(source, app.tables, boundary), True
+        asked, resume = snapshot_partitions(source, app.tables, boundary, only), True
     else:
-        wanted = wanted_of(app.tables, dataset, everything=everything, boundary=boundary)
+        wanted = wanted_of(app.tables, dataset, everything=everything, boundary=boundary, only=only)
         left = unanswered(wanted, source.name, app.bronze, states)
-        source, asked, resume = app.price_source(name, left), list(left), False
+        source, asked, resume = price_source(app, name, left), list(left), False
     with watch(f"prices {name}", len(asked)) as progress:
         result = ask(
             source,
@@ -80,7 +85,7 @@ def collect(app: App, name: str, *, everything: bool = False, watch: Watch = _un
     return result
 
 
-def import_file(app: App, file: Path) -> list[Made]:
+def import_file(app: App, file: Path) -> list[Output]:
     """Keep a price file in bronze and value everything again. Raises BadInput for a faulty file before anything is kept."""
     try:
         content = file.read_bytes()
@@ -88,16 +93,16 @@ def import_file(app: App, file: Path) -> list[Made]:
         raise BadInput(f"{file}: {error.strerror}; give the path of a CSV file") from None
     key = re.sub(r"[^A-Za-z0-9._+-]", "-", file.stem).lstrip("._+-") or "file"
     raw = landed(file.name, content, key, datetime.now(UTC))
-    rows = app.price_source(PRICES_OF_FILES.name).parse(raw)
+    rows = price_source(app, PRICES_OF_FILES.name).parse(raw)
     digest = app.bronze.land(raw)
     app.ledger.append(Entry(raw.partition, "done", raw.fetched_at, WORKER, rows=len(rows), digest=digest))
-    return [Made("quotes", len(rows), file.name), *reprice(app)]
+    return [Output("quotes", len(rows), file.name), *reprice(app)]
 
 
-def reprice(app: App) -> list[Made]:
+def reprice(app: App) -> list[Output]:
     """Value silver again from every quote that is kept, at the settings' ladder. The versions before stay readable."""
-    quotes = read_quotes(app.price_sources(), app.bronze, app.ledger.states())
-    return revalue(tables=app.tables, quotes=quotes, pricing=app.pricing)
+    quotes = read_quotes(price_sources(app), app.bronze, app.ledger.states())
+    return revalue(tables=app.tables, quotes=quotes, pricing=pricing(app))
 
 
 def versions(app: App) -> dict[str, int | None]:
@@ -105,9 +110,18 @@ def versions(app: App) -> dict[str, int | None]:
     return {table.name: app.tables.version(table) for table in SILVER}
 
 
-def overview(app: App, *, missing: bool = False, flagged: bool = False) -> pl.DataFrame:
+def rows_of(app: App, only: MarketDays) -> dict[str, int]:
+    """How many rows of each of those tables are of these market-days, or of the tokens that these markets hold on them."""
+    frames = ((table.name, app.tables.read(table)) for table in SILVER)
+    return {
+        name: (only.of(frame) if "csu" in frame.columns else held_by(app.tables, frame, only)).height
+        for name, frame in frames
+    }
+
+
+def overview(app: App, *, missing: bool = False, flagged: bool = False, only: MarketDays = EVERYTHING) -> pl.DataFrame:
     """Which tokens are priced by whom and since when, or only those without a price or whose sources disagree."""
-    frame = app.tables.read(prices.TABLE)
+    frame = held_by(app.tables, app.tables.read(prices.TABLE), only)
     if missing:
         frame = frame.filter(pl.col("price").is_null())
     if flagged:
@@ -124,17 +138,37 @@ def overview(app: App, *, missing: bool = False, flagged: bool = False) -> pl.Da
     )
 
 
-def unpriced(app: App) -> tuple[int, int]:
+def unpriced(app: App, only: MarketDays = EVERYTHING) -> tuple[int, int]:
     """How many tokens have no price on some day, and on how many token-days."""
-    left = app.tables.read(prices.TABLE).filter(pl.col("price").is_null())
+    left = held_by(app.tables, app.tables.read(prices.TABLE), only).filter(pl.col("price").is_null())
     return left.select("chain", "asset").n_unique(), left.height
 
 
-def snapshot_partitions(source: Source, tables: Tables, boundary: Boundary = "utc") -> list[Partition]:
-    """Every chain-day that silver holds a snapshot of, for the chains the source knows."""
+def held_by(tables: Tables, frame: pl.DataFrame, only: MarketDays) -> pl.DataFrame:
+    """The rows of `date, chain, asset` that are of tokens which these markets held, or liquidated, on these days.
+
+    The plain names (eth, btc) belong to no market and stay: what is quoted in them needs them.
+    """
+    if only.names is None:
+        return only.within(frame)
+    events = only.of(tables.read(liquidations.TABLE))
+    tokens = [
+        only.of(tables.read(tvl.TABLE)).select("date", "chain", "asset"),
+        *(events.select("date", "chain", pl.col(f"{side}_asset").alias("asset")) for side in ("collateral", "debt")),
+    ]
+    held = pl.concat(tokens).unique()
+    named = held.select("date").unique().join(frame.filter(pl.col("chain") == ANY_CHAIN), on="date", how="inner")
+    wanted = pl.concat([held, named.select(held.columns)]).unique()
+    return frame.join(wanted, on=["date", "chain", "asset"], how="semi", maintain_order="left")
+
+
+def snapshot_partitions(
+    source: Source, tables: Tables, boundary: Boundary = "utc", only: MarketDays = EVERYTHING
+) -> list[Partition]:
+    """Every chain-day that silver holds a snapshot of (of these market-days), for the chains the source knows."""
     dataset = source.datasets[0].name
     known = set(source.keys(dataset))
-    held = tables.read(tvl.TABLE).select("chain", "date").unique().sort("chain", "date")
+    held = only.of(tables.read(tvl.TABLE)).select("chain", "date").unique().sort("chain", "date")
     return [
         Partition(dataset, str(chain), Period.of_day(day, boundary))
         for chain, day in held.iter_rows()
@@ -143,12 +177,20 @@ def snapshot_partitions(source: Source, tables: Tables, boundary: Boundary = "ut
 
 
 def wanted_of(
-    tables: Tables, dataset: str, *, everything: bool = False, boundary: Boundary = "utc"
+    tables: Tables,
+    dataset: str,
+    *,
+    everything: bool = False,
+    boundary: Boundary = "utc",
+    only: MarketDays = EVERYTHING,
 ) -> dict[Partition, dict[str, int]]:
-    """What to ask a vendor: per chain-day the tokens without a price (or all of them) and the snapshot's instant."""
+    """What to ask a vendor: per chain-day the tokens without a price (or all of them) and the snapshot's instant.
+
+    `only` leaves out the tokens that these markets do not hold; the instant is that of the whole chain's snapshot.
+    """
     held = tables.read(tvl.TABLE)
     at = held.group_by("chain", "date").agg(pl.col("block_time").max().dt.epoch("s").alias("at"))
-    asked = tables.read(prices.TABLE)
+    asked = held_by(tables, tables.read(prices.TABLE), only)
     if not everything:
         asked = asked.filter(pl.col("price").is_null())
     rows = asked.join(at, on=["chain", "date"], how="left").sort("chain", "date", "asset")

@@ -13,6 +13,7 @@ from cryptolake.contracts.source import Asked
 from cryptolake.publish.warehouse import Warehouse
 from cryptolake.silver.pulls import TABLE as PULLS
 
+Operation = Literal["pull", "backfill"]
 Status = Literal["success", "no_data", "error"]
 
 
@@ -21,7 +22,7 @@ class Pull:
     """What one operation did: rows loaded, seconds, requests, alerts and the first error. `asked_at` is aware UTC."""
 
     source: str
-    operation: str
+    operation: Operation
     asked_at: datetime
     status: Status
     records: int

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
+from cryptolake.contracts.counting import counted
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.source import Dataset, Source
@@ -32,7 +33,7 @@ _NAMED = 3  # how many series a line names
 class Fresh:
     """A fresh start: the PostgreSQL schema that what is replaced goes to, and metrics without history to be given up."""
 
-    aside: str
+    schema: str
     drop: tuple[str, ...] = ()
 
 
@@ -57,12 +58,12 @@ def prospect(source: Source, keys: Collection[str], drop: Collection[str], wareh
 def refill(
     fresh: Fresh, source: str, keys: Collection[str], frame: pl.DataFrame, warehouse: Warehouse, asked_at: datetime
 ) -> Refilled:
-    """Load a backfill's points in the place of what is stored; the rows replaced lie in `fresh.aside` then."""
+    """Load a backfill's points in the place of what is stored; the rows replaced lie in `fresh.schema` then."""
     check_drop(source, fresh.drop)
     scope: Scope = {"source": [source], "asset": assets_of(keys)}
     drop = {**scope, "metric_name": list(fresh.drop)} if fresh.drop else None
     until = asked_at.replace(tzinfo=None) - timedelta(days=_LATE_DAYS)
-    return warehouse.refill(METRICS, frame, aside=fresh.aside, scope=scope, drop=drop, until=until)
+    return warehouse.refill(METRICS, frame, schema=fresh.schema, scope=scope, drop=drop, until=until)
 
 
 def not_done(
@@ -94,6 +95,6 @@ def not_done(
     short = Counter({f"{metric} {asset}": rows for (_, asset, metric), rows in kept.items() if metric in expected})
     if short:
         named = ", ".join(f"{one} ({rows:,})" for one, rows in short.most_common(_NAMED))
-        more = f" and {len(short) - _NAMED:,} more series" if len(short) > _NAMED else ""
-        lines.append(f"{short.total():,} rows were not given again and stay as they were: {named}{more}")
+        more = f" and {counted(len(short) - _NAMED, 'more series', 'more series')}" if len(short) > _NAMED else ""
+        lines.append(f"{counted(short.total(), 'row was', 'rows were')} not given again and kept: {named}{more}")
     return tuple(lines)

@@ -10,16 +10,18 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from operator import attrgetter
 
 import polars as pl
 import structlog
 
+from cryptolake.contracts.counting import counted
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.source import Row
 from cryptolake.contracts.table import Table
 from cryptolake.errors import Skip, Stop
-from cryptolake.flow.made import Made
+from cryptolake.flow.outputs import Output
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
 from cryptolake.registry.chainlink import named_tokens
@@ -27,11 +29,13 @@ from cryptolake.silver import liquidations, prices, refined, tvl
 from cryptolake.silver.quotes import TABLE as QUOTES
 from cryptolake.silver.refined import TABLE as REFINED
 from cryptolake.sources.onchain.source import OnchainSource
-from cryptolake.work.standing import MarketDay, market_day, standing
+from cryptolake.work.standing import MarketDay, Standing, market_day, standing
 
 log = structlog.get_logger(__name__)
 
 _ANSWERS: dict[str, pl.Schema] = {"tvl": tvl.ANSWER, "liquidations": liquidations.ANSWER}
+# As partitions compare; comparing each with each instead takes ten times as long.
+_ORDER = attrgetter("dataset", "key", "period.start", "period.end", "period.boundary")
 SILVER: tuple[Table, ...] = (tvl.TABLE, liquidations.TABLE, QUOTES, prices.TABLE)
 
 
@@ -42,15 +46,17 @@ def refine(
     bronze: Bronze,
     tables: Tables,
     states: Mapping[Partition, Entry] | None = None,
+    known: Mapping[MarketDay, Standing] | None = None,
     quotes: pl.DataFrame | None = None,
     pricing: prices.Pricing | None = None,
     fresh: bool = False,
     reparse: bool = False,
-) -> list[Made]:
+) -> list[Output]:
     """Conform every answered partition and replace exactly those days of those markets; price those days anew.
 
     `states` (the ledger) says which answers stand for each of the days asked (`work.standing`), and lets them be taken
-    from the monthly twins instead of being read one by one; without it the partitions themselves are taken. `quotes` are
+    from the monthly twins instead of being read one by one; without it the partitions themselves are taken. `known` is
+    `standing(states)`, for a caller that has it already. `quotes` are
     vendors' and feeds' quotes, replacing the stored ones of the days touched (None: keep them). `fresh` starts the
     tables over, `reparse` reads every answer and no twin. The same bronze always gives the same silver, whether refined day
     by day or all at once. A day whose answers bronze has no more keeps the rows that were made of those very answers;
@@ -61,7 +67,8 @@ def refine(
         return []
     days = {market_day(partition) for partition in asked}
     if states is not None:
-        asked = {entry.partition for one in standing(states, days).values() for entry in one.entries}
+        stands = standing(states, days) if known is None else {day: known[day] for day in days if day in known}
+        asked = {entry.partition for one in stands.values() for entry in one.entries}
     touched = sorted({day for _, _, day in days})
     frames: dict[str, pl.DataFrame] = {}
     before = REFINED.empty() if fresh else tables.read(REFINED, among={"date": touched})
@@ -71,7 +78,7 @@ def refine(
         ("tvl", tvl.TABLE, tvl.conform),
         ("liquidations", liquidations.TABLE, liquidations.conform),
     ):
-        chosen = sorted(partition for partition in asked if partition.dataset == dataset)
+        chosen = sorted((partition for partition in asked if partition.dataset == dataset), key=_ORDER)
         found, readings = answers(source, dataset, chosen, bronze=bronze, states=states, reparse=reparse)
         lost += [one.partition for one in readings if one.reason is not None]
         unread = {market_day(one.partition) for one in readings if one.reason is not None}
@@ -92,7 +99,7 @@ def refine(
         del new
     if lost and fresh:
         raise Stop(
-            f"{len(lost):,} answers that the ledger knows are missing or cannot be read any more ({min(lost)}); nothing was "
+            f"{counted(len(lost), 'answer')} that the ledger knows cannot be read any more ({min(lost)}); nothing was "
             "written. Run `cryptolake ledger repair`, then `cryptolake collect`"
         )
     records.append(_others(before, days - kept_days))
@@ -102,7 +109,9 @@ def refine(
     return _store(frames, told, tables, None if fresh else touched, pricing, pl.concat(records))
 
 
-def reprice(*, tables: Tables, quotes: pl.DataFrame | None = None, pricing: prices.Pricing | None = None) -> list[Made]:
+def reprice(
+    *, tables: Tables, quotes: pl.DataFrame | None = None, pricing: prices.Pricing | None = None
+) -> list[Output]:
     """Value all of silver again, with other quotes or another ladder, without reading bronze or the network.
 
     The versions before stay readable (`Tables.read(version=...)`).
@@ -150,7 +159,7 @@ def answers(
     schema = _ANSWERS[dataset]
     months: dict[tuple[str, str], list[Partition]] = {}
     for partition in chosen:
-        months.setdefault((partition.key, partition.period.day.strftime("%Y-%m")), []).append(partition)
+        months.setdefault((partition.key, str(partition.period.day)[:7]), []).append(partition)
     found = []
     readings: list[Reading] = []
     for (key, month), members in sorted(months.items()):
@@ -164,8 +173,11 @@ def answers(
         wrong: dict[str, str] = {}
         counts = dict(rows.group_by("period").len().iter_rows())
         # Without a twin the whole month is read, so that the twin always holds all of the month.
-        for member in members if twin is not None else sorted({*members, *bronze.partitions(dataset, key, month)}):
-            period = str(member.period)
+        read = wanted
+        if twin is None:
+            all_of_it = sorted({*members, *bronze.partitions(dataset, key, month)}, key=_ORDER)
+            read = {str(one.period): one for one in all_of_it}
+        for period, member in read.items():
             entry = states.get(member) if states is not None else None
             sound = (
                 entry is None or counts.get(period, 0) == entry.rows
@@ -197,8 +209,8 @@ def answers(
             digests[period] = raw.digest
         if stale or digests != before:
             # One frame from all rows: thousands of one-day frames would keep their buffers alive (measured: + 1 GB a year).
-            read = pl.DataFrame(new, schema=rows.schema, strict=False)
-            rows = pl.concat([rows.filter(~pl.col("period").is_in(stale)), read]).sort("period", maintain_order=True)
+            again = pl.DataFrame(new, schema=rows.schema, strict=False)
+            rows = pl.concat([rows.filter(~pl.col("period").is_in(stale)), again]).sort("period", maintain_order=True)
             if not wrong:  # else the twin may be the last that knows what an answer said
                 bronze.compact(dataset, key, month, rows, answers=digests, reader=reader)
             counts = dict(rows.group_by("period").len().iter_rows())
@@ -206,7 +218,9 @@ def answers(
             entry = states.get(member) if states is not None else None
             digest = entry.digest if entry is not None else digests.get(period)
             readings.append(Reading(member, digest, counts.get(period, 0), wrong.get(period)))
-        found.append(rows.filter(pl.col("period").is_in(list(wanted))).select(schema.names()))
+        if not counts.keys() <= wanted.keys():
+            rows = rows.filter(pl.col("period").is_in(list(wanted)))
+        found.append(rows.select(schema.names()))
     return (pl.concat(found, rechunk=False) if found else pl.DataFrame(schema=schema)), readings
 
 
@@ -227,6 +241,8 @@ def _vouched(dataset: str, readings: Sequence[Reading], before: pl.DataFrame, st
 
 def _others(frame: pl.DataFrame, days: Collection[MarketDay]) -> pl.DataFrame:
     """The rows of other market-days than these; by dataset too where the frame has one."""
+    if not days:
+        return frame
     schema = {"dataset": pl.String, "csu": pl.String, "date": pl.Date}
     named = pl.DataFrame(list(days), schema=schema, orient="row")
     on = [name for name in schema if name in frame.columns]
@@ -267,7 +283,7 @@ def _store(
     touched: Sequence[date] | None,
     pricing: prices.Pricing | None,
     records: pl.DataFrame | None,
-) -> list[Made]:
+) -> list[Output]:
     """Price the days, value the rows, check the contracts, write the four tables (all of them, or the days touched).
 
     `records` say what the rows were made of (None: as before); they are written after all rows and prices.
@@ -275,7 +291,7 @@ def _store(
     """
     held, events = unvalued.pop("tvl"), unvalued.pop("liquidations")
     said = prices.oracle_quotes(held, events, named_tokens())
-    quotes = prices.tidy(pl.concat([said, told])) if told is not None and told.height else prices.tidy(said)
+    quotes = prices.tidy(pl.concat([said, told])) if told is not None and told.height else said
     wanted = pl.concat(
         [
             held.select("date", "chain", "asset"),
@@ -305,5 +321,5 @@ def _store(
         frame = frames.pop(table)
         tables.write(table, frame, replace_where={"date": list(touched)} if touched else None)
         if table is not REFINED:
-            made.append(Made(f"silver {table.name}", frame.height, str(tables.path(table))))
+            made.append(Output(f"silver {table.name}", frame.height, str(tables.path(table))))
     return made

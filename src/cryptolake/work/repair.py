@@ -15,21 +15,22 @@ from cryptolake.errors import BadInput, CryptolakeError, Stop
 from cryptolake.flow.collect import WORKER, release_dead
 from cryptolake.flow.reading import entry, interpret
 from cryptolake.lake.bronze import Bronze
-from cryptolake.lake.set_aside import put_damaged_aside
+from cryptolake.lake.set_aside import move_damaged
 from cryptolake.sources.onchain.families import families
 from cryptolake.state.checkpoints import Claimed, read_checkpoint
 from cryptolake.state.ledger import Ledger
+from cryptolake.work.market_days import EVERYTHING, MarketDays
 from cryptolake.work.standing import DATASETS
 
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """What a repair found: folds corrected, claims of dead workers dropped, answers adopted, damaged, or read anew.
+    """What a repair found: newest entries corrected, claims of dead workers dropped, answers adopted, damaged, or read anew.
 
     `read_anew` are answers that the present reader finds another number of rows in, or cannot read any more.
     """
 
-    refolded: int
+    corrected: int
     claims_dropped: int
     adopted: int
     damaged: tuple[Partition, ...]
@@ -58,18 +59,21 @@ def _readable(app: App) -> Path | None:
             raise
         refusal = error
     app.forget_ledger()
-    aside = put_damaged_aside(path)
+    aside = move_damaged(path)
     if aside is None and refusal is not None:
         raise refusal
     return aside
 
 
-def import_checkpoints(app: App, files: Iterable[Path], dataset: str | None = None) -> tuple[Imported, list[str]]:
+def import_checkpoints(
+    app: App, files: Iterable[Path], dataset: str | None = None, only: MarketDays = EVERYTHING
+) -> tuple[Imported, list[str]]:
     """Take over checkpoint files of either documented shape; also the markets in them that the registry does not know.
 
-    `dataset` is that of a file whose name does not say it. Raises BadInput naming what is wrong with a file.
+    `dataset` is that of a file whose name does not say it; what is not of `only` is left out and counted. Raises BadInput
+    naming what is wrong with a file.
     """
-    claims, strangers = [], set()
+    claims, strangers, left_out = [], set(), 0
     for path in files:
         for claim in read_checkpoint(path, dataset):
             try:
@@ -77,9 +81,14 @@ def import_checkpoints(app: App, files: Iterable[Path], dataset: str | None = No
             except BadInput:
                 strangers.add(claim.partition.key)
                 continue
-            claims.append(replace(claim, partition=replace(claim.partition, key=name)))
+            named = replace(claim, partition=replace(claim.partition, key=name))
+            if only.holds(named.partition):
+                claims.append(named)
+            else:
+                left_out += 1
     csus = [app.registry.csus[name] for name in sorted({claim.partition.key for claim in claims})]
-    return import_claims(claims, app.ledger, app.bronze, app.onchain(csus)), sorted(strangers)
+    found = import_claims(claims, app.ledger, app.bronze, app.onchain(csus))
+    return replace(found, left_out=left_out), sorted(strangers)
 
 
 def repair(ledger: Ledger, bronze: Bronze, source: Source, *, known: Callable[[str], bool]) -> Repaired:
@@ -89,7 +98,7 @@ def repair(ledger: Ledger, bronze: Bronze, source: Source, *, known: Callable[[s
     next run asks it again. A whole answer that the ledger does not know is read and recorded, and so is one in which the
     present reader finds something else than the ledger counted; one that it cannot read any more becomes `failed`.
     """
-    refolded = ledger.refold()
+    corrected = ledger.rebuild_latest()
     dropped = release_dead(ledger)
     on_disk = set(bronze.answers())
     states = {partition: one for partition, one in ledger.states().items() if partition.dataset in DATASETS}
@@ -119,7 +128,7 @@ def repair(ledger: Ledger, bronze: Bronze, source: Source, *, known: Callable[[s
     ]
     unknown = [one for one in on_disk if known(one.key) and (one not in states or states[one].state not in SETTLED)]
     adopted = sum(adopt(partition, ledger, bronze, source) for partition in sorted(unknown))
-    return Repaired(refolded, dropped, adopted, tuple(sorted(damaged)), tuple(read_anew))
+    return Repaired(corrected, dropped, adopted, tuple(sorted(damaged)), tuple(read_anew))
 
 
 def _read_anew(before: Entry, ledger: Ledger, bronze: Bronze, source: Source) -> bool:
@@ -152,12 +161,16 @@ def adopt(partition: Partition, ledger: Ledger, bronze: Bronze, source: Source) 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What an import did: already known, adopted with their answers, without an answer here, and failures noted."""
+    """What an import did: already known, adopted with their answers, without an answer here, and failures noted.
+
+    `left_out` are those that were not of the selection.
+    """
 
     known: int
     adopted: int
     unanswered: int
     failures: int
+    left_out: int = 0
 
 
 def import_claims(claims: Iterable[Claimed], ledger: Ledger, bronze: Bronze, source: Source) -> Imported:

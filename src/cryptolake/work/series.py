@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
 
 import polars as pl
 import structlog
@@ -21,17 +20,16 @@ from cryptolake.contracts.points import Points
 from cryptolake.contracts.source import Asked, Counts, Dataset, Prepares, Source
 from cryptolake.errors import BadInput, CryptolakeError, Skip
 from cryptolake.flow.collect import Collected, Progress, collect
-from cryptolake.lake.bronze import Bronze
 from cryptolake.publish.refill import Refilled
+from cryptolake.publish.stores import Stores
 from cryptolake.publish.warehouse import Loaded, Warehouse
 from cryptolake.silver import metrics, revisions
-from cryptolake.state.ledger import Ledger
 from cryptolake.watch.freshness import disappeared, lost_days
 from cryptolake.work.landed_points import LandedPoints
+from cryptolake.work.pulls import Operation as Operation
 from cryptolake.work.pulls import Pull, record, status_of
 from cryptolake.work.refill import Fresh, not_done, refill
 
-Operation = Literal["pull", "backfill"]
 log = structlog.get_logger(__name__)
 
 
@@ -65,12 +63,10 @@ class Pulled:
 def pull_or_backfill(
     operation: Operation,
     source: Source,
+    stores: Stores,
     *,
     keys: Sequence[str] | None,
     datasets: Sequence[str],
-    bronze: Bronze,
-    ledger: Ledger,
-    warehouse: Warehouse,
     workers: int = 5,
     resume: bool = True,
     restate: bool = False,
@@ -87,61 +83,79 @@ def pull_or_backfill(
     backfills, and write one row to `pulls`, also when something failed. Raises BadInput when nothing can be asked for want
     of a key.
     """
-    started, asked_at = time.monotonic(), now()
-    before = source.asked if isinstance(source, Counts) else Asked()
-    try:
-        chosen, lacking = granted(operation, source, datasets, keys)
-        landed = LandedPoints(source)
-        period = Period.of_hour(asked_at) if operation == "pull" else Period.of_day(asked_at.date())
-        if isinstance(source, Prepares):
-            source.prepare([one.name for one in chosen if _wanted(source, [one], keys, period)], period.granularity)
-        wanted = _wanted(source, chosen, keys, period)
-        kept = _kept(wanted, landed, bronze, ledger) if resume and operation == "backfill" and fresh is None else set()
-        missing = [one for one in wanted if one not in kept]
-        collected = collect(landed, missing, bronze=bronze, ledger=ledger, workers=workers, progress=progress)
-        bronze.settle()  # durable before anything is loaded that was made of it
-        points = landed.points()
-        conform = metrics.conform_live if operation == "pull" else metrics.conform_backfill
-        frame = conform(points, asked_at)
-        alerts = _alerts(operation, source, wanted, points, frame, warehouse, asked_at)
-        loaded: Loaded | Refilled
-        not_replaced: tuple[str, ...] = ()
-        if fresh is None:
-            loaded = _load(operation, source.name, frame, warehouse, restate=restate, at=asked_at)
-        else:
-            loaded = refill(fresh, source.name, {one.key for one in wanted}, frame, warehouse, asked_at)
-            not_replaced = not_done(source, chosen, ledger.of(wanted), frame, loaded.kept)
-        if operation == "pull":
-            for dataset in sorted({one.dataset for one in wanted}):
-                bronze.fold(source.name, dataset, period)
-    except CryptolakeError as error:
-        spent = time.monotonic() - started
-        failed = Pull(
-            source.name, operation, asked_at, "error", 0, spent, requests_since(source, before), error=str(error)
-        )
-        record(warehouse, failed)
-        raise
-    refused = without_refused(collected)
-    failures = collected.failures
-    status = status_of(bool(failures or not_replaced), frame.height)
-    asked, spent = requests_since(source, before), time.monotonic() - started
-    first = failures[0].error if failures else next(iter(not_replaced), None)
-    record(warehouse, Pull(source.name, operation, asked_at, status, frame.height, spent, asked, alerts, first))
+    with stores.warehouse() as warehouse:
+        started, asked_at = time.monotonic(), now()
+        before = source.asked if isinstance(source, Counts) else Asked()
+        try:
+            chosen, lacking = granted(operation, source, datasets, keys)
+            landed = LandedPoints(source)
+            period = Period.of_hour(asked_at) if operation == "pull" else Period.of_day(asked_at.date())
+            if isinstance(source, Prepares):
+                source.prepare([one.name for one in chosen if _wanted(source, [one], keys, period)], period.granularity)
+            wanted = _wanted(source, chosen, keys, period)
+            kept = _kept(wanted, landed, stores) if resume and operation == "backfill" and fresh is None else set()
+            missing = [one for one in wanted if one not in kept]
+            collected = collect(
+                landed, missing, bronze=stores.bronze, ledger=stores.ledger, workers=workers, progress=progress
+            )
+            stores.bronze.settle()  # durable before anything is loaded that was made of it
+            points = landed.points()
+            conform = metrics.conform_live if operation == "pull" else metrics.conform_backfill
+            frame = conform(points, asked_at)
+            alerts = _alerts(operation, source, wanted, points, frame, warehouse, asked_at)
+            loaded: Loaded | Refilled
+            not_replaced: tuple[str, ...] = ()
+            if fresh is None:
+                loaded = _load(operation, source.name, frame, warehouse, restate=restate, at=asked_at)
+            else:
+                loaded = refill(fresh, source.name, {one.key for one in wanted}, frame, warehouse, asked_at)
+                not_replaced = not_done(source, chosen, stores.ledger.of(wanted), frame, loaded.kept)
+            if operation == "pull":
+                for dataset in sorted({one.dataset for one in wanted}):
+                    stores.bronze.pack(source.name, dataset, period)
+        except CryptolakeError as error:
+            spent = time.monotonic() - started
+            failed = Pull(
+                source.name, operation, asked_at, "error", 0, spent, requests_since(source, before), error=str(error)
+            )
+            record(warehouse, failed)
+            raise
+        refused = without_refused(collected)
+        failures = collected.failures
+        status = status_of(bool(failures or not_replaced), frame.height)
+        asked, spent = requests_since(source, before), time.monotonic() - started
+        first = failures[0].error if failures else next(iter(not_replaced), None)
+        row = Pull(source.name, operation, asked_at, status, frame.height, spent, asked, alerts, first)
+        record(warehouse, row)
+        return pulled(row, loaded, collected, needs_key={*lacking, *refused}, not_done=not_replaced)
+
+
+def pulled(
+    row: Pull,
+    loaded: Loaded | Refilled,
+    collected: Collected,
+    *,
+    table: str = metrics.TABLE.name,
+    needs_key: Iterable[str] = (),
+    not_done: tuple[str, ...] = (),
+) -> Pulled:
+    """What an operation did, as its row in `pulls` says, with what the load changed."""
     return Pulled(
-        source.name,
-        operation,
-        status,
-        frame.height,
+        row.source,
+        row.operation,
+        row.status,
+        row.records,
         loaded.inserted,
         loaded.updated,
         loaded.unchanged,
         collected,
-        needs_key=tuple(sorted({*lacking, *refused})),
-        alerts=alerts,
-        asked=asked,
-        duration_s=spent,
+        needs_key=tuple(sorted(needs_key)),
+        alerts=tuple(row.alerts),
+        asked=row.asked or Asked(),
+        duration_s=row.duration_s,
         set_aside=loaded.set_aside if isinstance(loaded, Refilled) else 0,
-        not_done=not_replaced,
+        not_done=not_done,
+        table=table,
     )
 
 
@@ -170,15 +184,15 @@ def _wanted(source: Source, chosen: Iterable[Dataset], keys: Sequence[str] | Non
     ]
 
 
-def _kept(wanted: Sequence[Partition], source: LandedPoints, bronze: Bronze, ledger: Ledger) -> set[Partition]:
+def _kept(wanted: Sequence[Partition], source: LandedPoints, stores: Stores) -> set[Partition]:
     """The partitions that are settled today already and whose answers can still be read; their rows are remembered."""
     kept = set()
-    for partition, entry in ledger.of(wanted).items():
+    for partition, entry in stores.ledger.of(wanted).items():
         if entry.state not in SETTLED:
             continue
         if entry.digest is None:
             kept.add(partition)
-        elif (raw := bronze.read(partition, source.name)) is not None and raw.digest == entry.digest:
+        elif (raw := stores.bronze.read(partition, source.name)) is not None and raw.digest == entry.digest:
             try:
                 source.parse(raw)
             except Skip as error:

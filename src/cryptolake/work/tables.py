@@ -6,7 +6,7 @@ What does not belong here: which tables there are (catalogue) and tables made of
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 
 import polars as pl
 
@@ -14,9 +14,9 @@ from cryptolake.catalogue import MARKET_DAYS, FoundTable, downstream, found_tabl
 from cryptolake.contracts.table import Table
 from cryptolake.errors import CryptolakeError, Stop
 from cryptolake.lake.tables import Tables
+from cryptolake.publish.stores import Stores
 from cryptolake.publish.warehouse import Loaded, Warehouse
 
-OpenWarehouse = Callable[[], AbstractContextManager[Warehouse]]
 Read = Callable[[Table, Sequence[str] | None], pl.DataFrame]
 
 
@@ -99,17 +99,15 @@ def reader(tables: Tables, warehouse: Warehouse | None = None) -> Read:
 
 
 @contextmanager
-def read_from(
-    tables: Tables, warehouse: OpenWarehouse | None, changed: Mapping[str, pl.DataFrame | None]
-) -> Iterator[Read]:
+def read_from(stores: Stores, changed: Mapping[str, pl.DataFrame | None]) -> Iterator[Read]:
     """A reader for what is below the changed tables; opens PostgreSQL only if one of their inputs is nowhere else."""
     known = found_tables()
     inputs = {name for one in downstream(changed) for name in one.inputs if name in known and changed.get(name) is None}
-    if warehouse is None or all(known[name].table.in_lake for name in inputs):
-        yield reader(tables)
+    if all(known[name].table.in_lake for name in inputs):
+        yield reader(stores.tables)
         return
-    with warehouse() as opened:
-        yield reader(tables, opened)
+    with stores.warehouse() as opened:
+        yield reader(stores.tables, opened)
 
 
 def store(table: Table, frame: pl.DataFrame, tables: Tables, warehouse: Warehouse) -> Loaded | None:

@@ -6,18 +6,16 @@ exchanges, vendor_tables), when it is done (daily) and what is printed (cli).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 from cryptolake.app import App
 from cryptolake.catalogue import asked_alone
-from cryptolake.contracts.source import Dataset, Source
+from cryptolake.contracts.source import Dataset, Source, SourceTable
 from cryptolake.errors import BadInput
 from cryptolake.flow.collect import Collected, Progress
 from cryptolake.publish.stores import Stores
-from cryptolake.publish.warehouse import Warehouse
 from cryptolake.silver.crypto_market_global import TABLE as GLOBAL
 from cryptolake.silver.exchange_candles import TABLE as CANDLES
 from cryptolake.silver.exchange_tickers import TABLE as TICKERS
@@ -37,10 +35,15 @@ VENDOR_WORKERS = 10  # a vendor answers slowly and bears many conversations; the
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked of a vendor: an operation on some datasets (with those of one table together) for some keys."""
+    """What is asked of a vendor: an operation on some datasets (with those of one table together) for some keys.
+
+    `own` are the tables that the vendor's file declares, `span` the days that windowed datasets are asked for.
+    """
 
     operation: Operation
     datasets: tuple[Dataset, ...]
+    own: Mapping[str, SourceTable]
+    span: tuple[date, date]
     keys: Sequence[str] | None
     resume: bool
     restate: bool
@@ -57,7 +60,7 @@ class Request:
         return [key for key in source.keys(dataset) if self.keys is None or key in self.keys]
 
 
-River = Callable[[App, Source, Request, Warehouse], Iterator[Pulled]]
+River = Callable[[Source, Request, Stores], Iterator[Pulled]]
 
 
 def ask_vendor(
@@ -84,6 +87,8 @@ def ask_vendor(
     request = Request(
         operation,
         tuple(chosen),
+        app.found.own_tables(name),
+        window(app, operation),
         keys,
         resume,
         restate,
@@ -92,11 +97,11 @@ def ask_vendor(
         progress,
     )
     results: list[Pulled] = []
-    with app.warehouse() as warehouse:
+    with app.stores.held() as stores, stores.warehouse() as warehouse:
         for river in (_series, _coins, _exchanges, _own_tables):
-            results += river(app, source, request, warehouse)
+            results += river(source, request, stores)
         # Of what a river took no further itself; also where nothing new came, because a table's file may be new.
-        derive_below({one.table for one in results} & set(asked_alone()), app.tables, warehouse)
+        derive_below({one.table for one in results} & set(asked_alone()), stores.tables, warehouse)
     return results
 
 
@@ -144,28 +149,15 @@ def window(app: App, operation: Operation) -> tuple[date, date]:
     return (max(first, last - timedelta(days=PULLED_DAYS - 1)), last) if operation == "pull" else (first, last)
 
 
-@contextmanager
-def coin_stores(app: App) -> Iterator[Stores]:
-    """Where the coins' data rests, with the warehouse open."""
-    with app.warehouse() as warehouse:
-        yield _coin_stores(app, warehouse)
-
-
-def _coin_stores(app: App, warehouse: Warehouse) -> Stores:
-    return Stores(app.bronze, app.vendor_runs, app.ledger, app.tables, warehouse)
-
-
-def _series(app: App, source: Source, request: Request, warehouse: Warehouse) -> Iterator[Pulled]:
+def _series(source: Source, request: Request, stores: Stores) -> Iterator[Pulled]:
     chosen = request.only({METRICS.name})
     if chosen:
         yield pull_or_backfill(
             request.operation,
             source,
+            stores,
             keys=request.keys,
             datasets=[one.name for one in chosen],
-            bronze=app.bronze,
-            ledger=app.ledger,
-            warehouse=warehouse,
             workers=request.workers,
             resume=request.resume,
             restate=request.restate,
@@ -174,13 +166,12 @@ def _series(app: App, source: Source, request: Request, warehouse: Warehouse) ->
         )
 
 
-def _coins(app: App, source: Source, request: Request, warehouse: Warehouse) -> Iterator[Pulled]:
+def _coins(source: Source, request: Request, stores: Stores) -> Iterator[Pulled]:
     """One run of coins: the coins and the totals over all coins belong together."""
     asked = request.only({STAGING.name, GLOBAL.name})
     if not asked:
         return
     depths = [top_of(key) for one in asked if one.feeds == STAGING.name for key in request.keys_of(source, one.name)]
-    stores = _coin_stores(app, warehouse)
     loaded = coins.refresh(source, stores, top=max(depths, default=DEFAULT_TOP), progress=request.progress)
     changed = loaded.staging
     yield Pulled(
@@ -198,45 +189,37 @@ def _coins(app: App, source: Source, request: Request, warehouse: Warehouse) -> 
     )
 
 
-def _exchanges(app: App, source: Source, request: Request, warehouse: Warehouse) -> Iterator[Pulled]:
+def _exchanges(source: Source, request: Request, stores: Stores) -> Iterator[Pulled]:
     """Tickers now, and the candles of finished days."""
     for one in request.only({TICKERS.name}):
         yield exchanges.tickers(
             source,
+            stores,
             keys=request.keys_of(source, one.name),
-            bronze=app.bronze,
-            ledger=app.ledger,
-            tables=app.tables,
-            warehouse=warehouse,
             progress=request.progress,
         ).pulled(source.name, request.operation)
     for one in request.only({CANDLES.name}):
-        first, last = window(app, request.operation)
+        first, last = request.span
         yield exchanges.candles(
             source,
+            stores,
             first=first,
             last=last,
             keys=request.keys_of(source, one.name),
-            bronze=app.bronze,
-            ledger=app.ledger,
-            tables=app.tables,
-            warehouse=warehouse,
             resume=request.resume,
             progress=request.progress,
         ).pulled(source.name, request.operation)
 
 
-def _own_tables(app: App, source: Source, request: Request, warehouse: Warehouse) -> Iterator[Pulled]:
-    own = app.own_tables(source.name)
-    for one in request.only(own):
+def _own_tables(source: Source, request: Request, stores: Stores) -> Iterator[Pulled]:
+    for one in request.only(request.own):
         yield pull_own_table(
-            app,
             request.operation,
             source,
             one,
-            own[one.feeds],
-            warehouse=warehouse,
-            span=window(app, request.operation),
+            request.own[one.feeds],
+            stores,
+            span=request.span,
             keys=request.keys,
             workers=request.workers,
             resume=request.resume,

@@ -8,7 +8,7 @@ from typing import Literal
 
 import orjson
 
-from cryptolake.contracts.entry import SETTLED, Entry
+from cryptolake.contracts.entry import SETTLED, Entry, said
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.lake.bronze import Bronze
 from cryptolake.sources.onchain.certificate import doubts, faults
@@ -37,12 +37,12 @@ def verify(
             why = (
                 "never collected"
                 if entry is None
-                else f"{entry.state}: {entry.error or entry.reason or ''}".strip(": ")
+                else f"{said(entry.state)}: {entry.error or entry.reason or ''}".strip(": ")
             )
             found.append(Verified(partition, "gap", (f"{why}; run cryptolake collect",)))
             continue
         if entry.state == "gone":
-            found.append(Verified(partition, "complete", (entry.reason or "gone",)))
+            found.append(Verified(partition, "complete", (entry.reason or said(entry.state),)))
             continue
         raw = bronze.read(partition, source)
         if raw is None or raw.digest != entry.digest:

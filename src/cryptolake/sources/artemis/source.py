@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from urllib.parse import quote
 
+from cryptolake.contracts.counting import counted
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.points import Points
 from cryptolake.contracts.raw import Miss, Raw
@@ -19,7 +20,7 @@ from cryptolake.contracts.source import Asked, Dataset, Trip
 from cryptolake.contracts.vendor import Key, Vendor
 from cryptolake.errors import Skip
 from cryptolake.net.access import Access
-from cryptolake.net.conversation import Patience, Refusal, Tally, converse, judge_plainly, worth_keeping
+from cryptolake.net.conversation import STRANGE, Patience, Refusal, Tally, converse, judge_plainly, worth_keeping
 from cryptolake.net.http import Answer
 from cryptolake.registry.artemis import Watched, artemis_assets, key_of
 from cryptolake.registry.metrics import metrics
@@ -169,6 +170,16 @@ class Artemis:
 
     # Asking
 
+    def try_key(self) -> Refusal | None:
+        """Ask once for a coin's price of one day; why the key is not good, None for a good one."""
+        asset, day = "btc", self._asked_at().date() - timedelta(days=2)
+        answer = self._converse("PRICE", [asset], day, day)
+        taken = take_apart(answer, "PRICE", [asset]) if isinstance(answer, bytes) else answer
+        if isinstance(taken, Refusal):
+            return taken
+        piece = taken[asset]  # words in place of the asset's values say nothing of the key
+        return None if isinstance(piece, bytes) and isinstance(read_json(piece), dict) else STRANGE
+
     def _ask(self, metric: str, assets: Sequence[str], start: date, end: date) -> dict[str, Piece]:
         """Every asset's piece of one window; batches that break the server are halved, down to a single symbol."""
         bearable = self._bearable.get(metric, len(assets))
@@ -233,11 +244,16 @@ def open_source(access: Access) -> Artemis:
     return Artemis(access)
 
 
+def try_key(access: Access) -> Refusal | None:
+    """Whether the vendor takes the one key of `access`, asked once (`cryptolake.sources.found`)."""
+    return Artemis(access, assets={}, patience=Patience(attempts=1)).try_key()
+
+
 def _judge(answer: Answer, symbols: int) -> Refusal | None:
     if answer.status == 401:
-        return Refusal("key_refused", f"the vendor refuses the key (401); check {KEY}")
+        return Refusal("key_refused", f"the vendor refuses the key (401); check {KEY}", of_key=True)
     if answer.status in {413, 414} or (answer.status in {400, 500, 502, 504} and symbols > 1):
-        return Refusal("too_big", f"the vendor cannot bear {symbols} symbols in one call ({answer.status})")
+        return Refusal("too_big", f"the vendor cannot bear {counted(symbols, 'symbol')} in one call ({answer.status})")
     if answer.status == 400:
         return Refusal("no_data", "the vendor has no such metric for this asset (400)")
     if answer.status == 200 and not answer.body.strip():  # what it does when it is asked too fast

@@ -7,7 +7,7 @@ See docs/sources/coingecko.md for endpoints, fields and quirks.
 """
 
 from cryptolake.registry.coingecko import DEFAULT_TOP
-from cryptolake.sources.coingecko.asking import VENDOR
+from cryptolake.sources.coingecko.asking import VENDOR, try_key
 from cryptolake.sources.coingecko.prices import PRICES, open_prices
 from cryptolake.sources.coingecko.questions import COINS_MARKETS, MARKET_CHART, MARKET_GLOBAL, top_of
 from cryptolake.sources.coingecko.source import CoinGecko, open_source
@@ -23,4 +23,5 @@ __all__ = [
     "open_prices",
     "open_source",
     "top_of",
+    "try_key",
 ]

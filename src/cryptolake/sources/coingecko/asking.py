@@ -12,7 +12,7 @@ from dataclasses import replace
 from cryptolake.contracts.reading import read_json
 from cryptolake.contracts.vendor import Key, Vendor
 from cryptolake.net.access import Access
-from cryptolake.net.conversation import Patience, Refusal, Tally, converse
+from cryptolake.net.conversation import STRANGE, Patience, Refusal, Tally, converse
 from cryptolake.net.limiter import Limiter
 from cryptolake.registry.coingecko import DEMO, KEYLESS, PRO, Tier, tier_of
 from cryptolake.sources.coingecko.refusals import judge
@@ -83,6 +83,16 @@ class CoinGeckoAsking:
                 self._opened.append(self._sized(limiter) if self.tier is PRO else limiter)
             return self._opened[0]
 
+    def try_key(self) -> Refusal | None:
+        """Ask once, for a pro key's plan or with a demo key for the greeting; why the key is not good, None for a good one."""
+        path, word = ("/key", "plan") if self.tier is PRO else ("/ping", "gecko_says")
+        limiter = self._access.gates.at(VENDOR.name, self._key, per_minute=self.tier.per_minute, burst=self.tier.burst)
+        answer = self._converse(path, {}, limiter)
+        if isinstance(answer, Refusal):
+            return answer
+        said = read_json(answer)
+        return None if isinstance(said, dict) and word in said else STRANGE
+
     def _sized(self, limiter: Limiter) -> Limiter | Refusal:
         answer = self._converse("/key", {}, limiter)
         if isinstance(answer, Refusal):
@@ -96,3 +106,8 @@ class CoinGeckoAsking:
         if isinstance(limit, int) and limit > 1 and VENDOR.name not in self._access.rates:
             return self._access.gates.resize(VENDOR.name, self._key, per_minute=limit, burst=max(1, limit // 10))
         return limiter
+
+
+def try_key(access: Access) -> Refusal | None:
+    """Whether the vendor takes the one key of `access`, asked once (`cryptolake.sources.found`)."""
+    return CoinGeckoAsking(access, patience=Patience(attempts=1)).try_key()

@@ -134,7 +134,7 @@ class CoinGeckoPrices:
                 "chain": raw.partition.key,
                 "asset": asset,
                 "source": PRICES.name,
-                "teller": "coingecko",
+                "quoted_by": "coingecko",
                 "quote_price": float(price),
                 "quote": "usd",
                 "observed_at": datetime.fromtimestamp(int(stamp) // 1000, UTC),

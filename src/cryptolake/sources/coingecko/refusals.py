@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cryptolake.contracts.reading import read_json
-from cryptolake.net.conversation import Refusal
+from cryptolake.net.conversation import BLOCKED, Refusal
 from cryptolake.net.http import Answer, retry_after
 from cryptolake.registry.coingecko import ERROR_CODES
 
@@ -24,15 +24,17 @@ def judge(answer: Answer) -> Refusal | None:
     code = _error_code(document)
     if code is not None and code in ERROR_CODES:
         reason, words = ERROR_CODES[code]
-        return Refusal(reason, f"{words} (error {code})")
+        return Refusal(reason, f"{words} (error {code})", of_key=True)
     if status == 200 and code is None and not (isinstance(document, dict) and "error" in document):
         return None
     if status == 404:
         return Refusal("unknown_entity", "the vendor does not know this coin (404); check the id")
     if status == 401:
-        return Refusal("bad_key", "the key is refused (401); check COINGECKO_DEMO_API_KEY or COINGECKO_PRO_API_KEY")
+        return Refusal(
+            "bad_key", "the key is refused (401); check COINGECKO_DEMO_API_KEY or COINGECKO_PRO_API_KEY", of_key=True
+        )
     if status == 403:
-        return Refusal("blocked", "the vendor's firewall refused us (403); try later or from another network")
+        return BLOCKED
     if status >= 500 or status == 408:
         return Refusal("unreachable", f"the vendor is in trouble ({status}); run the same command later", True, after_s)
     return Refusal("refused", f"answered with status {status} and an error; check CRYPTOLAKE_URL_COINGECKO")

@@ -16,6 +16,7 @@ from datetime import datetime
 import orjson
 import structlog
 
+from cryptolake.contracts.counting import counted
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.reading import read_json
@@ -99,7 +100,7 @@ class CoinGecko:
             size = len(members) if key else PER_PAGE
             for start in range(0, len(members), size):
                 part = tuple(members[start : start + size])
-                yield Trip(self.name, f"{dataset} {key or f'{len(part)} coins'}", part)
+                yield Trip(self.name, f"{dataset} {key or counted(len(part), 'coin')}", part)
 
     def fetch(self, trip: Trip) -> Iterator[Raw | Miss]:
         """Ask for one run or one coin's history. Refusals become Misses with the reason; an unreadable body is kept as Raw.

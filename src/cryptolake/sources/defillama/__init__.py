@@ -5,8 +5,8 @@ point of a series counts (`silver.metrics`) and where answers are kept. See docs
 and quirks.
 """
 
-from cryptolake.sources.defillama.asking import VENDOR
+from cryptolake.sources.defillama.asking import VENDOR, try_key
 from cryptolake.sources.defillama.prices import PRICES, open_prices
 from cryptolake.sources.defillama.source import DefiLlama, open_source
 
-__all__ = ["PRICES", "VENDOR", "DefiLlama", "open_prices", "open_source"]
+__all__ = ["PRICES", "VENDOR", "DefiLlama", "open_prices", "open_source", "try_key"]

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from urllib.parse import quote
 
+from cryptolake.contracts.reading import read_json
 from cryptolake.contracts.vendor import Key, Vendor
 from cryptolake.net.access import Access
-from cryptolake.net.conversation import Judge, Patience, Refusal, Tally, converse
+from cryptolake.net.conversation import STRANGE, Judge, Patience, Refusal, Tally, converse, judge_plainly
 
 KEY = "DEFILLAMA_API_KEY"
 PRO = "defillama_pro"
@@ -78,8 +79,31 @@ class DefiLlamaAsking:
             refused=refused,
         )
 
+    def try_key(self) -> Refusal | None:
+        """Ask once how many calls the key has left; why it is not good, None for a good one. Costs no call of the plan."""
+        if all(self.moved(host) for host in _PRO_PREFIX):
+            return Refusal("not_asked", "your own addresses stand in for every host, and no key is sent there")
+        answer = converse(
+            self._access.http,
+            f"{self._access.base(VENDOR, PRO)}/usage/{quote(self.key, safe='')}",
+            limiter=self._access.limiter(VENDOR, PRO),
+            tally=self.tally,
+            judge=judge_plainly,
+            patience=self._patience,
+        )
+        if isinstance(answer, Refusal):
+            return answer
+        said = read_json(answer)
+        left = said.get("creditsLeft") if isinstance(said, dict) else None
+        return None if isinstance(left, int | float) else STRANGE
+
     def _base(self, host: str) -> str:
         """The user's own address, else the paid host with the key in its path, else the free one."""
         if not self.paid(host):
             return self._access.base(VENDOR, host)
         return f"{self._access.base(VENDOR, PRO)}/{quote(self.key, safe='')}{_PRO_PREFIX[host]}"
+
+
+def try_key(access: Access) -> Refusal | None:
+    """Whether the vendor takes the one key of `access`, asked once (`cryptolake.sources.found`)."""
+    return DefiLlamaAsking(access, patience=Patience(attempts=1)).try_key()

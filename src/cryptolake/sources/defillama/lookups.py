@@ -53,12 +53,12 @@ class Lookups:
             mine = key not in self._answers
             future = self._answers.setdefault(key, Future())
         if mine:
-            answer: Listed | Refusal = Refusal("unreachable", "the bulk look-up was broken off")
             try:
                 body = self._fetch(ask)
-                answer = body if isinstance(body, Refusal) else take_apart(ask, body)
-            finally:
-                future.set_result(answer)
+                future.set_result(body if isinstance(body, Refusal) else take_apart(ask, body))
+            except BaseException as error:
+                future.set_exception(error)  # whoever waits for the same answer ends for the same reason
+                raise
         return future.result()
 
     def known(self, ask: Ask) -> Listed | None:

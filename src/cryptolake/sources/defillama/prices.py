@@ -122,7 +122,7 @@ class DefiLlamaPrices:
                     "chain": raw.partition.key,
                     "asset": asset,
                     "source": PRICES.name,
-                    "teller": "defillama",
+                    "quoted_by": "defillama",
                     "quote_price": float(price),
                     "quote": "usd",
                     "observed_at": datetime.fromtimestamp(int(point["timestamp"]), UTC),

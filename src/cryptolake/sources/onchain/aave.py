@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from cryptolake.contracts.counting import counted
 from cryptolake.errors import Skip
 from cryptolake.net.abi import address_at, call_data, topic, uints_at, word
 from cryptolake.net.logs import Log
@@ -49,7 +50,10 @@ def prices_in(
     if listed.success and listed.data:
         found = [(price or None) if unit is not None else None for price in uints_at(listed.data, 0)]
         if len(found) != len(assets):
-            raise Skip(f"{csu.name}: the oracle gave {len(found)} prices for {len(assets)} assets", reason="layout")
+            raise Skip(
+                f"{csu.name}: the oracle gave {counted(len(found), 'price')} for {counted(len(assets), 'asset')}",
+                reason="layout",
+            )
         return found
     single = yield [Call(oracle, call_data("getAssetPrice(address)", asset)) for asset in assets]
     return [price_in(one, unit) for one in single]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from cryptolake.contracts.counting import counted
 from cryptolake.errors import Skip
 from cryptolake.net.abi import address_at, call_data, word
 from cryptolake.net.logs import Log, LogFilter
@@ -183,7 +184,9 @@ def _listed(csu: Csu, asset: str, answer: CallResult) -> tuple[int, str, str, st
     """An asset's decimals as the pool counts them, its aToken, stable and variable debt token."""
     data = answer.need(f"{csu.name}: getReserveData of {asset}")
     if len(data) != _RESERVE_WORDS * 32:  # V3's 15 words hold other things in the same places
-        raise Skip(f"{csu.name}: getReserveData of {asset} has {len(data)} bytes, 384 expected", reason="layout")
+        raise Skip(
+            f"{csu.name}: getReserveData of {asset} has {counted(len(data), 'byte')}, 384 expected", reason="layout"
+        )
     decimals = word(data, 0) >> _DECIMALS_BIT & 0xFF
     return decimals, address_at(data, _A_TOKEN), address_at(data, _STABLE_DEBT), address_at(data, _VARIABLE_DEBT)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cryptolake.contracts.counting import counted
 from cryptolake.errors import Skip
 from cryptolake.net.abi import address_at, call_data
 from cryptolake.net.logs import Log, LogFilter
@@ -133,7 +134,9 @@ def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:
 def _tokens(csu: Csu, asset: str, answer: CallResult) -> tuple[str, str, str]:
     data = answer.need(f"{csu.name}: getReserveData of {asset}")
     if len(data) < _RESERVE_WORDS * 32:
-        raise Skip(f"{csu.name}: getReserveData of {asset} has {len(data)} bytes, 480 expected", reason="layout")
+        raise Skip(
+            f"{csu.name}: getReserveData of {asset} has {counted(len(data), 'byte')}, 480 expected", reason="layout"
+        )
     return address_at(data, _A_TOKEN), address_at(data, _STABLE_DEBT), address_at(data, _VARIABLE_DEBT)
 
 

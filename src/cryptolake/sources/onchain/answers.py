@@ -7,6 +7,7 @@ unknown layout and raises Skip. `any_...`: whoever liked may have put the contra
 
 from __future__ import annotations
 
+from cryptolake.contracts.counting import counted
 from cryptolake.errors import Skip
 from cryptolake.net.abi import WORD, address_at, addresses_at, call_data, text, word
 from cryptolake.net.multicall import MULTICALL3, Call, CallResult
@@ -78,7 +79,7 @@ def block_time(csu: Csu, answer: CallResult) -> int:
 def _needed(answer: CallResult, what: str) -> bytes:
     data = answer.need(what)
     if len(data) < WORD:
-        raise Skip(f"{what} has {len(data)} bytes, {WORD} expected", reason="layout")
+        raise Skip(f"{what} has {counted(len(data), 'byte')}, {WORD} expected", reason="layout")
     return data
 
 

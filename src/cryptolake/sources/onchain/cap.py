@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from cryptolake.contracts.counting import counted
 from cryptolake.errors import Skip
 from cryptolake.net.abi import address_at, call_data, topic, word
 from cryptolake.net.logs import Log, LogFilter
@@ -206,7 +207,9 @@ def _is_lent(csu: Csu, asset: str, answer: CallResult) -> bool:
     """Whether the Lender has a debt token for the asset; without one nobody can owe it."""
     data = answer.need(f"{csu.name}: Lender.reservesData of {asset}")
     if len(data) < _RESERVE_WORDS * 32:
-        raise Skip(f"{csu.name}: reservesData of {asset} has {len(data)} bytes, 224 expected", reason="layout")
+        raise Skip(
+            f"{csu.name}: reservesData of {asset} has {counted(len(data), 'byte')}, 224 expected", reason="layout"
+        )
     return address_at(data, _DEBT_TOKEN) != ZERO
 
 

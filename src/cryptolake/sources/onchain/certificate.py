@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 
+from cryptolake.contracts.counting import counted
 from cryptolake.net.audit import BloomCheck, Opinion
 from cryptolake.net.blocks import BlockRange
 from cryptolake.net.logs import BlockWindow
@@ -64,7 +65,7 @@ def doubts(payload: Mapping[str, object]) -> list[str]:
         if one["verdict"] == "different":
             judge = f"; {one['third']} sides with {one['sides_with'] or 'neither'}" if one["third"] else ""
             said.append(
-                f"blocks {one['start']} to {one['end'] - 1}: {one['second']} has {one['missing']} logs more and "
+                f"blocks {one['start']} to {one['end'] - 1}: {one['second']} has {counted(one['missing'], 'log')} more and "
                 f"{one['extra']} fewer than {one['first']}{judge}"
             )
     return said

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from cryptolake.contracts.counting import counted
 from cryptolake.errors import Skip
 from cryptolake.net.abi import address_at, call_data, text, topic, word
 from cryptolake.net.logs import Log, LogFilter
@@ -188,7 +189,7 @@ def _token_calls(comet: str, token: _Token) -> list[Call]:
 def _listed(csu: Csu, comet: str, answer: CallResult) -> _Token:
     data = answer.need(f"{csu.name}: Comet.getAssetInfo of {comet}")
     if len(data) < _INFO_WORDS * 32:
-        raise Skip(f"{csu.name}: getAssetInfo has {len(data)} bytes, 256 expected", reason="layout")
+        raise Skip(f"{csu.name}: getAssetInfo has {counted(len(data), 'byte')}, 256 expected", reason="layout")
     return _Token(address_at(data, 1), _decimals(csu, word(data, 3)), address_at(data, 2))
 
 

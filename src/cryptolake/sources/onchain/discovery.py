@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from cryptolake.contracts.counting import counted
 from cryptolake.errors import Skip
 from cryptolake.net.audit import second_opinions
 from cryptolake.net.blocks import BlockRange
@@ -75,8 +76,8 @@ class Discoveries:
                     longest = max(longest, answered.window.end - answered.window.start)
                     if len(fresh) >= _FIRST_WINDOWS and (len(blocks) - done) // longest > _MOST_QUESTIONS:
                         raise Skip(
-                            f"{pool.chain}: the endpoints answer {longest} blocks of logs a question, too few for the "
-                            f"{len(blocks)} since the deployment; set an endpoint with a wider log range",
+                            f"{pool.chain}: the endpoints answer {counted(longest, 'block')} of logs a question, "
+                            f"too few for the {len(blocks)} since the deployment; set an endpoint with a wider log range",
                             reason="log_history",
                         )
             logs, _ = gather(answers)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from cryptolake.contracts.counting import counted
 from cryptolake.errors import Skip
 from cryptolake.net.abi import WORD, address_at, call_data, topic, word
 from cryptolake.net.logs import Log, LogFilter
@@ -62,13 +63,13 @@ _SMART_COLLATERAL, _SMART_DEBT = {20000, 40000}, {30000, 40000}
 def snapshot(csu: Csu) -> Program[list[Reserve]]:
     """Every listed token: three rounds for the count, the list, and the packed words with balances."""
     liquidity = csu.entry["liquidity"]
-    counted, clock = yield [
+    length, clock = yield [
         _read(liquidity, storage.LIQUIDITY_TOKENS),
         CLOCK,
     ]
-    count = uint_of(counted, f"{csu.name}: the list of tokens")
+    count = uint_of(length, f"{csu.name}: the list of tokens")
     if count > _MOST_TOKENS:
-        raise Skip(f"{csu.name}: {count} listed tokens: the storage has another layout", reason="layout")
+        raise Skip(f"{csu.name}: {count:,} tokens are listed: the storage has another layout", reason="layout")
     first = storage.first_of_list(storage.LIQUIDITY_TOKENS)
     listed = yield [_read(liquidity, first + number) for number in range(count)]
     tokens = [address_of(one, f"{csu.name}: token of the list") for one in listed]
@@ -208,7 +209,8 @@ def _sides(csu: Csu, vault: str, answer: CallResult) -> tuple[_Side, _Side]:
         return _Side((address_at(data, 4),)), _Side((address_at(data, 5),))
     if len(data) != _COMMON_WORDS * WORD:
         raise Skip(
-            f"{csu.name}: constantsView of vault {vault} has {len(data)} bytes, 416 or 576 known", reason="layout"
+            f"{csu.name}: constantsView of vault {vault} has {counted(len(data), 'byte')}, 416 or 576 known",
+            reason="layout",
         )
     kind = word(data, 13)
     found = []

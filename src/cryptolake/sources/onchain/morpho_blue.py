@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from cryptolake.contracts.counting import counted
 from cryptolake.errors import Skip
 from cryptolake.net.abi import WORD, address_at, call_data, keccak, selector, topic, word
 from cryptolake.net.logs import Log, LogFilter
@@ -229,7 +230,9 @@ def _is_lista(csu: Csu) -> bool:
 def _with_state(csu: Csu, market: _Market, answer: CallResult) -> _Market:
     data = answer.need(f"{csu.name}: market()")
     if len(data) != _MARKET_WORDS * WORD:
-        raise Skip(f"{csu.name}: market() has {len(data)} bytes, {_MARKET_WORDS * WORD} expected", reason="layout")
+        raise Skip(
+            f"{csu.name}: market() has {counted(len(data), 'byte')}, {_MARKET_WORDS * WORD} expected", reason="layout"
+        )
     return replace(market, state=data, supplied=word(data, 0), borrowed=word(data, 2))
 
 

@@ -91,7 +91,7 @@ class LiquidationScan:
             for name, outcome in self._emitters([csu for csu in csus if csu.name in filters], first).items():
                 if isinstance(outcome, Finished):
                     filters[name] = _united([*filters[name], *outcome.value])
-                elif not isinstance(outcome.error, Skip):  # refused, not absent: whose events there were is not known
+                elif not _absent(outcome.error):  # refused or odd: whose events there were is not known
                     del filters[name]
                     yield from (miss(partition, outcome.error) for partition in asked if partition.key == name)
         if not filters:
@@ -247,6 +247,11 @@ def miss(partition: Partition, error: CryptolakeError) -> Miss:
         case _:
             reason = "rpc"
     return Miss(partition, "gone" if reason == "not_deployed" else "failed", reason, str(error))
+
+
+def _absent(error: CryptolakeError) -> bool:
+    """Whether the chain itself says that there is no such thing at a block: no contract, or one that knows no such call."""
+    return isinstance(error, Skip) and error.reason in {"not_deployed", "revert"}
 
 
 def _united(filters: Sequence[LogFilter]) -> list[LogFilter]:

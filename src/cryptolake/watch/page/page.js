@@ -1,8 +1,8 @@
 // Draws what /api/events pushes. Everything shown goes through textContent: names come from outside.
 "use strict";
-const DAY = 86400000, DAYS = 62, NAMES = { d: "done", e: "nothing happened", g: "not there yet", w: "waiting",
-  f: "failed", ".": "never asked" }, WORST = ".fwdeg", STATES = ["done", "empty", "gone", "failed", "claimed", "landed"];
-const SHOWN = { done: "done", empty: "nothing happened", gone: "not there yet", failed: "failed", claimed: "waiting",
+const DAY = 86400000, DAYS = 62, NAMES = { d: "done", e: "nothing happened", u: "unanswerable", w: "waiting",
+  f: "failed", ".": "never asked" }, WORST = ".fwdeu", STATES = ["done", "empty", "unanswerable", "failed", "claimed", "landed"];
+const SHOWN = { done: "done", empty: "nothing happened", unanswerable: "unanswerable", failed: "failed", claimed: "waiting",
   landed: "not read yet" };
 const at = id => document.getElementById(id), number = n => Number(n).toLocaleString("en");
 let last = null, status = null, source = null;

@@ -1,4 +1,4 @@
-"""The roll of a cluster's workers: who answered what and when, kept in one small file that the monitor reads."""
+"""The list of a cluster's workers: who answered what and when, kept in one small file that the monitor reads."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import orjson
 
+from cryptolake.contracts.counting import counted
 from cryptolake.files.atomic import write_bytes
 
 _EVERY_S = 1.0
@@ -32,7 +33,7 @@ class Worker:
     last: datetime | None = None
 
 
-class Roll:
+class WorkerList:
     """Counts answers per worker and writes them to `<data>/workers.json`, at most once a second. Thread-safe."""
 
     def __init__(self, data: Path) -> None:
@@ -65,7 +66,7 @@ class Roll:
         """Workers and requests a second so far, for a progress line."""
         found = self.workers()
         seconds = max(1e-3, time.monotonic() - self._started)
-        return f"{len(found)} workers, {sum(one.requests for one in found) / seconds:,.1f} requests/s"
+        return f"{counted(len(found), 'worker')}, {sum(one.requests for one in found) / seconds:,.1f} requests/s"
 
     def close(self) -> None:
         """Write the last state."""
@@ -78,7 +79,7 @@ class Roll:
         write_bytes(self._path, orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z))
 
 
-def read_roll(data: Path) -> list[Worker]:
+def read_workers(data: Path) -> list[Worker]:
     """The workers of the latest run on a cluster; none when there was no such run."""
     try:
         rows = orjson.loads((data / FILE).read_bytes())["workers"]

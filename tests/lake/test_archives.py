@@ -25,15 +25,15 @@ def payload(bronze: Bronze, key: str) -> bytes | None:
     return found.payload if found else None
 
 
-def fold(bronze: Bronze) -> None:
-    bronze.fold("defillama", "protocol_tvl", HOUR)
+def pack(bronze: Bronze) -> None:
+    bronze.pack("defillama", "protocol_tvl", HOUR)
 
 
 def test_folded_answers_are_the_same_answers(tmp_path: Path) -> None:
     bronze = Bronze(tmp_path)
     for key in ("a", "b"):
         bronze.land(raw(key, key.encode() * 9))
-    fold(bronze)
+    pack(bronze)
     assert [path.name for path in (tmp_path / "bronze/defillama/protocol_tvl").iterdir()] == [f"{HOUR}.zip"]
     for reader in (bronze, Bronze(tmp_path)):
         assert payload(reader, "a") == b"a" * 9
@@ -41,7 +41,7 @@ def test_folded_answers_are_the_same_answers(tmp_path: Path) -> None:
         assert payload(reader, "c") is None
     before = (tmp_path / f"bronze/defillama/protocol_tvl/{HOUR}.zip").read_bytes()
     bronze.land(raw("a", b"a" * 9))
-    fold(bronze)
+    pack(bronze)
     assert (tmp_path / f"bronze/defillama/protocol_tvl/{HOUR}.zip").read_bytes() == before, (
         "nothing new, nothing written"
     )
@@ -50,12 +50,12 @@ def test_folded_answers_are_the_same_answers(tmp_path: Path) -> None:
 def test_a_second_pull_of_the_hour_supersedes_and_keeps(tmp_path: Path) -> None:
     bronze = Bronze(tmp_path)
     bronze.land(raw("a", b"old"))
-    fold(bronze)
+    pack(bronze)
     digest = raw("a", b"old").digest
     bronze.land(raw("a", b"new"))
     assert payload(bronze, "a") == b"new", "also before it is folded"
     bronze.land(raw("b", b"other"))
-    fold(bronze)
+    pack(bronze)
     assert (payload(bronze, "a"), payload(bronze, "b")) == (b"new", b"other")
     names = zipfile.ZipFile(tmp_path / f"bronze/defillama/protocol_tvl/{HOUR}.zip").namelist()
     assert names == ["a.raw.json.gz", f"a.raw.json.gz.superseded-{digest[:12]}", "b.raw.json.gz"]
@@ -68,10 +68,10 @@ def test_killed_between_folding_and_clearing_nothing_is_lost(tmp_path: Path, mon
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", lambda _path, **_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            fold(bronze)
+            pack(bronze)
     again = Bronze(tmp_path)
     assert (payload(again, "a"), payload(again, "b")) == (b"one", b"two")
-    fold(again)
+    pack(again)
     assert (payload(again, "a"), payload(again, "b")) == (b"one", b"two")
     assert not (tmp_path / f"bronze/defillama/protocol_tvl/{HOUR}").exists()
 
@@ -79,12 +79,12 @@ def test_killed_between_folding_and_clearing_nothing_is_lost(tmp_path: Path, mon
 def test_a_damaged_fold_is_no_answer(tmp_path: Path) -> None:
     bronze = Bronze(tmp_path)
     bronze.land(raw("a", b"one"))
-    fold(bronze)
+    pack(bronze)
     path = tmp_path / f"bronze/defillama/protocol_tvl/{HOUR}.zip"
     path.write_bytes(path.read_bytes()[:40])
     again = Bronze(tmp_path)
     assert payload(again, "a") is None
     again.land(raw("b", b"two"))
-    fold(again)
+    pack(again)
     assert payload(again, "b") == b"two"
     assert path.with_name(f"{path.name}.damaged").stat().st_size == 40

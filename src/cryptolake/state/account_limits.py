@@ -1,0 +1,39 @@
+"""One limiter per account of a chain's provider, shared by everybody who asks under it.
+
+What does not belong here: which endpoints and limits there are (registry) and how a limiter waits (net).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from cryptolake.net.endpoint import Endpoint
+from cryptolake.net.limiter import Limiter, for_limit
+from cryptolake.state.budgets import Budgets
+from cryptolake.waiting import turn
+
+
+class AccountLimits:
+    """The limiters by account, each for all its chains. Thread-safe.
+
+    They are shared by all processes that use the folder `files`; with `budgets` by all machines that use that database.
+    """
+
+    def __init__(self, files: Path, budgets: Callable[[], Budgets] | None = None) -> None:
+        self._files, self._budgets, self._lock = files, budgets, threading.Lock()
+        self._limiters: dict[str, Limiter] = {}
+
+    def of(self, endpoint: Endpoint) -> Limiter:
+        """The limiter of the account that this endpoint is asked under."""
+        account, rate, cost = endpoint.account, endpoint.limits.rate, endpoint.limits.dearest
+        with self._lock:
+            if account not in self._limiters:
+                if self._budgets is not None:
+                    self._limiters[account] = self._budgets().limiter(account, rate, cost)
+                else:
+                    self._limiters[account] = for_limit(
+                        rate, cost=cost, told=endpoint.limits.told, path=self._files / account, sleep=turn
+                    )
+            return self._limiters[account]
