@@ -55,7 +55,12 @@ class ScanJournal:
         return found
 
     def keep(self, answered: AnsweredWindow) -> None:
-        """Append one window. It survives the end of this process at once, a power cut perhaps not: it is asked again."""
+        """Append one window, unless parts of it could not be read.
+
+        It survives the end of this process at once, a power cut perhaps not: it is asked again.
+        """
+        if answered.unread:
+            return
         window = answered.window
         line = orjson.dumps([window.start, window.end, window.endpoint, [log_to_json(log) for log in answered.logs]])
         with self._lock:

@@ -20,11 +20,12 @@ from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.errors import CryptolakeError, Skip
 from cryptolake.net.audit import check_blooms, second_opinions
 from cryptolake.net.blocks import BlockRange, Blocks, Header
-from cryptolake.net.faults import Elsewhere
+from cryptolake.net.faults import Behind, Elsewhere, Unreadable
 from cryptolake.net.journal import ScanJournal
-from cryptolake.net.logs import AnsweredWindow, BlockWindow, Log, LogFilter, LogQuestion, log_to_json, scan
+from cryptolake.net.logs import AnsweredWindow, BlockWindow, Log, LogFilter, LogQuestion, log_to_json
 from cryptolake.net.multicall import Call, Failed, Finished, Program, run, transcript_to_json
 from cryptolake.net.rpc import Pool
+from cryptolake.net.scan import scan
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.certificate import certificate
@@ -133,6 +134,12 @@ class LiquidationScan:
     ) -> Iterator[Raw | Miss]:
         """The answers of one covered period, with the evidence that nothing is missing."""
         within, header = bounds
+        unread = frozenset().union(*(one.unread for one in covered.answers if _touches(one.window, within)))
+        if unread:
+            for partition in [one for one in asked if any(two.address in unread for two in filters[one.key])]:
+                words = f"{partition.key}: an event of it cannot be read at any endpoint; set another endpoint"
+                yield miss(partition, Unreadable(words))
+            asked = [one for one in asked if not any(two.address in unread for two in filters[one.key])]
         logs = [log for one in covered.answers for log in one.logs if within.start <= log.block < within.end]
         windows = [one.window for one in covered.answers]
         evidence, found = self._evidence(question, windows, logs, within)
@@ -216,6 +223,10 @@ class _Covered:
         self.answers = [one for one in self.answers if one.window.end > block]
 
 
+def _touches(window: BlockWindow, within: BlockRange) -> bool:
+    return window.start < within.end and window.end > within.start
+
+
 def run_programs(
     pool: Pool, programs: Mapping[str, Program[T]], block: int, chain: Chain, likely: Sequence[Call] = ()
 ) -> dict[str, Finished[T] | Failed]:
@@ -226,7 +237,15 @@ def run_programs(
 
 def miss(partition: Partition, error: CryptolakeError) -> Miss:
     """`not_deployed` is for ever; any other reason may be retried."""
-    reason = error.reason if isinstance(error, Skip) else "no_archive" if isinstance(error, Elsewhere) else "rpc"
+    match error:
+        case Skip():
+            reason = error.reason
+        case Behind():
+            reason = "not_yet"
+        case Elsewhere():
+            reason = "no_archive"
+        case _:
+            reason = "rpc"
     return Miss(partition, "gone" if reason == "not_deployed" else "failed", reason, str(error))
 
 
