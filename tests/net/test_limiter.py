@@ -157,6 +157,15 @@ def test_what_was_learned_is_kept_for_a_week_and_over_a_reboot(tmp_path: Path) -
     assert opened(700.0, 1e9 + 300, given=40.0).rate == 40, "what is told anew holds"
 
 
+def test_a_rate_of_an_earlier_run_is_begun_with_unless_something_newer_is_known(tmp_path: Path) -> None:
+    one, other = (SharedLimiter(tmp_path / "one", 5.0, exact=True, told=False) for _ in range(2))
+    one.begin_at(42.0)
+    one.reserve()
+    other.begin_at(7.0)
+    other.reserve()
+    assert (one.rate, other.rate) == (42.0, 42.0)
+
+
 def test_the_count_of_a_former_files_month_holds(tmp_path: Path) -> None:
     wall = 1_800_000_000.0
     month = time.gmtime(wall).tm_year * 12 + time.gmtime(wall).tm_mon

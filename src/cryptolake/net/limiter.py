@@ -207,6 +207,7 @@ class Limiter:
         with self._held() as state:
             if state.learned_at == 0.0:
                 state.speed.rate = min(rate, self._given) if self._told else rate
+                state.learned_at = self._wall()
 
     @contextmanager
     def _held(self, *, write: bool = True) -> Iterator[LimiterState]:  # what is shared has to be written
@@ -253,7 +254,7 @@ class SharedLimiter(Limiter):
     def _load(self) -> LimiterState:
         os.lseek(self._file, 0, os.SEEK_SET)
         state = unpacked(os.read(self._file, 1 << 16), self._fresh(), self._clock())
-        if state.speed.given != self._given or self._wall() - state.learned_at > KEPT_S:
+        if state.speed.given != self._given or 0.0 < state.learned_at < self._wall() - KEPT_S:
             state.speed = Speed(self._given, self._given, self._told)
         state.speed.told = self._told
         return state

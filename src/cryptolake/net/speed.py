@@ -26,7 +26,7 @@ _CALM_S = 5.0  # after a complaint, until the climb gathers speed again: it doub
 _BELOW = 0.97  # of the rate that was complained of, where it is kept until patience ends
 _MET = 0.985  # of a rate that was told, after a complaint that may come from requests that met on the way
 # Until the rate complained of is tried again, a guessed and a told one; doubled each time in vain.
-_PATIENCE_S, _MOST_PATIENCE_S, _MOST_PATIENCE_TOLD_S = 15.0, 600.0, 30.0
+_PATIENCE_S, _MOST_PATIENCE_S, _MOST_PATIENCE_TOLD_S = 15.0, 60.0, 30.0
 _LONG = 4  # complaints without an answer between, from which on the limit is one by the minute
 
 
