@@ -110,10 +110,12 @@ def test_a_burst_of_refusals_is_one_complaint(tmp_path: Path) -> None:
     assert second.rate == pytest.approx(SHARE * 50, rel=0.05)
     assert {second.use(place) for place in waiting if place.at > now} == {False}
     assert {first.use(place) for place in waiting if place.at <= now} == {True}
+    now = 10.3
+    assert first.refused(10.25), "sent after the pause, refused again"
     places = [one.take(again=True) for one in (first, second)]
-    assert [place.at for place in places] == pytest.approx([10.2, 10.2 + 1.5 * 0.1], abs=0.001), (
-        "the first goes alone until a refusal would be back"
-    )
+    assert [place.at for place in places] == pytest.approx(
+        [now + 2 * FIRST_PAUSE_S, now + 2 * FIRST_PAUSE_S + 1.5 * 0.05], abs=0.001
+    ), "the first goes alone until its refusal would be back"
     assert first.used() == 16
 
 
