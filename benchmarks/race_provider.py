@@ -152,7 +152,9 @@ class Provider(asyncio.Protocol):
                     mine.asked.append((first, last + 1))
                     blocks += last + 1 - first
         answers = [{"jsonrpc": "2.0", "id": one["id"], **self.answer(one)} for one in many]
-        later(self.latency, self.send, orjson.dumps(answers if isinstance(asked, list) else answers[0]), "200 OK", blocks)
+        later(
+            self.latency, self.send, orjson.dumps(answers if isinstance(asked, list) else answers[0]), "200 OK", blocks
+        )
 
     def within(self, calls: int) -> bool:
         """Whether so many calls fit into the second that ends now; if so they are spent."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import threading
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
 
@@ -22,6 +22,7 @@ from cryptolake.net.rpc import Json, Pool
 
 METHOD = "eth_getLogs"
 _ATTEMPTS = 6  # per window, each at the endpoint that is best then
+_LEAST, _AT_RISK = 4, 16  # windows in flight: so many, later one for so many that were answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +110,18 @@ class LogQuestion:
 
 
 def scan(
-    pool: Pool, filters: Sequence[LogFilter], block_range: BlockRange, *, known: Iterable[AnsweredWindow] = ()
+    pool: Pool,
+    filters: Sequence[LogFilter],
+    block_range: BlockRange,
+    *,
+    known: Iterable[AnsweredWindow] = (),
+    keep: Callable[[AnsweredWindow], None] = lambda _answered: None,
 ) -> Generator[AnsweredWindow]:
     """Ask for every wanted log of the range; yields windows as they are answered, in no strict order.
 
-    `known` are windows answered by an earlier, interrupted scan: they come first and are not asked again. Together the
-    windows yielded cover the range exactly once. Raises Stop when even one block of one contract is refused, Retry when
+    `known` are windows answered by an earlier, interrupted scan: they come first and are not asked again. `keep` is given
+    every new window the moment it is answered, by the thread that asked, however busy the caller is. Together the windows
+    yielded cover the range exactly once. Raises Stop when even one block of one contract is refused, Retry when
     a window cannot be answered by anybody. Closing the iterator ends the questions.
     """
     question = LogQuestion(pool.chain, filters)
@@ -123,7 +130,7 @@ def scan(
     left = len(block_range) - sum(one.window.end - one.window.start for one in done)
     if not question.addresses or not left:
         return
-    work = _Work(pool, question, _gaps(block_range, done))
+    work = _Work(pool, question, _gaps(block_range, done), keep)
     try:
         while left:
             answered = work.next()
@@ -140,13 +147,22 @@ def gather(answered: Iterable[AnsweredWindow]) -> tuple[list[Log], list[BlockWin
 
 
 class _Work:
-    """The windows still to be asked, and the threads that ask: lowest blocks first, as many as the limits can feed."""
+    """The windows still to be asked, and the threads that ask: lowest blocks first, as many as the limits can feed.
 
-    def __init__(self, pool: Pool, question: LogQuestion, gaps: list[tuple[int, int]]) -> None:
-        self._pool, self._question, self._gaps = pool, question, gaps
+    What is in flight is lost when this process is killed, so it stays a small part of what was answered before.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        question: LogQuestion,
+        gaps: list[tuple[int, int]],
+        keep: Callable[[AnsweredWindow], None],
+    ) -> None:
+        self._pool, self._question, self._gaps, self._keep = pool, question, gaps, keep
         heapq.heapify(self._gaps)
         self._state = threading.Condition()
-        self._busy, self._threads, self._ended = 0, 0, False
+        self._busy, self._threads, self._answered, self._ended = 0, 0, 0, False
         self._failures: dict[int, int] = {}
         self._outcomes: SimpleQueue[AnsweredWindow | BaseException] = SimpleQueue()
         with self._state:
@@ -166,7 +182,7 @@ class _Work:
             self._state.notify_all()
 
     def _grow(self) -> None:
-        while self._threads < self._pool.parallel(METHOD):
+        while self._threads < min(self._pool.parallel(METHOD), max(_LEAST, self._answered // _AT_RISK)):
             self._threads += 1
             threading.Thread(target=self._run, name=f"logs-{self._pool.chain}-{self._threads}", daemon=True).start()
 
@@ -223,8 +239,10 @@ class _Work:
         else:
             back = None
             station.learned.answered(stop - start)
+            self._keep(answered)
             self._outcomes.put(answered)
         with self._state:
+            self._answered += back is None
             self._busy -= 1
             if back is not None:
                 heapq.heappush(self._gaps, back)
