@@ -198,6 +198,8 @@ class Provider(asyncio.Protocol):
         match method:
             case "eth_chainId":
                 return {"result": hex(CHAIN_ID)}
+            case "web3_clientVersion":
+                return {"result": "Geth/v1.16.0"}
             case "net_version":
                 return {"result": str(CHAIN_ID)}
             case "eth_blockNumber":

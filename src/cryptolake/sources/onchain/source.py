@@ -81,6 +81,7 @@ class OnchainSource:
         # What each market's program asked last time: next time all of it goes in the first request.
         self._likely: dict[str, list[Call]] = {}
         self._teaching: dict[str, threading.Lock] = {}
+        self._reading = threading.Lock()
         self._csus = {csu.name: csu for csu in csus}
         self._provenance = dict(provenance or {})
 
@@ -153,7 +154,8 @@ class OnchainSource:
     def reader(self, key: str) -> str:
         """Digest of all that decides how the market's answers are read: its family's code, its chain and addresses."""
         csu = self._csus[key]
-        code = reader_digest(csu.family, OnchainSource.parse)
+        with self._reading:  # every conversation of a run wants it at the same moment
+            code = reader_digest(csu.family, OnchainSource.parse)
         row = orjson.dumps([csu.family, csu.chain, dict(csu.entry)], option=orjson.OPT_SORT_KEYS)
         return sha256(code.encode() + row).hexdigest()[:32]
 
