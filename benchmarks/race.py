@@ -1,8 +1,9 @@
 """The race: cryptolake beside cryo, web3-ethereum-defi, ponder and Subsquid (SQD), one after another at one counting provider.
 
 Everybody fetches the same liquidations with their blocks' times; cryptolake also proves them and takes the daily snapshots,
-its peers do not. The peers are installed into `CRYPTOLAKE_RACE` (else a folder of the user's cache) when they are not there;
-one that cannot be is said so. What does not belong here: what the provider answers (race_provider).
+its peers do not. `CRYPTOLAKE_BEFORE` names the sources of another version to race too, `CRYPTOLAKE_RACERS` those who run.
+The peers are installed into `CRYPTOLAKE_RACE` (else a folder of the user's cache) when they are not there; one that cannot be
+is said so. What does not belong here: what the provider answers (race_provider).
 """
 
 from __future__ import annotations
@@ -84,13 +85,15 @@ def pool_address() -> str:
     return load_registry(declared()).csus[CSU].entry["pool"]
 
 
-def ours(job: Job) -> Command:
-    """cryptolake as a user runs it."""
+def ours(job: Job, source: str | None = None) -> Command:
+    """cryptolake as a user runs it; `source` is the folder of another version's packages."""
     last = job.first + timedelta(days=job.days - 1)
     words = [sys.executable, "-m", "cryptolake", "--data", str(job.folder), "collect", "--csu", CSU]
     env = {"CRYPTOLAKE_RPC_ETHEREUM": job.url}
     if job.rate >= 0:
         env["CRYPTOLAKE_RPC_RATE"] = str(job.rate or 10_000)
+    if source is not None:
+        env["PYTHONPATH"] = source
     return [*words, "--start-date", str(job.first), "--end-date", str(last)], env, job.folder
 
 
@@ -137,9 +140,10 @@ def node_peer(folder: Path) -> None:
     subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--silent"], cwd=folder, check=True)
 
 
-CRYPTOLAKE = Runner("cryptolake", ours, takes_rate=True)
+BEFORE = os.environ.get("CRYPTOLAKE_BEFORE")
 RUNNERS = (
-    CRYPTOLAKE,
+    Runner("cryptolake", ours, takes_rate=True),
+    *([Runner("cryptolake before", lambda job: ours(job, BEFORE), takes_rate=True)] if BEFORE else []),
     Runner(
         "cryo 0.3.2", script("cryo", "bin/python", "cryo_race.py"), python_peer("cryo==0.3.2", "polars"), "cryo",
         takes_rate=True,
@@ -289,16 +293,21 @@ def killed(runner: Runner, provider: Provider, job: Job) -> Counted:
     return after
 
 
-def in_a_folder(act: Callable[[Path], Counted]) -> Counted:
-    """Do it with an empty folder."""
-    with tempfile.TemporaryDirectory(prefix="cryptolake-race-", ignore_cleanup_errors=True) as name:
-        return act(Path(name))
-
-
 def imports() -> float:
     """CPU seconds of importing what a collection imports, the least of five."""
-    words = [sys.executable, "-c", "import cryptolake.cli, cryptolake.cli.onchain, cryptolake.work.lending as w; import "
-             "cryptolake.sources.onchain.source, cryptolake.net.rpc, cryptolake.state.ledger, polars, pyreqwest.client"]  # fmt: skip
+    named = [
+        "cli.onchain",
+        "work.lending",
+        "sources.onchain.source",
+        "sources.onchain.aave_v3",
+        "net.rpc",
+        "state.ledger",
+    ]
+    words = [
+        sys.executable,
+        "-c",
+        "; ".join([f"import cryptolake.{one}" for one in named] + ["import polars, deltalake"]),
+    ]
     least = float("inf")
     for _ in range(5):
         process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
@@ -332,8 +341,8 @@ def month(runner: Runner, provider: Provider) -> tuple[Sequence[object], ...]:
     if runner.sample:
         share = (job.blocks[1] + 1 - job.blocks[0]) / SAMPLE
         told = f"{whole.requests * share:,.0f} / {whole.billed * share:,.0f}"
-        note = f" (from {SAMPLE:,} blocks)"
-        return ((runner.name, told + note, parts(whole) + note, f"{whole.wall_s * share:,.0f} ({whole.cpu_s * share:,.0f})", ""),)  # fmt: skip
+        cost = f"{whole.wall_s * share:,.0f} ({whole.cpu_s * share:,.0f})"
+        return ((runner.name, f"{told} (reckoned from {SAMPLE:,} blocks)", parts(whole), _ended(whole, cost), ""),)
     cells = [_ended(one, f"{one.wall_s:.1f} ({one.cpu_s:.1f})") for one in (whole, more)]
     return ((runner.name, f"{whole.requests:,} / {whole.billed:,}", parts(whole), *cells),)
 
@@ -349,7 +358,8 @@ def twice(runner: Runner, provider: Provider) -> Sequence[object]:
         if rate and not runner.takes_rate:
             cells.append("takes no rate")
             continue
-        found = in_a_folder(lambda folder, rate=rate: killed(runner, provider, Job(FIRST, DAYS, provider.url, folder, rate)))  # type: ignore[misc]  # fmt: skip
+        with tempfile.TemporaryDirectory(prefix="cryptolake-race-", ignore_cleanup_errors=True) as name:
+            found = killed(runner, provider, Job(FIRST, DAYS, provider.url, Path(name), rate))
         cells.append(f"{found.twice():,}" if found.ended else "not finished")
     return (runner.name, *cells)
 
@@ -361,12 +371,12 @@ def enforced(runner: Runner, limit: float = 50.0, patience_s: float = 100.0) -> 
         if told > 0 and not runner.takes_rate:
             cells.append("takes no rate")
             continue
-        with Provider(limit) as provider:
-            found = in_a_folder(
-                lambda folder, told=told, url=provider.url, at=provider: run(  # type: ignore[misc]
-                    runner, at, Job(FIRST, DAYS, url, folder, told), patience_s=patience_s
-                )
-            )
+        with (
+            Provider(limit) as provider,
+            tempfile.TemporaryDirectory(prefix="cryptolake-race-", ignore_cleanup_errors=True) as name,
+        ):
+            job = Job(FIRST, DAYS, provider.url, Path(name), told)
+            found = run(runner, provider, job, patience_s=patience_s)
         share, refused = (
             found.billed / limit / found.wall_s,
             found.refused_calls / max(1, found.billed + found.refused_calls),

@@ -19,7 +19,7 @@ if float(rate):
 logs = {"contract": [address], "topic0": [topic], "chunk_size": 2000, "inner_request_size": 2000}
 try:
     cryo.freeze("logs", blocks=[f"{first}:{int(last) + 1}"], **logs, **told)
-except Exception as error:  # an older cryo does not know every option
+except Exception as error:  # noqa: BLE001  # its own script: whatever it is, it is said
     sys.exit(f"cryo: {error}")
 files = [one for one in Path(folder).glob("*logs*.parquet") if one.stat().st_size]
 found = pl.concat([pl.read_parquet(one, columns=["block_number"]) for one in files], how="vertical_relaxed")
