@@ -24,7 +24,7 @@ from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.families import families
 from cryptolake.sources.onchain.settling import CoveredPeriod, Settling, miss, run_programs
 
-# A covered period waits so long for others to be settled with, and for so many of them.
+# Periods are settled together that were covered within so many seconds, at most so many of them.
 _TOGETHER_S, _TOGETHER = 5.0, 31
 Bounds = tuple[BlockRange, Header]
 
@@ -104,18 +104,17 @@ class LiquidationScan:
             return CoveredPeriod(members, *ranges[period], *covered.within(ranges[period][0]))
 
         ready: list[CoveredPeriod] = []
-        since = time.monotonic()
+        since = float("-inf")  # the first period is settled at once: it teaches what to ask while the scan goes on
         keep = journal.keep if journal is not None else lambda _answered: None
         with closing(scan(self.pool, every, whole, known=known, keep=keep)) as answers:
             for answered in answers:
                 covered.add(answered)
                 self.watch(Scanned(self.chain.name, covered.blocks, len(whole)))
                 while waiting and ranges[waiting[0]][0].end <= covered.until:
-                    since = since if ready else time.monotonic()
                     ready.append(taken(waiting.pop(0)))
                 if ready and (len(ready) >= _TOGETHER or time.monotonic() - since >= _TOGETHER_S):
                     yield from settling.settle(ready)
-                    ready = []
+                    ready, since = [], time.monotonic()
         # Also periods with nothing to ask for: no market has an emitter yet.
         yield from settling.settle([*ready, *map(taken, waiting)])
         if journal is not None:

@@ -1,7 +1,7 @@
 """Covered periods of a log scan become answers: evidence that nothing is missing, the events' prices and symbols.
 
-Many periods are settled together: their headers are asked in common batches, the fullest period first shows what the
-families' programs ask, then the others run side by side with all of that in their first request. What does not belong here:
+Many periods are settled together: their headers are asked in common batches; the fullest period shows what the families'
+programs ask unless an earlier one did, and the others run side by side with all of that in their first request. What does not belong here:
 how windows are asked (net/logs), which period is covered (scans), what an event means (the families).
 """
 
@@ -80,8 +80,9 @@ class Settling:
             except CryptolakeError as error:
                 failures.append(error)
 
-        teaching, *others = sorted(range(len(periods)), key=lambda place: -len(periods[place].logs))
-        answer(teaching)
+        others = sorted(range(len(periods)), key=lambda place: -len(periods[place].logs))
+        if not {one.key for period in periods for one in period.asked} <= self._likely.keys():
+            answer(others.pop(0))
         if others and all(isinstance(one, Elsewhere) for one in failures):  # too old for an archive: others may not be
             with ThreadPoolExecutor(min(AT_ONCE, len(others)), thread_name_prefix="settle") as threads:
                 list(threads.map(answer, others))
