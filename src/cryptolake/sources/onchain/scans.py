@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Miss, Raw
-from cryptolake.errors import Skip
+from cryptolake.errors import CryptolakeError, Skip
 from cryptolake.net.blocks import BlockRange, Blocks, Header
 from cryptolake.net.journal import ScanJournal
 from cryptolake.net.logs import AnsweredWindow, BlockWindow, Log, LogFilter, scan
