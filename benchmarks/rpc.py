@@ -30,9 +30,10 @@ from cryptolake.net.abi import address_at, call_data, checksum, topic, word
 from cryptolake.net.blocks import BlockRange, FileBlockCache
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.net.http import Answer, Http
-from cryptolake.net.logs import LogFilter, LogQuestion, gather, scan
+from cryptolake.net.logs import LogFilter, LogQuestion, gather
 from cryptolake.net.multicall import Call, Program
 from cryptolake.net.rpc import Pool
+from cryptolake.net.scan import scan
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import load_registry, select
 from cryptolake.registry.markets import Csu

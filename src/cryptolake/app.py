@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cryptolake.net.endpoint import Endpoint
     from cryptolake.net.gates import Gates
     from cryptolake.net.http import Http
+    from cryptolake.net.memory import Memory
     from cryptolake.net.rpc import Pool
     from cryptolake.publish.database import Database
     from cryptolake.publish.stores import Stores
@@ -123,9 +124,22 @@ class App:
                     variable = f"CRYPTOLAKE_RPC_{chain.name.upper()}"
                     raise BadInput(f"no endpoint for chain {chain.name}; set {variable}=url or ALCHEMY_KEY_1")
                 self._pools[chain.name] = Pool(
-                    chain.name, chain.chain_id, endpoints, self.http, limiters=self.limits.of, sleep=pause
+                    chain.name,
+                    chain.chain_id,
+                    endpoints,
+                    self.http,
+                    limiters=self.limits.of,
+                    memory=self._memory,
+                    sleep=pause,
                 )
             return self._pools[chain.name]
+
+    @cached_property
+    def _memory(self) -> Memory:
+        """What endpoints have taught us in earlier runs."""
+        from cryptolake.net.memory import Memory
+
+        return Memory(self.folder.learned)
 
     def pools(self) -> Sequence[Pool]:
         """Every pool opened so far."""
@@ -256,6 +270,8 @@ class App:
 
     def close(self) -> None:
         """Close what was opened; safe to call twice. What is used afterwards is opened anew."""
+        for pool in self._pools.values():
+            pool.remember()
         self._pools.clear()  # they and the limits hold the client and the budgets that are closed now
         self.__dict__.pop("limits", None)
         for name in ("http", "ledger", "gates", "budgets"):

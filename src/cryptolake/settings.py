@@ -132,7 +132,10 @@ class Settings(BaseSettings):
     )
     public_rpc: bool = Field(True, description="fall back to the registry's public endpoints")
     rpc_rate: float | None = Field(
-        None, gt=0, description="calls a second (or the provider's units) of each own endpoint; unset means its plan's"
+        None,
+        gt=0,
+        description="calls a second (or the provider's units) of each own endpoint, never exceeded; unset means its plan's, "
+        "else it is found out",
     )
     alchemy_keys: list[SecretStr] = Field(
         default_factory=list, description="ALCHEMY_KEY_1..n, one per account; also `key,key` or `@file`, a key per line"

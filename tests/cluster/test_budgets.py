@@ -41,7 +41,7 @@ def test_grants_are_spaced_by_the_rate_and_bursts_are_free(budgets: Budgets) -> 
 def test_a_pause_asked_for_is_kept_by_everybody(budgets: Budgets) -> None:
     one, other = BudgetLimiter(budgets, "paused", 10.0), BudgetLimiter(budgets, "paused", 10.0)
     before = time.monotonic()
-    one.push_back(500.0)
+    assert one.refused(one.now(), 500.0)
     reserved, backlog = other.reserve(), one.backlog()
     asking = time.monotonic() - before + CLOCKS
     assert reserved >= 500.0 - asking

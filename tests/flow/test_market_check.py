@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from cryptolake.errors import Retry
 from cryptolake.net.abi import address_word, call_data, selector
+from cryptolake.net.envelope import Json
 from cryptolake.net.faults import RpcFault
 from cryptolake.net.multicall import Call, CallResult, Program
-from cryptolake.net.rpc import Json
 from cryptolake.registry.anchors import Identity, identity
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry, load_registry

@@ -113,7 +113,7 @@ class Node:
             self.log(number, index)
             for number in range(first, min(last, self.head) + 1)
             for index in self.logs_of(number)
-            if number not in self.hidden and EMITTER in addresses
+            if number not in self.hidden and EMITTER in addresses and TOPIC in asked["topics"][0]
         ]
         if self.most_logs is not None and len(found) > self.most_logs:
             return {"error": {"code": -32005, "message": f"query returned more than {self.most_logs} results"}}

@@ -8,8 +8,9 @@ from tests.net.node import EMITTER, TOPIC, Node, pool_of
 
 from cryptolake.net.audit import check_blooms, second_opinions
 from cryptolake.net.blocks import BlockRange, Blocks
-from cryptolake.net.logs import LogFilter, LogQuestion, gather, scan
+from cryptolake.net.logs import LogFilter, LogQuestion, gather
 from cryptolake.net.rpc import Pool
+from cryptolake.net.scan import scan
 
 FILTERS = [LogFilter(EMITTER, frozenset({TOPIC}))]
 QUESTION = LogQuestion("test", FILTERS)

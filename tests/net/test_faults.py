@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from cryptolake.errors import Narrow, Retry, Stop
-from cryptolake.net.faults import Elsewhere, RpcFault, TooFast, classify
+from cryptolake.net.faults import Elsewhere, RpcFault, Spent, TooFast, classify
 from cryptolake.net.http import retry_after
 
 
@@ -44,7 +44,7 @@ def test_a_refused_range_names_what_would_do(message: str, hint: int | None) -> 
         (-32000, "header not found", Elsewhere),
         (-32601, "the method eth_getLogs does not exist/is not available", Elsewhere),
         (429, "Your app has exceeded its compute units per second capacity", TooFast),
-        (-32005, "daily request count exceeded, request rate limited", TooFast),
+        (-32005, "daily request count exceeded, request rate limited", Spent),
         (-32000, "invalid api key", Stop),
         (-32603, "internal error", Retry),
     ],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import struct
+import time
 from multiprocessing.queues import Queue
 from pathlib import Path
 
@@ -12,7 +14,9 @@ from hypothesis import strategies as st
 from tests.net.grants import assert_spaced, bounds_of_a_grant
 from tests.waiting import PATIENCE_S
 
-from cryptolake.net.limiter import Limiter, SharedLimiter, for_limit
+from cryptolake.errors import Stop
+from cryptolake.net.limiter import KEPT_S, SHARE, Limiter, SharedLimiter, for_limit
+from cryptolake.net.speed import FIRST_PAUSE_S
 
 
 @settings(max_examples=100)
@@ -53,24 +57,82 @@ def test_calls_of_one_cost_never_exceed_a_providers_second(calls: int, cost: flo
         assert sum(cost for at in granted[first:] if at < start + 1.0 - 1e-9) <= limit + 1e-6
 
 
-def test_a_complaint_slows_down_and_answers_speed_up_again() -> None:
-    limiter = Limiter(100)
-    for _ in range(50):
-        limiter.slow_down()
-    assert limiter.rate == 5
-    for _ in range(1000):
-        limiter.speed_up()
-    assert limiter.rate == 100
+@settings(max_examples=100)
+@given(
+    st.integers(5, 400),
+    st.lists(st.tuples(st.floats(0, 0.6), st.integers(1, 120)), min_size=1, max_size=120),
+    st.integers(1, 3),
+)
+def test_no_second_holds_more_whatever_the_costs_are(
+    tmp_path_factory: pytest.TempPathFactory, limit: int, steps: list[tuple[float, int]], processes: int
+) -> None:
+    """Mixed single calls and batches, of several processes: every window of a second is within the provider's limit."""
+    now, folder = 0.0, tmp_path_factory.mktemp("limits")
+    limiters = [
+        SharedLimiter(folder / "one", SHARE * limit, exact=True, clock=lambda: now, wall=lambda: now)
+        for _ in range(processes)
+    ]
+    granted = []
+    for number, (pause, cost) in enumerate(steps):
+        now += pause
+        granted.append((now + limiters[number % processes].reserve(cost), cost))
+    for limiter in limiters:
+        limiter.close()
+    assert granted == sorted(granted, key=lambda one: one[0]), "first come, first served"
+    for first, (start, alone) in enumerate(granted):
+        inside = sum(cost for at, cost in granted[first:] if at < start + 1.0)
+        assert inside <= max(limit, alone), "what is more than a second's limit goes alone"
 
 
-def test_a_slow_limit_needs_few_answers_to_speed_up_again() -> None:
-    limiter = Limiter(4 / 60)
-    for _ in range(50):
-        limiter.slow_down()
-    assert limiter.rate == pytest.approx(0.2 / 60)
-    for _ in range(20):
-        limiter.speed_up()
-    assert limiter.rate == pytest.approx(4 / 60)
+def test_batches_do_not_cost_the_limit(tmp_path: Path) -> None:
+    now = 0.0
+    limiter = Limiter(SHARE * 50, exact=True, clock=lambda: now)
+    piece = int(limiter.at_once)
+    for _ in range(40):
+        for cost in [*[1] * 20, piece]:
+            now += limiter.reserve(cost)
+    assert 40 * (20 + piece) / now >= 0.95 * 50
+
+
+def test_a_burst_of_refusals_is_one_complaint(tmp_path: Path) -> None:
+    """Eight requests in flight, all refused: one slow-down, one short pause; whoever waited for a place waits on."""
+    now = 0.0
+    first, second = (
+        SharedLimiter(tmp_path / "one", SHARE * 50, exact=True, clock=lambda: now, wall=lambda: now) for _ in range(2)
+    )
+    now = 10.0
+    waiting = [one.take() for one in (first, second) * 8]
+    now = 10.1
+    assert [limiter.refused(10.0 + number / 100) for number, limiter in enumerate([first, second] * 4)] == [
+        True, *[False] * 7
+    ]  # fmt: skip
+    assert first.backlog() == second.backlog() == pytest.approx(FIRST_PAUSE_S)
+    assert second.rate == pytest.approx(SHARE * 50, rel=0.05)
+    assert {second.use(place) for place in waiting if place.at > now} == {False}
+    assert {first.use(place) for place in waiting if place.at <= now} == {True}
+    places = [one.take(again=True) for one in (first, second)]
+    assert [place.at for place in places] == pytest.approx([10.2, 10.2 + 1.5 * 0.1], abs=0.001), (
+        "the first goes alone until a refusal would be back"
+    )
+    assert first.used() == 16
+
+
+def test_a_longer_pause_that_is_asked_for_is_kept() -> None:
+    now = 1.0
+    limiter = Limiter(10, clock=lambda: now, sleep=lambda _: None)
+    limiter.refused(0.5)
+    assert not limiter.refused(0.6, 7.0)
+    assert limiter.reserve() == pytest.approx(7.0)
+
+
+def test_the_month_is_never_exceeded() -> None:
+    limiter = Limiter(1e6, clock=lambda: 0.0)
+    for _ in range(10):
+        limiter.take(9, monthly=95)
+    with pytest.raises(Stop):
+        limiter.take(9, monthly=95)
+    assert limiter.take(5, monthly=95)
+    assert limiter.used() == 95
 
 
 def test_another_limit_keeps_what_was_taken() -> None:
@@ -78,16 +140,28 @@ def test_another_limit_keeps_what_was_taken() -> None:
     assert [limiter.reserve() for _ in range(3)] == [0.0, 0.0, 1.0]
     limiter.resize(2.0, 4.0)
     assert limiter.reserve() == 1.5  # three seconds' worth are taken, two may be ahead, this one costs half a second
-    limiter.slow_down()
+    limiter.refused(0.0)
     limiter.resize(2.0, 4.0)
     assert limiter.rate == 1.6, "the same limit again is no news"
 
 
-def test_a_pause_asked_for_is_kept() -> None:
-    now = 0.0
-    limiter = Limiter(10, clock=lambda: now, sleep=lambda _: None)
-    limiter.push_back(7.0)
-    assert limiter.reserve() >= 7.0
+def test_what_was_learned_is_kept_for_a_week_and_over_a_reboot(tmp_path: Path) -> None:
+    def opened(clock: float, wall: float, given: float = 100.0) -> SharedLimiter:
+        return SharedLimiter(tmp_path / "one", given, exact=True, clock=lambda: clock, wall=lambda: wall)
+
+    opened(500.0, 1e9).refused(499.0)
+    assert opened(600.0, 1e9 + 100).rate < 100
+    assert opened(5.0, 1e9 + 200).rate < 100, "after a reboot"
+    assert opened(5.0, 1e9 + 200).reserve() == 0.0
+    assert opened(700.0, 1e9 + KEPT_S + 1).rate == 100
+    assert opened(700.0, 1e9 + 300, given=40.0).rate == 40, "what is told anew holds"
+
+
+def test_the_count_of_a_former_files_month_holds(tmp_path: Path) -> None:
+    wall = 1_800_000_000.0
+    month = time.gmtime(wall).tm_year * 12 + time.gmtime(wall).tm_mon
+    (tmp_path / "one").write_bytes(struct.pack("<dddi", 1.0, 2.0, 77.0, month))
+    assert SharedLimiter(tmp_path / "one", 1.0, wall=lambda: wall).used() == 77
 
 
 def _take(path: Path, count: int, out: Queue[list[tuple[float, float]]]) -> None:

@@ -13,10 +13,11 @@ from cryptolake.demo.aggregate3 import decode_calls, encode_results
 from cryptolake.errors import Narrow, Retry, Skip
 from cryptolake.net.abi import decode_aggregate3, encode_aggregate3
 from cryptolake.net.endpoint import Endpoint, SecretUrl
+from cryptolake.net.envelope import Json
 from cryptolake.net.faults import RpcFault
 from cryptolake.net.http import Http
 from cryptolake.net.multicall import MULTICALL3, Call, CallResult, Failed, Finished, Program, replay, run
-from cryptolake.net.rpc import Json, Pool
+from cryptolake.net.rpc import Pool
 
 
 @pytest.fixture

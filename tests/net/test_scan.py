@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -19,7 +20,8 @@ from cryptolake.errors import Retry, Stop
 from cryptolake.net.blocks import BlockRange
 from cryptolake.net.endpoint import Learned
 from cryptolake.net.journal import ScanJournal
-from cryptolake.net.logs import AnsweredWindow, LogFilter, gather, scan
+from cryptolake.net.logs import AnsweredWindow, LogFilter, gather
+from cryptolake.net.scan import scan
 
 FILTERS = [LogFilter(EMITTER, frozenset({TOPIC}))]
 HINTS = (
@@ -216,3 +218,24 @@ def test_a_journal_that_cannot_be_written_ends_the_scan_with_the_remedy(tmp_path
     journal = ScanJournal(tmp_path / "full" / "scans", "test", FILTERS)
     with pytest.raises(Stop, match="permissions or set --data"):
         list(scan(pool_of(Node(limit=10), span=10), FILTERS, BlockRange(0, 100), keep=journal.keep))
+
+
+ODD_LOGS = [{"data": "0x123"}, {"data": None}, {"topics": ["0xzz"]}, {"blockHash": "0x"}, {"logIndex": "0x1_0"}]
+
+
+@pytest.mark.parametrize("odd", ODD_LOGS, ids=str)
+def test_an_emitter_whose_logs_nobody_gives_well_is_named_and_costs_no_other_its_logs(odd: dict[str, object]) -> None:
+    class Odd(Node):
+        def _logs(self, asked: Mapping[str, Any]) -> dict[str, object]:
+            answer = super()._logs(asked)
+            found = answer.get("result")
+            if isinstance(found, list) and int(asked["fromBlock"], 16) <= 50 <= int(asked["toBlock"], 16):
+                found.append({**self.log(50, 9), "address": ADDRESSES[0].lower()} | odd)
+            return answer
+
+    filters = [*FILTERS, LogFilter(ADDRESSES[0], frozenset({TOPIC}))]
+    answered = list(scan(pool_of(Odd(), Odd(), span=40), filters, BlockRange(0, 120)))
+    logs, _ = gather(answered)
+    assert [one.block for one in logs] == list(range(0, 120, 7))
+    assert {one.unread for one in answered if one.window.start <= 50 < one.window.end} == {frozenset({ADDRESSES[0]})}
+    assert not any(one.unread for one in answered if not one.window.start <= 50 < one.window.end)

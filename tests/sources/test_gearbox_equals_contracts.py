@@ -17,9 +17,10 @@ from cryptolake.net.abi import checksum
 from cryptolake.net.blocks import BlockRange
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.net.http import Http
-from cryptolake.net.logs import Log, LogFilter, scan
+from cryptolake.net.logs import Log, LogFilter
 from cryptolake.net.multicall import Failed, Finished, Program, run
 from cryptolake.net.rpc import Pool
+from cryptolake.net.scan import scan
 from cryptolake.registry.anchors import identity
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry

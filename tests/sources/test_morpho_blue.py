@@ -23,10 +23,11 @@ from cryptolake.contracts.source import Row
 from cryptolake.errors import Skip
 from cryptolake.net.abi import checksum, selector
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl, Station
+from cryptolake.net.envelope import Json
 from cryptolake.net.http import Http
 from cryptolake.net.logs import Log, parse_logs
 from cryptolake.net.multicall import replay, transcript_from_json
-from cryptolake.net.rpc import Json, Pool
+from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry
 from cryptolake.registry.markets import Csu

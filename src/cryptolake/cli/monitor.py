@@ -31,7 +31,7 @@ from cryptolake.cli.screens import TEAM, Step
 from cryptolake.cli.show import print_json, print_line
 from cryptolake.cli.signals import asked_to_stop
 from cryptolake.contracts.counting import counted
-from cryptolake.contracts.entry import said, said_counts
+from cryptolake.contracts.entry import NOT_YET, said, said_counts
 from cryptolake.errors import BadInput
 
 if TYPE_CHECKING:
@@ -183,7 +183,8 @@ def _watched(app: App) -> list[str]:
     lines += [f"[yellow]{line}[/]" for line in sorted(trouble)]
     for count, newest in app.ledger.failures():
         reason = newest.reason or "unknown"
-        lines.append(f"[red]{count:,} failed[/] ({reason}): {remedy(reason, newest)}")
+        what = "[yellow]{0:,} pending[/]" if reason == NOT_YET else "[red]{0:,} failed[/] ({1})"
+        lines.append(f"{what.format(count, reason)}: {remedy(reason, newest)}")
     return lines
 
 

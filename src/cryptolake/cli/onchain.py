@@ -296,6 +296,7 @@ def print_collected(result: Collected, as_json: bool) -> None:
                 "empty": result.empty,
                 "unanswerable": result.unanswerable,
                 "failed": result.failed,
+                "pending": result.pending,
                 "elsewhere": result.elsewhere,
                 "released": result.released,
                 "failures": [
@@ -306,9 +307,11 @@ def print_collected(result: Collected, as_json: bool) -> None:
         )
         return
     counts = [("done", result.done), ("nothing happened", result.empty), ("unanswerable", result.unanswerable)]
-    counts += [("failed", result.failed), ("left to another run", result.elsewhere)]
+    counts += [("failed", result.failed), ("pending", result.pending), ("left to another run", result.elsewhere)]
     counts += [("given back", result.released)]
     print_table("Collected", ("partitions", "count"), [row for row in counts if row[1] or row[0] == "done"])
+    for notice in result.notices:
+        print_line(f"[yellow]pending[/] {notice}")
     for entry in result.failures[:5]:
         print_line(f"[red]failed[/] {entry.partition}: {entry.error}")
     if result.failed > 5:

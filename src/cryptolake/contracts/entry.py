@@ -13,6 +13,7 @@ from cryptolake.contracts.partition import Partition
 # empty: answered, and the answer is "nothing happened"; failed: may be retried; gone: can never be answered.
 State = Literal["claimed", "landed", "done", "empty", "failed", "gone"]
 SETTLED: frozenset[State] = frozenset({"done", "empty", "gone"})
+NOT_YET = "not_yet"  # the reason of a failure nobody is to blame for: what was asked for has not come to its end yet
 
 
 @dataclass(frozen=True, slots=True)

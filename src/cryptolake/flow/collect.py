@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from cryptolake.contracts.entry import SETTLED, Entry
+from cryptolake.contracts.entry import NOT_YET, SETTLED, Entry
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Source, Trip
@@ -28,7 +28,7 @@ from cryptolake.files.atomic import refused
 from cryptolake.files.lock import held, holder
 from cryptolake.flow.reading import entry, interpret, read_rows
 from cryptolake.lake.bronze import Bronze
-from cryptolake.net.faults import Elsewhere
+from cryptolake.net.faults import Behind, Elsewhere
 from cryptolake.state.ledger import Ledger
 from cryptolake.waiting import Interrupted, stopped, waited_for
 
@@ -56,10 +56,12 @@ class Collected:
     empty: int = 0
     unanswerable: int = 0
     failed: int = 0
+    pending: int = 0  # what is asked for is not there yet, and nobody is to blame
     elsewhere: int = 0  # claimed by another run that is still at work
     released: int = 0  # given back unasked because the run was asked to stop
     known: int = 0  # settled before and not asked, where the caller says so
     failures: list[Entry] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)  # why something is pending, once for each chain or vendor
 
     @property
     def gone(self) -> int:
@@ -75,15 +77,21 @@ class Collected:
                 self.empty += 1
             case "gone":
                 self.unanswerable += 1
+            case _ if last.reason == NOT_YET:
+                self.pending += 1
+                who, _, _ = (last.error or "").partition(":")
+                if not any(notice.startswith(f"{who}:") for notice in self.notices):
+                    self.notices.append(last.error or f"{last.partition}: not there yet; run again later")
             case _:
                 self.failed += 1
                 self.failures.append(last)
 
     def join(self, other: Collected) -> None:
         """Count what another collection did, too."""
-        for name in ("done", "empty", "unanswerable", "failed", "elsewhere", "released", "known"):
+        for name in ("done", "empty", "unanswerable", "failed", "pending", "elsewhere", "released", "known"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.failures += other.failures
+        self.notices += [one for one in other.notices if one not in self.notices]
 
 
 def collect(
@@ -336,6 +344,8 @@ def reason_of(error: CryptolakeError) -> str:
             return error.reason
         case Elsewhere():
             return "no_archive"
+        case Behind():
+            return NOT_YET
         case Retry():
             return "unreachable"
         case Stop():

@@ -11,11 +11,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cryptolake.errors import CryptolakeError, Narrow
+from cryptolake.errors import CryptolakeError
 from cryptolake.net.abi import keccak
 from cryptolake.net.blocks import BlockRange, Blocks
+from cryptolake.net.faults import Doubtful, TooBig
 from cryptolake.net.logs import METHOD, BlockWindow, Log, LogQuestion
 from cryptolake.net.rpc import Pool
+from cryptolake.net.windows import ask_window, teach
 
 _BLOOM_BLOCKS = 4  # blocks without logs whose bloom filter is looked at, per period
 
@@ -79,19 +81,17 @@ def _elsewhere(
 ) -> tuple[str, BlockWindow, set[Log]]:
     """Who else answers, for which blocks (fewer where it refused), and with which logs. Raises when nobody does."""
     station = pool.pick(METHOD, piece.start, avoid=avoid)
+    name = station.endpoint.name
     while True:
         end = min(piece.end, piece.start + station.learned.span)
-        params = question.params(piece.start, end, question.addresses)
         try:
-            answer = pool.ask(station, METHOD, params, piece.start)
-        except Narrow as error:
-            if end - piece.start == 1:
-                raise
-            station.learned.refused(end - piece.start, error.hint)
+            logs = ask_window(pool, station, question, piece.start, end)
+        except (TooBig, Doubtful) as error:
+            (_, end), *_ = teach(station.learned, error, piece.start, end)
+            piece = BlockWindow(piece.start, end, piece.endpoint, piece.logs)
             continue
-        station.learned.answered(end - piece.start)
-        name = station.endpoint.name
-        return name, BlockWindow(piece.start, end, name, 0), set(question.read(answer, piece.start, end))
+        station.learned.answered(end - piece.start, len(logs))
+        return name, BlockWindow(piece.start, end, name, 0), set(logs)
 
 
 def _opinion(pool: Pool, question: LogQuestion, piece: BlockWindow, logs: Sequence[Log]) -> tuple[Opinion, list[Log]]:
@@ -150,8 +150,7 @@ def check_blooms(
         promised = [one for one in question.addresses if _in_bloom(bloom, one)]
         if any(_in_bloom(bloom, topic) for topic in question.topics(promised)) if promised else False:
             station = pool.pick(METHOD, number)
-            answer = pool.ask(station, METHOD, question.params(number, number + 1, promised), number)
-            if question.read(answer, number, number + 1):
+            if ask_window(pool, station, question, number, number + 1, promised):
                 contradictions.append(f"block {number} has a wanted log that was left out of the answer")
     return BloomCheck(len(headers), usable, tuple(contradictions))
 

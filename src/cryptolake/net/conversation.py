@@ -108,7 +108,7 @@ def converse(
     for attempt in range(1, patience.attempts + 1):
         if (known := refused()) is not None:
             return known
-        limiter.acquire()
+        sent_at = limiter.acquire()
         try:
             answer = http.get(url, params=params, headers=headers)
         except Retry as error:
@@ -122,12 +122,12 @@ def converse(
             tally.add(limited=answer.status == 429)
             judged = judge(answer)
             if judged is None:
-                limiter.speed_up()
+                limiter.answered(sent_at)
                 return answer.body
             refusal = replace(judged, body=answer.body) if judged.reason == "unreadable" else judged
         if not refusal.again or attempt == patience.attempts or (refusal.after_s or 0) > _LONGEST_WAIT_S:
             break
-        _wait(refusal, attempt, limiter, patience)
+        _wait(refusal, attempt, limiter, sent_at, patience)
     return refusal
 
 
@@ -136,15 +136,14 @@ def worth_keeping(answer: bytes | Refusal) -> bytes | Refusal:
     return answer.body if isinstance(answer, Refusal) and answer.body is not None else answer
 
 
-def _wait(refusal: Refusal, attempt: int, limiter: Limiter, patience: Patience) -> None:
+def _wait(refusal: Refusal, attempt: int, limiter: Limiter, sent_at: float, patience: Patience) -> None:
     """Back off: doubled each time, with jitter; a 429 holds up everybody who shares the limiter, not this thread only."""
     limited = refusal.reason == "rate_limited"
     first = patience.limited_pause_s if limited else patience.pause_s
     pause = min(_LONGEST_PAUSE_S, first * 2 ** (attempt - 1)) * (0.5 + patience.jitter())
     wait = max(pause, refusal.after_s or 0.0)
     if limited:
-        limiter.slow_down()
-        limiter.push_back(wait)
+        limiter.refused(sent_at, wait)
     else:
         patience.sleep(wait)
 

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from cryptolake.net.bounds import Bound
 from cryptolake.net.limiter import Limiter
 
 
@@ -31,7 +32,8 @@ class Limits:
     """A provider's published limits in its own unit.
 
     `rate` units a second (a unit is a call, or a compute unit weighted by method). `log_span` is the first guess of how
-    many blocks one eth_getLogs may cover; the true span is learned. `monthly` units a month, None when unknown.
+    many blocks one eth_getLogs may cover; the true span is learned. `monthly` units a month, None when unknown. `told`: the
+    user or the provider has said the rate, and it is never exceeded; else it is a guess, and a faster one is looked for.
     """
 
     rate: float = 25.0
@@ -40,6 +42,7 @@ class Limits:
     log_span: int = 2000
     max_batch: int = 100
     monthly: float | None = None
+    told: bool = False
 
     def cost(self, method: str) -> float:
         """What one call of `method` costs, in units."""
@@ -61,25 +64,32 @@ class Endpoint:
     account: str = ""
 
 
-# Limits that providers really set; the search for an unknown one walks these, so it ends within six questions.
-_RUNGS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 800, 1000, 2000, 3000, 5000, 10_000, 20_000, 50_000, 100_000)
-
-
 class Learned:
-    """What one endpoint has taught us: its log span, its archive depth, its latency. Thread-safe, kept by the pool.
+    """What one endpoint has taught us: its limits, its head, its archive depth, its latency. Thread-safe, kept by the pool.
 
-    The span is searched by halving over the limits providers really set, from the published guess; a refusal that names
-    the limit ends the search at once. A limit on results instead of blocks refuses only dense windows, so the next rung
-    is tried again after a while, and less and less often.
+    Every limit is a dimension of its own: blocks, addresses and first topics of a log question, calls of a batch. How many
+    results an answer may hold limits the blocks of dense places only: there the span is smaller for as long as it must be.
     """
 
-    def __init__(self, span: int) -> None:
+    def __init__(self, span: int, batch: int = 100) -> None:
         self._lock = threading.Lock()
-        self._span = max(1, span)
-        self._answered = 0  # the largest span answered
-        self._refused = 2 * _RUNGS[-1]  # the smallest span refused
-        self._since, self._patience = 0, 64  # windows answered since the search ended, and how many until another try
-        self._probing = False
+        self.blocks, self.batch = Bound(span), Bound(batch, ceiling=batch)
+        self.addresses, self.topics = Bound(), Bound()
+        self._dense: int | None = None  # blocks to ask for where logs are dense
+        self._most_results, self._told_results = (
+            0,
+            0,
+        )  # the most logs that an answer held; how many it may hold, as told
+        self._crowded = self._asking = (
+            False  # whether the last window was refused for its logs; and whether one is asked
+        )
+        self._grown, self._calm, self._patience = (
+            False,
+            0,
+            1,
+        )  # answers since it was changed, and how many until it grows
+        self.head = -1  # the newest block it is known to have
+        self.tells_head = True
         self.latency_s = self.last_s = 0.1  # moving average and latest, seconds
         self.oldest: dict[str, int] = {}  # the oldest block of a kind that was answered
         self.missing: dict[str, int] = {}  # the newest block of a kind that is taken to be missing
@@ -89,63 +99,75 @@ class Learned:
     def span(self) -> int:
         """Blocks to ask for next in one eth_getLogs."""
         with self._lock:
-            return self._span
+            return min(self.blocks.size, self._dense or self.blocks.size)
 
     @property
     def settled(self) -> bool:
         """Whether the search for the span has ended."""
-        with self._lock:
-            return self._span == self._answered
+        return self.blocks.settled
 
     def may_ask(self) -> bool:
         """Whether another window may be asked now: while the span is searched, one question at a time."""
         with self._lock:
-            if self._span == self._answered:
-                return True
-            free, self._probing = not self._probing, True
-            return free
+            if self._crowded:
+                free, self._asking = not self._asking, True
+                return free
+            dense = self._dense is not None
+        return dense or self.blocks.may_ask()
 
-    def answered(self, blocks: int) -> None:
-        """A window of `blocks` was answered."""
+    def answered(self, blocks: int, logs: int = 0) -> None:
+        """A window of `blocks` was answered with so many logs."""
+        self.blocks.answered(blocks)
         with self._lock:
-            self._probing = False
-            if blocks < self._span:
+            self._most_results = max(self._most_results, logs)
+            self._crowded = self._asking = False
+            if self._dense is None or blocks < self._dense:
                 return
-            if blocks > self._answered:
-                self._answered = blocks
-                self._step()
-                return
-            self._since += 1
-            if self._since >= self._patience and self._refused > self._answered + 1 and self._between(_RUNGS[-1] + 1):
-                self._since, self._patience = 0, 2 * self._patience
-                self._span = self._between(_RUNGS[-1] + 1)[0]
+            self._calm, self._grown = self._calm + 1, False
+            if 2 * logs <= (self._told_results or self._most_results) and self._calm >= self._patience:
+                self._dense, self._calm, self._grown = 2 * blocks, 0, True
+            elif self._told_results and logs:
+                self._dense = max(blocks, int(0.9 * self._told_results * blocks / logs))
+            if self._dense >= self.blocks.size:
+                self._dense = None
 
     def refused(self, blocks: int, hint: int | None) -> None:
-        """A window of `blocks` was refused; `hint` is the largest size the endpoint said it accepts."""
+        """A window of `blocks` was refused for its blocks; `hint` is the largest size the endpoint said it accepts."""
+        self._asking = False
+        self.blocks.refused(blocks, hint)
+
+    def crowded(self, blocks: int, hint: int | None, results: int | None) -> int:
+        """A window of `blocks` has too many or too large logs; how many blocks to ask for instead (`hint` if given)."""
+        self.blocks.failed()
         with self._lock:
-            self._probing = False
-            if hint is not None and hint < blocks:
-                self._refused, self._span = hint + 1, hint
-                self._answered = min(self._answered, hint)
-            elif blocks <= self._span:
-                self._refused = blocks
-                self._answered = min(self._answered, max(0, blocks - 1))
-                self._step()
+            self._told_results = results or self._told_results
+            self._crowded, self._asking = True, False
+            self._patience = min(64, 2 * self._patience) if self._grown else self._patience
+            self._calm, self._grown = 0, False
+            smaller = hint if hint is not None and 0 < hint < blocks else max(1, blocks // 2)
+            self._dense = min(self._dense or smaller, smaller)
+            return smaller
+
+    def doubted(self, blocks: int, *, spoken: bool) -> None:
+        """A window of `blocks` failed for a reason that was not said."""
+        self._asking = False
+        self.blocks.doubted(blocks, spoken=spoken)
+
+    def forgive(self) -> None:
+        """What windows were refused for was not their blocks, as is known now: they are asked whole again."""
+        self.blocks.forgive()
+        with self._lock:
+            self._dense, self._crowded = None, False
 
     def failed(self) -> None:
         """A window was neither answered nor refused."""
+        self._asking = False
+        self.blocks.failed()
+
+    def saw(self, block: int) -> None:
+        """The endpoint has this block."""
         with self._lock:
-            self._probing = False
-
-    def _between(self, below: int) -> list[int]:
-        return [rung for rung in _RUNGS if self._answered < rung < below]
-
-    def _step(self) -> None:
-        open_rungs = self._between(self._refused)
-        if not open_rungs:
-            self._span = self._answered or max(1, self._refused // 2)
-        else:
-            self._span = open_rungs[len(open_rungs) // 2]
+            self.head = max(self.head, block)
 
     def took(self, seconds: float) -> None:
         """A request took this long; a moving average."""
@@ -191,5 +213,7 @@ class Station:
     requests: int = 0
     units: float = 0.0
     retries: int = 0
-    failures: int = 0  # in a row
+    failures: int = 0  # in a row; those of one burst are one
+    failed_at: float = float("-inf")  # the latest failure that counted
+    lagging: bool = False  # whether it had not come to the block that it was asked last
     lock: threading.Lock = field(default_factory=threading.Lock)

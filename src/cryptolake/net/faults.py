@@ -1,14 +1,18 @@
-"""What a JSON-RPC error means, told from its body: an answer, too big, elsewhere, later, or never.
+"""What an error from an endpoint means: an answer, too big, later, elsewhere, or never. Told from its words and code.
 
-The wordings were collected from the providers named in the registry (`chains.yaml`, `providers`) and recorded bodies.
+The words are in `wordings`; they are a shortcut only. Who does not know an error and has a question that can be made smaller
+makes it smaller (`Doubtful`). What does not belong here: reading the answer (envelope), and reacting (rpc, scan).
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from cryptolake.errors import CryptolakeError, Narrow, Retry, Stop
+from cryptolake.net import wordings
+from cryptolake.net.wordings import Dimension
+
+_SMALLER = "the endpoint refuses a question of this size; it is asked in smaller pieces"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,76 +24,99 @@ class RpcFault:
     data: str | None = None
 
 
+class TooBig(Narrow):
+    """The question is too big in one dimension (`of`): each is learned by itself, none stands for another.
+
+    `hint` counts what `of` names; where that is results or bytes, of which nobody can ask for fewer, it counts blocks, and
+    `results` is how many logs an answer may hold.
+    """
+
+    def __init__(
+        self, message: str = _SMALLER, *, of: Dimension, hint: int | None = None, results: int | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.of, self.results = of, results
+
+
 class Elsewhere(Retry):
     """This endpoint cannot answer (pruned state, method missing); another one may. Waiting does not help."""
+
+
+class Behind(Retry):
+    """This endpoint has not come to that block yet: another one may have it, or this one later. Never a matter of size."""
 
 
 class TooFast(Retry):
     """The endpoint's rate limit is reached: ask it more slowly."""
 
 
-_SUGGESTED = re.compile(r"\[\s*(0x[0-9a-f]+)\s*[,-]\s*(0x[0-9a-f]+)\s*\]")
-_LIMIT = tuple(
-    re.compile(pattern)
-    for pattern in (
-        r"limited to (?:a |an )?([\d,]+k?)",
-        r"maximum block range: ([\d,]+k?)",
-        r"max(?:imum)? range: ([\d,]+k?)",
-        r"maximum is set to ([\d,]+k?)",
-        r"maximum allowed number of requested blocks is ([\d,]+k?)",
-        r"exceeds limit of ([\d,]+k?)",
-        r"max block range:? ([\d,]+k?)",
-        r"block range (?:greater than|exceeds) ([\d,]+k?)",
-        r"max is ([\d,]+k?)",
-        r"up to a ([\d,]+k?) block range",
-        r"range should be less than ([\d,]+k?)",
-    )
-)
-_TOO_BIG = re.compile(
-    r"block range|range (?:is )?too|too (?:wide|large|many)|more than [\d,]+k? results|exceeds? (?:the )?max results"
-    r"|query (?:returned|exceeds|must be smaller)|response size|size exceeded|log response|out of gas|gas limit"
-    r"|requested too many blocks|limited to|max range|query timeout exceeded|batch .*(?:size|limit|large|many|exceed)"
-)
-_REVERT = re.compile(r"revert|invalid opcode|invalid jump|stack underflow|bad instruction|vm execution error")
-_PRUNED = re.compile(
-    r"missing trie node|header not found|state .*(?:not available|is not available|pruned)|historical state"
-    r"|archive|pruned|no state available|unknown block|block .*not found|version has been pruned|state at block"
-    r"|method .*(?:not (?:found|available|supported|allowed)|does not exist|is disabled)|unsupported method"
-)
-_RATE = re.compile(r"rate limit|too many requests|capacity|compute units|throughput|request limit|exceeded .*quota")
-_PLAN = re.compile(
-    r"api key|apikey|unauthor|not authorized|forbidden|invalid key|project id|must be authenticated|upgrade|payment"
-    r"|billing|account .*(?:disabled|suspended)|monthly"
-)
+class Unreadable(Retry):
+    """An answer came that is none: no JSON, another question's, a field missing or misspelt."""
+
+
+class Overdue(Retry):
+    """The endpoint did not finish in time: too much at once, or a bad moment."""
+
+
+class Spent(Stop):
+    """What the account may use in a month or day is used up: nothing passes until the next one begins."""
+
+
+class Doubtful(Retry):
+    """An error that does not say enough: a question of several parts is asked in smaller ones.
+
+    `otherwise` is what it means for a question that cannot be made smaller. `spoken` when the endpoint itself answered (it
+    is alive), not only a proxy, a time-out or a broken line.
+    """
+
+    def __init__(self, otherwise: CryptolakeError, *, spoken: bool) -> None:
+        super().__init__(str(otherwise), after_s=otherwise.after_s if isinstance(otherwise, Retry) else None)
+        self.otherwise, self.spoken = otherwise, spoken
 
 
 def classify(code: int | None, message: str, data: str | None = None) -> CryptolakeError | RpcFault:
     """What to do about an error object. `RpcFault` means the contract itself answered so (a revert).
 
-    Narrow carries the largest block span the text names, if it names one. The endpoint's text is not repeated in full:
-    it may hold a key.
+    TooBig carries the largest size the text names, if it names one. The endpoint's text is not repeated: it may hold a key.
     """
-    text = message.lower()
-    if code == 3 or _REVERT.search(text):
+    text = wordings.plain(message)
+    if code == 3 or wordings.REVERTED.search(text):
         return RpcFault(code, message, data)
-    if code == 429 or (code == -32005 and "result" not in text and "range" not in text) or _RATE.search(text):
+    return told(text) or _by_code(code)
+
+
+def told(text: str) -> CryptolakeError | None:
+    """What the words alone say (`text` as `wordings.plain` gives it); None when they say nothing known."""
+    if wordings.BEHIND.search(text):
+        return Behind("the endpoint has not come to this block yet; it is asked elsewhere or later")
+    if (of := wordings.dimension(text)) is not None:
+        if of in {"results", "bytes"}:
+            results = wordings.most_results(text) if of == "results" else None
+            return TooBig(of=of, hint=wordings.suggested(text), results=results)
+        return TooBig(of=of, hint=wordings.limit(text))
+    if wordings.TIMED_OUT.search(text):
+        return Doubtful(Overdue("the endpoint did not finish in time; it will be asked again"), spoken=True)
+    if wordings.SPENT.search(text):
+        return Spent(
+            "what the endpoint's account may use is used up; set another key or endpoint, or wait for its next period"
+        )
+    if wordings.TOO_FAST.search(text):
         return TooFast("the endpoint's rate limit is reached; it will be asked again")
-    limit = _limit(text)
-    if limit is not None or _TOO_BIG.search(text):
-        return Narrow("the endpoint refuses a question of this size; it is asked in smaller pieces", hint=limit)
-    if _PLAN.search(text):
-        return Stop("the endpoint refuses the key or plan; set another key or endpoint")
-    if code in {-32601, -32602} or _PRUNED.search(text):
+    if wordings.MISSING.search(text):
         return Elsewhere("the endpoint has no archive state or method for this question; set an archive endpoint")
-    return Retry(f"the endpoint answered with error {code}; it will be asked again or another endpoint will")
-
-
-def _limit(text: str) -> int | None:
-    if (suggested := _SUGGESTED.search(text)) is not None:
-        first, last = (int(bound, 16) for bound in suggested.groups())
-        return max(1, last - first + 1)
-    for pattern in _LIMIT:
-        if (found := pattern.search(text)) is not None and "result" not in text[found.end() : found.end() + 9]:
-            digits = found.group(1).replace(",", "")
-            return max(1, int(digits[:-1]) * 1000 if digits.endswith("k") else int(digits or 1))
+    if wordings.KEY.search(text):
+        return Stop("the endpoint refuses the key or plan; set another key or endpoint")
     return None
+
+
+def _by_code(code: int | None) -> CryptolakeError:
+    if code == 429:
+        return TooFast("the endpoint's rate limit is reached; it will be asked again")
+    if code == -32005:  # "limit exceeded": of what, only the words could tell
+        return Doubtful(TooFast("the endpoint's rate limit is reached; it will be asked again"), spoken=True)
+    if code == -32601:
+        return Elsewhere("the endpoint does not have this method; set another endpoint")
+    if code == -32602:
+        return Doubtful(Elsewhere("the endpoint does not take this question; set another endpoint"), spoken=True)
+    again = Retry(f"the endpoint answered with error {code}; it will be asked again or another endpoint will")
+    return Doubtful(again, spoken=True)

@@ -58,10 +58,13 @@ class ScanJournal:
         return found
 
     def keep(self, answered: AnsweredWindow) -> None:
-        """Append one window. Thread-safe. It survives the end of this process at once, a power cut after a second.
+        """Append one window, unless parts of it could not be read. Thread-safe.
 
-        Raises Stop with the remedy when the disk refuses.
+        It survives the end of this process at once, a power cut after a second: what is lost is asked again. Raises Stop with
+        the remedy when the disk refuses.
         """
+        if answered.unread:
+            return
         window = answered.window
         line = orjson.dumps([window.start, window.end, window.endpoint, [log_to_json(log) for log in answered.logs]])
         with self._lock:

@@ -1,12 +1,11 @@
-"""Rate limiters: reserve a place under a lock, sleep outside it. Shared by threads, and through a file by processes.
+"""Rate limiters: take a place in time under a lock, sleep outside it. Shared by threads, and through a file by processes.
 
-What does not belong here: which provider has which limit (registry) and what to do when it is reached (rpc).
+What does not belong here: which provider has which limit (registry) and how a rate is learned (speed).
 """
 
 from __future__ import annotations
 
 import os
-import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,34 +13,37 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from cryptolake.errors import Stop
 from cryptolake.files.lock import locked
+from cryptolake.net.granted import Granted
+from cryptolake.net.limiter_state import LimiterState, packed, unpacked
+from cryptolake.net.speed import Speed
 
 SHARE = 0.985  # of the limit that is used: arrivals jitter on the way, a provider counts them when they arrive
-
-
-class _Record(NamedTuple):
-    """A limiter's whole state."""
-
-    full_at: float  # when everything granted so far will have been earned, on the monotonic clock
-    used: float  # units granted in `month`
-    month: int  # year x 12 + month, UTC
-
-
+_SECOND = 2 - SHARE  # seconds that hold at most a second's limit, for the same reason
+_BUSY = 0.6  # of a second's units, from which on the rate is what holds the asking up
+_LATE_S = 0.002
+_TRIAL = 1.5  # times as long as a refusal took, in which the first request after one goes alone
+_NOTE_S = 0.1  # how often answers are noted
+_PIECE = 1 / 10  # of a second's limit that one request costs at most: larger ones leave gaps before and behind them
+KEPT_S = 7 * 86400.0  # how long a learned rate is believed
 _threads = threading.RLock()
-_NOTHING = _Record(float("-inf"), 0.0, 0)
-_RECORD = struct.Struct("<dddi")  # when it was written, on the monotonic clock; then the record
 
 
-def _month() -> int:
-    now = time.gmtime()
-    return now.tm_year * 12 + now.tm_mon
+class Place(NamedTuple):
+    """When a request may be sent, and the complaint it was granted after: a later complaint takes it back."""
+
+    at: float
+    complaint: float
 
 
 class Limiter:
     """At most `rate` units a second, `burst` of them at once (generic cell rate algorithm on a monotonic clock).
 
-    Over any window of t seconds at most `rate * t + burst` units are granted. A unit is a call or a compute unit,
-    whatever the provider counts.
+    Over any window of t seconds at most `rate * t + burst` units are granted. With `exact`, any window of a second holds
+    at most `rate / SHARE` units, whatever the costs are, and a request that costs more than the burst waits for nothing
+    but that. A unit is a call or a compute unit, whatever the provider counts. `told` limits are never exceeded; others
+    are searched upwards while nobody complains.
     """
 
     def __init__(
@@ -49,83 +51,175 @@ class Limiter:
         rate: float,
         burst: float = 1.0,
         *,
+        exact: bool = False,
+        told: bool = True,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        wall: Callable[[], float] = time.time,
     ) -> None:
-        if rate <= 0 or burst <= 0:
-            raise ValueError("a limiter needs a positive rate and burst")
-        self.rate = rate  # what is used now; falls when the other side complains, never rises above the limit given
-        self._most, self._tolerance = rate, burst / rate
-        self._clock, self._sleep = clock, sleep
+        _check(rate, burst)
+        self._given, self._burst, self._exact, self._told = rate, burst, exact, told
+        self._clock, self._sleep, self._wall = clock, sleep, wall
         self._lock = threading.Lock()
-        self._record = _NOTHING
+        self._state = self._fresh()
+        self._waited_at = self._noted_at = float("-inf")
+
+    def _fresh(self) -> LimiterState:
+        second = Granted(_SECOND, kept_s=3.0, grain_s=1 / 128)
+        minute = Granted(60 * _SECOND, kept_s=62.0, grain_s=1.0)
+        return LimiterState(Speed(self._given, self._given, self._told), second, minute)
+
+    @property
+    def rate(self) -> float:
+        """Units a second that are used now, as far as this process has seen."""
+        return self._state.speed.rate
+
+    @property
+    def at_once(self) -> float:
+        """The most units that one request should cost, so that others fit around it."""
+        speed = self._state.speed
+        if not self._exact:
+            return self._burst
+        if not self._told and speed.complained_at == float("-inf"):
+            return max(self._burst, speed.rate, speed.given)  # a guess says little about what is too much at once
+        return max(self._burst, _PIECE * speed.rate)
+
+    @property
+    def silent(self) -> bool:
+        """Whether every pause up to the longest one has been tried since the latest answer, as far as was seen."""
+        return self._state.speed.silent
+
+    def now(self) -> float:
+        """This limiter's clock."""
+        return self._clock()
+
+    def take(self, cost: float = 1.0, *, again: bool = False, monthly: float | None = None) -> Place:
+        """Take `cost` units; `again` after a complaint took a place back, so that the month counts them once.
+
+        Raises Stop when that would be more than `monthly` units in this month.
+        """
+        with self._held() as state:
+            now, month = self._clock(), _month(self._wall())
+            used = state.used if state.month == month else 0.0
+            if monthly is not None and not again and used + cost > monthly:
+                raise Stop(f"the {monthly:,.0f} units of this month are used")
+            speed, rate = state.speed, state.speed.rate
+            full_at = max(state.full_at, now) + cost / rate
+            tolerance = (max(self._burst, cost) if self._exact else self._burst) / rate
+            at = max(now, full_at - tolerance, speed.resumes_at)
+            if self._exact:
+                at = state.second.earliest(at, cost, rate / SHARE)
+                if speed.minute < float("inf"):
+                    at = state.minute.earliest(at, cost, speed.minute)
+                state.second.add(at, cost, now)
+                state.minute.add(at, cost, now)
+                full_at = max(full_at, at + self._burst / rate)
+            # The first one after a complaint goes alone: the others wait as long as the refusal took to come.
+            state.full_at, state.trial_s = max(full_at, at + state.trial_s), 0.0
+            state.used, state.month = used + (0.0 if again else cost), month
+        if at > now:
+            self._waited_at = at
+        return Place(at, speed.complained_at)
+
+    def use(self, place: Place, cost: float = 1.0) -> bool:
+        """Whether a place still counts when its time has come: nobody was refused between its granting and its time.
+
+        What is sent much later than it might have been is counted when it is sent.
+        """
+        now = self._clock()
+        late = self._exact and now - place.at > _LATE_S
+        with self._held(write=late) as state:
+            if place.complaint < state.speed.complained_at < place.at:
+                return False
+            if late:
+                state.second.move(place.at, cost, now)
+            return True
 
     def reserve(self, cost: float = 1.0) -> float:
         """Take `cost` units and return how many seconds to wait before using them."""
-        with self._lock:
-            now, record, month = self._clock(), self._load(), _month()
-            full_at = max(record.full_at, now) + cost / self.rate
-            used = record.used if record.month == month else 0.0
-            self._store(_Record(full_at, used + cost, month))
-            return max(0.0, full_at - now - self._tolerance)
+        place = self.take(cost)
+        return max(0.0, place.at - self._clock())
 
-    def acquire(self, cost: float = 1.0) -> float:
-        """Take `cost` units, sleeping until they may be used; returns the seconds slept."""
-        wait = self.reserve(cost)
-        if wait > 0:
+    def acquire(self, cost: float = 1.0, *, monthly: float | None = None) -> float:
+        """Take `cost` units, sleeping until they may be used; returns when that is, on this limiter's clock."""
+        place = self.take(cost, monthly=monthly)
+        while (wait := place.at - self._clock()) > 0:
             self._sleep(wait)
-        return wait
+            if self.use(place, cost):
+                break
+            place = self.take(cost, again=True)
+        return self._clock()
 
     def backlog(self) -> float:
         """Seconds until a unit would be free now: what an impatient caller compares between endpoints."""
-        with self._lock:
-            return max(0.0, self._load().full_at - self._clock())
+        with self._held(write=False) as state:
+            return max(0.0, max(state.full_at, state.speed.resumes_at) - self._clock())
 
     def used(self) -> float:
         """Units taken in this calendar month (UTC), as far as this limiter has seen."""
-        with self._lock:
-            record = self._load()
-        return record.used if record.month == _month() else 0.0
+        with self._held(write=False) as state:
+            return state.used if state.month == _month(self._wall()) else 0.0
 
-    def push_back(self, seconds: float) -> None:
-        """Grant nothing for `seconds` from now on: the other side asked for a pause."""
-        with self._lock:
-            record = self._load()
-            full_at = max(record.full_at, self._clock() + seconds + self._tolerance)
-            self._store(_Record(full_at, record.used, record.month))
+    def refused(self, sent_at: float, after_s: float | None = None) -> bool:
+        """The other side said that this is too fast, to a request sent at `sent_at`; whether that is news.
 
-    def slow_down(self) -> None:
-        """The other side said that this is too fast: use a fifth less, down to a twentieth of the limit given."""
-        with self._lock:
-            self.rate = max(self._most / 20, self.rate * 0.8)
+        What was granted for later is taken back, nothing is granted for `after_s` seconds (when unknown, for as long as
+        complaints have followed each other), and the rate falls. Refusals of the same burst change nothing more.
+        """
+        with self._held() as state:
+            now = self._clock()
+            second = state.second.between(sent_at - 1, sent_at) if self._exact else None
+            news = state.speed.complaint(now, sent_at, after_s, second, state.minute.between(sent_at - 60, sent_at))
+            if news:
+                state.second.take_back(now)
+                state.minute.take_back(now)
+                state.full_at = state.speed.resumes_at + (0.0 if self._exact else self._burst / state.speed.rate)
+                state.trial_s = min(5.0, _TRIAL * (now - sent_at))
+                state.learned_at = self._wall()
+            return news
 
-    def speed_up(self) -> None:
-        """An answer came: find back to the limit given, a little with each (a slow limit with fewer answers)."""
-        if self.rate < self._most:
-            with self._lock:
-                share = min(1 / 20, max(1 / 500, 1 / (300 * self._most)))
-                self.rate = min(self._most, self.rate + self._most * share)
+    def answered(self, sent_at: float) -> None:
+        """An answer came to a request sent at `sent_at`: the rate may rise, or find back to the limit given."""
+        now = self._clock()
+        if now - self._noted_at < _NOTE_S:
+            return
+        self._noted_at = now
+        with self._held() as state:
+            rate = state.speed.rate
+            if self._exact:
+                busy = state.second.between(now - 1, now) >= _BUSY * rate
+            else:
+                busy = now - self._waited_at < max(1.0, 2 / rate)
+            state.speed.answer(now, sent_at, busy=busy)
+            if state.speed.rate != rate:
+                state.learned_at = self._wall()
 
     def resize(self, rate: float, burst: float) -> None:
         """Go on with another limit, because the other side has said which holds. What was taken stays counted."""
-        if rate <= 0 or burst <= 0:
-            raise ValueError("a limiter needs a positive rate and burst")
+        _check(rate, burst)
+        if (rate, burst) != (self._given, self._burst):
+            self._given, self._burst = rate, burst
+            with self._held() as state:
+                state.speed = Speed(rate, rate, self._told)
+
+    def begin_at(self, rate: float) -> None:
+        """Begin at a rate learned earlier, unless something newer is known."""
+        with self._held() as state:
+            if state.learned_at == 0.0:
+                state.speed.rate = min(rate, self._given) if self._told else rate
+
+    @contextmanager
+    def _held(self, *, write: bool = True) -> Iterator[LimiterState]:  # what is shared has to be written
+        """The state, nobody else's until the end of the block."""
         with self._lock:
-            if (rate, burst / rate) != (self._most, self._tolerance):
-                self.rate, self._most, self._tolerance = rate, rate, burst / rate
-
-    def _load(self) -> _Record:
-        return self._record
-
-    def _store(self, record: _Record) -> None:
-        self._record = record
+            yield self._state
 
 
 class SharedLimiter(Limiter):
     """The same, shared by every process of this machine that names the same file.
 
     The file holds one small record: the monotonic clock counts from boot and is the same in all processes. What was
-    written later than now was written before a reboot: only its count of the month still holds.
+    written later than now was written before a reboot: what was learned and the count of the month still hold.
     """
 
     def __init__(
@@ -134,40 +228,35 @@ class SharedLimiter(Limiter):
         rate: float,
         burst: float = 1.0,
         *,
+        exact: bool = False,
+        told: bool = True,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        wall: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__(rate, burst, clock=clock, sleep=sleep)
+        super().__init__(rate, burst, exact=exact, told=told, clock=clock, sleep=sleep, wall=wall)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-
-    def reserve(self, cost: float = 1.0) -> float:
-        """As `Limiter.reserve`, while holding the file's lock, which dies with its holder."""
-        with self._alone():
-            return super().reserve(cost)
-
-    def push_back(self, seconds: float) -> None:
-        """As `Limiter.push_back`, for all processes."""
-        with self._alone():
-            super().push_back(seconds)
-
-    def _load(self) -> _Record:
-        os.lseek(self._file, 0, os.SEEK_SET)
-        data = os.read(self._file, _RECORD.size)
-        if len(data) < _RECORD.size:
-            return _NOTHING
-        written, full_at, used, month = _RECORD.unpack(data)
-        return _Record(full_at if written <= self._clock() else float("-inf"), used, month)
-
-    def _store(self, record: _Record) -> None:
-        os.lseek(self._file, 0, os.SEEK_SET)
-        os.write(self._file, _RECORD.pack(self._clock(), *record))
+        with self._held(write=False):
+            pass
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Nobody else uses the file: no other process, and no other thread of this one."""
+    def _held(self, *, write: bool = True) -> Iterator[LimiterState]:
+        """As `Limiter`, while holding the file's lock, which dies with its holder: no other process, no other thread."""
         with _threads, locked(self._file):
-            yield
+            self._state = state = self._load()
+            yield state
+            if write:
+                os.lseek(self._file, 0, os.SEEK_SET)
+                os.write(self._file, packed(state, self._clock()))
+
+    def _load(self) -> LimiterState:
+        os.lseek(self._file, 0, os.SEEK_SET)
+        state = unpacked(os.read(self._file, 1 << 16), self._fresh(), self._clock())
+        if state.speed.given != self._given or self._wall() - state.learned_at > KEPT_S:
+            state.speed = Speed(self._given, self._given, self._told)
+        state.speed.told = self._told
+        return state
 
     def close(self) -> None:
         """Close the file."""
@@ -175,13 +264,27 @@ class SharedLimiter(Limiter):
 
 
 def for_limit(
-    limit: float, *, cost: float = 1.0, path: Path | None = None, sleep: Callable[[float], None] = time.sleep
+    limit: float,
+    *,
+    cost: float = 1.0,
+    told: bool = True,
+    path: Path | None = None,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Limiter:
-    """A limiter for a provider that counts `limit` units in any second; shared by processes when a `path` is given.
+    """A limiter for a provider that counts `limit` units in any second, `cost` of them for its dearest call.
 
-    Calls of `cost` units are spaced evenly, so that a second holds at most `limit` of them; when costs are mixed it may
-    hold at most one call more.
+    Shared by processes when a `path` is given.
     """
     if path is None:
-        return Limiter(limit * SHARE, cost, sleep=sleep)
-    return SharedLimiter(path, limit * SHARE, cost, sleep=sleep)
+        return Limiter(limit * SHARE, cost, exact=True, told=told, sleep=sleep)
+    return SharedLimiter(path, limit * SHARE, cost, exact=True, told=told, sleep=sleep)
+
+
+def _month(wall: float) -> int:
+    now = time.gmtime(wall)
+    return now.tm_year * 12 + now.tm_mon
+
+
+def _check(rate: float, burst: float) -> None:
+    if rate <= 0 or burst <= 0:
+        raise ValueError("a limiter needs a positive rate and burst")

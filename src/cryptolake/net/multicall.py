@@ -14,8 +14,9 @@ from typing import Generic, Protocol, TypeVar
 
 from cryptolake.errors import CryptolakeError, Narrow, Retry, Skip
 from cryptolake.net.abi import decode_aggregate3, encode_aggregate3
-from cryptolake.net.faults import RpcFault
-from cryptolake.net.rpc import Json
+from cryptolake.net.answers import data
+from cryptolake.net.envelope import Json
+from cryptolake.net.faults import Overdue, RpcFault, Unreadable
 
 T = TypeVar("T")
 
@@ -114,6 +115,9 @@ def run(
             outcomes[name] = Finished(stop.value, transcripts[name])
         except CryptolakeError as error:
             outcomes[name] = Failed(error, transcripts[name])
+        except Exception as error:  # noqa: BLE001  # a program only reads: what it stumbles over is its own market's answer
+            words = f"{name}: its answers cannot be read ({type(error).__name__}); see cryptolake markets check"
+            outcomes[name] = Failed(Skip(words, reason="layout"), transcripts[name])
 
     for name in programs:
         advance(name, None)
@@ -166,7 +170,7 @@ def _aggregates(
         asked.append(("eth_call", [{"to": multicall3, "data": data}, hex(block)]))
     try:
         answers = pool.batch(asked)
-    except Narrow:
+    except (Narrow, Overdue, Unreadable):
         return [None] * len(pieces)
     return [_decoded(answer, len(piece)) for answer, piece in zip(answers, pieces, strict=True)]
 
@@ -176,7 +180,7 @@ def _decoded(answer: Json | RpcFault, count: int) -> list[CallResult] | None:
         return None
     try:
         decoded = decode_aggregate3(_bytes(answer))
-    except Skip:
+    except (Skip, Unreadable):
         return None
     return [CallResult(ok, piece) for ok, piece in decoded] if len(decoded) == count else None
 
@@ -203,19 +207,23 @@ def _one_by_one(pool: Asks, calls: Sequence[Call], block: int, *, sure: bool = F
         ("eth_call", [{"to": call.to, "data": "0x" + call.data.hex()}, hex(block)]) for call in calls
     ]
     try:
-        answers = pool.batch(asked)
-    except Narrow:
+        found = [(one, b"" if isinstance(one, RpcFault) else _bytes(one)) for one in pool.batch(asked)]
+    except (Narrow, Unreadable) as error:
         if len(calls) == 1:
-            return [Retry("the endpoint refuses a single call as too big; set another endpoint, then run again")]
+            return [
+                error
+                if isinstance(error, Unreadable)
+                else Retry("the endpoint refuses a single call as too big; set another endpoint, then run again")
+            ]
         half = len(calls) // 2
         return [
             *_one_by_one(pool, calls[:half], block, sure=sure),
             *_one_by_one(pool, calls[half:], block, sure=sure),
         ]
     results: list[CallResult | Retry] = []
-    for call, answer in zip(calls, answers, strict=True):
+    for call, (answer, content) in zip(calls, found, strict=True):
         if not isinstance(answer, RpcFault):
-            results.append(CallResult(True, _bytes(answer)))
+            results.append(CallResult(True, content))
         elif len(calls) > 1 and not sure and answer.data in {None, "", "0x"}:
             results += _one_by_one(pool, [call], block)
         elif _GAS.search(answer.message.lower()):
@@ -226,9 +234,10 @@ def _one_by_one(pool: Asks, calls: Sequence[Call], block: int, *, sure: bool = F
 
 
 def _bytes(answer: Json) -> bytes:
-    if not isinstance(answer, str) or not answer.startswith("0x"):
-        raise Skip("an eth_call answered something that is not hex data", reason="layout")
-    return bytes.fromhex(answer[2:])
+    found = data(answer)
+    if found is None:
+        raise Unreadable("an eth_call answered something that is not hex data; set another endpoint, then run again")
+    return found
 
 
 def replay(program: Program[T], transcript: Transcript) -> T:

@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from statistics import median
 
-from cryptolake.errors import CryptolakeError, Narrow, Stop
+from cryptolake.errors import CryptolakeError, Stop
 from cryptolake.net.endpoint import Endpoint, Learned
-from cryptolake.net.faults import RpcFault
+from cryptolake.net.envelope import Json
+from cryptolake.net.faults import Doubtful, RpcFault, TooBig
 from cryptolake.net.http import Http
-from cryptolake.net.rpc import Json, Pool
+from cryptolake.net.rpc import Pool
+from cryptolake.net.windows import teach
 from cryptolake.waiting import pause
 
 # Nobody emits from here: a log question costs the endpoint its search and gives no answer to carry.
@@ -122,8 +124,10 @@ def _log_span(pool: Pool, endpoint: Endpoint, head: int) -> int | None:
             break
         try:
             pool.ask(pool.stations[0], "eth_getLogs", [question])
-        except Narrow as error:
-            learned.refused(span, error.hint)
+        except (TooBig, Doubtful) as error:
+            if span == 1:
+                return None
+            teach(learned, error, 0, span)
         except Stop:
             raise
         except CryptolakeError:

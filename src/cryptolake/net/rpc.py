@@ -10,30 +10,33 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
-import msgspec
 import orjson
 
 from cryptolake.errors import BadInput, CryptolakeError, Narrow, Retry, Skip, Stop
+from cryptolake.net.answers import quantity, read
+from cryptolake.net.choice import fitting, in_flight, kept, next_for_logs, order
 from cryptolake.net.endpoint import Endpoint, Learned, Station
-from cryptolake.net.faults import Elsewhere, RpcFault, TooFast, classify
-from cryptolake.net.http import Answer, Http, retry_after
+from cryptolake.net.envelope import Json, Reply, decoded, replies
+from cryptolake.net.faults import Behind, Doubtful, Elsewhere, Overdue, RpcFault, TooBig, TooFast, Unreadable
+from cryptolake.net.http import Http
 from cryptolake.net.limiter import Limiter, for_limit
+from cryptolake.net.memory import Memory
+from cryptolake.net.questions import Question, divisible, newest_block, state_block
 
-Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
-Question = tuple[str, Sequence[Json]]
-
-_NOTHING, _NULL = msgspec.Raw(), msgspec.Raw(b"null")
 _HEADERS = {"content-type": "application/json"}
 _SIT_OUT_S = 15.0  # how long an endpoint that failed is passed over while others are well
 _LONGEST_WAIT_S = 60.0
+_REFUSALS = 20  # of one question for the rate alone, each after a pause, until it counts as a failure
+_STALE_S = 3600.0  # a final block older than this: the chain stands still, or the endpoint, or it is a test's
 
 
 class Pool:
     """The endpoints of one chain. Thread-safe. Errors name endpoints, never their URLs.
 
     `limiters` gives the limiter of an account, so that one account's budget holds over all its chains; by default each
-    endpoint has its own. `attempts` bounds the rounds over all endpoints.
+    endpoint has its own. `memory` keeps what endpoints teach between runs. `attempts` bounds the rounds over all endpoints.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Pool:
         http: Http,
         *,
         limiters: Callable[[Endpoint], Limiter] | None = None,
+        memory: Memory | None = None,
         attempts: int = 4,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -52,8 +56,17 @@ class Pool:
             raise BadInput(f"no endpoint for chain {chain}; set CRYPTOLAKE_RPC_{chain.upper()}=url")
         self.chain, self.chain_id = chain, chain_id
         self._http, self._attempts, self._clock, self._sleep = http, attempts, clock, sleep
-        own = limiters or (lambda one: for_limit(one.limits.rate, cost=one.limits.dearest, sleep=sleep))
-        self.stations = [Station(one, own(one), Learned(one.limits.log_span)) for one in endpoints]
+        own = limiters or (
+            lambda one: for_limit(one.limits.rate, cost=one.limits.dearest, told=one.limits.told, sleep=sleep)
+        )
+        self._patience = _REFUSALS if attempts > 1 else 1
+        self.stations = [
+            Station(one, own(one), Learned(one.limits.log_span, one.limits.max_batch)) for one in endpoints
+        ]
+        self._memory = memory
+        if memory is not None:
+            for station in self.stations:
+                memory.recall(chain, station)
         self._local = threading.local()
         self.finality_assumed = False  # whether the chain has no `finalized` tag, as far as it was asked
 
@@ -76,41 +89,50 @@ class Pool:
 
     def batch(self, calls: Sequence[Question]) -> list[Json | RpcFault]:
         """Many calls in few requests; answers in the order asked. An error object of one call is that call's answer."""
-        answers: list[Json | RpcFault] = []
-        size = min(station.endpoint.limits.max_batch for station in self.stations)
-        for start in range(0, len(calls), size):
-            answers += self._halving(calls[start : start + size])
-        return answers
-
-    def _halving(self, calls: Sequence[Question]) -> list[Json | RpcFault]:
-        """A batch, in halves where it is too big for whoever was asked. Raises Narrow when a single call is."""
-        try:
-            return self._somewhere(calls)
-        except Narrow:
-            if len(calls) == 1:
-                raise
-            half = len(calls) // 2
-            return self._halving(calls[:half]) + self._halving(calls[half:])
+        found: dict[int, Json | RpcFault] = {}
+        while len(found) < len(calls):
+            found |= self._somewhere(calls, [number for number in range(len(calls)) if number not in found])
+        return [found[number] for number in range(len(calls))]
 
     def pick(self, method: str, block: int | None = None, *, avoid: frozenset[str] = frozenset()) -> Station:
         """The endpoint to ask next for `method` at `block`: well, deep enough, soonest to answer.
 
         Raises Stop or Retry when there is none besides those to `avoid`.
         """
-        stations = [one for one in self._order(method, block) if one.endpoint.name not in avoid]
-        if not stations:
+        now = self._clock()
+        found = [one for one in order(self.stations, method, block, now) if one.endpoint.name not in avoid]
+        if not found:
             raise self._nobody(Retry("no endpoint is left to ask"))
-        return stations[0]
+        return found[0]
+
+    def free_for_logs(self, block: int) -> Station | None:
+        """The endpoint that takes the next log window at `block`; None while all worth asking are finding their span.
+
+        Raises Stop when none is left.
+        """
+        try:
+            return next_for_logs(self.stations, block, self._clock())
+        except Stop as error:
+            raise self._nobody(error) from None
 
     def ask(self, station: Station, method: str, params: Sequence[Json], block: int | None = None) -> bytes:
         """One call at one endpoint, for callers that learn per endpoint; the undecoded JSON of its result.
 
-        Raises by reaction and marks the endpoint's health.
+        Raises by reaction (Doubtful too) and marks the endpoint's health.
         """
-        (answer,) = self._try(station, [(method, params)], block)
-        if isinstance(answer, RpcFault):
-            raise Retry(f"{station.endpoint.name} answered {method} with an error; it is asked elsewhere")
+        (answer,) = self._patiently(station, [(method, params)], block)
+        if isinstance(answer, CryptolakeError):
+            raise answer
+        if not isinstance(answer, bytes):
+            raise Elsewhere(f"{station.endpoint.name} answered {method} with an error; it is asked elsewhere")
         return answer
+
+    def remember(self) -> None:
+        """Keep what the endpoints have taught for the next run."""
+        if self._memory is not None:
+            for station in self.stations:
+                if station.requests:
+                    self._memory.note(self.chain, station, now=True)
 
     def rest(self, attempt: int) -> None:
         """Sleep before asking again for the `attempt`-th time."""
@@ -118,9 +140,7 @@ class Pool:
 
     def parallel(self, method: str) -> int:
         """How many requests in flight the limits can feed: rate x latency, with room to spare (Little's law)."""
-        usable = [station for station in self.stations if station.stopped is None]
-        wanted = sum(one.limiter.rate / one.endpoint.limits.cost(method) * one.learned.latency_s for one in usable)
-        return max(2, min(128, int(1.5 * wanted) + 1))
+        return in_flight(self.stations, method)
 
     def finalized(self) -> int:
         """The newest block that cannot be reorganised away; 64 below the head where the chain has no such tag."""
@@ -128,63 +148,147 @@ class Pool:
             (block,) = self.batch([("eth_getBlockByNumber", ["finalized", False])])
         except Elsewhere:
             block = None
-        self.finality_assumed = not (isinstance(block, Mapping) and isinstance(block.get("number"), str))
-        if isinstance(block, Mapping) and not self.finality_assumed:
-            return int(str(block["number"]), 16)
-        return max(0, int(str(self.call("eth_blockNumber", [])), 16) - 64)
+        number = quantity(block.get("number")) if isinstance(block, Mapping) else None
+        self.finality_assumed = number is None
+        if number is None:
+            return max(0, (quantity(self.call("eth_blockNumber", [])) or 0) - 64)
+        at = quantity(block.get("timestamp")) if isinstance(block, Mapping) else None
+        # An endpoint that stands still is no chain that does: before days are called not final, the others are heard too.
+        return max(number, *self._finalized_everywhere()) if time.time() - (at or 0) > _STALE_S else number
 
-    def _somewhere(self, calls: Sequence[Question]) -> list[Json | RpcFault]:
-        """Ask until somebody answers: other endpoints first, then later."""
-        method, block = calls[0][0], _state_block(calls)
+    def _finalized_everywhere(self) -> list[int]:
+        """What every endpoint calls final, besides those that do not say."""
+        found = [0]
+        for station in self.stations if len(self.stations) > 1 else ():
+            if station.stopped is None:
+                with suppress(CryptolakeError):
+                    (block,) = self._try(station, [("eth_getBlockByNumber", ["finalized", False])], None)
+                    found.append((quantity(block.get("number")) if isinstance(block, Mapping) else None) or 0)
+        return found
+
+    def _somewhere(self, calls: Sequence[Question], left: Sequence[int]) -> dict[int, Json | RpcFault]:
+        """Ask until somebody answers some of what is left: other endpoints first, then later. Answers by place."""
+        method, block = calls[left[0]][0], state_block(calls[number] for number in left)
         last: CryptolakeError = Retry("no endpoint answered")
         for attempt in range(self._attempts):
             errors: list[CryptolakeError] = []
-            for station in self._order(method, block):
+            stations = order(self.stations, method, block, self._clock())
+            for station in stations:
                 try:
-                    answers = [
-                        one if isinstance(one, RpcFault) else _decoded(one) for one in self._try(station, calls, block)
-                    ]
+                    # Whoever is asked too fast is waited for only when nobody else is left.
+                    found = self._piece(station, calls, left, block, patiently=station is stations[-1])
                 except (Retry, Stop) as error:
                     errors.append(error)
                 else:
                     self._local.endpoint = station.endpoint.name
-                    return answers
+                    return found
             # That somebody may be well later matters more than that another can never answer.
             last = next((error for error in errors if _worth_waiting(error)), errors[-1] if errors else last)
-            if not _worth_waiting(last) or all(station.stopped for station in self.stations):
+            silent = isinstance(last, TooFast) and all(one.limiter.silent for one in stations)
+            if silent or not _worth_waiting(last) or all(station.stopped for station in self.stations):
                 break
             if attempt + 1 < self._attempts:
                 self._sleep(self._pause(attempt, last))
         raise self._nobody(last)
 
-    def _try(self, station: Station, calls: Sequence[Question], block: int | None) -> list[bytes | RpcFault]:
-        """Ask one endpoint and remember how it went."""
-        kind = _kind(calls[0][0])
+    def _piece(
+        self, station: Station, calls: Sequence[Question], left: Sequence[int], block: int | None, *, patiently: bool
+    ) -> dict[int, Json | RpcFault]:
+        """As much of what is left as the endpoint takes in one request, less and less of it where it refuses.
+
+        What it answers counts, though it refused others beside it. Raises what it says to one call alone.
+        """
+        bound = station.learned.batch
+        size = min(len(left), bound.size, fitting(station, [calls[number][0] for number in left]))
+        ask = self._patiently if patiently else self._try
+        while True:
+            numbers = left[:size]
+            try:
+                answers = ask(station, [calls[number] for number in numbers], block)
+            except (TooBig, Doubtful) as error:
+                if size == 1:
+                    raise _of_one(calls[numbers[0]][0], error) from None
+                if isinstance(error, TooBig) and error.of == "batch":
+                    bound.refused(size, error.hint)
+                else:  # too much to answer at once may be these calls only
+                    bound.doubted(size, spoken=isinstance(error, TooBig) or error.spoken)
+                size = bound.size if bound.size < size else size // 2
+                continue
+            refused = next((one for one in answers if isinstance(one, TooBig) and one.of == "batch"), None)
+            if refused is None:
+                bound.answered(size)
+            else:
+                bound.refused(size, refused.hint)
+            return {
+                number: decoded(answer) if isinstance(answer, bytes) else answer
+                for number, answer in zip(numbers, answers, strict=True)
+                if not isinstance(answer, CryptolakeError)
+            }
+
+    def _patiently(self, station: Station, calls: Sequence[Question], block: int | None) -> list[Json | Reply]:
+        """Ask one endpoint; while it is asked too fast, again when its limiter lets us."""
+        for _ in range(self._patience - 1):
+            try:
+                return self._try(station, calls, block)
+            except TooFast:
+                if station.limiter.silent:
+                    raise
+        return self._try(station, calls, block)
+
+    def _try(self, station: Station, calls: Sequence[Question], block: int | None) -> list[Json | Reply]:
+        """Ask one endpoint once and remember how it went. Raises where not one of the calls was answered."""
+        kind = kept(calls[0][0])
         try:
             if not station.chain_ok:
                 with station.lock:
                     if not station.chain_ok:
                         self._check_chain(station)
+            self._check_head(station, calls)
             answers = self._exchange(station, calls)
+            refusals = [answer for answer in answers if isinstance(answer, CryptolakeError)]
+            if len(refusals) == len(answers):
+                raise refusals[0]
         except Stop as error:
             station.stopped = str(error)
             raise
         except Elsewhere:
             station.learned.pruned(kind, block)
             raise
+        except Behind:
+            # Nothing is wrong with it: others are asked meanwhile.
+            station.back_at, station.lagging = self._clock() + _SIT_OUT_S, True
+            raise
+        except TooFast as error:
+            self._slow_down(station, error)
+            raise
         except Retry as error:
+            if isinstance(error, Doubtful) and error.spoken and divisible(calls):
+                raise  # it is alive and may only have been asked too much
+            if isinstance(error, Doubtful) and isinstance(error.otherwise, TooFast):
+                self._slow_down(station, error.otherwise)
+                raise error.otherwise from None
             station.retries += 1
-            station.failures += 1
+            if self._local.sent_at > station.failed_at:  # what was under way when it failed before says nothing new
+                station.failures, station.failed_at = station.failures + 1, station.limiter.now()
             pause = self._pause(min(station.failures, 8) - 1, error)
-            if isinstance(error, TooFast):
-                station.limiter.slow_down()
-                station.limiter.push_back(pause)
             station.back_at = self._clock() + max(pause, _SIT_OUT_S if error.after_s is None else 0.0)
             raise
-        station.back_at, station.failures = 0.0, 0
-        station.limiter.speed_up()
+        station.back_at, station.failures, station.lagging = 0.0, 0, False
+        slower = next((refusal for refusal in refusals if isinstance(refusal, TooFast)), None)
+        if slower is not None:
+            self._slow_down(station, slower)
+        else:
+            station.limiter.answered(self._local.sent_at)
         station.learned.proved(kind, block)
+        if self._memory is not None:
+            self._memory.note(self.chain, station)
         return answers
+
+    def _slow_down(self, station: Station, error: TooFast) -> None:
+        """The endpoint was asked too fast; its limiter makes everybody wait who shares it."""
+        station.retries += 1
+        asked = None if error.after_s is None else min(_LONGEST_WAIT_S, error.after_s)
+        station.limiter.refused(self._local.sent_at, asked)
 
     def _nobody(self, last: CryptolakeError) -> CryptolakeError:
         names = ", ".join(station.endpoint.name for station in self.stations)
@@ -193,7 +297,7 @@ class Pool:
         message = f"{self.chain}: {reason} (asked {names})"
         if stopped:
             return Stop(message)
-        return Elsewhere(message) if isinstance(last, Elsewhere) else Retry(message)
+        return type(last)(message) if isinstance(last, Elsewhere | Behind | Overdue | Unreadable) else Retry(message)
 
     def _pause(self, attempt: int, last: CryptolakeError) -> float:
         """Exponential back-off with jitter, at least what the other side asked for, capped at a minute."""
@@ -201,32 +305,47 @@ class Pool:
         backoff = random.uniform(0.1, 0.5) * float(2**attempt)  # noqa: S311  # jitter, not a secret
         return min(_LONGEST_WAIT_S, max(asked, backoff))
 
-    def _order(self, method: str, block: int | None) -> list[Station]:
-        """Endpoints to ask now: well ones that reach the block, soonest to answer first; else the others, soonest back."""
-        now, kind = self._clock(), _kind(method)
-        usable = [one for one in self.stations if one.stopped is None]
-        well = [one for one in usable if one.back_at <= now and one.learned.reaches(kind, block)]
-        if well:
-            # The listed order breaks ties, so that the user's own endpoint comes before public ones.
-            waits = {id(one): one.limiter.backlog() + one.learned.latency_s for one in well}
-            return sorted(well, key=lambda one: round(waits[id(one)], 1))
-        return sorted(usable, key=lambda one: (not one.learned.reaches(kind, block), one.back_at))
-
     def _check_chain(self, station: Station) -> None:
-        (answer,) = self._exchange(station, [("eth_chainId", [])])
-        name = None if isinstance(answer, RpcFault) else _decoded(answer)
-        found = int(name, 16) if isinstance(name, str) else None
+        found = quantity(self._alone(station, "eth_chainId"))
         if found != self.chain_id:
             raise Stop(f"endpoint {station.endpoint.name} is on chain id {found}, not {self.chain_id}; correct its URL")
         station.chain_ok = True
 
-    def _exchange(self, station: Station, calls: Sequence[Question]) -> list[bytes | RpcFault]:
+    def _check_head(self, station: Station, calls: Sequence[Question]) -> None:
+        """Raise Behind when the endpoint has not come to what is asked: many would answer with nothing, or with the past."""
+        newest = newest_block(calls)
+        if newest is None or newest <= station.learned.head or not station.learned.tells_head:
+            return
+        try:
+            self._alone(station, "eth_blockNumber")
+        except Elsewhere:
+            station.learned.tells_head = False
+            return
+        if newest > station.learned.head:
+            raise Behind(f"{station.endpoint.name} has not come to block {newest} yet; it is asked elsewhere or later")
+
+    def _alone(self, station: Station, method: str) -> Json:
+        """One call about the endpoint itself. Raises by reaction."""
+        try:
+            (answer,) = self._exchange(station, [(method, [])])
+        except Doubtful as error:
+            raise error.otherwise from None
+        if isinstance(answer, CryptolakeError):
+            raise answer.otherwise if isinstance(answer, Doubtful) else answer
+        if isinstance(answer, RpcFault | bytes):
+            raise Elsewhere(f"{station.endpoint.name} does not answer {method}; set another endpoint")
+        return answer
+
+    def _exchange(self, station: Station, calls: Sequence[Question]) -> list[Json | Reply]:
         cost = sum(station.endpoint.limits.cost(method) for method, _ in calls)
-        budget = station.endpoint.limits.monthly
-        if budget is not None and station.limiter.used() + cost > budget:
-            unit = station.endpoint.limits.unit
-            raise Stop(f"{station.endpoint.name} has used its {budget:,.0f} {unit} of this month; set another key")
-        station.limiter.acquire(cost)
+        self._local.sent_at = station.limiter.now()
+        try:
+            self._local.sent_at = station.limiter.acquire(cost, monthly=station.endpoint.limits.monthly)
+        except Stop:
+            budget, unit = station.endpoint.limits.monthly or 0.0, station.endpoint.limits.unit
+            raise Stop(
+                f"{station.endpoint.name} has used its {budget:,.0f} {unit} of this month; set another key"
+            ) from None
         questions = [
             {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
             for number, (method, params) in enumerate(calls)
@@ -234,88 +353,39 @@ class Pool:
         body = orjson.dumps(questions[0] if len(questions) == 1 else questions)
         station.requests += 1
         station.units += cost
-        answer = self._http.post(station.endpoint.url.reveal(), body, headers=_HEADERS)
+        try:
+            answer = self._http.post(station.endpoint.url.reveal(), body, headers=_HEADERS)
+        except Narrow:
+            raise TooBig(of="bytes") from None
+        except Retry as error:
+            raise Doubtful(error, spoken=False) from None
         station.learned.took(answer.elapsed_s)
-        return _match(_parse(answer), len(calls))
+        return [_read(station, call, reply) for call, reply in zip(calls, replies(answer, len(calls)), strict=True)]
 
 
-def _kind(method: str) -> str:
-    """What an endpoint must have kept to answer."""
-    return "logs" if method == "eth_getLogs" else "state"
+def _of_one(method: str, error: TooBig | Doubtful) -> CryptolakeError:
+    """What a refusal means for one call alone: only a call of a contract may hold several that can be asked apart."""
+    if isinstance(error, Doubtful):
+        return error.otherwise
+    return (
+        error if method == "eth_call" else Elsewhere(f"the endpoint refuses {method} as too big; set another endpoint")
+    )
+
+
+def _read(station: Station, call: Question, reply: Reply) -> Json | Reply:
+    """A reply's content, well formed, or why it is none; what it says of the endpoint's head is noted."""
+    if not isinstance(reply, bytes):
+        return reply
+    method, params = call
+    try:
+        found = read(method, params, reply)
+    except (Behind, Unreadable) as error:
+        return error
+    told = found.get("number") if isinstance(found, Mapping) else found if method == "eth_blockNumber" else None
+    if (block := quantity(told)) is not None:
+        station.learned.saw(block)
+    return found
 
 
 def _worth_waiting(last: CryptolakeError) -> bool:
     return isinstance(last, Retry) and not isinstance(last, Elsewhere)
-
-
-def _state_block(calls: Sequence[Question]) -> int | None:
-    """The oldest block whose state is asked for, which decides who can answer; None when no state is asked for."""
-    blocks = [params[1] for method, params in calls if method == "eth_call" and len(params) > 1]
-    numbers = [int(block, 16) for block in blocks if isinstance(block, str) and block.startswith("0x")]
-    return min(numbers) if numbers else None
-
-
-class _Envelope(msgspec.Struct):
-    """One JSON-RPC answer; its content stays undecoded until it is known what it should be."""
-
-    id: int | str | None = None
-    result: msgspec.Raw = _NOTHING
-    error: msgspec.Raw = _NOTHING
-
-
-_ONE, _MANY = msgspec.json.Decoder(_Envelope), msgspec.json.Decoder(list[_Envelope])
-
-
-def _parse(answer: Answer) -> list[_Envelope]:
-    """The answers in an HTTP answer. Raises by reaction when it holds none."""
-    if answer.status == 429:
-        raise TooFast("the endpoint's rate limit is reached", after_s=retry_after(answer.headers.get("retry-after")))
-    try:
-        found = _MANY.decode(answer.body) if answer.body.lstrip()[:1] == b"[" else [_ONE.decode(answer.body)]
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        found = []
-    if not found or any(one.result == _NOTHING and one.error == _NOTHING for one in found):
-        if answer.status in {401, 402, 403}:
-            raise Stop(f"the endpoint refuses the key or plan (HTTP {answer.status}); set another key or endpoint")
-        if answer.status == 413:
-            raise Narrow("the endpoint refuses a request of this size; it is asked in smaller pieces")
-        raise Retry(f"the endpoint's answer (HTTP {answer.status}) is no JSON-RPC")
-    return found
-
-
-def _match(envelopes: Sequence[_Envelope], count: int) -> list[bytes | RpcFault]:
-    """Undecoded answers by id, each exactly once; whatever concerns the whole request is raised."""
-    found: dict[int, bytes | RpcFault] = {}
-    for one in envelopes:
-        answer: bytes | RpcFault
-        if one.error not in (_NOTHING, _NULL):
-            fault = _classified(_decoded(bytes(one.error)))
-            if isinstance(fault, CryptolakeError):
-                raise fault
-            answer = fault
-        else:
-            answer = bytes(one.result)
-        if not isinstance(one.id, int) or not 0 <= one.id < count or one.id in found:
-            raise Retry("the endpoint's answers do not match the questions")
-        found[one.id] = answer
-    if len(found) != count:
-        raise Retry("the endpoint left questions unanswered")
-    return [found[number] for number in range(count)]
-
-
-def _decoded(raw: bytes) -> Json:
-    try:
-        found: Json = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        raise Retry("the endpoint's answer is no JSON; it is asked again") from None
-    return found
-
-
-def _classified(error: Json) -> CryptolakeError | RpcFault:
-    if not isinstance(error, Mapping):
-        return classify(None, str(error))
-    code, data = error.get("code"), error.get("data")
-    message = str(error.get("message", ""))
-    if isinstance(data, str) and not data.startswith("0x"):
-        message, data = f"{message} {data}", None
-    return classify(code if isinstance(code, int) else None, message, data if isinstance(data, str) else None)

@@ -8,11 +8,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
-from urllib.parse import urlsplit
 
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.registry.chains import Chain
-from cryptolake.registry.providers import OWN, PUBLIC, plan_of, rpc_plans
+from cryptolake.registry.providers import OWN, PUBLIC, host_of, plan_of, rpc_plans
 
 
 def endpoints_of(
@@ -27,7 +26,7 @@ def endpoints_of(
     for number, url in enumerate(own, start=1):
         limits = plan_of(url, OWN).limits
         if rate is not None:
-            limits = replace(limits, rate=rate)
+            limits = replace(limits, rate=rate, told=True)
         found.append(_endpoint(f"{chain.name}-own-{number}", url, limits, account=url))
     if found:
         return found
@@ -39,7 +38,7 @@ def endpoints_of(
     if public:
         for url in chain.public_rpcs:
             offered = plan_of(url, PUBLIC)
-            name = offered.name if offered.name != PUBLIC else (urlsplit(url).hostname or PUBLIC)
+            name = offered.name if offered.name != PUBLIC else (host_of(url) or PUBLIC)
             found.append(_endpoint(f"{chain.name}-{name}", url, offered.limits, account=url))
     return found
 

@@ -45,6 +45,7 @@ def rpc_plans() -> Mapping[str, RpcPlan]:
                 log_span=int(row["log_span"]),
                 max_batch=int(row["max_batch"]),
                 monthly=float(row["monthly"]) if "monthly" in row else None,
+                told=bool(row.get("told", False)),
             )
             price = float(row["usd_per_million"]) if "usd_per_million" in row else None
             plans[name] = RpcPlan(name, tuple(row["hosts"]), limits, price, str(row["source"]))
@@ -53,9 +54,17 @@ def rpc_plans() -> Mapping[str, RpcPlan]:
     return plans
 
 
+def host_of(url: str) -> str:
+    """The host of a URL; empty where it has none, or is none: whoever asks it says so."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
 def plan_of(url: str, otherwise: str) -> RpcPlan:
     """The plan that an endpoint's host belongs to, else the plan named `otherwise`."""
-    host = urlsplit(url).hostname or ""
+    host = host_of(url)
     for plan in rpc_plans().values():
         if any(host == one or host.endswith(f".{one}") for one in plan.hosts):
             return plan

@@ -33,5 +33,7 @@ class AccountLimits:
                 if self._budgets is not None:
                     self._limiters[account] = self._budgets().limiter(account, rate, cost)
                 else:
-                    self._limiters[account] = for_limit(rate, cost=cost, path=self._files / account, sleep=turn)
+                    self._limiters[account] = for_limit(
+                        rate, cost=cost, told=endpoint.limits.told, path=self._files / account, sleep=turn
+                    )
             return self._limiters[account]

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import psycopg
 
 from cryptolake.errors import BadInput, CryptolakeError, Retry, Stop
-from cryptolake.net.limiter import SHARE, Limiter
+from cryptolake.net.limiter import SHARE, Limiter, Place
 from cryptolake.waiting import pause, turn
 
 _CONNECTIONS = 4  # per process; an account uses one at a time
@@ -32,9 +32,9 @@ _SETUP = (
     "1970 on this server), and the units granted this month (UTC). Accounts are digests of keys.'",
 )
 _RESERVE = f"""
-INSERT INTO rate_budgets AS b VALUES (%(account)s, {_NOW} + %(step)s, %(cost)s, {_MONTH})
+INSERT INTO rate_budgets AS b VALUES (%(account)s, {_NOW} + %(step)s, %(used)s, {_MONTH})
 ON CONFLICT (account) DO UPDATE SET full_at = {_FROM} + %(step)s,
-  used = %(cost)s + CASE WHEN b.month = excluded.month THEN b.used ELSE 0 END, month = excluded.month
+  used = %(used)s + CASE WHEN b.month = excluded.month THEN b.used ELSE 0 END, month = excluded.month
 RETURNING b.full_at - {_NOW}, b.used"""
 _PUSH_BACK = f"""
 INSERT INTO rate_budgets AS b VALUES (%(account)s, {_NOW} + %(step)s, 0, {_MONTH})
@@ -113,10 +113,10 @@ class Budgets:
 class _Request:
     """One thread's wish for units, until it is granted or failed."""
 
-    __slots__ = ("ahead", "cost", "error")
+    __slots__ = ("ahead", "cost", "error", "used")
 
-    def __init__(self, cost: float) -> None:
-        self.cost = cost
+    def __init__(self, cost: float, used: float) -> None:
+        self.cost, self.used = cost, used
         self.ahead: float | None = None
         self.error: CryptolakeError | None = None
 
@@ -149,9 +149,11 @@ class BudgetLimiter(Limiter):
         self._full_at = float("-inf")  # on this process's monotonic clock
         self._used: float | None = None
 
-    def reserve(self, cost: float = 1.0) -> float:
-        """Take `cost` units and return how many seconds to wait before using them. Raises Retry without the server."""
-        mine = _Request(cost)
+    def take(self, cost: float = 1.0, *, again: bool = False, monthly: float | None = None) -> Place:
+        """As `Limiter.take`, over all machines. Raises Retry without the server."""
+        if monthly is not None and not again and self.used() + cost > monthly:
+            raise Stop(f"the {monthly:,.0f} units of this month are used")
+        mine, complaint = _Request(cost, 0.0 if again else cost), self._state.speed.complained_at
         with self._changed:
             self._waiting.append(mine)
             self._changed.wait_for(lambda: mine.settled or not self._asking)
@@ -161,13 +163,14 @@ class BudgetLimiter(Limiter):
             self._reserve_together(together)
         if mine.error is not None:
             raise mine.error
-        return max(0.0, (mine.ahead or 0.0) - self._tolerance)
+        return Place(self._clock() + (mine.ahead or 0.0) - self._burst / self.rate, complaint)
 
     def _reserve_together(self, requests: list[_Request]) -> None:
         """One statement for all; each gets its place in the order asked."""
         rate, cost = self.rate, sum(one.cost for one in requests)
+        values = {"account": self._account, "step": cost / rate, "used": sum(one.used for one in requests)}
         try:
-            ahead, used = self._budgets.ask(_RESERVE, {"account": self._account, "step": cost / rate, "cost": cost})
+            ahead, used = self._budgets.ask(_RESERVE, values)
         except CryptolakeError as error:
             for one in requests:
                 one.error = error
@@ -196,7 +199,11 @@ class BudgetLimiter(Limiter):
             self._used = found[0] if found else 0.0
         return self._used
 
-    def push_back(self, seconds: float) -> None:
-        """Grant nothing to anybody for `seconds` from now on."""
-        self._budgets.ask(_PUSH_BACK, {"account": self._account, "step": seconds + self._tolerance})
-        self._full_at = max(self._full_at, self._clock() + seconds)
+    def refused(self, sent_at: float, after_s: float | None = None) -> bool:
+        """As `Limiter.refused`: nothing is granted to anybody for as long; each process learns its own rate, not above."""
+        news = super().refused(sent_at, after_s)
+        pause = max(0.0, self._state.speed.resumes_at - self._clock())
+        if news or after_s is not None:
+            self._budgets.ask(_PUSH_BACK, {"account": self._account, "step": pause + self._burst / self.rate})
+            self._full_at = max(self._full_at, self._clock() + pause)
+        return news

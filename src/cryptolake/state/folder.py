@@ -51,6 +51,11 @@ class DataFolder:
         return self.root / "limits"
 
     @property
+    def learned(self) -> Path:
+        """One small file per endpoint: what it has taught us. May be deleted."""
+        return self.limits / "learned"
+
+    @property
     def runs(self) -> Path:
         """Where runs at work say how they do."""
         return self.root / "runs"

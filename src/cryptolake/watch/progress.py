@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cryptolake.contracts.entry import Entry, State, said, said_counts
+from cryptolake.contracts.entry import NOT_YET, Entry, State, said, said_counts
 from cryptolake.contracts.partition import Partition, Period
 
 _TICK: dict[State, str] = {"done": "✅", "empty": "✅", "gone": "➖", "failed": "❌", "claimed": "⏳", "landed": "⏳"}
@@ -65,10 +65,10 @@ class Report:
         return said_counts(Counter(entry.state for entry in self._all()))
 
     def failures(self) -> dict[str, list[Entry]]:
-        """Failed entries by reason."""
+        """Failed entries by reason, without those that are only not there yet."""
         grouped: dict[str, list[Entry]] = {}
         for entry in self._all():
-            if entry.state == "failed":
+            if entry.state == "failed" and entry.reason != NOT_YET:
                 grouped.setdefault(entry.reason or "unknown", []).append(entry)
         return grouped
 
@@ -91,6 +91,9 @@ class Report:
             )
         for reason, entries in sorted(self.failures().items()):
             lines.append(f"[red]{len(entries)} failed[/] ({reason}): {remedy(reason, entries[0])}")
+        pending = [entry for entry in self._all() if entry.state == "failed" and entry.reason == NOT_YET]
+        if pending:
+            lines.append(f"[yellow]{len(pending):,} pending[/]: {remedy(NOT_YET, pending[0])}")
         counts = self.counts()
         lines.append(
             ", ".join(f"{count:,} {state}" for state, count in sorted(counts.items())) or "nothing collected yet"

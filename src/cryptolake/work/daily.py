@@ -214,7 +214,8 @@ def _wish(app: App, csus: Sequence[Csu], datasets: Sequence[str], first: date, l
 def _answered(found: Collected) -> Outcome:
     answered = found.done + found.empty
     note = f"{answered:,} answered, {found.unanswerable:,} unanswerable, {found.known:,} known before"
-    return Outcome(not found.failed, answered, note + _failed(found))
+    pending = f", {found.pending:,} pending ({'; '.join(found.notices)})" if found.pending else ""
+    return Outcome(not found.failed, answered, note + pending + _failed(found))
 
 
 def _failed(result: Collected) -> str:

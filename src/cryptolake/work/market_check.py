@@ -11,9 +11,9 @@ from datetime import UTC, date, datetime
 from typing import Protocol
 
 from cryptolake.errors import CryptolakeError, Skip, Stop
+from cryptolake.net.envelope import Json
 from cryptolake.net.faults import RpcFault
 from cryptolake.net.multicall import Failed, run
-from cryptolake.net.rpc import Json
 from cryptolake.registry.anchors import Finding, Verdict, addresses, identity
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.family import FamilyFacts

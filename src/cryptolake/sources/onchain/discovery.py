@@ -16,9 +16,11 @@ from cryptolake.contracts.counting import counted
 from cryptolake.errors import Skip
 from cryptolake.net.audit import second_opinions
 from cryptolake.net.blocks import BlockRange
+from cryptolake.net.faults import Unreadable
 from cryptolake.net.journal import ScanJournal
-from cryptolake.net.logs import AnsweredWindow, Log, LogFilter, LogQuestion, gather, scan
+from cryptolake.net.logs import AnsweredWindow, Log, LogFilter, LogQuestion, gather
 from cryptolake.net.rpc import Pool
+from cryptolake.net.scan import scan
 
 _MOST_QUESTIONS = 250_000  # of one history: about three hours at 25 a second
 _FIRST_WINDOWS = 50  # after so many the spans are learned, and the whole can be reckoned
@@ -58,6 +60,10 @@ class Discoveries:
             kept, done = {one.window for one in known}, 0
             with closing(scan(pool, [wanted], blocks, known=known)) as windows:
                 for answered in windows:
+                    if answered.unread:
+                        raise Unreadable(
+                            f"{pool.chain}: events of {wanted.address} cannot be read; set another endpoint"
+                        )
                     answers.append(answered)
                     done += answered.window.end - answered.window.start
                     if answered.window in kept:

@@ -16,9 +16,10 @@ from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.errors import CryptolakeError, Skip
 from cryptolake.net.blocks import BlockRange, Blocks, Header
 from cryptolake.net.journal import ScanJournal
-from cryptolake.net.logs import AnsweredWindow, BlockWindow, Log, LogFilter, scan
+from cryptolake.net.logs import AnsweredWindow, BlockWindow, Log, LogFilter
 from cryptolake.net.multicall import Failed, Finished
 from cryptolake.net.rpc import Pool
+from cryptolake.net.scan import scan
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.families import families
@@ -101,7 +102,9 @@ class LiquidationScan:
 
         def taken(period: Period) -> CoveredPeriod:
             members = [one for one in asked if one.period == period and one.key in filters]
-            return CoveredPeriod(members, *ranges[period], *covered.within(ranges[period][0]))
+            within, snapshot = ranges[period]
+            windows, logs, unread = covered.within(within)
+            return CoveredPeriod(members, within, snapshot, windows, logs, unread)
 
         ready: list[CoveredPeriod] = []
         since = float("-inf")  # the first period is settled at once: it teaches what to ask while the scan goes on
@@ -140,12 +143,12 @@ class _Covered:
             self.answers.append(following)
             self.until = following.window.end
 
-    def within(self, blocks: BlockRange) -> tuple[list[BlockWindow], list[Log]]:
-        """The windows of these blocks and the logs in them; windows that no later block needs are forgotten."""
+    def within(self, blocks: BlockRange) -> tuple[list[BlockWindow], list[Log], frozenset[str]]:
+        """The windows of these blocks, the logs in them and emitters not to be read. Forgets what no later block needs."""
         found = [one for one in self.answers if one.window.start < blocks.end and one.window.end > blocks.start]
         self.answers = [one for one in self.answers if one.window.end > blocks.end]
         logs = [log for one in found for log in one.logs if blocks.start <= log.block < blocks.end]
-        return [one.window for one in found], logs
+        return [one.window for one in found], logs, frozenset().union(*(one.unread for one in found))
 
 
 def _absent(error: CryptolakeError) -> bool:

@@ -1,8 +1,8 @@
 """Covered periods of a log scan become answers: evidence that nothing is missing, the events' prices and symbols.
 
 Many periods are settled together: their headers are asked in common batches; the fullest period shows what the families'
-programs ask unless an earlier one did, and the others run side by side with all of that in their first request. What does not belong here:
-how windows are asked (net/logs), which period is covered (scans), what an event means (the families).
+programs ask unless an earlier one did, and the others run side by side with all of that in their first request. What does not
+belong here: how windows are asked (net/scan), which period is covered (scans), what an event means (the families).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.errors import CryptolakeError, Skip
 from cryptolake.net.audit import check_blooms, looked_at, second_opinions
 from cryptolake.net.blocks import BlockRange, Blocks, Header
-from cryptolake.net.faults import Elsewhere
+from cryptolake.net.faults import Behind, Elsewhere, Unreadable
 from cryptolake.net.logs import BlockWindow, Log, LogFilter, LogQuestion, log_to_json
 from cryptolake.net.multicall import Call, Failed, Finished, Program, run, transcript_to_json
 from cryptolake.net.rpc import Pool
@@ -44,6 +44,7 @@ class CoveredPeriod:
     snapshot: Header  # of its last block
     windows: Sequence[BlockWindow]
     logs: Sequence[Log]
+    unread: frozenset[str] = frozenset()  # emitters whose events no endpoint gives in a way that can be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,10 @@ class Settling:
         answers: list[Raw | Miss] = []
         for partition in period.asked:
             csu = self.csus[partition.key]
+            if any(one.address in period.unread for one in self.filters[csu.name]):
+                words = f"{csu.name}: an event of it cannot be read at any endpoint; set another endpoint"
+                answers.append(miss(partition, Unreadable(words)))
+                continue
             emitters = {one.address: one.topics0 for one in self.filters[csu.name]}
             by_csu[csu.name] = [log for log in logs if log.topics[0] in emitters.get(log.address, frozenset())]
             try:
@@ -194,5 +199,13 @@ def run_programs(
 
 def miss(partition: Partition, error: CryptolakeError) -> Miss:
     """`not_deployed` is for ever; any other reason may be retried."""
-    reason = error.reason if isinstance(error, Skip) else "no_archive" if isinstance(error, Elsewhere) else "rpc"
+    match error:
+        case Skip():
+            reason = error.reason
+        case Behind():
+            reason = "not_yet"
+        case Elsewhere():
+            reason = "no_archive"
+        case _:
+            reason = "rpc"
     return Miss(partition, "gone" if reason == "not_deployed" else "failed", reason, str(error))

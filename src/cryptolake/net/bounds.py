@@ -1,0 +1,146 @@
+"""`Bound`: how much of one thing (blocks, calls, addresses, topics) an endpoint takes in one question, found by asking.
+
+What does not belong here: what a refusal means (faults), and how a question is cut (logs, rpc).
+"""
+
+from __future__ import annotations
+
+import threading
+
+# Limits that providers really set; the search for an unknown one walks these, so it ends within six questions.
+_RUNGS = (1, 2, 3, 5, 10, 20, 25, 50, 100, 200, 500, 800, 1000, 2000, 3000, 5000, 10_000, 20_000, 50_000, 100_000)
+NO_LIMIT = 2 * _RUNGS[-1]
+_PATIENCE_NAMED, _PATIENCE_UNNAMED = 64, 16  # answers until a settled limit is doubted, at first
+_STRIKES = 3
+
+
+class Bound:
+    """One limit of one endpoint. Thread-safe.
+
+    Searched by halving over the limits providers really set, from a first guess; a refusal that names the limit ends the
+    search at once. A failure that does not say why may have been trouble: what was taken before must fail three times, with
+    answers between, before it counts as refused, and what was found so is tried again sooner. A settled limit is tried
+    again after a while, and less and less often, for limits are raised, and trouble passes.
+    """
+
+    def __init__(self, guess: int = NO_LIMIT, ceiling: int = NO_LIMIT) -> None:
+        self._lock = threading.Lock()
+        self._guess, self._end = max(1, guess), max(1, ceiling) + 1  # more than the ceiling is never asked for
+        self._start()
+
+    def _start(self) -> None:
+        self._size = self._guess
+        self._most = 0  # the largest size answered
+        self._refused = self._end  # the smallest size refused, for whatever reason
+        self._named = self._end  # the smallest size refused by words that name this limit
+        self._since, self._patience = 0, _PATIENCE_NAMED
+        self._in_doubt, self._strikes = False, 0
+        self._probing = False
+
+    def begin_at(self, size: int) -> None:
+        """Begin with a size that was answered in an earlier run; it is tried again like any that was found."""
+        with self._lock:
+            if 1 <= size < self._end and not self._most:
+                self._size = self._most = size
+
+    @property
+    def size(self) -> int:
+        """How much to ask for next."""
+        with self._lock:
+            return self._size
+
+    @property
+    def untested(self) -> bool:
+        """Whether nothing has been answered or refused yet, so that more than the guess may be tried."""
+        with self._lock:
+            return not self._most and self._refused == self._end
+
+    @property
+    def settled(self) -> bool:
+        """Whether the search has ended."""
+        with self._lock:
+            return self._size == self._most
+
+    def may_ask(self) -> bool:
+        """Whether another question may be asked now: while the limit is searched, one at a time."""
+        with self._lock:
+            if self._size == self._most:
+                return True
+            free, self._probing = not self._probing, True
+            return free
+
+    def answered(self, size: int) -> None:
+        """A question of this size was answered."""
+        with self._lock:
+            self._probing = self._in_doubt = False
+            if size < self._size:
+                self._most = max(self._most, size)
+                return
+            self._strikes = 0
+            if size > self._most:
+                self._most = size
+                self._refused, self._named = max(self._refused, size + 1), max(self._named, size + 1)
+                self._step()
+                return
+            self._since += 1
+            if self._since >= self._patience and self._refused > self._most + 1 and self._between(self._end):
+                self._since, self._patience = 0, 2 * self._patience
+                self._refused = self._named  # what was refused without a word may have been trouble
+                self._size = self._between(self._end)[0]
+
+    def refused(self, size: int, hint: int | None = None) -> None:
+        """A question of this size was refused as too big; `hint` is the largest size the endpoint said it accepts."""
+        with self._lock:
+            self._probing = False
+            if hint is not None and 0 < hint < size:
+                self._refused = self._named = hint + 1
+                self._most, self._size, self._patience = min(self._most, hint), hint, _PATIENCE_NAMED
+            elif size <= self._size:
+                self._named = min(self._named, size)
+                self._lower(size, _PATIENCE_NAMED)
+
+    def doubted(self, size: int, *, spoken: bool) -> None:
+        """A question of this size failed and nobody said why; `spoken` when the endpoint itself did answer with an error.
+
+        Failures in a row may all be one trouble: only the first of them, or one that was spoken, counts as a refusal.
+        """
+        with self._lock:
+            self._probing = False
+            if not 1 < size <= self._size:
+                return
+            again, self._in_doubt = self._in_doubt, True
+            if size <= self._most:
+                self._strikes += not again
+                if self._strikes < _STRIKES:
+                    return
+                self._strikes = self._most = 0
+            if again and not spoken:
+                self._size = self._middle(size) or max(1, size // 2)
+            else:
+                self._lower(size, _PATIENCE_UNNAMED)
+
+    def forgive(self) -> None:
+        """What was refused without words had another reason, which is known now: start again from the guess."""
+        with self._lock:
+            if self._named == self._end:
+                self._start()
+
+    def failed(self) -> None:
+        """A question was neither answered nor refused."""
+        with self._lock:
+            self._probing = False
+
+    def _lower(self, size: int, patience: int) -> None:
+        self._refused, self._patience = size, min(self._patience, patience)
+        self._most = min(self._most, max(0, size - 1))
+        self._step()
+
+    def _between(self, below: int) -> list[int]:
+        return [rung for rung in _RUNGS if self._most < rung < below]
+
+    def _middle(self, below: int) -> int:
+        rungs = self._between(below)
+        return rungs[len(rungs) // 2] if rungs else 0
+
+    def _step(self) -> None:
+        self._size = self._middle(self._refused) or self._most or max(1, self._refused // 2)

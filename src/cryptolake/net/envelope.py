@@ -1,0 +1,160 @@
+"""What came over HTTP as JSON-RPC answers: read, matched to the questions by id, refusals told from answers.
+
+What does not belong here: asking (rpc), what an error's words mean (faults), whether a result is well formed (answers).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import orjson
+
+from cryptolake.errors import CryptolakeError, Retry, Stop
+from cryptolake.net import wordings
+from cryptolake.net.faults import Doubtful, Elsewhere, Overdue, RpcFault, TooBig, TooFast, Unreadable, classify, told
+from cryptolake.net.http import Answer, retry_after
+
+Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
+Reply = bytes | RpcFault | CryptolakeError
+"""Of one question: its undecoded result, the contract's own refusal, or what the endpoint's error means."""
+
+_NOTHING, _NULL = msgspec.Raw(), msgspec.Raw(b"null")
+_BOM = b"\xef\xbb\xbf"
+
+
+class Envelope(msgspec.Struct):
+    """One JSON-RPC answer; its content stays undecoded until it is known what it should be."""
+
+    id: int | float | str | None = None
+    result: msgspec.Raw = _NOTHING
+    error: msgspec.Raw = _NOTHING
+
+    @property
+    def failed(self) -> bool:
+        """Whether it holds an error; some nodes send `null` for one beside every result."""
+        return self.error not in (_NOTHING, _NULL)
+
+
+_ONE, _MANY = msgspec.json.Decoder(Envelope), msgspec.json.Decoder(list[Envelope])
+
+
+def replies(answer: Answer, count: int) -> list[Reply]:
+    """The replies to `count` questions with the ids 0 to count - 1, in that order, from an HTTP answer.
+
+    Raises by reaction when the answer concerns the whole request: none of it is JSON-RPC, one error for all, ids that are
+    not the questions'.
+    """
+    envelopes = _read(answer.body)
+    if not envelopes:
+        raise _refusal(answer)
+    after_s = retry_after(answer.headers.get("retry-after"))
+    found: dict[int, Reply] = {}
+    for one in envelopes:
+        number = _number(one.id)
+        if one.failed and (number is None or len(envelopes) < count):
+            raise _whole(_meaning(one.error, answer.status, after_s))
+        if number is None or not 0 <= number < count or number in found:
+            raise Unreadable("the endpoint's answers do not match the questions")
+        found[number] = _meaning(one.error, answer.status, after_s) if one.failed else bytes(one.result)
+    if len(found) != count:
+        raise Unreadable("the endpoint left questions unanswered")
+    return [found[number] for number in range(count)]
+
+
+def decoded(raw: bytes) -> Json:
+    """The JSON of a result. Raises Unreadable when it is none."""
+    try:
+        found: Json = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        raise Unreadable("the endpoint's answer is no JSON; it is asked again") from None
+    return found
+
+
+def _read(body: bytes) -> list[Envelope]:
+    """The envelopes in a body; none when it holds anything else beside them."""
+    body = body.removeprefix(_BOM).strip()
+    try:
+        found = _MANY.decode(body) if body[:1] == b"[" else [_ONE.decode(body)]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return []
+    return [] if any(one.result == _NOTHING and not one.failed for one in found) else found
+
+
+def _number(given: float | str | None) -> int | None:
+    """The id as the number we gave; some endpoints send it back as text or with a decimal point."""
+    if isinstance(given, str):
+        return int(given) if given.isascii() and given.isdecimal() and len(given) < 10 else None
+    return None if given is None or (isinstance(given, float) and not given.is_integer()) else int(given)
+
+
+def _whole(reply: RpcFault | CryptolakeError) -> CryptolakeError:
+    """An error for a whole request: what a contract says is the answer to one question only."""
+    if isinstance(reply, CryptolakeError):
+        return reply
+    return Doubtful(Retry(f"the endpoint answered with error {reply.code}; it is asked again"), spoken=True)
+
+
+def _meaning(raw: msgspec.Raw, status: int, after_s: float | None) -> RpcFault | CryptolakeError:
+    """What an error object means; what its words leave open, the HTTP status may tell."""
+    try:
+        error = decoded(bytes(raw))
+    except Unreadable as unreadable:
+        return unreadable
+    code, message, data = None, _words(error), None
+    if isinstance(error, Mapping):
+        given, data = error.get("code"), error.get("data")
+        code = given if isinstance(given, int) else _number(given) if isinstance(given, float | str) else None
+        message = _words(error.get("message"))
+        if not (isinstance(data, str) and data.startswith("0x")):
+            message = f"{message}. {_words(data)}"
+    fault = classify(code, message, data if isinstance(data, str) else None)
+    if isinstance(fault, Doubtful) and status in {401, 402, 429}:
+        fault = _by_status(status, after_s)
+    if isinstance(fault, TooFast):
+        fault.after_s = after_s
+    return fault
+
+
+def _words(value: Json, depth: int = 4) -> str:
+    """What a document says, without the names of its fields."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list):
+        return " ".join(_words(one, depth - 1) for one in value[:20]) if depth else ""
+    return "" if value is None or isinstance(value, bool) else str(value)[:8000]
+
+
+def _refusal(answer: Answer) -> CryptolakeError:
+    """What an answer means that is no JSON-RPC, by its words where a program wrote them, else by its status."""
+    after_s = retry_after(answer.headers.get("retry-after"))
+    text = answer.body.removeprefix(_BOM).strip()[:8000].decode("utf-8", "replace")
+    page = text[:1] == "<" or "html" in answer.headers.get("content-type", "")
+    if text[:1] in {"{", "["}:
+        try:
+            text = _words(decoded(answer.body.removeprefix(_BOM)))
+        except Unreadable:
+            text = ""
+    if answer.status != 200 and not page and (said := told(wordings.plain(text))) is not None:
+        if isinstance(said, TooFast):
+            said.after_s = after_s
+        return said if answer.status != 429 or not isinstance(said, Elsewhere) else _by_status(429, after_s)
+    return _by_status(answer.status, after_s)
+
+
+def _by_status(status: int, after_s: float | None) -> CryptolakeError:
+    match status:
+        case 429:
+            return TooFast("the endpoint's rate limit is reached", after_s=after_s)
+        case 401 | 402:
+            return Stop(f"the endpoint refuses the key or plan (HTTP {status}); set another key or endpoint")
+        case 413:
+            return TooBig(of="bytes")
+        case 408 | 504 | 522 | 524:
+            return Doubtful(
+                Overdue(f"the endpoint did not finish in time (HTTP {status})", after_s=after_s), spoken=False
+            )
+        case 200:
+            return Doubtful(Unreadable("the endpoint's answer (HTTP 200) is no JSON-RPC"), spoken=False)
+    # A page with 403 is a guard before the endpoint, which lets through again what it turned away.
+    return Doubtful(Retry(f"the endpoint's answer (HTTP {status}) is no JSON-RPC", after_s=after_s), spoken=False)

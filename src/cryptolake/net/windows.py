@@ -1,0 +1,120 @@
+"""One window of logs at one endpoint: its addresses and topics in as few questions as the endpoint takes.
+
+What does not belong here: which window is asked where and when (scan), and what an error's words mean (faults).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cryptolake.errors import CryptolakeError, Stop
+from cryptolake.net.endpoint import Learned, Station
+from cryptolake.net.faults import Doubtful, Elsewhere, TooBig, Unreadable
+from cryptolake.net.logs import METHOD, Log, LogQuestion
+from cryptolake.net.rpc import Pool
+
+Part = tuple[Sequence[str], Sequence[str]]
+"""Addresses and first topics that are asked for together."""
+
+
+def ask_window(
+    pool: Pool,
+    station: Station,
+    question: LogQuestion,
+    start: int,
+    end: int,
+    addresses: Sequence[str] | None = None,
+    unread: set[str] | None = None,
+) -> list[Log]:
+    """The logs of blocks `[start, end)` by all addresses of the question, or some of them; in no order.
+
+    Where `unread` is given, emitters whose logs cannot be read are put into it, else they raise Unreadable.
+
+    Raises TooBig or Doubtful when fewer blocks may help (`teach` tells what to do then), else by reaction.
+    """
+    learned, found = station.learned, set[Log]()
+    cut: list[tuple[int, int]] = []  # how many addresses and topics were refused for a reason that was not said
+    parts = [_of(question, question.addresses if addresses is None else addresses)]
+    while parts:
+        addresses, topics = parts.pop()
+        if len(addresses) > (size := learned.addresses.size):
+            parts += [_of(question, addresses[size:]), _of(question, addresses[:size])]
+            continue
+        if len(topics) > (size := learned.topics.size):
+            parts += [(addresses, topics[size:]), (addresses, topics[:size])]
+            continue
+        try:
+            answer = pool.ask(station, METHOD, question.params(start, end, addresses, topics), start)
+        except (TooBig, Doubtful) as error:
+            of = error.of if isinstance(error, TooBig) else ""
+            if of in {"addresses", "topics"} and len(addresses) * len(topics) > 1:
+                _refused(learned, of, addresses, topics, error.hint if isinstance(error, TooBig) else None)
+                parts.append((addresses, topics))
+            elif end - start > 1:
+                raise
+            elif len(addresses) * len(topics) > 1:  # a single block: it can only be the addresses or topics
+                cut.append((len(addresses), len(topics)))
+                parts += _halves(question, addresses, topics)
+            else:
+                raise _refuses_all(pool, station, error) from None
+        else:
+            learned.addresses.answered(len(addresses))
+            learned.topics.answered(len(topics))
+            try:
+                found.update(question.read(answer, start, end))
+            except Unreadable:
+                if unread is None:
+                    raise
+                readable, others = question.salvage(answer, start, end)
+                found.update(readable)
+                unread |= others
+    if cut:
+        addresses_cut, topics_cut = cut[0]
+        (learned.addresses if addresses_cut > 1 else learned.topics).refused(max(addresses_cut, topics_cut))
+        learned.forgive()
+    return list(found)
+
+
+def teach(learned: Learned, error: TooBig | Doubtful, start: int, end: int) -> list[tuple[int, int]]:
+    """Learn from a refused window of more than one block; the pieces to ask for instead, `[start, end)` each.
+
+    One piece, the same, when the endpoint is asked for fewer blocks from now on.
+    """
+    blocks = end - start
+    if isinstance(error, Doubtful):
+        learned.doubted(blocks, spoken=error.spoken)
+        middle = start + blocks // 2
+    elif error.of in {"results", "bytes"}:
+        middle = start + learned.crowded(blocks, error.hint, error.results)
+    else:
+        learned.refused(blocks, error.hint if error.of == "blocks" else None)
+        return [(start, end)]
+    return [(start, middle), (middle, end)]
+
+
+def _of(question: LogQuestion, addresses: Sequence[str]) -> Part:
+    return addresses, question.topics(addresses)
+
+
+def _halves(question: LogQuestion, addresses: Sequence[str], topics: Sequence[str]) -> list[Part]:
+    half = max(len(addresses), len(topics)) // 2
+    if len(addresses) > 1:
+        half = len(addresses) // 2
+        return [_of(question, addresses[half:]), _of(question, addresses[:half])]
+    return [(addresses, topics[half:]), (addresses, topics[:half])]
+
+
+def _refused(learned: Learned, of: str, addresses: Sequence[str], topics: Sequence[str], hint: int | None) -> None:
+    """Too many addresses or topics; endpoints that count both in one limit do not say which, so addresses go first."""
+    if len(addresses) > 1 and (of == "addresses" or len(topics) == 1):
+        learned.addresses.refused(len(addresses), hint if of == "addresses" else None)
+    else:
+        learned.topics.refused(len(topics), hint if of == "topics" else None)
+
+
+def _refuses_all(pool: Pool, station: Station, error: TooBig | Doubtful) -> CryptolakeError:
+    """What it means that one block of one contract is refused: trouble, or an endpoint that has no logs to give."""
+    if isinstance(error, Doubtful):
+        return error.otherwise
+    name = f"{pool.chain}: {station.endpoint.name} refuses a single block of logs; set another endpoint"
+    return Elsewhere(name) if any(one is not station and one.stopped is None for one in pool.stations) else Stop(name)

@@ -1,0 +1,153 @@
+"""No answer crashes: whatever an endpoint sends, there is a named reaction, and what is believed is well formed."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+import pytest
+from tests.net.bodies import Grammar
+from tests.net.node import CHAIN_ID, EMITTER, TOPIC, Node
+
+from cryptolake.errors import CryptolakeError
+from cryptolake.net.abi import addresses_at, text, word
+from cryptolake.net.blocks import BlockRange, Blocks, Header
+from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
+from cryptolake.net.http import Answer, Http
+from cryptolake.net.logs import Log, LogFilter, gather
+from cryptolake.net.multicall import Call, CallResult, Failed, Finished, Program, run
+from cryptolake.net.rpc import Pool
+from cryptolake.net.scan import scan
+
+SOME, MANY = 4_000, 120_000  # bodies in the suite, and in the endurance run
+WORD = "0x" + "00" * 31 + "05"
+
+
+class Fuzzed(Http):
+    """In place of HTTP: true answers of a node, of which a share is changed. Nothing else could send thousands of them."""
+
+    def __init__(self, grammar: Grammar, share: float) -> None:
+        self.node = Node(head=5000, call=lambda _to, _data, _block: WORD)
+        self.grammar, self.share, self.sent = grammar, share, 0
+
+    def post(self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None) -> Answer:
+        truth = self.node.answer(body)
+        if self.grammar.random.random() >= self.share:
+            return Answer(200, {}, truth, 0.01)
+        self.sent += 1
+        return self.grammar.answer(truth)
+
+
+def pool_over(http: Fuzzed, endpoints: int) -> Pool:
+    found = [
+        Endpoint(f"e{n}", SecretUrl(str(n)), Limits(rate=1e9, log_span=25, max_batch=20)) for n in range(endpoints)
+    ]
+    return Pool("test", CHAIN_ID, found, http, attempts=2, clock=lambda: 0.0, sleep=lambda _: None)
+
+
+def headers(pool: Pool) -> None:
+    for number, header in Blocks(pool).headers([0, 7, 100, 4000]).items():
+        assert isinstance(header, Header)
+        assert header.number == number
+        assert 0 <= header.timestamp < 1 << 40
+        assert len(header.hash) == 66
+        assert len(header.bloom) in {0, 256}
+
+
+def logs(pool: Pool) -> None:
+    found, windows = gather(scan(pool, [LogFilter(EMITTER, frozenset({TOPIC}))], BlockRange(100, 160)))
+    assert sum(one.end - one.start for one in windows) == 60
+    for log in found:
+        assert isinstance(log, Log)
+        assert 100 <= log.block < 160
+        assert (log.address, log.topics[0]) == (EMITTER, TOPIC)
+        assert len(log.block_hash) == len(log.tx) == 66
+
+
+def calls(pool: Pool) -> None:
+    def market(name: str) -> Program[int]:
+        (first,) = yield [Call(EMITTER, name.encode())]
+        (second,) = yield [Call(EMITTER, b"again")]
+        return word(first.need("one"), 0) + word(second.need("two"), 0)
+
+    outcomes = run(pool, {name: market(name) for name in ("a", "b", "c")}, 4000, multicall3=None)
+    assert set(outcomes) == {"a", "b", "c"}
+    for one in outcomes.values():
+        assert isinstance(one, Failed | Finished)
+
+
+def head(pool: Pool) -> None:
+    assert pool.finalized() >= 0
+
+
+TARGETS: tuple[Callable[[Pool], None], ...] = (headers, logs, calls, head)
+
+
+def fuzz(seed: int, bodies: int) -> Counter[str]:
+    """Send so many changed bodies; what came of the questions. An error that is none of ours is shown with its seed."""
+    reactions: Counter[str] = Counter()
+    sent = number = 0
+    while sent < bodies:
+        number += 1
+        grammar = Grammar(seed * 1_000_000 + number)
+        http = Fuzzed(grammar, grammar.random.choice((0.2, 0.5, 1.0)))
+        pool = pool_over(http, grammar.random.choice((1, 2)))
+        target = grammar.random.choice(TARGETS)
+        try:
+            target(pool)
+        except CryptolakeError as error:
+            assert str(error)
+            reactions[f"{target.__name__}: {type(error).__name__}"] += 1
+        except Exception as error:
+            raise AssertionError(f"{target.__name__} crashed with seed {seed * 1_000_000 + number}") from error
+        else:
+            reactions[f"{target.__name__}: answered"] += 1
+        sent += http.sent
+    return reactions
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_answer_crashes(seed: int) -> None:
+    reactions = fuzz(seed, SOME // 4)
+    assert all(reactions[f"{target.__name__}: answered"] for target in TARGETS)
+    assert len(reactions) > 2 * len(TARGETS)
+
+
+@pytest.mark.soak
+def test_no_answer_of_very_many_crashes() -> None:
+    fuzz(random.SystemRandom().randrange(10**6), MANY)
+
+
+def strange_results(grammar: Grammar) -> bytes:
+    """Return data of a contract gone wrong: any length, offsets that point anywhere."""
+    words = [
+        grammar.random.choice((0, 1, 32, 64, 96, 2**255, 2**256 - 1, 7, 1000))
+        for _ in range(grammar.random.randrange(8))
+    ]
+    return b"".join(one.to_bytes(32, "big") for one in words) + b"\xff" * grammar.random.choice((0, 0, 0, 1, 31))
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_one_markets_oddity_fails_that_market_alone(seed: int) -> None:
+    grammar = Grammar(seed)
+    odd = strange_results(grammar)
+
+    def clumsy(_: str) -> Program[int]:
+        (given,) = yield [Call(EMITTER, b"odd")]
+        found = [text(given.data), addresses_at(given.data, 0), 100 // (given.data[0] - 1), int(text(given.data))]
+        return len(found)
+
+    def careful(name: str) -> Program[int]:
+        (given,) = yield [Call(EMITTER, name.encode())]
+        return word(given.need(name), 0)
+
+    http = Fuzzed(grammar, 0.0)
+    http.node.call = lambda _to, data, _block: "0x" + odd.hex() if data == "0x" + b"odd".hex() else WORD
+    outcomes = run(pool_over(http, 1), {"odd": clumsy("odd"), "well": careful("well")}, 4000, multicall3=None)
+    assert isinstance(outcomes["well"], Finished)
+    assert outcomes["well"].value == 5
+    failed = outcomes["odd"]
+    assert isinstance(failed, Failed)
+    assert str(failed.error)
+    assert CallResult(True, odd) in [result for stored in failed.transcript for _, result in stored]
