@@ -184,6 +184,7 @@ class Counted:
     calls: dict[str, int] = field(default_factory=dict)
     refused_calls: int = 0
     asked: list[list[int]] = field(default_factory=list)
+    busy_s: float = 0.0  # from the first answered call to the last
     wall_s: float = 0.0
     cpu_s: float = 0.0
     ended: bool = True
@@ -267,6 +268,7 @@ def run(runner: Runner, provider: Provider, job: Job, *, patience_s: float = PAT
         calls=dict(seen["calls"]),  # type: ignore[call-overload]
         refused_calls=int(str(seen["refused_calls"])),
         asked=list(seen["asked"]),  # type: ignore[call-overload]
+        busy_s=float(str(seen["busy_s"])),
         wall_s=wall or time.monotonic() - began,
         cpu_s=usage.ru_utime + usage.ru_stime,
         ended=ended,
@@ -427,7 +429,7 @@ def main() -> None:
     write_table(
         "race_limit",
         "The provider refuses more than 50 calls in any second by 429 without Retry-After, a batch by its members. Share of "
-        f"the limit that was answered until the end or for 100 s, start-up included; share of calls refused. {load}",
+        f"the limit that was used from the first answered call to the last, in 100 s at most; calls refused; wall. {load}",
         ("reader", "limit told", "limit untold"),
         limits,
     )

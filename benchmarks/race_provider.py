@@ -106,6 +106,7 @@ class Provider(asyncio.Protocol):
     latency, span, rate = 0.08, 2000, 0.0
     requests, refused, calls = 0, 0, Counter[str]()
     refused_calls, most = 0, 0
+    first, last = 0.0, 0.0  # when calls were answered, on the monotonic clock
     asked: list[tuple[int, int]] = []  # noqa: RUF012  # shared by all connections of this process
     answered = 0  # blocks of logs
     granted: deque[float] = deque()  # noqa: RUF012
@@ -144,6 +145,8 @@ class Provider(asyncio.Protocol):
             later(self.latency, self.send, orjson.dumps(error), "429 Too Many Requests")
             return
         mine.calls.update(one["method"] for one in many)
+        mine.last = time.monotonic()
+        mine.first = mine.first or mine.last
         blocks = 0
         for one in many:
             if one["method"] == "eth_getLogs" and "fromBlock" in one["params"][0]:
@@ -186,9 +189,10 @@ class Provider(asyncio.Protocol):
         found = {
             "requests": mine.requests, "refused": mine.refused, "refused_calls": mine.refused_calls,
             "calls": dict(mine.calls), "asked": mine.asked, "answered": mine.answered, "most": mine.most,
+            "busy_s": mine.last - mine.first,
         }  # fmt: skip
         mine.requests, mine.refused, mine.refused_calls, mine.calls = 0, 0, 0, Counter()
-        mine.asked, mine.answered, mine.most = [], 0, 0
+        mine.asked, mine.answered, mine.most, mine.first = [], 0, 0, 0.0
         self.send(orjson.dumps(found))
 
     def answer(self, question: dict[str, object]) -> dict[str, object]:
