@@ -7,7 +7,16 @@ import pkgutil
 import sys
 from pathlib import Path
 
-NO_BENCHMARK = {"__main__", "report", "enforcing", "provider", "peers", "simulated_ethereum", "synthetic_lake"}
+NO_BENCHMARK = {
+    "__main__",
+    "report",
+    "enforcing",
+    "provider",
+    "peers",
+    "race_provider",
+    "simulated_ethereum",
+    "synthetic_lake",
+}
 
 wanted = sys.argv[1:]
 for module in sorted(one.name for one in pkgutil.iter_modules([str(Path(__file__).parent)])):

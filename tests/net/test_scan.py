@@ -8,13 +8,13 @@ import time
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.net.node import ADDRESSES, EMITTER, TOPIC, Node, pool_of
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, until
 
 from cryptolake.errors import Retry, Stop
 from cryptolake.net.blocks import BlockRange
@@ -180,6 +180,44 @@ def test_other_filters_have_another_journal(tmp_path: Path) -> None:
     answered = list(scan(pool_of(Node(), span=100), FILTERS, BlockRange(0, 100)))
     ScanJournal(tmp_path, "test", FILTERS).keep(answered[0])
     assert ScanJournal(tmp_path, "test", [*FILTERS, LogFilter(ADDRESSES[0], frozenset({TOPIC}))]).read() == []
+
+
+def test_a_window_is_kept_when_it_is_answered_however_busy_the_caller_is() -> None:
+    kept: list[AnsweredWindow] = []
+    answers = scan(pool_of(Node(limit=10), span=10), FILTERS, BlockRange(0, 200), keep=kept.append)
+    first = next(answers)  # and asks for no other one
+    until(lambda: sum(one.window.end - one.window.start for one in kept) == 200, "all windows are kept")
+    assert first in kept
+    assert sorted(map(str, answers)) == sorted(str(one) for one in kept if one is not first)
+
+
+def test_what_a_kill_may_lose_stays_a_small_part_of_what_was_answered() -> None:
+    class Watched(Node):
+        flying, answered = 0, 0
+        excess: ClassVar[list[tuple[int, int]]] = []
+
+        def answer(self, body: bytes) -> bytes:
+            with self.lock:
+                self.flying += 1
+                if self.flying > max(4, self.answered // 16):
+                    self.excess.append((self.flying, self.answered))
+            found = super().answer(body)
+            with self.lock:
+                self.flying -= 1
+                self.answered += 1
+            return found
+
+    node = Watched(limit=1)
+    gather(scan(pool_of(node, span=1), FILTERS, BlockRange(0, 1000)))
+    assert node.answered >= 1000
+    assert not node.excess
+
+
+def test_a_journal_that_cannot_be_written_ends_the_scan_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "full").touch()  # a file where the folder should be: refused for root, too
+    journal = ScanJournal(tmp_path / "full" / "scans", "test", FILTERS)
+    with pytest.raises(Stop, match="permissions or set --data"):
+        list(scan(pool_of(Node(limit=10), span=10), FILTERS, BlockRange(0, 100), keep=journal.keep))
 
 
 ODD_LOGS = [{"data": "0x123"}, {"data": None}, {"topics": ["0xzz"]}, {"blockHash": "0x"}, {"logIndex": "0x1_0"}]

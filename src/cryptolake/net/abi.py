@@ -59,6 +59,7 @@ def call_data(signature: str, *arguments: int | str | Sequence[str]) -> bytes:
     return selector(signature) + b"".join(heads) + tail
 
 
+@lru_cache(maxsize=65536)
 def address_word(address: str) -> bytes:
     """A 20-byte address left-padded to a word."""
     return bytes.fromhex(address.removeprefix("0x")).rjust(WORD, b"\0")
@@ -85,7 +86,10 @@ def signed(data: bytes, index: int) -> int:
 
 def address_at(data: bytes, index: int) -> str:
     """The EIP-55 address in word `index`."""
-    return checksum(f"{word(data, index) & ((1 << 160) - 1):040x}")
+    end = (index + 1) * WORD
+    if end > len(data):
+        raise Skip(f"the answer has {len(data)} bytes, word {index} is missing", reason="layout")
+    return checksum(data[end - 20 : end].hex())
 
 
 def uints_at(data: bytes, index: int) -> list[int]:
@@ -145,16 +149,17 @@ def _offset_array(bodies: Sequence[bytes]) -> bytes:
 
 def decode_aggregate3(data: bytes) -> list[tuple[bool, bytes]]:
     """The `(bool success, bytes returnData)[]` that aggregate3 returns."""
-    base = word(data, 0) + WORD
+    base, size = word(data, 0) + WORD, len(data)
     count = _length(data, word(data, 0) // WORD)
+    if base + count * WORD > size:
+        raise Skip("a multicall answer is cut short", reason="layout")
+    number_in = int.from_bytes  # a month of one market reads a hundred thousand words here
     results = []
-    for number in range(count):
-        start = base + word(data, base // WORD + number)
-        ok = word(data, start // WORD) != 0
-        at = start + word(data, start // WORD + 1)
-        length = word(data, at // WORD)
-        piece = data[at + WORD : at + WORD + length]
-        if len(piece) != length:
+    for place in range(base, base + count * WORD, WORD):
+        start = base + number_in(data[place : place + WORD], "big")
+        at = start + number_in(data[start + WORD : start + 2 * WORD], "big")
+        length = number_in(data[at : at + WORD], "big")
+        if start + 2 * WORD > size or at + WORD + length > size:
             raise Skip("a multicall answer is cut short", reason="layout")
-        results.append((ok, piece))
+        results.append((any(data[start : start + WORD]), data[at + WORD : at + WORD + length]))
     return results

@@ -136,7 +136,7 @@ def check_blooms(
     """
     with_logs = sorted({log.block for log in logs})
     quiet = _quiet_blocks(pool.chain, within, set(with_logs)) if sample and question.addresses else []
-    headers = blocks.headers([*with_logs, *quiet])
+    headers = blocks.headers(looked_at(pool, question, logs, within, sample=sample))
     usable = all(any(headers[number].bloom) for number in with_logs)
     contradictions = []
     for log in logs:
@@ -153,6 +153,14 @@ def check_blooms(
             if ask_window(pool, station, question, number, number + 1, promised):
                 contradictions.append(f"block {number} has a wanted log that was left out of the answer")
     return BloomCheck(len(headers), usable, tuple(contradictions))
+
+
+def looked_at(pool: Pool, question: LogQuestion, logs: Sequence[Log], within: BlockRange, *, sample: bool) -> list[int]:
+    """The blocks whose headers `check_blooms` compares, so that those of many periods can be asked together."""
+    with_logs = {log.block for log in logs}
+    return sorted(
+        [*with_logs, *(_quiet_blocks(pool.chain, within, with_logs) if sample and question.addresses else ())]
+    )
 
 
 def _quiet_blocks(chain: str, within: BlockRange, taken: set[int]) -> list[int]:

@@ -17,8 +17,10 @@ from pathlib import Path
 import orjson
 
 from cryptolake.errors import Retry
+from cryptolake.files.atomic import refused
 from cryptolake.net.logs import AnsweredWindow, BlockWindow, LogFilter, log_to_json, parse_logs
 
+_SYNC_S = 1.0  # a sync costs as much as a question; what a power cut takes is asked again
 _KEPT_S = 30 * 86400.0  # a journal that nobody went on with: its run was killed after its last day had landed
 
 
@@ -38,6 +40,7 @@ class ScanJournal:
         self._path = folder / f"{chain}-{hashlib.sha256(chr(10).join(wanted).encode()).hexdigest()[:16]}.jsonl"
         self._lock = threading.Lock()
         self._file: int | None = None
+        self._synced = time.monotonic()
         _sweep(folder)
 
     def read(self) -> list[AnsweredWindow]:
@@ -55,20 +58,27 @@ class ScanJournal:
         return found
 
     def keep(self, answered: AnsweredWindow) -> None:
-        """Append one window, unless parts of it could not be read.
+        """Append one window, unless parts of it could not be read. Thread-safe.
 
-        It survives the end of this process at once, a power cut perhaps not: it is asked again.
+        It survives the end of this process at once, a power cut after a second: what is lost is asked again. Raises Stop with
+        the remedy when the disk refuses.
         """
         if answered.unread:
             return
         window = answered.window
         line = orjson.dumps([window.start, window.end, window.endpoint, [log_to_json(log) for log in answered.logs]])
         with self._lock:
-            if self._file is None:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-            # The leading newline ends a line that a kill may have cut short.
-            os.write(self._file, b"\n" + line)
+            try:
+                if self._file is None:
+                    self._path.parent.mkdir(parents=True, exist_ok=True)
+                    self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+                # The leading newline ends a line that a kill may have cut short.
+                os.write(self._file, b"\n" + line)
+                if time.monotonic() - self._synced >= _SYNC_S:
+                    os.fsync(self._file)
+                    self._synced = time.monotonic()
+            except OSError as error:
+                raise refused(error, self._path) from None
 
     def close(self) -> None:
         """Close the file and keep it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import threading
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from queue import SimpleQueue
 
 from cryptolake.errors import Retry, Stop
@@ -21,16 +21,23 @@ from cryptolake.net.windows import ask_window, teach
 
 _LOOK_AGAIN_S = 0.1  # while another scan of the same endpoints finds their span, which nobody tells this one
 _ATTEMPTS = 6  # per window, each at the endpoint that is best then
+_LEAST, _AT_RISK = 4, 16  # windows in flight: so many, later one for so many that were answered
 _SAME_SIZE = 3  # so many of them with the window as it is; after that its halves
 
 
 def scan(
-    pool: Pool, filters: Sequence[LogFilter], block_range: BlockRange, *, known: Iterable[AnsweredWindow] = ()
+    pool: Pool,
+    filters: Sequence[LogFilter],
+    block_range: BlockRange,
+    *,
+    known: Iterable[AnsweredWindow] = (),
+    keep: Callable[[AnsweredWindow], None] = lambda _answered: None,
 ) -> Generator[AnsweredWindow]:
     """Ask for every wanted log of the range; yields windows as they are answered, in no strict order.
 
-    `known` are windows answered by an earlier, interrupted scan: they come first and are not asked again. Together the
-    windows yielded cover the range exactly once; where nobody gives readable logs of an emitter, the window says so (`unread`).
+    `known` are windows answered by an earlier, interrupted scan: they come first and are not asked again. `keep` is given
+    every new window the moment it is answered, by the thread that asked, however busy the caller is. Together the windows
+    yielded cover the range exactly once; where nobody gives readable logs of an emitter, the window says so (`unread`).
     Raises Stop when even one block of one contract is refused, Retry when a window cannot be answered by anybody. Closing the
     iterator ends the questions.
     """
@@ -40,7 +47,7 @@ def scan(
     left = len(block_range) - sum(one.window.end - one.window.start for one in done)
     if not question.addresses or not left:
         return
-    work = _Work(pool, question, _gaps(block_range, done))
+    work = _Work(pool, question, _gaps(block_range, done), keep)
     try:
         while left:
             answered = work.next()
@@ -51,13 +58,22 @@ def scan(
 
 
 class _Work:
-    """The windows still to be asked, and the threads that ask: lowest blocks first, as many as the limits can feed."""
+    """The windows still to be asked, and the threads that ask: lowest blocks first, as many as the limits can feed.
 
-    def __init__(self, pool: Pool, question: LogQuestion, gaps: list[tuple[int, int]]) -> None:
-        self._pool, self._question, self._gaps = pool, question, gaps
+    What is in flight is lost when this process is killed, so it stays a small part of what was answered before.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        question: LogQuestion,
+        gaps: list[tuple[int, int]],
+        keep: Callable[[AnsweredWindow], None],
+    ) -> None:
+        self._pool, self._question, self._gaps, self._keep = pool, question, gaps, keep
         heapq.heapify(self._gaps)
         self._state = threading.Condition()
-        self._busy, self._threads, self._ended = 0, 0, False
+        self._busy, self._threads, self._answered, self._ended = 0, 0, 0, False
         self._failures: dict[int, int] = {}
         self._outcomes: SimpleQueue[AnsweredWindow | BaseException] = SimpleQueue()
         with self._state:
@@ -77,7 +93,7 @@ class _Work:
             self._state.notify_all()
 
     def _grow(self) -> None:
-        while self._threads < self._pool.parallel(METHOD):
+        while self._threads < min(self._pool.parallel(METHOD), max(_LEAST, self._answered // _AT_RISK)):
             self._threads += 1
             threading.Thread(target=self._run, name=f"logs-{self._pool.chain}-{self._threads}", daemon=True).start()
 
@@ -129,8 +145,11 @@ class _Work:
         else:
             station.learned.answered(stop - start, len(logs))
             window = BlockWindow(start, stop, station.endpoint.name, len(logs))
-            self._outcomes.put(AnsweredWindow(window, tuple(sorted(logs, key=place)), frozenset(unread or ())))
+            answered = AnsweredWindow(window, tuple(sorted(logs, key=place)), frozenset(unread or ()))
+            self._keep(answered)
+            self._outcomes.put(answered)
         with self._state:
+            self._answered += not back
             self._busy -= 1
             self._put_back(back)
             self._grow()

@@ -10,7 +10,7 @@ import ast
 import importlib
 import importlib.util
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from types import ModuleType
@@ -55,7 +55,7 @@ def _imported(module: ModuleType) -> Sequence[ModuleType]:
     """Every module that its text imports from its own package or from ours, at the top or inside a function."""
     ours = {_PACKAGE, module.__name__.partition(".")[0]}
     found = []
-    for node in ast.walk(ast.parse(inspect.getsource(module))):
+    for node in _statements(ast.parse(inspect.getsource(module)).body):
         if isinstance(node, ast.Import):
             names = [(one.name, "") for one in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -69,3 +69,11 @@ def _imported(module: ModuleType) -> Sequence[ModuleType]:
                 inner = getattr(container, part, None) if part else None
                 found.append(inner if isinstance(inner, ModuleType) else container)
     return found
+
+
+def _statements(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """Every statement at every depth; expressions, most of a tree, hold no import."""
+    for node in body:
+        yield node
+        for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+            yield from _statements(getattr(node, name, ()))

@@ -1,38 +1,32 @@
-"""Liquidations of a chain: one log scan for all its markets over touching periods, cut into days with their evidence.
+"""Liquidations of a chain: one log scan for all its markets over touching periods, which are settled several together.
 
-What does not belong here: how windows are asked (net/logs), how they are doubted (net/audit), what an event means (the
-families).
+What does not belong here: how windows are asked (net/logs) and what becomes of a covered period (settling).
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
-
-import orjson
 
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.errors import CryptolakeError, Skip
-from cryptolake.net.audit import check_blooms, second_opinions
 from cryptolake.net.blocks import BlockRange, Blocks, Header
-from cryptolake.net.faults import Behind, Elsewhere, Unreadable
 from cryptolake.net.journal import ScanJournal
-from cryptolake.net.logs import AnsweredWindow, BlockWindow, Log, LogFilter, LogQuestion, log_to_json
-from cryptolake.net.multicall import Call, Failed, Finished, Program, run, transcript_to_json
+from cryptolake.net.logs import AnsweredWindow, BlockWindow, Log, LogFilter
+from cryptolake.net.multicall import Failed, Finished
 from cryptolake.net.rpc import Pool
 from cryptolake.net.scan import scan
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.markets import Csu
-from cryptolake.sources.onchain.certificate import certificate
 from cryptolake.sources.onchain.families import families
-from cryptolake.sources.onchain.records import Settled
+from cryptolake.sources.onchain.settling import CoveredPeriod, Settling, miss, run_programs
 
-T = TypeVar("T")
+# Periods are settled together that were covered within so many seconds, at most so many of them.
+_TOGETHER_S, _TOGETHER = 5.0, 31
 Bounds = tuple[BlockRange, Header]
 
 
@@ -63,7 +57,7 @@ class LiquidationScan:
     watch: Watch
 
     def run(self, asked: Sequence[Partition]) -> Iterator[Raw | Miss]:
-        """One answer per partition, each as soon as its period is covered."""
+        """One answer per partition, soon after its period is covered."""
         periods = sorted({partition.period for partition in asked})
         self.blocks.prefetch({instant for period in periods for instant in (period.start, period.end)})
         ranges: dict[Period, Bounds] = {}
@@ -96,111 +90,42 @@ class LiquidationScan:
                     yield from (miss(partition, outcome.error) for partition in asked if partition.key == name)
         if not filters:
             return
+        settling = Settling(
+            self.source, self.pool, self.blocks, self.chain, self.csus, self.provenance, self.audit, filters
+        )
         every = [one for found in filters.values() for one in found]
-        question = LogQuestion(self.chain.name, every)
         waiting = sorted(ranges)
         whole = BlockRange(ranges[waiting[0]][0].start, ranges[waiting[-1]][0].end)
         journal = ScanJournal(self.journals, self.chain.name, every) if self.journals is not None else None
         known = journal.read() if journal is not None else []
-        kept = {one.window for one in known}
         covered = _Covered(whole.start)
-        with closing(scan(self.pool, every, whole, known=known)) as answers:
+
+        def taken(period: Period) -> CoveredPeriod:
+            members = [one for one in asked if one.period == period and one.key in filters]
+            within, snapshot = ranges[period]
+            windows, logs, unread = covered.within(within)
+            return CoveredPeriod(members, within, snapshot, windows, logs, unread)
+
+        ready: list[CoveredPeriod] = []
+        since = float("-inf")  # the first period is settled at once: it teaches what to ask while the scan goes on
+        keep = journal.keep if journal is not None else lambda _answered: None
+        with closing(scan(self.pool, every, whole, known=known, keep=keep)) as answers:
             for answered in answers:
-                if journal is not None and answered.window not in kept:
-                    journal.keep(answered)
                 covered.add(answered)
                 self.watch(Scanned(self.chain.name, covered.blocks, len(whole)))
                 while waiting and ranges[waiting[0]][0].end <= covered.until:
-                    period = waiting.pop(0)
-                    members = [one for one in asked if one.period == period and one.key in filters]
-                    yield from self._period(members, ranges[period], covered, question, filters)
-        for period in waiting:  # nothing to ask for: no market has an emitter yet
-            members = [one for one in asked if one.period == period and one.key in filters]
-            yield from self._period(members, ranges[period], covered, question, filters)
+                    ready.append(taken(waiting.pop(0)))
+                if ready and (len(ready) >= _TOGETHER or time.monotonic() - since >= _TOGETHER_S):
+                    yield from settling.settle(ready)
+                    ready, since = [], time.monotonic()
+        # Also periods with nothing to ask for: no market has an emitter yet.
+        yield from settling.settle([*ready, *map(taken, waiting)])
         if journal is not None:
             journal.forget()
 
     def _emitters(self, csus: Sequence[Csu], block: int) -> dict[str, Finished[list[LogFilter]] | Failed]:
         programs = {csu.name: families()[csu.family].emitters(csu) for csu in csus}
         return run_programs(self.pool, programs, block, self.chain)
-
-    def _period(
-        self,
-        asked: Sequence[Partition],
-        bounds: Bounds,
-        covered: _Covered,
-        question: LogQuestion,
-        filters: Mapping[str, Sequence[LogFilter]],
-    ) -> Iterator[Raw | Miss]:
-        """The answers of one covered period, with the evidence that nothing is missing."""
-        within, header = bounds
-        unread = frozenset().union(*(one.unread for one in covered.answers if _touches(one.window, within)))
-        if unread:
-            for partition in [one for one in asked if any(two.address in unread for two in filters[one.key])]:
-                words = f"{partition.key}: an event of it cannot be read at any endpoint; set another endpoint"
-                yield miss(partition, Unreadable(words))
-            asked = [one for one in asked if not any(two.address in unread for two in filters[one.key])]
-        logs = [log for one in covered.answers for log in one.logs if within.start <= log.block < within.end]
-        windows = [one.window for one in covered.answers]
-        evidence, found = self._evidence(question, windows, logs, within)
-        logs = sorted({*logs, *found}, key=lambda log: (log.block, log.index))
-        covered.drop_before(within.end)
-        by_csu: dict[str, list[Log]] = {}
-        programs: dict[str, Program[Settled]] = {}
-        for partition in asked:
-            csu = self.csus[partition.key]
-            emitters = {one.address: one.topics0 for one in filters[csu.name]}
-            by_csu[csu.name] = [log for log in logs if log.topics[0] in emitters.get(log.address, frozenset())]
-            try:
-                if events := families()[csu.family].liquidations(csu, by_csu[csu.name]):
-                    programs[csu.name] = families()[csu.family].settle(csu, events)
-            except Skip as error:
-                del by_csu[csu.name]
-                yield miss(partition, error)
-        stamps = self.blocks.headers(sorted({log.block for found in by_csu.values() for log in found}))
-        outcomes = run_programs(self.pool, programs, header.number, self.chain)
-        for partition in asked:
-            csu = self.csus[partition.key]
-            outcome = outcomes.get(csu.name)
-            if csu.name not in by_csu:
-                continue
-            if isinstance(outcome, Failed):
-                yield miss(partition, outcome.error)
-                continue
-            if not by_csu[csu.name] and csu.deployed_block is not None and csu.deployed_block >= within.end:
-                yield Miss(partition, "gone", "not_deployed", f"{csu.name} was deployed at block {csu.deployed_block}")
-                continue
-            payload = {
-                "csu": csu.name,
-                "from_block": within.start,
-                "to_block": within.end - 1,
-                "block": header.number,
-                "filters": {one.address: sorted(one.topics0) for one in filters[csu.name]},
-                "certificate": evidence,
-                "logs": [log_to_json(log) for log in by_csu[csu.name]],
-                "timestamps": {str(log.block): stamps[log.block].timestamp for log in by_csu[csu.name]},
-                "context": transcript_to_json(outcome.transcript) if outcome is not None else [],
-            }
-            doubt = {"doubt": "suspect"} if evidence["verdict"] == "suspect" else {}
-            yield Raw(
-                partition=partition,
-                source=self.source,
-                fetched_at=datetime.now(UTC),
-                observed_at=partition.period.end - timedelta(microseconds=1),
-                payload=orjson.dumps(payload),
-                request={"chain": self.chain.name, "dataset": partition.dataset},
-                provenance={**self.provenance, **doubt, "endpoint": self.pool.last_endpoint},
-                block=header.number,
-                block_hash=header.hash,
-            )
-
-    def _evidence(
-        self, question: LogQuestion, windows: Sequence[BlockWindow], logs: Sequence[Log], within: BlockRange
-    ) -> tuple[dict[str, object], list[Log]]:
-        """The completeness certificate of a period, and logs that were left out at first but that two endpoints have."""
-        opinions, found = second_opinions(self.pool, question, windows, logs, within, self.audit)
-        blooms = check_blooms(self.pool, self.blocks, question, logs, within, sample=self.audit > 0)
-        return certificate(within, windows, opinions, blooms, datetime.now(UTC)), found
 
 
 class _Covered:
@@ -218,35 +143,12 @@ class _Covered:
             self.answers.append(following)
             self.until = following.window.end
 
-    def drop_before(self, block: int) -> None:
-        """Forget windows that no later period needs."""
-        self.answers = [one for one in self.answers if one.window.end > block]
-
-
-def _touches(window: BlockWindow, within: BlockRange) -> bool:
-    return window.start < within.end and window.end > within.start
-
-
-def run_programs(
-    pool: Pool, programs: Mapping[str, Program[T]], block: int, chain: Chain, likely: Sequence[Call] = ()
-) -> dict[str, Finished[T] | Failed]:
-    """Run programs at a block, through Multicall3 where the chain has it by then."""
-    since = chain.multicall3_block or 0
-    return run(pool, programs, block, multicall3=chain.multicall3_address, multicall3_since=since, likely=likely)
-
-
-def miss(partition: Partition, error: CryptolakeError) -> Miss:
-    """`not_deployed` is for ever; any other reason may be retried."""
-    match error:
-        case Skip():
-            reason = error.reason
-        case Behind():
-            reason = "not_yet"
-        case Elsewhere():
-            reason = "no_archive"
-        case _:
-            reason = "rpc"
-    return Miss(partition, "gone" if reason == "not_deployed" else "failed", reason, str(error))
+    def within(self, blocks: BlockRange) -> tuple[list[BlockWindow], list[Log], frozenset[str]]:
+        """The windows of these blocks, the logs in them and emitters not to be read. Forgets what no later block needs."""
+        found = [one for one in self.answers if one.window.start < blocks.end and one.window.end > blocks.start]
+        self.answers = [one for one in self.answers if one.window.end > blocks.end]
+        logs = [log for one in found for log in one.logs if blocks.start <= log.block < blocks.end]
+        return [one.window for one in found], logs, frozenset().union(*(one.unread for one in found))
 
 
 def _absent(error: CryptolakeError) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -17,7 +18,7 @@ from cryptolake.contracts.source import Dataset, Row, Trip
 from cryptolake.errors import CryptolakeError, Skip
 from cryptolake.net.blocks import BlockRange, Blocks, FileBlockCache, Header
 from cryptolake.net.logs import parse_logs
-from cryptolake.net.multicall import Call, Failed, Program, replay, transcript_from_json, transcript_to_json
+from cryptolake.net.multicall import Call, Failed, Finished, Program, replay, transcript_from_json, transcript_to_json
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry
@@ -27,7 +28,8 @@ from cryptolake.sources.onchain.families import discovering, families
 from cryptolake.sources.onchain.reader import reader_digest
 from cryptolake.sources.onchain.records import Reserve
 from cryptolake.sources.onchain.rows import liquidation_row, tvl_row
-from cryptolake.sources.onchain.scans import LiquidationScan, Scanned, Watch, miss, run_programs
+from cryptolake.sources.onchain.scans import LiquidationScan, Scanned, Watch
+from cryptolake.sources.onchain.settling import miss, run_programs
 
 TVL = Dataset(
     "tvl",
@@ -78,6 +80,8 @@ class OnchainSource:
         self._finding: dict[str, threading.Lock] = {}
         # What each market's program asked last time: next time all of it goes in the first request.
         self._likely: dict[str, list[Call]] = {}
+        self._teaching: dict[str, threading.Lock] = {}
+        self._reading = threading.Lock()
         self._csus = {csu.name: csu for csu in csus}
         self._provenance = dict(provenance or {})
 
@@ -150,7 +154,8 @@ class OnchainSource:
     def reader(self, key: str) -> str:
         """Digest of all that decides how the market's answers are read: its family's code, its chain and addresses."""
         csu = self._csus[key]
-        code = reader_digest(csu.family, OnchainSource.parse)
+        with self._reading:  # every conversation of a run wants it at the same moment
+            code = reader_digest(csu.family, OnchainSource.parse)
         row = orjson.dumps([csu.family, csu.chain, dict(csu.entry)], option=orjson.OPT_SORT_KEYS)
         return sha256(code.encode() + row).hexdigest()[:32]
 
@@ -176,15 +181,13 @@ class OnchainSource:
                 continue
             found[name] = csu.found
             programs[name] = families()[csu.family].snapshot(csu)
-        likely = [call for name in programs for call in self._likely.get(name, ())]
-        outcomes = run_programs(pool, programs, header.number, chain, likely)
+        outcomes = self._asked(pool, chain, programs, header.number)
         if pool.finality_assumed and blocks.fresh_header(header.number).hash != header.hash:
             raise Skip(f"block {header.number} changed while it was read; run again", reason="reorganised")
         for name, outcome in outcomes.items():
             if isinstance(outcome, Failed):
                 yield miss(by_name[name], outcome.error)
                 continue
-            self._likely[name] = [call for stored in outcome.transcript for call, _ in stored]
             payload = {
                 "csu": name,
                 "block": header.number,
@@ -204,6 +207,31 @@ class OnchainSource:
                 block=header.number,
                 block_hash=header.hash,
             )
+
+    def _asked(
+        self, pool: Pool, chain: Chain, programs: Mapping[str, Program[list[Reserve]]], block: int
+    ) -> dict[str, Finished[list[Reserve]] | Failed]:
+        """Run the markets' programs at a block, with all that they asked before in the first request.
+
+        While a market has not asked anything yet, one conversation of its chain teaches what it asks and the others wait.
+        """
+        with ExitStack() as alone:
+            if any(name not in self._likely for name in programs):
+                with self._lock:
+                    teaching = self._teaching.setdefault(chain.name, threading.Lock())
+                alone.enter_context(teaching)
+                if all(name in self._likely for name in programs):
+                    alone.close()
+            likely = [call for name in programs for call in self._likely.get(name, ())]
+            try:
+                outcomes = run_programs(pool, programs, block, chain, likely)
+            finally:
+                for name in programs:  # asked for once: a market that always fails holds nobody up
+                    self._likely.setdefault(name, [])
+            for name, outcome in outcomes.items():
+                if isinstance(outcome, Finished):
+                    self._likely[name] = [call for stored in outcome.transcript for call, _ in stored]
+            return outcomes
 
     def _discovered(self, pool: Pool, csu: Csu, header: Header) -> Csu:
         """The market with what its family's discovery events say up to the block; unchanged where it needs none."""

@@ -1,0 +1,211 @@
+"""Covered periods of a log scan become answers: evidence that nothing is missing, the events' prices and symbols.
+
+Many periods are settled together: their headers are asked in common batches; the fullest period shows what the families'
+programs ask unless an earlier one did, and the others run side by side with all of that in their first request. What does not
+belong here: how windows are asked (net/scan), which period is covered (scans), what an event means (the families).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+import orjson
+
+from cryptolake.contracts.partition import Partition
+from cryptolake.contracts.raw import Miss, Raw
+from cryptolake.errors import CryptolakeError, Skip
+from cryptolake.net.audit import check_blooms, looked_at, second_opinions
+from cryptolake.net.blocks import BlockRange, Blocks, Header
+from cryptolake.net.faults import Behind, Elsewhere, Unreadable
+from cryptolake.net.logs import BlockWindow, Log, LogFilter, LogQuestion, log_to_json
+from cryptolake.net.multicall import Call, Failed, Finished, Program, run, transcript_to_json
+from cryptolake.net.rpc import Pool
+from cryptolake.registry.chains import Chain
+from cryptolake.registry.markets import Csu
+from cryptolake.sources.onchain.certificate import certificate
+from cryptolake.sources.onchain.families import families
+from cryptolake.sources.onchain.records import Settled
+
+T = TypeVar("T")
+AT_ONCE = 16  # periods settled side by side
+_HEADERS = 50  # in one request; several requests go at once
+
+
+@dataclass(frozen=True, slots=True)
+class CoveredPeriod:
+    """A period whose every block was answered: who is to be answered, its blocks, the windows and the logs in it."""
+
+    asked: Sequence[Partition]
+    within: BlockRange
+    snapshot: Header  # of its last block
+    windows: Sequence[BlockWindow]
+    logs: Sequence[Log]
+    unread: frozenset[str] = frozenset()  # emitters whose events no endpoint gives in a way that can be read
+
+
+@dataclass(frozen=True, slots=True)
+class Settling:
+    """Settles covered periods of one scan. `filters` are the emitters by market, `audit` the share of windows doubted."""
+
+    source: str
+    pool: Pool
+    blocks: Blocks
+    chain: Chain
+    csus: Mapping[str, Csu]
+    provenance: Mapping[str, str]
+    audit: float
+    filters: Mapping[str, Sequence[LogFilter]]
+    _likely: dict[str, list[Call]] = field(default_factory=dict)  # what each market's program asked before
+
+    @property
+    def question(self) -> LogQuestion:
+        """All markets' filters as one question."""
+        return LogQuestion(self.chain.name, [one for found in self.filters.values() for one in found])
+
+    def settle(self, periods: Sequence[CoveredPeriod]) -> Iterator[Raw | Miss]:
+        """The answers of all periods, in order. A conversation that fails ends it, after everybody else's answers."""
+        if not periods:
+            return
+        question = self.question
+        self._headers_of(question, periods)
+        answers: list[Sequence[Raw | Miss]] = [()] * len(periods)
+        failures: list[CryptolakeError] = []
+
+        def answer(place: int) -> None:
+            try:
+                answers[place] = self._period(question, periods[place])
+            except CryptolakeError as error:
+                failures.append(error)
+
+        others = sorted(range(len(periods)), key=lambda place: -len(periods[place].logs))
+        if not {one.key for period in periods for one in period.asked} <= self._likely.keys():
+            answer(others.pop(0))
+        if others and all(isinstance(one, Elsewhere) for one in failures):  # too old for an archive: others may not be
+            with ThreadPoolExecutor(min(AT_ONCE, len(others)), thread_name_prefix="settle") as threads:
+                list(threads.map(answer, others))
+        for found in answers:
+            yield from found
+        if failures:
+            raise failures[0]
+
+    def _headers_of(self, question: LogQuestion, periods: Sequence[CoveredPeriod]) -> None:
+        """Ask the headers of all periods in a few requests at once; each period finds its own there."""
+        wanted: set[int] = set()
+        for one in periods:
+            wanted.update(looked_at(self.pool, question, one.logs, one.within, sample=self.audit > 0))
+        numbers = sorted(wanted)
+        pieces = [numbers[start : start + _HEADERS] for start in range(0, len(numbers), _HEADERS)]
+        if pieces:
+            with ThreadPoolExecutor(min(AT_ONCE, len(pieces)), thread_name_prefix="headers") as threads:
+                list(threads.map(self.blocks.headers, pieces))
+
+    def _period(self, question: LogQuestion, period: CoveredPeriod) -> list[Raw | Miss]:
+        """The answers of one period."""
+        evidence, found = self._evidence(question, period)
+        logs = sorted({*period.logs, *found}, key=lambda log: (log.block, log.index))
+        by_csu: dict[str, list[Log]] = {}
+        programs: dict[str, Program[Settled]] = {}
+        answers: list[Raw | Miss] = []
+        for partition in period.asked:
+            csu = self.csus[partition.key]
+            if any(one.address in period.unread for one in self.filters[csu.name]):
+                words = f"{csu.name}: an event of it cannot be read at any endpoint; set another endpoint"
+                answers.append(miss(partition, Unreadable(words)))
+                continue
+            emitters = {one.address: one.topics0 for one in self.filters[csu.name]}
+            by_csu[csu.name] = [log for log in logs if log.topics[0] in emitters.get(log.address, frozenset())]
+            try:
+                if events := families()[csu.family].liquidations(csu, by_csu[csu.name]):
+                    programs[csu.name] = families()[csu.family].settle(csu, events)
+            except Skip as error:
+                del by_csu[csu.name]
+                answers.append(miss(partition, error))
+        stamps = self.blocks.headers(sorted({log.block for told in by_csu.values() for log in told}))
+        outcomes = self._priced(programs, period.snapshot.number)
+        for partition in period.asked:
+            if partition.key not in by_csu:
+                continue
+            csu, told, outcome = self.csus[partition.key], by_csu[partition.key], outcomes.get(partition.key)
+            if isinstance(outcome, Failed):
+                answers.append(miss(partition, outcome.error))
+            elif not told and csu.deployed_block is not None and csu.deployed_block >= period.within.end:
+                words = f"{csu.name} was deployed at block {csu.deployed_block}"
+                answers.append(Miss(partition, "gone", "not_deployed", words))
+            else:
+                answers.append(self._raw(partition, period, evidence, told, stamps, outcome))
+        return answers
+
+    def _priced(self, programs: Mapping[str, Program[Settled]], block: int) -> dict[str, Finished[Settled] | Failed]:
+        """Run the markets' programs, with all that they asked in other periods in the first request."""
+        likely = [call for name in programs for call in self._likely.get(name, ())]
+        outcomes = run_programs(self.pool, programs, block, self.chain, likely)
+        for name, outcome in outcomes.items():
+            if isinstance(outcome, Finished) and name not in self._likely:
+                self._likely[name] = [call for stored in outcome.transcript for call, _ in stored]
+        return outcomes
+
+    def _raw(
+        self,
+        partition: Partition,
+        period: CoveredPeriod,
+        evidence: Mapping[str, object],
+        logs: Sequence[Log],
+        stamps: Mapping[int, Header],
+        outcome: Finished[Settled] | None,
+    ) -> Raw:
+        payload = {
+            "csu": partition.key,
+            "from_block": period.within.start,
+            "to_block": period.within.end - 1,
+            "block": period.snapshot.number,
+            "filters": {one.address: sorted(one.topics0) for one in self.filters[partition.key]},
+            "certificate": evidence,
+            "logs": [log_to_json(log) for log in logs],
+            "timestamps": {str(log.block): stamps[log.block].timestamp for log in logs},
+            "context": transcript_to_json(outcome.transcript) if outcome is not None else [],
+        }
+        doubt = {"doubt": "suspect"} if evidence["verdict"] == "suspect" else {}
+        return Raw(
+            partition=partition,
+            source=self.source,
+            fetched_at=datetime.now(UTC),
+            observed_at=partition.period.end - timedelta(microseconds=1),
+            payload=orjson.dumps(payload),
+            request={"chain": self.chain.name, "dataset": partition.dataset},
+            provenance={**self.provenance, **doubt, "endpoint": self.pool.last_endpoint},
+            block=period.snapshot.number,
+            block_hash=period.snapshot.hash,
+        )
+
+    def _evidence(self, question: LogQuestion, period: CoveredPeriod) -> tuple[dict[str, object], list[Log]]:
+        """The completeness certificate of a period, and logs that were left out at first but that two endpoints have."""
+        windows, logs, within = period.windows, period.logs, period.within
+        opinions, found = second_opinions(self.pool, question, windows, logs, within, self.audit)
+        blooms = check_blooms(self.pool, self.blocks, question, logs, within, sample=self.audit > 0)
+        return certificate(within, windows, opinions, blooms, datetime.now(UTC)), found
+
+
+def run_programs(
+    pool: Pool, programs: Mapping[str, Program[T]], block: int, chain: Chain, likely: Sequence[Call] = ()
+) -> dict[str, Finished[T] | Failed]:
+    """Run programs at a block, through Multicall3 where the chain has it by then."""
+    since = chain.multicall3_block or 0
+    return run(pool, programs, block, multicall3=chain.multicall3_address, multicall3_since=since, likely=likely)
+
+
+def miss(partition: Partition, error: CryptolakeError) -> Miss:
+    """`not_deployed` is for ever; any other reason may be retried."""
+    match error:
+        case Skip():
+            reason = error.reason
+        case Behind():
+            reason = "not_yet"
+        case Elsewhere():
+            reason = "no_archive"
+        case _:
+            reason = "rpc"
+    return Miss(partition, "gone" if reason == "not_deployed" else "failed", reason, str(error))
