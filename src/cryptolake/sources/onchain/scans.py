@@ -20,7 +20,7 @@ from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.errors import CryptolakeError, Skip
 from cryptolake.net.audit import check_blooms, second_opinions
 from cryptolake.net.blocks import BlockRange, Blocks, Header
-from cryptolake.net.faults import Behind, Elsewhere, Unreadable
+from cryptolake.net.faults import Behind, Elsewhere, Malformed
 from cryptolake.net.journal import ScanJournal
 from cryptolake.net.logs import AnsweredWindow, BlockWindow, Log, LogFilter, LogQuestion, log_to_json
 from cryptolake.net.multicall import Call, Failed, Finished, Program, run, transcript_to_json
@@ -138,7 +138,7 @@ class LiquidationScan:
         if unread:
             for partition in [one for one in asked if any(two.address in unread for two in filters[one.key])]:
                 words = f"{partition.key}: an event of it cannot be read at any endpoint; set another endpoint"
-                yield miss(partition, Unreadable(words))
+                yield miss(partition, Malformed(words))
             asked = [one for one in asked if not any(two.address in unread for two in filters[one.key])]
         logs = [log for one in covered.answers for log in one.logs if within.start <= log.block < within.end]
         windows = [one.window for one in covered.answers]
