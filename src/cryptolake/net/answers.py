@@ -9,7 +9,7 @@ import string
 from collections.abc import Mapping, Sequence
 
 from cryptolake.net.envelope import Json, decoded
-from cryptolake.net.faults import Behind, Unreadable
+from cryptolake.net.faults import Behind, Malformed
 
 _DIGITS = frozenset(string.hexdigits)
 _HASH = 66  # characters of a 32-byte hash, with 0x
@@ -50,7 +50,7 @@ def read(method: str, params: Sequence[Json], raw: bytes) -> Json | bytes:
 
 
 def check(method: str, params: Sequence[Json], answer: Json) -> None:
-    """Raise Unreadable when the answer of a method is not well formed, Behind when it is a block that is not there yet."""
+    """Raise Malformed when the answer of a method is not well formed, Behind when it is a block that is not there yet."""
     match method:
         case "eth_call":
             well = data(answer) is not None
@@ -69,7 +69,7 @@ def check(method: str, params: Sequence[Json], answer: Json) -> None:
         case _:
             well = True
     if not well:
-        raise Unreadable(f"the endpoint's answer to {method} is not well formed; it is asked elsewhere")
+        raise Malformed(f"the endpoint's answer to {method} is not well formed; it is asked elsewhere")
 
 
 def _is_header(answer: Json) -> bool:

@@ -21,7 +21,7 @@ from cryptolake.errors import Skip
 from cryptolake.files.atomic import write_bytes
 from cryptolake.net.answers import data, quantity
 from cryptolake.net.envelope import Json
-from cryptolake.net.faults import Behind, Unreadable
+from cryptolake.net.faults import Behind, Malformed
 from cryptolake.net.multicall import Asks as _Asks
 
 _WIDE = 8  # headers asked per round for a boundary that interpolation alone does not close in on
@@ -235,9 +235,9 @@ def _header(answer: Json | object, number: int, chain: str) -> Header:
     if answer is None:
         raise Behind(f"{chain}: the endpoint does not have block {number} yet; run again later or set another endpoint")
     if not isinstance(answer, Mapping) or quantity(answer.get("number")) != number:
-        raise Unreadable(f"{chain}: another block than {number} was answered; set another endpoint")
+        raise Malformed(f"{chain}: another block than {number} was answered; set another endpoint")
     timestamp, own, bloom = quantity(answer.get("timestamp")), data(answer.get("hash")), data(answer.get("logsBloom"))
     if timestamp is None or own is None or len(own) != 32:
-        raise Unreadable(f"{chain}: the header of block {number} lacks its time or hash; set another endpoint")
+        raise Malformed(f"{chain}: the header of block {number} lacks its time or hash; set another endpoint")
     # A bloom filter of another length ("0x0") is none: what it would prove stays unproven, the header stands.
     return Header(number, timestamp, "0x" + own.hex(), bloom if bloom is not None and len(bloom) == 256 else b"")

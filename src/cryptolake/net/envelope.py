@@ -12,7 +12,7 @@ import orjson
 
 from cryptolake.errors import CryptolakeError, Retry, Stop
 from cryptolake.net import wordings
-from cryptolake.net.faults import Doubtful, Elsewhere, Overdue, RpcFault, TooBig, TooFast, Unreadable, classify, told
+from cryptolake.net.faults import Doubtful, Elsewhere, Malformed, Overdue, RpcFault, TooBig, TooFast, classify, told
 from cryptolake.net.http import Answer, retry_after
 
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
@@ -55,19 +55,19 @@ def replies(answer: Answer, count: int) -> list[Reply]:
         if one.failed and (number is None or len(envelopes) < count):
             raise _whole(_meaning(one.error, answer.status, after_s))
         if number is None or not 0 <= number < count or number in found:
-            raise Unreadable("the endpoint's answers do not match the questions")
+            raise Malformed("the endpoint's answers do not match the questions")
         found[number] = _meaning(one.error, answer.status, after_s) if one.failed else bytes(one.result)
     if len(found) != count:
-        raise Unreadable("the endpoint left questions unanswered")
+        raise Malformed("the endpoint left questions unanswered")
     return [found[number] for number in range(count)]
 
 
 def decoded(raw: bytes) -> Json:
-    """The JSON of a result. Raises Unreadable when it is none."""
+    """The JSON of a result. Raises Malformed when it is none."""
     try:
         found: Json = orjson.loads(raw)
     except orjson.JSONDecodeError:
-        raise Unreadable("the endpoint's answer is no JSON; it is asked again") from None
+        raise Malformed("the endpoint's answer is no JSON; it is asked again") from None
     return found
 
 
@@ -99,7 +99,7 @@ def _meaning(raw: msgspec.Raw, status: int, after_s: float | None) -> RpcFault |
     """What an error object means; what its words leave open, the HTTP status may tell."""
     try:
         error = decoded(bytes(raw))
-    except Unreadable as unreadable:
+    except Malformed as unreadable:
         return unreadable
     code, message, data = None, _words(error), None
     if isinstance(error, Mapping):
@@ -133,7 +133,7 @@ def _refusal(answer: Answer) -> CryptolakeError:
     if text[:1] in {"{", "["}:
         try:
             text = _words(decoded(answer.body.removeprefix(_BOM)))
-        except Unreadable:
+        except Malformed:
             text = ""
     if answer.status != 200 and not page and (said := told(wordings.plain(text))) is not None:
         if isinstance(said, TooFast):
@@ -155,6 +155,6 @@ def _by_status(status: int, after_s: float | None) -> CryptolakeError:
                 Overdue(f"the endpoint did not finish in time (HTTP {status})", after_s=after_s), spoken=False
             )
         case 200:
-            return Doubtful(Unreadable("the endpoint's answer (HTTP 200) is no JSON-RPC"), spoken=False)
+            return Doubtful(Malformed("the endpoint's answer (HTTP 200) is no JSON-RPC"), spoken=False)
     # A page with 403 is a guard before the endpoint, which lets through again what it turned away.
     return Doubtful(Retry(f"the endpoint's answer (HTTP {status}) is no JSON-RPC", after_s=after_s), spoken=False)

@@ -50,7 +50,7 @@ class TooFast(Retry):
     """The endpoint's rate limit is reached: ask it more slowly."""
 
 
-class Unreadable(Retry):
+class Malformed(Retry):
     """An answer came that is none: no JSON, another question's, a field missing or misspelt."""
 
 

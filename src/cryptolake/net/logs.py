@@ -15,7 +15,7 @@ import orjson
 from cryptolake.net.abi import checksum
 from cryptolake.net.answers import data, quantity
 from cryptolake.net.envelope import Json, decoded
-from cryptolake.net.faults import Unreadable
+from cryptolake.net.faults import Malformed
 
 METHOD = "eth_getLogs"
 
@@ -84,11 +84,11 @@ class LogQuestion:
         return [found]
 
     def read(self, answer: bytes, start: int, end: int) -> list[Log]:
-        """The wanted logs of an answer's JSON, sorted, each once. Raises Unreadable when it holds what was not asked for."""
+        """The wanted logs of an answer's JSON, sorted, each once. Raises Malformed when it holds what was not asked for."""
         try:
             entries = _ENTRIES.decode(answer.lower())
         except (msgspec.DecodeError, UnicodeDecodeError):
-            raise Unreadable(
+            raise Malformed(
                 f"{self.chain}: a log question was answered with something else; it is asked elsewhere"
             ) from None
         everything = frozenset(self.topics(self.addresses))
@@ -99,23 +99,23 @@ class LogQuestion:
             log = _log(entry)
             wanted = self.wanted.get(log.address)
             if wanted is None or not start <= log.block < end or not log.topics or log.topics[0] not in everything:
-                raise Unreadable(f"{self.chain}: a log of block {log.block} was not asked for; it is asked elsewhere")
+                raise Malformed(f"{self.chain}: a log of block {log.block} was not asked for; it is asked elsewhere")
             if log.topics[0] in wanted:
                 found[(log.block_hash, log.index)] = log
         return sorted(found.values(), key=place)
 
     def salvage(self, answer: bytes, start: int, end: int) -> tuple[list[Log], set[str]]:
-        """What of an answer can be read, and the emitters whose logs cannot. Raises Unreadable when nobody can tell whose."""
+        """What of an answer can be read, and the emitters whose logs cannot. Raises Malformed when nobody can tell whose."""
         document, readable, unread = decoded(answer.lower()), list[Json](), set[str]()
         if not isinstance(document, list):
-            raise Unreadable(f"{self.chain}: a log question was answered with something else; it is asked elsewhere")
+            raise Malformed(f"{self.chain}: a log question was answered with something else; it is asked elsewhere")
         for entry in document:
             try:
                 _log(_ENTRIES.decode(orjson.dumps([entry]))[0])
-            except (msgspec.DecodeError, Unreadable):
+            except (msgspec.DecodeError, Malformed):
                 address = data(entry.get("address")) if isinstance(entry, Mapping) else None
                 if address is None or len(address) != 20 or checksum(address.hex()) not in self.wanted:
-                    raise Unreadable(
+                    raise Malformed(
                         f"{self.chain}: a log cannot be read, nor whose it is; set another endpoint"
                     ) from None
                 unread.add(checksum(address.hex()))
@@ -159,20 +159,20 @@ def _log(entry: _Entry) -> Log:
     hashes = "".join((entry.blockhash, entry.transactionhash, *entry.topics))
     whole = len(hashes) == 66 * (2 + len(entry.topics)) and _HASHES.fullmatch(hashes)
     if block is None or index is None or content is None or not whole:
-        raise Unreadable("a log misspells a field; it is asked elsewhere")
+        raise Malformed("a log misspells a field; it is asked elsewhere")
     try:
         address = checksum(entry.address)
     except ValueError:
-        raise Unreadable("a log misspells its address; it is asked elsewhere") from None
+        raise Malformed("a log misspells its address; it is asked elsewhere") from None
     return Log(address, entry.topics, content, block, entry.blockhash, entry.transactionhash, index)
 
 
 def parse_logs(raw: bytes) -> list[Log]:
-    """Stored log objects, as `log_to_json` writes them, in the order given. Raises Unreadable when they are none."""
+    """Stored log objects, as `log_to_json` writes them, in the order given. Raises Malformed when they are none."""
     try:
         return [_log(entry) for entry in _ENTRIES.decode(raw.lower())]
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise Unreadable("stored logs cannot be read; collect them again") from None
+        raise Malformed("stored logs cannot be read; collect them again") from None
 
 
 def log_to_json(log: Log) -> dict[str, Json]:

@@ -16,7 +16,7 @@ from cryptolake.errors import CryptolakeError, Narrow, Retry, Skip
 from cryptolake.net.abi import decode_aggregate3, encode_aggregate3
 from cryptolake.net.answers import data
 from cryptolake.net.envelope import Json
-from cryptolake.net.faults import Overdue, RpcFault, Unreadable
+from cryptolake.net.faults import Malformed, Overdue, RpcFault
 
 T = TypeVar("T")
 
@@ -170,7 +170,7 @@ def _aggregates(
         asked.append(("eth_call", [{"to": multicall3, "data": data}, hex(block)]))
     try:
         answers = pool.batch(asked)
-    except (Narrow, Overdue, Unreadable):
+    except (Narrow, Overdue, Malformed):
         return [None] * len(pieces)
     return [_decoded(answer, len(piece)) for answer, piece in zip(answers, pieces, strict=True)]
 
@@ -180,7 +180,7 @@ def _decoded(answer: Json | RpcFault, count: int) -> list[CallResult] | None:
         return None
     try:
         decoded = decode_aggregate3(_bytes(answer))
-    except (Skip, Unreadable):
+    except (Skip, Malformed):
         return None
     return [CallResult(ok, piece) for ok, piece in decoded] if len(decoded) == count else None
 
@@ -208,11 +208,11 @@ def _one_by_one(pool: Asks, calls: Sequence[Call], block: int, *, sure: bool = F
     ]
     try:
         found = [(one, b"" if isinstance(one, RpcFault) else _bytes(one)) for one in pool.batch(asked)]
-    except (Narrow, Unreadable) as error:
+    except (Narrow, Malformed) as error:
         if len(calls) == 1:
             return [
                 error
-                if isinstance(error, Unreadable)
+                if isinstance(error, Malformed)
                 else Retry("the endpoint refuses a single call as too big; set another endpoint, then run again")
             ]
         half = len(calls) // 2
@@ -236,7 +236,7 @@ def _one_by_one(pool: Asks, calls: Sequence[Call], block: int, *, sure: bool = F
 def _bytes(answer: Json) -> bytes:
     found = data(answer)
     if found is None:
-        raise Unreadable("an eth_call answered something that is not hex data; set another endpoint, then run again")
+        raise Malformed("an eth_call answered something that is not hex data; set another endpoint, then run again")
     return found
 
 

@@ -19,7 +19,7 @@ from cryptolake.net.answers import quantity, read
 from cryptolake.net.choice import fitting, in_flight, kept, next_for_logs, order
 from cryptolake.net.endpoint import Endpoint, Learned, Station
 from cryptolake.net.envelope import Json, Reply, decoded, replies
-from cryptolake.net.faults import Behind, Doubtful, Elsewhere, Overdue, RpcFault, TooBig, TooFast, Unreadable
+from cryptolake.net.faults import Behind, Doubtful, Elsewhere, Malformed, Overdue, RpcFault, TooBig, TooFast
 from cryptolake.net.http import Http
 from cryptolake.net.limiter import Limiter, for_limit
 from cryptolake.net.memory import Memory
@@ -297,7 +297,7 @@ class Pool:
         message = f"{self.chain}: {reason} (asked {names})"
         if stopped:
             return Stop(message)
-        return type(last)(message) if isinstance(last, Elsewhere | Behind | Overdue | Unreadable) else Retry(message)
+        return type(last)(message) if isinstance(last, Elsewhere | Behind | Overdue | Malformed) else Retry(message)
 
     def _pause(self, attempt: int, last: CryptolakeError) -> float:
         """Exponential back-off with jitter, at least what the other side asked for, capped at a minute."""
@@ -379,7 +379,7 @@ def _read(station: Station, call: Question, reply: Reply) -> Json | Reply:
     method, params = call
     try:
         found = read(method, params, reply)
-    except (Behind, Unreadable) as error:
+    except (Behind, Malformed) as error:
         return error
     told = found.get("number") if isinstance(found, Mapping) else found if method == "eth_blockNumber" else None
     if (block := quantity(told)) is not None:

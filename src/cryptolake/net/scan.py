@@ -14,7 +14,7 @@ from queue import SimpleQueue
 from cryptolake.errors import Retry, Stop
 from cryptolake.net.blocks import BlockRange
 from cryptolake.net.endpoint import Station
-from cryptolake.net.faults import Behind, Doubtful, Elsewhere, TooBig, TooFast, Unreadable
+from cryptolake.net.faults import Behind, Doubtful, Elsewhere, Malformed, TooBig, TooFast
 from cryptolake.net.logs import METHOD, AnsweredWindow, BlockWindow, LogFilter, LogQuestion, place
 from cryptolake.net.rpc import Pool
 from cryptolake.net.windows import ask_window, teach
@@ -139,7 +139,7 @@ class _Work:
                 raise
             self._failures[start] = attempt + 1
             # What goes wrong again and again may be too much, whatever it is called. Only these are never a matter of size.
-            whole = attempt + 1 < _SAME_SIZE or isinstance(error, Behind | Elsewhere | TooFast | Unreadable | Stop)
+            whole = attempt + 1 < _SAME_SIZE or isinstance(error, Behind | Elsewhere | TooFast | Malformed | Stop)
             middle = start + (stop - start) // 2
             back = [(start, stop)] if whole or middle == start else [(start, middle), (middle, stop)]
         else:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from cryptolake.errors import CryptolakeError, Stop
 from cryptolake.net.endpoint import Learned, Station
-from cryptolake.net.faults import Doubtful, Elsewhere, TooBig, Unreadable
+from cryptolake.net.faults import Doubtful, Elsewhere, Malformed, TooBig
 from cryptolake.net.logs import METHOD, Log, LogQuestion
 from cryptolake.net.rpc import Pool
 
@@ -28,7 +28,7 @@ def ask_window(
 ) -> list[Log]:
     """The logs of blocks `[start, end)` by all addresses of the question, or some of them; in no order.
 
-    Where `unread` is given, emitters whose logs cannot be read are put into it, else they raise Unreadable.
+    Where `unread` is given, emitters whose logs cannot be read are put into it, else they raise Malformed.
 
     Raises TooBig or Doubtful when fewer blocks may help (`teach` tells what to do then), else by reaction.
     """
@@ -62,7 +62,7 @@ def ask_window(
             learned.topics.answered(len(topics))
             try:
                 found.update(question.read(answer, start, end))
-            except Unreadable:
+            except Malformed:
                 if unread is None:
                     raise
                 readable, others = question.salvage(answer, start, end)

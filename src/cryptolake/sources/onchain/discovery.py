@@ -16,7 +16,7 @@ from cryptolake.contracts.counting import counted
 from cryptolake.errors import Skip
 from cryptolake.net.audit import second_opinions
 from cryptolake.net.blocks import BlockRange
-from cryptolake.net.faults import Unreadable
+from cryptolake.net.faults import Malformed
 from cryptolake.net.journal import ScanJournal
 from cryptolake.net.logs import AnsweredWindow, Log, LogFilter, LogQuestion, gather
 from cryptolake.net.rpc import Pool
@@ -61,7 +61,7 @@ class Discoveries:
             with closing(scan(pool, [wanted], blocks, known=known)) as windows:
                 for answered in windows:
                     if answered.unread:
-                        raise Unreadable(
+                        raise Malformed(
                             f"{pool.chain}: events of {wanted.address} cannot be read; set another endpoint"
                         )
                     answers.append(answered)

@@ -20,7 +20,7 @@ from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.errors import CryptolakeError, Skip
 from cryptolake.net.audit import check_blooms, looked_at, second_opinions
 from cryptolake.net.blocks import BlockRange, Blocks, Header
-from cryptolake.net.faults import Behind, Elsewhere, Unreadable
+from cryptolake.net.faults import Behind, Elsewhere, Malformed
 from cryptolake.net.logs import BlockWindow, Log, LogFilter, LogQuestion, log_to_json
 from cryptolake.net.multicall import Call, Failed, Finished, Program, run, transcript_to_json
 from cryptolake.net.rpc import Pool
@@ -114,7 +114,7 @@ class Settling:
             csu = self.csus[partition.key]
             if any(one.address in period.unread for one in self.filters[csu.name]):
                 words = f"{csu.name}: an event of it cannot be read at any endpoint; set another endpoint"
-                answers.append(miss(partition, Unreadable(words)))
+                answers.append(miss(partition, Malformed(words)))
                 continue
             emitters = {one.address: one.topics0 for one in self.filters[csu.name]}
             by_csu[csu.name] = [log for log in logs if log.topics[0] in emitters.get(log.address, frozenset())]
