@@ -22,7 +22,7 @@ from cryptolake.contracts.source import Trip
 from cryptolake.errors import Retry, Stop
 from cryptolake.flow.collect import Collected, collect
 from cryptolake.lake.bronze import Bronze
-from cryptolake.net.faults import Elsewhere
+from cryptolake.net.faults import Behind, Elsewhere
 from cryptolake.state.ledger import Ledger
 
 
@@ -84,7 +84,6 @@ def test_what_may_pass_is_asked_again_with_growing_waits_and_then_failed(lake: L
     [
         (Stop("bad key"), "stopped"),
         (Elsewhere("missing trie node"), "no_archive"),
-        (Miss(day(0), "failed", "not_yet", "not final"), "not_yet"),
         (Miss(day(0), "failed", "layout", "odd"), "layout"),
     ],
 )
@@ -93,6 +92,22 @@ def test_what_waiting_does_not_mend_is_asked_once(lake: Lake, answer: Exception 
     assert lake.collect(source, [day(0)]).failed == 1
     assert source.asked[day(0)] == 1
     assert lake.entry(day(0)).reason == reason
+
+
+@pytest.mark.parametrize("message", ["ethereum: 2024-12-{day} is not final yet; run again later", "not there yet"])
+def test_a_chain_that_stands_still_is_pending_with_one_notice(lake: Lake, message: str) -> None:
+    days = [day(number) for number in range(9)]
+    source = Scripted({one: [Miss(one, "failed", "not_yet", message.format(day=n))] for n, one in enumerate(days)})
+    result = lake.collect(source, days)
+    assert (result.failed, result.pending, len(result.notices)) == (0, 9, 1)
+    assert not result.failures
+    assert {source.asked[one] for one in days} == {1}
+    assert {lake.entry(one).reason for one in days} == {"not_yet"}
+
+
+def test_a_block_nobody_has_yet_is_pending_too(lake: Lake) -> None:
+    result = lake.collect(Scripted({day(0): [Behind("ethereum: nobody has block 9 yet")]}), [day(0)])
+    assert (result.failed, result.pending, result.notices) == (0, 1, ["ethereum: nobody has block 9 yet"])
 
 
 def test_attempts_are_counted_over_runs(lake: Lake) -> None:

@@ -79,9 +79,9 @@ class Collected:
                 self.unanswerable += 1
             case _ if last.reason == NOT_YET:
                 self.pending += 1
-                who, _, _ = (last.error or "").partition(":")
-                if not any(notice.startswith(f"{who}:") for notice in self.notices):
-                    self.notices.append(last.error or f"{last.partition}: not there yet; run again later")
+                notice = last.error or f"{last.partition}: not there yet; run again later"
+                if notice.partition(":")[0] not in {one.partition(":")[0] for one in self.notices}:
+                    self.notices.append(notice)
             case _:
                 self.failed += 1
                 self.failures.append(last)
