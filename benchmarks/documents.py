@@ -62,7 +62,7 @@ def workers(folder: Path) -> None:
     for count, trips in ((1, 80), (5, 400), (10, 800)):
         serving = Serving(0.08, 10)
         http = Http(max_connections=64)
-        pool = Pool("ethereum", 1, [Endpoint("local", SecretUrl(serving.url), Limits(rate=1000.0))], http)
+        pool = Pool("ethereum", 1, [Endpoint("local", SecretUrl(serving.url), Limits(rate=1000.0, told=True))], http)
         pool.call("eth_chainId", [])
         bronze, ledger = Bronze(folder / f"workers-{count}"), Ledger(folder / f"workers-{count}.sqlite")
         started = time.perf_counter()

@@ -16,7 +16,7 @@ from urllib.request import urlopen
 
 from benchmarks.enforcing import CALLS, KINDS, UNITS, WEIGHTS
 from benchmarks.report import write_table
-from cryptolake.errors import CryptolakeError
+from cryptolake.errors import CryptolakeError, Stop
 from cryptolake.net.blocks import BlockRange, Blocks
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.net.http import Http
@@ -55,6 +55,8 @@ def ask(kind: str, how: str, seconds: float) -> dict[str, float]:
                 for _ in scan(pool, FILTERS, BlockRange(0, 10_000_000)):
                     if ended.is_set():
                         return
+            except Stop:
+                return
             except CryptolakeError as error:
                 print(f"{kind}: logs: {error}", file=sys.stderr)
                 ended.wait(1.0)
@@ -65,6 +67,8 @@ def ask(kind: str, how: str, seconds: float) -> dict[str, float]:
             at += 20
             try:
                 Blocks(pool).headers(list(range(at, at + 20)))
+            except Stop:
+                return
             except CryptolakeError as error:
                 print(f"{kind}: headers: {error}", file=sys.stderr)
             ended.wait(3.0)

@@ -233,7 +233,7 @@ class Serving:
 def ours(url: str, rate: float, calls: int) -> tuple[float, float]:
     """Ask `calls` windows of ten blocks within the limit; seconds and CPU seconds."""
     http = Http(max_connections=256)
-    pool = Pool("ethereum", 1, [Endpoint("local", SecretUrl(url), Limits(rate=rate, log_span=10))], http)
+    pool = Pool("ethereum", 1, [Endpoint("local", SecretUrl(url), Limits(rate=rate, log_span=10, told=True))], http)
     pool.stations[0].learned.refused(11, 10)
     pool.stations[0].learned.answered(10)
     pool.call("eth_chainId", [])

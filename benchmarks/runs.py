@@ -232,7 +232,7 @@ def scaling(folder: Path) -> None:
     for workers, trips in ((1, 60), (2, 120), (4, 240), (8, 480), (16, 800), (32, 800)):
         serving = Serving(0.08, 10)
         http = Http(max_connections=64)
-        pool = Pool("ethereum", 1, [Endpoint("local", SecretUrl(serving.url), Limits(rate=150.0))], http)
+        pool = Pool("ethereum", 1, [Endpoint("local", SecretUrl(serving.url), Limits(rate=150.0, told=True))], http)
         pool.call("eth_chainId", [])
         bronze, ledger = Bronze(folder / f"scale-{workers}"), Ledger(folder / f"scale-{workers}.sqlite")
         serving.arrivals()

@@ -110,10 +110,12 @@ def test_a_burst_of_refusals_is_one_complaint(tmp_path: Path) -> None:
     assert second.rate == pytest.approx(SHARE * 50, rel=0.05)
     assert {second.use(place) for place in waiting if place.at > now} == {False}
     assert {first.use(place) for place in waiting if place.at <= now} == {True}
+    now = 10.3
+    assert first.refused(10.25), "sent after the pause, refused again"
     places = [one.take(again=True) for one in (first, second)]
-    assert [place.at for place in places] == pytest.approx([10.2, 10.2 + 1.5 * 0.1], abs=0.001), (
-        "the first goes alone until a refusal would be back"
-    )
+    assert [place.at for place in places] == pytest.approx(
+        [now + 2 * FIRST_PAUSE_S, now + 2 * FIRST_PAUSE_S + 1.5 * 0.05], abs=0.001
+    ), "the first goes alone until its refusal would be back"
     assert first.used() == 16
 
 
@@ -155,6 +157,15 @@ def test_what_was_learned_is_kept_for_a_week_and_over_a_reboot(tmp_path: Path) -
     assert opened(5.0, 1e9 + 200).reserve() == 0.0
     assert opened(700.0, 1e9 + KEPT_S + 1).rate == 100
     assert opened(700.0, 1e9 + 300, given=40.0).rate == 40, "what is told anew holds"
+
+
+def test_a_rate_of_an_earlier_run_is_begun_with_unless_something_newer_is_known(tmp_path: Path) -> None:
+    one, other = (SharedLimiter(tmp_path / "one", 5.0, exact=True, told=False) for _ in range(2))
+    one.begin_at(42.0)
+    one.reserve()
+    other.begin_at(7.0)
+    other.reserve()
+    assert (one.rate, other.rate) == (42.0, 42.0)
 
 
 def test_the_count_of_a_former_files_month_holds(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from cryptolake.net.speed import Speed
 SHARE = 0.985  # of the limit that is used: arrivals jitter on the way, a provider counts them when they arrive
 _SECOND = 2 - SHARE  # seconds that hold at most a second's limit, for the same reason
 _BUSY = 0.6  # of a second's units, from which on the rate is what holds the asking up
-_LATE_S = 0.002
+_LATE_S = _SECOND - 1  # from which on a request is counted when it is sent, less what the window has to spare
 _TRIAL = 1.5  # times as long as a refusal took, in which the first request after one goes alone
 _NOTE_S = 0.1  # how often answers are noted
 _PIECE = 1 / 10  # of a second's limit that one request costs at most: larger ones leave gaps before and behind them
@@ -114,7 +114,7 @@ class Limiter:
                 state.second.add(at, cost, now)
                 state.minute.add(at, cost, now)
                 full_at = max(full_at, at + self._burst / rate)
-            # The first one after a complaint goes alone: the others wait as long as the refusal took to come.
+            # The first one after a second complaint goes alone: the others wait as long as the refusal took to come.
             state.full_at, state.trial_s = max(full_at, at + state.trial_s), 0.0
             state.used, state.month = used + (0.0 if again else cost), month
         if at > now:
@@ -132,7 +132,7 @@ class Limiter:
             if place.complaint < state.speed.complained_at < place.at:
                 return False
             if late:
-                state.second.move(place.at, cost, now)
+                state.second.move(place.at, cost, now - _LATE_S)
             return True
 
     def reserve(self, cost: float = 1.0) -> float:
@@ -174,7 +174,7 @@ class Limiter:
                 state.second.take_back(now)
                 state.minute.take_back(now)
                 state.full_at = state.speed.resumes_at + (0.0 if self._exact else self._burst / state.speed.rate)
-                state.trial_s = min(5.0, _TRIAL * (now - sent_at))
+                state.trial_s = min(5.0, _TRIAL * (now - sent_at)) if state.speed.series else 0.0
                 state.learned_at = self._wall()
             return news
 
@@ -207,6 +207,7 @@ class Limiter:
         with self._held() as state:
             if state.learned_at == 0.0:
                 state.speed.rate = min(rate, self._given) if self._told else rate
+                state.learned_at = self._wall()
 
     @contextmanager
     def _held(self, *, write: bool = True) -> Iterator[LimiterState]:  # what is shared has to be written
@@ -253,7 +254,7 @@ class SharedLimiter(Limiter):
     def _load(self) -> LimiterState:
         os.lseek(self._file, 0, os.SEEK_SET)
         state = unpacked(os.read(self._file, 1 << 16), self._fresh(), self._clock())
-        if state.speed.given != self._given or self._wall() - state.learned_at > KEPT_S:
+        if state.speed.given != self._given or 0.0 < state.learned_at < self._wall() - KEPT_S:
             state.speed = Speed(self._given, self._given, self._told)
         state.speed.told = self._told
         return state

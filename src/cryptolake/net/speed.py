@@ -17,16 +17,13 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 60.0  # doubled with every complaint that 
 _FLOOR = 1 / 20  # of the rate given (of a polite guess, where nothing was told): slower than that is never asked
 _GUESS = 5.0  # units a second that nobody minds
 _FEW = 10.0  # units in a second that are too few to tell the rate
-_FAST, _AGAIN, _SLOW = (
-    0.4,
-    0.1,
-    0.01,
-)  # share of the rate gained a second: before any complaint, long and soon after one
+# Share of the rate gained a second: before any complaint, soon after one, and long after it.
+_FAST, _SLOW, _AGAIN = 0.4, 0.01, 0.1
 _CALM_S = 5.0  # after a complaint, until the climb gathers speed again: it doubles in as long
 _BELOW = 0.97  # of the rate that was complained of, where it is kept until patience ends
 _MET = 0.985  # of a rate that was told, after a complaint that may come from requests that met on the way
 # Until the rate complained of is tried again, a guessed and a told one; doubled each time in vain.
-_PATIENCE_S, _MOST_PATIENCE_S, _MOST_PATIENCE_TOLD_S = 15.0, 600.0, 30.0
+_PATIENCE_S, _MOST_PATIENCE_S, _MOST_PATIENCE_TOLD_S = 15.0, 60.0, 30.0
 _LONG = 4  # complaints without an answer between, from which on the limit is one by the minute
 
 
