@@ -78,7 +78,8 @@ def test_the_next_lines_work_and_say_that_it_is_a_sandbox(demo: Demo) -> None:
         assert answer.returncode == 0, answer.stderr
         assert NOTE in answer.stderr
         assert len(answer.stdout.splitlines()) > 3
-        assert max(map(len, answer.stdout.splitlines())) <= 100
+        # What is to be typed is never broken; everything else fits.
+        assert max(len(one) for one in answer.stdout.splitlines() if "cryptolake --data" not in one) <= 100
 
 
 def test_the_folder_is_the_one_that_was_named(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 # typer brings its own click and exports no name for this: how a function deeper than the command learns of the call.
 from typer._click.globals import get_current_context
 
-from cryptolake.cli.show import print_whole
+from cryptolake.cli.show import WIDTH, print_whole
 
 GLOBAL = ("data", "registry")
 SELECTION = ("csu", "chain", "family", "market_set", "dataset", "start_date", "end_date", "days", "granularity")
@@ -34,8 +34,10 @@ def print_steps(steps: Sequence[str], *, said: str = "", joined: str = "then") -
 
     line = Text.from_markup(f"{said}. " if said else "", emoji=False)
     line.append("Next: ")
+    long = len(line) + sum(len(one) + len(joined) + 2 for one in steps) > WIDTH
     for number, step in enumerate(steps):
-        line.append(f" {joined} " if number else "").append(step, "bold")
+        before = f"\n  {joined} " if long else f" {joined} "
+        line.append(before if number else "").append(step, "bold")
     print_whole(line)
 
 

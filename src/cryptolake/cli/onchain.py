@@ -341,7 +341,12 @@ def print_lacking(lacking: pl.DataFrame) -> None:
 def note_others(all_lacking: pl.DataFrame, chosen: pl.DataFrame) -> None:
     """Say that other market-days than the chosen ones lack a number too: what was left out must not pass for sound."""
     if others := all_lacking.height - chosen.height:
-        print_note(f"[yellow]{others:,} other market-days[/], which you did not choose, have no number either")
+        said = counted(
+            others,
+            "other market-day[/], which you did not choose, has",
+            "other market-days[/], which you did not choose, have",
+        )
+        print_note(f"[yellow]{said} no number either")
 
 
 def end_lacking(lacking: pl.DataFrame) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from cryptolake.flow.collect import Progress as Report
 
-_WIDTH = 100
+WIDTH = 100  # columns
 _CELL = 12  # a cell that may break over lines needs this much to be read
 QUIET_S = 15.0  # after so long without an answer it is told what is waited for
 
@@ -27,7 +27,7 @@ def console() -> Console:
     from rich.console import Console
 
     out = Console(highlight=False)
-    return out if out.width <= _WIDTH and out.is_terminal else Console(width=_WIDTH, highlight=False)
+    return out if out.width <= WIDTH and out.is_terminal else Console(width=WIDTH, highlight=False)
 
 
 def print_json(document: object) -> None:
@@ -49,7 +49,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
         cells = [row[number] for row in rows if row[number] is not None]
         numeric = bool(cells) and all(isinstance(cell, int | float) for cell in cells)
         # Names in the first column are copied by hand into the next command: they stay whole where they fit.
-        whole = number == 0 and max((len(str(cell)) for cell in cells), default=0) <= _WIDTH // 3
+        whole = number == 0 and max((len(str(cell)) for cell in cells), default=0) <= WIDTH // 3
         table.add_column(column, justify="right" if numeric else "left", overflow="fold", no_wrap=whole)
     for row in rows:
         table.add_row(*(_text(cell) for cell in row))
@@ -89,7 +89,7 @@ def print_note(text: str) -> None:
     """One line on standard error (rich markup allowed): what a result rests on, never a result."""
     from rich.console import Console
 
-    Console(stderr=True, width=_WIDTH, highlight=False).print(text)
+    Console(stderr=True, width=WIDTH, highlight=False).print(text)
 
 
 def _text(cell: object) -> str:

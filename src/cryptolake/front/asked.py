@@ -88,5 +88,5 @@ def agreed(
 
 def _possible(workers: int) -> int:
     if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= _MOST_WORKERS:
-        raise BadInput(f"{workers!r} workers cannot be; give a number from 1 to {_MOST_WORKERS}")
+        raise BadInput(f"workers must be a number from 1 to {_MOST_WORKERS}, not {workers!r}")
     return workers

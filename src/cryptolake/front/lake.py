@@ -327,7 +327,7 @@ class Lake:
 
         >>> lake.backfill("defillama", key="tether", fresh=True)
         Traceback (most recent call last):
-        cryptolake.errors.BadInput: defillama: 1 entities in ... Nothing was changed; give yes=True to go on
+        cryptolake.errors.BadInput: defillama: 1 entity in ... Nothing was changed; give yes=True to go on
         """
         if drop and not fresh:
             raise BadInput("drop goes with fresh=True; a backfill without it takes nothing away")

@@ -69,7 +69,10 @@ def snapshot(csu: Csu) -> Program[list[Reserve]]:
     ]
     count = uint_of(length, f"{csu.name}: the list of tokens")
     if count > _MOST_TOKENS:
-        raise Skip(f"{csu.name}: {count:,} tokens are listed: the storage has another layout", reason="layout")
+        raise Skip(
+            f"{csu.name}: {counted(count, 'token is', 'tokens are')} listed: the storage has another layout",
+            reason="layout",
+        )
     first = storage.first_of_list(storage.LIQUIDITY_TOKENS)
     listed = yield [_read(liquidity, first + number) for number in range(count)]
     tokens = [address_of(one, f"{csu.name}: token of the list") for one in listed]
