@@ -20,7 +20,7 @@ from cryptolake.sources.onchain import rows
 from cryptolake.sources.onchain.families import Family, families
 
 # How an answer is fetched, not what it says: what only these modules import is no part of the reading.
-_TRANSPORT = ("cryptolake.net.blocks", "cryptolake.net.endpoint", "cryptolake.net.rpc")
+_TRANSPORT = frozenset(f"cryptolake.net.{one}" for one in ("blocks", "endpoint", "envelope", "faults", "rpc"))
 _PACKAGE = __package__.partition(".")[0]
 
 
