@@ -6,17 +6,21 @@ import random
 from collections import Counter
 from collections.abc import Callable, Mapping
 
+import orjson
 import pytest
 from tests.net.bodies import Grammar
 from tests.net.node import CHAIN_ID, EMITTER, TOPIC, Node
 
 from cryptolake.errors import CryptolakeError
 from cryptolake.net.abi import addresses_at, text, word
+from cryptolake.net.answers import read
 from cryptolake.net.blocks import BlockRange, Blocks, Header
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
+from cryptolake.net.envelope import replies
 from cryptolake.net.http import Answer, Http
-from cryptolake.net.logs import Log, LogFilter, gather
+from cryptolake.net.logs import Log, LogFilter, LogQuestion, gather
 from cryptolake.net.multicall import Call, CallResult, Failed, Finished, Program, run
+from cryptolake.net.questions import Question
 from cryptolake.net.rpc import Pool
 from cryptolake.net.scan import scan
 
@@ -114,9 +118,50 @@ def test_no_answer_crashes(seed: int) -> None:
     assert len(reactions) > 2 * len(TARGETS)
 
 
+QUESTIONS: list[Question] = [
+    ("eth_getBlockByNumber", ["0x7", False]),
+    ("eth_getBlockByNumber", ["finalized", False]),
+    ("eth_call", [{"to": EMITTER, "data": "0x"}, "0x9"]),
+    ("eth_chainId", []),
+    ("eth_blockNumber", []),
+]
+LOGS = LogQuestion("test", [LogFilter(EMITTER, frozenset({TOPIC}))])
+
+
+def fuzz_readers(seed: int, bodies: int) -> None:
+    """The same through what reads alone: envelopes, matching, results by their methods, logs."""
+    node = Node(head=5000, call=lambda _to, _data, _block: WORD)
+    for number in range(bodies):
+        grammar = Grammar(seed * 1_000_000 + number)
+        asked = [grammar.random.choice(QUESTIONS) for _ in range(grammar.random.choice((1, 1, 2, 5)))]
+        if len(asked) == 1 and grammar.random.random() < 0.5:
+            asked = [("eth_getLogs", LOGS.params(100, 130, [EMITTER]))]
+        body = [
+            {"jsonrpc": "2.0", "id": n, "method": method, "params": params} for n, (method, params) in enumerate(asked)
+        ]
+        truth = node.answer(orjson.dumps(body if len(body) > 1 else body[0]))
+        try:
+            for (method, params), reply in zip(asked, replies(grammar.answer(truth), len(asked)), strict=True):
+                if isinstance(reply, bytes):
+                    found = read(method, params, reply)
+                    if isinstance(found, bytes):
+                        LOGS.salvage(found, 100, 130)
+                        LOGS.read(found, 100, 130)
+        except CryptolakeError as error:
+            assert str(error)
+        except Exception as error:
+            raise AssertionError(f"a reader crashed with seed {seed * 1_000_000 + number}") from error
+
+
+def test_no_answer_crashes_its_reader() -> None:
+    fuzz_readers(7, SOME)
+
+
 @pytest.mark.soak
 def test_no_answer_of_very_many_crashes() -> None:
-    fuzz(random.SystemRandom().randrange(10**6), MANY)
+    seed = random.SystemRandom().randrange(10**6)
+    fuzz_readers(seed, MANY)
+    fuzz(seed, SOME)
 
 
 def strange_results(grammar: Grammar) -> bytes:

@@ -72,11 +72,13 @@ KEY = _any(
     r"payment required|billing|account .{0,40}(?:disabled|suspended|blocked)|not enabled for this app|blacklist",
 )
 
-_MUCH = r"(?:too many|too large|too big|too long|max|exceed|limit|less|fewer|more than|allowed|at most|up to|only)"
+_MUCH = re.compile(
+    r"(?:too many|too large|too big|too long|max|exceed|limit|less|fewer|more than|allowed|at most|up to|only)"
+)
 _BATCH = re.compile(r"\bbatch|\barray of requests|requests in (?:a|one) (?:single )?(?:request|array)")
 _NO_BATCH = re.compile(r"batch\w* .{0,30}(?:disabled|not (?:supported|allowed|accepted|enabled|available)|paid)")
-_FILTERS = re.compile(rf"(?=.*(?:\baddress(?:es)?\b|\bfilters\b|\bselectors?\b|array is too large)).*{_MUCH}")
-_TOPICS = re.compile(rf"(?=.*\b(?:sub)?topics?\b).*{_MUCH}")
+_FILTERS = re.compile(r"\baddress(?:es)?\b|\bfilters\b|\bselectors?\b|array is too large")
+_TOPICS = re.compile(r"\b(?:sub)?topics?\b")
 _RESULTS = _any(
     r"(?:more than|max\w*|exceed\w*|limit\w*|up to|cap of) (?:\w+ ){0,3}[\d,_]+k? (?:results?|logs?|events?|entries|records)\b",
     r"max results|too many (?:results|logs|events|entries|records|matches)|logs matched|returned more than|result set",
@@ -103,9 +105,10 @@ def dimension(text: str) -> Dimension | None:
         return "gas"
     if _BATCH.search(text) and "batch response" not in text:
         return "batch"
-    if _FILTERS.search(text) and not _RESULTS.search(text):
+    of_filters = _MUCH.search(text) and not _RESULTS.search(text)
+    if of_filters and _FILTERS.search(text):
         return "addresses"
-    if _TOPICS.search(text) and not _RESULTS.search(text):
+    if of_filters and _TOPICS.search(text):
         return "topics"
     if _RESULTS.search(text):
         return "results"
