@@ -207,7 +207,7 @@ def test_a_token_of_absurd_decimals_has_no_price() -> None:
     ("broken", "answer", "reason", "message"),
     [
         ((USDC_VAULT, "totalAssets()"), b"", "not_deployed", f"totalAssets of {USDC_VAULT}"),
-        ((USDC_VAULT, "cash()"), b"\x01", "layout", f"cash of {USDC_VAULT} has 1 bytes"),
+        ((USDC_VAULT, "cash()"), b"\x01", "layout", f"cash of {USDC_VAULT} has 1 byte"),
         ((WETH_VAULT, "totalBorrows()"), None, "revert", f"totalBorrows of {WETH_VAULT}"),
         ((GOVERNED, "verifiedArray()"), None, "revert", "verifiedArray"),
     ],

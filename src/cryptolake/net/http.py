@@ -54,11 +54,11 @@ class Http:
 
     def __init__(self, *, timeout_s: float = DEADLINE_S, max_connections: int = 64) -> None:
         self._timeout_s, self._max_connections = timeout_s, max_connections
-        self._client = self._made()
+        self._client = self._opened()
         self._beside: ThreadPoolExecutor | None = None
         cut_when_stopped(self)
 
-    def _made(self) -> SyncClient:
+    def _opened(self) -> SyncClient:
         return (
             SyncClientBuilder()
             .timeout(timedelta(seconds=self._timeout_s))
@@ -71,7 +71,7 @@ class Http:
 
     def cut(self) -> None:
         """Give up every request that is on its way; the next one finds a new client."""
-        before, self._client = self._client, self._made()
+        before, self._client = self._client, self._opened()
         before.close()
 
     def get(
