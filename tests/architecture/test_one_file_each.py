@@ -7,8 +7,8 @@ are then looked for wherever users and operators look.
 from __future__ import annotations
 
 import json
-import signal
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
