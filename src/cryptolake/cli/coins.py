@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryptolake.cli.confirm import YesFlag, confirm
-from cryptolake.cli.next_step import print_next
+from cryptolake.cli.next_step import print_again, print_next
 from cryptolake.cli.options import JsonFlag, ResumeFlag, WorkersFlag
 from cryptolake.cli.show import print_json, print_line, print_table, progress
 from cryptolake.contracts.counting import counted
@@ -306,7 +306,10 @@ def history_command(
                 f"[yellow]cut to {counted(clamp, 'day')}[/]: {source.tier.name} access reaches no "
                 "further; a pro key does"
             )
-        print_next("query --source coingecko --latest")
+        if result.collected.failed:
+            print_again(said="What failed is asked again by the same command")
+        else:
+            print_next("query --source coingecko --latest")
     raise typer.Exit(1 if result.collected.failed else 0)
 
 

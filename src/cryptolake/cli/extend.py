@@ -119,7 +119,7 @@ def daily_command(
     csus = chosen_csus(app, csu, chain, family, market_set) if named else daily.begun(app)
     csus = [one for one in csus if one.family in families()]
     if not csus:
-        raise BadInput("nothing was collected yet; name markets the first time, e.g. cryptolake daily --csu all")
+        raise BadInput("nothing was collected yet; name markets the first time, e.g. `cryptolake daily --csu all`")
     refuse_recorded(app, csus)
     until = end_date.date() if end_date else datetime.now(UTC).date() - timedelta(days=1)
     wish = daily.due(app, csus, chosen_datasets(dataset), until)
@@ -136,6 +136,8 @@ def daily_command(
             collected=ran.collected,
         )
         print_lacking(ran.built.lacking)
+    elif ran.collected.failed and not as_json:
+        print_next("collect --retry-failed", selection=True)
     if ran.built is not None and ran.built.lacking.height:
         raise typer.Exit(1)
     seen.end(ran.collected)

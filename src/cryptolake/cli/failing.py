@@ -9,6 +9,7 @@ import sys
 from typing import NoReturn
 
 from cryptolake.cli.state import State
+from cryptolake.cli.typed import in_text
 
 
 def fail(message: str, code: int, error: BaseException | None) -> NoReturn:
@@ -18,7 +19,8 @@ def fail(message: str, code: int, error: BaseException | None) -> NoReturn:
 
         if debug_wanted():
             raise error
-    line = " ".join(one.strip() for one in _redacted(message).splitlines())
+    named = in_text(message, State.flags)
+    line = " ".join(one.strip() for one in _redacted(named).splitlines())
     sys.stderr.write(f"cryptolake: {line}\n")
     sys.exit(code)
 

@@ -62,7 +62,7 @@ def list_command(
 
     if context.invoked_subcommand is not None:
         if csu or chain or family or market_set or status or protocol or as_json:
-            raise BadInput(f"flags go after the subcommand: cryptolake markets {context.invoked_subcommand} ...")
+            raise BadInput(f"flags go after the subcommand: `cryptolake markets {context.invoked_subcommand} ...`")
         return
     app: App = context.obj.open()
     found = _selected(app, csu, chain, family, market_set, status, protocol)

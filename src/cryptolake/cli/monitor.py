@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -94,7 +95,7 @@ def _chosen(
 
 def _print(app: App, chosen: list[str] | None, first: date | None, last: date | None, *, as_json: bool) -> None:
     from cryptolake.cluster.worker_list import read_workers
-    from cryptolake.watch.coverage import entries, markets, newest_day, pace, runs_document, vendor_entries
+    from cryptolake.watch.coverage import DATASETS, entries, markets, newest_day, pace, runs_document, vendor_entries
     from cryptolake.watch.health import read_runs
     from cryptolake.watch.progress import report
 
@@ -126,12 +127,21 @@ def _print(app: App, chosen: list[str] | None, first: date | None, last: date | 
     for line in _run_lines(runs, now):
         print_line(line)
     print_workers(read_workers(app.folder.root))
-    if found.failures():
+    failed = {one.partition.dataset for entries in found.failures().values() for one in entries}
+    if failed & set(DATASETS):
         print_next("collect --retry-failed", selection=True)
+    elif failed:
+        print_next(*_vendor_calls(app, failed))
     elif not counts:
         print_next("plan", "collect", joined="then", selection=True)
     else:
         print_next("monitor --serve", "refine")
+
+
+def _vendor_calls(app: App, failed: Collection[str]) -> list[str]:
+    """The commands that ask again for what vendors did not answer."""
+    sources = [one for one in app.vendors().values() if any(dataset.name in failed for dataset in one.datasets)]
+    return [f"pull {one.name}" for one in sources] or ["prices collect"]
 
 
 def _counts(counts: dict[str, int]) -> str:

@@ -1,22 +1,18 @@
 """The line that says what to run next, as it can be typed where it is printed.
 
 A command named here goes on with the folder and the registry of the call it follows and, where it is to take up the same
-markets and days, with that call's selection. What does not belong here: which command comes next (the commands).
+markets and days, with that call's selection. What does not belong here: which command comes next (the commands), and
+commands named inside a sentence (typed).
 """
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
-from datetime import date
-from typing import Any
-
-# typer brings its own click and exports no name for this: how a function deeper than the command learns of the call.
-from typer._click.globals import get_current_context
+from collections.abc import Sequence
 
 from cryptolake.cli.show import WIDTH, print_whole
+from cryptolake.cli.typed import call, flags, in_markup, of_the_call
 
-GLOBAL = ("data", "registry")
 SELECTION = ("csu", "chain", "family", "market_set", "dataset", "start_date", "end_date", "days", "granularity")
 
 
@@ -28,11 +24,30 @@ def print_next(*commands: str, said: str = "", joined: str = "or", selection: bo
     print_steps([typed(one, selection=selection) for one in commands], said=said, joined=joined)
 
 
+def print_again(said: str = "") -> None:
+    """`Next:` and this very call, for what failed and may be asked again; `said` is a sentence before it."""
+    context = call()
+    if context is None:
+        return
+    names: list[str] = []
+    above = context
+    while above.parent is not None:
+        names.insert(0, str(above.info_name))
+        above = above.parent
+    given = [
+        shlex.quote(str(value))
+        for one in context.command.params
+        if one.param_type_name == "argument" and (value := context.params.get(one.name)) is not None
+    ]
+    options = [one.name for one in context.command.params if one.param_type_name == "option"]
+    print_steps([typed(" ".join([*names, *given, *flags(context, options)]))], said=said)
+
+
 def print_steps(steps: Sequence[str], *, said: str = "", joined: str = "then") -> None:
     """The line itself, from what is typed at a shell; `said` may hold markup, the steps are printed as they are."""
     from rich.text import Text
 
-    line = Text.from_markup(f"{said}. " if said else "", emoji=False)
+    line = Text.from_markup(f"{in_markup(said)}. " if said else "", emoji=False)
     line.append("Next: ")
     long = len(line) + sum(len(one) + len(joined) + 2 for one in steps) > WIDTH
     for number, step in enumerate(steps):
@@ -43,27 +58,6 @@ def print_steps(steps: Sequence[str], *, said: str = "", joined: str = "then") -
 
 def typed(command: str, *, selection: bool = False) -> str:
     """A command as it is typed after this call, with its global flags and, if asked, its selection."""
-    context = get_current_context(silent=True)
-    if context is None:
-        return f"cryptolake {command}"
-    root = context.find_root()
-    before, after = list(_flags(root, GLOBAL)), list(_flags(context, SELECTION)) if selection else []
-    return " ".join(["cryptolake", *before, command, *after])
-
-
-def _flags(context: Any, names: tuple[str, ...]) -> Iterator[str]:
-    """The flags among these that were typed, as they are typed again."""
-    for one in context.command.params:
-        value = context.params.get(one.name)
-        if (
-            one.name not in names
-            or value in (None, (), [])
-            or context.get_parameter_source(one.name).name != "COMMANDLINE"
-        ):
-            continue
-        for each in value if isinstance(value, list | tuple) else [value]:
-            yield f"{one.opts[0]} {shlex.quote(each.date().isoformat() if hasattr(each, 'date') else _text(each))}"
-
-
-def _text(value: object) -> str:
-    return value.isoformat() if isinstance(value, date) else str(value)
+    context = call()
+    after = list(flags(context, SELECTION)) if selection and context is not None else []
+    return " ".join(["cryptolake", *of_the_call(), command, *after])

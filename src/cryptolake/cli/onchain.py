@@ -117,16 +117,25 @@ def collect_command(
 ) -> None:
     """Ask the chains and keep every answer in bronze. Skips what is done; killed, it goes on where it stopped.
 
+    With --retry-failed and no selection everything that failed, whatever its market and day.
+
     Example: cryptolake collect --csu aave_v3_ethereum --days 7 --workers 5
     """
     from cryptolake.cluster.worker_list import read_workers
     from cryptolake.work import lending
-    from cryptolake.work.selection import chosen_wish
+    from cryptolake.work.selection import chosen_wish, collected_csus, unsettled_wish
 
     app: App = context.obj.open(workers=workers, granularity=granularity, **dates(start_date, end_date, days))
-    csus = chosen_csus(app, csu, chain, family, market_set)
+    if retry_failed and not (start_date or end_date or days):
+        named = csu or chain or family or market_set
+        chosen = chosen_csus(app, csu, chain, family, market_set) if named else collected_csus(app)
+        if not chosen:
+            raise BadInput("nothing was collected yet; run `cryptolake collect` without --retry-failed first")
+        csus, wish = unsettled_wish(app, chosen, dataset)
+    else:
+        csus = chosen_csus(app, csu, chain, family, market_set)
+        wish = chosen_wish(app, csus, dataset)
     refuse_recorded(app, csus)
-    wish = chosen_wish(app, csus, dataset)
     with watched() as seen:
         result = lending.collect(
             app,
@@ -205,11 +214,15 @@ def build_command(
 
     Example: cryptolake build --set thesis-43
     """
+    from cryptolake.watch.coverage import markets
     from cryptolake.work import lending
 
     app: App = context.obj.open()
     refuse_unfinished(app)
     only = chosen_market_days(app, csu, chain, family, market_set, start_date, end_date, days)
+    lending.refuse_without_ledger(app)
+    if not markets(app.ledger):
+        raise BadInput("nothing was collected yet; run `cryptolake run` first")
     built = lending.build(app)
     lacking = only.of(built.lacking)
     print_made(built.outputs, "publish", lacking=lacking, selection=True)

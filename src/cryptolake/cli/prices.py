@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cryptolake.cli.next_step import print_next
+from cryptolake.cli.next_step import print_again, print_next
 from cryptolake.cli.onchain import end_lacking, note_others, print_made
 from cryptolake.cli.options import (
     ChainFlag,
@@ -269,4 +269,7 @@ def _print_collected(results: dict[str, Collected], app: App, only: MarketDays, 
     for partition, error in failures[:5]:
         print_line(f"[red]failed[/] {partition}: {error}")
     print_line(f"Without a price: {counted(tokens, 'token')} on {counted(token_days, 'token-day')}.")
-    print_next("prices list --missing", "build", joined="then", selection=True)
+    if failures:
+        print_again(said="What failed is asked again by the same command")
+    else:
+        print_next("prices list --missing", "build", joined="then", selection=True)

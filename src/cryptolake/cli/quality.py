@@ -195,7 +195,7 @@ def _reconciled(app: App, tables: FinishedTables) -> tuple[list[Reconciled], lis
     for protocol, version in sorted({(csu.protocol, csu.version) for csu in markets}):
         slug = SLUGS.get((protocol, version))
         if slug is None:
-            refused.append(f"{protocol} {version}: no DefiLlama name is known; use cryptolake explain --slug")
+            refused.append(f"{protocol} {version}: no DefiLlama name is known; use `cryptolake explain --slug`")
             continue
         source = DefiLlamaProtocols(app.access(), [slug])
         try:

@@ -9,6 +9,7 @@ import typer
 
 from cryptolake.cli.group import CommandLine
 from cryptolake.cli.state import State
+from cryptolake.cli.typed import of_the_call
 
 app = typer.Typer(
     name="cryptolake",
@@ -44,5 +45,6 @@ def _global_options(
     ] = False,
 ) -> None:
     del version
+    State.flags = of_the_call(context)
     context.obj = State(data=data, registry=registry, log_level=log_level)
     context.call_on_close(context.obj.close)

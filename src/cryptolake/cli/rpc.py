@@ -110,7 +110,10 @@ def build_command(
     else:
         columns = ("chain", "periods", "first block", "last block", "requests", "problem")
         print_table(f"Boundaries {first} .. {last}", columns, [astuple(one) for one in found])
-        print_next("plan", said="Plans count with the real blocks now", selection=True)
+        if any(one.problem for one in found):
+            print_next("rpc probe", said="What the endpoints can do, and which does not answer")
+        else:
+            print_next("plan", said="Plans count with the real blocks now", selection=True)
     raise typer.Exit(1 if any(one.problem for one in found) else 0)
 
 

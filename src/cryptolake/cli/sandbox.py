@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ from cryptolake.cli.collecting import watched
 from cryptolake.cli.options import chosen_csus
 from cryptolake.cli.quality import check_and_report
 from cryptolake.cli.screens import PANEL, Step
-from cryptolake.cli.show import print_line, print_table
+from cryptolake.cli.show import print_line, print_table, print_whole
 from cryptolake.cli.state import State
 from cryptolake.cli.vendors import operate
 from cryptolake.errors import BadInput, Stop
@@ -49,6 +50,8 @@ def demo_command(
 
     Example: cryptolake demo
     """
+    from rich.text import Text
+
     from cryptolake.demo import journey
     from cryptolake.demo.replay import Replay, sandbox_registry
     from cryptolake.files.atomic import write_bytes
@@ -98,7 +101,7 @@ def demo_command(
     )
     print_line(f"Done in {monotonic() - started:.0f} s. Next:")
     for words in _next(app.folder.root):
-        print_line(f"  [bold]{words}[/]")
+        print_whole(Text(f"  {words}", "bold"))
     if ran.collected.failed or ran.built.lacking.height or any(one.status != "success" for _, one in pulled):
         raise Stop("the sandbox did not answer everything; please report this with the lines above")
 
@@ -230,7 +233,7 @@ def _next(folder: Path) -> list[str]:
     # The user's own database would be asked instead of the sandbox's.
     settings = load_settings()
     own = "".join(f"{one.upper()}= " for one in ("database_url", "reader_url") if getattr(settings, one) is not None)
-    command = f"{own}{name} --data {folder}"
+    command = f"{own}{name} --data {shlex.quote(str(folder))}"
     return [
         f'{command} query --sql "select * from market_segment_analysis" --json',
         f"{command} query --coverage",

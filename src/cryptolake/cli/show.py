@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from cryptolake.cli.typed import in_markup, names_command
 from cryptolake.contracts.entry import said
 from cryptolake.contracts.partition import Partition
 from cryptolake.waiting import what_is_waited_for
@@ -57,8 +58,8 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
 
 
 def print_line(text: str) -> None:
-    """One line on standard output (rich markup allowed)."""
-    console().print(text)
+    """One line on standard output (rich markup allowed); with a command to copy in it, it is not broken."""
+    console().print(in_markup(text), soft_wrap=names_command(text))
 
 
 def print_whole(line: Text) -> None:
@@ -89,7 +90,7 @@ def print_note(text: str) -> None:
     """One line on standard error (rich markup allowed): what a result rests on, never a result."""
     from rich.console import Console
 
-    Console(stderr=True, width=WIDTH, highlight=False).print(text)
+    Console(stderr=True, width=WIDTH, highlight=False).print(in_markup(text), soft_wrap=names_command(text))
 
 
 def _text(cell: object) -> str:

@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 class State:
     """The global flags of one invocation. `settings` are those of the app opened last, for redacting the last line.
 
+    `flags` are the global flags as they were typed, for the commands that the last line names.
     `says_sandbox`: whether opening a sandbox's folder says on standard error that it is one; once is enough.
     """
 
     settings: ClassVar[Settings | None] = None
+    flags: ClassVar[list[str]] = []
 
     def __init__(self, *, data: Path | None = None, registry: Path | None = None, log_level: str | None = None) -> None:
         self._flags: dict[str, object] = {"data": data, "registry": registry, "log_level": log_level}

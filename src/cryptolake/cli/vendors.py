@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryptolake.cli.confirm import YesFlag, confirm
-from cryptolake.cli.next_step import print_next
+from cryptolake.cli.next_step import print_again, print_next
 from cryptolake.cli.options import DatasetFlag, JsonFlag, ResumeFlag, WorkersFlag
 from cryptolake.cli.screens import TEAM, Step
 from cryptolake.cli.show import print_json, print_line, print_table, progress
@@ -257,7 +257,10 @@ def _operate(
         moved = sum(one.set_aside for one in results)
         if fresh is not None and moved:
             print_line(f"{counted(moved, 'old row lies', 'old rows lie')} in {fresh.schema}.metrics now")
-        print_next("query --latest")
+        if any(one.collected.failed or one.not_done for one in results):
+            print_again(said="What failed is asked again by the same command")
+        else:
+            print_next("query --latest")
     raise typer.Exit(1 if any(one.status == "error" for one in results) else 0)
 
 
@@ -338,4 +341,6 @@ def print_pulled(results: list[Pulled]) -> None:
         for alert in result.alerts:
             print_line(f"[yellow]alert[/] {result.source}: {alert}")
         if result.needs_key:
-            print_line(f"{result.source} needs a paid key for: {', '.join(result.needs_key)}")
+            print_line(
+                f"{result.source} needs a paid key for: {', '.join(result.needs_key)}; [bold]cryptolake sources[/] names it"
+            )

@@ -22,12 +22,12 @@ REMEDIES = {
     "log_history": "the endpoint keeps no logs that old; set an archive endpoint",
     "not_yet": "the day is not final on the chain yet; run again later",
     "reorganised": "the chain changed while it was read; run again",
-    "damaged": "its answer was lost or damaged on disk; run cryptolake collect --retry-failed",
-    "imported": "a checkpoint says it failed; run cryptolake collect --retry-failed",
+    "damaged": "its answer was lost or damaged on disk; run `cryptolake collect --retry-failed`",
+    "imported": "a checkpoint says it failed; run `cryptolake collect --retry-failed`",
     "stopped": "read the message, correct it, run again",
     "too_big": "the endpoint refuses this range; set another endpoint",
-    "revert": "the contract refused the call; see cryptolake markets check",
-    "layout": "the contract answers in an unknown layout; see cryptolake markets check, update cryptolake",
+    "revert": "the contract refused the call; see `cryptolake markets check`",
+    "layout": "the contract answers in an unknown layout; see `cryptolake markets check`, update cryptolake",
     "silence": "events are missing that must be there; set another endpoint and run again",
     "entitlement": "this endpoint of the vendor needs a paid key",
     "schema_drift": "the vendor changed its answer; the raw answer is kept, update cryptolake and run again",
@@ -36,7 +36,7 @@ REMEDIES = {
 
 def remedy(reason: str, example: Entry) -> str:
     """What to do about a reason; the failure's own message where no general advice is known."""
-    return REMEDIES.get(reason) or example.error or "look at it with cryptolake ledger inspect"
+    return REMEDIES.get(reason) or example.error or "look at it with `cryptolake ledger inspect`"
 
 
 def ticks(found: Mapping[str, Entry]) -> str:

@@ -29,7 +29,11 @@ LACKING: Mapping[str, tuple[str, str]] = {
         "its values are not its amounts at the prices of the day; run `cryptolake refine`",
     ),
     QUOTES_DIFFER: ("pending", "a price of the day is not that of the quote it names; run `cryptolake refine`"),
-    DAMAGED: ("failed", "its answer is missing or not the recorded one; run `cryptolake collect` with its days"),
+    DAMAGED: (
+        "failed",
+        "its answer is missing or not the recorded one; run `cryptolake ledger repair`, then "
+        "`cryptolake collect --retry-failed`",
+    ),
     UNREADABLE: (
         "failed",
         "the present reader cannot read its answer, which is kept; update cryptolake and run `cryptolake refine`, or run "

@@ -151,7 +151,7 @@ def build(app: App) -> Built:
 
     Raises Stop when the ledger that told the answers apart is lost.
     """
-    _refuse_without_ledger(app)
+    refuse_without_ledger(app)
     return panel.build(app.stores, csus=app.registry.csus)
 
 
@@ -163,7 +163,7 @@ def publish(app: App) -> list[Output]:
     """
     made, tables = [], app.tables
     frames = {one.table: tables.read(one.table) for one in panel.finished()}
-    _refuse_without_ledger(app)
+    refuse_without_ledger(app)
     _refuse_to_empty(app, frames)
     require_supported(app, frames[daily_panel.TABLE])
     for table, frame in frames.items():
@@ -315,7 +315,7 @@ def rebuild(app: App, *, reparse: bool = False, only: MarketDays = EVERYTHING) -
     return Built([*made, *built.outputs], built.lacking)
 
 
-def _refuse_without_ledger(app: App) -> None:
+def refuse_without_ledger(app: App) -> None:
     """A lost ledger is not an empty lake: silver still says of which answers it was made."""
     if any(states for (dataset, _), states in app.ledger.tally().items() if dataset in DATASETS):
         return

@@ -110,7 +110,10 @@ def repair(ledger: Ledger, bronze: Bronze, source: Source, *, known: Callable[[s
     ledger.append_many(
         replace(
             entry(
-                partition, "failed", reason="damaged", error="its answer is missing or damaged; run cryptolake collect"
+                partition,
+                "failed",
+                reason="damaged",
+                error="its answer is missing or damaged; run `cryptolake collect --retry-failed`",
             ),
             worker=WORKER,
             attempt=states[partition].attempt,

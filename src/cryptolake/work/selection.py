@@ -14,7 +14,7 @@ from cryptolake.contracts.partition import Partition
 from cryptolake.errors import BadInput
 from cryptolake.flow.increment import due
 from cryptolake.flow.plan import Span, wanted
-from cryptolake.flow.resume import Wish, wish_of
+from cryptolake.flow.resume import Wish, wish_for, wish_of
 from cryptolake.registry.loader import select
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.families import families
@@ -82,6 +82,15 @@ def chosen_wish(app: App, csus: Sequence[Csu], dataset: Sequence[str] | None, sp
     """The same, by series, without naming every partition."""
     names = [csu.name for csu in csus]
     return wish_of(app.onchain(csus), chosen_datasets(dataset), names, span or chosen_span(app))
+
+
+def unsettled_wish(app: App, csus: Sequence[Csu], dataset: Sequence[str] | None) -> tuple[list[Csu], Wish]:
+    """What failed or was cut short of these markets, whatever its day; and those of the markets that it is of."""
+    names, of = {one.name for one in csus}, set(chosen_datasets(dataset))
+    left = [one.partition for one in app.ledger.unsettled()]
+    found = [one for one in left if one.dataset in of and one.key in names]
+    keys = {one.key for one in found}
+    return [one for one in csus if one.name in keys] or list(csus), wish_for(found)
 
 
 def due_wish(app: App, csus: Sequence[Csu], dataset: Sequence[str] | None, until: date | None) -> Wish:
