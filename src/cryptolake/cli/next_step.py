@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from typing import Any
 
 from cryptolake.cli.show import WIDTH, print_whole
 from cryptolake.cli.typed import call, flags, in_markup, of_the_call
@@ -57,7 +58,17 @@ def print_steps(steps: Sequence[str], *, said: str = "", joined: str = "then") -
 
 
 def typed(command: str, *, selection: bool = False) -> str:
-    """A command as it is typed after this call, with its global flags and, if asked, its selection."""
+    """A command as it is typed after this call, with its global flags and, if asked, what it takes of its selection."""
     context = call()
-    after = list(flags(context, SELECTION)) if selection and context is not None else []
+    after = list(flags(context, _taken(context, command))) if selection and context is not None else []
     return " ".join(["cryptolake", *of_the_call(), command, *after])
+
+
+def _taken(context: Any, command: str) -> set[str]:
+    """The names of the selection's flags that a command has."""
+    found = context.find_root().command
+    for word in shlex.split(command):
+        if not hasattr(found, "commands") or (below := found.commands.get(word)) is None:
+            break
+        found = below
+    return {one.name for one in found.params} & set(SELECTION)

@@ -126,14 +126,16 @@ def collect_command(
     from cryptolake.work.selection import chosen_wish, collected_csus, unsettled_wish
 
     app: App = context.obj.open(workers=workers, granularity=granularity, **dates(start_date, end_date, days))
-    if retry_failed and not (start_date or end_date or days):
-        named = csu or chain or family or market_set
-        chosen = chosen_csus(app, csu, chain, family, market_set) if named else collected_csus(app)
-        if not chosen:
+    everywhere = retry_failed and not (csu or chain or family or market_set)
+    if everywhere:
+        csus = collected_csus(app)
+        if not csus:
             raise BadInput("nothing was collected yet; run `cryptolake collect` without --retry-failed first")
-        csus, wish = unsettled_wish(app, chosen, dataset)
     else:
         csus = chosen_csus(app, csu, chain, family, market_set)
+    if retry_failed and not (start_date or days):
+        csus, wish = unsettled_wish(app, csus, dataset, until=end_date and end_date.date())
+    else:
         wish = chosen_wish(app, csus, dataset)
     refuse_recorded(app, csus)
     with watched() as seen:
@@ -149,7 +151,7 @@ def collect_command(
         )
     print_collected(result, as_json)
     if not as_json and not seen.stopping.is_set():
-        print_next("collect --retry-failed" if result.failed else "refine", selection=True)
+        print_next("collect --retry-failed" if result.failed else "refine", selection=not everywhere)
     if cluster is not None and not as_json:
         print_workers(read_workers(app.folder.root))
     seen.end(result)

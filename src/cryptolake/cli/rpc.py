@@ -111,7 +111,9 @@ def build_command(
         columns = ("chain", "periods", "first block", "last block", "requests", "problem")
         print_table(f"Boundaries {first} .. {last}", columns, [astuple(one) for one in found])
         if any(one.problem for one in found):
-            print_next("rpc probe", said="What the endpoints can do, and which does not answer")
+            print_next(
+                "rpc probe", said="This says what the endpoints can do, and which does not answer", selection=True
+            )
         else:
             print_next("plan", said="Plans count with the real blocks now", selection=True)
     raise typer.Exit(1 if any(one.problem for one in found) else 0)

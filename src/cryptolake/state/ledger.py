@@ -317,4 +317,9 @@ def _entry(row: tuple[object, ...]) -> Entry:
 def _refused(error: Exception, path: Path) -> Stop:
     if "full" in str(error):
         return Stop(f"the disk is full at {path.parent}; free space or set --data, then run the same command again")
+    if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
+        return Stop(
+            f"the ledger {path} is damaged ({error}); run `cryptolake ledger repair`, which puts it aside and makes it anew "
+            "from the answers that are kept"
+        )
     return Stop(f"the ledger {path} cannot be used ({error}); check the folder's permissions or set --data")

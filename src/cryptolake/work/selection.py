@@ -84,11 +84,13 @@ def chosen_wish(app: App, csus: Sequence[Csu], dataset: Sequence[str] | None, sp
     return wish_of(app.onchain(csus), chosen_datasets(dataset), names, span or chosen_span(app))
 
 
-def unsettled_wish(app: App, csus: Sequence[Csu], dataset: Sequence[str] | None) -> tuple[list[Csu], Wish]:
-    """What failed or was cut short of these markets, whatever its day; and those of the markets that it is of."""
-    names, of = {one.name for one in csus}, set(chosen_datasets(dataset))
+def unsettled_wish(
+    app: App, csus: Sequence[Csu], dataset: Sequence[str] | None, *, until: date | None = None
+) -> tuple[list[Csu], Wish]:
+    """What failed or was cut short of these markets up to a day, included (None: on any), and those that it is of."""
+    names, of, last = {one.name for one in csus}, set(chosen_datasets(dataset)), until or date.max
     left = [one.partition for one in app.ledger.unsettled()]
-    found = [one for one in left if one.dataset in of and one.key in names]
+    found = [one for one in left if one.dataset in of and one.key in names and one.period.day <= last]
     keys = {one.key for one in found}
     return [one for one in csus if one.name in keys] or list(csus), wish_for(found)
 
