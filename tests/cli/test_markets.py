@@ -18,6 +18,7 @@ import yaml
 from tests.chain.anvil import Anvil
 from tests.chain.fixtures import require_chain
 from tests.chain.scenario import Fortnight
+from tests.cli.walking import walk
 from tests.waiting import PATIENCE_S
 from typer.testing import CliRunner
 
@@ -179,6 +180,25 @@ def test_a_row_made_wrong_is_found_and_corrected(
     assert "checked on chain at block" in promoted["sources"][-1]
     run("--registry", registry_file(tmp_path, aave_fortnight.node, [promoted]), *flags, "--patch", "none.yaml")
     assert yaml.safe_load(Path("none.yaml").read_text())["csus"] == []
+
+
+@fortnight
+@pytest.mark.chain
+def test_the_step_after_a_live_check_writes_the_corrections_it_names(tmp_path: Path, aave_fortnight: Fortnight) -> None:
+    row = row_of(aave_fortnight)
+    right = row["deployment"]["block"]
+    row["deployment"] = {"block": right + 7, "date": None}
+    file, variables = (
+        registry_file(tmp_path, aave_fortnight.node, [row]),
+        {"CRYPTOLAKE_RPC_LOCAL": aave_fortnight.node.url},
+    )
+    done = walk(tmp_path, ("--registry", file, "markets", "check", "--live", "--csu", "mine"), variables)
+    assert "markets._print_checked: markets check --live --patch corrections.yaml" in done.reached, done
+    ((_, *step),) = done.steps
+    again = walk(tmp_path, step, variables)
+    assert again.code == done.code == 1, "the row is wrong until it is corrected"
+    (fixed,) = yaml.safe_load((tmp_path / "corrections.yaml").read_text())["csus"]
+    assert (fixed["name"], fixed["deployment"]["block"]) == ("mine", right)
 
 
 @fortnight

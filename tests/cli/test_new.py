@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.cli.walking import walk
 from tests.command import CLEAN, cryptolake
 from tests.waiting import PATIENCE_S
 from typer.testing import CliRunner
@@ -96,16 +97,20 @@ def test_a_test_that_was_written_fails_where_its_file_does_not_lie(checkout: Pat
 
 
 def test_outside_a_checkout_a_source_is_a_package_that_is_found_once_installed(tmp_path: Path) -> None:
-    done = cryptolake(tmp_path, "new", "source", "acme_rates")
-    assert done.returncode == 0, done.stderr
-    package = tmp_path / "cryptolake-acme-rates"
+    done = walk(tmp_path, ("new", "source", "acme_rates"), {})
+    assert done.code == 0, done.err
+    assert "new.new_command" in done.reached
+    installing, testing = done.steps
+    assert installing[:-1] == ("pip", "install", "-e")
+    package = tmp_path / installing[-1]
     site = tmp_path / "site"
     uv = [Path(sys.executable).parent / "uv", "pip", "install", "--offline", "--no-deps", "--no-build-isolation"]
     install = [*uv, "--python", sys.executable, "--target", site, package]
     made = subprocess.run(list(map(str, install)), capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert made.returncode == 0, made.stderr
     path = os.pathsep.join([str(site), *filter(None, [CLEAN.get("PYTHONPATH")])])
-    passed = python("-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", cwd=package, PYTHONPATH=path)
+    assert testing[0] == "python"
+    passed = python(*testing[1:], "-q", "-p", "no:cacheprovider", cwd=tmp_path, PYTHONPATH=path)
     assert passed.returncode == 0, passed.stdout + passed.stderr
     listed = cryptolake(tmp_path, "sources", "--json", PYTHONPATH=path)
     assert '"acme_rates_temperature"' in listed.stdout, listed.stderr

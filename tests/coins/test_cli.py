@@ -6,17 +6,21 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import structlog
 import typer
+from tests.cli.walking import walk
 from tests.coins.vendor import Vendor, coin
 from typer.testing import CliRunner
 
 from cryptolake.cli import app
 from cryptolake.errors import BadInput, CryptolakeError
+from cryptolake.publish.stores import Stores
+from cryptolake.sources.coingecko import CoinGecko
+from cryptolake.work import coins as flow
 
 KEY = "CG-verysecretkey"
 
@@ -149,3 +153,23 @@ def _inner() -> list[tuple[str, str]]:
 def test_every_inner_command_has_help_and_an_example(group: str, name: str) -> None:
     text = typer.main.get_command(app).commands[group].commands[name].help or ""  # type: ignore[attr-defined]
     assert f"Example: cryptolake {group} {name}" in text
+
+
+def test_the_step_after_a_dry_run_of_prune_takes_away_what_it_said(
+    source: CoinGecko, vendor: Vendor, stores: Stores, database_url: str, tmp_path: Path
+) -> None:
+    for age in (200, 100):
+        at = datetime.now(UTC) - timedelta(days=age)
+        vendor.coins = fresh(20)
+        source._asked_at = lambda at=at: at  # type: ignore[misc]
+        flow.refresh(source, stores, top=20, now=lambda at=at: at)  # type: ignore[misc]
+    variables = {"DATABASE_URL": database_url}
+    words = ("--data", str(tmp_path), "coins", "prune", "--keep-days", "90", "--dry-run")
+    done = walk(tmp_path, words, variables)
+    assert "coins._print_pruning: coins prune --keep-days x" in done.reached, done
+    ((_, *step),) = done.steps
+    asked = walk(tmp_path, step, variables)
+    assert (asked.code, "--yes" in asked.err) == (1, True), "nobody is there to be asked"
+    pruned = walk(tmp_path, [*step, "--yes"], variables)
+    assert pruned.code == 0, pruned.err
+    assert "Taken away" in pruned.out
