@@ -68,12 +68,6 @@ def _empty(data: Path) -> None:
             path.unlink()
 
 
-def _damage(data: Path) -> None:
-    """Half of one day's answer is lost."""
-    (answer,) = (data / "bronze/tvl/aave_v3_sandbox").glob("2024-12-02.json*")
-    answer.write_bytes(answer.read_bytes()[:100])
-
-
 def _hurt_an_index(data: Path) -> None:
     """A page of the ledger is lost that no plain question reads."""
     with closing(sqlite3.connect(data / "ledger.sqlite")) as connection:
@@ -146,12 +140,6 @@ FAILURES = [
         spoils=_lose("silver"),
     ),
     Failure("no panel", ("panel", "describe"), ("build",), code=2, spoils=_lose("gold")),
-    Failure(
-        "a damaged answer",
-        ("rebuild", "--reparse", "--no-publish"),
-        ("ledger repair", "collect --retry-failed"),
-        spoils=_damage,
-    ),
     Failure("a lost ledger", ("build",), ("ledger repair", "rebuild"), spoils=_lose("ledger.sqlite")),
     Failure(
         "a ledger of which a page is damaged",
@@ -184,8 +172,8 @@ FAILURES = [
     ),
     Failure(
         "a vendor that refuses the key",
-        ("pull", "artemis", "--key", "bitcoin"),
-        ("pull artemis --key bitcoin",),
+        ("pull", "artemis", "--key", "eth"),
+        ("pull artemis --key eth",),
         shows="ARTEMIS_API_KEY",
         answers=Reply(401),
     ),
@@ -272,11 +260,12 @@ def test_the_remedy_is_named_as_it_is_typed_and_mends(one: Failure, lake: Lake) 
     assert failed.reached >= set(one.says), failed
     assert one.shows in failed.said, failed
     assert "Traceback" not in failed.err
-    told = failed
+    told, said = failed, failed.said
     for remedy in one.remedies:
         typed = f"cryptolake --data 'my lake' {remedy}"
-        assert typed in told.said, (typed, told)
+        assert typed in said, (typed, told)
         told = _run(lake, *shlex.split(remedy))
+        said += told.said
         assert "Traceback" not in told.err
     assert not one.remedies or told.code == 0, told
     if one.remedies[-1:] != (shlex.join(one.words),):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -33,6 +33,7 @@ from cryptolake.cli.show import print_json, print_line
 from cryptolake.cli.signals import asked_to_stop
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.entry import NOT_YET, said, said_counts
+from cryptolake.contracts.partition import Period
 from cryptolake.errors import BadInput
 
 if TYPE_CHECKING:
@@ -127,8 +128,8 @@ def _print(app: App, chosen: list[str] | None, first: date | None, last: date | 
     for line in _run_lines(runs, now):
         print_line(line)
     print_workers(read_workers(app.folder.root))
-    failed = {one.partition.dataset for entries in found.failures().values() for one in entries}
-    if failed & set(DATASETS):
+    failed = {one.partition.dataset: one.partition.period for entries in found.failures().values() for one in entries}
+    if failed.keys() & set(DATASETS):
         print_next("collect --retry-failed", selection=True)
     elif failed:
         print_next(*_vendor_calls(app, failed))
@@ -138,10 +139,15 @@ def _print(app: App, chosen: list[str] | None, first: date | None, last: date | 
         print_next("monitor --serve", "refine")
 
 
-def _vendor_calls(app: App, failed: Collection[str]) -> list[str]:
-    """The commands that ask again for what vendors did not answer."""
-    sources = [one for one in app.vendors().values() if any(dataset.name in failed for dataset in one.datasets)]
-    return [f"pull {one.name}" for one in sources] or ["prices collect"]
+def _vendor_calls(app: App, failed: Mapping[str, Period]) -> list[str]:
+    """The commands that ask again for the vendors' datasets that failed: a pull is of an hour, a backfill of a day."""
+    calls = {
+        f"{'pull' if failed[dataset.name].granularity == 'hour' else 'backfill'} {source.name}"
+        for source in app.vendors().values()
+        for dataset in source.datasets
+        if dataset.name in failed
+    }
+    return sorted(calls) or ["prices collect"]
 
 
 def _counts(counts: dict[str, int]) -> str:
