@@ -23,7 +23,7 @@ from cryptolake.state.ledger import Ledger
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals"),
-    pytest.mark.xdist_group("demo"),
+    pytest.mark.xdist_group("interrupted"),
 ]
 
 # As from a terminal: a test may itself run where Ctrl-C is ignored, which is inherited.
@@ -97,10 +97,10 @@ def ready() -> Iterator[Path]:
         yield folder
 
 
-def interrupted(folder: Path, at: Trouble, *words: str) -> tuple[int, str, str]:
+def interrupted(folder: Path, at: Trouble, *words: str, registry: Path | None = None) -> tuple[int, str, str]:
     """How a command ends that got Ctrl-C while it waited for this server: exit code, output, errors."""
     hosts = {f"CRYPTOLAKE_URL_{name.upper()}": f"{at.url}/{name}" for name in VENDORS}
-    ours = {"CRYPTOLAKE_REGISTRY": str(sandbox_registry()), "CRYPTOLAKE_RPC_SANDBOX": at.url, **hosts}
+    ours = {"CRYPTOLAKE_REGISTRY": str(registry or sandbox_registry()), "CRYPTOLAKE_RPC_SANDBOX": at.url, **hosts}
     process = subprocess.Popen(
         [sys.executable, "-c", HEARS, *words],
         cwd=folder,
@@ -148,9 +148,14 @@ def test_ctrl_c_ends_every_wait(ready: Path, words: tuple[str, ...], kind: str) 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_prices_too(lake: Path, kind: str) -> None:
+def test_prices_too(lake: Path, tmp_path: Path, kind: str) -> None:
+    registry = tmp_path / "registry.yaml"  # with a name for the chain, or the vendor is not asked at all
+    described = sandbox_registry().read_text("utf-8")
+    assert described.count("defillama_name: null") == 1
+    registry.write_text(described.replace("defillama_name: null", "defillama_name: ethereum"), "utf-8")
     with trouble(kind) as at:
-        code, out, err = interrupted(lake, at, "prices", "collect", "--source", "defillama", "--all")
+        words = ("prices", "collect", "--source", "defillama", "--all")
+        code, out, err = interrupted(lake, at, *words, registry=registry)
     assert code == 130, (out, err)
     assert max(at.asked.values()) == 1
     assert "go on with: cryptolake prices collect --source defillama --all" in err

@@ -103,10 +103,12 @@ def _listening() -> Iterator[None]:
         return
 
     def listen() -> None:
+        asked = False  # not `STOP`: the main thread may have heard the same signal first, and have set it
         while number := os.read(heard, 1):
-            if number[0] in _SIGNALS and STOP.is_set():
+            if number[0] in _SIGNALS and asked:
                 os._exit(128 + number[0])
             if number[0] in _SIGNALS:
+                asked = True
                 ask_to_stop()
         os.close(heard)
 

@@ -71,7 +71,7 @@ class Seen:
     """What lies and lives under a data folder: where, whether it was ever made, its size in bytes, the server at work."""
 
     home: Path
-    made: bool
+    exists: bool
     size: int
     named: Postmaster | None
 

@@ -64,7 +64,7 @@ def status(app: App) -> DatabaseStatus:
         return DatabaseStatus("your own server", data, used_by=users(app))
     seen = server.look(app.folder.root)
     if seen.named is None:
-        return DatabaseStatus("stopped" if seen.made else "never made", data, seen.home, size=seen.size)
+        return DatabaseStatus("stopped" if seen.exists else "never made", data, seen.home, size=seen.size)
     since = datetime.fromtimestamp(seen.named.started, UTC)
     return DatabaseStatus("running", data, seen.home, seen.named.pid, seen.named.port, since, seen.size, users(app))
 
