@@ -58,8 +58,8 @@ def test_markets_of_one_chain_share_their_requests() -> None:
         return sum(cost.calls for cost in found)
 
     assert total(names) == total(names[:1])
-    # 7,200 blocks of 12 s in a day, 10 at a time (not 43 x 31 x 720 for everybody together: trap T2).
-    assert total(names) == 720 + 2 + 2 * 5 + 1
+    # 7,158 blocks in a day, 10 at a time (not 43 x 31 x 720 for everybody together: trap T2).
+    assert total(names) == 716 + 2 + 2 * 5 + 1
 
 
 def test_real_blocks_are_counted_where_they_are_known() -> None:
@@ -87,10 +87,10 @@ def test_three_hundred_units_a_second_are_five_log_calls() -> None:
     chains = work(asked, registry.csus, registry.chains)
     keys = [Endpoint(f"key-{n}", SecretUrl("x"), plan.limits, f"account-{n}") for n in range(3)]
     one, three = (duration_s(chains, lambda _chain, n=n: keys[:n], None) for n in (1, 3))
-    assert one == pytest.approx((720 * 60 + 10 * 20) / 300)
+    assert one == pytest.approx((716 * 60 + 10 * 20) / 300)
     assert three == pytest.approx(one / 3)
     (cost, *_) = costs(chains, lambda _chain: keys)
-    assert (cost.method, cost.calls, cost.units) == ("eth_getLogs", 720, 720 * 60)
+    assert (cost.method, cost.calls, cost.units) == ("eth_getLogs", 716, 716 * 60)
     free = next(offer for offer in offers(chains, [plan]))
     assert free.fits
     assert free.usd == 0
