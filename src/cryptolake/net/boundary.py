@@ -95,7 +95,6 @@ def probes(at: int, bracket: Bracket[H], clock: BlockClock | None, *, misled: in
 
 def _guess(at: int, bracket: Bracket[H], clock: BlockClock | None) -> tuple[int, bool]:
     """The block to look at, and whether it must be the last one before the instant, so that its neighbour will prove it."""
-    low = bracket.low
     if clock is not None:
         # From below first: the block after an earlier boundary is the first of its second, which its time does not tell.
         for known in (bracket.low, bracket.high):
@@ -105,12 +104,15 @@ def _guess(at: int, bracket: Bracket[H], clock: BlockClock | None) -> tuple[int,
     per_block = bracket.seconds / bracket.blocks
     if bracket.blocks <= _FEW and per_block < 1:
         # Blocks of one second bear the same time: no clock tells them apart.
-        return low.number + max(1, bracket.blocks // 2), False
-    if clock is not None and bracket.seconds > _ASKEW * abs(at - near.timestamp):
-        # A far end says little about the block time here; what is written of it says more.
-        blocks = clock.between(_time(near.timestamp), _time(at))
-    else:
+        return bracket.low.number + max(1, bracket.blocks // 2), False
+    if clock is None:
         blocks = (at - near.timestamp) / per_block
+    else:
+        low, high = _time(bracket.low.timestamp), _time(bracket.high.timestamp)
+        blocks = clock.between(_time(near.timestamp), _time(at))
+        if bracket.seconds <= _ASKEW * abs(at - near.timestamp):
+            # Both ends are as telling: what they say of the number of blocks corrects what is written of it.
+            blocks *= bracket.blocks / max(1.0, clock.between(low, high))
     # Whether the guess is the last block before the instant or the first after it, one more header proves it.
     return near.number + round(blocks), False
 
