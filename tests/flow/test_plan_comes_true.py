@@ -30,6 +30,7 @@ from cryptolake.net.http import Answer, Http
 from cryptolake.net.limiter import SHARE, Limiter
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.loader import Registry, load_registry
+from cryptolake.registry.providers import rpc_plans
 from cryptolake.sources.onchain.families import declared
 from cryptolake.sources.onchain.planning import Habit
 from cryptolake.sources.onchain.source import OnchainSource
@@ -149,8 +150,14 @@ def mixed(seed: int) -> Mix:
         markets[chain] = sorted(lots.sample(sorted(able), min(len(able), lots.randint(1, 3))))
         first = lots.choice(SPANS), lots.choice(RATES)
         endpoints[chain] = [_endpoint(lots, chain, number, *first) for number in range(lots.randint(1, 3))]
+        if (
+            len(endpoints[chain]) > 1 and lots.random() < 0.5
+        ):  # a free key before the others, which a run must not be dearer or slower for
+            free = rpc_plans()["alchemy_free"].limits
+            key = Endpoint(f"{chain}-key", SecretUrl(f"{chain}-key"), free, f"{chain}-key", "alchemy", 0.0)
+            endpoints[chain].insert(0, key)
     start = date(2024, 12, 1) + timedelta(days=lots.randint(0, 3))
-    periods = list(days(start, start + timedelta(days=lots.choice((1, 7, 14, 28)))))
+    periods = list(days(start, start + timedelta(days=lots.choice((4, 7, 14, 26)))))
     datasets = lots.choice((("tvl",), ("liquidations",), ("tvl", "liquidations")))
     names = [name for of in markets.values() for name in of]
     partitions = [Partition(dataset, name, period) for dataset in datasets for name in names for period in periods]

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from cryptolake.app import App
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.partition import Partition
 from cryptolake.flow.plan import Span, make_plan, without_numbers
-from cryptolake.net.endpoint import Endpoint, Limits
-from cryptolake.net.limiter import SHARE
+from cryptolake.net.choice import HELPS
+from cryptolake.net.endpoint import Endpoint, Learned, Limits, Station
+from cryptolake.net.limiter import SHARE, Limiter
+from cryptolake.net.memory import Memory
 from cryptolake.registry.markets import Csu
 from cryptolake.registry.providers import RpcPlan, rpc_plans
 from cryptolake.sources.onchain.families import families
@@ -27,7 +29,6 @@ from cryptolake.work.workload import Workload, work
 
 METHODS = (LOGS, CALL, HEADER, "eth_chainId")
 NO_ENDPOINT = "none configured"
-_HELPS = 0.1  # of the best endpoint's blocks a second, below which another one is not asked for logs
 Endpoints = Callable[[str], Sequence[Endpoint]]
 
 
@@ -84,7 +85,7 @@ def _log_calls(one: Workload, known: Sequence[Endpoint], log_span: int | None, a
         return {}
     span = {each.name: log_span or each.limits.log_span for each in known}
     speed = {each.name: span[each.name] * each.limits.rate / each.limits.cost(LOGS) for each in known}
-    helping = {name: fast for name, fast in speed.items() if fast >= _HELPS * max(speed.values())}
+    helping = {name: fast for name, fast in speed.items() if fast >= HELPS * max(speed.values())}
     total = sum(helping.values())
     if len(helping) == 1:
         (only,) = helping
@@ -94,10 +95,13 @@ def _log_calls(one: Workload, known: Sequence[Endpoint], log_span: int | None, a
         # The last window of a run is cut short.
         found[max(helping, key=lambda name: helping[name])] += (len(one.scans) + len(one.histories)) / 2
     if audit and len(known) > 1:
-        widest = max(span.values())
+        best = max(helping, key=lambda name: helping[name])
+        # A window is asked again in pieces that another endpoint answers; where several answer, any of them may be that one.
+        others = [each.name for each in known if len(helping) > 1 or each.name != best]
+        widest = max(span[name] for name in others)
         again = sum(math.ceil(audit * math.ceil(blocks / widest)) for blocks in one.scan_blocks)
-        for each in known:  # whoever is free and did not answer the first time
-            found[each.name] = found.get(each.name, 0.0) + again / len(known)
+        for name in others:
+            found[name] = found.get(name, 0.0) + again / len(others)
     return {name: math.ceil(count) for name, count in found.items()}
 
 
@@ -194,6 +198,15 @@ def advice(chains: Sequence[Workload], found: Sequence[Cost], log_span: int) -> 
     return Advice(tuple(lines))
 
 
+def _as_learned(memory: Memory, chain: str, endpoint: Endpoint) -> Endpoint:
+    """The endpoint with the rate and the span that earlier runs learned of it, where they did."""
+    limits = endpoint.limits
+    limiter = Limiter(limits.rate, told=limits.told)
+    station = Station(endpoint, limiter, Learned(limits.log_span, limits.max_batch))
+    memory.recall(chain, station)
+    return replace(endpoint, limits=replace(limits, rate=limiter.rate, log_span=station.learned.span))
+
+
 @dataclass(frozen=True, slots=True)
 class Planned:
     """What a collection would ask and cost; days included at both ends, `expected_seconds` at the known limits.
@@ -225,8 +238,14 @@ def planned(
     `log_span` overrides the blocks per log call that the endpoints' plans publish.
     """
 
+    memory = Memory(app.folder.learned)
+    known = {
+        name: [_as_learned(memory, name, one) for one in app.endpoints(app.registry.chain(name))]
+        for name in {csu.chain for csu in csus}
+    }
+
     def endpoints(chain: str) -> Sequence[Endpoint]:
-        return app.endpoints(app.registry.chain(chain))
+        return known[chain]
 
     states = app.ledger.states()
     plan = make_plan(partitions, states, resume=resume, intact=app.bronze.intact)
