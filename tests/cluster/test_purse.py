@@ -18,7 +18,7 @@ from tests.waiting import PATIENCE_S
 from cryptolake.errors import BadInput, Stop
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.net.http import Http
-from cryptolake.net.purse import Amount, Ceiling, Purse, Spent, ceilings_of
+from cryptolake.net.purse import Amount, Ceiling, CeilingReached, Purse, ceilings_of
 from cryptolake.net.rpc import Pool
 from cryptolake.publish.server import ensure_running
 from cryptolake.state.budgets import Budgets
@@ -50,7 +50,7 @@ def test_a_ceiling_is_used_to_its_last_unit_and_no_further(
     purse = Purse(counts, {name: Ceiling(**{kind: 30.0})}, {"infura": 1e6}, run="r")
     for _ in range(10):
         purse.take(FREE, 3, 3.0)
-    with pytest.raises(Spent, match=r"ceiling reached.*30 of 30"):
+    with pytest.raises(CeilingReached, match=r"ceiling reached.*30 of 30"):
         purse.take(FREE, 1, 1.0)
     assert (purse.reached is not None) == (name != "infura")
 
@@ -61,7 +61,7 @@ def test_threads_together_keep_to_it(counts: SpendingFile | SpendingTable) -> No
 
     def spend(purse: Purse) -> None:
         nonlocal sent
-        with suppress(Spent):
+        with suppress(CeilingReached):
             while True:
                 purse.take(FREE, 1, 1.0)
                 with lock:
@@ -105,7 +105,7 @@ def test_processes_together_never_send_more(tmp_path: Path, name: str) -> None:
 def test_a_price_that_is_not_known_cannot_be_kept_to(tmp_path: Path) -> None:
     unknown = Endpoint("mine", SecretUrl("x"), Limits(), "a", "quicknode", None)
     counts = SpendingFile(tmp_path / "spending")
-    with pytest.raises(Spent, match=r"set rpc_prices\.quicknode"):
+    with pytest.raises(CeilingReached, match=r"set rpc_prices\.quicknode"):
         Purse(counts, {"run": Ceiling(usd=5)}, {}, run="r").take(unknown, 1, 1.0)
     Purse(counts, {"run": Ceiling(usd=5)}, {"quicknode": 2.0}, run="r").take(unknown, 1, 1.0)
     Purse(counts, {"run": Ceiling(calls=5)}, {}, run="r").take(unknown, 1, 1.0)

@@ -20,7 +20,7 @@ RUN, MONTH = "run", "month"
 REACHED = "ceiling reached"
 
 
-class Spent(Stop):
+class CeilingReached(Stop):
     """A ceiling is reached: the request was not sent. The message says which one and what to do."""
 
 
@@ -55,7 +55,7 @@ class Ceiling:
         return None
 
 
-class Counts(Protocol):
+class Spending(Protocol):
     """Where what was spent is kept, by name, for every process that shares it."""
 
     def add(self, spent: Amount, ceilings: Mapping[str, Ceiling]) -> tuple[str, Amount] | None:
@@ -71,7 +71,7 @@ class Purse:
     """
 
     def __init__(
-        self, counts: Counts, ceilings: Mapping[str, Ceiling], prices: Mapping[str, float], *, run: str
+        self, counts: Spending, ceilings: Mapping[str, Ceiling], prices: Mapping[str, float], *, run: str
     ) -> None:
         self._counts, self._ceilings, self._prices, self._run = counts, ceilings, prices, run
         self._stopping: list[threading.Event] = []
@@ -82,13 +82,13 @@ class Purse:
         self._stopping.append(stopping)
 
     def take(self, endpoint: Endpoint, calls: int, units: float) -> None:
-        """Count a request before it is sent. Raises Spent when that would break a ceiling; then nothing is counted."""
+        """Count a request before it is sent. Raises CeilingReached when that would break a ceiling; then nothing is counted."""
         month = f"{datetime.now(UTC):%Y-%m}"
         names = {RUN: f"run {self._run}", MONTH: month, endpoint.provider: f"{month} {endpoint.provider}"}
         bound = {names[name]: self._ceilings.get(name, Ceiling()) for name in names}
         price = self._prices.get(endpoint.provider, endpoint.usd_per_million)
         if price is None and any(one.usd is not None for one in bound.values()):
-            raise Spent(
+            raise CeilingReached(
                 f"the price of {endpoint.provider} is not known, so no ceiling in dollars can hold at {endpoint.name}; set "
                 f"rpc_prices.{endpoint.provider} to the USD of a million {endpoint.limits.unit} (0: free)"
             )
@@ -101,7 +101,7 @@ class Purse:
             self.reached = message
             for one in self._stopping:
                 one.set()
-        raise Spent(message)
+        raise CeilingReached(message)
 
     def _words(self, name: str, held: Amount, calls: int) -> str:
         ceiling = self._ceilings[name]

@@ -31,7 +31,7 @@ class SpendingFile:
         self._path, self._file = path, -1
 
     def add(self, spent: Amount, ceilings: Mapping[str, Ceiling]) -> tuple[str, Amount] | None:
-        """See `net.purse.Counts`. Raises Stop when the file cannot be written: what is not counted is not sent."""
+        """See `net.purse.Spending`. Raises Stop when the file cannot be written: what is not counted is not sent."""
         with self._alone():
             known = self._read()
             found = {name: Amount(*known.get(name, (0, 0, 0))[:3]) for name in ceilings}
@@ -86,7 +86,7 @@ class SpendingTable:
         self._budgets = budgets
 
     def add(self, spent: Amount, ceilings: Mapping[str, Ceiling]) -> tuple[str, Amount] | None:
-        """See `net.purse.Counts`. Raises Retry when the server stays away: what is not counted is not sent."""
+        """See `net.purse.Spending`. Raises Retry when the server stays away: what is not counted is not sent."""
 
         def decide(held: Mapping[str, tuple[float, float, float]]) -> tuple[str, Amount] | None:
             for name, ceiling in ceilings.items():
