@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import orjson
@@ -264,10 +264,22 @@ _ANSWERS: dict[str, Answer] = {
 
 
 class Simulated:
-    """The chain: JSON-RPC answers, and what was asked that nobody here can answer."""
+    """The chain: JSON-RPC answers, and what was asked that nobody here can answer.
 
-    def __init__(self) -> None:
-        csus = [csu for csu in load_registry(declared()).csus.values() if csu.chain == "ethereum"]
+    Any chain of the registry may be simulated, with times of its own and `only` some of its markets.
+    """
+
+    def __init__(
+        self,
+        chain: str = "ethereum",
+        *,
+        time: Callable[[int], int] = block_time,
+        head: int = HEAD,
+        only: Collection[str] | None = None,
+    ) -> None:
+        registry = load_registry(declared())
+        self.time, self.head, self.chain_id = time, head, registry.chains[chain].chain_id
+        csus = [one for one in registry.csus.values() if one.chain == chain and (only is None or one.name in only)]
         self.markets = [Market(csu, number) for number, csu in enumerate(csus)]
         self.by_address = {
             address: market
@@ -315,13 +327,15 @@ class Simulated:
     def rpc(self, method: str, params: list[object]) -> object:
         """The result of one JSON-RPC call."""
         if method == "eth_chainId":
-            return "0x1"
+            return hex(self.chain_id)
+        if method == "eth_blockNumber":
+            return hex(self.head)
         if method == "eth_getBlockByNumber":
-            number = HEAD if params[0] in ("finalized", "latest", "safe") else int(str(params[0]), 16)
+            number = self.head if params[0] in ("finalized", "latest", "safe") else int(str(params[0]), 16)
             name = f"0x{number:064x}"
             return {
                 "number": hex(number),
-                "timestamp": hex(block_time(number)),
+                "timestamp": hex(self.time(number)),
                 "hash": name,
                 "logsBloom": "0x" + "00" * 256,
             }
@@ -347,7 +361,7 @@ class Simulated:
             if market.csu.family != "morpho_blue" or checksum(market.csu.entry["morpho"]) not in map(checksum, asked):
                 continue
             for number, (name, params) in enumerate(market.ids.items()):
-                block = HEAD - 7200 * (1 + number)
+                block = self.head - 7200 * (1 + number)
                 if first <= block <= last:
                     tx = f"0x{block:064x}"
                     found.append(

@@ -6,6 +6,7 @@ What does not belong here: steps (flow), text for people (cli), reading variable
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from cryptolake.net.gates import Gates
     from cryptolake.net.http import Http
     from cryptolake.net.memory import Memory
+    from cryptolake.net.purse import Purse
     from cryptolake.net.rpc import Pool
     from cryptolake.publish.database import Database
     from cryptolake.publish.stores import Stores
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from cryptolake.state.account_limits import AccountLimits
     from cryptolake.state.budgets import Budgets
     from cryptolake.state.ledger import Ledger
+    from cryptolake.state.spending import SpendingFile, SpendingTable
 
 log = structlog.get_logger(__name__)
 
@@ -47,10 +50,11 @@ log = structlog.get_logger(__name__)
 class App:
     """One run's parts, each opened when first needed and closed together."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, run: str | None = None) -> None:
         from cryptolake.state.folder import DataFolder
 
         self.settings = settings
+        self.run = run or uuid.uuid4().hex[:12]  # the name under which what this run spends is counted
         self.folder = DataFolder(settings.data)
         self._pools: dict[str, Pool] = {}
         self._lock = threading.RLock()
@@ -130,6 +134,7 @@ class App:
                     self.http,
                     limiters=self.limits.of,
                     memory=self._memory,
+                    purse=self.purse,
                     sleep=pause,
                 )
             return self._pools[chain.name]
@@ -159,6 +164,25 @@ class App:
 
         shared = self.settings.budgets == "database"
         return AccountLimits(self.folder.limits, (lambda: self.budgets) if shared else None)
+
+    @cached_property
+    def purse(self) -> Purse:
+        """What this run may spend on chains' endpoints, counted with all processes. Raises BadInput for an odd ceiling."""
+        from cryptolake.net.purse import Purse, ceilings_of
+        from cryptolake.registry.providers import provider_names
+
+        settings = self.settings
+        ceilings = ceilings_of(
+            settings.ceilings, provider_names(), max_calls=settings.max_calls, max_usd=settings.max_usd
+        )
+        return Purse(self._spending, ceilings, settings.rpc_prices, run=self.run)
+
+    @cached_property
+    def _spending(self) -> SpendingFile | SpendingTable:
+        from cryptolake.state.spending import SpendingFile, SpendingTable
+
+        shared = self.settings.budgets == "database"
+        return SpendingTable(self.budgets) if shared else SpendingFile(self.folder.spending)
 
     def endpoints(self, chain: Chain) -> list[Endpoint]:
         """The chain's endpoints in the order they are preferred (`registry.endpoints`)."""
@@ -274,6 +298,7 @@ class App:
             pool.remember()
         self._pools.clear()  # they and the limits hold the client and the budgets that are closed now
         self.__dict__.pop("limits", None)
-        for name in ("http", "ledger", "gates", "budgets"):
+        self.__dict__.pop("purse", None)
+        for name in ("_spending", "http", "ledger", "gates", "budgets"):
             if name in self.__dict__:
                 self.__dict__.pop(name).close()

@@ -141,6 +141,23 @@ class Settings(BaseSettings):
         default_factory=list, description="ALCHEMY_KEY_1..n, one per account; also `key,key` or `@file`, a key per line"
     )
     alchemy_plan: Literal["free", "payg"] = Field("free", description="the plan of the Alchemy accounts")
+    max_calls: int | None = Field(
+        None,
+        ge=0,
+        description="most calls that one run sends to chains' endpoints, members of batches counted (--max-calls)",
+    )
+    max_usd: float | None = Field(
+        None, ge=0, description="most dollars that one run spends on chains' endpoints (--max-usd)"
+    )
+    ceilings: dict[str, dict[str, float]] = Field(
+        default_factory=dict,
+        description="most calls, units and usd of a `run`, of a `month` (UTC), or of a provider in a month, over all "
+        "processes: alchemy = { units = 20_000_000, usd = 5 } under [ceilings]",
+    )
+    rpc_prices: dict[str, float] = Field(
+        default_factory=dict,
+        description="dollars of a million units by provider, where its plan's price is not yours, e.g. infura = 0",
+    )
     audit: float = Field(
         0.02, ge=0, le=1, description="share of log windows asked again at a second endpoint and compared"
     )

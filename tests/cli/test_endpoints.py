@@ -69,15 +69,25 @@ def test_keys_come_from_lists_and_files_and_never_show(tmp_path: Path) -> None:
     (tmp_path / "keys.txt").write_text("key-from-file-1  # mine\n\nkey-from-file-2\n")
     found = json.loads(
         cryptolake(
-            tmp_path, "plan", "--csu", "aave_v3_ethereum", *SPAN, "--json",
+            tmp_path, "plan", "--csu", "aave_v3_ethereum", *SPAN, "--json", CRYPTOLAKE_PUBLIC_RPC="false",
             ALCHEMY_KEY_1="listed-key-1,listed-key-2", ALCHEMY_KEY_2="@keys.txt",
         ).stdout
     )  # fmt: skip
-    assert {cost["endpoint"] for cost in found["costs"]} == {"alchemy-1"}
+    assert {f"alchemy-{number}" for number in range(1, 5)} <= {cost["endpoint"] for cost in found["costs"]}
     one_key = json.loads(
-        cryptolake(tmp_path, "plan", "--csu", "aave_v3_ethereum", *SPAN, "--json", ALCHEMY_KEY_1="only").stdout
+        cryptolake(
+            tmp_path,
+            "plan",
+            "--csu",
+            "aave_v3_ethereum",
+            *SPAN,
+            "--json",
+            CRYPTOLAKE_PUBLIC_RPC="false",
+            ALCHEMY_KEY_1="only",
+        ).stdout
     )
-    assert found["expected_seconds"] == pytest.approx(one_key["expected_seconds"] / 4, rel=0.01)
+    # Of several accounts some windows are asked a second time.
+    assert found["expected_seconds"] == pytest.approx(one_key["expected_seconds"] / 4, rel=0.05)
     missing = cryptolake(tmp_path, "plan", "--csu", "aave_v3_ethereum", *SPAN, ALCHEMY_KEY_1="@nowhere.txt")
     assert missing.returncode == 2
     assert "key file nowhere.txt" in missing.stderr

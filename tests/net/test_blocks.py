@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.net.node import Node, linear, pool_of
 
+from cryptolake.contracts.block_clock import BlockClock, BlockTime
 from cryptolake.contracts.partition import Period, days
 from cryptolake.errors import Skip
 from cryptolake.net.blocks import BlockRange, Blocks, FileBlockCache
@@ -23,14 +24,17 @@ DECEMBER = [
 ]  # fmt: skip
 
 
+clocks = st.none() | st.builds(BlockClock.steady, st.floats(0.1, 5000), fixed=st.booleans())  # right or wrong
+
+
 @settings(max_examples=150)
-@given(st.lists(st.integers(1, 5000), min_size=2, max_size=300), st.integers(0, 2**20))
-def test_the_boundary_block_equals_a_full_search(gaps: list[int], offset: int) -> None:
+@given(st.lists(st.integers(1, 5000), min_size=2, max_size=300), st.integers(0, 2**20), clocks)
+def test_the_boundary_block_equals_a_full_search(gaps: list[int], offset: int, clock: BlockClock | None) -> None:
     times = [1_600_000_000]
     for gap in gaps:
         times.append(times[-1] + gap)
     wanted = times[0] + offset
-    blocks = Blocks(pool_of(Node(time=times.__getitem__, head=len(times) - 1)))
+    blocks = Blocks(pool_of(Node(time=times.__getitem__, head=len(times) - 1)), clock=clock)
     instant = datetime.fromtimestamp(wanted, UTC)
     if wanted > times[-1]:
         with pytest.raises(Skip) as caught:
@@ -46,16 +50,19 @@ def test_the_boundary_block_equals_a_full_search(gaps: list[int], offset: int) -
 
 @settings(max_examples=60)
 @given(
-    st.lists(st.integers(1, 90_000), min_size=2, max_size=400),
+    st.lists(st.integers(0, 90_000), min_size=2, max_size=400),
     st.lists(st.integers(0, 2**22), min_size=1, max_size=12),
+    clocks,
 )
-def test_many_boundaries_at_once_equal_one_by_one(gaps: list[int], offsets: list[int]) -> None:
+def test_many_boundaries_at_once_equal_one_by_one(
+    gaps: list[int], offsets: list[int], clock: BlockClock | None
+) -> None:
     times = [1_600_000_000]
     for gap in gaps:
         times.append(times[-1] + gap)
     node = Node(time=times.__getitem__, head=len(times) - 1)
     instants = [datetime.fromtimestamp(times[0] + offset, UTC) for offset in offsets]
-    found = Blocks(pool_of(node)).prefetch(instants)
+    found = Blocks(pool_of(node), clock=clock).prefetch(instants)
     for instant in instants:
         at = int(instant.timestamp())
         truth = [number for number, time in enumerate(times) if time < at]
@@ -134,3 +141,55 @@ def test_the_two_days_when_new_york_changes_its_clock() -> None:
     assert lengths[date(2024, 3, 10)] == 23 * 3600
     assert lengths[date(2024, 11, 3)] == 25 * 3600
     assert lengths[date(2024, 3, 9)] == lengths[date(2024, 3, 11)] == lengths[date(2024, 11, 2)] == 24 * 3600
+
+
+MONTH = list(days(date(2024, 12, 1), date(2024, 12, 31)))
+MIDNIGHTS = [MONTH[0].start, *(period.end for period in MONTH)]
+
+
+@pytest.mark.parametrize("seconds", [0.25, 0.5, 1, 2, 12])
+@pytest.mark.parametrize("offset", [0, 1, 7])
+def test_a_boundary_of_a_fixed_clock_costs_two_headers(seconds: float, offset: int) -> None:
+    start = datetime(2024, 1, 1, tzinfo=UTC)
+    node = Node(time=linear(int(start.timestamp()) + offset, seconds), head=int(400 * 86400 / seconds))
+    found = Blocks(pool_of(node), clock=BlockClock.steady(seconds, fixed=True)).prefetch(MIDNIGHTS)
+    assert [found[int(at.timestamp())].time < at for at in MIDNIGHTS] == [True] * len(MIDNIGHTS)
+    ends = 3  # the finalized block, and both ends of the chain
+    unknown = 12 if seconds < 1 else 0  # where in its second a block is, is found out with the first and last boundary
+    assert node.methods["eth_getBlockByNumber"] <= ends + 2 * len(MIDNIGHTS) + unknown
+
+
+@pytest.mark.parametrize("wrong", [1.9, 2.1, 0.4, 12, 3000])
+def test_a_clock_that_is_wrong_costs_headers_and_not_the_truth(wrong: float) -> None:
+    node = Node(time=lambda number: 1_686_789_347 + 2 * number, head=25_000_000)
+    found = Blocks(pool_of(node), clock=BlockClock.steady(wrong, fixed=True)).prefetch(MIDNIGHTS)
+    assert [found[int(at.timestamp())].number for at in MIDNIGHTS[:2]] == [23_110_926, 23_154_126]
+    assert len(found) == len(MIDNIGHTS)
+    assert node.methods["eth_getBlockByNumber"] <= 8 * len(MIDNIGHTS)
+
+
+def test_a_clock_that_changed_since_is_followed_back() -> None:
+    """opBNB in December 2024: a block a second, four a second since."""
+    half, quarter = (datetime(2025, 4, 21, 3, tzinfo=UTC), datetime(2026, 1, 7, 3, tzinfo=UTC))
+    clock = BlockClock(tuple(BlockTime(at, s, True) for at, s in ((MIDNIGHTS[0], 1), (half, 0.5), (quarter, 0.25))))
+    start = datetime(2023, 8, 11, tzinfo=UTC)
+    counts = [round(clock.between(start, at)) for at in (half, quarter)]
+
+    def time(number: int) -> int:
+        if number < counts[0]:
+            return int(start.timestamp()) + number
+        base, count, s = (half, counts[0], 0.5) if number < counts[1] else (quarter, counts[1], 0.25)
+        return int(base.timestamp() + (number - count) * s)
+
+    node = Node(time=time, head=counts[1] + 10**7)
+    found = Blocks(pool_of(node), clock=clock).prefetch(MIDNIGHTS)
+    assert [header.timestamp for header in found.values()] == [int(at.timestamp()) - 1 for at in MIDNIGHTS]
+    assert node.methods["eth_getBlockByNumber"] <= 3 * len(MIDNIGHTS)
+
+
+def test_a_guess_on_an_uneven_clock_costs_little_more_than_its_proof() -> None:
+    """Missed slots: 3.2 headers a boundary, where five were asked."""
+    node = Node(time=ethereum, head=DECEMBER[-1] + 5000)
+    found = Blocks(pool_of(node), clock=BlockClock.steady(12.07)).prefetch(MIDNIGHTS)
+    assert [header.number + 1 for header in found.values()] == DECEMBER
+    assert node.methods["eth_getBlockByNumber"] <= 4 * len(MIDNIGHTS)

@@ -18,6 +18,8 @@ from cryptolake.cli.options import (
     FamilyFlag,
     GranularityFlag,
     JsonFlag,
+    MaxCallsFlag,
+    MaxUsdFlag,
     SetFlag,
     WorkersFlag,
     chosen_csus,
@@ -48,6 +50,8 @@ def extend_command(
     dataset: DatasetFlag = None,
     end_date: EndFlag = None,
     workers: WorkersFlag = None,
+    max_calls: MaxCallsFlag = None,
+    max_usd: MaxUsdFlag = None,
     granularity: GranularityFlag = None,
     as_json: JsonFlag = False,
 ) -> None:
@@ -59,7 +63,9 @@ def extend_command(
     from cryptolake.work import lending
     from cryptolake.work.selection import chosen_datasets
 
-    app: App = context.obj.open(workers=workers, granularity=granularity, **dates(None, end_date, None))
+    app: App = context.obj.open(
+        workers=workers, max_calls=max_calls, max_usd=max_usd, granularity=granularity, **dates(None, end_date, None)
+    )
     csus = [one for one in chosen_csus(app, csu, chain, family, market_set) if one.family in families()]
     refuse_recorded(app, csus)
 
@@ -100,6 +106,8 @@ def daily_command(
     dataset: DatasetFlag = None,
     end_date: EndFlag = None,
     workers: WorkersFlag = None,
+    max_calls: MaxCallsFlag = None,
+    max_usd: MaxUsdFlag = None,
     granularity: GranularityFlag = None,
     publish: Annotated[bool, typer.Option("--publish/--no-publish", help="Also refine, build and publish.")] = True,
     as_json: JsonFlag = False,
@@ -114,7 +122,9 @@ def daily_command(
     from cryptolake.work import daily, lending
     from cryptolake.work.selection import chosen_datasets
 
-    app: App = context.obj.open(workers=workers, granularity=granularity, **dates(None, end_date, None))
+    app: App = context.obj.open(
+        workers=workers, max_calls=max_calls, max_usd=max_usd, granularity=granularity, **dates(None, end_date, None)
+    )
     named = csu or chain or family or market_set
     csus = chosen_csus(app, csu, chain, family, market_set) if named else daily.begun(app)
     csus = [one for one in csus if one.family in families()]

@@ -19,6 +19,8 @@ from cryptolake.cli.options import (
     FamilyFlag,
     GranularityFlag,
     JsonFlag,
+    MaxCallsFlag,
+    MaxUsdFlag,
     ResumeFlag,
     RetryFailedFlag,
     SetFlag,
@@ -109,6 +111,8 @@ def collect_command(
     end_date: EndFlag = None,
     days: DaysFlag = None,
     workers: WorkersFlag = None,
+    max_calls: MaxCallsFlag = None,
+    max_usd: MaxUsdFlag = None,
     cluster: ClusterFlag = None,
     granularity: GranularityFlag = None,
     resume: ResumeFlag = True,
@@ -125,7 +129,13 @@ def collect_command(
     from cryptolake.work import lending
     from cryptolake.work.selection import chosen_wish, collected_csus, unsettled_wish
 
-    app: App = context.obj.open(workers=workers, granularity=granularity, **dates(start_date, end_date, days))
+    app: App = context.obj.open(
+        workers=workers,
+        max_calls=max_calls,
+        max_usd=max_usd,
+        granularity=granularity,
+        **dates(start_date, end_date, days),
+    )
     everywhere = retry_failed and not (csu or chain or family or market_set)
     if everywhere:
         csus = collected_csus(app)
@@ -271,6 +281,8 @@ def run_command(
     days: DaysFlag = None,
     granularity: GranularityFlag = None,
     workers: WorkersFlag = None,
+    max_calls: MaxCallsFlag = None,
+    max_usd: MaxUsdFlag = None,
     cluster: ClusterFlag = None,
     resume: ResumeFlag = True,
 ) -> None:
@@ -281,7 +293,13 @@ def run_command(
     from cryptolake.work import lending
     from cryptolake.work.selection import chosen_wish
 
-    app: App = context.obj.open(workers=workers, granularity=granularity, **dates(start_date, end_date, days))
+    app: App = context.obj.open(
+        workers=workers,
+        max_calls=max_calls,
+        max_usd=max_usd,
+        granularity=granularity,
+        **dates(start_date, end_date, days),
+    )
     csus = chosen_csus(app, csu, chain, family, market_set)
     refuse_recorded(app, csus)
     wish = chosen_wish(app, csus, dataset)

@@ -82,6 +82,14 @@ WorkersFlag = Annotated[
         "--workers", min=1, max=256, help="Parallel conversations; default: what limits and latency can feed."
     ),
 ]
+MaxCallsFlag = Annotated[
+    int | None,
+    typer.Option("--max-calls", min=0, help="Most calls this run may send to endpoints; then it stops and says so."),
+]
+MaxUsdFlag = Annotated[
+    float | None,
+    typer.Option("--max-usd", min=0, help="Most dollars this run may spend on endpoints; then it stops and says so."),
+]
 GranularityFlag = Annotated[
     Literal["day", "hour"] | None,
     typer.Option("--granularity", help="One snapshot a day or one an hour.", rich_help_panel=_PANEL),

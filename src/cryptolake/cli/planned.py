@@ -19,8 +19,8 @@ def print_plan(found: Planned, markets: int) -> None:
     print_table(
         f"Plan {found.start_date} .. {found.end_date}: {counted(markets, 'market')}, "
         f"{found.missing:,} of {counted(found.wanted, 'answer')} missing",
-        ("chain", "first asked of", "logs", "eth_call", "headers", "units", "unit"),
-        [_chain_row(list(some)) for _, some in groupby(found.costs, key=lambda cost: cost.chain)],
+        ("chain", "asked of", "logs", "eth_call", "headers", "other", "units", "unit", "USD"),
+        [_row(list(some)) for _, some in groupby(sorted(found.costs, key=_asked_of), key=_asked_of)],
     )
     print_table(
         "The same under one account of a priced plan, at its own log span",
@@ -47,12 +47,19 @@ def totals(found: Planned) -> str:
     return f"{counted(found.total_calls, 'call')}, about {_span_of_time(found.expected_seconds)}"
 
 
-def _chain_row(found: list[Cost]) -> tuple[object, ...]:
+def _asked_of(cost: Cost) -> tuple[str, str]:
+    return cost.chain, cost.endpoint
+
+
+def _row(found: list[Cost]) -> tuple[object, ...]:
+    """One endpoint of one chain; an unknown price stays empty."""
     from cryptolake.work.estimate import METHODS
 
     calls = {cost.method: cost.calls for cost in found}
+    prices = [cost.usd for cost in found if cost.usd is not None]
+    usd = sum(prices) if len(prices) == len(found) else None
     units = round(sum(cost.units for cost in found))
-    return found[0].chain, found[0].endpoint, *(calls.get(method, 0) for method in METHODS), units, found[0].unit
+    return (*_asked_of(found[0]), *(calls.get(method, 0) for method in METHODS), units, found[0].unit, usd)
 
 
 def _span_of_time(seconds: float) -> str:

@@ -81,7 +81,7 @@ def _opened(
     from cryptolake.cluster.scheduler import running
     from cryptolake.cluster.ssh import ssh_cluster
 
-    job = partial(worker.make_job, uuid.uuid4().hex[:12], app.settings, [csu.name for csu in csus])
+    job = partial(worker.make_job, uuid.uuid4().hex[:12], app.settings, [csu.name for csu in csus], run=app.run)
     if not isinstance(address, Machines):
         with running(address) as client:
             yield Fleet(client, stopping), job(database_url=app.database.url() if address.encrypted else None)

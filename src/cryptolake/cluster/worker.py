@@ -45,10 +45,16 @@ class ClusterRun:
     registry: str | None
     csus: tuple[str, ...]
     own_secrets: bool
+    run: str = ""
 
 
-def make_job(number: str, settings: Settings, csus: Sequence[str], *, database_url: str | None) -> ClusterRun:
-    """The job of a run. Without `database_url` (the way there is not encrypted) nothing secret goes along."""
+def make_job(
+    number: str, settings: Settings, csus: Sequence[str], *, database_url: str | None, run: str = ""
+) -> ClusterRun:
+    """The job of a run. Without `database_url` (the way there is not encrypted) nothing secret goes along.
+
+    `run` is the name under which all its processes count what they spend.
+    """
     registry = settings.registry.read_text("utf-8") if settings.registry is not None else None
     update: dict[str, object] = {name: _blank(value) for name, value in settings if _holds_secret(value)}
     if database_url is not None:  # what asking a chain takes, and nothing else
@@ -58,7 +64,7 @@ def make_job(number: str, settings: Settings, csus: Sequence[str], *, database_u
             "database_url": SecretStr(database_url),
         }
     sent = settings.model_copy(update={**update, "registry": None, "budgets": "database"})
-    return ClusterRun(number, __version__, sent, registry, tuple(csus), own_secrets=database_url is None)
+    return ClusterRun(number, __version__, sent, registry, tuple(csus), database_url is None, run)
 
 
 def _holds_secret(value: object) -> bool:
@@ -98,7 +104,7 @@ def _post(job: ClusterRun) -> _Post:
                     f"{NAME} has cryptolake {__version__}, not {job.version}; install the same version everywhere"
                 )
             scratch = tempfile.TemporaryDirectory(prefix="cryptolake-worker-", ignore_cleanup_errors=True)
-            app = App(_settings(job, Path(scratch.name)))
+            app = App(_settings(job, Path(scratch.name)), run=job.run)
             configure_logging(app.settings)
             app.budgets.ask("SELECT 1", ())  # no question goes out before the budgets can be reached
             if len(_posts) >= _MOST_POSTS:

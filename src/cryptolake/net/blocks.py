@@ -16,15 +16,15 @@ from typing import Protocol
 
 import orjson
 
+from cryptolake.contracts.block_clock import BlockClock
 from cryptolake.contracts.partition import Period
 from cryptolake.errors import Skip
 from cryptolake.files.atomic import write_bytes
 from cryptolake.net.answers import data, quantity
+from cryptolake.net.boundary import Bracket, closer, contradicted, pilots, probes
 from cryptolake.net.envelope import Json
 from cryptolake.net.faults import Behind, Malformed
 from cryptolake.net.multicall import Asks as _Asks
-
-_WIDE = 8  # headers asked per round for a boundary that interpolation alone does not close in on
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +105,10 @@ class FileBlockCache:
 
 
 class Blocks:
-    """The block finder of one chain."""
+    """The block finder of one chain; `clock` tells where to look first."""
 
-    def __init__(self, pool: AsksBlocks, cache: FileBlockCache | None = None) -> None:
-        self._pool, self._cache = pool, cache
+    def __init__(self, pool: AsksBlocks, cache: FileBlockCache | None = None, clock: BlockClock | None = None) -> None:
+        self._pool, self._cache, self._clock = pool, cache, clock
         self._headers: dict[int, Header] = {}
         self._seen: list[Header] = []  # the same, by number and so by time
         self._lock = threading.Lock()
@@ -169,25 +169,26 @@ class Blocks:
             if at not in found and first.timestamp < at <= head.timestamp
         }
         proven: dict[int, Header] = {}
-        stuck: set[int] = set()
+        misled: dict[int, int] = {}
+        clock = self._clock
         while search:
-            probes = {at: _probes(at, *bracket, wide=at in stuck) for at, bracket in search.items()}
-            self._fetch(sorted({number for asked in probes.values() for number in asked}))
-            for at, (low, high) in list(search.items()):
-                search[at] = self._bracket(at, low, high)
-                left = search[at][1].number - search[at][0].number
-                # Interpolation that did not take off three quarters gets a wide round, which always takes off most.
-                stuck = stuck | {at} if left * 4 > high.number - low.number and at not in stuck else stuck - {at}
-                if left <= 1:
-                    proven[at] = search.pop(at)[0]
+            asked = {at: probes(at, search[at], clock, misled=misled.get(at, 0)) for at in pilots(search)}
+            self._fetch(sorted({number for some in asked.values() for number in some}))
+            for at, before in list(search.items()):
+                now = search[at] = self._bracket(at, before.low, before.high)
+                if now.blocks <= 1:
+                    proven[at] = search.pop(at).low
+                elif at in asked:
+                    misled[at] = 0 if closer(at, before, now) else misled.get(at, 0) + 1
+                    clock = None if contradicted(at, before, now, clock) else clock
         if proven and self._cache is not None:
             self._cache.put(self._pool.chain, proven)
-        return found | proven
+        return dict(sorted((found | proven).items()))
 
     def _known(self, at: int) -> Header | None:
         return None if self._cache is None else self._cache.get(self._pool.chain, at)
 
-    def _bracket(self, at: int, low: Header, high: Header) -> tuple[Header, Header]:
+    def _bracket(self, at: int, low: Header, high: Header) -> Bracket[Header]:
         """The closest headers seen on both sides of the instant."""
         with self._lock:
             place = bisect_left(self._seen, at, key=lambda header: header.timestamp)
@@ -195,7 +196,7 @@ class Blocks:
                 self._seen[place - 1] if place else low,
                 self._seen[place] if place < len(self._seen) else high,
             )
-        return max(low, below, key=_number), min(high, above, key=_number)
+        return Bracket(max(low, below, key=_number), min(high, above, key=_number))
 
     def _fetch(self, numbers: Sequence[int]) -> dict[int, Header]:
         missing = [number for number in numbers if number not in self._headers]
@@ -212,23 +213,6 @@ class Blocks:
 
 def _number(header: Header) -> int:
     return header.number
-
-
-def _probes(at: int, low: Header, high: Header, *, wide: bool) -> set[int]:
-    """Blocks to look at next: where the boundary should be by interpolation, with its neighbour when that is close."""
-    width = high.number - low.number
-    per_block = max(1e-9, (high.timestamp - low.timestamp) / width)
-    guess = low.number + round((at - low.timestamp) / per_block - 0.5)
-    if guess <= low.number:
-        around = {low.number + 1}  # expected right behind a known block: one header proves it
-    elif guess + 1 >= high.number:
-        around = {high.number - 1}
-    else:
-        around = {guess} if width > 4096 else {guess, guess + 1}
-    if wide:
-        around |= {low.number + width * part // (_WIDE + 1) for part in range(1, _WIDE + 1)}
-    # A guess at or beyond an end of the bracket still asks next to it, so that the bracket always shrinks.
-    return {min(max(number, low.number + 1), high.number - 1) for number in around}
 
 
 def _header(answer: Json | object, number: int, chain: str) -> Header:

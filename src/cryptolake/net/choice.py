@@ -13,7 +13,7 @@ from cryptolake.errors import Stop
 from cryptolake.net.endpoint import Station
 
 LOGS = "eth_getLogs"
-_HELPS = 0.1  # of the best endpoint's blocks a second, from which on another one is asked for logs too
+HELPS = 0.1  # of the best endpoint's blocks a second, from which on another one is asked for logs too
 _LEAST_IN_FLIGHT, _MOST_IN_FLIGHT = 2, 128
 _UNTRIED_IN_FLIGHT, _GUESSED_IN_FLIGHT = 8, 32  # at an endpoint whose limit nobody told: at first, and at most
 
@@ -40,7 +40,7 @@ def worth_asking(stations: Sequence[Station], block: int | None, now: float = 0.
     there = [one for one in usable if not (one.lagging and one.back_at > now)]
     found = [one for one in there if one.learned.reaches(kept(LOGS), block)] or there or usable
     most = max((blocks_a_second(one) for one in found), default=0.0)
-    return [one for one in found if blocks_a_second(one) >= _HELPS * most]
+    return [one for one in found if blocks_a_second(one) >= HELPS * most]
 
 
 def next_for_logs(stations: Sequence[Station], block: int, now: float) -> Station | None:

@@ -56,12 +56,18 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One account of a provider on one chain. Endpoints of one account share its `account` name and so its limiter."""
+    """One account of a provider on one chain. Endpoints of one account share its `account` name and so its limiter.
+
+    `provider` names whose it is, for ceilings and prices; `usd_per_million` is the price of a million units, None when it is
+    not known.
+    """
 
     name: str
     url: SecretUrl
     limits: Limits = field(default_factory=Limits)
     account: str = ""
+    provider: str = ""
+    usd_per_million: float | None = None
 
 
 class Learned:

@@ -23,6 +23,7 @@ from cryptolake.net.faults import Behind, Doubtful, Elsewhere, Malformed, Overdu
 from cryptolake.net.http import Http
 from cryptolake.net.limiter import Limiter, for_limit
 from cryptolake.net.memory import Memory
+from cryptolake.net.purse import Purse
 from cryptolake.net.questions import Question, divisible, newest_block, state_block
 
 _HEADERS = {"content-type": "application/json"}
@@ -36,7 +37,8 @@ class Pool:
     """The endpoints of one chain. Thread-safe. Errors name endpoints, never their URLs.
 
     `limiters` gives the limiter of an account, so that one account's budget holds over all its chains; by default each
-    endpoint has its own. `memory` keeps what endpoints teach between runs. `attempts` bounds the rounds over all endpoints.
+    endpoint has its own. `purse` says what may be spent, `memory` keeps what endpoints teach between runs. `attempts` bounds
+    the rounds over all endpoints.
     """
 
     def __init__(
@@ -48,13 +50,14 @@ class Pool:
         *,
         limiters: Callable[[Endpoint], Limiter] | None = None,
         memory: Memory | None = None,
+        purse: Purse | None = None,
         attempts: int = 4,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         if not endpoints:
             raise BadInput(f"no endpoint for chain {chain}; set CRYPTOLAKE_RPC_{chain.upper()}=url")
-        self.chain, self.chain_id = chain, chain_id
+        self.chain, self.chain_id, self._purse = chain, chain_id, purse
         self._http, self._attempts, self._clock, self._sleep = http, attempts, clock, sleep
         own = limiters or (
             lambda one: for_limit(one.limits.rate, cost=one.limits.dearest, told=one.limits.told, sleep=sleep)
@@ -339,6 +342,8 @@ class Pool:
     def _exchange(self, station: Station, calls: Sequence[Question]) -> list[Json | Reply]:
         cost = sum(station.endpoint.limits.cost(method) for method, _ in calls)
         self._local.sent_at = station.limiter.now()
+        if self._purse is not None:
+            self._purse.take(station.endpoint, len(calls), cost)
         try:
             self._local.sent_at = station.limiter.acquire(cost, monthly=station.endpoint.limits.monthly)
         except Stop:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
+
+from cryptolake.contracts.block_clock import BlockClock
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
     """One EVM chain.
 
-    `block_time_s` (seconds) serves planning only; collection finds real blocks. `multicall3_block` is the first block at
-    which Multicall3 exists; before it calls go as JSON-RPC batches.
+    `block_time_s` (seconds, today) and `clock` (by date) serve planning and first guesses; collection proves real blocks.
+    `launched` is the first day that may have blocks. `multicall3_block` is the first block at which Multicall3 exists;
+    before it calls go as JSON-RPC batches.
     """
 
     name: str
@@ -23,3 +27,9 @@ class Chain:
     public_rpcs: tuple[str, ...] = ()
     alchemy_subdomain: str | None = None
     defillama_name: str | None = None
+    clock: BlockClock | None = None
+    launched: date | None = None
+
+    def ran_on(self, day: date) -> bool:
+        """Whether the chain may have had blocks on a day; True where it is not known."""
+        return self.launched is None or self.launched <= day

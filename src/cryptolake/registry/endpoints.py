@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.registry.chains import Chain
-from cryptolake.registry.providers import OWN, PUBLIC, host_of, plan_of, rpc_plans
+from cryptolake.registry.providers import OWN, PUBLIC, RpcPlan, host_of, plan_of, rpc_plans
 
 
 def endpoints_of(
@@ -24,22 +24,28 @@ def endpoints_of(
     """
     found = []
     for number, url in enumerate(own, start=1):
-        limits = plan_of(url, OWN).limits
-        if rate is not None:
-            limits = replace(limits, rate=rate, told=True)
-        found.append(_endpoint(f"{chain.name}-own-{number}", url, limits, account=url))
+        offered = plan_of(url, OWN)
+        limits = offered.limits if rate is None else replace(offered.limits, rate=rate, told=True)
+        name = f"{chain.name}-own-{number}"
+        found.append(_endpoint(name, url, limits, offered, account=url, usd_per_million=offered.usd_per_million))
     if found:
         return found
     if chain.alchemy_subdomain:
-        limits = rpc_plans()[f"alchemy_{plan}"].limits
+        offered = rpc_plans()[f"alchemy_{plan}"]
         for number, key in enumerate(keys, start=1):
             url = alchemy_url(chain.alchemy_subdomain, key)
-            found.append(_endpoint(f"alchemy-{number}", url, limits, account=key))
+            price = offered.usd_per_million
+            found.append(
+                _endpoint(f"alchemy-{number}", url, offered.limits, offered, account=key, usd_per_million=price)
+            )
     if public:
         for url in chain.public_rpcs:
             offered = plan_of(url, PUBLIC)
             name = offered.name if offered.name != PUBLIC else (host_of(url) or PUBLIC)
-            found.append(_endpoint(f"{chain.name}-{name}", url, offered.limits, account=url))
+            # Without an account nobody can be billed.
+            found.append(
+                _endpoint(f"{chain.name}-{name}", url, offered.limits, offered, account=url, usd_per_million=0.0)
+            )
     return found
 
 
@@ -48,6 +54,9 @@ def alchemy_url(subdomain: str, key: str) -> str:
     return f"https://{subdomain}.g.alchemy.com/v2/{key}"
 
 
-def _endpoint(name: str, url: str, limits: Limits, *, account: str) -> Endpoint:
+def _endpoint(
+    name: str, url: str, limits: Limits, plan: RpcPlan, *, account: str, usd_per_million: float | None
+) -> Endpoint:
     """The account is named by a digest: its name becomes a file name and must not tell the key."""
-    return Endpoint(name, SecretUrl(url), limits, hashlib.sha256(account.encode()).hexdigest()[:16])
+    digest = hashlib.sha256(account.encode()).hexdigest()[:16]
+    return Endpoint(name, SecretUrl(url), limits, digest, plan.provider, usd_per_million)

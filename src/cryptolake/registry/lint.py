@@ -11,6 +11,7 @@ from datetime import date
 
 from cryptolake.net.abi import checksum
 from cryptolake.registry.chains import Chain
+from cryptolake.registry.clock_rows import read_clock, read_day
 from cryptolake.registry.family import FamilyFacts
 from cryptolake.registry.markets import Csu
 from cryptolake.registry.rows import LINE, Row, report_unknown
@@ -29,6 +30,7 @@ _CHAIN_KEYS = frozenset(
         "block_time_s",
         "block_time_source",
         "block_time_history",
+        "launched",
         "kind",
         "notes",
         "multicall3",
@@ -96,6 +98,10 @@ def read_chain(row: Row, faults: list[str]) -> Chain | None:
     block_time = values.get("block_time_s")
     if block_time is not None and (not isinstance(block_time, int | float) or not 0 < block_time < 3600):
         fault(f"block_time_s {block_time!r} must be seconds between 0 and 3600")
+    clock = read_clock(values.get("block_time_history"), block_time, fault)
+    launched = read_day(values.get("launched"))
+    if values.get("launched") is not None and launched is None:
+        fault(f"launched {values.get('launched')!r} must be a day, e.g. '2024-12-01'")
     multicall = values.get("multicall3") or {}
     if not isinstance(multicall, dict):
         fault("multicall3 has the keys address and block")
@@ -120,6 +126,8 @@ def read_chain(row: Row, faults: list[str]) -> Chain | None:
         public_rpcs=public_rpcs,
         alchemy_subdomain=str(values["alchemy_subdomain"]) if values.get("alchemy_subdomain") else None,
         defillama_name=str(values["defillama_name"]) if values.get("defillama_name") else None,
+        clock=clock,
+        launched=launched,
     )
 
 

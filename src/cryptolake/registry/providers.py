@@ -29,6 +29,16 @@ class RpcPlan:
     usd_per_million: float | None
     source: str
 
+    @property
+    def provider(self) -> str:
+        """Whose plan it is: plans of one provider differ by what follows an underscore (alchemy_free, alchemy_payg)."""
+        return self.name.removesuffix("_free").removesuffix("_payg")
+
+
+def provider_names() -> list[str]:
+    """Every provider that has a plan, sorted."""
+    return sorted({plan.provider for plan in rpc_plans().values()})
+
 
 @lru_cache(maxsize=1)
 def rpc_plans() -> Mapping[str, RpcPlan]:

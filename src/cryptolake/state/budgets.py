@@ -1,4 +1,4 @@
-"""Rate budgets in PostgreSQL: one row per account holds its limit over every process of every machine in sum.
+"""Budgets in PostgreSQL: one row per account holds its rate, one per purpose what was spent, over all machines in sum.
 
 What does not belong here: which account has which limit (registry) and how a limiter is used (net).
 """
@@ -8,8 +8,9 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 import psycopg
 
@@ -17,6 +18,7 @@ from cryptolake.errors import BadInput, CryptolakeError, Retry, Stop
 from cryptolake.net.limiter import SHARE, Limiter, Place
 from cryptolake.waiting import pause, turn
 
+T = TypeVar("T")
 _CONNECTIONS = 4  # per process; an account uses one at a time
 _PATIENCE_S = 20.0  # how long a server that went away is waited for
 _NOW = "extract(epoch FROM clock_timestamp())::float8"
@@ -30,6 +32,11 @@ _SETUP = (
     "month int NOT NULL) WITH (fillfactor = 50)",
     "COMMENT ON TABLE rate_budgets IS 'When everything granted to an account so far will have been earned (seconds since "
     "1970 on this server), and the units granted this month (UTC). Accounts are digests of keys.'",
+    "CREATE TABLE IF NOT EXISTS spending (purpose text PRIMARY KEY, calls float8 NOT NULL DEFAULT 0, "
+    "units float8 NOT NULL DEFAULT 0, usd float8 NOT NULL DEFAULT 0, at timestamptz NOT NULL DEFAULT now()) "
+    "WITH (fillfactor = 50)",
+    "COMMENT ON TABLE spending IS 'What was spent on chains'' endpoints by run, month, and month and provider (UTC).'",
+    "DELETE FROM spending WHERE at < now() - interval '40 days'",
 )
 _RESERVE = f"""
 INSERT INTO rate_budgets AS b VALUES (%(account)s, {_NOW} + %(step)s, %(used)s, {_MONTH})
@@ -39,6 +46,10 @@ RETURNING b.full_at - {_NOW}, b.used"""
 _PUSH_BACK = f"""
 INSERT INTO rate_budgets AS b VALUES (%(account)s, {_NOW} + %(step)s, 0, {_MONTH})
 ON CONFLICT (account) DO UPDATE SET full_at = greatest(b.full_at, {_NOW} + %(step)s)"""
+_OPEN = "INSERT INTO spending (purpose) SELECT unnest(%(purposes)s::text[]) ON CONFLICT DO NOTHING"
+_HELD = "SELECT purpose, calls, units, usd FROM spending WHERE purpose = ANY(%(purposes)s) ORDER BY purpose FOR UPDATE"
+_SPEND = """UPDATE spending SET calls = calls + %(calls)s, units = units + %(units)s, usd = usd + %(usd)s, at = now()
+WHERE purpose = ANY(%(purposes)s)"""
 _USED = f"SELECT used FROM rate_budgets WHERE account = %s AND month = {_MONTH}"
 
 
@@ -83,12 +94,19 @@ class Budgets:
 
     def ask(self, statement: str, values: dict[str, object] | tuple[object, ...]) -> tuple[float, ...]:
         """The row a statement answers, or nothing; a server that went away is waited for a while. Raises Retry."""
+
+        def once(connection: psycopg.Connection) -> tuple[float, ...]:
+            cursor = connection.execute(statement.encode(), values)
+            return tuple(cursor.fetchone() or ()) if cursor.description else ()
+
+        return self._patiently(once)
+
+    def _patiently(self, work: Callable[[psycopg.Connection], T]) -> T:
         deadline = time.monotonic() + _PATIENCE_S
         while True:
             try:
                 with self._session() as connection:
-                    cursor = connection.execute(statement.encode(), values)
-                    return tuple(cursor.fetchone() or ()) if cursor.description else ()
+                    return work(connection)
             except psycopg.OperationalError:
                 # Never go on without the budget: others count on it. A reservation lost on the way costs its units only.
                 if time.monotonic() > deadline:
@@ -96,6 +114,28 @@ class Budgets:
                         "the rate budgets in PostgreSQL do not answer; check DATABASE_URL and run again"
                     ) from None
                 pause(0.2, "PostgreSQL")
+
+    def spend(
+        self,
+        purposes: Sequence[str],
+        spent: tuple[float, float, float],
+        decide: Callable[[Mapping[str, tuple[float, float, float]]], T | None],
+    ) -> T | None:
+        """Add calls, units and dollars to every purpose unless `decide` objects to what they hold; its objection, or None.
+
+        `purposes` are sorted, so that two who spend wait for each other instead of locking each other out. Raises Retry.
+        """
+        values = {"purposes": list(purposes), "calls": spent[0], "units": spent[1], "usd": spent[2]}
+
+        def once(connection: psycopg.Connection) -> T | None:
+            with connection.transaction():
+                connection.execute(_OPEN, values)
+                held = {name: (calls, units, usd) for name, calls, units, usd in connection.execute(_HELD, values)}
+                if (objection := decide(held)) is None:
+                    connection.execute(_SPEND, values)
+                return objection
+
+        return self._patiently(once)
 
     def limiter(self, account: str, limit: float, cost: float = 1.0) -> Limiter:
         """A limiter for an account whose provider counts `limit` units in any second; see `net.limiter.for_limit`."""

@@ -56,6 +56,11 @@ class DataFolder:
         return self.limits / "learned"
 
     @property
+    def spending(self) -> Path:
+        """What was spent on chains' endpoints by run, month and provider."""
+        return self.limits / "spending"
+
+    @property
     def runs(self) -> Path:
         """Where runs at work say how they do."""
         return self.root / "runs"

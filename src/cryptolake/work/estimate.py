@@ -1,101 +1,43 @@
 """What asking for the missing partitions would cost: calls, the provider's units, money, time. No network.
 
-The counts follow what the collection does (one question per chain); the block counts are real where the boundaries are
-known, else from the registry's block times. What does not belong here: which partitions are missing (flow.plan).
+The counts follow what the collection does (one question per chain) and what the lake knows of its markets; the block counts
+are real where the boundaries are known, else from the registry's block times of the dates asked. What does not belong here:
+which partitions are missing (flow.plan).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from cryptolake.app import App
 from cryptolake.contracts.counting import counted
-from cryptolake.contracts.partition import Partition, Period
+from cryptolake.contracts.partition import Partition
 from cryptolake.flow.plan import Span, make_plan, without_numbers
-from cryptolake.net.endpoint import Endpoint, Limits
-from cryptolake.registry.chains import Chain
+from cryptolake.net.choice import HELPS
+from cryptolake.net.endpoint import Endpoint, Learned, Limits, Station
+from cryptolake.net.limiter import SHARE, Limiter
+from cryptolake.net.memory import Memory
 from cryptolake.registry.markets import Csu
 from cryptolake.registry.providers import RpcPlan, rpc_plans
 from cryptolake.sources.onchain.families import families
+from cryptolake.sources.onchain.planning import CALL, HEADER, LOGS
+from cryptolake.work.habits import kept_histories, known_habits
+from cryptolake.work.workload import Workload, work
 
-# Measured by benchmarks/rpc: calls per chain-day snapshot once a day before it is known, and headers per boundary.
-_CALLS_PER_SNAPSHOT, _HEADERS_PER_BOUNDARY = 2, 5
-METHODS = ("eth_getLogs", "eth_call", "eth_getBlockByNumber")
+METHODS = (LOGS, CALL, HEADER, "eth_chainId")
 NO_ENDPOINT = "none configured"
-CountBlocks = Callable[[str, Period], int | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Workload:
-    """What one chain has to answer: the periods of each dataset, and the blocks of every run of touching periods."""
-
-    chain: str
-    snapshots: int
-    scans: tuple[int, ...]
-    boundaries: int
-    market_periods: int
-
-    def calls(self, log_span: int) -> dict[str, int]:
-        """JSON-RPC calls by method when one eth_getLogs covers `log_span` blocks."""
-        found = {
-            "eth_getLogs": sum(math.ceil(blocks / log_span) for blocks in self.scans),
-            "eth_call": self.snapshots * _CALLS_PER_SNAPSHOT,
-            "eth_getBlockByNumber": self.boundaries * _HEADERS_PER_BOUNDARY + self.snapshots,
-        }
-        return {method: found[method] for method in METHODS if found[method]}
-
-
-def work(
-    missing: Iterable[Partition],
-    csus: Mapping[str, Csu],
-    chains: Mapping[str, Chain],
-    blocks: CountBlocks = lambda _chain, _period: None,
-) -> list[Workload]:
-    """The work per chain. `blocks` gives the real number of blocks of a period where it is known."""
-    snapshots: dict[str, set[Period]] = {}
-    scans: dict[str, set[Period]] = {}
-    asked: dict[str, int] = {}
-    for partition in missing:
-        csu = csus.get(partition.key)
-        if csu is None or (csu.deployed_on is not None and csu.deployed_on > partition.period.day):
-            continue
-        kind = snapshots if partition.dataset == "tvl" else scans
-        kind.setdefault(csu.chain, set()).add(partition.period)
-        asked[csu.chain] = asked.get(csu.chain, 0) + 1
-    found = []
-    for chain in sorted(asked):
-        counted = [
-            sum(blocks(chain, period) or _blocks(chains[chain], period) for period in together)
-            for together in _runs(sorted(scans.get(chain, ())))
-        ]
-        periods = snapshots.get(chain, set()) | scans.get(chain, set())
-        instants = {instant for period in periods for instant in (period.start, period.end)}
-        found.append(Workload(chain, len(snapshots.get(chain, ())), tuple(counted), len(instants), asked[chain]))
-    return found
-
-
-def _blocks(chain: Chain, period: Period) -> int:
-    return math.ceil((period.end - period.start).total_seconds() / (chain.block_time_s or 12.0))
-
-
-def _runs(periods: Sequence[Period]) -> list[list[Period]]:
-    """Touching periods of one calendar month: they share a scan."""
-    runs: list[list[Period]] = []
-    for period in periods:
-        last = runs[-1][-1] if runs else None
-        if last is not None and last.end == period.start and last.day.replace(day=1) == period.day.replace(day=1):
-            runs[-1].append(period)
-        else:
-            runs.append([period])
-    return runs
+Endpoints = Callable[[str], Sequence[Endpoint]]
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Expected calls of one method on one chain, whom they would be asked of, and the units that costs there."""
+    """Expected calls of one method on one chain, whom they would be asked of, and the units that costs there.
+
+    `usd` is what those units cost, None where the price is not known.
+    """
 
     chain: str
     method: str
@@ -103,37 +45,101 @@ class Cost:
     calls: int
     units: float
     unit: str
+    usd: float | None = None
 
 
 def costs(
-    chains: Sequence[Workload], endpoints: Callable[[str], Sequence[Endpoint]], *, log_span: int | None = None
+    chains: Sequence[Workload], endpoints: Endpoints, *, log_span: int | None = None, audit: float = 0.0
 ) -> list[Cost]:
-    """Costs with the configured endpoints, the preferred one of each chain; `log_span` overrides its published span."""
+    """Costs with all configured endpoints; `log_span` overrides their published spans, `audit` is the share asked twice.
+
+    Logs are asked of every endpoint that helps, each as fast as it may; all else of whoever comes first.
+    """
     found = []
     for one in chains:
         known = endpoints(one.chain)
-        name, limits = (known[0].name, known[0].limits) if known else (NO_ENDPOINT, Limits())
-        for method, calls in one.calls(log_span or limits.log_span).items():
-            found.append(Cost(one.chain, method, name, calls, calls * limits.cost(method), limits.unit))
+        if not known:
+            calls = one.calls(log_span or Limits().log_span)
+            found += [Cost(one.chain, method, NO_ENDPOINT, count, count, "calls") for method, count in calls.items()]
+            continue
+        logs = _log_calls(one, known, log_span, audit)
+        found += [_cost(one.chain, LOGS, each, logs[each.name]) for each in known if logs.get(each.name)]
+        found += [
+            _cost(one.chain, method, known[0], count)
+            for method, count in ((CALL, one.eth_calls), (HEADER, one.headers))
+            if count
+        ]
+        found += [_cost(one.chain, "eth_chainId", each, 1) for each in known]
     return found
 
 
+def _cost(chain: str, method: str, endpoint: Endpoint, calls: int) -> Cost:
+    units, price = calls * endpoint.limits.cost(method), endpoint.usd_per_million
+    usd = None if price is None else units * price / 1e6
+    return Cost(chain, method, endpoint.name, calls, units, endpoint.limits.unit, usd)
+
+
+def _log_calls(one: Workload, known: Sequence[Endpoint], log_span: int | None, audit: float) -> dict[str, int]:
+    """The log calls of each endpoint, by name: blocks are shared out in proportion to the blocks a second of each."""
+    if not one.log_blocks:
+        return {}
+    span = {each.name: log_span or each.limits.log_span for each in known}
+    speed = {each.name: span[each.name] * each.limits.rate / each.limits.cost(LOGS) for each in known}
+    helping = {name: fast for name, fast in speed.items() if fast >= HELPS * max(speed.values())}
+    total = sum(helping.values())
+    if len(helping) == 1:
+        (only,) = helping
+        found = {only: float(one.calls(span[only])[LOGS])}
+    else:
+        found = {name: one.log_blocks * fast / total / span[name] for name, fast in helping.items()}
+        # The last window of a run is cut short.
+        found[max(helping, key=lambda name: helping[name])] += (len(one.scans) + len(one.histories)) / 2
+    if audit and len(known) > 1:
+        best = max(helping, key=lambda name: helping[name])
+        # A window is asked again in pieces that another endpoint answers; where several answer, any of them may be that one.
+        others = [each.name for each in known if len(helping) > 1 or each.name != best]
+        widest = max(span[name] for name in others)
+        again = sum(math.ceil(audit * math.ceil(blocks / widest)) for blocks in one.scan_blocks)
+        for name in others:
+            found[name] = found.get(name, 0.0) + again / len(others)
+    return {name: math.ceil(count) for name, count in found.items()}
+
+
 def duration_s(
-    chains: Sequence[Workload], endpoints: Callable[[str], Sequence[Endpoint]], log_span: int | None
+    chains: Sequence[Workload], endpoints: Endpoints, log_span: int | None = None, *, audit: float = 0.0
 ) -> float:
-    """Seconds at the known limits: an account serves all its chains in turn, chains of other accounts run beside it."""
+    """Seconds at the known limits: an account serves all its chains in turn, accounts work beside each other."""
     busy: dict[str, float] = {}
     for one in chains:
         known = endpoints(one.chain)
         if not known:
             continue
-        # Accounts of the preferred kind share the chain's work.
-        mates = [each for each in known if each.limits == known[0].limits]
-        calls = one.calls(log_span or known[0].limits.log_span)
-        units = sum(count * known[0].limits.cost(method) for method, count in calls.items())
-        for each in mates:
-            busy[each.account] = busy.get(each.account, 0.0) + units / len(mates) / each.limits.rate
+        logs = _log_calls(one, known, log_span, audit)
+        scanning = {each.name: logs.get(each.name, 0) * each.limits.cost(LOGS) / each.limits.rate for each in known}
+        for each, seconds in zip(known, _shared_out(one, known, scanning), strict=True):
+            busy[each.account] = busy.get(each.account, 0.0) + seconds / SHARE
     return max(busy.values(), default=0.0)
+
+
+def _shared_out(one: Workload, known: Sequence[Endpoint], scanning: Mapping[str, float]) -> list[float]:
+    """Seconds of each endpoint when whoever is free first is asked for all that is no log: they end together if they can."""
+    whole = [
+        (one.eth_calls * each.limits.cost(CALL) + one.headers * each.limits.cost(HEADER)) / each.limits.rate
+        for each in known
+    ]
+    if not all(whole):
+        return [scanning[each.name] for each in known]
+    end = 0.0
+    for last in sorted(scanning.values()):
+        idle = [
+            (scanning[each.name], alone)
+            for each, alone in zip(known, whole, strict=True)
+            if scanning[each.name] <= last
+        ]
+        end = (1 + sum(until / alone for until, alone in idle)) / sum(1 / alone for _, alone in idle)
+        if end <= min((until for until in scanning.values() if until > last), default=math.inf):
+            break
+    return [max(end, scanning[each.name]) for each in known]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +198,15 @@ def advice(chains: Sequence[Workload], found: Sequence[Cost], log_span: int) -> 
     return Advice(tuple(lines))
 
 
+def _as_learned(memory: Memory, chain: str, endpoint: Endpoint) -> Endpoint:
+    """The endpoint with the rate and the span that earlier runs learned of it, where they did."""
+    limits = endpoint.limits
+    limiter = Limiter(limits.rate, told=limits.told)
+    station = Station(endpoint, limiter, Learned(limits.log_span, limits.max_batch))
+    memory.recall(chain, station)
+    return replace(endpoint, limits=replace(limits, rate=limiter.rate, log_span=station.learned.span))
+
+
 @dataclass(frozen=True, slots=True)
 class Planned:
     """What a collection would ask and cost; days included at both ends, `expected_seconds` at the known limits.
@@ -223,17 +238,39 @@ def planned(
     `log_span` overrides the blocks per log call that the endpoints' plans publish.
     """
 
-    def endpoints(chain: str) -> Sequence[Endpoint]:
-        return app.endpoints(app.registry.chain(chain))
+    memory = Memory(app.folder.learned)
+    known = {
+        name: [_as_learned(memory, name, one) for one in app.endpoints(app.registry.chain(name))]
+        for name in {csu.chain for csu in csus}
+    }
 
-    plan = make_plan(partitions, app.ledger.states(), resume=resume, intact=app.bronze.intact)
+    def endpoints(chain: str) -> Sequence[Endpoint]:
+        return known[chain]
+
+    states = app.ledger.states()
+    plan = make_plan(partitions, states, resume=resume, intact=app.bronze.intact)
     first, last = app.settings.span()
     silent = without_numbers(csus, families(), Span(first, last))
+    silent |= {
+        csu.name: "chain_not_launched"
+        for csu in csus
+        if csu.name not in silent and not app.registry.chain(csu.chain).ran_on(last)
+    }
     able = {csu.name: csu for csu in csus if csu.name not in silent}
-    chains = work(plan.missing, able, app.registry.chains, app.block_cache.blocks)
-    found = costs(chains, endpoints, log_span=log_span)
+    audit = app.settings.audit
+    chains = work(
+        plan.missing,
+        able,
+        app.registry.chains,
+        blocks=app.block_cache.blocks,
+        known=lambda chain, instant: app.block_cache.get(chain, int(instant.timestamp())) is not None,
+        habits=known_habits(able, states, app.bronze),
+        scanned=kept_histories(app.folder.discovered),
+        doubted=audit > 0,
+    )
+    found = costs(chains, endpoints, log_span=log_span, audit=audit)
     archive = [one.chain for one in chains if one.snapshots]
-    spans = [each.limits.log_span for one in chains for each in endpoints(one.chain)[:1]]
+    spans = [max(each.limits.log_span for each in endpoints(one.chain)) for one in chains if endpoints(one.chain)]
     return Planned(
         start_date=first,
         end_date=last,
@@ -243,7 +280,7 @@ def planned(
         failed_before=plan.failed_before,
         total_calls=sum(cost.calls for cost in found),
         costs=found,
-        expected_seconds=round(duration_s(chains, endpoints, log_span), 1),
+        expected_seconds=round(duration_s(chains, endpoints, log_span, audit=audit), 1),
         plans=offers(chains, rpc_plans().values()),
         archive_needed_from=first if archive else None,
         archive_chains=archive,

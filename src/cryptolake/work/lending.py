@@ -33,6 +33,7 @@ from cryptolake.flow.resume import AT_ONCE, Wish, compare, damaged, partitions_o
 from cryptolake.flow.workers import suggested
 from cryptolake.gold import daily_panel
 from cryptolake.gold.metadata import metadata_document
+from cryptolake.net.purse import REACHED
 from cryptolake.quality.supported import differing
 from cryptolake.registry.markets import Csu
 from cryptolake.registry.version import registry_version
@@ -70,9 +71,11 @@ def collect(
     """Ask what is missing of a wish, the largest markets first, and say on file how the run does (under the name `what`).
 
     Answers of settled partitions are checked by content: few of them first, many beside the work, and damaged ones are
-    asked again in the same run. When `stopping` is set the run ends at its next safe point.
+    asked again in the same run. When `stopping` is set the run ends at its next safe point. Raises Stop when a ceiling of
+    what may be spent left something unanswered; what was answered is kept.
     """
     stopping = stopping or threading.Event()
+    app.purse.ends(stopping)
     since = datetime.now(UTC)
     left = compare(wish, app.ledger, resume=resume, only_failed=only_failed)
     few = left.settled_count <= AT_ONCE
@@ -107,7 +110,16 @@ def collect(
                 stopping.set()  # the check must not hold up the end
                 raise
     result.known = left.settled_count - len(hurt)
+    _refuse_beyond_ceiling(app.purse.reached, result)
     return result
+
+
+def _refuse_beyond_ceiling(reached: str | None, result: Collected) -> None:
+    """Say in one line that a ceiling ended the run. Raises Stop."""
+    told = (one.error for one in result.failures if one.error is not None and REACHED in one.error)
+    answered, left = result.done + result.empty + result.unanswerable, result.failed + result.released
+    if left and (why := reached or next(told, None)) is not None:
+        raise Stop(f"{why} ({counted(answered, 'answer')} kept, {left:,} left)")
 
 
 def workers_of(app: App, csus: Sequence[Csu]) -> int:

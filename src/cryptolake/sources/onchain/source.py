@@ -133,7 +133,7 @@ class OnchainSource:
         """The chain's block finder, one for all trips, so that headers are asked once."""
         with self._lock:
             if chain.name not in self._blocks:
-                self._blocks[chain.name] = Blocks(self._pools(chain), self._cache)
+                self._blocks[chain.name] = Blocks(self._pools(chain), self._cache, chain.clock)
             return self._blocks[chain.name]
 
     def parse(self, raw: Raw) -> Sequence[Row]:

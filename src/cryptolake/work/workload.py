@@ -1,0 +1,158 @@
+"""What the missing partitions make each chain answer: blocks of logs, contract calls, headers. Counted without asking.
+
+What does not belong here: whom it is asked of, and what that costs (estimate).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+from cryptolake.contracts.partition import Partition, Period
+from cryptolake.registry.chains import Chain
+from cryptolake.registry.markets import Csu
+from cryptolake.sources.onchain.families import discovering, families
+from cryptolake.sources.onchain.planning import (
+    CALL,
+    HEADER,
+    LOGS,
+    Habit,
+    boundary_headers,
+    emitter_calls,
+    event_headers,
+    habit,
+    settling_calls,
+    snapshot_calls,
+)
+
+SNAPSHOTS, EVENTS = "tvl", "liquidations"
+CountBlocks = Callable[[str, Period], int | None]
+KnowsInstant = Callable[[str, datetime], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What one chain has to answer, whoever is asked: blocks of every run of touching periods and of every history of
+    events that names a market's parts, contract calls, headers; `scan_blocks` are the blocks of each period of logs.
+    """
+
+    chain: str
+    snapshots: int
+    scans: tuple[int, ...]
+    histories: tuple[int, ...]
+    scan_blocks: tuple[int, ...]
+    eth_calls: int
+    headers: int
+
+    @property
+    def log_blocks(self) -> int:
+        """All blocks whose logs are asked for."""
+        return sum(self.scans) + sum(self.histories)
+
+    def calls(self, log_span: int) -> dict[str, int]:
+        """JSON-RPC calls by method when one eth_getLogs covers `log_span` blocks."""
+        logs = sum(math.ceil(blocks / log_span) for blocks in (*self.scans, *self.histories))
+        found = {LOGS: logs, CALL: self.eth_calls, HEADER: self.headers}
+        return {method: count for method, count in found.items() if count}
+
+
+def work(
+    missing: Iterable[Partition],
+    csus: Mapping[str, Csu],
+    chains: Mapping[str, Chain],
+    *,
+    blocks: CountBlocks = lambda _chain, _period: None,
+    known: KnowsInstant = lambda _chain, _instant: False,
+    habits: Mapping[str, Habit] | None = None,
+    scanned: Collection[str] = (),
+    doubted: bool = False,
+) -> list[Workload]:
+    """The work per chain; markets and chains that did not run yet have none.
+
+    `blocks` gives the real number of blocks of a period and `known` whether a boundary is known already. `habits` are what
+    the lake knows of how markets ask, by name; `scanned` the chains whose histories of events are kept. `doubted`: a sample of
+    the answers is going to be compared (the setting `audit`).
+    """
+    asked: dict[str, dict[str, dict[Period, list[Csu]]]] = {}
+    for partition in missing:
+        csu = csus.get(partition.key)
+        if csu is None or _too_early(csu, chains[csu.chain], partition.period.day):
+            continue
+        kind = SNAPSHOTS if partition.dataset == SNAPSHOTS else EVENTS
+        asked.setdefault(csu.chain, {}).setdefault(kind, {}).setdefault(partition.period, []).append(csu)
+    learned = habits or {}
+    return [
+        _workload(chains[name], asked[name], blocks, known, learned, name in scanned, doubted) for name in sorted(asked)
+    ]
+
+
+def _too_early(csu: Csu, chain: Chain, day: date) -> bool:
+    return not chain.ran_on(day) or (csu.deployed_on is not None and csu.deployed_on > day)
+
+
+def _workload(
+    chain: Chain,
+    asked: Mapping[str, Mapping[Period, Sequence[Csu]]],
+    blocks: CountBlocks,
+    known: KnowsInstant,
+    learned: Mapping[str, Habit],
+    scanned: bool,
+    doubted: bool,
+) -> Workload:
+    snapshots, events = asked.get(SNAPSHOTS, {}), asked.get(EVENTS, {})
+    runs = _runs(sorted(events))
+    counted_blocks = {period: blocks(chain.name, period) or _blocks(chain, period) for period in events}
+    instants = {instant for period in {*snapshots, *events} for instant in (period.start, period.end)}
+    unknown = sorted(instant for instant in instants if not known(chain.name, instant))
+    shot, watched = (_habits(of, learned) for of in (snapshots, events))
+    calls = snapshot_calls(shot, len(snapshots)) + settling_calls(watched, len(events))
+    calls += sum(emitter_calls(watched, len(run)) for run in runs)
+    headers = boundary_headers(chain.clock, unknown) + event_headers(watched, len(events), doubted=doubted)
+    found_by_events = {} if scanned else {csu.name: csu for of in snapshots.values() for csu in of if _by_events(csu)}
+    last = max((period.end for period in snapshots), default=None)
+    histories = [_history(chain, csu, last) for csu in found_by_events.values()] if last is not None else []
+    return Workload(
+        chain.name,
+        len(snapshots),
+        tuple(sum(counted_blocks[period] for period in run) for run in runs),
+        tuple(histories),
+        tuple(counted_blocks.values()),
+        calls,
+        headers,
+    )
+
+
+def _habits(asked: Mapping[Period, Sequence[Csu]], learned: Mapping[str, Habit]) -> list[Habit]:
+    csus = {csu.name: csu for of in asked.values() for csu in of}
+    return [learned.get(name) or habit(csu.family) for name, csu in csus.items()]
+
+
+def _by_events(csu: Csu) -> bool:
+    return csu.family in families() and discovering(csu.family) is not None
+
+
+def _history(chain: Chain, csu: Csu, until: datetime) -> int:
+    """The blocks from a market's deployment (at the latest known, its chain's start) to an instant."""
+    born = csu.deployed_on or chain.launched
+    if born is None or chain.clock is None:
+        return 0
+    return max(0, round(chain.clock.between(datetime(born.year, born.month, born.day, tzinfo=UTC), until)))
+
+
+def _blocks(chain: Chain, period: Period) -> int:
+    seconds = (period.end - period.start).total_seconds()
+    return math.ceil(chain.clock.between(period.start, period.end) if chain.clock is not None else seconds / 12.0)
+
+
+def _runs(periods: Sequence[Period]) -> list[list[Period]]:
+    """Touching periods of one calendar month: they share a scan."""
+    runs: list[list[Period]] = []
+    for period in periods:
+        last = runs[-1][-1] if runs else None
+        if last is not None and last.end == period.start and last.day.replace(day=1) == period.day.replace(day=1):
+            runs[-1].append(period)
+        else:
+            runs.append([period])
+    return runs

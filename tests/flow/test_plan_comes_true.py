@@ -1,0 +1,272 @@
+"""The plan beside counted requests of the real collection, over random mixes of fake providers. Synthetic chains.
+
+Requests go to the providers without HTTP, and nobody sleeps: limiters whose clock stands still add up how long each account
+would be busy, so that the time is simulated and never measured. Real providers cannot be asked here.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from benchmarks.simulated_ethereum import Simulated
+from tests.net.simulated_clock import SimulatedClock
+
+from cryptolake.contracts.partition import Partition, days
+from cryptolake.flow.collect import collect
+from cryptolake.lake.bronze import Bronze
+from cryptolake.net.abi import topic
+from cryptolake.net.blocks import FileBlockCache
+from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
+from cryptolake.net.http import Answer, Http
+from cryptolake.net.limiter import SHARE, Limiter
+from cryptolake.net.rpc import Pool
+from cryptolake.registry.loader import Registry, load_registry
+from cryptolake.registry.providers import rpc_plans
+from cryptolake.sources.onchain.families import declared
+from cryptolake.sources.onchain.planning import Habit
+from cryptolake.sources.onchain.source import OnchainSource
+from cryptolake.state.ledger import Ledger
+from cryptolake.work.estimate import costs, duration_s
+from cryptolake.work.habits import known_habits
+from cryptolake.work.workload import work
+
+CHAINS = ("ethereum", "base", "binance", "optimism", "gnosis", "avalanche", "arbitrum")
+FAMILIES = ("aave_v2", "aave_v3", "compound_v2", "compound_v3", "euler_v2")
+SPANS, RATES = (500, 1000, 2000, 5000, 10_000, 50_000), (5.0, 10.0, 25.0)
+COMPUTE_UNITS = {
+    "eth_chainId": 0.0,
+    "eth_blockNumber": 10.0,
+    "eth_getBlockByNumber": 20.0,
+    "eth_getLogs": 60.0,
+    "*": 26.0,
+}
+LIQUIDATION = topic("LiquidationCall(address,address,address,uint256,uint256,address,bool)")
+END = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+@cache
+def registry() -> Registry:
+    """The package's, without blocks of deployment: simulated chains number theirs anew."""
+    found = load_registry(declared())
+    return replace(found, csus={name: replace(csu, deployed_block=None) for name, csu in found.csus.items()})
+
+
+@cache
+def clock_of(chain: str) -> SimulatedClock:
+    one = registry().chains[chain]
+    assert one.clock is not None
+    assert one.launched is not None
+    start = datetime(one.launched.year, one.launched.month, one.launched.day, tzinfo=UTC)
+    return SimulatedClock(chain, one.clock, start, END)
+
+
+class Providers(Http):
+    """Every endpoint of the mix: answers from a simulated chain, refuses wider windows than it says, counts what comes."""
+
+    def __init__(self) -> None:
+        self.chains: dict[str, Simulated] = {}
+        self.endpoints: dict[str, tuple[str, Endpoint]] = {}
+        self.asked: dict[str, Counter[str]] = {}
+        self.events_every = 0  # so many blocks one liquidation of the emitters asked for; 0: none
+
+    def post(self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None) -> Answer:
+        chain, endpoint = self.endpoints[url]
+        document = orjson.loads(body)
+        questions = document if isinstance(document, list) else [document]
+        count = self.asked.setdefault(chain, Counter())
+        answers = []
+        for one in questions:
+            count[one["method"]] += 1
+            answers.append({"jsonrpc": "2.0", "id": one["id"], **self._said(chain, endpoint.limits.log_span, one)})
+        return Answer(200, {}, orjson.dumps(answers if isinstance(document, list) else answers[0]), 0.0)
+
+    def _said(self, chain: str, span: int, one: dict[str, Any]) -> dict[str, object]:
+        if one["method"] == "eth_getLogs":
+            asked = one["params"][0]
+            if int(asked["toBlock"], 16) - int(asked["fromBlock"], 16) >= span:
+                return {"error": {"code": -32602, "message": f"eth_getLogs is limited to a {span} range"}}
+            if self.events_every:
+                return {"result": self._events(asked)}
+        result = self.chains[chain].rpc(str(one["method"]), list(one["params"]))
+        return {"error": {"code": 3, "message": "execution reverted"}} if result is None else {"result": result}
+
+    def _events(self, asked: dict[str, Any]) -> list[dict[str, object]]:
+        """Aave's LiquidationCall of made tokens, in every so-many-th block."""
+        emitter = asked["address"] if isinstance(asked["address"], str) else asked["address"][0]
+        (market,) = [
+            one for chain in self.chains.values() for one in chain.markets if emitter in one.csu.entry.values()
+        ]
+        tokens = ["0x" + market.made("token", number).hex() for number in range(2)]
+        first, last = int(asked["fromBlock"], 16), int(asked["toBlock"], 16)
+        return [
+            {
+                "address": emitter,
+                "topics": [LIQUIDATION, *tokens, f"0x{7:064x}"],
+                "data": "0x" + "".join(f"{word:064x}" for word in (10**18, 10**18, 9, 0)),
+                "blockNumber": hex(number),
+                "blockHash": f"0x{number:064x}",
+                "transactionHash": f"0x{number:064x}",
+                "logIndex": "0x0",
+            }
+            for number in range(-(-first // self.events_every) * self.events_every, last + 1, self.events_every)
+        ]
+
+
+@dataclass
+class Mix:
+    """What is asked of whom."""
+
+    markets: dict[str, list[str]]  # by chain
+    endpoints: dict[str, list[Endpoint]]
+    partitions: list[Partition]
+    audit: float
+    limiters: dict[str, Limiter] = field(default_factory=dict)
+
+
+def mixed(seed: int) -> Mix:
+    """One of many mixes; the seed decides all of it."""
+    lots = random.Random(seed)
+    chains = lots.sample(CHAINS, lots.choice((1, 1, 2)))
+    markets, endpoints = {}, {}
+    for chain in chains:
+        able = [
+            csu.name
+            for csu in registry().csus.values()
+            if csu.chain == chain
+            and csu.family in FAMILIES
+            and csu.deployed_on is not None
+            and csu.deployed_on < date(2024, 11, 1)
+            and csu.name != "agave_gnosis"
+        ]
+        markets[chain] = sorted(lots.sample(sorted(able), min(len(able), lots.randint(1, 3))))
+        first = lots.choice(SPANS), lots.choice(RATES)
+        endpoints[chain] = [_endpoint(lots, chain, number, *first) for number in range(lots.randint(1, 3))]
+        if (
+            len(endpoints[chain]) > 1 and lots.random() < 0.5
+        ):  # a free key before the others, which a run must not be dearer or slower for
+            free = rpc_plans()["alchemy_free"].limits
+            key = Endpoint(f"{chain}-key", SecretUrl(f"{chain}-key"), free, f"{chain}-key", "alchemy", 0.0)
+            endpoints[chain].insert(0, key)
+    start = date(2024, 12, 1) + timedelta(days=lots.randint(0, 3))
+    periods = list(days(start, start + timedelta(days=lots.choice((4, 7, 14, 26)))))
+    datasets = lots.choice((("tvl",), ("liquidations",), ("tvl", "liquidations")))
+    names = [name for of in markets.values() for name in of]
+    partitions = [Partition(dataset, name, period) for dataset in datasets for name in names for period in periods]
+    return Mix(markets, endpoints, partitions, lots.choice((0.0, 0.02)))
+
+
+def _endpoint(lots: random.Random, chain: str, number: int, span: int, rate: float) -> Endpoint:
+    """Endpoints of a chain differ, but none so much that it would not help with logs."""
+    near = [one for one in SPANS if span / 3 <= one <= span * 3]
+    weights = lots.choice(({}, COMPUTE_UNITS))
+    limits = Limits(
+        rate=rate * (60 if weights else 1),
+        unit="compute units" if weights else "calls",
+        weights=weights,
+        log_span=lots.choice(near),
+        max_batch=lots.choice((10, 50, 100)),
+    )
+    return Endpoint(f"{chain}-{number}", SecretUrl(f"{chain}-{number}"), limits, f"{chain}-{number}", "own", 0.0)
+
+
+def counted(mix: Mix, folder: Path, events_every: int = 0) -> tuple[dict[str, Counter[str]], float]:
+    """Collect the mix for real; the calls by chain and method, and the seconds that the busiest account would need."""
+    http = Providers()
+    http.events_every = events_every
+    pools: dict[str, Pool] = {}
+    for chain, endpoints in mix.endpoints.items():
+        clock = clock_of(chain)
+        http.chains[chain] = Simulated(chain, time=clock, head=clock.head, only=mix.markets[chain])
+        http.endpoints |= {one.name: (chain, one) for one in endpoints}
+        for one in endpoints:
+            mix.limiters[one.account] = Limiter(
+                one.limits.rate * SHARE, one.limits.dearest, clock=lambda: 0.0, sleep=lambda _seconds: None
+            )
+        pools[chain] = Pool(
+            chain,
+            registry().chains[chain].chain_id,
+            endpoints,
+            http,
+            limiters=lambda one: mix.limiters[one.account],
+            clock=lambda: 0.0,
+            sleep=lambda _seconds: None,
+        )
+    source = OnchainSource(
+        registry=registry(),
+        csus=[registry().csus[name] for of in mix.markets.values() for name in of],
+        pools=lambda chain: pools[chain.name],
+        block_cache=FileBlockCache(folder / "blocks.json"),
+        audit=mix.audit,
+    )
+    ledger = Ledger(folder / "ledger.sqlite")
+    result = collect(source, mix.partitions, bronze=Bronze(folder), ledger=ledger, workers=1)
+    ledger.close()
+    assert result.failed == 0, result.failures[0]
+    return http.asked, max(limiter.backlog() for limiter in mix.limiters.values())
+
+
+def planned(mix: Mix, folder: Path | None = None) -> tuple[dict[str, Counter[str]], float]:
+    """The same by the plan, which asks nobody; it knows what was collected into `folder` before."""
+    csus = registry().csus
+    habits: dict[str, Habit] = {}
+    cache = FileBlockCache((folder or Path("nowhere")) / "blocks.json")
+    if folder is not None:
+        ledger = Ledger(folder / "ledger.sqlite")
+        habits = known_habits(csus, ledger.states(), Bronze(folder))
+        ledger.close()
+    chains = work(
+        mix.partitions,
+        csus,
+        registry().chains,
+        blocks=cache.blocks,
+        known=lambda chain, instant: cache.get(chain, int(instant.timestamp())) is not None,
+        habits=habits,
+        doubted=mix.audit > 0,
+    )
+
+    def endpoints(chain: str) -> Sequence[Endpoint]:
+        return mix.endpoints[chain]
+
+    found: dict[str, Counter[str]] = {}
+    for cost in costs(chains, endpoints, audit=mix.audit):
+        found.setdefault(cost.chain, Counter())[cost.method] += cost.calls
+    return found, duration_s(chains, endpoints, audit=mix.audit)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_plan_comes_true(tmp_path: Path, seed: int) -> None:
+    mix = mixed(seed)
+    (real, real_s), (told, told_s) = counted(mix, tmp_path), planned(mix)
+    calls = {name: sum(one.total() for one in some.values()) for name, some in (("real", real), ("told", told))}
+    assert calls["told"] == pytest.approx(calls["real"], rel=0.1), (told, real)
+    assert told_s == pytest.approx(real_s, rel=0.2, abs=1.0), (told, real)
+
+
+@pytest.mark.parametrize(
+    ("market", "events_every"), [("aave_v3_ethereum", 0), ("aave_v3_ethereum", 240), ("euler_v2_ethereum", 0)]
+)
+def test_what_was_collected_makes_the_next_plan_true(tmp_path: Path, market: str, events_every: int) -> None:
+    """Blocks with events and large markets are known from a first day, which the plan before it cannot know."""
+    limits = Limits(rate=10.0, log_span=2000)
+    endpoint = Endpoint("ethereum-0", SecretUrl("ethereum-0"), limits, "ethereum-0", "own", 0.0)
+
+    def mix(first: int, last: int) -> Mix:
+        periods = days(date(2024, 12, first), date(2024, 12, last))
+        partitions = [Partition(dataset, market, period) for period in periods for dataset in ("tvl", "liquidations")]
+        return Mix({"ethereum": [market]}, {"ethereum": [endpoint]}, partitions, 0.02)
+
+    counted(mix(1, 1), tmp_path, events_every)
+    later = mix(2, 8)
+    told, told_s = planned(later, tmp_path)
+    real, real_s = counted(later, tmp_path, events_every)
+    assert told["ethereum"].total() == pytest.approx(real["ethereum"].total(), rel=0.1), (told, real)
+    assert told_s == pytest.approx(real_s, rel=0.2), (told, real)
