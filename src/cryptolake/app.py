@@ -19,6 +19,8 @@ from cryptolake.registry.markets import Csu
 from cryptolake.waiting import pause, turn
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cryptolake.contracts.source import Source
     from cryptolake.lake.bronze import Bronze
     from cryptolake.lake.tables import Tables
@@ -77,7 +79,7 @@ class App:
         """The vendors' rate limits, one per host and key, shared by all processes of this data folder."""
         from cryptolake.net.gates import Gates
 
-        return Gates(self.folder.limits, sleep=turn)
+        return Gates(self._shared_limits, sleep=turn)
 
     @cached_property
     def bronze(self) -> Bronze:
@@ -158,7 +160,15 @@ class App:
         from cryptolake.state.account_limits import AccountLimits
 
         shared = self.settings.budgets == "database"
-        return AccountLimits(self.folder.limits, (lambda: self.budgets) if shared else None)
+        return AccountLimits(self._shared_limits, (lambda: self.budgets) if shared else None)
+
+    @cached_property
+    def _shared_limits(self) -> Path | None:
+        """Where processes share their rate limits; None in a folder that cannot be written: each keeps to them by itself."""
+        if self.folder.is_writable:
+            return self.folder.limits
+        log.info("limits are kept by this process alone: the data folder cannot be written")
+        return None
 
     def endpoints(self, chain: Chain) -> list[Endpoint]:
         """The chain's endpoints in the order they are preferred (`registry.endpoints`)."""
@@ -261,12 +271,16 @@ class App:
 
         return Stores(self.bronze, Runs(self.settings.data), self.ledger, self.tables, self.warehouse)
 
-    def prepare(self) -> None:
-        """Make the data folder. Raises BadInput for a name that tables cannot lie under, Stop when it cannot be written."""
+    def prepare(self, *, reading: bool = False) -> None:
+        """Make the data folder. Raises BadInput for a name that tables cannot lie under, Stop when it cannot be written.
+
+        For who is only `reading`, a folder that is there and cannot be written is good enough.
+        """
         from cryptolake.files.folder_name import check_folder
 
         check_folder(self.settings.data)
-        self.folder.prepare()
+        if not (reading and self.folder.root.is_dir() and not self.folder.is_writable):
+            self.folder.prepare()
 
     def close(self) -> None:
         """Close what was opened; safe to call twice. What is used afterwards is opened anew."""

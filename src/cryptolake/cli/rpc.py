@@ -22,6 +22,7 @@ from cryptolake.cli.options import (
     chosen_csus,
     dates,
 )
+from cryptolake.cli.reading import only_reads
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.contracts.counting import counted
 
@@ -42,6 +43,7 @@ def add_commands(cli: typer.Typer) -> None:
     cli.command("verify", rich_help_panel=group)(verify_command)
 
 
+@only_reads
 def probe_command(
     context: typer.Context,
     csu: CsuFlag = None,
@@ -119,6 +121,7 @@ def build_command(
     raise typer.Exit(1 if any(one.problem for one in found) else 0)
 
 
+@only_reads
 def verify_command(
     context: typer.Context,
     csu: CsuFlag = None,
