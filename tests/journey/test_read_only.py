@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -25,6 +26,7 @@ WORDS = {
     "contracts diff": ["{out}/contracts.json"],
     "contracts show": ["tvl"],
     "entities": ["sol"],
+    "first-contact": ["--vendor", "none", "--to", "{out}/first-contact", "--chain", "ethereum"],
     "ledger export": ["--to", "{out}/checkpoints"],
     "markets show": ["aave_v3_ethereum"],
     "panel export": ["--format", "csv", "--out", "{out}/panel.csv"],
@@ -104,6 +106,7 @@ def test_commands_that_only_read_need_no_right_to_write(
         pytest.skip("this machine does not let a test take away the right to write in this way")
     calls = _calls(data, out)
     allowed = _said(calls, tmp_path)
+    shutil.rmtree(out / "first-contact")  # a report wants a new folder
     before = picture(data)
 
     if mounted is not None:
