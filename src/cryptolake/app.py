@@ -19,6 +19,7 @@ from cryptolake.registry.markets import Csu
 from cryptolake.waiting import pause, turn
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from cryptolake.contracts.source import Source
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from cryptolake.net.http import Http
     from cryptolake.net.memory import Memory
     from cryptolake.net.rpc import Pool
+    from cryptolake.net.told import Told
     from cryptolake.publish.database import Database
     from cryptolake.publish.stores import Stores
     from cryptolake.publish.warehouse import Warehouse
@@ -171,7 +173,14 @@ class App:
         return None
 
     def endpoints(self, chain: Chain) -> list[Endpoint]:
-        """The chain's endpoints in the order they are preferred (`registry.endpoints`)."""
+        """The chain's endpoints in the order they are preferred, under the limits that the user tells of them.
+
+        Raises BadInput for a setting of an endpoint that there is not.
+        """
+        found, told = self._endpoints(chain), self._told
+        return [told[one.name].applied(one) if one.name in told else one for one in found]
+
+    def _endpoints(self, chain: Chain) -> list[Endpoint]:
         from cryptolake.registry.endpoints import endpoints_of
 
         settings = self.settings
@@ -183,6 +192,19 @@ class App:
             plan=settings.alchemy_plan,
             public=settings.public_rpc,
         )
+
+    @cached_property
+    def _told(self) -> Mapping[str, Told]:
+        """What the user says of endpoints, by name. Raises BadInput for a name that no endpoint of any chain has."""
+        from difflib import get_close_matches
+
+        told = self.settings.endpoints
+        known = told and {one.name for chain in self.registry.chains.values() for one in self._endpoints(chain)}
+        for name in told:
+            if name not in known:
+                near = ", ".join(get_close_matches(name, known, n=3)) or "`cryptolake rpc probe` shows the names"
+                raise BadInput(f"endpoints.{name}: there is no endpoint of this name; did you mean {near}?")
+        return told
 
     def onchain(self, csus: Sequence[Csu], watch: Watch = lambda _scanned: None) -> OnchainSource:
         """The chain as a source, for the given markets; `watch` is told how far log scans have come."""

@@ -6,8 +6,6 @@ What does not belong here: counting calls (net) and what the verdicts lead to (`
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -15,13 +13,14 @@ from pathlib import Path
 from cryptolake.app import App
 from cryptolake.contracts.contact import Check, Said, told
 from cryptolake.contracts.partition import Partition, Period
-from cryptolake.errors import CryptolakeError, Narrow
+from cryptolake.errors import Narrow
 from cryptolake.net.blocks import Blocks, FileBlockCache, Header
-from cryptolake.net.counted import CeilingReached, CountedHttp
+from cryptolake.net.burst import refused_at_once
+from cryptolake.net.counted import CountedHttp
 from cryptolake.net.endpoint import Endpoint
+from cryptolake.net.envelope import Json
 from cryptolake.net.faults import RpcFault
-from cryptolake.net.limiter import Limiter
-from cryptolake.net.rpc import Json, Pool
+from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.source import LIQUIDATIONS, TVL, OnchainSource
@@ -115,23 +114,7 @@ class _Endpoint:
         return Said("as assumed", f"{size} were answered together")
 
     def burst(self, size: int) -> Said:
-        self._pool.stations[0].limiter.acquire(size * self._endpoint.limits.cost("eth_chainId"))
-        alone = replace(self._endpoint, account="")
-        pools = [
-            Pool(
-                self._chain.name,
-                self._chain.chain_id,
-                [alone],
-                self._http,
-                limiters=lambda _one: Limiter(float("inf")),
-                attempts=1,
-            )
-            for _ in range(size)
-        ]
-        for pool in pools:
-            pool.stations[0].chain_ok = True
-        with ThreadPoolExecutor(size) as threads:
-            refused = [one for one in threads.map(_refused, pools) if one]
+        refused = refused_at_once(self._pool, self._http, size)
         if refused:
             return Said("different", f"{len(refused)} of {size} calls at once failed: {refused[0]}")
         return Said("as assumed", f"{size} at once were answered")
@@ -155,14 +138,3 @@ class _Endpoint:
             block_cache=FileBlockCache(self._scratch / "blocks.json"),
         )
         return told(source, Partition(dataset, self._csu.name, Period.of_day(day)))
-
-
-def _refused(pool: Pool) -> str:
-    """Why the one call was not answered; nothing when it was."""
-    try:
-        pool.call("eth_chainId", [])
-    except CeilingReached:
-        raise
-    except CryptolakeError as error:
-        return str(error)
-    return ""
