@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from cryptolake.net.http import Http
     from cryptolake.net.memory import Memory
     from cryptolake.net.rpc import Pool
-    from cryptolake.net.told import Told
+    from cryptolake.net.told import ToldLimits
     from cryptolake.publish.database import Database
     from cryptolake.publish.stores import Stores
     from cryptolake.publish.warehouse import Warehouse
@@ -194,7 +194,7 @@ class App:
         )
 
     @cached_property
-    def _told(self) -> Mapping[str, Told]:
+    def _told(self) -> Mapping[str, ToldLimits]:
         """What the user says of endpoints, by name. Raises BadInput for a name that no endpoint of any chain has."""
         from difflib import get_close_matches
 

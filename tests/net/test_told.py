@@ -20,13 +20,13 @@ from cryptolake.net.http import Http
 from cryptolake.net.limiter import for_limit
 from cryptolake.net.memory import Memory
 from cryptolake.net.rpc import Pool
-from cryptolake.net.told import Told
+from cryptolake.net.told import ToldLimits
 from cryptolake.settings import load_settings
 
 HEAD = 100_000
 
 
-def _endpoint(url: str, told: Told, limits: Limits | None = None) -> Endpoint:
+def _endpoint(url: str, told: ToldLimits, limits: Limits | None = None) -> Endpoint:
     return told.applied(Endpoint("mine", SecretUrl(url), limits or Limits(rate=10_000)))
 
 
@@ -37,7 +37,7 @@ def _endpoint(url: str, told: Told, limits: Limits | None = None) -> Endpoint:
     seed=st.integers(0, 10_000),
 )
 def test_learning_never_goes_beyond_what_was_told(span: int, addresses: int, true_span: int, seed: int) -> None:
-    learned = Learned.within(_endpoint("x", Told(span=span, addresses=addresses)).limits)
+    learned = Learned.within(_endpoint("x", ToldLimits(span=span, addresses=addresses)).limits)
     chance = random.Random(seed)
     for _ in range(300):
         asked = learned.span
@@ -57,7 +57,7 @@ def test_a_memory_of_more_is_not_believed(tmp_path: Path) -> None:
     memory = Memory(tmp_path)
     free, bound = (
         Station(one, for_limit(one.limits.rate, told=one.limits.told), Learned.within(one.limits))
-        for one in (_endpoint("x", Told()), _endpoint("x", Told(span=100, addresses=5, rate=3)))
+        for one in (_endpoint("x", ToldLimits()), _endpoint("x", ToldLimits(span=100, addresses=5, rate=3)))
     )
     free.learned.answered(2000)
     free.learned.refused(3000, 2000)
@@ -71,7 +71,7 @@ def test_no_batch_holds_more_calls_and_no_old_state_is_asked_for() -> None:
     node = Node(time=linear(int(time.time()) - 12 * HEAD - 30, 12), head=HEAD)
     http = Http(timeout_s=PATIENCE_S)
     with Hostile(node) as server:
-        pool = Pool("test", CHAIN_ID, [_endpoint(server.url, Told(batch=7, archive=1000))], http, attempts=2)
+        pool = Pool("test", CHAIN_ID, [_endpoint(server.url, ToldLimits(batch=7, archive=1000))], http, attempts=2)
         pool.finalized()
         before = pool.requests
         pool.batch([("eth_blockNumber", [])] * 21)

@@ -1,4 +1,4 @@
-"""`Check`: one thing that the code assumes of a provider, as its file declares it, and what came of asking. No I/O.
+"""`Assumption`: one thing that the code assumes of a provider, as its file declares it, and what came of asking. No I/O.
 
 Also what every source can be asked without declaring anything: whether its own readers read what it answers today. What does
 not belong here: who is asked and how often (work), and where the report goes (cli).
@@ -34,7 +34,7 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class Assumption:
     """`name` tells it from the provider's others; `assumes` is what the code takes for granted, in words.
 
     `ask` finds out with a few calls. It may raise the errors by reaction, which become verdicts.
@@ -45,7 +45,7 @@ class Check:
     ask: Callable[[], Said]
 
 
-def readable(source: Source, now: datetime, holds: Callable[[Row], bool] | None = None) -> Iterator[Check]:
+def readable(source: Source, now: datetime, holds: Callable[[Row], bool] | None = None) -> Iterator[Assumption]:
     """A check for every dataset: one key is asked for once, and the answer has to be read into rows by the source.
 
     `now` is aware UTC. `holds`: at least one of the rows must meet this as well.
@@ -53,7 +53,7 @@ def readable(source: Source, now: datetime, holds: Callable[[Row], bool] | None 
     prepared: set[Granularity] = set()
     for dataset in source.datasets:
         assumes = f"an answer that is read into rows of `{dataset.feeds}`"
-        yield Check(dataset.name, assumes, lambda one=dataset: _read(source, one, now, prepared, holds))  # type: ignore[misc]
+        yield Assumption(dataset.name, assumes, lambda one=dataset: _read(source, one, now, prepared, holds))  # type: ignore[misc]
 
 
 def told(source: Source, partition: Partition, holds: Callable[[Row], bool] | None = None) -> Said:

@@ -22,7 +22,7 @@ class CeilingReached(Stop):
 
 
 @dataclass(frozen=True, slots=True)
-class Exchanged:
+class Heard:
     """One question and its answer, as they were sent: secrets are still in both.
 
     `asked` is the path and query, or the methods of JSON-RPC; `body` the question's body, None for a GET.
@@ -41,7 +41,7 @@ class CountedHttp(Http):
         super().__init__(timeout_s=timeout_s)
         self.ceiling, self.calls = ceiling, 0
         self.held_back = 0  # questions that were not sent
-        self.exchanged: list[Exchanged] = []
+        self.exchanged: list[Heard] = []
         self._counting = threading.Lock()
 
     def count(self, calls: int = 1) -> None:
@@ -58,7 +58,7 @@ class CountedHttp(Http):
     def keep(self, url: str, status: int, answer: bytes) -> None:
         """Keep what somebody else's client was answered."""
         parts = urlsplit(url)
-        self.exchanged.append(Exchanged(f"{parts.path}?{parts.query}".rstrip("?"), None, status, answer))
+        self.exchanged.append(Heard(f"{parts.path}?{parts.query}".rstrip("?"), None, status, answer))
 
     def _send(
         self,
@@ -75,7 +75,7 @@ class CountedHttp(Http):
         parts = urlsplit(url)
         query = "&".join(one for one in (parts.query, urlencode(params or {})) if one)
         asked = " ".join(methods) if methods else f"{parts.path}?{query}".rstrip("?")
-        self.exchanged.append(Exchanged(asked, body, answer.status, answer.body))
+        self.exchanged.append(Heard(asked, body, answer.status, answer.body))
         return answer
 
 

@@ -1,4 +1,4 @@
-"""`Told`: what the user says of one endpoint. Every value is a ceiling: what is learned never goes beyond it.
+"""`ToldLimits`: what the user says of one endpoint. Every value is a ceiling: what is learned never goes beyond it.
 
 What does not belong here: what providers publish (registry) and what an endpoint teaches (endpoint, memory).
 """
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cryptolake.net.endpoint import Endpoint
 
 
-class Told(BaseModel):
+class ToldLimits(BaseModel):
     """Limits of one endpoint, each None when the user does not say. A name that is none of them is refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

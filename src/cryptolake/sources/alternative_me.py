@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 
-from cryptolake.contracts.contact import Check, readable, told
+from cryptolake.contracts.contact import Assumption, readable, told
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.reading import drift, instant, read_json, typed
@@ -118,12 +118,12 @@ def open_source(access: Access) -> AlternativeMe:
     return AlternativeMe(access)
 
 
-def first_contact(access: Access) -> Iterator[Check]:
+def first_contact(access: Access) -> Iterator[Assumption]:
     """The whole history is read, and is as long as it is said to be."""
     source = AlternativeMe(access, patience=Patience(attempts=2))
     yield from readable(source, access.now())
     today = Partition(FEAR_GREED.name, KEY, Period.of_day(access.now().date()))
-    yield Check(
+    yield Assumption(
         "anchor",
         "the history reaches back to 2018",
         lambda: told(source, today, lambda row: isinstance(at := row["pulled_at"], datetime) and at.year == 2018),

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 import orjson
 
-from cryptolake.contracts.contact import Check, told
+from cryptolake.contracts.contact import Assumption, told
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.reading import drift, instant, read_json, typed
@@ -232,7 +232,7 @@ def open_source(access: Access) -> Exchanges:
     return Exchanges(urls=urls, provenance=access.provenance, asked_at=access.now)
 
 
-def first_contact(access: Access) -> Iterator[Check]:
+def first_contact(access: Access) -> Iterator[Assumption]:
     """A day of candles of one pair and the tickers, at every exchange."""
     urls = {name: access.urls[name] for name in EXCHANGES if name in access.urls}
     http = access.http if isinstance(access.http, CountedHttp) else None
@@ -244,7 +244,7 @@ def first_contact(access: Access) -> Iterator[Check]:
             if keys:
                 what = f"an answer that is read into rows of `{dataset.feeds}`"
                 partition = Partition(dataset.name, keys[0], period)
-                yield Check(f"{name} {dataset.name}", what, lambda one=partition: told(source, one))  # type: ignore[misc]
+                yield Assumption(f"{name} {dataset.name}", what, lambda one=partition: told(source, one))  # type: ignore[misc]
 
 
 class _Module(Protocol):

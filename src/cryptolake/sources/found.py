@@ -15,7 +15,7 @@ from importlib.metadata import entry_points
 from types import ModuleType
 
 import cryptolake.sources
-from cryptolake.contracts.contact import Check
+from cryptolake.contracts.contact import Assumption
 from cryptolake.contracts.prices import PriceSource, Wanted
 from cryptolake.contracts.source import Dataset, Source, SourceTable
 from cryptolake.contracts.vendor import Vendor
@@ -32,7 +32,7 @@ OpenPrices = Callable[[Access, Mapping[str, Chain], Wanted], Source]
 # anybody would be sent without a key.
 TryKey = Callable[[Access], Refusal | None]
 # What the file takes for granted of its vendor, as checks; without it every dataset is asked once and read.
-Contact = Callable[[Access], Iterable[Check]]
+Contact = Callable[[Access], Iterable[Assumption]]
 
 
 class SourceFault(Exception):

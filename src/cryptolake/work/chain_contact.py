@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from cryptolake.app import App
-from cryptolake.contracts.contact import Check, Said, told
+from cryptolake.contracts.contact import Assumption, Said, told
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.errors import Narrow
 from cryptolake.net.blocks import Blocks, FileBlockCache, Header
@@ -34,20 +34,22 @@ _SILENT = "0x00000000000000000000000000000000000000ff"  # nobody emits from here
 
 def chain_checks(
     app: App, chain: Chain, csu: Csu, endpoint: Endpoint, http: CountedHttp, scratch: Path
-) -> Sequence[Check]:
+) -> Sequence[Assumption]:
     """The checks of one endpoint for one market of its chain. `scratch` is a folder for what a scan keeps while it runs."""
     one = _Endpoint(app, chain, csu, endpoint, http, scratch)
     limits = endpoint.limits
     size, at_once = min(_BATCH, limits.max_batch), _at_once(endpoint)
     return [
-        Check("chain id", f"it answers for chain {chain.chain_id}", one.chain_id),
-        Check("headers", "a finalized block with hash and time", one.headers),
-        Check(f"anchors {csu.name}", "code and getters are as the registry says", one.anchors),
-        Check(f"day {TVL.name} {csu.name}", "the state of a settled day, read into rows", lambda: one.day(TVL.name)),
-        Check("log span", f"{limits.log_span:,} blocks an eth_getLogs", one.span),
-        Check("batch", f"{size} calls in one request", lambda: one.batch(size)),
-        Check("burst", f"{at_once} calls at once", lambda: one.burst(at_once)),
-        Check(
+        Assumption("chain id", f"it answers for chain {chain.chain_id}", one.chain_id),
+        Assumption("headers", "a finalized block with hash and time", one.headers),
+        Assumption(f"anchors {csu.name}", "code and getters are as the registry says", one.anchors),
+        Assumption(
+            f"day {TVL.name} {csu.name}", "the state of a settled day, read into rows", lambda: one.day(TVL.name)
+        ),
+        Assumption("log span", f"{limits.log_span:,} blocks an eth_getLogs", one.span),
+        Assumption("batch", f"{size} calls in one request", lambda: one.batch(size)),
+        Assumption("burst", f"{at_once} calls at once", lambda: one.burst(at_once)),
+        Assumption(
             f"day {LIQUIDATIONS.name} {csu.name}",
             "the events of a settled day, read into rows",
             lambda: one.day(LIQUIDATIONS.name),

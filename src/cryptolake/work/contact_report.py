@@ -15,7 +15,7 @@ import orjson
 from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput
 from cryptolake.files.atomic import write_bytes
-from cryptolake.net.counted import Exchanged
+from cryptolake.net.counted import Heard
 from cryptolake.version import __version__
 from cryptolake.work.first_contact import Contact, Found
 
@@ -118,13 +118,13 @@ def _recordings(contact: Contact, redact: Redact) -> tuple[dict[str, bytes], lis
     return files, rows
 
 
-def _named(found: Found) -> Iterator[tuple[Exchanged, str]]:
+def _named(found: Found) -> Iterator[tuple[Heard, str]]:
     place = "/".join(re.sub(r"[^A-Za-z0-9.]+", "_", text).strip("_.") or "_" for text in (found.provider, found.check))
     for one in found.exchanged:
         yield one, place
 
 
-def _recorded(one: Exchanged, redact: Redact) -> tuple[bytes | None, str]:
+def _recorded(one: Heard, redact: Redact) -> tuple[bytes | None, str]:
     """The bytes to keep, and what is not as it came. A question by POST is kept with its answer."""
     size = len(one.answer) + len(one.body or b"")
     if size > _LARGEST:

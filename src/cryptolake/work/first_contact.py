@@ -13,10 +13,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from cryptolake.app import App
-from cryptolake.contracts.contact import Check, Said, Verdict, readable
+from cryptolake.contracts.contact import Assumption, Said, Verdict, readable
 from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput, CryptolakeError, Narrow, Retry, Skip
-from cryptolake.net.counted import CountedHttp, Exchanged
+from cryptolake.net.counted import CountedHttp, Heard
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.found import SourceFile
 from cryptolake.work.chain_contact import chain_checks
@@ -37,7 +37,7 @@ class Found:
     verdict: Verdict
     says: str
     calls: int
-    exchanged: tuple[Exchanged, ...] = ()
+    exchanged: tuple[Heard, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +137,14 @@ def _vendors(
         yield from _asked(name, "vendor", [*_keys(app, file), *checks], http)
 
 
-def _keys(app: App, file: SourceFile) -> Iterator[Check]:
+def _keys(app: App, file: SourceFile) -> Iterator[Assumption]:
     """A check that asks nobody, for every key of the vendor's that is not set."""
     for key in file.vendor.keys if file.vendor is not None else ():
         if app.settings.key(key.name) is None:
-            yield Check(f"key {key.name}", key.doc, lambda name=key.name: Said("not asked", f"{name} is not set"))  # type: ignore[misc]
+            yield Assumption(f"key {key.name}", key.doc, lambda name=key.name: Said("not asked", f"{name} is not set"))  # type: ignore[misc]
 
 
-def _asked(provider: str, kind: str, checks: Sequence[Check], http: CountedHttp) -> Iterator[Found]:
+def _asked(provider: str, kind: str, checks: Sequence[Assumption], http: CountedHttp) -> Iterator[Found]:
     limited = 0
     for check in checks:
         calls, before, held_back = http.calls, len(http.exchanged), http.held_back
@@ -165,7 +165,7 @@ def _asked(provider: str, kind: str, checks: Sequence[Check], http: CountedHttp)
         yield Found(provider, kind, "limit", "the limit that is set or published", said.verdict, said.says, 0)
 
 
-def _said(check: Check) -> Said:
+def _said(check: Assumption) -> Said:
     """The check's own word, or the verdict that its error stands for."""
     try:
         return check.ask()
