@@ -20,6 +20,9 @@ from cryptolake.registry.markets import Csu
 from cryptolake.waiting import pause, turn
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from cryptolake.contracts.source import Source
     from cryptolake.lake.bronze import Bronze
     from cryptolake.lake.tables import Tables
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from cryptolake.net.memory import Memory
     from cryptolake.net.purse import Purse
     from cryptolake.net.rpc import Pool
+    from cryptolake.net.told import ToldLimits
     from cryptolake.publish.database import Database
     from cryptolake.publish.stores import Stores
     from cryptolake.publish.warehouse import Warehouse
@@ -81,7 +85,7 @@ class App:
         """The vendors' rate limits, one per host and key, shared by all processes of this data folder."""
         from cryptolake.net.gates import Gates
 
-        return Gates(self.folder.limits, sleep=turn)
+        return Gates(self._shared_limits, sleep=turn)
 
     @cached_property
     def bronze(self) -> Bronze:
@@ -163,7 +167,15 @@ class App:
         from cryptolake.state.account_limits import AccountLimits
 
         shared = self.settings.budgets == "database"
-        return AccountLimits(self.folder.limits, (lambda: self.budgets) if shared else None)
+        return AccountLimits(self._shared_limits, (lambda: self.budgets) if shared else None)
+
+    @cached_property
+    def _shared_limits(self) -> Path | None:
+        """Where processes share their rate limits; None in a folder that cannot be written: each keeps to them by itself."""
+        if self.folder.is_writable:
+            return self.folder.limits
+        log.info("limits are kept by this process alone: the data folder cannot be written")
+        return None
 
     @cached_property
     def purse(self) -> Purse:
@@ -185,7 +197,14 @@ class App:
         return SpendingTable(self.budgets) if shared else SpendingFile(self.folder.spending)
 
     def endpoints(self, chain: Chain) -> list[Endpoint]:
-        """The chain's endpoints in the order they are preferred (`registry.endpoints`)."""
+        """The chain's endpoints in the order they are preferred, under the limits that the user tells of them.
+
+        Raises BadInput for a setting of an endpoint that there is not.
+        """
+        found, told = self._endpoints(chain), self._told
+        return [told[one.name].applied(one) if one.name in told else one for one in found]
+
+    def _endpoints(self, chain: Chain) -> list[Endpoint]:
         from cryptolake.registry.endpoints import endpoints_of
 
         settings = self.settings
@@ -197,6 +216,19 @@ class App:
             plan=settings.alchemy_plan,
             public=settings.public_rpc,
         )
+
+    @cached_property
+    def _told(self) -> Mapping[str, ToldLimits]:
+        """What the user says of endpoints, by name. Raises BadInput for a name that no endpoint of any chain has."""
+        from difflib import get_close_matches
+
+        told = self.settings.endpoints
+        known = told and {one.name for chain in self.registry.chains.values() for one in self._endpoints(chain)}
+        for name in told:
+            if name not in known:
+                near = ", ".join(get_close_matches(name, known, n=3)) or "`cryptolake rpc probe` shows the names"
+                raise BadInput(f"endpoints.{name}: there is no endpoint of this name; did you mean {near}?")
+        return told
 
     def onchain(self, csus: Sequence[Csu], watch: Watch = lambda _scanned: None) -> OnchainSource:
         """The chain as a source, for the given markets; `watch` is told how far log scans have come."""
@@ -285,12 +317,16 @@ class App:
 
         return Stores(self.bronze, Runs(self.settings.data), self.ledger, self.tables, self.warehouse)
 
-    def prepare(self) -> None:
-        """Make the data folder. Raises BadInput for a name that tables cannot lie under, Stop when it cannot be written."""
+    def prepare(self, *, reading: bool = False) -> None:
+        """Make the data folder. Raises BadInput for a name that tables cannot lie under, Stop when it cannot be written.
+
+        For who is only `reading`, a folder that is there and cannot be written is good enough.
+        """
         from cryptolake.files.folder_name import check_folder
 
         check_folder(self.settings.data)
-        self.folder.prepare()
+        if not (reading and self.folder.root.is_dir() and not self.folder.is_writable):
+            self.folder.prepare()
 
     def close(self) -> None:
         """Close what was opened; safe to call twice. What is used afterwards is opened anew."""

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
-from urllib.parse import quote, quote_plus
+from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
 
 if TYPE_CHECKING:
     import structlog
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cryptolake.settings import Settings
 
 _SHORTEST = 4
+_KEY_LENGTH = 16  # the shortest key that a provider puts into an address; shorter parts are words
 # What logging was set up with in this process: two folders may be open at once, and neither's secrets may be told.
 _in_force: list[Settings] = []
 _processors: list[structlog.types.Processor] = []
@@ -71,7 +72,18 @@ def known_secrets(settings: Settings) -> list[str]:
     from cryptolake.alerts.found import find_ways
     from cryptolake.sources.found import find_sources
 
-    return settings.secrets([*find_sources().keys, *find_ways().secrets])
+    found = settings.secrets([*find_sources().keys, *find_ways().secrets])
+    return [*found, *(part for secret in found for part in url_secrets(secret))]
+
+
+def url_secrets(url: str) -> list[str]:
+    """What in an endpoint's address may be its key: providers repeat parts of it in their answers. Nothing for other texts."""
+    if "://" not in url:
+        return []
+    parts = urlsplit(url)
+    host = (parts.hostname or "").split(".")
+    words = [*parts.path.split("/"), *(value for _, value in parse_qsl(parts.query)), parts.password or "", *host[:1]]
+    return [one for one in words if len(one) >= _KEY_LENGTH]
 
 
 def redact_text(text: str, secrets: Iterable[str]) -> str:

@@ -26,6 +26,7 @@ from pydantic_settings import (
 )
 
 from cryptolake.errors import BadInput
+from cryptolake.net.told import ToldLimits
 
 # Variables whose *name* carries a part of the setting: CRYPTOLAKE_RPC_<CHAIN>, CRYPTOLAKE_URL_<HOST>, ALCHEMY_KEY_<n>.
 _PREFIX = "CRYPTOLAKE_"
@@ -136,6 +137,12 @@ class Settings(BaseSettings):
         gt=0,
         description="calls a second (or the provider's units) of each own endpoint, never exceeded; unset means its plan's, "
         "else it is found out",
+    )
+    endpoints: dict[str, ToldLimits] = Field(
+        default_factory=dict,
+        description="limits of single endpoints, by the name that `rpc probe` shows, a table each: [endpoints.ethereum-own-1] "
+        "with rate, span, batch, addresses and archive (blocks behind the head whose state is kept); never exceeded by what is "
+        "learned. In the environment as JSON",
     )
     alchemy_keys: list[SecretStr] = Field(
         default_factory=list, description="ALCHEMY_KEY_1..n, one per account; also `key,key` or `@file`, a key per line"

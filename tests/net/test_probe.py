@@ -10,9 +10,9 @@ from tests.hostile.server import Hostile, status
 from tests.net.node import CHAIN_ID, Node, linear
 from tests.waiting import PATIENCE_S
 
+from cryptolake.net.counted import CountedHttp
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
-from cryptolake.net.http import Http
-from cryptolake.net.probe import Probed, probe
+from cryptolake.net.probe import MOST_CALLS, Probed, probe
 
 
 class Balances(Node):
@@ -29,7 +29,7 @@ class Balances(Node):
 
 
 def probed(server: Hostile) -> Probed:
-    http = Http(timeout_s=PATIENCE_S)
+    http = CountedHttp(MOST_CALLS, timeout_s=PATIENCE_S)
     endpoint = Endpoint("mine", SecretUrl(server.url), Limits(rate=10_000, log_span=2000))
     try:
         return probe("test", CHAIN_ID, endpoint, http)
@@ -51,7 +51,10 @@ def test_an_archive_endpoint(limit: int) -> None:
     assert not found.problem
     assert found.archive_full
     assert found.log_span == limit
-    assert found.batch == 1000
+    assert found.batch == 100
+    assert found.addresses == 1000
+    assert found.burst == 32
+    assert 0 < found.calls <= MOST_CALLS
     assert found.lag_s is not None
     assert 25 <= found.lag_s <= 90
     assert found.latency_s is not None
@@ -86,6 +89,6 @@ def test_what_is_wrong_is_named() -> None:
         assert "key or plan" in probed(server).problem
     with Hostile(node()) as server:
         url = server.url
-    gone = probe("test", CHAIN_ID, Endpoint("mine", SecretUrl(url)), Http(timeout_s=PATIENCE_S))
+    gone = probe("test", CHAIN_ID, Endpoint("mine", SecretUrl(url)), CountedHttp(MOST_CALLS, timeout_s=PATIENCE_S))
     assert not gone.reachable
     assert "secret" not in gone.problem

@@ -11,6 +11,7 @@ import typer
 from cryptolake.cli.confirm import YesFlag, confirm
 from cryptolake.cli.next_step import print_again, print_next
 from cryptolake.cli.options import JsonFlag, ResumeFlag, WorkersFlag
+from cryptolake.cli.reading import only_reads
 from cryptolake.cli.show import print_json, print_line, print_table, progress
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.partition import Partition
@@ -125,6 +126,7 @@ def replay_command(
 
 
 @coins.command("runs")
+@only_reads
 def runs_command(
     context: typer.Context,
     limit: Annotated[int, typer.Option(min=1, help="How many of the newest runs are shown.")] = 20,
@@ -229,6 +231,7 @@ def _print_pruning(done: coin_runs.Pruning, keep_days: int, *, dry_run: bool) ->
 
 
 @coins.command("check")
+@only_reads
 def check_command(context: typer.Context, as_json: JsonFlag = False) -> None:
     """Check the tables as they rest: freshness within the hour, prices, ranks, volumes, partitions.
 

@@ -11,6 +11,7 @@ import typer
 
 from cryptolake.cli import values
 from cryptolake.cli.options import JsonFlag, completed_by
+from cryptolake.cli.reading import only_reads
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput, Stop
@@ -28,6 +29,7 @@ def add_commands(cli: typer.Typer) -> None:
     cli.add_typer(group, name="contracts", rich_help_panel="Endpoints and proof")
 
 
+@only_reads
 def show_command(
     table: Annotated[
         str,
@@ -56,6 +58,7 @@ def show_command(
     print_line(f"One row: {found.grain}. Key: {', '.join(found.key) or 'none'}.")
 
 
+@only_reads
 def diff_command(
     old: Annotated[
         Path, typer.Argument(help="A data folder that was published, or its gold/contracts.json.", show_default=False)

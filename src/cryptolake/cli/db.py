@@ -8,6 +8,7 @@ import typer
 
 from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import JsonFlag
+from cryptolake.cli.reading import only_reads
 from cryptolake.cli.show import print_json, print_line, print_table
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def add_commands(cli: typer.Typer) -> None:
 
 
 @db_app.command("status")
+@only_reads
 def status_command(context: typer.Context, as_json: JsonFlag = False) -> None:
     """Say whether the database is up: its folder, process, port, since when, its size, and who uses it. Starts nothing.
 
@@ -75,6 +77,7 @@ def stop_command(
 
 
 @db_app.command("url")
+@only_reads
 def url_command(context: typer.Context, as_json: JsonFlag = False) -> None:
     """Print the address for psql and other programs, without the password, and where the password lies. Starts the database.
 

@@ -21,6 +21,7 @@ from cryptolake.cli.options import (
     StartFlag,
     chosen_market_days,
 )
+from cryptolake.cli.reading import only_reads
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.entry import said, said_counts
@@ -47,6 +48,7 @@ def add_commands(cli: typer.Typer) -> None:
     cli.add_typer(ledger, name="ledger", rich_help_panel="Endpoints and proof")
 
 
+@only_reads
 def inspect_command(
     context: typer.Context,
     partition: Annotated[str | None, typer.Argument(help="dataset/key/period, for everything about one.")] = None,
@@ -170,6 +172,7 @@ def repair_command(context: typer.Context, as_json: JsonFlag = False) -> None:
     print_next("collect --retry-failed", selection=True)
 
 
+@only_reads
 def export_command(
     context: typer.Context,
     folder: Annotated[

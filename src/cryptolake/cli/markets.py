@@ -10,6 +10,7 @@ import typer
 
 from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import ChainFlag, CsuFlag, FamilyFlag, JsonFlag, SetFlag
+from cryptolake.cli.reading import only_reads
 from cryptolake.cli.screens import PANEL, Step
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.contracts.counting import counted
@@ -44,6 +45,7 @@ def add_commands(cli: typer.Typer) -> None:
 
 
 @markets.callback()
+@only_reads
 def list_command(
     context: typer.Context,
     csu: CsuFlag = None,
@@ -85,6 +87,7 @@ def list_command(
 
 
 @markets.command("sets")
+@only_reads
 def sets_command(context: typer.Context, as_json: JsonFlag = False) -> None:
     """List the named sets of markets: how many markets each has, and where it is listed.
 
@@ -105,6 +108,7 @@ def sets_command(context: typer.Context, as_json: JsonFlag = False) -> None:
 
 
 @markets.command("show")
+@only_reads
 def show_command(
     context: typer.Context,
     market: Annotated[str, typer.Argument(help="Name or alias of a market.")],
@@ -146,6 +150,7 @@ def show_command(
 
 
 @markets.command("check")
+@only_reads
 def check_command(
     context: typer.Context,
     live: Annotated[bool, typer.Option("--live", help="Ask the chains; without it only the files are linted.")] = False,

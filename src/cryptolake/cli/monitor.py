@@ -28,6 +28,7 @@ from cryptolake.cli.options import (
     chosen_csus,
     shown_days,
 )
+from cryptolake.cli.reading import only_reads
 from cryptolake.cli.screens import TEAM, Step
 from cryptolake.cli.show import print_json, print_line
 from cryptolake.cli.signals import asked_to_stop
@@ -52,6 +53,7 @@ def add_commands(cli: typer.Typer) -> None:
     cli.command("monitor", rich_help_panel="Lending markets")(monitor_command)
 
 
+@only_reads
 def monitor_command(
     context: typer.Context,
     csu: CsuFlag = None,

@@ -34,6 +34,7 @@ from cryptolake.cli.options import (
     refuse_unfinished,
 )
 from cryptolake.cli.planned import print_plan, totals
+from cryptolake.cli.reading import only_reads
 from cryptolake.cli.screens import PANEL, Step
 from cryptolake.cli.show import print_json, print_line, print_note, print_table
 from cryptolake.contracts.counting import counted
@@ -66,6 +67,7 @@ def add_commands(cli: typer.Typer) -> None:
     cli.command("run", rich_help_panel=group)(run_command)
 
 
+@only_reads
 def plan_command(
     context: typer.Context,
     csu: CsuFlag = None,

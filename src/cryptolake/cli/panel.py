@@ -21,6 +21,7 @@ from cryptolake.cli.options import (
     chosen_rows,
     completed_by,
 )
+from cryptolake.cli.reading import only_reads
 from cryptolake.cli.screens import PANEL, Step
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.contracts.counting import counted
@@ -46,6 +47,7 @@ def add_commands(cli: typer.Typer) -> None:
 
 
 @panel_app.command("export")
+@only_reads
 def export_command(
     context: typer.Context,
     to: Annotated[
@@ -120,6 +122,7 @@ def export_command(
 
 
 @panel_app.command("describe")
+@only_reads
 def describe_command(
     context: typer.Context,
     column: Annotated[

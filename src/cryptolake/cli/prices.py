@@ -22,6 +22,7 @@ from cryptolake.cli.options import (
     chosen_market_days,
     note_panel,
 )
+from cryptolake.cli.reading import only_reads
 from cryptolake.cli.show import print_json, print_line, print_table, progress
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.partition import Partition
@@ -101,6 +102,7 @@ def import_command(
 
 
 @prices_app.command("list")
+@only_reads
 def list_command(
     context: typer.Context,
     missing: Annotated[bool, typer.Option("--missing", help="Only tokens without a price on some day.")] = False,
@@ -137,6 +139,7 @@ def list_command(
 
 
 @prices_app.command("versions")
+@only_reads
 def versions_command(
     context: typer.Context,
     csu: CsuFlag = None,

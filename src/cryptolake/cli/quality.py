@@ -21,8 +21,9 @@ from cryptolake.cli.options import (
     StartFlag,
     chosen_rows,
 )
+from cryptolake.cli.reading import only_reads
 from cryptolake.cli.screens import PANEL, Step
-from cryptolake.cli.show import print_json, print_line, print_table
+from cryptolake.cli.show import print_json, print_line, print_note, print_table
 from cryptolake.contracts.counting import counted
 from cryptolake.errors import CryptolakeError
 
@@ -47,11 +48,11 @@ def add_commands(cli: typer.Typer) -> None:
 
 @dataclass(frozen=True, slots=True)
 class QualityRun:
-    """What a quality run found, of which version of the panel, and where its report lies."""
+    """What a quality run found, of which version of the panel, and where its report lies (None: none was written)."""
 
     results: list[Result]
     version: str
-    path: Path
+    path: Path | None
 
 
 def check_and_report(
@@ -62,14 +63,23 @@ def check_and_report(
     path: Path | None = None,
     store: bool = True,
 ) -> QualityRun:
-    """Check the finished tables (of `panel`, unless the stored one is meant), write the report, keep the results."""
+    """Check the finished tables (of `panel`, unless the stored one is meant), write the report, keep the results.
+
+    In a data folder that cannot be written the checks are made all the same: a note says what was not kept.
+    """
     from cryptolake.files.atomic import write_bytes
     from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
     from cryptolake.quality import report
     from cryptolake.version import __version__
     from cryptolake.work.panel_quality import examine
 
+    if store and app.database.is_embedded and not app.folder.is_writable:
+        store = False
+        print_note("The data folder cannot be written: the results are not kept")
     examined = examine(app, app.tables.read(DAILY_PANEL) if panel is None else panel, store=store)
+    if path is None and not app.folder.is_writable:
+        print_note("The data folder cannot be written: there is no report; name a place for it with --html")
+        return QualityRun(examined.results, examined.dataset_version, None)
     path = path or app.folder.reports / "quality.html"
     facts = [
         ("dataset_version", examined.dataset_version),
@@ -80,6 +90,7 @@ def check_and_report(
     return QualityRun(examined.results, examined.dataset_version, path)
 
 
+@only_reads
 def quality_command(
     context: typer.Context,
     html_file: Annotated[
@@ -146,12 +157,13 @@ def quality_command(
                     for one in reconciled
                 ],
                 "not_compared": refused,
-                "report": str(path),
+                "report": path and str(path),
             }
         )
     else:
         _print(found, panel_shares=coverage.shares(panel), reconciled=reconciled, refused=refused)
-        print_line(f"Report with the coverage heat map: {path}")
+        if path is not None:
+            print_line(f"Report with the coverage heat map: {path}")
         print_next("monitor", selection=True)
     raise typer.Exit(code)
 

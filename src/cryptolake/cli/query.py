@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryptolake.cli.options import JsonFlag
+from cryptolake.cli.reading import only_reads
 from cryptolake.cli.screens import TEAM, Step
 from cryptolake.cli.show import print_json, print_line, print_note, print_rows
 from cryptolake.contracts.counting import counted
@@ -71,6 +72,7 @@ class Where:
         return " AND ".join(self.terms) or "TRUE"
 
 
+@only_reads
 def query_command(
     context: typer.Context,
     sql: Annotated[

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, astuple
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,7 +24,8 @@ from cryptolake.cli.options import (
     chosen_csus,
     dates,
 )
-from cryptolake.cli.show import print_json, print_line, print_table
+from cryptolake.cli.reading import only_reads
+from cryptolake.cli.show import print_json, print_line, print_note, print_table
 from cryptolake.contracts.counting import counted
 
 if TYPE_CHECKING:
@@ -42,31 +45,39 @@ def add_commands(cli: typer.Typer) -> None:
     cli.command("verify", rich_help_panel=group)(verify_command)
 
 
+@only_reads
 def probe_command(
     context: typer.Context,
     csu: CsuFlag = None,
     chain: ChainFlag = None,
     family: FamilyFlag = None,
     market_set: SetFlag = None,
+    keep: Annotated[
+        bool,
+        typer.Option("--keep", help="Put what was measured into cryptolake.toml, as limits that are never exceeded."),
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Ask every configured endpoint what it can do: chain, head, archive depth, log span, batch size, latency, key.
+    """Ask endpoints what they can do: chain, head, archive depth, span, batch, addresses, calls at once, latency, key.
 
-    A selection of markets means their chains.
+    A selection of markets means their chains. At most 400 calls are sent to an endpoint.
 
     Example: cryptolake rpc probe --chain ethereum
     """
-    from cryptolake.work.endpoints import chains_of, probe_all
+    from cryptolake.net.probe import MOST_CALLS
+    from cryptolake.work.endpoints import chains_of, kept, probe_all
 
     app: App = context.obj.open()
     chains = chains_of(app, chosen_chains(app, csu, chain, family, market_set))
+    asked = sum(len(app.endpoints(one)) for one in chains)
+    print_note(f"At most {MOST_CALLS} calls to each of {counted(asked, 'endpoint')}, members of batches counted")
     found = probe_all(app, chains)
     if as_json:
         print_json([asdict(one) for one in found])
     else:
         print_table(
             f"{counted(len(found), 'endpoint')} of {counted(len(chains), 'chain')}",
-            ("endpoint", "ok", "lag s", "archive", "log span", "batch", "ms"),
+            ("endpoint", "ok", "lag s", "archive", "log span", "batch", "addresses", "at once", "ms", "calls"),
             [_row(one) for one in found],
         )
         for one in found:
@@ -74,13 +85,33 @@ def probe_command(
                 print_line(f"[red]{one.endpoint}[/]: {one.problem}")
         if not found:
             print_line("no endpoint is configured; set CRYPTOLAKE_RPC_<CHAIN>=url or ALCHEMY_KEY_1")
+    if keep:
+        _keep(kept(found))
+    elif not as_json and any(not one.problem for one in found):
+        print_next("rpc probe --keep", said="Measured limits can be kept as settings", selection=True)
     raise typer.Exit(0 if found and not any(one.problem for one in found) else 1)
 
 
 def _row(one: Probed) -> tuple[object, ...]:
     depth = "full" if one.archive_full else None if one.archive_days is None else f"{one.archive_days:,.1f} days"
     latency = None if one.latency_s is None else round(one.latency_s * 1000)
-    return one.endpoint, not one.problem, one.lag_s, depth, one.log_span, one.batch, latency
+    limits = one.log_span, one.batch, one.addresses, one.burst
+    return one.endpoint, not one.problem, one.lag_s, depth, *limits, latency, one.calls
+
+
+def _keep(tables: Mapping[str, Mapping[str, int]]) -> None:
+    """Put the limits into the settings' file, which holds no secret of them, and show what changes."""
+    from cryptolake.settings import Settings
+    from cryptolake.work.setting_files import content, difference, merged_tables, replace_file
+
+    path = Path(Settings.defaults_file)
+    new = merged_tables(content(path), "endpoints", tables) if tables else content(path)
+    changes = difference(path, new)
+    for line in changes:
+        print_note(line.replace("[", r"\["))
+    copy = replace_file(path, new) if changes else None
+    said = f"; what was there is in {copy}" if copy is not None else ""
+    print_note(f"Kept in {path}{said}" if changes else "Nothing to keep: no limit changed")
 
 
 def build_command(
@@ -119,6 +150,7 @@ def build_command(
     raise typer.Exit(1 if any(one.problem for one in found) else 0)
 
 
+@only_reads
 def verify_command(
     context: typer.Context,
     csu: CsuFlag = None,

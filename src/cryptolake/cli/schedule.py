@@ -15,6 +15,7 @@ import typer
 from cryptolake.cli.confirm import confirm
 from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import ChainFlag, CsuFlag, FamilyFlag, JsonFlag, SetFlag, open_for
+from cryptolake.cli.reading import only_reads
 from cryptolake.cli.screens import TEAM, Step
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.contracts.counting import counted
@@ -34,6 +35,7 @@ def add_commands(cli: typer.Typer) -> None:
     cli.command("scheduler", rich_help_panel="Keep current")(scheduler_command)
 
 
+@only_reads
 def scheduler_command(
     context: typer.Context,
     action: Annotated[Literal["run", "status"], typer.Argument(help="run, or status to look at it.")] = "run",
@@ -61,6 +63,7 @@ def scheduler_command(
             raise BadInput("status only looks; give --fresh to `cryptolake scheduler`")
         _status(app, as_json)
         return
+    app.prepare()  # only `status` has no need to write
     with held(app.folder.scheduler_lock) as mine:
         if not mine:
             other = holder(app.folder.scheduler_lock)

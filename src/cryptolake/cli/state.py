@@ -54,7 +54,9 @@ class State:
 
             self.says_sandbox = False
             print_note(NOTE)
-        self._app.prepare()
+        from cryptolake.cli.reading import reads_now
+
+        self._app.prepare(reading=reads_now())
         return self._app
 
     @classmethod

@@ -10,6 +10,7 @@ import typer
 from cryptolake.cli.confirm import YesFlag, confirm
 from cryptolake.cli.next_step import print_again, print_next
 from cryptolake.cli.options import DatasetFlag, JsonFlag, ResumeFlag, WorkersFlag
+from cryptolake.cli.reading import only_reads
 from cryptolake.cli.screens import TEAM, Step
 from cryptolake.cli.show import print_json, print_line, print_table, progress
 from cryptolake.contracts.counting import counted
@@ -57,6 +58,7 @@ def setup_command(context: typer.Context) -> None:
     print_next("run --days 7", "backfill defillama")
 
 
+@only_reads
 def sources_command(
     context: typer.Context,
     show_metrics: Annotated[
@@ -133,6 +135,7 @@ def _print_metrics(*, as_json: bool) -> None:
     print_table("Vendor metrics", ("source", "metric", "span", "unit", "history", "origin", "how"), rows)
 
 
+@only_reads
 def entities_command(
     context: typer.Context,
     search: Annotated[str | None, typer.Argument(help="Part of an id or name.")] = None,

@@ -32,7 +32,7 @@ def held(path: Path) -> Iterator[bool]:
 def holder(path: Path) -> str | None:
     """Who holds `path` now, in words; None when nobody does."""
     try:
-        with path.open("r+") as file:
+        with path.open("r+" if os.access(path, os.W_OK) else "r") as file:
             if taken(file.fileno()):
                 return None
             return file.read().strip() or "another process"

@@ -19,7 +19,7 @@ def open(data: str | Path | None = None, **settings: object) -> Lake:  # noqa: A
     `settings` are the names of `docs/settings.md` (`registry="mine.yaml"`, `rpc={"ethereum": ["https://..."]}`,
     `workers=8`) and come before the environment, `.env` and `cryptolake.toml`; without `data` these say where it is. A
     folder may be open several times, in one process or in many. Raises BadInput for a setting that is unknown or wrong and
-    Stop for a folder that cannot be written.
+    Stop for a folder that cannot be made; one that cannot be written is only read.
 
     >>> lake = cl.open("data")
     >>> lake.folder.name
@@ -37,7 +37,7 @@ def open(data: str | Path | None = None, **settings: object) -> Lake:  # noqa: A
     found = found.model_copy(update=places)
     _log_quietly(found)
     app = App(found)
-    app.prepare()
+    app.prepare(reading=True)
     if found.registry is not None:
         _ = app.registry  # a file with faults is named now
     return Lake(app)

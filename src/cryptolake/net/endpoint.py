@@ -8,8 +8,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
-from cryptolake.net.bounds import Bound
+from cryptolake.net.bounds import NO_LIMIT, Bound
 from cryptolake.net.limiter import Limiter
 
 
@@ -34,6 +35,8 @@ class Limits:
     `rate` units a second (a unit is a call, or a compute unit weighted by method). `log_span` is the first guess of how
     many blocks one eth_getLogs may cover; the true span is learned. `monthly` units a month, None when unknown. `told`: the
     user or the provider has said the rate, and it is never exceeded; else it is a guess, and a faster one is looked for.
+    `max_batch`, `most_blocks` and `most_addresses` are never exceeded, whatever is learned; `archive` is how many blocks behind
+    the head state may be asked for, None when nobody said.
     """
 
     rate: float = 25.0
@@ -43,6 +46,9 @@ class Limits:
     max_batch: int = 100
     monthly: float | None = None
     told: bool = False
+    most_blocks: int = NO_LIMIT
+    most_addresses: int = NO_LIMIT
+    archive: int | None = None
 
     def cost(self, method: str) -> float:
         """What one call of `method` costs, in units."""
@@ -77,10 +83,19 @@ class Learned:
     results an answer may hold limits the blocks of dense places only: there the span is smaller for as long as it must be.
     """
 
-    def __init__(self, span: int, batch: int = 100) -> None:
+    def __init__(
+        self,
+        span: int,
+        batch: int = 100,
+        *,
+        most_blocks: int = NO_LIMIT,
+        most_addresses: int = NO_LIMIT,
+        archive: int | None = None,
+    ) -> None:
         self._lock = threading.Lock()
-        self.blocks, self.batch = Bound(span), Bound(batch, ceiling=batch)
-        self.addresses, self.topics = Bound(), Bound()
+        self.blocks, self.batch = Bound(span, ceiling=most_blocks), Bound(batch, ceiling=batch)
+        self.addresses, self.topics = Bound(most_addresses, ceiling=most_addresses), Bound()
+        self._archive = archive  # blocks behind the head whose state may be asked for
         self._dense: int | None = None  # blocks to ask for where logs are dense
         self._most_results, self._told_results = (
             0,
@@ -100,6 +115,17 @@ class Learned:
         self.oldest: dict[str, int] = {}  # the oldest block of a kind that was answered
         self.missing: dict[str, int] = {}  # the newest block of a kind that is taken to be missing
         self._margin = 500  # blocks
+
+    @classmethod
+    def within(cls, limits: Limits) -> Self:
+        """Nothing learned yet, under these limits."""
+        return cls(
+            limits.log_span,
+            limits.max_batch,
+            most_blocks=limits.most_blocks,
+            most_addresses=limits.most_addresses,
+            archive=limits.archive,
+        )
 
     @property
     def span(self) -> int:
@@ -180,6 +206,12 @@ class Learned:
         with self._lock:
             self.last_s = seconds
             self.latency_s += 0.2 * (seconds - self.latency_s)
+
+    def allows(self, kind: str, block: int | None) -> bool:
+        """Whether the user lets `kind` of `block` be asked here, as far as the head is known."""
+        if self._archive is None or kind != "state" or block is None or self.head < 0:
+            return True
+        return block >= self.head - self._archive
 
     def reaches(self, kind: str, block: int | None) -> bool:
         """Whether `kind` ("state" or "logs") of `block` may be asked here, by what was answered and refused before."""

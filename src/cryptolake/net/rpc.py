@@ -63,9 +63,7 @@ class Pool:
             lambda one: for_limit(one.limits.rate, cost=one.limits.dearest, told=one.limits.told, sleep=sleep)
         )
         self._patience = _REFUSALS if attempts > 1 else 1
-        self.stations = [
-            Station(one, own(one), Learned(one.limits.log_span, one.limits.max_batch)) for one in endpoints
-        ]
+        self.stations = [Station(one, own(one), Learned.within(one.limits)) for one in endpoints]
         self._memory = memory
         if memory is not None:
             for station in self.stations:
@@ -176,6 +174,10 @@ class Pool:
         for attempt in range(self._attempts):
             errors: list[CryptolakeError] = []
             stations = order(self.stations, method, block, self._clock())
+            if not any(one.learned.allows(kept(method), block) for one in self.stations):
+                raise Elsewhere(
+                    f"{self.chain}: no endpoint may be asked for a block so old (`archive` of the settings)"
+                )
             for station in stations:
                 try:
                     # Whoever is asked too fast is waited for only when nobody else is left.

@@ -117,7 +117,8 @@ def _password(file: Path) -> str:
     """The password kept in `file`, made when it is not there; readable by us alone. The caller holds the lock."""
     if not file.exists():
         write_bytes(file, secrets.token_urlsafe(24).encode(), mode=0o600)
-    file.chmod(0o600)
+    if file.stat().st_mode & 0o077:
+        file.chmod(0o600)
     return file.read_text().strip()
 
 

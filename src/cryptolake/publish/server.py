@@ -21,6 +21,7 @@ from pathlib import Path
 from cryptolake.errors import Stop
 from cryptolake.files.atomic import write_bytes
 from cryptolake.files.lock import locked, taken
+from cryptolake.files.rights import may_write
 from cryptolake.publish import postmaster
 from cryptolake.publish.place import home_of, own, run
 from cryptolake.publish.postmaster import Answer, Postmaster
@@ -49,6 +50,11 @@ def ensure_running(data: Path, *, patience_s: float = _PATIENCE_S) -> str:
     home = home_of(data)
     if (url := _await(home, patience_s)) is not None:
         return url
+    if not may_write(home):
+        raise Stop(
+            "the embedded PostgreSQL is not running and cannot be started where nothing may be written; start it as the "
+            "folder's owner (cryptolake db url), or set DATABASE_URL"
+        )
     with _locked(home):
         if (url := _await(home, patience_s)) is not None:
             return url

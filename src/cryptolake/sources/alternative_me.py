@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 
-from cryptolake.contracts.partition import Partition
+from cryptolake.contracts.contact import Assumption, readable, told
+from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.reading import drift, instant, read_json, typed
 from cryptolake.contracts.source import Asked, Dataset, Row, Trip
@@ -115,6 +116,18 @@ class AlternativeMe:
 def open_source(access: Access) -> AlternativeMe:
     """The source as the app opens it; CRYPTOLAKE_URL_ALTERNATIVE_ME overrides the host."""
     return AlternativeMe(access)
+
+
+def first_contact(access: Access) -> Iterator[Assumption]:
+    """The whole history is read, and is as long as it is said to be."""
+    source = AlternativeMe(access, patience=Patience(attempts=2))
+    yield from readable(source, access.now())
+    today = Partition(FEAR_GREED.name, KEY, Period.of_day(access.now().date()))
+    yield Assumption(
+        "anchor",
+        "the history reaches back to 2018",
+        lambda: told(source, today, lambda row: isinstance(at := row["pulled_at"], datetime) and at.year == 2018),
+    )
 
 
 def _index(what: str, value: object) -> float:

@@ -11,10 +11,11 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
-from typing import Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import orjson
 
+from cryptolake.contracts.contact import Assumption, told
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.reading import drift, instant, read_json, typed
@@ -22,6 +23,7 @@ from cryptolake.contracts.source import Dataset, Row, Trip
 from cryptolake.contracts.vendor import Vendor
 from cryptolake.errors import Retry, Skip, Stop
 from cryptolake.net.access import Access
+from cryptolake.net.counted import CountedHttp
 from cryptolake.registry.exchanges import EXCHANGES, Exchange, watched_pairs
 from cryptolake.waiting import pause
 
@@ -81,12 +83,14 @@ class Exchanges:
         attempts: int = 4,
         asked_at: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], None] = pause,
+        http: CountedHttp | None = None,
     ) -> None:
         self._urls, self._provenance = dict(urls or {}), dict(provenance or {})
         self._pairs = watched_pairs() if pairs is None else pairs
         self._attempts, self._asked_at, self._sleep = attempts, asked_at, sleep
         self._locks = {name: threading.Lock() for name in EXCHANGES}
         self._open: dict[str, _Ccxt] = {}
+        self._http = http  # counts what ccxt asks with its own client; None: nobody counts
 
     def keys(self, dataset: str) -> Sequence[str]:
         """`binance:BTC-USDT` for candles, `binance` for tickers."""
@@ -184,7 +188,7 @@ class Exchanges:
         module = _ccxt()
         with self._locks[exchange.name]:
             if exchange.name not in self._open:
-                self._open[exchange.name] = _connect(module, exchange, self._urls.get(exchange.name))
+                self._open[exchange.name] = _connect(module, exchange, self._urls.get(exchange.name), self._http)
             api = self._open[exchange.name]
             for attempt in range(1, self._attempts + 1):
                 try:
@@ -228,6 +232,21 @@ def open_source(access: Access) -> Exchanges:
     return Exchanges(urls=urls, provenance=access.provenance, asked_at=access.now)
 
 
+def first_contact(access: Access) -> Iterator[Assumption]:
+    """A day of candles of one pair and the tickers, at every exchange."""
+    urls = {name: access.urls[name] for name in EXCHANGES if name in access.urls}
+    http = access.http if isinstance(access.http, CountedHttp) else None
+    source = Exchanges(urls=urls, attempts=1, http=http)
+    settled, now = Period.of_day(access.now().date() - timedelta(days=2)), access.now()
+    for name in EXCHANGES:
+        for dataset, period in ((CANDLES, settled), (TICKERS, Period.of_hour(now))):
+            keys = [key for key in source.keys(dataset.name) if key.partition(":")[0] == name]
+            if keys:
+                what = f"an answer that is read into rows of `{dataset.feeds}`"
+                partition = Partition(dataset.name, keys[0], period)
+                yield Assumption(f"{name} {dataset.name}", what, lambda one=partition: told(source, one))  # type: ignore[misc]
+
+
 class _Module(Protocol):
     BaseError: type[Exception]
     BadSymbol: type[Exception]
@@ -244,7 +263,7 @@ def _ccxt() -> _Module:
         raise Stop("the exchanges need an extra; install it with: pip install 'cryptolake[exchanges]'") from None
 
 
-def _connect(module: _Module, exchange: Exchange, url: str | None) -> _Ccxt:
+def _connect(module: _Module, exchange: Exchange, url: str | None, http: CountedHttp | None) -> _Ccxt:
     """A ccxt exchange for public spot questions only, without the look-up of currencies that nothing here needs."""
     api = getattr(module, exchange.ccxt_id)(
         {"timeout": 30_000, "enableRateLimit": True, "options": {"fetchMarkets": {"types": ["spot"]}}}
@@ -252,7 +271,22 @@ def _connect(module: _Module, exchange: Exchange, url: str | None) -> _Ccxt:
     api.has["fetchCurrencies"] = False
     if url is not None:
         api.urls["api"]["public"] = url.rstrip("/")
+    if http is not None:
+        _count(api, http)
     return cast(_Ccxt, api)
+
+
+def _count(api: Any, http: CountedHttp) -> None:
+    """Let `http` count and keep what ccxt asks with its own client."""
+    fetch = api.fetch
+
+    def counted(url: str, *words: object, **named: object) -> object:
+        http.count()
+        answer = fetch(url, *words, **named)
+        http.keep(url, int(getattr(api, "last_http_status", None) or 200), str(api.last_http_response or "").encode())
+        return answer
+
+    api.fetch = counted
 
 
 def _require(exchange: Exchange, api: _Ccxt, symbol: str) -> None:

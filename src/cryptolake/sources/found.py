@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import entry_points
 from types import ModuleType
 
 import cryptolake.sources
+from cryptolake.contracts.contact import Assumption
 from cryptolake.contracts.prices import PriceSource, Wanted
 from cryptolake.contracts.source import Dataset, Source, SourceTable
 from cryptolake.contracts.vendor import Vendor
@@ -30,6 +31,8 @@ OpenPrices = Callable[[Access, Mapping[str, Chain], Wanted], Source]
 # why not (`of_key` where it is the key that was refused, `not_asked` where it would go nowhere). A body proves nothing that
 # anybody would be sent without a key.
 TryKey = Callable[[Access], Refusal | None]
+# What the file takes for granted of its vendor, as checks; without it every dataset is asked once and read.
+Contact = Callable[[Access], Iterable[Assumption]]
 
 
 class SourceFault(Exception):
@@ -47,6 +50,7 @@ class SourceFile:
     prices: PriceSource | None = None
     open_prices: OpenPrices | None = None
     try_key: TryKey | None = None
+    first_contact: Contact | None = None
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -226,11 +230,14 @@ def _read(module: ModuleType) -> SourceFile:
         prices,
         getattr(module, "open_prices", None),
         getattr(module, "try_key", None),
+        getattr(module, "first_contact", None),
     )
     if (file.prices is None) != (file.open_prices is None) or not isinstance(prices, PriceSource | None):
         raise SourceFault("a price source has both PRICES (cryptolake.contracts.prices.PriceSource) and open_prices")
     if file.try_key is not None and (not callable(file.try_key) or not file.keys):
         raise SourceFault("try_key is a function of cryptolake.net.access.Access, for a VENDOR with keys")
+    if file.first_contact is not None and (not callable(file.first_contact) or file.vendor is None):
+        raise SourceFault("first_contact is a function of cryptolake.net.access.Access, for a VENDOR")
     return file
 
 

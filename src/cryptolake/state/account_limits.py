@@ -18,10 +18,11 @@ from cryptolake.waiting import turn
 class AccountLimits:
     """The limiters by account, each for all its chains. Thread-safe.
 
-    They are shared by all processes that use the folder `files`; with `budgets` by all machines that use that database.
+    They are shared by all processes that use the folder `files` (None: by nobody); with `budgets` by all machines that use
+    that database.
     """
 
-    def __init__(self, files: Path, budgets: Callable[[], Budgets] | None = None) -> None:
+    def __init__(self, files: Path | None, budgets: Callable[[], Budgets] | None = None) -> None:
         self._files, self._budgets, self._lock = files, budgets, threading.Lock()
         self._limiters: dict[str, Limiter] = {}
 
@@ -33,7 +34,7 @@ class AccountLimits:
                 if self._budgets is not None:
                     self._limiters[account] = self._budgets().limiter(account, rate, cost)
                 else:
-                    self._limiters[account] = for_limit(
-                        rate, cost=cost, told=endpoint.limits.told, path=self._files / account, sleep=turn
-                    )
+                    path = self._files and self._files / account
+                    told = endpoint.limits.told
+                    self._limiters[account] = for_limit(rate, cost=cost, told=told, path=path, sleep=turn)
             return self._limiters[account]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cryptolake.errors import Stop
+from cryptolake.files.rights import may_write
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,11 @@ class DataFolder:
             raise Stop(
                 f"cannot write to the data folder {self.root}: {reason}; name another one (--data, CRYPTOLAKE_DATA)"
             ) from None
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether files may be made in the folder, as the system says now."""
+        return may_write(self.root)
 
     @property
     def ledger(self) -> Path:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
@@ -17,7 +17,8 @@ from typing import cast
 from cryptolake.contracts.entry import Entry, State
 from cryptolake.contracts.partition import Partition
 from cryptolake.errors import Stop
-from cryptolake.state.ledger_schema import COLUMNS, prepare, rebuild
+from cryptolake.state.ledger_schema import COLUMNS, VERSION, lay_out, prepare, rebuild
+from cryptolake.state.look import look_at, may_change
 
 _SETTLED = "('done', 'empty', 'gone')"
 # Word for word the condition of the partial index `unsettled`: only then SQLite uses it.
@@ -27,30 +28,52 @@ _UNSETTLED = "state IN ('failed', 'claimed', 'landed')"
 class Ledger:
     """The ledger file at `path`, made when absent. Thread-safe; several processes may use one file.
 
-    `redact` takes secrets out of a source's words before they are kept or told.
+    `redact` takes secrets out of a source's words before they are kept or told. Where the file may not be written it is
+    read as it is, anew for every question, and what would change it raises Stop.
     """
 
     def __init__(self, path: Path, *, redact: Callable[[str], str] = str) -> None:
         self._lock = threading.RLock()
         self.redact = redact
+        self._path = path
+        self._written: sqlite3.Connection | None = None
+        if not may_change(path):
+            self._require_layout()
+            return
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
-            prepare(self._connection)
+            self._written = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
+            prepare(self._written)
         except (sqlite3.Error, OSError) as error:
             raise _refused(error, path) from None
-        self._path = path
+
+    def _require_layout(self) -> None:
+        if int(str(self._rows("PRAGMA user_version")[0][0])) < VERSION:
+            raise Stop(
+                f"the ledger {self._path} is of an older version and cannot be brought up to date where nothing may be "
+                "written; run `cryptolake ledger inspect` once as its owner"
+            )
+
+    @contextmanager
+    def _read(self) -> Iterator[sqlite3.Connection]:
+        if self._written is not None:
+            yield self._written
+        else:
+            with closing(look_at(self._path, lay_out)) as connection:
+                yield connection
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
+        if self._written is None:
+            raise Stop(f"the ledger {self._path} cannot be written; check the folder's permissions or set --data")
         with self._lock:
             try:
-                self._connection.execute("BEGIN IMMEDIATE")
-                yield self._connection
-                self._connection.execute("COMMIT")
+                self._written.execute("BEGIN IMMEDIATE")
+                yield self._written
+                self._written.execute("COMMIT")
             except sqlite3.Error as error:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
+                if self._written.in_transaction:
+                    self._written.execute("ROLLBACK")
                 raise _refused(error, self._path) from None
 
     def append(self, entry: Entry) -> None:
@@ -83,7 +106,8 @@ class Ledger:
     def _rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[object, ...]]:
         with self._lock:
             try:
-                return self._connection.execute(sql, parameters).fetchall()
+                with self._read() as connection:
+                    return connection.execute(sql, parameters).fetchall()
             except sqlite3.Error as error:
                 raise _refused(error, self._path) from None
 
@@ -289,12 +313,17 @@ class Ledger:
 
     def size(self) -> tuple[int, int]:
         """Entries ever appended, and bytes of the file."""
-        return int(str(self._rows("SELECT ifnull(max(number), 0) FROM entries")[0][0])), self._path.stat().st_size
+        return int(str(self._rows("SELECT ifnull(max(number), 0) FROM entries")[0][0])), _size(self._path)
 
     def close(self) -> None:
         """Close the file."""
         with self._lock:
-            self._connection.close()
+            if self._written is not None:
+                self._written.close()
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _entry(row: tuple[object, ...]) -> Entry:

@@ -44,6 +44,13 @@ _TALLY = (
 )
 
 
+def lay_out(connection: sqlite3.Connection) -> None:
+    """Make the layout in a file that has none."""
+    for statement in (*_TABLES, *_FOLD):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
 def prepare(connection: sqlite3.Connection) -> None:
     """Make the layout, or bring an older one up to date. Several first openers take turns."""
     _use_wal(connection)

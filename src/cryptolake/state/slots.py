@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from cryptolake.errors import Stop
+from cryptolake.state.look import look_at, may_change
 
 # started: at work, or killed at it; done: finished; failed: will be tried again; given_up: failed too often.
 SlotState = Literal["started", "done", "failed", "given_up"]
@@ -40,11 +41,14 @@ class SlotRow:
 
 
 class Slots:
-    """The slot journal at `path`, made when absent."""
+    """The slot journal at `path`, made when absent; where nothing may be written it is read as it is."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
+            if not may_change(path):
+                self._connection = look_at(path, lambda empty: empty.executescript(_SCHEMA))
+                return
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, timeout=60, isolation_level=None)
             self._connection.execute("PRAGMA journal_mode=WAL")

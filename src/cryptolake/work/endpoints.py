@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 
 from cryptolake.app import App
 from cryptolake.contracts.partition import Period
 from cryptolake.errors import CryptolakeError
 from cryptolake.flow.plan import Span
-from cryptolake.net.probe import Probed, probe
+from cryptolake.net.counted import CountedHttp
+from cryptolake.net.endpoint import Endpoint
+from cryptolake.net.probe import MOST_CALLS, Probed, probe
 from cryptolake.registry.chains import Chain
 
 _AT_ONCE = 16
@@ -31,7 +34,23 @@ def probe_all(app: App, chains: Sequence[Chain]) -> list[Probed]:
     """Ask every configured endpoint of these chains what it can do, many at once."""
     asked = [(one, endpoint) for one in chains for endpoint in app.endpoints(one)]
     with ThreadPoolExecutor(min(_AT_ONCE, max(1, len(asked)))) as threads:
-        return list(threads.map(lambda pair: probe(pair[0].name, pair[0].chain_id, pair[1], app.http), asked))
+        return list(threads.map(lambda pair: _probe(app, *pair), asked))
+
+
+def _probe(app: App, chain: Chain, endpoint: Endpoint) -> Probed:
+    with closing(CountedHttp(MOST_CALLS)) as http:
+        return probe(chain.name, chain.chain_id, endpoint, http, app.limits.of)
+
+
+def kept(found: Sequence[Probed]) -> dict[str, dict[str, int]]:
+    """What was measured, as settings of each endpoint that is well; what was not found out or has no limit is left out."""
+    tables = {}
+    for one in found:
+        archive = None if one.archive_full else one.archive_blocks
+        values = {"span": one.log_span, "batch": one.batch, "addresses": one.addresses, "archive": archive}
+        if not one.problem:
+            tables[one.endpoint] = {name: value for name, value in values.items() if value is not None}
+    return tables
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,46 @@ def merged_toml(text: str, values: Mapping[str, Value]) -> str:
     return made
 
 
+def merged_tables(text: str, group: str, tables: Mapping[str, Mapping[str, int]]) -> str:
+    """`text` with these values in the tables `[group.name]`, changed in place or added. Comments and order stay.
+
+    Raises BadInput when the text is no TOML, or is laid out so that a line cannot be changed.
+    """
+    before = _parsed(text)
+    held = before.get(group, {})
+    wanted = {**held} if isinstance(held, dict) else {}
+    lines = text.splitlines()
+    for name, values in tables.items():
+        wanted[name] = {**wanted.get(name, {}), **values}
+        header = rf"\s*\[\s*{group}\s*\.\s*[\"']?{re.escape(name)}[\"']?\s*\]\s*(#.*)?"
+        at = next((number for number, line in enumerate(lines) if re.fullmatch(header, line)), None)
+        if at is None:
+            lines += ["", f"[{group}.{_key(name)}]"]
+            at = len(lines) - 1
+        for setting, value in values.items():
+            end = next((n for n in range(at + 1, len(lines)) if lines[n].lstrip().startswith("[")), len(lines))
+            line = next((n for n in range(at + 1, end) if re.match(rf"\s*{setting}\s*=", lines[n])), None)
+            if line is None:
+                lines.insert(at + 1, f"{setting} = {value}")
+            elif _parsed(lines[line]) != {setting: value}:
+                lines[line] = f"{setting} = {value}"
+    made = "\n".join(lines).lstrip("\n") + "\n"
+    try:
+        same = tomllib.loads(made) == ({**before, group: wanted} if tables else before)
+    except tomllib.TOMLDecodeError:
+        same = False
+    if not same:
+        raise BadInput(
+            f"cryptolake.toml: {group} is laid out in another way; write a table [{group}.NAME] each, then run this again"
+        )
+    return made
+
+
+def _key(name: str) -> str:
+    """A name as TOML has it among dots."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
+
+
 def merged_env(text: str, values: Mapping[str, str]) -> str:
     """`text`, the content of a `.env` file, with these variables changed in place or added."""
     lines = text.splitlines()

@@ -1,0 +1,42 @@
+"""`ToldLimits`: what the user says of one endpoint. Every value is a ceiling: what is learned never goes beyond it.
+
+What does not belong here: what providers publish (registry) and what an endpoint teaches (endpoint, memory).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from cryptolake.net.endpoint import Endpoint
+
+
+class ToldLimits(BaseModel):
+    """Limits of one endpoint, each None when the user does not say. A name that is none of them is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rate: float | None = Field(None, gt=0, description="calls (or the provider's units) a second")
+    span: int | None = Field(None, ge=1, description="blocks of one eth_getLogs")
+    batch: int | None = Field(None, ge=1, description="calls in one request")
+    addresses: int | None = Field(None, ge=1, description="addresses of one eth_getLogs")
+    archive: int | None = Field(
+        None, ge=0, description="blocks behind the head whose state is kept; unset: as found out"
+    )
+
+    def applied(self, endpoint: Endpoint) -> Endpoint:
+        """The endpoint under these limits."""
+        limits = endpoint.limits
+        if self.rate is not None:
+            limits = replace(limits, rate=self.rate, told=True)
+        if self.span is not None:
+            limits = replace(limits, log_span=self.span, most_blocks=self.span)
+        if self.batch is not None:
+            limits = replace(limits, max_batch=self.batch)
+        return replace(
+            endpoint,
+            limits=replace(limits, most_addresses=self.addresses or limits.most_addresses, archive=self.archive),
+        )
