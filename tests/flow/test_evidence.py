@@ -40,6 +40,8 @@ from cryptolake.silver.refined import TABLE as REFINED
 from cryptolake.silver.tvl import TABLE as TVL
 from cryptolake.state.ledger import Ledger
 from cryptolake.work import lending
+from cryptolake.work import prices as river
+from cryptolake.work.market_days import MarketDays
 from cryptolake.work.panel import panel_now
 from cryptolake.work.refine import refine, reprice
 from cryptolake.work.repair import repair
@@ -450,13 +452,76 @@ def test_hours_give_the_same_by_steps_and_from_scratch(tmp_path: Path) -> None:
     assert lake.build()[0].equals(lake.undisturbed())
 
 
-def test_quotes_of_vendors_survive_the_loss_of_silver(whole: Lake) -> None:
-    """They are read from their own answers again when nothing in silver knows them."""
+def test_what_vendors_said_is_read_from_their_own_answers(whole: Lake) -> None:
+    """Never from the table of quotes, which may be lost or changed."""
     asked: list[bool] = []
     app = whole.app()
     app.found.told = lambda *_: asked.append(True) or {}  # type: ignore[assignment,func-returns-value,method-assign]
-    lending.refine(app, EVERY[:1])
-    assert asked == []
-    shutil.rmtree(whole.root / "silver")
-    lending.refine(app)
-    assert asked == [True]
+    for number, trip in enumerate((lambda: lending.refine(app, EVERY[:1]), lambda: river.reprice(app)), start=1):
+        trip()
+        assert len(asked) == number
+
+
+def others(table: Table, name: str) -> list[pl.Expr]:
+    """Other values for a column, each as what makes it of the one that is there."""
+    field, here = next(one for one in table.fields if one.name == name), pl.col(name)
+    if field.allowed:
+        return [
+            pl.when(here != one).then(pl.lit(one)).otherwise(here) for one in field.allowed if len(field.allowed) > 1
+        ]
+    match field.dtype:
+        case "float64":
+            return [here.fill_null(1.0) * 3 + 1, here.fill_null(1.0) * float("inf"), here.fill_null(1.0) * float("nan")]
+        case "int32" | "int64":
+            return [here + 1]
+        case "timestamp":
+            return [here + timedelta(seconds=1)]
+        case "date":
+            return [here + timedelta(days=1)]
+        case "bool":
+            return [~here.fill_null(value=True)]
+        case _:
+            return [here.fill_null("") + "0"]
+
+
+@pytest.mark.parametrize("table", [TVL, LIQUIDATIONS, PRICES, QUOTES], ids=lambda one: one.name)
+def test_no_value_in_silver_is_changed_unseen_and_every_remedy_brings_it_back(whole: Lake, table: Table) -> None:
+    wanted, sound = whole.tables.read(PANEL), whole.tables.read(table)
+    first = pl.int_range(pl.len()) == 0
+    for name in table.columns:
+        for other in others(table, name):
+            changed = sound.with_columns(pl.when(first).then(other).otherwise(pl.col(name)).alias(name))
+            if changed.equals(sound):
+                continue
+            whole.tables.write(table, changed)
+            seen = lending.not_in_silver(whole.app())
+            assert sound["date"][0] in seen["date"], (name, str(other))
+    unseen = whole.tables.read(table)
+    for trip in (lambda: lending.refine(whole.app()), lambda: river.reprice(whole.app())):
+        whole.tables.write(table, unseen)
+        trip()
+        panel, lacks = whole.build()
+        assert lacks.is_empty()
+        assert panel.equals(wanted)
+        assert whole.tables.read(table).equals(sound)
+
+
+@pytest.mark.parametrize(
+    ("table", "name"),
+    [(TVL, "oracle_price"), *((LIQUIDATIONS, f"{side}_oracle_price") for side in ("debt", "collateral"))],
+)
+def test_a_changed_oracle_tells_no_other_market_its_price(whole: Lake, table: Table, name: str) -> None:
+    wanted, sound = whole.tables.read(PANEL), whole.tables.read(table)
+    other = [one for one in EVERY if one.key == "two"]
+    mine = pl.col("csu") == "one"
+    for trip in (
+        lambda: lending.refine(whole.app(), other),
+        lambda: lending.rebuild(whole.app(), only=MarketDays(frozenset({"two"}))),
+        lambda: river.reprice(whole.app()),
+    ):
+        whole.tables.write(table, sound.with_columns(pl.when(mine).then(pl.col(name) * 1.25).otherwise(pl.col(name))))
+        assert whole.build()[1].height
+        trip()
+        panel, lacks = whole.build()
+        assert lacks.is_empty()
+        assert panel.equals(wanted)

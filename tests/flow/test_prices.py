@@ -19,6 +19,7 @@ from cryptolake.sources.defillama.prices import DATASET, DefiLlamaPrices
 from cryptolake.sources.onchain.families import declared
 from cryptolake.state.ledger import Ledger
 from cryptolake.work import prices as flow
+from cryptolake.work.price_sources import read_quotes
 from cryptolake.work.refine import refine, reprice
 
 __all__ = ["vendor"]
@@ -57,7 +58,7 @@ def test_missing_prices_are_asked_once_and_used(vendor: Vendor, tmp_path: Path) 
     asked_source = DefiLlamaPrices(vendor.access, CHAINS, left, patience=vendor.patience)
     result = flow.ask(asked_source, list(left), bronze=bronze, ledger=ledger, workers=2, resume=False)
     assert (result.done, result.failed) == (3, 0)
-    quotes = flow.read_quotes({"defillama": asked_source}, bronze, ledger.states())
+    quotes = read_quotes({"defillama": asked_source}, bronze, ledger.states())
     reprice(tables=tables, quotes=quotes)
     valued = tables.read(tvl.TABLE).filter(pl.col("asset") == token)
     assert valued["price"].unique().to_list() == [7.0]
@@ -71,7 +72,7 @@ def test_missing_prices_are_asked_once_and_used(vendor: Vendor, tmp_path: Path) 
         "a new answer must hold the old tokens"
     )
     # A day refined again keeps what the vendor said; a rebuild from bronze finds it again.
-    refine(source(world), partitions(world, LAST, LAST), bronze=bronze, tables=tables)
+    refine(source(world), partitions(world, LAST, LAST), bronze=bronze, tables=tables, quotes=quotes)
     before = tables.read(tvl.TABLE)
     assert before["price"].null_count() == 0
     refine(source(world), partitions(world, FIRST, LAST), bronze=bronze, tables=tables, quotes=quotes, fresh=True)

@@ -20,8 +20,10 @@ from cryptolake.quality import checks, coverage, report
 from cryptolake.quality.results import exit_code
 from cryptolake.quality.rules import FinishedTables
 from cryptolake.silver.amounts import scaled
+from cryptolake.silver.liquidations import DUST_USD
 from cryptolake.silver.liquidations import TABLE as LIQUIDATIONS
 from cryptolake.silver.prices import TABLE as PRICES
+from cryptolake.silver.quotes import TABLE as QUOTES
 from cryptolake.silver.refined import NOTHING, contents
 from cryptolake.silver.refined import TABLE as REFINED
 from cryptolake.silver.tvl import TABLE as TVL
@@ -64,13 +66,16 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> FinishedTables:
     ):
         known = of_token.rename({"asset": f"{side}_asset"})
         events = in_order(events.join(known, on=["chain", f"{side}_asset"]), **{f"{side}_amount": tokens})
-    events = events.select(LIQUIDATIONS.columns)
+    events = events.with_columns((pl.col("debt_usd") < DUST_USD).alias("is_dust")).select(LIQUIDATIONS.columns)
     record = pl.concat(
         lake.read(REFINED)
         .filter(dataset=dataset)
         .drop("content")
         .join(contents(dataset, frame).drop("rows"), on=["csu", "date"], how="left")
-        for dataset, frame in (("tvl", held), ("liquidations", events))
+        for dataset, frame in (
+            *(("tvl", held), ("liquidations", events)),
+            *(("quotes", lake.read(QUOTES)), ("prices", lake.read(PRICES))),
+        )
     ).with_columns(pl.col("content").fill_null(NOTHING))
     lake.write(REFINED, record.select(REFINED.columns))
     lake.write(TVL, held)

@@ -22,8 +22,7 @@ from cryptolake.settings import load_settings
 from cryptolake.silver.prices import ORACLE, Pricing
 from cryptolake.silver.quotes import LADDER
 from cryptolake.sources.price_file import PriceFile, landed
-from cryptolake.work.price_sources import price_source, price_sources, pricing
-from cryptolake.work.prices import read_quotes
+from cryptolake.work.price_sources import price_source, price_sources, pricing, read_quotes
 
 SOURCE = """
 from cryptolake.contracts.source import Dataset, SourceTable

@@ -67,7 +67,7 @@ def release_command(
     from cryptolake.silver.prices import TABLE as PRICES
     from cryptolake.work.checking import finished
     from cryptolake.work.evidence import lines
-    from cryptolake.work.lending import refuse_rows
+    from cryptolake.work.handing_out import refuse_rows
 
     app: App = context.obj.open()
     folder = into or app.folder.releases
@@ -132,6 +132,7 @@ def explain_command(
     from cryptolake.research.explain import liquidations_against_file, read_figures, tvl_against_file
     from cryptolake.silver.liquidations import TABLE as LIQUIDATIONS
     from cryptolake.silver.tvl import TABLE as TVL
+    from cryptolake.work.handing_out import require_in_silver
 
     app: App = context.obj.open()
     market, on = app.registry.csu(csu), day.date()
@@ -141,6 +142,7 @@ def explain_command(
         found, about = _against_defillama(app, market.name, on, slug)
     else:
         figures = read_figures(Path(against), market.name, on)
+        require_in_silver(app, [market.name], [on])
         table = TVL if what == "tvl" else LIQUIDATIONS
         rows = app.tables.read(table, among={"date": [on], "csu": [market.name]})
         if what == "tvl" and rows.is_empty():
@@ -162,6 +164,7 @@ def _against_defillama(app: App, csu: str, on: date, slug: str | None) -> tuple[
 
     from cryptolake.silver.tvl import TABLE as TVL
     from cryptolake.sources.defillama.protocol import DefiLlamaProtocols
+    from cryptolake.work.handing_out import require_in_silver
     from cryptolake.work.reconciliation import compared, slug_of, theirs
 
     market = app.registry.csus[csu]
@@ -173,6 +176,7 @@ def _against_defillama(app: App, csu: str, on: date, slug: str | None) -> tuple[
         for one in app.registry.csus.values()
         if (one.protocol, one.version, one.chain) == (market.protocol, market.version, market.chain)
     ]
+    require_in_silver(app, [one.name for one in same], [on])
     rows = app.tables.read(TVL, among={"date": [on - timedelta(days=1), on, on + timedelta(days=1)]})
     held = set(rows.filter(pl.col("date") == on)["csu"].unique())
     every = compared(name, [one for one in same if one.name in held], rows, said, app.registry.chains)

@@ -154,7 +154,7 @@ def _closed(ours: float, theirs: float, parts: list[Part]) -> Explanation:
     """Add what is left, so that the parts sum to the difference."""
     kept = [part for part in parts if part.usd != 0.0]
     rest = (ours - theirs) - sum(part.usd for part in kept)
-    if abs(rest) > 1e-12 * max(abs(ours), abs(theirs)):  # what is less is the float's own
+    if not abs(rest) <= 1e-12 * max(abs(ours), abs(theirs)):  # what is less is the float's own; NaN is not less
         small = abs(rest) <= max(ROUNDING_USD, ROUNDING_SHARE * max(abs(ours), abs(theirs)))
         kept.append(Part("rounding" if small else "unexplained", rest))
     return Explanation(ours, theirs, tuple(sorted(kept, key=lambda part: (-abs(part.usd), part.cause, part.detail))))

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import polars as pl
 
+from cryptolake.contracts.figures import other
 from cryptolake.quality.rules import FinishedTables, said
 
 _KEY = ("csu", "date")
 _NUMBERS = ("ok", "missing_price", "suspect")
-_SAME = 1e-9  # relative; a sum's last digits may differ between versions of the arithmetic
 
 
 def answers_missing(t: FinishedTables) -> pl.DataFrame:
@@ -42,10 +42,8 @@ def differing(stored: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
         if name in _KEY:
             continue
         here, there = pl.col(name), pl.col(f"{name}_now")
-        other = here.ne_missing(there)
-        if dtype.is_float():
-            other &= ((here - there).abs() > _SAME * pl.max_horizontal(here.abs(), there.abs())).fill_null(True)
-        terms.append(pl.when(other).then(pl.lit(name)))
+        differs = other(here, there) if dtype.is_float() else here.ne_missing(there)
+        terms.append(pl.when(differs).then(pl.lit(name)))
     number = pl.any_horizontal(pl.col("status", "liquidations_status").is_in(_NUMBERS))
     return both.select(
         *_KEY,

@@ -65,6 +65,12 @@ TABLE = Table(
 
 _SIDES = ("collateral", "debt")
 
+# What follows from the rest of a row and from the prices of the day.
+FOLLOWS = (
+    *(f"{side}_{name}" for side in _SIDES for name in ("amount", "price", "usd")),
+    *("price_source", "price_age_s", "is_dust"),
+)
+
 # The rows an on-chain `liquidations` answer is read into; integers of any size are decimal text.
 ANSWER = pl.Schema(
     {

@@ -12,42 +12,45 @@ from collections.abc import Iterable
 import polars as pl
 
 from cryptolake.contracts.table import Field, Table
+from cryptolake.silver import liquidations, prices, quotes, tvl
 
 # Why a day's answers gave no rows: the kept answer is not the recorded one, or the present reader cannot read it.
 DAMAGED, UNREADABLE = "damaged", "unreadable"
 
-INPUTS = ("tvl", "liquidations")
+INPUTS = ("tvl", "liquidations", "quotes", "prices")
 TABLE = Table(
     name="refined",
     layer="silver",
-    grain="one dataset of one market on one day that was refined",
+    grain="one dataset of one market on one day that was refined; the quotes and the prices of one day",
     key=("dataset", "csu", "date"),
     partition="date",
     fields=(
         Field("date", "date", "day, by the day boundary of the run"),
-        Field("dataset", "text", "tvl or liquidations", allowed=("tvl", "liquidations")),
-        Field("csu", "text", "market"),
-        Field("answers", "text", "SHA-256 over period and digest of every answer that the day was made of"),
+        Field("dataset", "text", "which table", allowed=("tvl", "liquidations", "quotes", "prices")),
+        Field("csu", "text", "market; `all` for quotes and prices, which all markets share"),
+        Field("answers", "text", "SHA-256 over period and digest of every answer that the market's day was made of"),
         Field("answer_rows", "int64", "rows that were read from those answers", minimum=0),
         Field("rows", "int64", "rows of the day in the silver table", minimum=0),
-        Field("content", "text", "SHA-256 over those rows as the chain gave them, without their valuation"),
+        Field(
+            "content", "text", "SHA-256 over those rows; of a market's, as the chain gave them, without their valuation"
+        ),
         Field(
             "reason", "text", "why it has no rows although it was answered", null=True, allowed=(DAMAGED, UNREADABLE)
         ),
     ),
-    doc="What silver holds of each market's day, and which answers it was made of.",
+    doc="What silver holds of each market's day and of each day's prices, and which answers it was made of.",
     methodology="A figure is `ok` only where this table agrees with the ledger (same answers, same number of rows) and with "
-    "the rows that are in silver now (same content).",
+    "the rows that are in silver now (same content), its day's quotes and prices included.",
     in_postgres=False,
 )
 
-# What the chain said in a row: everything that its amounts follow from.
+EVERYBODY = "all"  # whose a day's quotes and prices are
+
+# What is vouched for in a row: all of it but what follows from it and the prices of the day (`work.derivation`), which valuing
+# anew changes. A column that is added is vouched for without being named here.
 SAID = {
-    "tvl": ("asset", "decimals", "block", "supplied_raw", "borrowed_raw", "cash_raw", "collateral_raw"),
-    "liquidations": (
-        *("chain", "tx", "log_index", "block"),
-        *("debt_asset", "debt_amount_raw", "collateral_asset", "collateral_amount_raw"),
-    ),
+    one.TABLE.name: tuple(name for name in one.TABLE.columns if name not in {"csu", "date", *follows})
+    for one, follows in ((tvl, tvl.FOLLOWS), (liquidations, liquidations.FOLLOWS), (quotes, ()), (prices, ()))
 }
 
 NOTHING = hashlib.sha256(b"").hexdigest()  # the content of a day without rows
@@ -62,9 +65,11 @@ def digest_of(answers: Iterable[tuple[str, str | None]]) -> str:
 def contents(dataset: str, frame: pl.DataFrame) -> pl.DataFrame:
     """Per market and day the number of rows and their content digest; `frame` has at least the columns of `SAID`.
 
-    Columns: csu, date, rows, content. Prices do not count, so valuing anew changes nothing.
+    Columns: csu, date, rows, content. Valuing amounts anew changes nothing; quotes and prices are everybody's.
     """
-    line = pl.concat_str([pl.col(name).cast(pl.String).fill_null("") for name in SAID[dataset]], separator=" ")
+    if "csu" not in frame.columns:
+        frame = frame.with_columns(pl.lit(EVERYBODY).alias("csu"))
+    line = pl.concat_str([pl.col(name).cast(pl.String).fill_null("") for name in SAID[dataset]], separator="\t")
     grouped = (
         frame.select("csu", "date", line.alias("line"))
         .group_by("csu", "date")
@@ -72,3 +77,17 @@ def contents(dataset: str, frame: pl.DataFrame) -> pl.DataFrame:
     )
     digests = [hashlib.sha256(text.encode()).hexdigest() for text in grouped["line"]]
     return grouped.select("csu", "date", "rows", pl.Series("content", digests, dtype=pl.String))
+
+
+def shared(dataset: str, frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows of this table for all days of `frame`, which is everybody's (quotes, prices): they rest on no one answer."""
+    return (
+        contents(dataset, frame)
+        .with_columns(
+            pl.lit(dataset).alias("dataset"),
+            pl.lit(digest_of([])).alias("answers"),
+            pl.col("rows").alias("answer_rows"),
+            pl.lit(None, pl.String).alias("reason"),
+        )
+        .select(TABLE.columns)
+    )

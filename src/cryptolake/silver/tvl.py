@@ -58,6 +58,12 @@ TABLE = Table(
     publish_as="silver/tvl/{csu}.parquet",
 )
 
+# What follows from the rest of a row and from the prices of the day.
+FOLLOWS = (
+    *(name for amount in ("supplied", "borrowed", "cash", "collateral") for name in (amount, f"{amount}_usd")),
+    *("price", "price_source", "price_age_s", "price_flag"),
+)
+
 # The rows an on-chain `tvl` answer is read into; integers of any size are decimal text.
 ANSWER = pl.Schema(
     {

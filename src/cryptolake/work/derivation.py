@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import polars as pl
 
+from cryptolake.contracts.figures import other
 from cryptolake.silver.amounts import scaled
-from cryptolake.silver.prices import TABLE as PRICES
+from cryptolake.silver.liquidations import DUST_USD
 from cryptolake.silver.quotes import ANY_CHAIN
 from cryptolake.silver.quotes import TABLE as QUOTES
 
 AMOUNTS_DIFFER, PRICES_DIFFER, QUOTES_DIFFER = "amounts_differ", "prices_differ", "quotes_differ"
-_SAME = 1e-9  # relative
 _HOPS = 3  # numeraires between a quote and the dollar, at most (`silver.prices.choose`)
 
 # Each amount of a table with the columns of its token and of that token's price.
@@ -23,21 +23,28 @@ _PRICED = {
     "liquidations": {f"{side}_amount": (f"{side}_asset", f"{side}_price") for side in ("debt", "collateral")},
 }
 
+# What a table's rows take over from the row of prices beside each price, and what it is called there.
+_TAKEN = {
+    "price": {"price": "price", "price_source": "price_source", "price_age_s": "price_age_s", "price_flag": "flag"},
+    "debt_price": {"debt_price": "price", "price_source": "price_source", "price_age_s": "price_age_s"},
+    "collateral_price": {"collateral_price": "price"},
+}
+
 # What is read of silver for it.
 COLUMNS = {
     dataset: tuple(
         dict.fromkeys(
             name
             for amount, (asset, price) in of.items()
-            for name in ("chain", asset, price, amount, f"{amount}_raw", f"{amount.removesuffix('_amount')}_usd")
+            for name in (
+                *("chain", asset, *_TAKEN[price], amount, f"{amount}_raw", f"{amount.removesuffix('_amount')}_usd"),
+            )
         )
     )
-    + (("decimals",) if dataset == "tvl" else ())
+    + (("decimals",) if dataset == "tvl" else ("is_dust",))
     for dataset, of in _PRICED.items()
 }
 _TOLD_BY = QUOTES.key[-1]  # who says what a token costs, within its kind of source
-PRICE_COLUMNS = (*PRICES.key, "price", "price_source", _TOLD_BY, "quote", "numeraire_usd")
-QUOTE_COLUMNS = (*QUOTES.key, "quote", "quote_price", "age_s")
 _TOKEN_DAY = ["date", "chain", "asset"]
 
 
@@ -49,29 +56,33 @@ def not_following(
     `doubt` is the first of `AMOUNTS_DIFFER` (an amount is not its whole number scaled by the token's decimals),
     `PRICES_DIFFER` (a price is not that of the table of prices, or a value is not the amount at that price) and
     `QUOTES_DIFFER` (the price of the day is not the quote it names, or there is none although one was to be taken).
-    The frames have at least the columns named above.
+    The frames have at least the columns named above, prices and quotes all of theirs.
     """
     events = _with_decimals(events, amounts)
     untold = _untold(prices, quotes)
-    of_day = prices.select(*_TOKEN_DAY, pl.col("price").alias("of_day"))
     found = [pl.DataFrame(schema={"dataset": pl.String, "csu": pl.String, "date": pl.Date, "doubt": pl.String})]
     for dataset, frame in (("tvl", amounts), ("liquidations", events)):
         for amount, (asset, price) in _PRICED[dataset].items():
             decimals = "decimals" if dataset == "tvl" else f"{asset}_decimals"
             usd = pl.col(f"{amount.removesuffix('_amount')}_usd")
             found += [
-                _doubt(
-                    dataset, AMOUNTS_DIFFER, frame.filter(_other(pl.col(amount), scaled(f"{amount}_raw", decimals)))
-                ),
-                _doubt(dataset, PRICES_DIFFER, frame.filter(_other(usd, pl.col(amount) * pl.col(price)))),
+                _doubt(dataset, AMOUNTS_DIFFER, frame.filter(other(pl.col(amount), scaled(f"{amount}_raw", decimals)))),
+                _doubt(dataset, PRICES_DIFFER, frame.filter(other(usd, pl.col(amount) * pl.col(price)))),
             ]
         for asset, price in dict.fromkeys(_PRICED[dataset].values()):
-            rows = frame.select("csu", "date", "chain", pl.col(asset).alias("asset"), pl.col(price).alias("put"))
-            other = rows.join(of_day, on=_TOKEN_DAY, how="left").filter(pl.col("put").ne_missing(pl.col("of_day")))
+            rows = frame.select("csu", "date", "chain", pl.col(asset).alias("asset"), *_TAKEN[price])
+            of_day = prices.select(
+                *_TOKEN_DAY, *(pl.col(there).alias(f"of_{here}") for here, there in _TAKEN[price].items())
+            )
+            differing = rows.join(of_day, on=_TOKEN_DAY, how="left").filter(
+                pl.any_horizontal(pl.col(here).ne_missing(pl.col(f"of_{here}")) for here in _TAKEN[price])
+            )
             found += [
-                _doubt(dataset, PRICES_DIFFER, other),
+                _doubt(dataset, PRICES_DIFFER, differing),
                 _doubt(dataset, QUOTES_DIFFER, rows.join(untold, on=_TOKEN_DAY, how="semi")),
             ]
+    dust = pl.col("debt_usd") < DUST_USD
+    found.append(_doubt("liquidations", PRICES_DIFFER, events.filter(pl.col("is_dust").ne_missing(dust))))
     # By name the doubts are in the order of the trip: amounts, prices, quotes.
     return pl.concat(found).group_by("dataset", "csu", "date").agg(pl.col("doubt").min())
 
@@ -117,13 +128,13 @@ def _untold(prices: pl.DataFrame, quotes: pl.DataFrame) -> pl.DataFrame:
         )
     )
     direct = pl.col("quote") == "usd"
-    other = _other(pl.col("price"), pl.col("quote_price") * pl.col("numeraire_usd"))
-    wrong = taken.filter(other | pl.col("quote").is_null() | (direct & (pl.col("numeraire_usd") != 1.0)))
+    untrue = other(pl.col("price"), pl.col("quote_price") * pl.col("numeraire_usd"))
+    wrong = taken.filter(untrue | pl.col("quote").is_null() | (direct & (pl.col("numeraire_usd") != 1.0)))
     through = taken.filter(~direct)
     numeraires = through.select("date", pl.col("numeraire_chain").alias("chain"), pl.col("quote").alias("asset"))
     worth = _worth(quotes, numeraires.unique(), _HOPS).rename({"chain": "numeraire_chain", "asset": "quote"})
     backed = through.join(worth, on=["date", "numeraire_chain", "quote"], how="inner").filter(
-        ~_other(pl.col("numeraire_usd"), pl.col("usd"))
+        ~other(pl.col("numeraire_usd"), pl.col("usd"))
     )
     unbacked = through.join(backed, on=_TOKEN_DAY, how="anti")
     # All tokens of a day are priced alike: whom one of them was priced by, at that age, would have priced another.
@@ -154,9 +165,3 @@ def _numeraire_chain() -> pl.Expr:
     """The chain of what a quote is in: a token's is the quoted token's own, a plain name has none."""
     named = pl.col("quote").str.starts_with("0x")
     return pl.when(named).then("chain").otherwise(pl.lit(ANY_CHAIN)).alias("numeraire_chain")
-
-
-def _other(stated: pl.Expr, computed: pl.Expr) -> pl.Expr:
-    """Whether two figures differ by more than the last digits of a float."""
-    far = (stated - computed).abs() > _SAME * pl.max_horizontal(stated.abs(), computed.abs())
-    return stated.is_null().ne(computed.is_null()) | far.fill_null(False)

@@ -78,7 +78,8 @@ def evidence(
 
     A day keeps the ledger's `done` or `empty` only if silver was made of those very answers, with as many rows as the
     ledger counted, still holds what it was made of, and every figure in it follows from that (`derivation`): amounts from
-    whole numbers, values from amounts and the prices of the table of prices, those from the quotes.
+    whole numbers, values from amounts and the prices of the table of prices, those from the quotes. Prices and quotes of the
+    day must be those that were written when it was priced.
     """
     rows = [
         (
@@ -98,6 +99,7 @@ def evidence(
     record = recorded.rename({"answers": "made_of", "rows": "held", "content": "was", "reason": "no_rows_for"})
     frames = {"tvl": amounts, "liquidations": events}
     doubts = derivation.not_following(amounts, events, prices, quotes)
+    changed = _changed(recorded, {"quotes": quotes, "prices": prices})
     pieces = []
     for dataset in DATASETS:
         of = pl.col("dataset") == dataset
@@ -106,6 +108,7 @@ def evidence(
             .join(record.filter(of).drop("dataset"), on=["csu", "date"], how="left")
             .join(refined.contents(dataset, frames[dataset]), on=["csu", "date"], how="left")
             .join(doubts.filter(of).drop("dataset"), on=["csu", "date"], how="left")
+            .join(changed, on="date", how="left")
         )
     answered = pl.col("state").is_in(ANSWERED)
     holds = (pl.col("rows").fill_null(0) == pl.col("held")) & (
@@ -120,7 +123,7 @@ def evidence(
         .then(pl.lit("rows_differ"))
         .when(~holds)
         .then(pl.lit("silver_differs"))
-        .otherwise(pl.col("doubt"))
+        .otherwise(pl.coalesce("doubt", pl.when(pl.col("rows") > 0).then(pl.col("priced_by"))))
     )
     states = {reason: state for reason, (state, _) in LACKING.items()}
     return (
@@ -133,6 +136,18 @@ def evidence(
         .select(EVIDENCE.names())
         .sort("dataset", "csu", "date")
     )
+
+
+def _changed(recorded: pl.DataFrame, shared: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """The days (date, priced_by) whose quotes or prices are not those that the day was priced by, with the doubt."""
+    found = []
+    for (dataset, frame), doubt in zip(shared.items(), (QUOTES_DIFFER, PRICES_DIFFER), strict=True):
+        was = recorded.filter(pl.col("dataset") == dataset).select("date", pl.col("content").alias("was"))
+        both = refined.contents(dataset, frame).join(was, on="date", how="full", coalesce=True)
+        found.append(
+            both.filter(pl.col("content").ne_missing(pl.col("was"))).select("date", pl.lit(doubt).alias("priced_by"))
+        )
+    return pl.concat(found).group_by("date").agg(pl.col("priced_by").max())  # the quotes, which the prices rest on
 
 
 def lacking(found: pl.DataFrame) -> pl.DataFrame:

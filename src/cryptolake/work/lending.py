@@ -34,11 +34,9 @@ from cryptolake.flow.workers import suggested
 from cryptolake.gold import daily_panel
 from cryptolake.gold.metadata import metadata_document
 from cryptolake.net.purse import REACHED
-from cryptolake.quality.supported import differing
 from cryptolake.registry.markets import Csu
 from cryptolake.registry.version import registry_version
 from cryptolake.silver.prices import TABLE as PRICES
-from cryptolake.silver.quotes import TABLE as QUOTES
 from cryptolake.silver.refined import TABLE as REFINED_DAYS
 from cryptolake.state.checkpoints import write_checkpoints
 from cryptolake.version import __version__
@@ -46,10 +44,9 @@ from cryptolake.watch.health import Reporter, latencies, read_runs
 from cryptolake.watch.pace import Pace, Show
 from cryptolake.work import panel
 from cryptolake.work import refine as refining
-from cryptolake.work.derivation import QUOTES_DIFFER
+from cryptolake.work.handing_out import require_supported
 from cryptolake.work.market_days import EVERYTHING, MarketDays
-from cryptolake.work.price_sources import price_sources, pricing
-from cryptolake.work.prices import read_quotes
+from cryptolake.work.price_sources import price_sources, pricing, read_quotes
 from cryptolake.work.priority import largest_first, last_known_usd
 from cryptolake.work.standing import DATASETS, market_day, standing
 
@@ -140,15 +137,15 @@ def refine(app: App, partitions: Iterable[Partition] = ()) -> list[Output]:
     lacking = panel.not_in_silver(tables=app.tables, states=states, csus=csus)
     days = {market_day(one) for one in partitions} | set(lacking.select("dataset", "csu", "date").iter_rows())
     asked = [one for one in states if market_day(one) in days and one.key in csus]
-    unsure = app.tables.version(QUOTES) is None or QUOTES_DIFFER in lacking["reason"]
+    if not asked:
+        return []
     return refining.refine(
         app.onchain([csus[name] for name in sorted({one.key for one in asked})]),
         asked,
         bronze=app.bronze,
         tables=app.tables,
         states=states,
-        # Without the table of quotes, or with one that prices do not agree with, nothing in silver knows what vendors said.
-        quotes=read_quotes(price_sources(app), app.bronze, states) if unsure else None,
+        quotes=read_quotes(price_sources(app), app.bronze, states, {one.period.day for one in asked}),
         pricing=pricing(app),
     )
 
@@ -305,10 +302,16 @@ def rebuild(app: App, *, reparse: bool = False, only: MarketDays = EVERYTHING) -
     knows and that are missing raise Stop before anything is written; of `only`, they are listed as in `build`.
     """
     states, csus = app.ledger.states(), app.registry.csus
-    partitions = [one for one in states if one.dataset in DATASETS and one.key in csus and only.holds(one)]
+    every = [one for one in states if one.dataset in DATASETS and one.key in csus]
+    partitions = [one for one in every if only.holds(one)]
     if not partitions:
         of, first = ("", " first") if only.whole else (" of this selection", " with the same flags first")
         raise BadInput(f"nothing was collected yet{of}; run `cryptolake run`{first}")
+    if (
+        not only.whole
+    ):  # what silver cannot vouch for is made good by every trip: its oracles tell prices to all markets
+        lacks = set(not_in_silver(app).select("dataset", "csu", "date").iter_rows())
+        partitions = [one for one in every if only.holds(one) or market_day(one) in lacks]
     days = None if only.whole else {one.period.day for one in partitions}
     known = standing(states)
     made = refining.refine(
@@ -331,28 +334,12 @@ def refuse_without_ledger(app: App) -> None:
     """A lost ledger is not an empty lake: silver still says of which answers it was made."""
     if any(states for (dataset, _), states in app.ledger.tally().items() if dataset in DATASETS):
         return
-    days = app.tables.read(REFINED_DAYS, columns=REFINED_DAYS.key).height
+    recorded = app.tables.read(REFINED_DAYS, columns=REFINED_DAYS.key)
+    days = recorded.filter(pl.col("dataset").is_in(DATASETS)).height
     if days:
         raise Stop(
             f"the ledger knows of no answer, but silver was made of those of {counted(days, 'market-day')}; nothing was "
             "changed. Run `cryptolake ledger repair`, which takes the answers in bronze over again, then `cryptolake rebuild`"
-        )
-
-
-def require_supported(app: App, stated: pl.DataFrame) -> None:
-    """Refuse figures that ledger and silver do not give now. Raises Stop before anything is handed out."""
-    csus = app.registry.csus
-    now, _ = panel.panel_now(tables=app.tables, states=app.ledger.states(), csus=csus)
-    refuse_rows(differing(stated, now).filter("has_number"))
-
-
-def refuse_rows(wrong: pl.DataFrame) -> None:
-    """Raises Stop with the first of these rows of `differing` and the remedy; nothing when there are none."""
-    if wrong.height:
-        name, day, columns = wrong.select("csu", "date", "columns").row(0)
-        raise Stop(
-            f"{counted(wrong.height, 'row of the panel is', 'rows of the panel are')} not what ledger and silver give now "
-            f"(first {name} {day}: {columns}); run `cryptolake build` first"
         )
 
 

@@ -19,7 +19,7 @@ from cryptolake.lake.tables import Tables
 from cryptolake.publish.stores import Stores
 from cryptolake.registry.markets import Csu
 from cryptolake.silver import liquidations, prices, quotes, refined, tvl
-from cryptolake.work import derivation, evidence
+from cryptolake.work import evidence
 from cryptolake.work.standing import MarketDay, Standing, standing
 from cryptolake.work.tables import derive, read_from
 
@@ -92,8 +92,8 @@ def _evidence(
         recorded=tables.read(refined.TABLE),
         amounts=amounts,
         events=events,
-        prices=tables.read(prices.TABLE, columns=list(derivation.PRICE_COLUMNS)),
-        quotes=tables.read(quotes.TABLE, columns=list(derivation.QUOTE_COLUMNS)),
+        prices=tables.read(prices.TABLE),
+        quotes=tables.read(quotes.TABLE),
     )
     return amounts, events, found
 

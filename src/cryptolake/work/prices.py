@@ -6,9 +6,9 @@ What does not belong here: how a source is asked (sources) and which price wins 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
@@ -19,8 +19,8 @@ from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Boundary, Partition, Period
 from cryptolake.contracts.prices import Wanted
 from cryptolake.contracts.source import Source
-from cryptolake.errors import BadInput, Stop
-from cryptolake.flow.collect import WORKER, Collected, Progress, read_rows
+from cryptolake.errors import BadInput
+from cryptolake.flow.collect import WORKER, Collected, Progress
 from cryptolake.flow.collect import collect as collect_partitions
 from cryptolake.flow.outputs import Output
 from cryptolake.flow.plan import make_plan
@@ -28,12 +28,12 @@ from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
 from cryptolake.silver import liquidations, prices, tvl
 from cryptolake.silver.quotes import ANY_CHAIN
-from cryptolake.silver.quotes import TABLE as QUOTES
 from cryptolake.sources.price_file import PRICES as PRICES_OF_FILES
 from cryptolake.sources.price_file import landed
 from cryptolake.state.ledger import Ledger
+from cryptolake.work.lending import refine
 from cryptolake.work.market_days import EVERYTHING, MarketDays
-from cryptolake.work.price_sources import price_source, price_sources, pricing
+from cryptolake.work.price_sources import price_source, price_sources, pricing, read_quotes
 from cryptolake.work.refine import SILVER
 from cryptolake.work.refine import reprice as revalue
 
@@ -100,7 +100,11 @@ def import_file(app: App, file: Path) -> list[Output]:
 
 
 def reprice(app: App) -> list[Output]:
-    """Value silver again from every quote that is kept, at the settings' ladder. The versions before stay readable."""
+    """Value silver again from every quote that is kept, at the settings' ladder. The versions before stay readable.
+
+    What silver cannot vouch for is made anew first: a market's oracle tells the price to all others.
+    """
+    refine(app)
     quotes = read_quotes(price_sources(app), app.bronze, app.ledger.states())
     return revalue(tables=app.tables, quotes=quotes, pricing=pricing(app))
 
@@ -235,25 +239,3 @@ def ask(
     """Collect what the ledger does not have yet."""
     missing = make_plan(partitions, ledger.states(), resume=resume).missing if resume else partitions
     return collect_partitions(source, missing, bronze=bronze, ledger=ledger, workers=workers, progress=progress)
-
-
-def read_quotes(
-    sources: Mapping[str, Source], bronze: Bronze, states: Mapping[Partition, Entry], days: Iterable[date] | None = None
-) -> pl.DataFrame:
-    """Every kept quote of these sources (by their name on the ladder), from bronze; the same answers give the same rows.
-
-    Raises Stop when a source's rows bear another name: they would be on no rung.
-    """
-    chosen = None if days is None else set(days)
-    frames = [QUOTES.empty()]
-    for name, source in sources.items():
-        datasets = {one.name for one in source.datasets}
-        kept = [p for p, entry in states.items() if p.dataset in datasets and entry.digest is not None]
-        dated = source.datasets[0].reach != "whole_history"
-        kept = [p for p in kept if chosen is None or not dated or p.period.day in chosen]
-        rows = read_rows(source, sorted(kept), bronze)
-        frame = pl.DataFrame(list(rows), schema=QUOTES.polars_schema(), strict=False)
-        if strangers := sorted({str(one) for one in frame["source"].unique()} - {name}):
-            raise Stop(f"price source {name}: its rows say source {strangers[0]!r}; correct `parse` in its file")
-        frames.append(frame if chosen is None else frame.filter(pl.col("date").is_in(sorted(chosen))))
-    return prices.tidy(pl.concat(frames))

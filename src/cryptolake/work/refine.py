@@ -56,11 +56,11 @@ def refine(
 
     `states` (the ledger) says which answers stand for each of the days asked (`work.standing`), and lets them be taken
     from the monthly twins instead of being read one by one; without it the partitions themselves are taken. `known` is
-    `standing(states)`, for a caller that has it already. `quotes` are
-    vendors' and feeds' quotes, replacing the stored ones of the days touched (None: keep them). `fresh` starts the
-    tables over, `reparse` reads every answer and no twin. The same bronze always gives the same silver, whether refined day
-    by day or all at once. A day whose answers bronze has no more keeps the rows that were made of those very answers;
-    starting over raises Stop before anything is written.
+    `standing(states)`, for a caller that has it already. `quotes` are what vendors, feeds and files say of the days
+    touched, as bronze has it (None: nothing); the stored ones are never taken for it. `fresh` starts the tables over,
+    `reparse` reads every answer and no twin. The same bronze always gives the same silver, whether refined day by day or
+    all at once. A day whose answers bronze has no more keeps the rows that were made of those very answers; starting over
+    raises Stop before anything is written.
     """
     asked = set(partitions)
     if not asked:
@@ -103,8 +103,8 @@ def refine(
             "written. Run `cryptolake ledger repair`, then `cryptolake collect`"
         )
     records.append(_others(before, days - kept_days))
-    told = external(tables, touched) if quotes is None and not fresh else quotes
-    if told is not None and not fresh:
+    told = QUOTES.empty() if quotes is None else quotes
+    if not fresh:
         told = told.filter(pl.col("date").is_in(touched))
     return _store(frames, told, tables, None if fresh else touched, pricing, pl.concat(records))
 
@@ -112,23 +112,15 @@ def refine(
 def reprice(
     *, tables: Tables, quotes: pl.DataFrame | None = None, pricing: prices.Pricing | None = None
 ) -> list[Output]:
-    """Value all of silver again, with other quotes or another ladder, without reading bronze or the network.
+    """Value all of silver again, with other quotes (as bronze has them) or another ladder, without the network.
 
-    The versions before stay readable (`Tables.read(version=...)`).
+    What the rows hold of the markets' own oracles is taken as it is, so whoever calls this has silver made good first. The
+    versions before stay readable (`Tables.read(version=...)`).
     """
-    held, events = tables.read(tvl.TABLE), tables.read(liquidations.TABLE)
-    days = sorted({*held["date"].unique(), *events["date"].unique()})
-    told = external(tables, days) if quotes is None else quotes
-    frames = {"tvl": held, "liquidations": events}
-    del held, events
+    frames = {"tvl": tables.read(tvl.TABLE), "liquidations": tables.read(liquidations.TABLE)}
     # What silver was made of stays as it was written: rows that went missing since do not pass for whole by being valued.
-    return _store(frames, told, tables, None, pricing, None)
-
-
-def external(tables: Tables, days: Sequence[date]) -> pl.DataFrame:
-    """The stored quotes of feeds, vendors and files on these days: everything that the markets' own oracles do not say."""
-    stored = tables.read(QUOTES, among={"date": list(days)} if days else None)
-    return stored.filter(pl.col("source") != "protocol_oracle")
+    told = QUOTES.empty() if quotes is None else quotes
+    return _store(frames, told, tables, None, pricing, tables.read(REFINED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,20 +270,20 @@ def _records(dataset: str, readings: Sequence[Reading], frame: pl.DataFrame) -> 
 
 def _store(
     unvalued: dict[str, pl.DataFrame],
-    told: pl.DataFrame | None,
+    told: pl.DataFrame,
     tables: Tables,
     touched: Sequence[date] | None,
     pricing: prices.Pricing | None,
-    records: pl.DataFrame | None,
+    records: pl.DataFrame,
 ) -> list[Output]:
-    """Price the days, value the rows, check the contracts, write the four tables (all of them, or the days touched).
+    """Price the days, value the rows, check the contracts, write the tables (all of them, or the days touched).
 
-    `records` say what the rows were made of (None: as before); they are written after all rows and prices.
+    `records` say what the markets' rows were made of; with what is noted of the prices they are written after all rows.
     Takes the frames out of `unvalued` and lets go of each as soon as it is written: a year's are a gigabyte together.
     """
     held, events = unvalued.pop("tvl"), unvalued.pop("liquidations")
     said = prices.oracle_quotes(held, events, named_tokens())
-    quotes = prices.tidy(pl.concat([said, told])) if told is not None and told.height else said
+    quotes = prices.tidy(pl.concat([said, told])) if told.height else said
     wanted = pl.concat(
         [
             held.select("date", "chain", "asset"),
@@ -311,8 +303,9 @@ def _store(
         QUOTES: quotes,
         prices.TABLE: chosen,
     }
-    if records is not None:
-        frames[REFINED] = records.sort(REFINED.key)
+    own = records.filter(pl.col("dataset").is_in(list(_ANSWERS)))
+    of_all = [refined.shared(table.name, frames[table]) for table in (QUOTES, prices.TABLE)]
+    frames[REFINED] = pl.concat([own, *of_all]).sort(REFINED.key)
     del held, events, said, quotes, chosen, told
     for table, frame in frames.items():
         table.require(frame)
