@@ -72,6 +72,28 @@ def moves(tree: ast.AST) -> bool:
     )
 
 
+# Who reads rows of the panel without handing them out unasked; everybody else takes them from `work.chosen_panel`.
+READS_THE_PANEL = {
+    "work/handing_out.py": "the door",
+    "work/chosen_panel.py": "asks at the door",
+    "work/lending.py": "publish asks at the door; collect takes the order of the markets",
+    "work/checking.py": "judges it",
+    "cli/quality.py": "judges it",
+}
+
+
+def test_rows_of_the_panel_leave_by_one_door() -> None:
+    found = {
+        where
+        for where, tree in modules()
+        for name, call in calls(tree)
+        if name in {"read", "stored"}
+        and call.args
+        and ast.unparse(call.args[0]) in {"DAILY_PANEL", "daily_panel.TABLE"}
+    }
+    assert found == READS_THE_PANEL.keys(), "take the rows from work.chosen_panel, or ask work.handing_out"
+
+
 def test_only_the_app_reads_where_the_data_folder_is() -> None:
     found = [f"{where}:{line}" for where, tree in modules() if where != "app.py" for line in reads_data(tree)]
     assert found == [], "take a member of App, e.g. app.folder.ledger"

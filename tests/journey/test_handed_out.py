@@ -27,6 +27,13 @@ pytestmark = pytest.mark.xdist_group("demo")
 DAY = date(2024, 12, 5)
 Change = Callable[[Path], None]
 TENFOLD = 10.0
+DOORS: dict[str, Callable[[cl.Lake], object]] = {
+    "panel": lambda lake: lake.panel(),
+    "read": lambda lake: lake.table("daily_panel").read(),
+    "scan": lambda lake: lake.table("daily_panel").scan(),
+    "sql": lambda lake: lake.sql("SELECT max(total_tvl_usd) FROM daily_panel"),
+    "sql below": lambda lake: lake.sql("WITH p AS (SELECT * FROM daily_panel) SELECT count(*) FROM (SELECT * FROM p)"),
+}
 AMOUNTS, SIDES = ("supplied", "borrowed", "cash", "collateral"), ("debt", "collateral")
 
 
@@ -111,18 +118,30 @@ CHANGES: dict[str, Change] = {
     "quotes": rewritten(QUOTES, pl.col("quote_price") * 1.1),
     "no quotes": without_quotes,
     "no price": unpriced,
+    "oracle": rewritten(TVL, pl.col("oracle_price") * 1.25),
+    "oracle of an event": rewritten(LIQUIDATIONS, *(pl.col(f"{side}_oracle_price") * 1.25 for side in SIDES)),
+    "infinite amount": rewritten(TVL, pl.lit(float("inf")).alias("cash_usd")),
+    "no number": rewritten(TVL, pl.lit(float("nan")).alias("cash"), pl.lit(float("nan")).alias("cash_usd")),
+    "price everywhere": together(
+        rewritten(TVL, *(pl.col(name) * 1.1 for name in ("price", *(f"{one}_usd" for one in AMOUNTS)))),
+        rewritten(LIQUIDATIONS, *(pl.col(f"{side}_{name}") * 1.1 for side in SIDES for name in ("price", "usd"))),
+        rewritten(PRICES, pl.col("price") * 1.1),
+        rewritten(QUOTES, pl.col("quote_price") * 1.1),
+    ),
 }
+TRIPS = {"reprice": ("reprice",), "of the market": ("refine", "--csu", "aave_v3_sandbox")}
 
 
 @pytest.mark.parametrize("changed", CHANGES)
 def test_nothing_is_handed_out_that_is_not_so(lake: Path, changed: str) -> None:
     CHANGES[changed](lake / "data")
-    for words in (("panel", "export"), ("publish",)):
+    for words in (("panel", "export"), ("panel", "describe"), ("publish",), ("release", "2024.12")):
         done = cryptolake(lake, *words, CRYPTOLAKE_REGISTRY=str(sandbox_registry()))
         assert done.returncode, (words, done.stdout)
         assert "run `cryptolake" in " ".join(done.stderr.lower().split()), done.stderr
         assert "Traceback" not in done.stderr
     assert not (lake / "data/exports").exists()
+    assert not (lake / "data/releases").exists()
 
 
 @pytest.mark.parametrize("changed", sorted(set(CHANGES) - {"panel"}))
@@ -138,6 +157,34 @@ def test_a_new_panel_has_no_figure_of_it(lake: Path, changed: str) -> None:
     row = after.row(by_predicate=pl.col("date") == DAY, named=True)
     assert (row["status"] == "ok", row["liquidations_status"] == "ok") != (True, True), row
     assert done.returncode == (0 if changed == "answer" else 1), done.stdout
+
+
+@pytest.mark.parametrize("trip", TRIPS)
+@pytest.mark.parametrize("changed", ["oracle", "price everywhere"])
+def test_no_trip_takes_over_what_was_changed(lake: Path, changed: str, trip: str) -> None:
+    ours = {"CRYPTOLAKE_REGISTRY": str(sandbox_registry())}
+    before = Tables(lake / "data").read(DAILY_PANEL)
+    CHANGES[changed](lake / "data")
+    for words in (TRIPS[trip], ("build",)):
+        assert cryptolake(lake, *words, **ours).returncode == 0
+    assert Tables(lake / "data").read(DAILY_PANEL).equals(before)
+
+
+def test_a_price_of_a_file_is_read_from_the_file_again(lake: Path) -> None:
+    ours = {"CRYPTOLAKE_REGISTRY": str(sandbox_registry())}
+    tables, (asset, *_) = Tables(lake / "data"), Tables(lake / "data").read(TVL)["asset"]
+    (lake / "mine.csv").write_text(f"date,chain,asset,price\n{DAY},sandbox,{asset},3000\n")
+    ours["CRYPTOLAKE_PRICE_ORDER"] = "file,protocol_oracle"
+    for words in (("prices", "import", "mine.csv"), ("build",)):
+        assert cryptolake(lake, *words, **ours).returncode == 0
+    before, said = tables.read(DAILY_PANEL), tables.read(QUOTES)
+    dearer = pl.when(pl.col("source") == "file").then(pl.col("quote_price") * 3).otherwise(pl.col("quote_price"))
+    for words in (("refine",), *TRIPS.values()):
+        tables.write(QUOTES, said.with_columns(dearer))
+        for one in (words, ("build",)):
+            assert cryptolake(lake, *one, **ours).returncode == 0
+        assert tables.read(QUOTES).equals(said)
+        assert tables.read(DAILY_PANEL).equals(before)
 
 
 @pytest.mark.parametrize("changed", sorted(set(CHANGES) - {"panel", "ledger", "answer", "file of silver"}))
@@ -158,5 +205,32 @@ def test_from_python_it_is_reported_and_not_handed_out(lake: Path) -> None:
         found = opened.quality(store=False)
         assert found.filter(check="panel_supported")["rows"].sum() > 0
         assert opened.coverage().height
-        with pytest.raises(cl.Stop, match="run `cryptolake build`"):
+        for door in DOORS.values():
+            with pytest.raises(cl.Stop, match="run `cryptolake build`"):
+                door(opened)
+        wrong = Tables(lake / "data").read(DAILY_PANEL)
+        assert opened.table("daily_panel", as_stored=True).read().equals(wrong)
+        assert opened.sql("SELECT count(*) FROM daily_panel", as_stored=True).item() == wrong.height
+        assert opened.sql("SELECT count(*) FROM tvl").item(), "what is not asked of the panel is answered"
+
+
+def test_a_panel_of_infinite_figures_is_not_handed_out(lake: Path) -> None:
+    """Infinity differs by no more than infinity from anything."""
+    for figure in (float("inf"), float("nan")):
+        rewritten(DAILY_PANEL, pl.lit(figure).alias("total_tvl_usd"))(lake / "data")
+        with cl.open(lake / "data") as opened, pytest.raises(cl.Stop, match="total_tvl_usd"):
             opened.panel()
+
+
+def test_sql_over_the_database_says_what_is_wrong_with_its_panel(lake: Path) -> None:
+    ours, ask = (
+        {"CRYPTOLAKE_REGISTRY": str(sandbox_registry())},
+        ("query", "--sql", "SELECT * FROM daily_panel", "--json"),
+    )
+    assert cryptolake(lake, "publish", **ours).returncode == 0
+    assert "warning" not in cryptolake(lake, *ask, **ours).stderr
+    CHANGES["oracle"](lake / "data")
+    done = cryptolake(lake, *ask, **ours)
+    assert done.returncode == 0
+    assert "not what ledger and silver give now" in " ".join(done.stderr.split()), done.stderr
+    assert "warning" not in cryptolake(lake, "query", "--sql", "SELECT 1 AS one", "--json", **ours).stderr

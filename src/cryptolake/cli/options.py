@@ -146,15 +146,20 @@ def chosen_rows(
     end: datetime | None,
     days: int | None,
     version: int | None = None,
+    *,
+    as_stored: bool = False,
 ) -> ChosenPanel:
-    """The panel over the selected markets and days; without a selection all of it. A line says what was taken."""
+    """The panel over the selected markets and days; without a selection all of it. A line says what was taken.
+
+    Raises Stop for figures that are not what ledger and silver give now, unless they are wanted `as_stored`.
+    """
     from cryptolake.work.chosen_panel import chosen_panel
 
     refuse_unfinished(app)
     first, last = shown_days(start, end, days)
     whole = not (csu or chain or family or sets)
     csus = None if whole else chosen_csus(app, csu, chain, family, sets)
-    found = chosen_panel(app, csus, first, last, version=version)
+    found = chosen_panel(app, csus, first, last, version=version, as_stored=as_stored)
     print_note(("No market was selected: taking all of the panel, " if whole else "Taking ") + found.says)
     return found
 
@@ -225,11 +230,11 @@ def note_panel(app: App, only: MarketDays) -> None:
     from cryptolake.work.chosen_panel import chosen_panel
 
     refuse_unfinished(app)
-    everything = chosen_panel(app, None, None, None).says
+    everything = chosen_panel(app, None, None, None, as_stored=True).says
     print_note("The panel is about everything that was ever asked for: " + everything)
     if not only.whole:
         csus = None if only.names is None else [app.registry.csus[name] for name in sorted(only.names)]
-        print_note("Of it you chose " + chosen_panel(app, csus, only.first, only.last).says)
+        print_note("Of it you chose " + chosen_panel(app, csus, only.first, only.last, as_stored=True).says)
 
 
 def dates(start: datetime | None, end: datetime | None, days: int | None) -> dict[str, object]:

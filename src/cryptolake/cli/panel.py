@@ -93,15 +93,12 @@ def export_command(
     from cryptolake.research.export import export
     from cryptolake.research.formats import format_named, require_suffix
     from cryptolake.research.transforms import VALUES, Recipe, fill_limit, prepare, require_numbers
-    from cryptolake.work.lending import require_supported
 
     kind = format_named(to)
     app: App = context.obj.open()
     path = out or app.folder.root / "exports" / f"daily_panel{'_wide' * (shape == 'wide')}{kind.suffix}"
     require_suffix(kind, path)  # before anything is read
     panel = chosen_rows(app, csu, chain, family, market_set, start_date, end_date, days, version).panel
-    if version is None:
-        require_supported(app, panel)
     if not allow_empty:
         require_numbers(panel, tuple(column or VALUES))
     recipe = Recipe(tuple(column or VALUES), balance, fill_limit(fill), winsorize, log, diff)

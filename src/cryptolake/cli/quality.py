@@ -122,7 +122,7 @@ def quality_command(
     from cryptolake.work.checking import finished
 
     app: App = context.obj.open()
-    chosen = chosen_rows(app, csu, chain, family, market_set, start_date, end_date, days)
+    chosen = chosen_rows(app, csu, chain, family, market_set, start_date, end_date, days, as_stored=True)
     panel = chosen.panel
     reconciled, refused = _reconciled(app, finished(app, panel)) if against_defillama else ([], [])
     checked = check_and_report(app, panel, reconciled=reconciled, path=html_file, store=store)

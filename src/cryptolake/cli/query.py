@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -125,6 +126,8 @@ def query_command(
         template = _COVERAGE if coverage else template
         statement = sql if sql is not None else template.format(where=where.text())
         frame = session.query(statement, [] if sql is not None else where.values)
+        if sql is not None:
+            _warn_of(app, sql)
         if sql is None and template is _COVERAGE and not any((entity, asset, metric, since, until)):
             import polars as pl
 
@@ -135,6 +138,30 @@ def query_command(
         print_note("nothing is stored of this; `cryptolake query --coverage` lists what is")
     newest_last = sql is None and template is _SERIES
     _show(frame, limit, csv, parquet, as_json=as_json, newest_last=newest_last)
+
+
+def _warn_of(app: App, statement: str) -> None:
+    """Say so, loudly, when the database's panel that is asked about has figures that ledger and silver do not give now.
+
+    The answer is shown all the same: what a person types reads rows as they are stored.
+    """
+    from cryptolake.catalogue import found_tables
+    from cryptolake.contracts.quoting import identifiers, literal
+    from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
+    from cryptolake.work.handing_out import guarded, said_of, unsupported
+
+    tables = [one.table for one in found_tables().values() if guarded(one.table)]
+    words, reader = set(re.findall(r"\w+", statement.lower())), app.database.reader()
+    if not words & {name for table in tables for name in (table.name, *table.formerly)}:
+        return
+    if reader.query(f"SELECT to_regclass({literal(DAILY_PANEL.quoted)}) IS NULL").item():
+        return
+    stored = reader.query(f"SELECT {identifiers(DAILY_PANEL.columns)} FROM {DAILY_PANEL.quoted}")
+    wrong = unsupported(app, stored.cast(dict(DAILY_PANEL.polars_schema())))  # type: ignore[arg-type]
+    if wrong.height:
+        print_note(
+            f"[bold red]warning:[/] in the database {said_of(wrong)}; run `cryptolake build` and `cryptolake publish`"
+        )
 
 
 @contextmanager

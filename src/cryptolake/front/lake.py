@@ -81,7 +81,8 @@ class Lake:
 
         Without a selection all that was ever asked for. A key that was never asked for is a row that says `pending`; amounts
         are in USD, and null where `status` is not `ok`, `suspect` or `missing_price`. `reason` and `liquidations_reason`
-        say why a status is not `ok`. `version` is an older commit of the panel. Raises BadInput when there is nothing.
+        say why a status is not `ok`. `version` is an older commit of the panel. Raises BadInput when there is nothing, and
+        Stop for figures that ledger and silver do not give now.
 
         >>> panel = lake.panel(csu="aave_v3_sandbox", start="2024-12-05", end="2024-12-10")
         >>> panel.select("date", "liquidation_count", "liquidations_status").row(0)
@@ -90,8 +91,6 @@ class Lake:
         ('missing_price', 'answered, but some asset that is held has no price: sums run over the others')
         """
         chosen = self._chosen(self._some(csu, chain, family, set), start, end, days, version)
-        if version is None:
-            lending.require_supported(self._app, chosen)
         return with_reasons(self._app, chosen, now=version is None)
 
     def tables(self) -> pl.DataFrame:
@@ -103,8 +102,11 @@ class Lake:
         rows = [(t.name, t.layer, t.grain, t.doc, "lake" if t.in_lake else "postgresql") for t in self._contracts()]
         return pl.DataFrame(rows, schema=["name", "layer", "grain", "doc", "place"], orient="row")
 
-    def table(self, name: str) -> LakeTable:
+    def table(self, name: str, *, as_stored: bool = False) -> LakeTable:
         """One table by its name, or a name that it had. Raises BadInput naming the known ones.
+
+        Reading the panel, or what is made of it, raises Stop where ledger and silver do not give its figures now;
+        `as_stored` hands the rows out as they lie there.
 
         >>> lake.table("tvl")
         <LakeTable tvl: one row is one asset of one market at the end of one day>
@@ -113,14 +115,15 @@ class Lake:
         """
         for table in self._contracts():
             if name in (table.name, *table.formerly):
-                return LakeTable(lambda: self._app, table)
+                return LakeTable(lambda: self._app, table, as_stored=as_stored)
         raise BadInput(f"no table {name!r}; known: {', '.join(one.name for one in self._contracts())}")
 
-    def sql(self, statement: str) -> pl.DataFrame:
+    def sql(self, statement: str, *, as_stored: bool = False) -> pl.DataFrame:
         """The answer to one SELECT over the lake's tables, in DuckDB's SQL. Instants are UTC.
 
         The engine reads these tables and nothing else: no other file, no network, no setting; it changes nothing and ends
-        after five minutes or 2 GiB. Tables that only PostgreSQL holds are read by `table`. Raises BadInput with the remedy.
+        after five minutes or 2 GiB. Tables that only PostgreSQL holds are read by `table`. Raises BadInput with the remedy, and
+        of figures of the panel what `table` does, unless they are wanted `as_stored`.
 
         >>> lake.sql("SELECT count(*) AS days, sum(liquidation_count) AS liquidations FROM daily_panel").row(0)
         (14, 5)
@@ -128,7 +131,7 @@ class Lake:
         Traceback (most recent call last):
         cryptolake.errors.BadInput: queries read the lake's tables and nothing else, so COPY is refused; write a SELECT
         """
-        return asked_of(self._app, self._contracts(), statement)
+        return asked_of(self._app, self._contracts(), statement, as_stored=as_stored)
 
     def coverage(
         self,
@@ -146,7 +149,7 @@ class Lake:
         >>> lake.coverage().filter(dataset="liquidations").select("status", "days").rows()
         [('missing_price', 1), ('ok', 13)]
         """
-        return coverage(self._chosen(self._some(csu, chain, family, set), start, end, days))
+        return coverage(self._chosen(self._some(csu, chain, family, set), start, end, days, as_stored=True))
 
     def quality(
         self,
@@ -167,7 +170,7 @@ class Lake:
         >>> lake.quality(store=False).filter(severity="error")["rows"].sum()
         0
         """
-        chosen = self._chosen(self._some(csu, chain, family, set), start, end, days)
+        chosen = self._chosen(self._some(csu, chain, family, set), start, end, days, as_stored=True)
         found = examine(self._app, chosen, store=store)
         rows = [(one.check, one.severity, one.rows, one.doc, list(one.examples)) for one in found.results]
         schema = {"check": pl.String, "severity": pl.String, "rows": pl.Int64, "doc": pl.String}
@@ -378,10 +381,17 @@ class Lake:
         return found
 
     def _chosen(
-        self, csus: list[Csu] | None, start: Day, end: Day, days: int | None, version: int | None = None
+        self,
+        csus: list[Csu] | None,
+        start: Day,
+        end: Day,
+        days: int | None,
+        version: int | None = None,
+        *,
+        as_stored: bool = False,
     ) -> pl.DataFrame:
         first, last = open_span(day(start), day(end), days)
-        return chosen_panel(finished(self._app), csus, first, last, version=version).panel
+        return chosen_panel(finished(self._app), csus, first, last, version=version, as_stored=as_stored).panel
 
     def _span(self, start: Day, end: Day, days: int | None) -> Span:
         return chosen_span(self._app, first=day(start), last=day(end), days=days)

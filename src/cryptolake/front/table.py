@@ -14,13 +14,14 @@ from cryptolake.contracts.quoting import identifiers
 from cryptolake.contracts.table import Table
 from cryptolake.errors import BadInput
 from cryptolake.lake import sql
+from cryptolake.work.handing_out import require_table_supported
 
 
 class LakeTable:
     """One table: what a row of it is, what its columns mean, and its rows."""
 
-    def __init__(self, app: Callable[[], App], table: Table) -> None:
-        self._app, self._table = app, table
+    def __init__(self, app: Callable[[], App], table: Table, *, as_stored: bool = False) -> None:
+        self._app, self._table, self._as_stored = app, table, as_stored
 
     @property
     def name(self) -> str:
@@ -48,7 +49,8 @@ class LakeTable:
         """The rows as a lazy frame, in no particular order; filters and columns you choose spare reading the rest.
 
         Instants are UTC. Tables that only PostgreSQL holds are read at once. Raises BadInput for a table of the lake that
-        was never made, and Stop for one that an older version wrote.
+        was never made, Stop for one that an older version wrote, and for figures of the panel that ledger and silver do not
+        give now (unless the table was asked for `as_stored`).
 
         >>> lake.table("tvl").scan().filter(pl.col("date") == date(2024, 12, 5)).select("symbol").collect().height
         4
@@ -58,6 +60,8 @@ class LakeTable:
             stored = app.tables.stored(self._table)
             if stored is None:
                 raise BadInput(never_made(self._table))
+            if not self._as_stored:
+                require_table_supported(app, self._table)
             return stored.scan()
         answer = app.database.reader().query(f"SELECT {identifiers(self._table.columns)} FROM {self._table.quoted}")
         return answer.cast(dict(self._table.polars_schema())).lazy()  # type: ignore[arg-type]
@@ -85,8 +89,11 @@ def elsewhere(table: Table) -> str:
     return f"{table.name} is in PostgreSQL only; read it by lake.table({table.name!r}).scan()"
 
 
-def asked_of(app: App, tables: Iterable[Table], statement: str) -> pl.DataFrame:
-    """The answer to a SELECT over those of the tables that the lake holds. Raises BadInput that says where others are."""
+def asked_of(app: App, tables: Iterable[Table], statement: str, *, as_stored: bool = False) -> pl.DataFrame:
+    """The answer to a SELECT over those of the tables that the lake holds. Raises BadInput that says where others are.
+
+    And Stop for figures of the panel that ledger and silver do not give now, unless they are wanted `as_stored`.
+    """
     absent: dict[str, str] = {}
     stored = []
     for table in tables:
@@ -96,4 +103,9 @@ def asked_of(app: App, tables: Iterable[Table], statement: str) -> pl.DataFrame:
         else:
             why = never_made(table) if table.in_lake else elsewhere(table)
             absent |= dict.fromkeys((table.name, *table.formerly), why)
-    return sql.query(statement, stored, absent=absent)
+
+    def look(table: Table) -> None:
+        if not as_stored:
+            require_table_supported(app, table)
+
+    return sql.query(statement, stored, absent=absent, look=look)

@@ -7,7 +7,7 @@ or variable, and whose settings are locked. What does not belong here: PostgreSQ
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ import polars as pl
 import pyarrow as pa
 
 from cryptolake.contracts.quoting import distinct, identifier, literal
-from cryptolake.contracts.table import sql_type
+from cryptolake.contracts.table import Table, sql_type
 from cryptolake.errors import BadInput, Retry
 from cryptolake.lake.stored import Stored
 
@@ -43,14 +43,19 @@ class Bounds:
 
 
 def query(
-    statement: str, tables: Iterable[Stored], *, absent: Mapping[str, str] | None = None, bounds: Bounds | None = None
+    statement: str,
+    tables: Iterable[Stored],
+    *,
+    absent: Mapping[str, str] | None = None,
+    look: Callable[[Table], None] = lambda _table: None,
+    bounds: Bounds | None = None,
 ) -> pl.DataFrame:
     """The answer to one statement that reads; each table is a view under its name and its former names.
 
     Repeated column names get a number, whole numbers of any size come as 64-bit integers where they fit, else as floats, as
-    do decimals; instants are UTC. `absent` says of tables that are not here why, and what to do. Raises BadInput with the
-    remedy for anything else than one reading statement and for what the engine refuses, Retry when a table's files were
-    replaced meanwhile.
+    do decimals; instants are UTC. `absent` says of tables that are not here why, and what to do. `look` is shown every table
+    that is read, before it is, and may raise. Raises BadInput with the remedy for anything else than one reading statement
+    and for what the engine refuses, Retry when a table's files were replaced meanwhile.
     """
     bounds, absent = bounds or Bounds(), absent or {}
     named = {name: one for one in tables for name in (one.table.name, *one.table.formerly)}
@@ -62,6 +67,8 @@ def query(
                 raise BadInput(why[0])
             # A statement that names only tables needs no other; one about the schema, or that hides names, needs them all.
             shown = {name: named[name] for name in wanted} if wanted and wanted <= named.keys() else named
+            for table in dict.fromkeys(one.table for one in shown.values()):
+                look(table)
             for name, one in shown.items():
                 engine.execute(f"CREATE VIEW {identifier(name)} AS {_select(one)}")
             return _answer(engine.sql(statement), bounds)

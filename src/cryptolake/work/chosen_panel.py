@@ -19,6 +19,7 @@ from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
 from cryptolake.registry.markets import Csu
 from cryptolake.silver.liquidations import TABLE as LIQUIDATIONS
 from cryptolake.silver.tvl import TABLE as TVL
+from cryptolake.work.handing_out import require_supported
 from cryptolake.work.panel import known_days
 from cryptolake.work.standing import DATASETS
 
@@ -61,12 +62,20 @@ class ChosenPanel:
 
 
 def chosen_panel(
-    app: App, csus: Sequence[Csu] | None, first: date | None, last: date | None, *, version: int | None = None
+    app: App,
+    csus: Sequence[Csu] | None,
+    first: date | None,
+    last: date | None,
+    *,
+    version: int | None = None,
+    as_stored: bool = False,
 ) -> ChosenPanel:
     """The stored panel over the chosen markets (None: all of it) and days; keys it lacks are rows that say `pending`.
 
-    An open end means the first or last day that any chosen market was asked for; with both open, only such days count.
-    Raises BadInput when there is no panel, or none of the selection was ever asked for.
+    Figures that ledger and silver do not give now raise Stop (`handing_out`), unless they are wanted `as_stored`, to be judged
+    or only counted, or are those of an older `version`. An open end means the first or last day that any chosen market was
+    asked for; with both open, only such days count. Raises BadInput when there is no panel, or none of the selection was
+    ever asked for.
     """
     stored = app.tables.read(DAILY_PANEL, version=version)
     if stored.is_empty():
@@ -89,6 +98,8 @@ def chosen_panel(
     if not days:
         raise BadInput(f"no day lies between {first or 'the first day'} and {last or 'the last day'} of the selection")
     stored = stored.filter(pl.col("date").is_in(days))
+    if version is None and not as_stored:
+        require_supported(app, stored)
     missing = _expected(csus, days).join(stored, on=["csu", "date"], how="anti")
     if missing.height:
         amounts = TVL.empty().select(COLUMNS["tvl"])
