@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cryptolake.silver.prices import TABLE as PRICES
-from cryptolake.silver.prices import Pricing, choose, oracle_quotes, tidy
+from cryptolake.silver.prices import Pricing, choose, oracle_quotes, pricing_of, tidy
 from cryptolake.silver.quotes import TABLE as QUOTES
 
 DAY = date(2024, 12, 31)
@@ -44,6 +44,13 @@ def chosen(*rows: dict[str, object], pricing: Pricing | None = None) -> dict[str
     frame = choose(pl.DataFrame(list(rows), schema=QUOTES.polars_schema()), WANTED, pricing)
     assert PRICES.violations(frame) == []
     return {str(row["asset"]): row for row in frame.iter_rows(named=True)}
+
+
+@pytest.mark.parametrize("order", ["file,protocol_oracle", "protocol_oracle,file", "file,chainlink", "chainlink,file"])
+def test_any_order_of_the_ladder_prices_alike_whether_ages_are_whole_seconds_or_not(order: str) -> None:
+    how = pricing_of(order, {"chainlink": 90_000.0, "file": 86_400}, 0.02)
+    rows = [quote(WETH, source, 100.0) for source in order.split(",")]
+    assert chosen(*rows, pricing=how)[WETH]["price_source"] == order.partition(",")[0]
 
 
 def test_the_ladder_is_followed() -> None:

@@ -166,7 +166,7 @@ def choose(quotes: pl.DataFrame, wanted: pl.DataFrame, pricing: Pricing | None =
     """One row per wanted (date, chain, asset) and per numeraire in use, by the ladder. Order of the rows does not matter."""
     how = pricing or Pricing()
     rank = {source: number for number, source in enumerate(how.ladder)}
-    caps = {source: how.max_age_s.get(source, 0.0) for source in how.ladder}
+    caps = {source: float(how.max_age_s.get(source, 0.0)) for source in how.ladder}  # a source may say whole seconds
     known = quotes.filter(pl.col("source").is_in(list(how.ladder))).with_columns(
         pl.col("source").replace_strict(rank, return_dtype=pl.Int32).alias("rank"),
         pl.col("source").replace_strict(caps, return_dtype=pl.Float64).alias("cap"),
