@@ -324,6 +324,9 @@ def test_an_answer_collected_after_refining_is_pending_until_it_is_refined(whole
         assert panel.filter(pl.col("status") == "pending").height == 1
     lending.refine(whole.app())
     assert whole.build()[1].is_empty()
+    whole.collect(EVERY[1], time=1)
+    river.reprice(whole.app())
+    assert whole.build()[1].is_empty(), "the river's own step makes silver good before it values it"
 
 
 @pytest.mark.parametrize("table", [TVL, LIQUIDATIONS], ids=lambda one: one.name)
