@@ -13,12 +13,23 @@ from cryptolake.errors import Skip
 
 
 def read_json(body: bytes) -> object:
-    """JSON, also with the bare NaN and Infinity that some servers write. Raises ValueError."""
+    """JSON, also with the bare NaN and Infinity that some servers write. Raises ValueError, also when nested too deep."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
-        document: object = json.loads(body)
+        try:
+            document: object = json.loads(body)
+        except RecursionError:
+            raise ValueError("nested too deep") from None
         return document
+
+
+def kept_json(what: str, part: object) -> bytes:
+    """A part of an answer that was read, as JSON to be kept. Raises Skip (`schema_drift`) when nested too deep for that."""
+    try:
+        return orjson.dumps(part, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:
+        raise drift(what, "part of a bearable depth") from None
 
 
 def drift(what: str, field: str) -> Skip:

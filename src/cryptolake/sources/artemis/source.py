@@ -178,7 +178,10 @@ class Artemis:
         if isinstance(taken, Refusal):
             return taken
         piece = taken[asset]  # words in place of the asset's values say nothing of the key
-        return None if isinstance(piece, bytes) and isinstance(read_json(piece), dict) else STRANGE
+        try:
+            return None if isinstance(piece, bytes) and isinstance(read_json(piece), dict) else STRANGE
+        except ValueError:
+            return STRANGE
 
     def _ask(self, metric: str, assets: Sequence[str], start: date, end: date) -> dict[str, Piece]:
         """Every asset's piece of one window; batches that break the server are halved, down to a single symbol."""
