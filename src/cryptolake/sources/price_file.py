@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.partition import Partition, Period
-from cryptolake.contracts.prices import PriceSource, Wanted
+from cryptolake.contracts.prices import ANY_CHAIN, PriceSource, Wanted
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Dataset, Row, Trip
 from cryptolake.errors import Skip
@@ -20,7 +20,6 @@ from cryptolake.net.abi import checksum
 from cryptolake.net.access import Access
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.tables import lines_of
-from cryptolake.silver.quotes import ANY_CHAIN
 
 PRICES = PriceSource("file", rung=40, max_age_s=86_400, asked="never")
 DATASET = Dataset("imported_prices", feeds="quotes", doc="prices from the user's own file", reach="whole_history")
