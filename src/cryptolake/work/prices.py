@@ -24,6 +24,7 @@ from cryptolake.flow.collect import WORKER, Collected, Progress, read_rows
 from cryptolake.flow.collect import collect as collect_partitions
 from cryptolake.flow.outputs import Output
 from cryptolake.flow.plan import make_plan
+from cryptolake.flow.reading import read
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
 from cryptolake.silver import liquidations, prices, tvl
@@ -94,7 +95,7 @@ def import_file(app: App, file: Path) -> list[Output]:
     key = re.sub(r"[^A-Za-z0-9._+-]", "-", file.stem).lstrip("._+-") or "file"
     raw = landed(file.name, content, key, datetime.now(UTC))
     try:
-        rows = price_source(app, PRICES_OF_FILES.name).parse(raw)
+        rows = read(price_source(app, PRICES_OF_FILES.name), raw)
     except Skip as error:
         raise BadInput(str(error)) from None
     digest = app.bronze.land(raw)
