@@ -71,6 +71,24 @@ def next_steps(text: str) -> list[list[str]]:
     return [shlex.split(one)[1:] for one in re.split(r" (?:or|then|as a trial, then) (?=cryptolake )", found)]
 
 
+# Where nothing was collected yet, `Next:` is what brings the first of it.
+EMPTY = {
+    ("prices", "list"): "collect",
+    ("prices", "list", "--missing"): "collect",
+    ("prices", "list", "--csu", "aave_v3_base"): "collect",
+    ("prices", "versions"): "collect",
+    ("coins", "runs"): "coins refresh",
+    ("monitor",): "plan",
+}
+
+
+@pytest.mark.parametrize("words", EMPTY, ids=" ".join)
+def test_an_empty_folder_is_filled_first(tmp_path: Path, words: tuple[str, ...]) -> None:
+    done = cryptolake(tmp_path, *words)
+    assert done.returncode == 0, done.stderr
+    assert " ".join(next_steps(done.stdout)[0]).startswith(EMPTY[words])
+
+
 # In the order of a study: each may use what the ones before it left.
 WALK = [
     ("plan", *MARKET),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryptolake.cli.confirm import YesFlag, confirm
-from cryptolake.cli.next_step import print_next
+from cryptolake.cli.next_step import print_again, print_next
 from cryptolake.cli.options import JsonFlag, ResumeFlag, WorkersFlag
 from cryptolake.cli.show import print_json, print_line, print_table, progress
 from cryptolake.contracts.counting import counted
@@ -154,7 +154,10 @@ def runs_command(
         print_json([dict(zip(("run", "processed_at", "rows", "bytes"), row, strict=True)) for row in rows])
         return
     print_table("Kept runs", ("run", "asked at (UTC)", "rows", "bytes"), rows)
-    print_next("coins replay latest", "coins prune --keep-days 90 --dry-run")
+    if kept:
+        print_next("coins replay latest", "coins prune --keep-days 90 --dry-run")
+    else:
+        print_next("coins refresh")
 
 
 def _size(runs: Runs, run: Partition) -> int:
@@ -306,11 +309,15 @@ def history_command(
                 f"[yellow]cut to {counted(clamp, 'day')}[/]: {source.tier.name} access reaches no "
                 "further; a pro key does"
             )
-        print_next("query --source coingecko --latest")
+        if result.collected.failed:
+            print_again()
+        else:
+            print_next("query --source coingecko --latest")
     raise typer.Exit(1 if result.collected.failed else 0)
 
 
 def _show(results: list[CoinsLoaded], as_json: bool, *, failed: bool = False) -> None:
+    failed = failed or bool(results[-1].failed)
     if as_json:
         print_json([_document(one) for one in results])
     else:
@@ -322,8 +329,11 @@ def _show(results: list[CoinsLoaded], as_json: bool, *, failed: bool = False) ->
             )
         last = results[-1]
         _print_results(last.results)
-        print_next('query --sql "select * from market_segment_analysis"')
-    raise typer.Exit(1 if failed or results[-1].failed else 0)
+        if failed:
+            print_next("coins refresh", "coins runs")
+        else:
+            print_next('query --sql "select * from market_segment_analysis"')
+    raise typer.Exit(1 if failed else 0)
 
 
 def _rows(one: CoinsLoaded) -> list[tuple[object, ...]]:

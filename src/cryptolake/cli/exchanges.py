@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cryptolake.cli.next_step import print_next
+from cryptolake.cli.next_step import print_again, print_next
 from cryptolake.cli.options import EndFlag, JsonFlag, ResumeFlag, StartFlag, dates
 from cryptolake.cli.show import print_json, print_line, print_table, progress
 from cryptolake.contracts.source import Source
@@ -134,5 +134,8 @@ def _show(result: Exchanged, as_json: bool, title: str, sql: str) -> None:
             print_table("Spreads", columns, result.spread.select(columns).rows())
         for entry in collected.failures[:5]:
             print_line(f"[red]failed[/] {entry.partition}: {entry.error}")
-        print_next(f'query --sql "{sql}"')
+        if collected.failed:
+            print_again()
+        else:
+            print_next(f'query --sql "{sql}"')
     raise typer.Exit(1 if collected.failed else 0)

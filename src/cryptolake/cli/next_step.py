@@ -28,6 +28,19 @@ def print_next(*commands: str, said: str = "", joined: str = "or", selection: bo
     print_steps([typed(one, selection=selection) for one in commands], said=said, joined=joined)
 
 
+def print_again(*others: str) -> None:
+    """`Next:` after questions that failed: this very call, or `others`; why they failed and what helps is said before."""
+    print_steps([again(), *(typed(one) for one in others)], said="Do what is said of what failed", joined="or")
+
+
+def again() -> str:
+    """This call as it was typed, to be typed again."""
+    context = get_current_context()
+    root = context.find_root()
+    command = context.command_path.removeprefix(root.command_path).split()
+    return " ".join(["cryptolake", *_flags(root), *command, *_flags(context)])
+
+
 def print_steps(steps: Sequence[str], *, said: str = "", joined: str = "then") -> None:
     """The line itself, from what is typed at a shell; `said` may hold markup, the steps are printed as they are."""
     from rich.text import Text
@@ -51,18 +64,22 @@ def typed(command: str, *, selection: bool = False) -> str:
     return " ".join(["cryptolake", *before, command, *after])
 
 
-def _flags(context: Any, names: tuple[str, ...]) -> Iterator[str]:
-    """The flags among these that were typed, as they are typed again."""
+def _flags(context: Any, names: tuple[str, ...] | None = None) -> Iterator[str]:
+    """The flags (among these) and arguments that were typed, as they are typed again."""
     for one in context.command.params:
         value = context.params.get(one.name)
         if (
-            one.name not in names
+            (names is not None and one.name not in names)
             or value in (None, (), [])
             or context.get_parameter_source(one.name).name != "COMMANDLINE"
         ):
             continue
+        if isinstance(value, bool):
+            yield one.opts[0] if value else one.secondary_opts[0]
+            continue
         for each in value if isinstance(value, list | tuple) else [value]:
-            yield f"{one.opts[0]} {shlex.quote(each.date().isoformat() if hasattr(each, 'date') else _text(each))}"
+            text = shlex.quote(each.date().isoformat() if hasattr(each, "date") else _text(each))
+            yield text if one.param_type_name == "argument" else f"{one.opts[0]} {text}"
 
 
 def _text(value: object) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cryptolake.cli.next_step import print_next
+from cryptolake.cli.next_step import print_again, print_next
 from cryptolake.cli.onchain import end_lacking, note_others, print_made
 from cryptolake.cli.options import (
     ChainFlag,
@@ -129,6 +129,9 @@ def list_command(
         return
     columns = ("chain", "asset", "price_source", "flag", "days", "since", "until")
     print_table(counted(found.height, "group"), columns, found.select(columns).head(limit).rows())
+    if not (found.height or river.overview(app, only=only).height):
+        _print_nothing()
+        return
     print_next(
         "prices collect",
         selection=True,
@@ -168,6 +171,9 @@ def versions_command(
     print_table(
         "Versions", columns, [(name, version, rows.get(name))[: len(columns)] for name, version in found.items()]
     )
+    if all(version is None for version in found.values()):
+        _print_nothing()
+        return
     print_next("reprice", said="Read an older one from Python: pl.read_delta(path, version=N)")
 
 
@@ -237,6 +243,11 @@ def rebuild_command(
     _end(made, built.lacking, only)
 
 
+def _print_nothing() -> None:
+    """What comes first where there is nothing that could have a price."""
+    print_next("collect", "refine", joined="then", selection=True, said="Nothing is in silver yet that has a price")
+
+
 def _end(outputs: list[Output], lacking: pl.DataFrame, only: MarketDays) -> None:
     """What was made, and exit code 1 with the remedy when chosen days that were answered have no number."""
     chosen = only.of(lacking)
@@ -269,4 +280,7 @@ def _print_collected(results: dict[str, Collected], app: App, only: MarketDays, 
     for partition, error in failures[:5]:
         print_line(f"[red]failed[/] {partition}: {error}")
     print_line(f"Without a price: {counted(tokens, 'token')} on {counted(token_days, 'token-day')}.")
-    print_next("prices list --missing", "build", joined="then", selection=True)
+    if failures:
+        print_again()
+    else:
+        print_next("prices list --missing", "build", joined="then", selection=True)

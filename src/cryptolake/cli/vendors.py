@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryptolake.cli.confirm import YesFlag, confirm
-from cryptolake.cli.next_step import print_next
+from cryptolake.cli.next_step import print_again, print_next
 from cryptolake.cli.options import DatasetFlag, JsonFlag, ResumeFlag, WorkersFlag
 from cryptolake.cli.screens import TEAM, Step
 from cryptolake.cli.show import print_json, print_line, print_table, progress
@@ -249,6 +249,7 @@ def _operate(
     results = operate(
         app, operation, source, key=key, dataset=dataset, resume=resume, restate=restate, fresh=fresh, workers=workers
     )
+    failed = any(one.status == "error" for one in results)
     if as_json:
         documents = [document(one) for one in results]
         print_json(documents[0] if len(documents) == 1 else documents)
@@ -257,8 +258,11 @@ def _operate(
         moved = sum(one.set_aside for one in results)
         if fresh is not None and moved:
             print_line(f"{counted(moved, 'old row lies', 'old rows lie')} in {fresh.schema}.metrics now")
-        print_next("query --latest")
-    raise typer.Exit(1 if any(one.status == "error" for one in results) else 0)
+        if failed:
+            print_again()
+        else:
+            print_next("query --latest")
+    raise typer.Exit(1 if failed else 0)
 
 
 def operate(

@@ -32,11 +32,16 @@ def kept_json(what: str, part: object) -> bytes:
         raise drift(what, "part of a bearable depth") from None
 
 
+def no_json(what: str) -> Skip:
+    """The error for a body that nobody can read. `what` names source and key."""
+    return Skip(f"{what}: the answer is no JSON; it is kept, run the same command again later", reason="unreadable")
+
+
 def drift(what: str, field: str) -> Skip:
     """The error for a changed layout. `what` names source and key, `field` what was expected in the answer."""
     return Skip(
         f"{what}: the answer has no {field}; the vendor changed its format, the answer is kept, upgrade cryptolake and "
-        "read it again",
+        "run the same command again",
         reason="schema_drift",
     )
 

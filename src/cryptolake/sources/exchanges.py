@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar, cast
 
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Miss, Raw
-from cryptolake.contracts.reading import drift, instant, kept_json, read_json, typed
+from cryptolake.contracts.reading import drift, instant, kept_json, no_json, read_json, typed
 from cryptolake.contracts.source import Dataset, Row, Trip
 from cryptolake.contracts.vendor import Vendor
 from cryptolake.errors import Retry, Skip, Stop
@@ -212,9 +212,7 @@ class Exchanges:
         try:
             document = read_json(raw.payload)
         except ValueError:
-            raise Skip(
-                f"{raw.partition}: the stored answer is no JSON; collect it again", reason="unreadable"
-            ) from None
+            raise no_json(str(raw.partition)) from None
         what, section = f"exchanges {raw.partition.key}", raw.partition.dataset
         found = document.get(section) if isinstance(document, dict) else None
         if section == CANDLES.name and isinstance(found, list):

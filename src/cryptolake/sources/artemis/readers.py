@@ -103,6 +103,6 @@ _DAYS = _Days()
 def drift(asset: str, field: str) -> Skip:
     return Skip(
         f"artemis {asset}: the answer has no {field}; the vendor changed its format, the answer is kept, "
-        "upgrade cryptolake and refine again",
+        "upgrade cryptolake and run the same command again",
         reason="schema_drift",
     )

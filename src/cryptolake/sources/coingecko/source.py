@@ -18,7 +18,7 @@ import structlog
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
-from cryptolake.contracts.reading import kept_json, read_json
+from cryptolake.contracts.reading import kept_json, no_json, read_json
 from cryptolake.contracts.source import Asked, Dataset, Row, Trip
 from cryptolake.errors import Skip
 from cryptolake.net.access import Access
@@ -232,7 +232,7 @@ class CoinGecko:
         try:
             document = read_json(raw.payload)
         except ValueError:
-            raise Skip(f"{what}: the stored answer is no JSON; collect it again", reason="unreadable") from None
+            raise no_json(what) from None
         if raw.partition.dataset == COINS_MARKETS.name:
             return coins_in(what, document)
         if raw.partition.dataset == MARKET_GLOBAL.name:
