@@ -181,6 +181,24 @@ def test_nothing_says_next_in_another_way() -> None:
     assert found - {"next_step.py"} == {"sandbox.py"}, "the demo names another folder; see journey/test_demo"
 
 
+# Where nothing was collected yet, `Next:` is what brings the first of it.
+EMPTY = {
+    ("prices", "list"): "collect",
+    ("prices", "list", "--missing"): "collect",
+    ("prices", "list", "--csu", "aave_v3_base"): "collect",
+    ("prices", "versions"): "collect",
+    ("coins", "runs"): "coins refresh",
+    ("monitor",): "plan",
+}
+
+
+@pytest.mark.parametrize("words", EMPTY, ids=" ".join)
+def test_an_empty_folder_is_filled_first(tmp_path: Path, words: tuple[str, ...]) -> None:
+    done = walk(tmp_path, words, {})
+    assert done.code == 0, done.err
+    assert " ".join(done.steps[0][1:]).startswith(EMPTY[words])
+
+
 @contextmanager
 def sandbox(name: str) -> Iterator[tuple[Path, dict[str, str]]]:
     """An empty folder whose data folder is `my lake`, and the settings under which the demo's answers are given."""

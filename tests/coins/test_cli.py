@@ -106,7 +106,9 @@ def test_a_users_afternoon(cryptolake: Run, vendor: Vendor) -> None:
     }
 
     day = 86_400_000
-    chart = {name: [[n * day, n + 0.5] for n in range(3)] for name in ("prices", "market_caps", "total_volumes")}
+    chart = {
+        name: [[(20_000 + n) * day, n + 0.5] for n in range(3)] for name in ("prices", "market_caps", "total_volumes")
+    }
     vendor.charts = {"coin-1": chart, "coin-2": chart}
     history = cryptolake("coins", "history", "--top", "2")
     assert history.code == 0, history

@@ -235,9 +235,9 @@ def test_rows_under_another_name_than_the_price_sources_are_refused(tmp_path: Pa
     bronze = Bronze(tmp_path)
     digest = bronze.land(raw)
     states = {raw.partition: Entry(raw.partition, "done", raw.fetched_at, "w", digest=digest)}
-    assert read_quotes({"file": PriceFile()}, bronze, states).height == 1
+    assert read_quotes({"file": PriceFile(("ethereum",))}, bronze, states).height == 1
     with pytest.raises(Stop, match="price source mine: its rows say source 'file'"):
-        read_quotes({"mine": PriceFile()}, bronze, states)
+        read_quotes({"mine": PriceFile(("ethereum",))}, bronze, states)
 
 
 def test_a_price_source_is_one_file_and_takes_its_rung(drop: Drop, app: App) -> None:

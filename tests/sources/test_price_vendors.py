@@ -16,7 +16,7 @@ import pytest
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Source
-from cryptolake.errors import BadInput
+from cryptolake.errors import Skip
 from cryptolake.net.access import Access
 from cryptolake.net.conversation import Patience
 from cryptolake.net.gates import Gates
@@ -257,25 +257,65 @@ def test_a_documented_answer_of_the_coins_host_is_read() -> None:
 GOOD = "date,chain,asset,price,time\n2024-12-31,ethereum,0x000000000000000000000000000000000000dead,1.5,2024-12-31T22:00:00Z\n"
 
 
+def _in(quote: str) -> str:
+    """The good file with a column for what its price is in."""
+    head, line, *_ = GOOD.splitlines()
+    return f"{head},quote\n{line},{quote}\n"
+
+
 def test_a_users_file_is_read() -> None:
     raw = landed("mine.csv", GOOD.encode("utf-8-sig"), "mine", datetime(2025, 1, 2, tzinfo=UTC))
-    (row,) = rows(PriceFile(), raw)
+    (row,) = rows(PriceFile(("ethereum",)), raw)
     assert (row["asset"], row["age_s"], row["quoted_by"], row["quote"]) == (ODD, 7_200.0, "mine.csv", "usd")
-    (later,) = rows(PriceFile(), landed("mine.csv", GOOD.encode(), "mine", datetime(2025, 1, 3, tzinfo=UTC)))
+    (later,) = rows(
+        PriceFile(("ethereum",)), landed("mine.csv", GOOD.encode(), "mine", datetime(2025, 1, 3, tzinfo=UTC))
+    )
     assert float(str(later["weight"])) > float(str(row["weight"])), "of two imports the later one counts"
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("day,chain,asset,price\n", "no column 'date'"),
-        (GOOD.replace("1.5", "-1"), "mine.csv:2.*no price"),
-        (GOOD.replace("1.5", "nan"), "mine.csv:2.*no price"),
-        (GOOD.replace("Z\n", "\n"), "mine.csv:2.*no zone"),
-        (GOOD.replace("2024-12-31,", "31.12.2024,"), "mine.csv:2"),
-        (GOOD.replace("dead,", "xyz,"), "mine.csv:2"),
+        ("", "column date, chain, asset, price is missing"),
+        ("day,chain,asset,price\n", "column date is missing"),
+        (GOOD.replace("time\n", "price\n"), "stands there twice"),
+        (GOOD.partition("\n")[0], "no line with a price"),
+        (GOOD.replace("1.5", "-1"), "mine.csv, line 2.*no price"),
+        (GOOD.replace("1.5", "nan"), "mine.csv, line 2.*no price"),
+        (GOOD.replace("1.5", "3.000,5"), "mine.csv, line 2: 6 cells where the head has 5"),
+        (GOOD.replace(",2024-12-31T22:00:00Z", ""), "mine.csv, line 2: 4 cells"),
+        (GOOD.replace("1.5", '"3.000,5"'), "mine.csv, line 2.*3.000,5"),
+        (GOOD.replace("Z\n", "\n"), "mine.csv, line 2.*no zone"),
+        (GOOD.replace("2024-12-31,", "31.12.2024,"), "mine.csv, line 2"),
+        (GOOD.replace("2024-12-31,", "2025-01-03,"), "mine.csv, line 2.*future"),
+        (GOOD.replace("2024-12-31T", "2025-12-31T"), "mine.csv, line 2.*future"),
+        (GOOD.replace("dead,", "xyz,"), "mine.csv, line 2"),
+        (GOOD.replace("ethereum", "etherium"), "mine.csv, line 2: unknown chain 'etherium'"),
+        (GOOD.replace("ethereum", "any"), "mine.csv, line 2.*eth, btc"),
+        (GOOD.replace(ODD.lower(), "eth"), "mine.csv, line 2.*address of ethereum"),
+        (GOOD + "\n" + GOOD.splitlines()[1].replace("1.5", "1.6"), "mine.csv, line 4: .* line 2 of the same token"),
+        (_in("eur"), "mine.csv, line 2: 'eur'.*usd, eth, btc"),
+        (_in(ODD), "mine.csv, line 2.*in itself"),
+        (_in("eth").replace(f"ethereum,{ODD.lower()}", "any,eth"), "mine.csv, line 2.*in itself"),
+        (_in(ODD).replace("ethereum", "any"), "mine.csv, line 2"),
     ],
 )
 def test_a_faulty_file_is_refused_with_its_line(text: str, words: str) -> None:
-    with pytest.raises(BadInput, match=words):
-        PriceFile().parse(landed("mine.csv", text.encode(), "mine", datetime(2025, 1, 2, tzinfo=UTC)))
+    with pytest.raises(Skip, match=words):
+        PriceFile(("ethereum",)).parse(landed("mine.csv", text.encode(), "mine", datetime(2025, 1, 2, tzinfo=UTC)))
+
+
+def test_a_line_that_stands_there_twice_counts_once() -> None:
+    text = GOOD + GOOD.splitlines()[1]
+    assert (
+        len(PriceFile(("ethereum",)).parse(landed("mine.csv", text.encode(), "mine", datetime(2025, 1, 2, tzinfo=UTC))))
+        == 1
+    )
+
+
+@pytest.mark.parametrize("quote", ["usd", "USD", "eth", "btc", "0x" + "0" * 40])
+def test_what_a_price_may_be_in(quote: str) -> None:
+    (row,) = PriceFile(("ethereum",)).parse(
+        landed("mine.csv", _in(quote).encode(), "mine", datetime(2025, 1, 2, tzinfo=UTC))
+    )
+    assert row["quote"] == quote.lower()

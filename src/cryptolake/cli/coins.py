@@ -156,7 +156,10 @@ def runs_command(
         print_json([dict(zip(("run", "processed_at", "rows", "bytes"), row, strict=True)) for row in rows])
         return
     print_table("Kept runs", ("run", "asked at (UTC)", "rows", "bytes"), rows)
-    print_next("coins replay latest", "coins prune --keep-days 90 --dry-run")
+    if kept:
+        print_next("coins replay latest", "coins prune --keep-days 90 --dry-run")
+    else:
+        print_next("coins refresh")
 
 
 def _size(runs: Runs, run: Partition) -> int:
@@ -317,6 +320,7 @@ def history_command(
 
 
 def _show(results: list[CoinsLoaded], as_json: bool, *, failed: bool = False) -> None:
+    failed = failed or bool(results[-1].failed)
     if as_json:
         print_json([_document(one) for one in results])
     else:
@@ -328,8 +332,11 @@ def _show(results: list[CoinsLoaded], as_json: bool, *, failed: bool = False) ->
             )
         last = results[-1]
         _print_results(last.results)
-        print_next('query --sql "select * from market_segment_analysis"')
-    raise typer.Exit(1 if failed or results[-1].failed else 0)
+        if failed:
+            print_next("coins refresh", "coins runs")
+        else:
+            print_next('query --sql "select * from market_segment_analysis"')
+    raise typer.Exit(1 if failed else 0)
 
 
 def _rows(one: CoinsLoaded) -> list[tuple[object, ...]]:

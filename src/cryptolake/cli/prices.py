@@ -131,6 +131,9 @@ def list_command(
         return
     columns = ("chain", "asset", "price_source", "flag", "days", "since", "until")
     print_table(counted(found.height, "group"), columns, found.select(columns).head(limit).rows())
+    if not (found.height or river.overview(app, only=only).height):
+        _print_nothing()
+        return
     print_next(
         "prices collect",
         selection=True,
@@ -171,6 +174,9 @@ def versions_command(
     print_table(
         "Versions", columns, [(name, version, rows.get(name))[: len(columns)] for name, version in found.items()]
     )
+    if all(version is None for version in found.values()):
+        _print_nothing()
+        return
     print_next("reprice", said="Read an older one from Python: pl.read_delta(path, version=N)")
 
 
@@ -238,6 +244,11 @@ def rebuild_command(
         made += lending.publish(app)
     note_panel(app, only)
     _end(made, built.lacking, only)
+
+
+def _print_nothing() -> None:
+    """What comes first where there is nothing that could have a price."""
+    print_next("collect", "refine", joined="then", selection=True, said="Nothing is in silver yet that has a price")
 
 
 def _end(outputs: list[Output], lacking: pl.DataFrame, only: MarketDays) -> None:

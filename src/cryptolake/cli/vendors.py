@@ -252,6 +252,7 @@ def _operate(
     results = operate(
         app, operation, source, key=key, dataset=dataset, resume=resume, restate=restate, fresh=fresh, workers=workers
     )
+    failed = any(one.status == "error" for one in results)
     if as_json:
         documents = [document(one) for one in results]
         print_json(documents[0] if len(documents) == 1 else documents)
@@ -260,11 +261,11 @@ def _operate(
         moved = sum(one.set_aside for one in results)
         if fresh is not None and moved:
             print_line(f"{counted(moved, 'old row lies', 'old rows lie')} in {fresh.schema}.metrics now")
-        if any(one.collected.failed or one.not_done for one in results):
+        if failed:
             print_again(said="What failed is asked again by the same command")
         else:
             print_next("query --latest")
-    raise typer.Exit(1 if any(one.status == "error" for one in results) else 0)
+    raise typer.Exit(1 if failed else 0)
 
 
 def operate(

@@ -11,6 +11,8 @@ from typing import Literal
 
 from cryptolake.contracts.partition import Partition
 
+ANY_CHAIN = "any"  # the chain of a plain-name numeraire (eth, btc)
+
 # Partition of a chain and period -> asset (EIP-55 address, or eth / btc) -> the snapshot's instant, seconds since 1970.
 Wanted = Mapping[Partition, Mapping[str, int]]
 

@@ -13,19 +13,35 @@ from cryptolake.errors import Skip
 
 
 def read_json(body: bytes) -> object:
-    """JSON, also with the bare NaN and Infinity that some servers write. Raises ValueError."""
+    """JSON, also with the bare NaN and Infinity that some servers write. Raises ValueError, also when nested too deep."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
-        document: object = json.loads(body)
+        try:
+            document: object = json.loads(body)
+        except RecursionError:
+            raise ValueError("nested too deep") from None
         return document
+
+
+def kept_json(what: str, part: object) -> bytes:
+    """A part of an answer that was read, as JSON to be kept. Raises Skip (`schema_drift`) when nested too deep for that."""
+    try:
+        return orjson.dumps(part, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:
+        raise drift(what, "part of a bearable depth") from None
+
+
+def no_json(what: str) -> Skip:
+    """The error for a body that nobody can read. `what` names source and key."""
+    return Skip(f"{what}: the answer is no JSON; it is kept, run the same command again later", reason="unreadable")
 
 
 def drift(what: str, field: str) -> Skip:
     """The error for a changed layout. `what` names source and key, `field` what was expected in the answer."""
     return Skip(
         f"{what}: the answer has no {field}; the vendor changed its format, the answer is kept, upgrade cryptolake and "
-        "read it again",
+        "run the same command again",
         reason="schema_drift",
     )
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
 from cryptolake.contracts.entry import Entry, State
 from cryptolake.contracts.partition import Partition
+from cryptolake.contracts.points import Points
 from cryptolake.contracts.raw import Raw
 from cryptolake.contracts.source import Row, Source, Stamps
 from cryptolake.errors import Skip
@@ -17,10 +18,46 @@ from cryptolake.lake.bronze import Bronze
 log = structlog.get_logger(__name__)
 
 
+TIMES = ("pulled_at", "observed_at", "exchange_time")  # columns that say when something was so
+AHEAD = timedelta(days=1)  # clocks differ, and a day may be named by its end
+FIRST = datetime(2009, 1, 3, tzinfo=UTC)  # bitcoin's first block: an earlier time is a missing one, or of another unit
+
+
+def read(source: Source, raw: Raw) -> Sequence[Row]:
+    """The rows of an answer, as every step reads them: `parse`, and no row of a time that cannot be.
+
+    Raises Skip: of `parse`, or `impossible_time` for a time before there was anything to tell of or after it was asked for.
+    What is newest counts, so that one point of the future would hide every true one that comes later.
+    """
+    rows = source.parse(raw)
+    for at in _ends(rows):
+        if not FIRST <= at <= raw.fetched_at + AHEAD:
+            raise Skip(
+                f"{source.name} {raw.partition.key}: the answer tells of {at:%Y-%m-%d %H:%M} UTC, and was asked for on "
+                f"{raw.fetched_at:%Y-%m-%d}; it is kept and not loaded, run the same command again later",
+                reason="impossible_time",
+            )
+    return rows
+
+
+def _ends(rows: Sequence[Row]) -> Iterator[datetime]:
+    """The first and the last of every column of times."""
+    columns: Iterable[Iterable[object]]
+    if isinstance(rows, Points):
+        at = rows.frame["pulled_at"]
+        columns = [(at.min(), at.max())]
+    else:
+        columns = [[row.get(name) for row in rows] for name in TIMES]
+    for column in columns:
+        if times := [one if one.tzinfo else one.replace(tzinfo=UTC) for one in column if isinstance(one, datetime)]:
+            yield min(times)
+            yield max(times)
+
+
 def interpret(source: Source, raw: Raw, bronze: Bronze) -> Entry:
     """Read a landed answer and write its documented form. No network; a parse failure loses nothing."""
     try:
-        rows = source.parse(raw)
+        rows = read(source, raw)
     except Skip as error:
         return entry(raw.partition, "failed", digest=raw.digest, block=raw.block, reason=error.reason, error=str(error))
     bronze.document(raw, rows)
@@ -45,7 +82,7 @@ def read_rows(source: Source, partitions: Iterable[Partition], bronze: Bronze) -
         if raw is None:
             continue
         try:
-            rows.extend(source.parse(raw))
+            rows.extend(read(source, raw))
         except Skip as error:
             log.warning("answer left out", partition=str(partition), reason=error.reason, error=str(error))
     return rows

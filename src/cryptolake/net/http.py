@@ -18,17 +18,26 @@ from typing import Protocol
 
 from pyreqwest.client import SyncClient, SyncClientBuilder
 from pyreqwest.exceptions import BuilderError, ClientClosedError, PyreqwestError, RequestTimeoutError
+from pyreqwest.response import SyncResponse
 
 from cryptolake.errors import BadInput, Narrow, Retry
 from cryptolake.waiting import STOP, Interrupted, cut_when_stopped, waited_for
 
-MAX_ANSWER = 256 * 1024 * 1024  # bytes; the largest honest answer seen is about 20 MB (DefiLlama, USDT history)
+MAX_ANSWER = 256 * 1024 * 1024  # bytes, decompressed; the largest honest answer seen is about 20 MB (USDT's history)
+_PIECE = 1024 * 1024  # bytes read at a time
 
 DEADLINE_S = 60.0  # for one whole request, from the first byte sent to the last one received
 
 
 class TooSlow(Retry):
     """No whole answer came before the deadline: asking again costs as much time again."""
+
+
+class TooLarge(Narrow):
+    """The answer is larger than MAX_ANSWER; no more of it was read, and the same question would bring it again."""
+
+    def __init__(self) -> None:
+        super().__init__(f"an answer of more than {MAX_ANSWER // 2**20} MB was refused; ask for less at a time")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +86,10 @@ class Http:
     def get(
         self, url: str, *, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        """GET `url`. Any status is an answer; raises Retry when there was none (refused, reset, timeout, cut short)."""
+        """GET `url`. Any status is an answer; raises Retry when there was none (refused, reset, timeout, cut short).
+
+        Raises TooLarge for a body beyond MAX_ANSWER.
+        """
         return self._send("GET", url, params=params, body=None, headers=headers)
 
     def post(self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None) -> Answer:
@@ -124,12 +136,9 @@ class Http:
                 request = request.query(dict(params))
             if headers:
                 request = request.headers(dict(headers))
-            built = request.body_bytes(body).build() if body is not None else request.build()
-            response = built.send()
-            length = response.headers.get("content-length")
-            if length is not None and length.isdigit() and int(length) > MAX_ANSWER:
-                raise Narrow(f"an answer of {int(length) // 2**20} MB was refused; ask for less at a time")
-            content = bytes(response.bytes())
+            asked = request.body_bytes(body) if body is not None else request
+            with asked.build_streamed() as response:
+                content = _body(response)
         except RequestTimeoutError:
             waited = f"{self._timeout_s:.0f} s"
             raise TooSlow(f"no whole answer within {waited}; try again later or another endpoint") from None
@@ -149,6 +158,20 @@ class Http:
         self._client.close()
         if self._beside is not None:
             self._beside.shutdown(wait=False)
+
+
+def _body(response: SyncResponse) -> bytes:
+    """The whole decompressed body, read piece by piece: a small compressed one may be of any size. Raises TooLarge."""
+    length = response.headers.get("content-length")
+    if length is not None and length.isdigit() and int(length) > MAX_ANSWER:
+        raise TooLarge
+    pieces, size = list[bytes](), 0
+    while (piece := response.body_reader.read(_PIECE)) is not None:
+        size += len(piece)
+        if size > MAX_ANSWER:
+            raise TooLarge
+        pieces.append(bytes(piece))
+    return b"".join(pieces)
 
 
 def retry_after(value: str | None, now: datetime | None = None) -> float | None:

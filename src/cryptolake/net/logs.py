@@ -87,7 +87,7 @@ class LogQuestion:
         """The wanted logs of an answer's JSON, sorted, each once. Raises Malformed when it holds what was not asked for."""
         try:
             entries = _ENTRIES.decode(answer.lower())
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise Malformed(
                 f"{self.chain}: a log question was answered with something else; it is asked elsewhere"
             ) from None
@@ -112,7 +112,7 @@ class LogQuestion:
         for entry in document:
             try:
                 _log(_ENTRIES.decode(orjson.dumps([entry]))[0])
-            except (msgspec.DecodeError, Malformed):
+            except (msgspec.DecodeError, orjson.JSONEncodeError, Malformed):  # the second: nested too deep
                 address = data(entry.get("address")) if isinstance(entry, Mapping) else None
                 if address is None or len(address) != 20 or checksum(address.hex()) not in self.wanted:
                     raise Malformed(
@@ -171,7 +171,7 @@ def parse_logs(raw: bytes) -> list[Log]:
     """Stored log objects, as `log_to_json` writes them, in the order given. Raises Malformed when they are none."""
     try:
         return [_log(entry) for entry in _ENTRIES.decode(raw.lower())]
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Malformed("stored logs cannot be read; collect them again") from None
 
 

@@ -27,9 +27,12 @@ def members(body: bytes, *path: str) -> list[Member]:
     """The members of the list or object at `path` (object keys from the top). Raises ValueError when there is none."""
     text = body.decode("utf-8")
     at = _skip(text, 0)
-    for key in path:
-        at = _seek(text, at, key)
-    return list(_cut(text, at))
+    try:
+        for key in path:
+            at = _seek(text, at, key)
+        return list(_cut(text, at))
+    except RecursionError:
+        raise ValueError("nested too deep") from None
 
 
 def _seek(text: str, at: int, wanted: str) -> int:

@@ -32,6 +32,11 @@ def read_table(path: Path | None, shipped: str, required: Sequence[str], faults:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "is not UTF-8 text"
         raise BadInput(f"{name}: {reason}; correct the path in the settings") from None
+    return lines_of(name, text, required, faults)
+
+
+def lines_of(name: str, text: str, required: Sequence[str], faults: list[str]) -> list[Line]:
+    """The rows of a table's text; `name` is how its file is called in faults. Blank lines are none."""
     reader = csv.reader(text.splitlines())
     try:
         head = [cell.strip() for cell in next(reader, [])]

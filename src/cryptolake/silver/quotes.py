@@ -5,11 +5,11 @@ What does not belong here: which quote becomes the price (`prices`).
 
 from __future__ import annotations
 
+from cryptolake.contracts.prices import ANY_CHAIN as ANY_CHAIN
 from cryptolake.contracts.table import Field, Former, Table
 
 ORACLE = "protocol_oracle"  # what `prices` itself makes of the markets' answers; all others have a file in sources
 LADDER = (ORACLE, "chainlink", "defillama", "coingecko", "file")
-ANY_CHAIN = "any"  # the chain of a plain-name numeraire (eth, btc)
 INPUTS = ()
 TABLE = Table(
     name="quotes",

@@ -11,10 +11,9 @@ from datetime import datetime
 from cryptolake.contracts.contact import Assumption, readable, told
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Miss, Raw
-from cryptolake.contracts.reading import drift, instant, read_json, typed
+from cryptolake.contracts.reading import drift, instant, no_json, read_json, typed
 from cryptolake.contracts.source import Asked, Dataset, Row, Trip
 from cryptolake.contracts.vendor import Vendor
-from cryptolake.errors import Skip
 from cryptolake.net.access import Access
 from cryptolake.net.conversation import Patience, Refusal, Tally, converse, worth_keeping
 from cryptolake.net.http import Answer, retry_after
@@ -93,7 +92,7 @@ class AlternativeMe:
         try:
             document = read_json(raw.payload)
         except ValueError:
-            raise Skip(f"{what}: the stored answer is no JSON; collect it again", reason="unreadable") from None
+            raise no_json(what) from None
         points = document.get("data") if isinstance(document, dict) else None
         if not isinstance(points, list):
             raise drift(what, "data (a list)")

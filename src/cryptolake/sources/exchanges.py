@@ -13,12 +13,10 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any, Protocol, TypeVar, cast
 
-import orjson
-
 from cryptolake.contracts.contact import Assumption, told
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Miss, Raw
-from cryptolake.contracts.reading import drift, instant, read_json, typed
+from cryptolake.contracts.reading import drift, instant, kept_json, no_json, read_json, typed
 from cryptolake.contracts.source import Dataset, Row, Trip
 from cryptolake.contracts.vendor import Vendor
 from cryptolake.errors import Retry, Skip, Stop
@@ -181,7 +179,7 @@ class Exchanges:
     ) -> Raw:
         observed_at = min(asked_at, partition.period.end)
         marks = {"endpoint": exchange.name, "reader": "ccxt", **self._provenance}
-        return Raw(partition, self.name, asked_at, observed_at, orjson.dumps(payload), request, marks)
+        return Raw(partition, self.name, asked_at, observed_at, kept_json(str(partition), payload), request, marks)
 
     def _ask(self, exchange: Exchange, question: Callable[[_Ccxt], T]) -> T:
         """One question, asked again while that may help. ccxt's own words hold addresses and are never repeated."""
@@ -204,6 +202,10 @@ class Exchanges:
                         kind = "asks us to slow down" if isinstance(error, limits) else "does not answer"
                         raise Retry(f"{exchange.name} {kind}; run the same command again later") from None
                     self._sleep(2.0**attempt)
+                except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+                    # ccxt reads the answers itself, and trips over those of another layout
+                    words = f"{exchange.name}: ccxt cannot read the answer ({type(error).__name__}); run it again later"
+                    raise Skip(words, reason="unreadable") from None
                 except module.BaseError as error:
                     kind = type(error).__name__
                     raise Skip(f"{exchange.name} refuses the question ({kind})", reason="refused") from None
@@ -214,9 +216,7 @@ class Exchanges:
         try:
             document = read_json(raw.payload)
         except ValueError:
-            raise Skip(
-                f"{raw.partition}: the stored answer is no JSON; collect it again", reason="unreadable"
-            ) from None
+            raise no_json(str(raw.partition)) from None
         what, section = f"exchanges {raw.partition.key}", raw.partition.dataset
         found = document.get(section) if isinstance(document, dict) else None
         if section == CANDLES.name and isinstance(found, list):

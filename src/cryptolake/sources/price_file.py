@@ -6,23 +6,27 @@ otherwise) and time (ISO 8601 with zone; without it the price counts as said for
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
 
+from cryptolake.contracts.counting import counted
 from cryptolake.contracts.partition import Partition, Period
-from cryptolake.contracts.prices import PriceSource, Wanted
+from cryptolake.contracts.prices import ANY_CHAIN, PriceSource, Wanted
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Dataset, Row, Trip
-from cryptolake.errors import BadInput
+from cryptolake.errors import Skip
 from cryptolake.net.abi import checksum
 from cryptolake.net.access import Access
 from cryptolake.registry.chains import Chain
+from cryptolake.registry.tables import lines_of
 
 PRICES = PriceSource("file", rung=40, max_age_s=86_400, asked="never")
 DATASET = Dataset("imported_prices", feeds="quotes", doc="prices from the user's own file", reach="whole_history")
-_NEEDED = {"date", "chain", "asset", "price"}
+_NEEDED = ("date", "chain", "asset", "price")
+_COLUMNS = f"{', '.join(_NEEDED)}[, quote, time]"
+_NAMED = ("eth", "btc")
+_TODAY = timedelta(days=1)  # a day may be priced before it is over
 
 
 class PriceFile:
@@ -30,6 +34,9 @@ class PriceFile:
 
     name = PRICES.name
     datasets: Sequence[Dataset] = (DATASET,)
+
+    def __init__(self, chains: Collection[str]) -> None:
+        self._chains = chains
 
     def keys(self, dataset: str) -> Sequence[str]:
         """None: files are not on any watch list."""
@@ -47,19 +54,59 @@ class PriceFile:
         yield from ()
 
     def parse(self, raw: Raw) -> Sequence[Row]:
-        """Rows of `quotes`. Raises BadInput with file and line for anything that cannot be meant."""
+        """Rows of `quotes`. Raises Skip with every fault of the file, each with its line: nothing is guessed away."""
         name = raw.request.get("file", raw.partition.key)
         try:
             text = raw.payload.decode("utf-8-sig")
         except UnicodeDecodeError:
-            raise BadInput(f"{name} is not UTF-8 text; save it as CSV in UTF-8") from None
-        reader = csv.DictReader(text.splitlines())
-        if missing := sorted(_NEEDED - set(reader.fieldnames or ())):
-            raise BadInput(
-                f"{name}: no column {missing[0]!r}; a price file has date, chain, asset, price[, quote, time]"
-            )
-        brought = raw.fetched_at.timestamp()
-        return [_row(row, f"{name}:{number}", name, brought) for number, row in enumerate(reader, start=2)]
+            raise Skip(f"{name} is not UTF-8 text; save it as CSV in UTF-8", reason="unreadable") from None
+        faults: list[str] = []
+        lines = lines_of(name, text, _NEEDED, faults)
+        if not lines and not faults:
+            faults.append(f"{name}: no line with a price; a price file has {_COLUMNS}")
+        found: dict[tuple[object, ...], tuple[Row, str]] = {}
+        for line in lines:
+            try:
+                row = self._row(line.cells, name, raw.fetched_at)
+            except ValueError as error:
+                faults.append(f"{line.where}: {error}; correct that line")
+                continue
+            before, where = found.setdefault((row["date"], row["chain"], row["asset"]), (row, line.where))
+            if before != row:
+                faults.append(f"{line.where}: says otherwise than {where} of the same token and day; leave one")
+        if faults:
+            raise Skip(f"price file, {counted(len(faults), 'fault')}: " + "; ".join(faults), reason="unreadable")
+        return [row for row, _ in found.values()]
+
+    def _row(self, cells: Mapping[str, str], name: str, brought: datetime) -> Row:
+        """One line. Raises ValueError with what cannot be meant."""
+        day, price, chain = date.fromisoformat(cells["date"]), float(cells["price"]), cells["chain"]
+        if not math.isfinite(price) or price <= 0:
+            raise ValueError(f"{cells['price']!r} is no price; leave the line out where there is none")
+        if chain != ANY_CHAIN and chain not in self._chains:
+            raise ValueError(f"unknown chain {chain!r}; write its name as in `cryptolake markets list`, or {ANY_CHAIN}")
+        asset = _token(cells["asset"], chain, ())
+        quote = _token(cells.get("quote") or "usd", chain, ("usd", *_NAMED))
+        if asset == quote:
+            raise ValueError(f"{asset} is priced in itself")
+        closing = Period.of_day(day).end
+        at = datetime.fromisoformat(cells["time"]) if cells.get("time") else closing
+        if at.tzinfo is None:
+            raise ValueError("the time has no zone; write 2024-12-31T23:59:00Z")
+        if max(at, closing) > brought + _TODAY:
+            raise ValueError("nobody knows a price of the future")
+        return {
+            "date": day,
+            "chain": chain,
+            "asset": asset,
+            "source": PRICES.name,
+            "quoted_by": name,
+            "quote_price": price,
+            "quote": quote,
+            "observed_at": at.astimezone(UTC),
+            "age_s": (closing - at).total_seconds(),
+            "weight": brought.timestamp(),  # the file that was brought last goes first
+        }
 
 
 def landed(name: str, content: bytes, key: str, now: datetime) -> Raw:
@@ -70,34 +117,16 @@ def landed(name: str, content: bytes, key: str, now: datetime) -> Raw:
 
 def open_prices(access: Access, chains: Mapping[str, Chain], wanted: Wanted) -> PriceFile:
     """The source as the app opens it."""
-    del access, chains, wanted
-    return PriceFile()
+    del access, wanted
+    return PriceFile(chains)
 
 
-def _row(row: dict[str, str], where: str, name: str, brought: float) -> Row:
-    try:
-        day = date.fromisoformat(row["date"].strip())
-        price = float(row["price"])
-        asset = row["asset"].strip()
-        quote = (row.get("quote") or "usd").strip()
-        asset, quote = (checksum(one) if one.startswith("0x") else one.lower() for one in (asset, quote))
-        closing = Period.of_day(day).end
-        at = datetime.fromisoformat(row["time"].strip()) if row.get("time") else closing
-    except (ValueError, KeyError, AttributeError) as error:
-        raise BadInput(f"{where}: {error}; correct that line") from None
-    if not math.isfinite(price) or price <= 0:
-        raise BadInput(f"{where}: {row['price']!r} is no price; leave the line out where there is none")
-    if at.tzinfo is None:
-        raise BadInput(f"{where}: the time has no zone; write 2024-12-31T23:59:00Z")
-    return {
-        "date": day,
-        "chain": row["chain"].strip(),
-        "asset": asset,
-        "source": PRICES.name,
-        "quoted_by": name,
-        "quote_price": price,
-        "quote": quote,
-        "observed_at": at.astimezone(UTC),
-        "age_s": (closing - at).total_seconds(),
-        "weight": brought,  # the file that was brought last goes first
-    }
+def _token(text: str, chain: str, named: Collection[str]) -> str:
+    """An address, or one of the plain names: those of `any`, or of `named` for what a price is in. Raises ValueError."""
+    if text.lower() in (named or (_NAMED if chain == ANY_CHAIN else ())):
+        return text.lower()
+    if chain != ANY_CHAIN and text.startswith("0x"):
+        return checksum(text)
+    names = ", ".join(named or _NAMED)
+    right = names if chain == ANY_CHAIN else f"an address of {chain}" + (f", or {names}" if named else "")
+    raise ValueError(f"{text!r} is none of these: {right}")

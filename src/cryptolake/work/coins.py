@@ -20,6 +20,7 @@ from cryptolake.contracts.source import Row, Source
 from cryptolake.contracts.table import Table
 from cryptolake.errors import Skip, Stop
 from cryptolake.flow.collect import Progress, collect, read_rows
+from cryptolake.flow.reading import read
 from cryptolake.lake.bronze import Bronze
 from cryptolake.publish.stores import Stores
 from cryptolake.publish.warehouse import Loaded, Warehouse
@@ -119,7 +120,7 @@ def read_run(source: Source, run: Partition, bronze: Bronze) -> tuple[ConformedR
     if raw is None:
         raise Unreadable(f"{run}: its answer is not in bronze, or damaged; see `cryptolake coins runs`")
     try:
-        rows = source.parse(raw)
+        rows = read(source, raw)
     except Skip as error:
         raise Unreadable(f"{run}: {error}") from None
     totals: Sequence[Row] = read_rows(source, [totals_of(run)], bronze)

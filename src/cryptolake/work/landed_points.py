@@ -12,6 +12,7 @@ from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.points import Points
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Dataset, Source, Trip
+from cryptolake.flow.reading import read
 
 
 class LandedPoints:
@@ -45,8 +46,8 @@ class LandedPoints:
         return self._source.fetch(trip)
 
     def parse(self, raw: Raw) -> Points:
-        """Read and remember; raises Skip as the source does."""
-        points = Points.of(self._source.parse(raw))
+        """Read and remember; raises Skip as every reading does (`flow.reading`)."""
+        points = Points.of(read(self._source, raw))
         with self._lock:
             self._read[raw.partition] = points
         return points

@@ -19,11 +19,12 @@ from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Boundary, Partition, Period
 from cryptolake.contracts.prices import Wanted
 from cryptolake.contracts.source import Source
-from cryptolake.errors import BadInput
+from cryptolake.errors import BadInput, Skip
 from cryptolake.flow.collect import WORKER, Collected, Progress
 from cryptolake.flow.collect import collect as collect_partitions
 from cryptolake.flow.outputs import Output
 from cryptolake.flow.plan import make_plan
+from cryptolake.flow.reading import read
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
 from cryptolake.silver import liquidations, prices, tvl
@@ -93,7 +94,10 @@ def import_file(app: App, file: Path) -> list[Output]:
         raise BadInput(f"{file}: {error.strerror}; give the path of a CSV file") from None
     key = re.sub(r"[^A-Za-z0-9._+-]", "-", file.stem).lstrip("._+-") or "file"
     raw = landed(file.name, content, key, datetime.now(UTC))
-    rows = price_source(app, PRICES_OF_FILES.name).parse(raw)
+    try:
+        rows = read(price_source(app, PRICES_OF_FILES.name), raw)
+    except Skip as error:
+        raise BadInput(str(error)) from None
     digest = app.bronze.land(raw)
     app.ledger.append(Entry(raw.partition, "done", raw.fetched_at, WORKER, rows=len(rows), digest=digest))
     return [Output("quotes", len(rows), file.name), *reprice(app)]

@@ -22,7 +22,7 @@ def take_apart(body: bytes, metric: str, assets: Sequence[str]) -> dict[str, Pie
         if "symbols" in data and isinstance(data["symbols"].value, str):
             return dict.fromkeys(assets, data["symbols"].raw)  # one sentence in place of all symbols
         found = members(data["symbols"].raw) if "symbols" in data else list(data.values())
-    except (ValueError, RecursionError):
+    except ValueError:
         return Refusal(
             "schema_drift", "the answer has no data.symbols; the vendor changed its format; upgrade cryptolake"
         )
@@ -103,6 +103,6 @@ _DAYS = _Days()
 def drift(asset: str, field: str) -> Skip:
     return Skip(
         f"artemis {asset}: the answer has no {field}; the vendor changed its format, the answer is kept, "
-        "upgrade cryptolake and refine again",
+        "upgrade cryptolake and run the same command again",
         reason="schema_drift",
     )

@@ -15,10 +15,9 @@ from cryptolake.contracts.counting import counted
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.points import Points
 from cryptolake.contracts.raw import Miss, Raw
-from cryptolake.contracts.reading import read_json
+from cryptolake.contracts.reading import no_json, read_json
 from cryptolake.contracts.source import Asked, Dataset, Trip
 from cryptolake.contracts.vendor import Key, Vendor
-from cryptolake.errors import Skip
 from cryptolake.net.access import Access
 from cryptolake.net.conversation import STRANGE, Patience, Refusal, Tally, converse, judge_plainly, worth_keeping
 from cryptolake.net.http import Answer
@@ -148,8 +147,7 @@ class Artemis:
         try:
             pieces = read_json(raw.payload)
         except ValueError:
-            message = f"{self.name} {asset}: the stored answer is no JSON; collect it again"
-            raise Skip(message, reason="unreadable") from None
+            raise no_json(f"{self.name} {asset}") from None
         if not isinstance(pieces, list):
             raise drift(asset, "windows (a list)")
         seconds: list[int] = []
@@ -178,7 +176,10 @@ class Artemis:
         if isinstance(taken, Refusal):
             return taken
         piece = taken[asset]  # words in place of the asset's values say nothing of the key
-        return None if isinstance(piece, bytes) and isinstance(read_json(piece), dict) else STRANGE
+        try:
+            return None if isinstance(piece, bytes) and isinstance(read_json(piece), dict) else STRANGE
+        except ValueError:
+            return STRANGE
 
     def _ask(self, metric: str, assets: Sequence[str], start: date, end: date) -> dict[str, Piece]:
         """Every asset's piece of one window; batches that break the server are halved, down to a single symbol."""

@@ -15,7 +15,7 @@ import orjson
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.prices import PriceSource, Wanted
 from cryptolake.contracts.raw import Miss, Raw
-from cryptolake.contracts.reading import read_json
+from cryptolake.contracts.reading import kept_json, read_json
 from cryptolake.contracts.source import Asked, Dataset, Row, Trip
 from cryptolake.net.access import Access
 from cryptolake.net.conversation import Patience, Refusal
@@ -110,7 +110,7 @@ class CoinGeckoPrices:
         for partition in trip.partitions:
             asked = dict(self._wanted[partition])
             points = {asset: p for asset, at in asked.items() if (p := _nearest(series[asset], at)) is not None}
-            payload = orjson.dumps({"asked": asked, "points": points}, option=orjson.OPT_SORT_KEYS)
+            payload = kept_json(f"CoinGecko {key}", {"asked": asked, "points": points})
             request = {"method": "GET", "path": "market_chart/range", "chain": key}
             yield Raw(partition, self.name, asked_at, asked_at, payload, request, self._provenance)
 
@@ -123,7 +123,10 @@ class CoinGeckoPrices:
         points = document.get("prices") if isinstance(document, dict) else None
         if not isinstance(points, list):
             return Refusal("schema_drift", "the answer has no `prices`; the vendor changed its format")
-        return [(int(s), float(p)) for s, p in points if isinstance(p, int | float) and math.isfinite(p)]
+        try:
+            return [(int(s), float(p)) for s, p in points if isinstance(p, int | float) and math.isfinite(p)]
+        except (TypeError, ValueError, OverflowError):
+            return Refusal("schema_drift", "the answer has no points of two numbers; the vendor changed its format")
 
     def parse(self, raw: Raw) -> Sequence[Row]:
         """Rows of `quotes`; points are `[milliseconds, price]` as they came."""

@@ -13,13 +13,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-import orjson
 import structlog
 
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
-from cryptolake.contracts.reading import read_json
+from cryptolake.contracts.reading import kept_json, no_json, read_json
 from cryptolake.contracts.source import Asked, Dataset, Row, Trip
 from cryptolake.errors import Skip
 from cryptolake.net.access import Access
@@ -198,7 +197,11 @@ class CoinGecko:
         request = {"method": "GET", "path": "/coins/markets", "vs_currency": "usd", "coins": str(len(trip.partitions))}
         for partition in trip.partitions:
             if partition.key in items:
-                payload = orjson.dumps({"coin": items[partition.key]})
+                try:
+                    payload = kept_json(f"{self.name} {partition.key}", {"coin": items[partition.key]})
+                except Skip as error:
+                    yield Miss(partition, "failed", error.reason, str(error))
+                    continue
                 yield Raw(partition, self.name, asked_at, asked_at, payload, request, self._provenance)
             else:
                 yield self._miss(partition, _LEFT_OUT)
@@ -229,7 +232,7 @@ class CoinGecko:
         try:
             document = read_json(raw.payload)
         except ValueError:
-            raise Skip(f"{what}: the stored answer is no JSON; collect it again", reason="unreadable") from None
+            raise no_json(what) from None
         if raw.partition.dataset == COINS_MARKETS.name:
             return coins_in(what, document)
         if raw.partition.dataset == MARKET_GLOBAL.name:

@@ -93,7 +93,10 @@ class DefiLlamaAsking:
         )
         if isinstance(answer, Refusal):
             return answer
-        said = read_json(answer)
+        try:
+            said = read_json(answer)
+        except ValueError:
+            return STRANGE
         left = said.get("creditsLeft") if isinstance(said, dict) else None
         return None if isinstance(left, int | float) else STRANGE
 

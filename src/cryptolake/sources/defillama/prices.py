@@ -15,7 +15,7 @@ import orjson
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.prices import PriceSource, Wanted
 from cryptolake.contracts.raw import Miss, Raw
-from cryptolake.contracts.reading import read_json
+from cryptolake.contracts.reading import kept_json, read_json
 from cryptolake.contracts.source import Asked, Dataset, Row, Trip
 from cryptolake.net.access import Access
 from cryptolake.net.conversation import Patience, Refusal, judge_plainly
@@ -88,7 +88,7 @@ class DefiLlamaPrices:
             found = {
                 a: p for a, at in asked.items() if (p := _nearest(series.get(str(ids[a]).lower(), ()), at)) is not None
             }
-            payload = orjson.dumps({"asked": asked, "points": found}, option=orjson.OPT_SORT_KEYS)
+            payload = kept_json(f"DefiLlama prices of {key}", {"asked": asked, "points": found})
             request = {"method": "GET", "path": "/batchHistorical", "chain": key}
             yield Raw(partition, self.name, asked_at, asked_at, payload, request, self._provenance)
 
@@ -104,7 +104,10 @@ class DefiLlamaPrices:
         coins = document.get("coins") if isinstance(document, dict) else None
         if not isinstance(coins, dict) or not all(isinstance(one, dict) for one in coins.values()):
             return Refusal("schema_drift", "the answer has no `coins`; the vendor changed its format")
-        return {name: list(one.get("prices") or ()) for name, one in coins.items()}
+        series = {name: one.get("prices") or [] for name, one in coins.items()}
+        if not all(isinstance(one, list) and all(map(_is_point, one)) for one in series.values()):
+            return Refusal("schema_drift", "a price has no instant; the vendor changed its format")
+        return series
 
     def parse(self, raw: Raw) -> Sequence[Row]:
         """Rows of `quotes`. A point below the vendor's own confidence line, or without a positive price, is none."""
@@ -165,6 +168,13 @@ def open_prices(access: Access, chains: Mapping[str, Chain], wanted: Wanted) -> 
 
 def _question(piece: Mapping[str, Sequence[int]]) -> dict[str, str]:
     return {"coins": orjson.dumps(piece).decode(), "searchWidth": f"{_NEAREST_S // 3600}h"}
+
+
+def _is_point(point: object) -> bool:
+    """Whether it has what is needed to choose among points; prices are judged when they are read."""
+    if not isinstance(point, dict) or not isinstance(point.get("confidence"), int | float | None):
+        return False
+    return isinstance(at := point.get("timestamp"), int) or (isinstance(at, str) and at.isdecimal())
 
 
 def _nearest(points: Iterable[Mapping[str, object]], at: int) -> Mapping[str, object] | None:

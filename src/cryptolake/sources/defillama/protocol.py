@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
-from cryptolake.contracts.reading import read_json
+from cryptolake.contracts.reading import no_json, read_json
 from cryptolake.contracts.source import Asked, Dataset, Row, Trip
 from cryptolake.errors import Skip
 from cryptolake.net.access import Access
@@ -72,8 +72,7 @@ class DefiLlamaProtocols:
         try:
             document = read_json(raw.payload)
         except ValueError:
-            message = f"DefiLlama {raw.partition.key}: the stored answer is no JSON; collect it again"
-            raise Skip(message, reason="unreadable") from None
+            raise no_json(f"DefiLlama {raw.partition.key}") from None
         chains = document.get("chainTvls") if isinstance(document, dict) else None
         if not isinstance(chains, dict):
             raise Skip(

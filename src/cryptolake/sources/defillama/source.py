@@ -15,7 +15,7 @@ import structlog
 from cryptolake.contracts.partition import Granularity, Partition
 from cryptolake.contracts.points import Points
 from cryptolake.contracts.raw import Miss, Raw
-from cryptolake.contracts.reading import read_json
+from cryptolake.contracts.reading import no_json, read_json
 from cryptolake.contracts.source import Asked, Dataset, Trip
 from cryptolake.errors import Skip
 from cryptolake.net.access import Access
@@ -170,8 +170,7 @@ class DefiLlama:
         try:
             document = read_json(raw.payload)
         except ValueError:
-            message = f"{self.name} {key}: the stored answer is no JSON; collect it again"
-            raise Skip(message, reason="unreadable") from None
+            raise no_json(f"{self.name} {key}") from None
         coin = self._coins.get(key)
         if coin is None and BY_DATASET[raw.partition.dataset].subject == "stablecoin":
             raise Skip(f"{self.name} {key}: not on the stablecoin watch list", reason="unknown_entity")
@@ -187,7 +186,7 @@ class DefiLlama:
     def _drift(self, key: str, field: str) -> Skip:
         return Skip(
             f"{self.name} {key}: the answer has no {field}; the vendor changed its format, the answer is kept, "
-            "upgrade cryptolake and refine again",
+            "upgrade cryptolake and run the same command again",
             reason="schema_drift",
         )
 
