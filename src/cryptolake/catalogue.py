@@ -23,7 +23,7 @@ import cryptolake.sources
 from cryptolake.contracts.declared import fault_of
 from cryptolake.contracts.table import Table
 from cryptolake.errors import Stop
-from cryptolake.files.presence import FileFault, load, module_names, require_helper, unfindable
+from cryptolake.files.presence import FileFault, load, module_names, require_helper, require_spelt, unfindable
 from cryptolake.silver.metrics import TABLE as METRICS
 from cryptolake.sources.found import FoundSources, find_sources
 
@@ -189,6 +189,7 @@ def _read(module: ModuleType, layers: Collection[str]) -> FoundTable:
         raise FileFault("TABLE is no contracts.table.Table")
     if (fault := fault_of(table, layers)) is not None:
         raise FileFault(fault)
+    require_spelt(module, ("INPUTS", "COLUMNS", "build"))
     if not (isinstance(inputs, tuple) and all(isinstance(one, str) for one in inputs)):
         raise FileFault(f"INPUTS is missing; write the names of the tables {table.name} is made of, or ()")
     if build is not None and (not callable(build) or len(inspect.signature(build).parameters) != len(inputs)):

@@ -80,6 +80,8 @@ def test_a_file_is_a_table(drop: Drop) -> None:
             PANEL_DAYS.replace("build(panel: pl.DataFrame)", "make(panel)") + "\nbuild = 5\n",
             "build must take one frame",
         ),
+        (PANEL_DAYS.replace("build(", "biuld("), "nobody reads 'biuld'; did you mean build?"),
+        (PANEL_DAYS + "\nCOLUMN = {'daily_panel': ('date',)}\n", "nobody reads 'COLUMN'; did you mean COLUMNS?"),
         (PANEL_DAYS.replace('("daily_panel",)', "(5,)"), "INPUTS is missing"),
         (PANEL_DAYS + "\nCOLUMNS = 5\n", "COLUMNS is no mapping"),
         *(

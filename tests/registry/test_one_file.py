@@ -167,6 +167,13 @@ def test_half_a_family_is_refused_with_its_file_and_what_it_lacks(extra: Path) -
         declared()
 
 
+@pytest.mark.parametrize("name", ["PROTOCOL_ANCHOR", "discover_y"])
+def test_a_misspelt_declaration_is_refused_with_its_file(extra: Path, name: str) -> None:
+    (extra / "till.py").write_text(f"{FAMILY}\n{name} = {{}}\n")
+    with pytest.raises(BadInput, match=rf"^cryptolake\.sources\.onchain\.till: nobody reads '{name}'; did you mean "):
+        declared()
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [

@@ -102,7 +102,11 @@ def test_the_ladder_is_what_the_files_declare(app: App) -> None:
         ('name = "sky"\n    datasets', "datasets", "no `name`"),
         ('name = "sky"\n    datasets', 'name = "rain"\n    datasets', "call them the same"),
         ('"sky"', '"onchain"', "there is a source 'onchain' already"),
-        ("def open_source(", "def open_sources(", "offers neither open_source nor open_prices"),
+        ("def open_source(", "def open_sources(", "nobody reads 'open_sources'; did you mean open_source"),
+        ("def open_source(", "def make(", "offers neither open_source nor open_prices"),
+        ("class Sky:", "PRICE = PriceSource('sky', 5, 60)\n\nclass Sky:", "nobody reads 'PRICE'; did you mean PRICES"),
+        ("class Sky:", "TABELS = ()\n\nclass Sky:", "nobody reads 'TABELS'; did you mean TABLES"),
+        ("class Sky:", "def try_keys(access): ...\n\nclass Sky:", "nobody reads 'try_keys'; did you mean try_key"),
         ("datasets = (", "others = (", "no `datasets`"),
         ("datasets = (", "datasets = (1, ", "no `datasets`"),
         (

@@ -8,11 +8,12 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from difflib import get_close_matches
 from functools import lru_cache
 from importlib.util import resolve_name
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -70,6 +71,20 @@ def require_helper(name: str, package: ModuleType, wanted: str) -> None:
     if name.rpartition(".")[2].startswith("_") or name in _imported(package):
         return
     raise FileFault(f"offers nothing and no other file imports it; write {wanted}, or begin its name with _")
+
+
+def require_spelt(module: ModuleType, known: Collection[str]) -> None:
+    """Raises FileFault for a name of the module's own that is nearly one of `known` which it lacks.
+
+    What a file may leave out is looked for by its name: misspelt, it would be left out without anybody having meant it.
+    """
+    lacking = [name for name in known if not hasattr(module, name)]
+    for name, value in vars(module).items():
+        made_here = value.__module__ == module.__name__ if isinstance(value, FunctionType | type) else True
+        if name in known or name.startswith("_") or isinstance(value, ModuleType) or not made_here:
+            continue
+        if near := get_close_matches(name, lacking, n=1, cutoff=0.8):
+            raise FileFault(f"nobody reads {name!r}; did you mean {near[0]}? If not, begin its name with _")
 
 
 def words(error: BaseException) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryptolake.errors import BadInput, Stop
-from cryptolake.files.presence import FileFault, load, module_names, unfindable
+from cryptolake.files.presence import FileFault, load, module_names, require_spelt, unfindable
 from cryptolake.research import exports
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def format_named(name: str) -> ExportFormat:
     file = f"{exports.__name__}.{name}"
     try:
         module = load(file)
+        require_spelt(module, ("SUFFIX", "render", "NEEDS"))
     except FileFault as fault:
         raise Stop(f"{file}: {fault}") from None
     suffix, render, needs = (getattr(module, one, None) for one in ("SUFFIX", "render", "NEEDS"))

@@ -19,7 +19,16 @@ from cryptolake.contracts.prices import PriceSource, Wanted
 from cryptolake.contracts.source import Dataset, Source, SourceTable
 from cryptolake.contracts.vendor import Vendor
 from cryptolake.errors import BadInput, CryptolakeError
-from cryptolake.files.presence import FileFault, attempt, load, module_names, require_helper, unfindable, words
+from cryptolake.files.presence import (
+    FileFault,
+    attempt,
+    load,
+    module_names,
+    require_helper,
+    require_spelt,
+    unfindable,
+    words,
+)
 from cryptolake.net.access import Access
 from cryptolake.net.conversation import Refusal
 from cryptolake.registry.chains import Chain
@@ -248,6 +257,7 @@ def _modules() -> Iterator[tuple[str, Callable[[], object]]]:
 
 def _read(module: ModuleType) -> SourceFile:
     """The file's declarations. Raises FileFault."""
+    require_spelt(module, (*_MARKS, "try_key"))
     vendor, prices = getattr(module, "VENDOR", None), getattr(module, "PRICES", None)
     tables = getattr(module, "TABLES", ())
     if vendor is not None and not isinstance(vendor, Vendor):

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any, Protocol, cast
 
 from cryptolake.errors import BadInput
-from cryptolake.files.presence import FileFault, load, module_names, require_helper, unfindable
+from cryptolake.files.presence import FileFault, load, module_names, require_helper, require_spelt, unfindable
 from cryptolake.net.logs import Log, LogFilter
 from cryptolake.net.multicall import Program
 from cryptolake.registry.family import Accounting, Anchor, FamilyFacts
@@ -131,6 +131,7 @@ def _check(module: ModuleType) -> None:
         needed = (*needed, *_DISCOVERING)
     if lacking := [name for name in needed if not hasattr(module, name)]:
         raise FileFault(f"this family lacks {', '.join(lacking)}")
+    require_spelt(module, _KINDS)
     for name, (sound, kind) in _KINDS.items():
         if hasattr(module, name) and not sound(getattr(module, name)):
             raise FileFault(f"{name} is not {kind}")
