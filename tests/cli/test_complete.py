@@ -14,7 +14,8 @@ from tests.command import cryptolake
 from typer.testing import CliRunner
 
 from cryptolake.catalogue import found_tables
-from cryptolake.cli import app, complete, presence, values, words
+from cryptolake.cli import _words as words
+from cryptolake.cli import app, complete, presence, values
 from cryptolake.cli.complete import Told, answer, read_document
 from cryptolake.registry.loader import chain_names, market_rows, set_names
 
