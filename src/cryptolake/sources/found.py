@@ -257,7 +257,7 @@ def _modules() -> Iterator[tuple[str, Callable[[], object]]]:
 
 def _read(module: ModuleType) -> SourceFile:
     """The file's declarations. Raises FileFault."""
-    require_spelt(module, (*_MARKS, "try_key"))
+    require_spelt(module, (*_MARKS, "try_key", "first_contact"))
     vendor, prices = getattr(module, "VENDOR", None), getattr(module, "PRICES", None)
     tables = getattr(module, "TABLES", ())
     if vendor is not None and not isinstance(vendor, Vendor):
