@@ -1,5 +1,5 @@
 """Find the block boundaries of days; see `--help`. The same as a cryptolake command."""
 
-from cryptolake.cli.plan_scripts import build_block_cache
+from cryptolake.cli._plan_scripts import build_block_cache
 
 build_block_cache()

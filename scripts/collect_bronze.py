@@ -1,5 +1,5 @@
 """Collect all markets, resuming; the name the design gives it. See `--help`. The same as a cryptolake command."""
 
-from cryptolake.cli.plan_scripts import collect_all_csus
+from cryptolake.cli._plan_scripts import collect_all_csus
 
 collect_all_csus()

@@ -1,5 +1,5 @@
 """Bronze to silver; see `--help`. The same as a cryptolake command."""
 
-from cryptolake.cli.plan_scripts import process_silver
+from cryptolake.cli._plan_scripts import process_silver
 
 process_silver()

@@ -18,9 +18,9 @@ import orjson
 import cryptolake
 from cryptolake.app import App
 from cryptolake.catalogue import contracts, found_tables
+from cryptolake.cli._words import render_words
 from cryptolake.cli.complete import FILE as COMPLETION
 from cryptolake.cli.found import INDEX, promises, render_index
-from cryptolake.cli.words import render_words
 from cryptolake.contracts.versions import document
 from cryptolake.registry.loader import load_registry
 from cryptolake.settings import Settings

@@ -1,5 +1,5 @@
 """Run one market end to end and verify it; see `--help`. The same as a cryptolake command."""
 
-from cryptolake.cli.plan_scripts import test_pipeline
+from cryptolake.cli._plan_scripts import test_pipeline
 
 test_pipeline()

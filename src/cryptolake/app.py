@@ -259,10 +259,10 @@ class App:
         return found
 
     def _opened(self, provenance: dict[str, str] | None = None) -> Opened:
-        from cryptolake.catalogue import fed_by_any_source
+        from cryptolake.catalogue import fed_by_any_source, shared
         from cryptolake.sources.found import open_all
 
-        return open_all(self.found, self.access(provenance), fed_by_any_source())
+        return open_all(self.found, self.access(provenance), fed_by_any_source(), shared())
 
     def vendors(self, provenance: dict[str, str] | None = None) -> dict[str, Source]:
         """Every vendor source by name. Raises BadInput that names every faulty file: nothing is left out in silence."""

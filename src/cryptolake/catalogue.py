@@ -8,9 +8,7 @@ here: making or storing anything (work).
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import pkgutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -22,12 +20,19 @@ import cryptolake.gold
 import cryptolake.quality
 import cryptolake.silver
 import cryptolake.sources
+from cryptolake.contracts.declared import fault_of
 from cryptolake.contracts.table import Table
 from cryptolake.errors import Stop
+from cryptolake.files.presence import FileFault, load, module_names, require_helper, require_spelt, unfindable
 from cryptolake.silver.metrics import TABLE as METRICS
 from cryptolake.sources.found import FoundSources, find_sources
 
-ROOMS: tuple[ModuleType, ...] = (cryptolake.silver, cryptolake.gold, cryptolake.quality)
+# The packages whose files are tables, each with the layers that they may fill.
+ROOMS: Mapping[ModuleType, tuple[str, ...]] = {
+    cryptolake.silver: ("silver", "log"),
+    cryptolake.gold: ("gold",),
+    cryptolake.quality: ("log",),
+}
 # The one input that is no table: every market and day that was asked for, with what the ledger knows of it.
 MARKET_DAYS = "market_days"
 
@@ -56,16 +61,40 @@ def found_tables() -> Mapping[str, FoundTable]:
 @lru_cache(maxsize=4)
 def _found(_paths: tuple[str, ...]) -> Mapping[str, FoundTable]:
     """The tables of the files in these folders, looked for once."""
-    names = [one.name for room in ROOMS for one in pkgutil.iter_modules(room.__path__, f"{room.__name__}.")]
-    modules = [importlib.import_module(name) for name in sorted(names)]
-    declared = [id(one.TABLE) for one in modules if hasattr(one, "TABLE")]
-    for module in modules:
-        for name, value in vars(module).items():
-            if isinstance(value, Table) and id(value) not in declared:
-                raise Stop(f"{module.__name__}: {name} is a table that nobody would find; call it TABLE, one to a file")
-    shared, sources = [_read(module) for module in modules if hasattr(module, "TABLE")], find_sources()
-    own = _own(sources, {one.table.name for one in shared})
-    return ordered([*shared, *own], sources.refused)
+    rooms = {room: _modules(room) for room in ROOMS}
+    declared = [id(one.TABLE) for modules in rooms.values() for one in modules if hasattr(one, "TABLE")]
+    found: list[FoundTable] = []
+    for room, modules in rooms.items():
+        for module in modules:
+            try:
+                _require_found(module, room, declared)
+                found += [_read(module, ROOMS[room])] if hasattr(module, "TABLE") else []
+            except FileFault as fault:
+                raise Stop(f"{module.__name__}: {fault}") from None
+    sources = find_sources()
+    return ordered([*found, *_own(sources, {one.table.name for one in found})], sources.refused)
+
+
+def _modules(room: ModuleType) -> list[ModuleType]:
+    """The modules of a package. Raises Stop naming the first file that cannot be found or imported."""
+    for path, fault in unfindable(room).items():
+        raise Stop(f"{path} {fault}")
+    found = []
+    for name in module_names(room):
+        try:
+            found.append(load(name))
+        except FileFault as fault:
+            raise Stop(f"{name}: {fault}") from None
+    return found
+
+
+def _require_found(module: ModuleType, room: ModuleType, declared: Collection[int]) -> None:
+    """Raises FileFault for what would be left out in silence: a table of another name, a file that offers nothing."""
+    for name, value in vars(module).items():
+        if isinstance(value, Table) and id(value) not in declared:
+            raise FileFault(f"{name} is a table that nobody would find; call it TABLE, one to a file")
+    if not hasattr(module, "TABLE"):
+        require_helper(module.__name__, room, "TABLE, INPUTS and build")
 
 
 def _own(sources: FoundSources, taken: set[str]) -> Iterator[FoundTable]:
@@ -85,6 +114,11 @@ def contracts() -> tuple[Table, ...]:
 def fed_by_any_source() -> set[str]:
     """The tables that any source's datasets may feed: those of silver that are not one source's own."""
     return {name for name, one in found_tables().items() if one.table.layer == "silver" and one.own_of is None}
+
+
+def shared() -> set[str]:
+    """The tables that are not one source's own, whose names no source may take."""
+    return {name for name, one in found_tables().items() if one.own_of is None}
 
 
 def asked_alone() -> list[str]:
@@ -118,6 +152,7 @@ def ordered(
         if (other := waiting.get(one.table.name)) is not None:
             raise Stop(f"{one.module}: table {one.table.name} is declared in {other.module} too; rename one of them")
         waiting[one.table.name] = one
+    _require_own_names(waiting.values())
     for one in waiting.values():
         if unknown := sorted({*one.inputs, *one.columns} - {*waiting, MARKET_DAYS}):
             known = "; ".join(
@@ -134,16 +169,34 @@ def ordered(
     return done
 
 
-def _read(module: ModuleType) -> FoundTable:
-    """The table that a module declares. Raises Stop naming the file and what it lacks."""
-    name, table = module.__name__, module.TABLE
+def _require_own_names(tables: Iterable[FoundTable]) -> None:
+    """Raises Stop naming both files when one would answer under the other's name, of today or of an earlier version."""
+    owner: dict[str, str] = {MARKET_DAYS: __name__}
+    for one in tables:
+        table = one.table
+        month = [f"{table.name}_default"] if table.monthly else []
+        for name in (table.name, *table.formerly, *(former.name for former in table.merged), *month):
+            if name in owner:
+                raise Stop(f"{one.module}: {owner[name]} has the name {name} already; rename table {table.name}")
+            owner[name] = one.module
+
+
+def _read(module: ModuleType, layers: Collection[str]) -> FoundTable:
+    """The table that a module declares. Raises FileFault saying what it lacks."""
+    table = module.TABLE
     inputs, build = getattr(module, "INPUTS", None), getattr(module, "build", None)
     if not isinstance(table, Table):
-        raise Stop(f"{name}: TABLE is no contracts.table.Table")
-    if not isinstance(inputs, tuple):
-        raise Stop(f"{name}: INPUTS is missing; write the names of the tables {table.name} is made of, or ()")
-    if build is not None and len(inspect.signature(build).parameters) != len(inputs):
-        raise Stop(f"{name}: build must take one frame for each of INPUTS ({', '.join(inputs) or 'none'})")
+        raise FileFault("TABLE is no contracts.table.Table")
+    if (fault := fault_of(table, layers)) is not None:
+        raise FileFault(fault)
+    require_spelt(module, ("INPUTS", "COLUMNS", "build"))
+    if not (isinstance(inputs, tuple) and all(isinstance(one, str) for one in inputs)):
+        raise FileFault(f"INPUTS is missing; write the names of the tables {table.name} is made of, or ()")
+    if build is not None and (not callable(build) or len(inspect.signature(build).parameters) != len(inputs)):
+        raise FileFault(f"build must take one frame for each of INPUTS ({', '.join(inputs) or 'none'})")
     if build is None and table.layer == "gold":
-        raise Stop(f"{name}: a gold table needs build, a function of its INPUTS")
-    return FoundTable(table, name, inputs, getattr(module, "COLUMNS", {}), build)
+        raise FileFault("a gold table needs build, a function of its INPUTS")
+    columns = getattr(module, "COLUMNS", {})
+    if not isinstance(columns, Mapping):
+        raise FileFault("COLUMNS is no mapping from an input to the names of the columns that are read of it")
+    return FoundTable(table, module.__name__, inputs, columns, build)

@@ -46,13 +46,15 @@ Drop = Callable[[str, str], None]
 @pytest.fixture
 def drop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Drop]:
     """Put a file beside those of gold; nothing of it is left afterwards."""
-    monkeypatch.setattr(cryptolake.gold, "__path__", [*cryptolake.gold.__path__, str(tmp_path)])
+    folder = tmp_path / "gold"
+    folder.mkdir()
+    monkeypatch.setattr(cryptolake.gold, "__path__", [*cryptolake.gold.__path__, str(folder)])
 
     def drop(name: str, text: str) -> None:
-        (tmp_path / f"{name}.py").write_text(text)
+        (folder / f"{name}.py").write_text(text)
 
     yield drop
-    for name in [one for one in sys.modules if (tmp_path / f"{one.rpartition('.')[2]}.py").exists()]:
+    for name in [one for one in sys.modules if (folder / f"{one.rpartition('.')[2]}.py").exists()]:
         del sys.modules[name]
 
 
@@ -74,6 +76,40 @@ def test_a_file_is_a_table(drop: Drop) -> None:
         (PANEL_DAYS.replace("def build(panel: pl.DataFrame)", "def build()"), "build must take one frame"),
         (PANEL_DAYS.replace("def build(", "def make("), "needs build"),
         (PANEL_DAYS.replace('name="panel_days"', 'name="daily_panel"'), "is declared in"),
+        (
+            PANEL_DAYS.replace("build(panel: pl.DataFrame)", "make(panel)") + "\nbuild = 5\n",
+            "build must take one frame",
+        ),
+        (PANEL_DAYS.replace("build(", "biuld("), "nobody reads 'biuld'; did you mean build?"),
+        (PANEL_DAYS + "\nCOLUMN = {'daily_panel': ('date',)}\n", "nobody reads 'COLUMN'; did you mean COLUMNS?"),
+        (PANEL_DAYS.replace('("daily_panel",)', "(5,)"), "INPUTS is missing"),
+        (PANEL_DAYS + "\nCOLUMNS = 5\n", "COLUMNS is no mapping"),
+        *(
+            (PANEL_DAYS.replace('name="panel_days"', f"name={name!r}"), "cannot have this name")
+            for name in ("pg_class", "Bad-Name", "", "9x", "a b", "../x", "a" * 60, "rate_budgets")
+        ),
+        (PANEL_DAYS.replace('name="panel_days"', 'name="market_days"'), "has the name market_days already"),
+        (PANEL_DAYS.replace('layer="gold"', 'layer="silver"'), "has layer 'silver'"),
+        (PANEL_DAYS.replace('layer="gold"', 'layer="bronze"'), "has layer 'bronze'"),
+        *(
+            (PANEL_DAYS.replace('doc="Markets', f'publish_as={place!r}, doc="Markets'), "has publish_as=")
+            for place in (
+                "gold/daily_panel.parquet",
+                "../../../escaped.parquet",
+                "/escaped.parquet",
+                "gold/../silver/panel_days.parquet",
+                "silver/panel_days.parquet",
+                "gold/contracts.json",
+                "gold/panel_days/{date}.parquet",
+                "",
+            )
+        ),
+        (PANEL_DAYS.replace('doc="Markets', 'formerly=("tvl",), doc="Markets'), "has the name tvl already"),
+        (PANEL_DAYS.replace('Field("markets"', 'Field("ctid"'), "has a column 'ctid'"),
+        (PANEL_DAYS.replace('Field("markets"', 'Field("DATE"'), "differ by capitals"),
+        (PANEL_DAYS.replace('"int64"', '"int"'), "unknown dtype 'int'"),
+        (PANEL_DAYS.replace('doc="Markets', 'partition="dya", doc="Markets'), "are no fields"),
+        (PANEL_DAYS.replace('doc="Markets', 'monthly="dya", doc="Markets'), "are no fields"),
     ],
 )
 def test_a_faulty_file_is_named(drop: Drop, broken: str, says: str) -> None:
@@ -81,6 +117,12 @@ def test_a_faulty_file_is_named(drop: Drop, broken: str, says: str) -> None:
     with pytest.raises(Stop, match="panel_days") as refused:
         found_tables()
     assert says in str(refused.value)
+
+
+@pytest.mark.parametrize("place", [None, "gold/panel_days.parquet", "gold/panel_days/{csu}.parquet"])
+def test_a_tables_own_places_are_taken(drop: Drop, place: str | None) -> None:
+    drop("panel_days", PANEL_DAYS.replace('doc="Markets', f'publish_as={place!r}, doc="Markets'))
+    assert found_tables()["panel_days"].table.publish_as == place
 
 
 def test_a_circle_is_refused() -> None:

@@ -14,7 +14,8 @@ from tests.command import cryptolake
 from typer.testing import CliRunner
 
 from cryptolake.catalogue import found_tables
-from cryptolake.cli import app, complete, presence, values, words
+from cryptolake.cli import _words as words
+from cryptolake.cli import app, complete, presence, values
 from cryptolake.cli.complete import Told, answer, read_document
 from cryptolake.registry.loader import chain_names, market_rows, set_names
 
@@ -181,6 +182,6 @@ def test_a_path_with_spaces_is_one_word(tmp_path: Path) -> None:
 
 def test_a_file_that_was_added_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "added.py").write_text("")
-    before = presence.folders()
-    monkeypatch.setattr(presence, "folders", lambda: [*before, str(tmp_path)])
+    package = presence.package()
+    monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
     assert answer(asked("bash", "pl")) is None  # the library answers, and it imports the file

@@ -5,6 +5,7 @@ The family reads the node's own Multicall3, the one contract every test node has
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -83,12 +84,14 @@ def document(*arguments: str, code: int = 0) -> Any:
 
 
 @pytest.fixture
-def extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder whose files belong to the families' package for the length of the test."""
     folder = tmp_path / "more"
     folder.mkdir()
     monkeypatch.setattr(onchain, "__path__", [*onchain.__path__, str(folder)])
-    return folder
+    yield folder
+    for path in folder.glob("*.py"):
+        sys.modules.pop(f"{onchain.__name__}.{path.stem}", None)
 
 
 @pytest.fixture
@@ -160,7 +163,36 @@ def test_a_family_that_only_declares_itself_says_unsupported(
 
 def test_half_a_family_is_refused_with_its_file_and_what_it_lacks(extra: Path) -> None:
     (extra / "half.py").write_text("PRIMARY_ENTRY = 'till'\nANCHORS = ()\ndef snapshot(csu): ...\n")
-    with pytest.raises(BadInput, match=r"half\.py: this family lacks METHODOLOGY, ACCOUNTING, emitters"):
+    with pytest.raises(BadInput, match=r"onchain\.half: this family lacks METHODOLOGY, ACCOUNTING, emitters"):
+        declared()
+
+
+@pytest.mark.parametrize("name", ["PROTOCOL_ANCHOR", "discover_y"])
+def test_a_misspelt_declaration_is_refused_with_its_file(extra: Path, name: str) -> None:
+    (extra / "till.py").write_text(f"{FAMILY}\n{name} = {{}}\n")
+    with pytest.raises(BadInput, match=rf"^cryptolake\.sources\.onchain\.till: nobody reads '{name}'; did you mean "):
+        declared()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("PRIMARY_ENTRY = ", "PRIMARY_ENTRY = 5 or "),
+        ("ANCHORS = ", "ANCHORS = 5 or "),
+        ("ANCHORS = ", "ANCHORS = (5,) or "),
+        ("ANCHORS = ", "PROTOCOL_ANCHORS = {'a': 5}\nANCHORS = "),
+        ("METHODOLOGY = ", "METHODOLOGY = 5 or "),
+        ("ACCOUNTING = ", "ACCOUNTING = 5 or "),
+        *(
+            (f"def {name}(", f"{name} = 5\ndef other_{name}(")
+            for name in ("snapshot", "emitters", "liquidations", "settle")
+        ),
+    ],
+)
+def test_a_declaration_of_another_kind_is_refused_with_its_file(extra: Path, old: str, new: str) -> None:
+    assert old in FAMILY
+    (extra / "till.py").write_text(FAMILY.replace(old, new, 1))
+    with pytest.raises(BadInput, match=r"^cryptolake\.sources\.onchain\.till: [A-Za-z_]+ is not a? ?"):
         declared()
 
 

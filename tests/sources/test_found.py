@@ -101,10 +101,14 @@ def test_the_ladder_is_what_the_files_declare(app: App) -> None:
     [
         ('name = "sky"\n    datasets', "datasets", "no `name`"),
         ('name = "sky"\n    datasets', 'name = "rain"\n    datasets', "call them the same"),
-        ('"sky"', '"defillama"', "there is a source 'defillama' already"),
+        ('"sky"', '"onchain"', "there is a source 'onchain' already"),
+        ("def open_source(", "def open_sources(", "nobody reads 'open_sources'; did you mean open_source"),
+        ("def open_source(", "def make(", "offers neither open_source nor open_prices"),
+        ("class Sky:", "PRICE = PriceSource('sky', 5, 60)\n\nclass Sky:", "nobody reads 'PRICE'; did you mean PRICES"),
+        ("class Sky:", "TABELS = ()\n\nclass Sky:", "nobody reads 'TABELS'; did you mean TABLES"),
+        ("class Sky:", "def try_keys(access): ...\n\nclass Sky:", "nobody reads 'try_keys'; did you mean try_key"),
         ("datasets = (", "others = (", "no `datasets`"),
         ("datasets = (", "datasets = (1, ", "no `datasets`"),
-        ('"clouds"', '"chain_tvl"', "there is a dataset 'chain_tvl' already"),
         (
             '"clouds"',
             '"clouds", feeds="metrics", doc="", reach="as_of"), Dataset("clouds"',
@@ -129,8 +133,18 @@ def test_the_ladder_is_what_the_files_declare(app: App) -> None:
         ("class Sky:", "open_prices = print\n\nclass Sky:", "both PRICES .* and open_prices"),
         (
             "class Sky:",
-            "PRICES, open_prices = PriceSource('file', 5, 60), print\n\nclass Sky:",
-            "price source 'file' is told by another",
+            f"TABLES = (SourceTable({TABLE.format(key=('day',)).replace('rains', 'daily_panel')}, list),)\n\nclass Sky:",
+            "there is a table 'daily_panel' already",
+        ),
+        (
+            "class Sky:",
+            f"TABLES = (SourceTable({TABLE.format(key=('day',)).replace('rains', '../rains')}, list),)\n\nclass Sky:",
+            "cannot have this name",
+        ),
+        (
+            "class Sky:",
+            f"TABLES = (SourceTable({TABLE.format(key=('day',)).replace('silver', 'gold')}, list),)\n\nclass Sky:",
+            "has layer 'gold'",
         ),
     ],
 )
@@ -149,6 +163,42 @@ def test_a_faulty_file_is_refused_by_name_and_the_others_go_on(
     with pytest.raises(BadInput, match=f"{module}: .*{words}"):
         app.vendor("sky")
     assert tuple(price_sources(app)) == LADDER[1:]
+
+
+OWN_TABLE = f"TABLES = (SourceTable({TABLE.format(key=('day',))}, list),)\n\nclass Sky:"
+
+
+@pytest.mark.parametrize("name", ["aaa", "zzz"])  # before and after the other in their order
+@pytest.mark.parametrize(
+    ("text", "other", "what"),
+    [
+        (SOURCE.replace('"sky"', '"defillama"'), "defillama", "source 'defillama'"),
+        (SOURCE.replace('"sky"', '"defillama"').replace("VENDOR =", "ABOUT ="), "defillama", "source 'defillama'"),
+        (SOURCE.replace('"clouds"', '"chain_tvl"'), "defillama", "dataset 'chain_tvl'"),
+        (SOURCE.replace('"sky"', '"mist"').replace("class Sky:", OWN_TABLE), "mmm", "table 'rains'"),
+        (BAZAAR.replace('"bazaar"', '"defillama"'), "defillama", "price source 'defillama'"),
+    ],
+)
+def test_two_files_of_one_name_are_both_refused(
+    drop: Drop, app: App, name: str, text: str, other: str, what: str
+) -> None:
+    """Whichever comes first would take the other's place, and the other would be blamed."""
+    first, second = drop(name, text.replace('needs="SKY_TOKEN"', "needs=None")), f"cryptolake.sources.{other}"
+    if other == "mmm":
+        drop(other, SOURCE.replace("class Sky:", OWN_TABLE).replace('"clouds"', '"mists"'))
+    said = {first: f"there is a {what} already, in {second}", second: f"there is a {what} already, in {first}"}
+    with pytest.raises(BadInput) as refused:
+        app.vendors()
+    assert all(f"{module}: {fault}" in str(refused.value) for module, fault in said.items())
+    for vendor in ({"mmm": "sky"}.get(other, other), "sky"):
+        with pytest.raises(BadInput) as refused:
+            app.vendor(vendor)
+        assert first in str(refused.value)
+        assert second in str(refused.value)
+    if ("VENDOR =" in text and "dataset" not in what) or "PRICES =" in text:  # the rest only an opened source has
+        with pytest.raises(BadInput, match=first):
+            price_sources(app)
+    assert app.vendor("alternative_me").name == "alternative_me"
 
 
 def test_a_source_of_another_package_is_found_by_its_entry_point(

@@ -1,17 +1,16 @@
-"""Finds the ways on which a person is told: every other file of this package is one, by its name.
+"""Finds the ways on which a person is told: every other file of this package is one, by its name, or helps one.
 
 A faulty file is left out and named, with what is wrong: the other ways still tell. What does not belong here: any way.
 """
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import cryptolake.alerts
 from cryptolake.contracts.alert import Alert, Setting
+from cryptolake.files.presence import FileFault, load, module_names, require_helper, unfindable
 from cryptolake.net.http import Http
 
 Send = Callable[[Alert, Mapping[str, str], Http], None]
@@ -40,16 +39,17 @@ class FoundWays:
 
 def find_ways() -> FoundWays:
     """Every way, in the order of their names. Never raises for a faulty file."""
-    found = FoundWays()
-    for one in sorted(pkgutil.iter_modules(cryptolake.alerts.__path__), key=lambda one: one.name):
-        file = f"{cryptolake.alerts.__name__}.{one.name}"
+    found = FoundWays(refused=unfindable(cryptolake.alerts))
+    for file in module_names(cryptolake.alerts):
         if file == __name__:
             continue
         try:
-            module = importlib.import_module(file)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever a foreign file does while it is imported
-            words = " ".join(f"{type(error).__name__}: {error}".split())
-            found.refused[file] = f"cannot be imported ({words}); repair or remove it"
+            module = load(file)
+            if not hasattr(module, "SETTINGS") and not hasattr(module, "send"):
+                require_helper(file, cryptolake.alerts, "SETTINGS and send")
+                continue
+        except FileFault as fault:
+            found.refused[file] = str(fault)
             continue
         settings, send = getattr(module, "SETTINGS", None), getattr(module, "send", None)
         if not (isinstance(settings, tuple) and settings and all(isinstance(each, Setting) for each in settings)):
@@ -59,5 +59,5 @@ def find_ways() -> FoundWays:
         if not callable(send):
             found.refused[file] = "send is missing; write a function of an alert, the settings' values and HTTP"
             continue
-        found.ways.append(AlertWay(one.name, settings, send))
+        found.ways.append(AlertWay(file.rpartition(".")[2], settings, send))
     return found

@@ -22,9 +22,10 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
-from cryptolake.cli.presence import GROUP, PACKAGE, folders, modules
+from cryptolake.cli.presence import GROUP, PACKAGE, modules, package
 from cryptolake.cli.screens import Step
 from cryptolake.errors import Stop
+from cryptolake.files.presence import FileFault, require_helper, unfindable, words
 
 AnyCommand = TyperCommand | TyperGroup
 INDEX = Path(__file__).with_name("commands.json")
@@ -67,20 +68,27 @@ class Commands(Mapping[str, AnyCommand]):
     @cached_property
     def dropped(self) -> Dropped:
         """The files and entry points that are not in the index, each imported and asked. Never raises for a faulty one."""
-        dropped = Dropped()
+        dropped = Dropped(refused={path: f"{path} {fault}" for path, fault in unfindable(package()).items()})
         points = sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value))
+        home = dict(self._home)
         added = [(name, name) for name in modules() if name not in self._index]
         for module, shown in [*added, *((one.value, f"{one.value} (entry point {one.name})") for one in points)]:
             try:
                 commands, offers = ask(module)
-                doubled = [name for name in commands if name in self._home or name in dropped.commands]
-                if doubled:
-                    raise Stop(f"{shown}: another file offers a command {doubled[0]!r} already; rename one")
+                if doubled := [name for name in commands if name in home]:
+                    raise Stop(
+                        f"{shown}: {home[doubled[0]]} offers a command {doubled[0]!r} already; rename one of them"
+                    )
                 if not commands and shown != module:
                     raise Stop(f"{shown}: offers no command; write add_commands(cli)")
+                if not commands:
+                    require_helper(module, package(), "add_commands(cli)")
+            except FileFault as fault:
+                dropped.refused[shown] = f"{_file(module)} {fault}"
             except Stop as error:
                 dropped.refused[shown] = str(error)
             else:
+                home |= dict.fromkeys(commands, shown)
                 dropped.commands |= commands
                 dropped.offers += offers
         return dropped
@@ -123,7 +131,7 @@ def ask(module: str) -> tuple[dict[str, AnyCommand], list[CommandOffer]]:
         commands: dict[str, Any] = dict(get_group(cli).commands)
         return commands, [_offer(found, name, command) for name, command in commands.items()]
     except (Exception, SystemExit) as error:  # whatever a foreign file does while it is imported
-        raise Stop(f"{_file(module)} cannot be read ({_words(error)}); repair or remove it") from error
+        raise Stop(f"{_file(module)} cannot be read ({words(error)}); repair or remove it") from error
 
 
 def every(commands: Mapping[str, AnyCommand], group: str = "") -> dict[str, AnyCommand]:
@@ -154,7 +162,9 @@ def read_index() -> dict[str, list[CommandOffer]]:
 
 
 def render_index() -> bytes:
-    """The index of today's files. Raises Stop naming a file that is at fault."""
+    """The index of today's files. Raises Stop naming a file that is at fault: once in the index nobody asks it again."""
+    if refused := Commands().dropped.refused:
+        raise Stop("; ".join(refused.values()))
     document = {module: [_told(offer) for offer in ask(module)[1]] for module in modules()}
     return json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"
 
@@ -178,12 +188,8 @@ def _read(told: dict[str, Any]) -> CommandOffer:
 
 def _file(module: str) -> str:
     """The module's file where one can be found, for messages."""
-    for folder in folders():
+    for folder in package().__path__:
         path = Path(folder, f"{module.rpartition('.')[2]}.py")
         if module.startswith(f"{PACKAGE}.") and path.exists():
             return f"command file {path}"
     return f"command module {module}"
-
-
-def _words(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())

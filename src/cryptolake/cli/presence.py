@@ -5,10 +5,12 @@ What does not belong here: what a file offers (found) and how it is listed (grou
 
 from __future__ import annotations
 
-import pkgutil
 import sys
 from importlib import import_module
 from importlib.metadata import entry_points
+from types import ModuleType
+
+from cryptolake.files.presence import module_names
 
 PACKAGE = "cryptolake.cli"
 GROUP = "cryptolake.commands"
@@ -17,12 +19,12 @@ _TABLE_ROOMS = ("silver", "gold", "quality", "sources")
 
 def modules() -> list[str]:
     """Every module of this package, by name."""
-    return sorted(one.name for one in pkgutil.iter_modules(folders(), f"{PACKAGE}."))
+    return module_names(package())
 
 
-def folders() -> list[str]:
-    """Where the package's modules lie; importing it here would be a circle."""
-    return list(sys.modules[PACKAGE].__path__)
+def package() -> ModuleType:
+    """The package of commands; importing it here would be a circle."""
+    return sys.modules[PACKAGE]
 
 
 def command_files() -> list[str]:
@@ -33,7 +35,7 @@ def command_files() -> list[str]:
 def table_files() -> list[str]:
     """The same for the tables: the modules of the rooms that declare tables, and other packages' sources."""
     rooms = [import_module(f"cryptolake.{room}") for room in _TABLE_ROOMS]  # empty packages
-    found = [one.name for room in rooms for one in pkgutil.iter_modules(room.__path__, f"{room.__name__}.")]
+    found = [name for room in rooms for name in module_names(room)]
     return [*sorted(found), *_points("cryptolake.sources")]
 
 

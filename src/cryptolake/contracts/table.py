@@ -141,8 +141,11 @@ class Table:
         names = [field.name for field in self.fields]
         if len(set(names)) != len(names):
             raise ValueError(f"table {self.name}: a field is named twice")
-        if missing := [name for name in self.key if name not in names]:
-            raise ValueError(f"table {self.name}: key columns {missing} are no fields")
+        by = [name for name in (self.partition, self.monthly) if name is not None]
+        if missing := [name for name in (*self.key, *by) if name not in names]:
+            raise ValueError(f"table {self.name}: key, partition or monthly columns {missing} are no fields")
+        if unknown := [field.dtype for field in self.fields if field.dtype not in _SQL]:
+            raise ValueError(f"table {self.name}: unknown dtype {unknown[0]!r}; known: {', '.join(_SQL)}")
         known = [*names, *(former.name for field in self.fields for former in field.formerly)]
         if len(set(known)) != len(known) or self.name in self.formerly:
             raise ValueError(f"table {self.name}: a former name is in use; a new type needs a new column name")

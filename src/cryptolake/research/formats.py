@@ -5,14 +5,13 @@ What does not belong here: writing files (export) and anything about a single fo
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryptolake.errors import BadInput, Stop
+from cryptolake.files.presence import FileFault, load, module_names, require_spelt, unfindable
 from cryptolake.research import exports
 
 if TYPE_CHECKING:
@@ -33,19 +32,21 @@ class ExportFormat:
 
 def format_names() -> list[str]:
     """The names of all formats, sorted; imports none of them."""
-    return sorted(one.name for one in pkgutil.iter_modules(exports.__path__))
+    return [one.rpartition(".")[2] for one in module_names(exports)]
 
 
 def format_named(name: str) -> ExportFormat:
     """The format of this name. Raises BadInput naming the known ones, Stop naming the file when that is faulty."""
+    for path, fault in unfindable(exports).items():
+        raise Stop(f"{path} {fault}")
     if name not in format_names():
         raise BadInput(f"unknown format {name!r}; known: {', '.join(format_names())}")
     file = f"{exports.__name__}.{name}"
     try:
-        module = importlib.import_module(file)
-    except Exception as error:  # noqa: BLE001  # whatever a foreign file does while it is imported
-        words = " ".join(f"{type(error).__name__}: {error}".split())
-        raise Stop(f"{file}: cannot be imported ({words}); repair or remove it") from None
+        module = load(file)
+        require_spelt(module, ("SUFFIX", "render", "NEEDS"))
+    except FileFault as fault:
+        raise Stop(f"{file}: {fault}") from None
     suffix, render, needs = (getattr(module, one, None) for one in ("SUFFIX", "render", "NEEDS"))
     if not (isinstance(suffix, str) and suffix.startswith(".") and len(suffix) > 1):
         raise Stop(f"{file}: SUFFIX is missing; write the suffix of its files with the dot")

@@ -6,8 +6,6 @@ opening sources with keys and addresses (app), and anything about a single vendo
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,10 +14,21 @@ from types import ModuleType
 
 import cryptolake.sources
 from cryptolake.contracts.contact import Assumption
+from cryptolake.contracts.declared import fault_of
 from cryptolake.contracts.prices import PriceSource, Wanted
 from cryptolake.contracts.source import Dataset, Source, SourceTable
 from cryptolake.contracts.vendor import Vendor
 from cryptolake.errors import BadInput, CryptolakeError
+from cryptolake.files.presence import (
+    FileFault,
+    attempt,
+    load,
+    module_names,
+    require_helper,
+    require_spelt,
+    unfindable,
+    words,
+)
 from cryptolake.net.access import Access
 from cryptolake.net.conversation import Refusal
 from cryptolake.registry.chains import Chain
@@ -33,10 +42,8 @@ OpenPrices = Callable[[Access, Mapping[str, Chain], Wanted], Source]
 TryKey = Callable[[Access], Refusal | None]
 # What the file takes for granted of its vendor, as checks; without it every dataset is asked once and read.
 Contact = Callable[[Access], Iterable[Assumption]]
-
-
-class SourceFault(Exception):
-    """What is wrong with a source's file, in words."""
+# One of these makes a module a source: a misspelt function beside it is a fault, not another kind of file.
+_MARKS = ("VENDOR", "PRICES", "TABLES", "open_source", "open_prices")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +70,24 @@ class FoundSources:
     """The files that are sound, and the faulty ones by module with what is wrong.
 
     `keys` are the variables of all vendors' keys, those of faulty files included, because they are secrets all the same.
+    `doubled` are those of the faulty ones that share a name with another, and `claimed` the modules that declare a vendor of
+    a name, sound or not.
     """
 
     files: list[SourceFile] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)
+    doubled: dict[str, str] = field(default_factory=dict)
+    claimed: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def price_sources(self) -> dict[str, PriceSource]:
-        """Who tells prices, by name, the lowest rung first."""
+        """Who tells prices, by name, the lowest rung first.
+
+        Raises BadInput naming the files that share a name: a price left out would go unnoticed.
+        """
+        if self.doubled:
+            raise BadInput(_faults(self.doubled))
         told = [file.prices for file in self.files if file.prices is not None]
         return {one.name: one for one in sorted(told, key=lambda one: (one.rung, one.name))}
 
@@ -83,7 +99,7 @@ class FoundSources:
         raise BadInput(f"unknown price source {name!r}; known: {', '.join(self.price_sources)}")
 
     def told(self, access: Access, chains: Mapping[str, Chain]) -> dict[str, Source]:
-        """Everybody who tells prices, opened, by name. Raises BadInput when two have a dataset of one name."""
+        """Everybody who tells prices, opened, by name. Raises BadInput when two share a name or have a dataset of one name."""
         return distinct({name: self.price_source(name, access, chains, {}) for name in self.price_sources})
 
     def own_tables(self, source: str) -> dict[str, SourceTable]:
@@ -110,9 +126,8 @@ class Opened:
         """One source, whatever is wrong with others. Raises BadInput naming the known ones and the faulty files."""
         if name in self.sources:
             return self.sources[name]
-        for file in found.files:
-            if file.vendor is not None and file.vendor.name == name and file.module in self.refused:
-                raise BadInput(_faults({file.module: self.refused[file.module]}))
+        if own := {one: self.refused[one] for one in found.claimed.get(name, ()) if one in self.refused}:
+            raise BadInput(_faults(own))
         faults = _faults(self.refused)
         raise BadInput(f"unknown source {name!r}; known: {', '.join(sorted(self.sources))}{faults and f'; {faults}'}")
 
@@ -131,59 +146,84 @@ def distinct(sources: dict[str, Source]) -> dict[str, Source]:
 
 
 def find_sources() -> FoundSources:
-    """Every file that offers `open_source` or `open_prices`. Never raises for a faulty one."""
-    found, seen = FoundSources(), set[str]()
-    for name, load in _modules():
+    """Every file that is a source. Never raises for a faulty one: it is left out and named, and so are two of one name."""
+    found, seen = FoundSources(refused=unfindable(cryptolake.sources)), set[str]()
+    for name, load_file in _modules():
         try:
-            module = load()
-        except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever a foreign file does while it is imported
-            found.refused[name] = f"cannot be imported ({_words(error)}); repair or remove it"
-            continue
-        vendor = getattr(module, "VENDOR", None)
-        if isinstance(vendor, Vendor):
-            found.keys += [key.name for key in vendor.keys if key.name not in found.keys]
-        if not isinstance(module, ModuleType):
-            found.refused[name] = "the entry point names no module; let it name the source's file"
-            continue
-        offers = hasattr(module, "open_source") or hasattr(module, "open_prices")
-        if module.__name__ in seen or not (offers or name.endswith(")")):
-            continue  # the chain's package is opened for chosen markets, and this very file offers nothing
-        seen.add(module.__name__)
-        try:
-            if not offers:
-                raise SourceFault("offers neither open_source nor open_prices")
-            file = _read(module)
-            if file.prices is not None and file.prices.name in found.price_sources:
-                raise SourceFault(f"price source {file.prices.name!r} is told by another file already; rename one")
-        except SourceFault as fault:
+            module = load_file()
+            vendor = getattr(module, "VENDOR", None)
+            if isinstance(vendor, Vendor):
+                found.keys += [key.name for key in vendor.keys if key.name not in found.keys]
+                found.claimed.setdefault(vendor.name, []).append(name)
+            if not isinstance(module, ModuleType):
+                raise FileFault("the entry point names no module; let it name the source's file")
+            if module.__name__ in seen:
+                continue
+            seen.add(module.__name__)
+            if any(hasattr(module, mark) for mark in _MARKS) or name.endswith(")"):
+                found.files.append(_read(module))
+            else:
+                require_helper(name, cryptolake.sources, "open_source or open_prices")
+        except FileFault as fault:
             found.refused[name] = str(fault)
-        else:
-            found.files.append(file)
+    found.doubled = _doubled({file.module: _claims(file) for file in found.files})
+    found.refused |= found.doubled
+    found.files = [file for file in found.files if file.module not in found.doubled]
     return found
 
 
-def open_all(found: FoundSources, access: Access, tables: Collection[str]) -> Opened:
-    """Every source, each checked against the ones before it; `tables` are those that any source may feed."""
+def open_all(found: FoundSources, access: Access, tables: Collection[str], taken: Collection[str]) -> Opened:
+    """Every source that is sound and shares no name with another.
+
+    `tables` are those that any source may feed, `taken` the names that no table of a source's own may have.
+    """
     opened = Opened(refused=dict(found.refused))
-    owner: dict[str, str] = {}  # dataset or own table -> module
+    sound: dict[str, Source] = {}  # by module
     for file in found.files:
         if file.open_source is None:
             continue
         try:
             source = file.open_source(access)
-            _check(file, source, opened, owner, tables)
-        except SourceFault as fault:
+            _check(file, source, tables, taken)
+        except FileFault as fault:
             opened.refused[file.module] = str(fault)
         except CryptolakeError as error:  # the user's own watch list or address, which the words name
             opened.refused[file.module] = str(error)
-        except Exception as error:  # noqa: BLE001  # likewise
-            opened.refused[file.module] = f"cannot be opened ({_words(error)}); repair or remove it"
+        except Exception as error:  # noqa: BLE001  # whatever a foreign file does while it is opened
+            opened.refused[file.module] = f"cannot be opened ({words(error)}); repair or remove it"
         else:
-            opened.sources[source.name] = source
-            opened.tables[source.name] = file.tables
-            owner |= dict.fromkeys((one.name for one in source.datasets), file.module)
-            owner |= dict.fromkeys((one.table.name for one in file.tables), file.module)
+            sound[file.module] = source
+    claims = {file.module: _claims(file, sound.get(file.module)) for file in found.files}
+    opened.refused |= _doubled(claims)
+    for file in found.files:
+        if file.module in sound and file.module not in opened.refused:
+            source = sound[file.module]
+            opened.sources[source.name], opened.tables[source.name] = source, file.tables
     return opened
+
+
+def _claims(file: SourceFile, source: Source | None = None) -> set[tuple[str, str]]:
+    """What has to be the file's alone, each with what it is: its source, who tells prices, datasets and own tables."""
+    names = {source.name} if source is not None else set()
+    names |= {file.vendor.name} if file.vendor is not None else set()
+    return {
+        *(("source", name) for name in names),
+        *(("dataset", one.name) for one in (source.datasets if source is not None else ())),
+        *(("table", one.table.name) for one in file.tables),
+        *([("price source", file.prices.name)] if file.prices is not None else []),
+    }
+
+
+def _doubled(claims: Mapping[str, set[tuple[str, str]]]) -> dict[str, str]:
+    """Every file that claims what another one claims, with what is wrong: nobody can say which of the two is meant."""
+    found: dict[str, str] = {}
+    for module, own in claims.items():
+        for kind, name in sorted(own):
+            if others := [other for other, theirs in claims.items() if other != module and (kind, name) in theirs]:
+                found.setdefault(
+                    module, f"there is a {kind} {name!r} already, in {' and '.join(others)}; rename one of them"
+                )
+    return found
 
 
 def open_told(file: SourceFile, access: Access, chains: Mapping[str, Chain], wanted: Wanted) -> Source:
@@ -194,7 +234,7 @@ def open_told(file: SourceFile, access: Access, chains: Mapping[str, Chain], wan
     except CryptolakeError:
         raise
     except Exception as error:  # noqa: BLE001  # likewise
-        raise BadInput(f"{file.module}: cannot be opened ({_words(error)}); repair or remove it") from None
+        raise BadInput(f"{file.module}: cannot be opened ({words(error)}); repair or remove it") from None
     datasets = getattr(source, "datasets", None)
     if not datasets or any(not isinstance(one, Dataset) or one.feeds != "quotes" for one in datasets):
         raise BadInput(f"{file.module}: a price source has datasets that feed `quotes`, and no others")
@@ -202,26 +242,36 @@ def open_told(file: SourceFile, access: Access, chains: Mapping[str, Chain], wan
 
 
 def _modules() -> Iterator[tuple[str, Callable[[], object]]]:
-    """Name and loader of every candidate: this package's modules first, then other packages' by entry point."""
-    for one in pkgutil.iter_modules(cryptolake.sources.__path__):
-        name = f"{cryptolake.sources.__name__}.{one.name}"
-        yield name, partial(importlib.import_module, name)
+    """Name and loader of every candidate: this package's modules first, then other packages' by entry point.
+
+    The loaders raise FileFault.
+    """
+    for name in module_names(cryptolake.sources):
+        yield name, partial(load, name)
     for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
-        yield f"{point.value} (entry point {point.name})", point.load
+        yield (
+            f"{point.value} (entry point {point.name})",
+            partial(attempt, point.load),
+        )
 
 
 def _read(module: ModuleType) -> SourceFile:
-    """The file's declarations. Raises Fault."""
+    """The file's declarations. Raises FileFault."""
+    require_spelt(module, (*_MARKS, "try_key", "first_contact"))
     vendor, prices = getattr(module, "VENDOR", None), getattr(module, "PRICES", None)
     tables = getattr(module, "TABLES", ())
     if vendor is not None and not isinstance(vendor, Vendor):
-        raise SourceFault("VENDOR is no cryptolake.contracts.vendor.Vendor")
+        raise FileFault("VENDOR is no cryptolake.contracts.vendor.Vendor")
     if not (isinstance(tables, tuple) and all(isinstance(one, SourceTable) for one in tables)):
-        raise SourceFault("TABLES is no tuple of cryptolake.contracts.source.SourceTable")
+        raise FileFault("TABLES is no tuple of cryptolake.contracts.source.SourceTable")
     if tables and vendor is None:
-        raise SourceFault("TABLES without a VENDOR; declare one, it names whose tables they are")
+        raise FileFault("TABLES without a VENDOR; declare one, it names whose tables they are")
     if keyless := [one.table.name for one in tables if not one.table.key]:
-        raise SourceFault(f"its table {keyless[0]!r} has no key; rows are put in place by it")
+        raise FileFault(f"its table {keyless[0]!r} has no key; rows are put in place by it")
+    if fault := next((fault for one in tables if (fault := fault_of(one.table, ("silver",)))), None):
+        raise FileFault(fault)
+    if not (hasattr(module, "open_source") or hasattr(module, "open_prices")):
+        raise FileFault("offers neither open_source nor open_prices; write one of them")
     file = SourceFile(
         module.__name__,
         vendor,
@@ -233,44 +283,37 @@ def _read(module: ModuleType) -> SourceFile:
         getattr(module, "first_contact", None),
     )
     if (file.prices is None) != (file.open_prices is None) or not isinstance(prices, PriceSource | None):
-        raise SourceFault("a price source has both PRICES (cryptolake.contracts.prices.PriceSource) and open_prices")
+        raise FileFault("a price source has both PRICES (cryptolake.contracts.prices.PriceSource) and open_prices")
     if file.try_key is not None and (not callable(file.try_key) or not file.keys):
-        raise SourceFault("try_key is a function of cryptolake.net.access.Access, for a VENDOR with keys")
+        raise FileFault("try_key is a function of cryptolake.net.access.Access, for a VENDOR with keys")
     if file.first_contact is not None and (not callable(file.first_contact) or file.vendor is None):
-        raise SourceFault("first_contact is a function of cryptolake.net.access.Access, for a VENDOR")
+        raise FileFault("first_contact is a function of cryptolake.net.access.Access, for a VENDOR")
     return file
 
 
-def _check(file: SourceFile, source: Source, opened: Opened, owner: Mapping[str, str], tables: Collection[str]) -> None:
-    """Raises Fault for the first thing that is wrong with an opened source."""
+def _check(file: SourceFile, source: Source, tables: Collection[str], taken: Collection[str]) -> None:
+    """Raises FileFault for the first thing that is wrong with an opened source."""
     name, datasets = getattr(source, "name", None), getattr(source, "datasets", None)
     if not isinstance(name, str) or not name:
-        raise SourceFault("the source has no `name`")
+        raise FileFault("the source has no `name`")
     if file.vendor is not None and file.vendor.name != name:
-        raise SourceFault(f"the source is called {name!r}, its VENDOR {file.vendor.name!r}; call them the same")
-    if name in opened.sources or name == "onchain":
-        raise SourceFault(f"there is a source {name!r} already; rename one")
+        raise FileFault(f"the source is called {name!r}, its VENDOR {file.vendor.name!r}; call them the same")
+    if name == "onchain":
+        raise FileFault(f"there is a source {name!r} already; rename one")
     if datasets is None or not all(isinstance(one, Dataset) for one in datasets):
-        raise SourceFault("the source has no `datasets` (of cryptolake.contracts.source.Dataset)")
+        raise FileFault("the source has no `datasets` (of cryptolake.contracts.source.Dataset)")
     own = [one.table.name for one in file.tables]
     for table in own:
-        if table in tables or own.count(table) > 1 or table in owner:
-            raise SourceFault(f"there is a table {table!r} already; rename the source's own")
+        if table in taken or own.count(table) > 1:
+            raise FileFault(f"there is a table {table!r} already; rename the source's own")
     names = [one.name for one in datasets]
     for dataset in datasets:
-        if names.count(dataset.name) > 1 or dataset.name in owner:
-            raise SourceFault(
-                f"there is a dataset {dataset.name!r} already ({owner.get(dataset.name, 'here')}); rename one"
-            )
+        if names.count(dataset.name) > 1:
+            raise FileFault(f"there is a dataset {dataset.name!r} already in this file; rename one")
         if dataset.feeds not in tables and dataset.feeds not in own:
             known = ", ".join(sorted({*tables, *own}))
-            raise SourceFault(f"dataset {dataset.name!r} feeds the unknown table {dataset.feeds!r}; known: {known}")
+            raise FileFault(f"dataset {dataset.name!r} feeds the unknown table {dataset.feeds!r}; known: {known}")
         if dataset.needs is not None and dataset.needs not in file.keys:
-            raise SourceFault(
+            raise FileFault(
                 f"dataset {dataset.name!r} needs {dataset.needs}, which is no key of its VENDOR; declare it there"
             )
-
-
-def _words(error: BaseException) -> str:
-    """The error on one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -10,6 +10,7 @@ import structlog
 from cryptolake.alerts.found import AlertWay, find_ways
 from cryptolake.app import App
 from cryptolake.contracts.alert import Alert
+from cryptolake.errors import Stop
 from cryptolake.logs import known_secrets, redact_text
 
 log = structlog.get_logger(__name__)
@@ -30,6 +31,12 @@ def alert(app: App, title: str, text: str) -> None:
         except Exception as error:  # noqa: BLE001  # whatever a way does, the others are still to be gone
             words = redact_text(f"{type(error).__name__}: {error}", secrets)
             log.error("the alert could not be sent", way=way.name, title=title, error=words)
+
+
+def require_ways() -> None:
+    """Raises Stop naming every file of a way that is at fault: found out when a job fails, it would be found out too late."""
+    if refused := find_ways().refused:
+        raise Stop("; ".join(f"{file}: {fault}" for file, fault in refused.items()))
 
 
 def _tell(app: App, way: AlertWay, told: Alert) -> None:

@@ -26,7 +26,7 @@ from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.families import families
 from cryptolake.watch import coverage
 from cryptolake.work import lending
-from cryptolake.work.alerts import alert
+from cryptolake.work.alerts import alert, require_ways
 from cryptolake.work.evidence import lines
 from cryptolake.work.lineage import Node, lineage
 from cryptolake.work.series import Operation, Pulled
@@ -75,7 +75,11 @@ def vendors(app: App) -> list[Source]:
 
 
 def jobs(app: App) -> tuple[list[ScheduledJob], list[str]]:
-    """One job per source and cadence, vendors first; and one line per dataset that waits for a secret."""
+    """One job per source and cadence, vendors first; and one line per dataset that waits for a secret.
+
+    Raises Stop naming a file of alerts that is at fault, BadInput naming one of sources.
+    """
+    require_ways()
     found: list[ScheduledJob] = []
     waiting = []
     for name, source in sorted(sources(app).items(), key=lambda item: (item[0] == ONCHAIN, item[0])):

@@ -6,14 +6,13 @@ A family is one file. What it declares (`Declared`) is enough for its rows to be
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from types import ModuleType
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from cryptolake.errors import BadInput
+from cryptolake.files.presence import FileFault, load, module_names, require_helper, require_spelt, unfindable
 from cryptolake.net.logs import Log, LogFilter
 from cryptolake.net.multicall import Program
 from cryptolake.registry.family import Accounting, Anchor, FamilyFacts
@@ -76,7 +75,7 @@ def discovering(name: str) -> Discovering | None:
 
 
 def families() -> dict[str, Family]:
-    """Every family whose markets can be read, by name. Raises BadInput for a half-written family file."""
+    """Every family whose markets can be read, by name. Raises BadInput naming a file that is no whole family."""
     return {name: cast(Family, one) for name, one in _modules().items() if hasattr(one, "snapshot")}
 
 
@@ -107,21 +106,54 @@ def _modules() -> dict[str, ModuleType]:
 @lru_cache(maxsize=4)
 def _found(paths: tuple[str, ...]) -> dict[str, ModuleType]:
     """The family modules in these folders, looked for once."""
+    for path, fault in unfindable(onchain).items():
+        raise BadInput(f"{path} {fault}")
     found = {}
-    for one in pkgutil.iter_modules(paths):
-        module = importlib.import_module(f"{onchain.__name__}.{one.name}")
-        if any(hasattr(module, name) for name in _MARKS):
-            _check(module)
-            found[one.name] = module
+    for name in module_names(onchain):
+        try:
+            module = load(name)
+            if any(hasattr(module, mark) for mark in _MARKS):
+                _check(module)
+                found[name.rpartition(".")[2]] = module
+            else:
+                require_helper(name, onchain, "what Family asks for")
+        except FileFault as fault:
+            raise BadInput(f"{name}: {fault}; see Family in {__name__}") from None
     return found
 
 
 def _check(module: ModuleType) -> None:
-    """Raises BadInput with the file and what it lacks: half a family would be skipped in silence somewhere later."""
+    """Raises FileFault with what it lacks: half a family would be skipped in silence somewhere later."""
     needed: Iterable[str] = _DECLARED
     if any(hasattr(module, name) for name in ("METHODOLOGY", "snapshot")):
         needed = (*_DECLARED, *_READ)
     if any(hasattr(module, name) for name in _DISCOVERING):
         needed = (*needed, *_DISCOVERING)
     if lacking := [name for name in needed if not hasattr(module, name)]:
-        raise BadInput(f"{module.__file__}: this family lacks {', '.join(lacking)}; see Family in {__name__}")
+        raise FileFault(f"this family lacks {', '.join(lacking)}")
+    require_spelt(module, _KINDS)
+    for name, (sound, kind) in _KINDS.items():
+        if hasattr(module, name) and not sound(getattr(module, name)):
+            raise FileFault(f"{name} is not {kind}")
+
+
+def _anchors(value: object) -> bool:
+    return isinstance(value, tuple) and all(isinstance(one, Anchor) for one in value)
+
+
+def _text(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+# What each declaration is, so that a wrong one is named here and not by whatever stumbles over it.
+_KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "PRIMARY_ENTRY": (lambda value: value is None or _text(value), "the role of an entry, or None"),
+    "ANCHORS": (_anchors, "a tuple of cryptolake.registry.family.Anchor"),
+    "PROTOCOL_ANCHORS": (
+        lambda value: isinstance(value, Mapping) and all(map(_text, value)) and all(map(_anchors, value.values())),
+        "a mapping from a protocol to a tuple of cryptolake.registry.family.Anchor",
+    ),
+    "METHODOLOGY": (_text, "a text"),
+    "ACCOUNTING": (lambda value: isinstance(value, Accounting), "a cryptolake.registry.family.Accounting"),
+    **dict.fromkeys(("snapshot", "emitters", "liquidations", "settle", *_DISCOVERING), (callable, "a function")),
+}
