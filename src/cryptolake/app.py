@@ -5,6 +5,7 @@ What does not belong here: steps (flow), text for people (cli), reading variable
 
 from __future__ import annotations
 
+import difflib
 import threading
 import uuid
 from collections.abc import Sequence
@@ -71,7 +72,11 @@ class App:
 
         settings, own = self.settings, self.folder.registry
         file = settings.registry or (own if own.exists() else None)
-        return load_registry(declared(), file, settings.market_sets, listed_in=settings.sets_listed_in)
+        found = load_registry(declared(), file, settings.market_sets, listed_in=settings.sets_listed_in)
+        for name in sorted(set(settings.rpc) - set(found.chains)):  # another folder's registry may have it
+            near = difflib.get_close_matches(name, found.chains, n=3)
+            log.warning("endpoints left out, no chain has this name here", chain=name, did_you_mean=near)
+        return found
 
     @cached_property
     def http(self) -> Http:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.command import cryptolake
+from tests.command import CLEAN, cryptolake
+from tests.waiting import PATIENCE_S
 from typer.testing import CliRunner
 
 from cryptolake.catalogue import found_tables
@@ -185,3 +188,37 @@ def test_a_file_that_was_added_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_pat
     package = presence.package()
     monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
     assert answer(asked("bash", "pl")) is None  # the library answers, and it imports the file
+
+
+STARTS = {
+    "module": ["-m", "cryptolake"],
+    "function": ["-c", "from cryptolake.cli import main; main()"],
+    "file": [str(Path(presence.__file__).parents[1] / "__main__.py")],
+}
+
+
+@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize("shell", SHELLS[:3])
+def test_the_shells_script_is_about_the_program_however_it_was_started(tmp_path: Path, start: str, shell: str) -> None:
+    # The shell is named: which one runs the tests must not matter.
+    own = {**CLEAN, "HOME": str(tmp_path), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1", "COLUMNS": "80"}
+
+    def said(*arguments: str) -> str:
+        return subprocess.run(
+            [sys.executable, *STARTS[start], *arguments],
+            cwd=tmp_path,
+            env=own,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=True,
+        ).stdout
+
+    script = said("--show-completion", shell)
+    assert complete.VARIABLE in script
+    assert not {"python", "-m", "-c", "__main__.py"} & set(script.split())
+    said("--install-completion", shell)
+    written = [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert any("cryptolake" in file.name and complete.VARIABLE in file.read_text() for file in written), written
+    for arguments in (["--help"], ["help"], ["plan", "--help"], ["help", "plan"]):
+        assert "Usage: cryptolake " in said(*arguments)

@@ -50,9 +50,10 @@ def test_a_set_of_the_settings_file_is_taken_and_listed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('[market_sets]\nmine = ["aave_v3_bse"]\n', ["cryptolake.toml, market_sets", "set mine", "aave_v3_base"]),
         ('[market_sets]\nthesis-43 = ["aave_v3_base"]\n', ["set thesis-43", "shipped"]),
         ('[market_sets]\nmine = "aave_v3_base"\n', ["market_sets.mine"]),
+        ("[market_sets]\nmine = []\n", ["market_sets", "set mine", "list one or take the set out"]),
+        ('[market_sets]\nall = ["aave_v3_base"]\n', ["market_sets", "set all", "every market"]),
         ('[sets]\nmine = ["aave_v3_base"]\n', ["sets", "under [market_sets]"]),
     ],
 )
@@ -63,6 +64,27 @@ def test_a_mistake_is_one_line_that_names_file_and_set(tmp_path: Path, text: str
     assert len(done.stderr.splitlines()) == 1
     for word in words:
         assert word in done.stderr
+
+
+def test_a_set_for_another_folder_is_refused_where_it_is_used_and_nowhere_else(tmp_path: Path) -> None:
+    (tmp_path / "cryptolake.toml").write_text(MINE.replace('"aave_v3_base"', '"aave_v3_bse"'))
+    for command in (["markets"], ["plan", "--set", "other"], ["plan", "--csu", "aave_v3_base"], ["ledger", "inspect"]):
+        done = cryptolake(tmp_path, *command)
+        assert (done.returncode, "aave_v3_bse" in done.stderr) == (0, False), done
+    for command in (["plan", "--set", "mine"], ["plan"]):  # the settings take it where no market is named
+        done = cryptolake(tmp_path, *command)
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done
+        for word in ("cryptolake.toml, market_sets", "set mine", "aave_v3_base"):
+            assert word in done.stderr
+    listed = json.loads(cryptolake(tmp_path, "markets", "sets", "--json").stdout)
+    faults = {one["set"]: one["fault"] for one in listed}
+    assert "aave_v3_bse" in faults["mine"]
+    assert {one for one, fault in faults.items() if fault is None} == {one["set"] for one in listed} - {"mine"}
+    shown = cryptolake(tmp_path, "markets", "sets")
+    assert (shown.returncode, shown.stderr) == (0, ""), shown
+    assert "refused: cryptolake.toml, market_sets: set mine: unknown market 'aave_v3_bse'" in " ".join(
+        shown.stdout.split()
+    )
 
 
 def test_a_variable_may_hold_them_too_and_is_named(tmp_path: Path) -> None:

@@ -131,6 +131,65 @@ def test_what_is_wrong_is_said_by_type_and_in_one_line(lake: cl.Lake, call: obje
     assert isinstance(refused.value, cl.CryptolakeError)
 
 
+# What no parameter of this kind can be, by its annotation; a new parameter of the front door is called with it too.
+WRONG: dict[str, tuple[object, ...]] = {
+    "Names": (5, 0, 1.5, True, b"tvl", "", [5], [""], [None], {5: 1}, object(), pl.Series([1])),
+    "Day": (5, 0, "", "x", [], b"2024-12-01", True, 1.5, datetime(2024, 12, 1), "2024-02-30", "9" * 5000, object()),
+    "int | None": ("x", "5", "", -1, 1.5, True, float("nan"), [], b"1", 10**30, date(2024, 12, 1), object()),
+    "str | None": (5, 0, "", "x", b"tcp://lab:1", [], object()),
+    "str": (5, None, "", "x", b"tvl", [], {}, 1.5, object(), pl.Series(["tvl"]), "\0", "\udcff"),
+    "bool": (5, 0, None, "no", "", [], object()),
+    "Show | None": (5, 0, "x", [], object()),
+}
+# What a method needs beside the one that is wrong; the days make all of it lie in the past and be answered already.
+SOUND: dict[str, dict[str, object]] = {
+    "collect": {"csu": "aave_v3_sandbox", "end": "2024-12-02"},
+    "run": {"csu": "aave_v3_sandbox", "end": "2024-12-02"},
+    "daily": {"csu": "aave_v3_sandbox", "end": "2024-12-14"},
+    "refine": {"csu": "aave_v3_sandbox"},
+    "pull": {"source": "defillama", "key": "tether"},
+    "backfill": {"source": "defillama", "key": "tether", "fresh": True},
+    "table": {"name": "tvl"},
+    "sql": {"statement": "SELECT 1"},
+}
+
+
+def _called() -> list[tuple[str, str]]:
+    """Every public method of a lake with each of its parameters."""
+    methods = {name: one for name, one in vars(cl.Lake).items() if not name.startswith("_") and inspect.isfunction(one)}
+    return [
+        (name, one) for name, method in methods.items() for one in inspect.signature(method).parameters if one != "self"
+    ]
+
+
+@pytest.mark.parametrize(("method", "parameter"), _called())
+def test_whatever_is_handed_in_the_error_is_ours_and_one_line(lake: cl.Lake, method: str, parameter: str) -> None:
+    call = getattr(lake, method)
+    for wrong in WRONG[inspect.signature(call).parameters[parameter].annotation]:
+        given = {**SOUND.get(method, {}), parameter: wrong}
+        with pytest.raises(cl.CryptolakeError) as refused:
+            call(**given)
+        assert "\n" not in str(refused.value), given
+
+
+def test_zero_days_and_too_many_are_said_as_such(lake: cl.Lake) -> None:
+    for call in (lake.panel, lake.coverage, lake.quality, lambda **days: lake.run(csu="aave_v3_sandbox", **days)):
+        for days in (0, 10**9):
+            with pytest.raises(cl.BadInput, match=r"days .*whole number from 1"):
+                call(days=days)
+
+
+@pytest.mark.parametrize("wrong", [5, "", "~nobody-of-this-name/x", "\0", "x" * 300, b"x", [], object()])
+def test_whatever_a_folder_is_called_the_error_is_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: object
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    try:
+        cl.open(wrong).close()
+    except cl.CryptolakeError as error:
+        assert "\n" not in str(error)  # a folder may be called what it likes, an error may not
+
+
 def test_a_fresh_start_that_was_agreed_to_takes_the_vendors_own_word(sandbox: Sandbox) -> None:
     lake = sandbox[0]
     before = lake.table("metrics").read()

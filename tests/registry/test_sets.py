@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from cryptolake.errors import BadInput
-from cryptolake.registry.loader import Registry, load_registry, select, set_names
+from cryptolake.registry.loader import Registry, configured, load_registry, select, set_names
 from cryptolake.sources.onchain.families import declared
 
 MINE = """\
@@ -65,6 +66,7 @@ def test_the_flag_of_older_files_makes_a_member(tmp_path: Path) -> None:
         ("sets: {a: [aave_v3_etherium]}\n", ["mine.yaml:1", "set a", "aave_v3_etherium", "aave_v3_ethereum"]),
         ("sets: {a: []}\n", ["set a", "at least one market"]),
         ("sets: {a: aave_v3_base}\n", ["set a", "at least one market"]),
+        ("sets: {all: [aave_v3_base]}\n", ["set all", "every market"]),
         ("sets: {A b: [aave_v3_base]}\n", ["set A b", "lower-case"]),
         ("sets: {aave_v3_base: [aave_v3_base]}\n", ["a market has this name"]),
     ],
@@ -96,13 +98,11 @@ def test_sets_of_the_settings_are_sets_like_the_others_and_say_where_they_stand(
 @pytest.mark.parametrize(
     ("sets", "words"),
     [
-        ({"a": ["aave_v3_etherium"]}, ["set a", "aave_v3_etherium", "aave_v3_ethereum"]),
         ({"a": []}, ["set a", "at least one market"]),
+        ({"all": ["aave_v3_base"]}, ["set all", "every market"]),
         ({"A b": ["aave_v3_base"]}, ["set A b", "lower-case"]),
-        ({"aave_v3_base": ["aave_v3_base"]}, ["a market has this name"]),
         ({"thesis-43": ["aave_v3_base"]}, ["set thesis-43", "there already (shipped)", "another name"]),
-        ({"my-study": ["aave_v3_base"]}, ["set my-study", "there already", "mine.yaml:4"]),
-        ({"a": ["nobody"], "thesis-46": ["nobody"]}, ["3 faults", "set a", "set thesis-46"]),
+        ({"a": [], "thesis-46": ["nobody"]}, ["2 faults", "set a", "set thesis-46"]),
     ],
 )
 def test_a_mistake_in_the_settings_is_named(tmp_path: Path, sets: dict[str, list[str]], words: list[str]) -> None:
@@ -111,6 +111,32 @@ def test_a_mistake_in_the_settings_is_named(tmp_path: Path, sets: dict[str, list
         own(sets, tmp_path / "mine.yaml")
     for word in (TOML, *words):
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("sets", "words"),
+    [
+        ({"a": ["aave_v3_etherium"]}, ["set a", "aave_v3_etherium", "aave_v3_ethereum"]),
+        ({"a": ["aave_v3_base", "nobody", "no one"]}, ["set a", "'nobody'", "'no one'"]),
+        ({"aave_v3_base": ["aave_v3_base"]}, ["a market has this name"]),
+        ({"my-study": ["aave_v3_base"]}, ["set my-study", "there already", "mine.yaml:4"]),
+    ],
+)
+def test_a_set_that_does_not_fit_this_registry_is_refused_when_it_is_used(
+    tmp_path: Path, sets: dict[str, list[str]], words: list[str]
+) -> None:
+    (tmp_path / "mine.yaml").write_text(MINE, "utf-8")
+    registry = own({**sets, "fits": ["mine"]}, tmp_path / "mine.yaml")
+    assert registry.set_of("fits") == ("mine",)
+    assert set(registry.sets) == {*set_names(), "my-study", "fits"}
+    assert list(registry.refused) == list(sets)
+    for name in sets:
+        with pytest.raises(BadInput) as caught:
+            select(registry, sets=[name])
+        for word in (TOML, *words):
+            assert word in str(caught.value)
+        with pytest.raises(BadInput, match=re.escape(str(caught.value))):
+            configured(registry, [], [name])
 
 
 def test_an_unknown_set_names_the_known_ones() -> None:

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 from cryptolake.errors import BadInput, CryptolakeError
 
+# What it is called in help and completion, however it was started: by its script or as a module.
+NAME = "cryptolake"
+
 if TYPE_CHECKING:
     from cryptolake.cli.root import app as app
 
@@ -64,7 +67,7 @@ def _run() -> None:
     from cryptolake.cli.signals import ending_promptly
 
     with ending_promptly():
-        app()
+        app(prog_name=NAME)
 
 
 def _fail(message: str, code: int, error: BaseException | None) -> NoReturn:

@@ -8,9 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-# typer brings its own click, which exports no name for this: how the program was called, for the usage line.
-from typer._click.utils import _detect_program_name
-
+from cryptolake.cli import NAME
 from cryptolake.cli.group import CommandLine
 from cryptolake.errors import BadInput
 
@@ -57,7 +55,7 @@ def print_help(arguments: Sequence[str]) -> bool:
     from cryptolake.cli.root import app
 
     command = typer.main.get_command(app)
-    top = typer.Context(command, info_name=_detect_program_name(), **command.context_settings)
+    top = typer.Context(command, info_name=NAME, **command.context_settings)
     if everything:
         _print_all(top)
         return True

@@ -91,6 +91,7 @@ def list_command(
 def sets_command(context: typer.Context, as_json: JsonFlag = False) -> None:
     """List the named sets of markets: how many markets each has, and where it is listed.
 
+    A set that names a market which this folder's registry lacks is listed with what is wrong; only its use is refused.
     Sets of your own stand in cryptolake.toml under `market_sets`, or in a registry file under `sets:`.
 
     Example: cryptolake markets sets
@@ -99,11 +100,19 @@ def sets_command(context: typer.Context, as_json: JsonFlag = False) -> None:
     registry = app.registry
     found = registry.sets
     origins = {name: registry.origins.get(name) or "shipped" for name in found}
+    own = app.settings.sets_listed_in
     if as_json:
-        print_json([{"set": name, "markets": found[name], "listed_in": origins[name]} for name in found])
+        taken = [{"set": one, "markets": found[one], "listed_in": origins[one], "fault": None} for one in found]
+        refused = registry.refused.items()
+        print_json([*taken, *({"set": one, "markets": [], "listed_in": own, "fault": why} for one, why in refused)])
         return
-    rows = [(name, len(members), origins[name].replace("[", r"\[")) for name, members in found.items()]
-    print_table(f"{len(found)} sets", ("set", "markets", "listed in"), rows)
+    rows: list[tuple[object, ...]] = [
+        (name, len(members), origins[name].replace("[", r"\[")) for name, members in found.items()
+    ]
+    rows += [(name, "refused", own.replace("[", r"\[")) for name in registry.refused]
+    print_table(f"{len(rows)} sets", ("set", "markets", "listed in"), rows)
+    for why in registry.refused.values():
+        print_line("[yellow]refused[/]: " + why.replace("[", r"\["))
     print_next(f"plan --set {next(iter(found))}")
 
 

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
+from cryptolake.cli import NAME
 from cryptolake.cli.group import CommandLine
 from cryptolake.cli.state import State
 from cryptolake.cli.typed import of_the_call
 
 app = typer.Typer(
-    name="cryptolake",
+    name=NAME,
     cls=CommandLine,
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from cryptolake.app import App
 from cryptolake.errors import BadInput
-from cryptolake.front.words import Counted, Show
+from cryptolake.front.words import Counted, Show, flag, shown, text
 from cryptolake.registry.markets import Csu
 from cryptolake.work.guards import require_askable, require_finished
 from cryptolake.work.refill import Fresh
@@ -60,7 +60,8 @@ def ask(
     """A vendor's pull or backfill, told as it goes (`work.vendors.ask_vendor`)."""
     if workers is not None:
         _possible(workers)
-    vendor = app.vendor(source)
+    shown(show)
+    vendor = app.vendor(text("source", source))
     total = questions(app, operation, vendor, chosen_datasets(vendor, operation, datasets, keys), keys)
     return ask_vendor(
         app,
@@ -80,8 +81,9 @@ def agreed(
     app: App, source: str, datasets: Sequence[str] | None, keys: Sequence[str] | None, drop: Sequence[str], *, yes: bool
 ) -> Fresh:
     """A vendor's fresh start that was agreed to. Raises BadInput that says what it would replace where it was not."""
-    found = replacement(app, source, datasets=datasets, keys=keys, drop=drop)
-    if found.rows and not yes:
+    agreed_to = flag("yes", yes)
+    found = replacement(app, text("source", source), datasets=datasets, keys=keys, drop=drop)
+    if found.rows and not agreed_to:
         raise BadInput(f"{found.says} Nothing was changed; give yes=True to go on")
     return found.fresh
 

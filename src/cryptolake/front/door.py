@@ -31,9 +31,9 @@ def open(data: str | Path | None = None, **settings: object) -> Lake:  # noqa: A
     if unknown := sorted(settings.keys() - Settings.model_fields.keys()):
         raise BadInput(f"unknown setting {unknown[0]!r}; see docs/settings.md for the names")
     found = load_settings(**settings, data=data)
-    places = {"data": found.data.expanduser().absolute()}
+    places = {"data": _whole(found.data)}
     if found.registry is not None:
-        places["registry"] = found.registry.expanduser().absolute()
+        places["registry"] = _whole(found.registry)
     found = found.model_copy(update=places)
     _log_quietly(found)
     app = App(found)
@@ -41,6 +41,13 @@ def open(data: str | Path | None = None, **settings: object) -> Lake:  # noqa: A
     if found.registry is not None:
         _ = app.registry  # a file with faults is named now
     return Lake(app)
+
+
+def _whole(path: Path) -> Path:
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError:
+        raise BadInput(f"{path}: nobody here has this name, so there is no home folder; write the whole path") from None
 
 
 def _log_quietly(settings: Settings) -> None:

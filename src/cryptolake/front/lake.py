@@ -21,7 +21,7 @@ from cryptolake.flow.outputs import Built, Output
 from cryptolake.flow.plan import Span
 from cryptolake.front.asked import agreed, ask, by_workers, finished
 from cryptolake.front.table import LakeTable, asked_of
-from cryptolake.front.words import Day, Names, Show, day, names, shown
+from cryptolake.front.words import Day, Names, Show, day, flag, names, number, shown, text
 from cryptolake.quality.coverage import coverage
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.families import families
@@ -113,6 +113,7 @@ class Lake:
         >>> lake.table("prices").key
         ('date', 'chain', 'asset')
         """
+        text("the table's name", name)
         for table in self._contracts():
             if name in (table.name, *table.formerly):
                 return LakeTable(lambda: self._app, table, as_stored=as_stored)
@@ -131,6 +132,7 @@ class Lake:
         Traceback (most recent call last):
         cryptolake.errors.BadInput: queries read the lake's tables and nothing else, so COPY is refused; write a SELECT
         """
+        statement, as_stored = text("the statement", statement), flag("as_stored", as_stored)
         return asked_of(self._app, self._contracts(), statement, as_stored=as_stored)
 
     def coverage(
@@ -171,7 +173,7 @@ class Lake:
         0
         """
         chosen = self._chosen(self._some(csu, chain, family, set), start, end, days, as_stored=True)
-        found = examine(self._app, chosen, store=store)
+        found = examine(self._app, chosen, store=flag("store", store))
         rows = [(one.check, one.severity, one.rows, one.doc, list(one.examples)) for one in found.results]
         schema = {"check": pl.String, "severity": pl.String, "rows": pl.Int64, "doc": pl.String}
         return pl.DataFrame(rows, schema={**schema, "examples": pl.List(pl.String)}, orient="row")
@@ -210,7 +212,13 @@ class Lake:
         with by_workers(self._app, csus, workers) as app:
             wish = chosen_wish(app, csus, names(dataset), self._span(start, end, days))
             return lending.collect(
-                app, csus, wish, resume=resume, only_failed=only_failed, cluster=cluster, show=shown(show)
+                app,
+                csus,
+                wish,
+                resume=flag("resume", resume),
+                only_failed=flag("only_failed", only_failed),
+                cluster=_address(cluster),
+                show=shown(show),
             )
 
     def refine(
@@ -228,10 +236,11 @@ class Lake:
         """Bronze to silver: all that was collected and that silver lacks, and the selection's days anew. No network."""
         partitions: list[Partition] = []
         csus = self._some(csu, chain, family, set)
+        dated = any(one is not None for one in (start, end, days))
         if csus is not None:
-            span = self._span(start, end, days) if start or end or days else None
+            span = self._span(start, end, days) if dated else None
             partitions = collected_partitions(self._app, csus, names(dataset), span)
-        elif dataset or start or end or days:
+        elif dataset is not None or dated:
             raise BadInput("name markets with the days: a set, a chain, a family, or csu='all'")
         return lending.refine(finished(self._app), partitions)
 
@@ -267,7 +276,8 @@ class Lake:
         csus = self._named(csu, chain, family, set)
         with by_workers(self._app, csus, workers) as app:
             wish = chosen_wish(app, csus, names(dataset), self._span(start, end, days))
-            return lending.run(app, csus, wish, resume=resume, what="run", cluster=cluster, show=shown(show))
+            asked = flag("resume", resume)
+            return lending.run(app, csus, wish, resume=asked, what="run", cluster=_address(cluster), show=shown(show))
 
     def daily(
         self,
@@ -289,7 +299,7 @@ class Lake:
             raise BadInput("nothing was collected yet; name markets the first time, e.g. lake.daily(set='thesis-43')")
         with by_workers(self._app, csus, workers) as app:
             wish = due_wish(app, csus, names(dataset), day(end))
-            return lending.run(app, csus, wish, what="daily", cluster=cluster, show=shown(show))
+            return lending.run(app, csus, wish, what="daily", cluster=_address(cluster), show=shown(show))
 
     def pull(
         self,
@@ -332,11 +342,11 @@ class Lake:
         Traceback (most recent call last):
         cryptolake.errors.BadInput: defillama: 1 entity in ... Nothing was changed; give yes=True to go on
         """
-        if drop and not fresh:
+        if drop is not None and not flag("fresh", fresh):
             raise BadInput("drop goes with fresh=True; a backfill without it takes nothing away")
         app, chosen, keys = self._app, names(dataset) or None, names(key) or None
-        how = agreed(app, source, chosen, keys, names(drop), yes=yes) if fresh else None
-        options = {"resume": resume, "restate": restate}
+        how = agreed(app, source, chosen, keys, names(drop), yes=yes) if flag("fresh", fresh) else None
+        options = {"resume": flag("resume", resume), "restate": flag("restate", restate)}
         return ask(
             app, "backfill", source, datasets=chosen, keys=keys, workers=workers, show=show, fresh=how, **options
         )
@@ -367,11 +377,10 @@ class Lake:
 
     def _some(self, csu: Names, chain: Names, family: Names, sets: Names) -> list[Csu] | None:
         """The markets selected; None without a selection."""
-        if not (csu or chain or family or sets):
+        named, on, of, within = names(csu), names(chain), names(family), names(sets)
+        if not (named or on or of or within):
             return None
-        return selected_csus(
-            self._app, csus=names(csu), chains=names(chain), of_families=names(family), sets=names(sets)
-        )
+        return selected_csus(self._app, csus=named, chains=on, of_families=of, sets=within)
 
     def _named(self, csu: Names, chain: Names, family: Names, sets: Names) -> list[Csu]:
         """The same for steps that need a selection."""
@@ -390,8 +399,13 @@ class Lake:
         *,
         as_stored: bool = False,
     ) -> pl.DataFrame:
-        first, last = open_span(day(start), day(end), days)
+        first, last = open_span(day(start), day(end), number("days", days, least=1))
+        version = number("version", version, least=0)
         return chosen_panel(finished(self._app), csus, first, last, version=version, as_stored=as_stored).panel
 
     def _span(self, start: Day, end: Day, days: int | None) -> Span:
-        return chosen_span(self._app, first=day(start), last=day(end), days=days)
+        return chosen_span(self._app, first=day(start), last=day(end), days=number("days", days, least=1))
+
+
+def _address(cluster: str | None) -> str | None:
+    return None if cluster is None else text("cluster", cluster)

@@ -16,19 +16,48 @@ from cryptolake.watch.pace import Pace
 
 Names = str | Sequence[str] | None
 Day = date | str | None
+_LARGEST = 2**63 - 1
 Show = Callable[[int, int, str], None]  # answers that are there, of how many, and what the newest one is about
 
 
 def names(given: Names) -> list[str]:
     """One name or several as a list; none for None."""
-    if isinstance(given, str):
+    if isinstance(given, str) and given:
         return [given]
     if given is None:
         return []
-    found = list(given) if isinstance(given, Iterable) else [given]
-    if not all(isinstance(one, str) for one in found):
-        raise BadInput(f"{given!r} is no name; give one as text, or several in a list")
+    found = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+    if not all(isinstance(one, str) and one for one in found):
+        raise BadInput(f"{_told(given)} is no name; give one as text, or several in a list")
     return found
+
+
+def text(what: str, given: str) -> str:
+    """A text. Raises BadInput for anything else."""
+    if not isinstance(given, str):
+        raise BadInput(f"{what} is a text, not {_told(given)}")
+    return given
+
+
+def number(what: str, given: int | None, *, least: int) -> int | None:
+    """A whole number from `least` on, or None where none is given. Raises BadInput for anything else."""
+    if given is None:
+        return None
+    if isinstance(given, bool) or not isinstance(given, int) or not least <= given <= _LARGEST:
+        raise BadInput(f"{what} is a whole number from {least} on, not {_told(given)}")
+    return given
+
+
+def flag(what: str, given: bool) -> bool:
+    """True or False: what is taken for consent must be meant so. Raises BadInput for anything else."""
+    if not isinstance(given, bool):
+        raise BadInput(f"{what} is True or False, not {_told(given)}")
+    return given
+
+
+def _told(given: object) -> str:
+    """What was given, on one short line."""
+    return " ".join(repr(given).split())[:80]
 
 
 def day(given: Day) -> date | None:
@@ -38,11 +67,11 @@ def day(given: Day) -> date | None:
     if given is None or isinstance(given, date):
         return given
     if not isinstance(given, str):
-        raise BadInput(f"{given!r} is no day; give a date, or text as 2024-12-31")
+        raise BadInput(f"{_told(given)} is no day; give a date, or text as 2024-12-31")
     try:
         return date.fromisoformat(given)
     except ValueError:
-        raise BadInput(f"{given!r} is no day; write it as 2024-12-31") from None
+        raise BadInput(f"{_told(given)} is no day; write it as 2024-12-31") from None
 
 
 class Shown:
@@ -65,7 +94,9 @@ class Shown:
 
 
 def shown(show: Show | None) -> Shown | None:
-    """What a collection tells its progress to; nobody when nobody wants to know."""
+    """What a collection tells its progress to; nobody when nobody wants to know. Raises BadInput for what cannot be told."""
+    if show is not None and not callable(show):
+        raise BadInput(f"show is a function of done, total and what, not {_told(show)}")
     return None if show is None else Shown(show)
 
 

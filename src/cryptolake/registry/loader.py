@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from cryptolake.errors import BadInput
+from cryptolake.files.text import read_text
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.family import Accounting, FamilyFacts
 from cryptolake.registry.lint import read_chain, read_csu
 from cryptolake.registry.markets import Csu
 from cryptolake.registry.rows import Row, override, read_rows
-from cryptolake.registry.sets import read_sets
+from cryptolake.registry.sets import read_sets, set_fault
 
 T = TypeVar("T")
 
@@ -28,7 +29,8 @@ T = TypeVar("T")
 class Registry:
     """All known markets, chains and families by name, and the named sets with their markets' names and their origin.
 
-    An origin is the file (and line) that lists the set; empty for what the package ships.
+    An origin is the file (and line) that lists the set; empty for what the package ships. `refused` are the sets of the
+    settings that do not fit this registry, each with what is wrong and where: another folder's may have what they name.
     """
 
     csus: Mapping[str, Csu]
@@ -36,6 +38,7 @@ class Registry:
     families: Mapping[str, FamilyFacts] = field(default_factory=dict)
     sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def accounting(self) -> Mapping[str, Accounting]:
@@ -51,7 +54,9 @@ class Registry:
         return _find(name, self.chains, {alias: one for one in self.chains.values() for alias in one.aliases}, "chain")
 
     def set_of(self, name: str) -> tuple[str, ...]:
-        """The markets of this set. Raises BadInput with near misses."""
+        """The markets of this set. Raises BadInput with near misses, and for a set that does not fit this registry."""
+        if name in self.refused:
+            raise BadInput(self.refused[name])
         return _find(name, self.sets, {}, "set")
 
     def sets_with(self, csu: str) -> list[str]:
@@ -139,7 +144,8 @@ def load_registry(
     """The package's registry, with the rows of a user's YAML file (keys `csus:`, `chains:`, `sets:`) added or overriding.
 
     `families` are those a row may belong to, as they declare themselves. `own_sets` are added to the others (`listed_in`:
-    where they stand) and take no other's place. Raises BadInput with every fault found, each with where it stands.
+    where they stand) and take no other's place; one that names what this registry lacks is refused when it is used. Raises
+    BadInput with every fault found, each with where it stands.
     """
     known = tuple(families.values())
     if extra is None:
@@ -151,18 +157,28 @@ def load_registry(
 
 
 def _with_own_sets(registry: Registry, own: Mapping[str, Sequence[str]], where: str) -> Registry:
-    """The registry with these sets more. Raises BadInput for a faulty one and for a name that a set has already."""
-    faults = [
-        f"{where}: set {name}: a set of this name is there already ({registry.origins.get(name) or 'shipped'}); "
-        "choose another name"
-        for name in own
-        if name in registry.sets
-    ]
-    rows = [Row({"name": name, "markets": list(members)}, where) for name, members in own.items()]
-    sets = read_sets(rows, [], registry.csus, faults)
+    """The registry with these sets more. Raises BadInput for one that is faulty under any registry."""
+    faults: list[str] = []
+    sets: dict[str, tuple[str, ...]] = {}
+    refused: dict[str, str] = {}
+    for name, members in own.items():
+        of_any, of_this = faults, list[str]()
+        if fault := set_fault(name, list(members)):
+            of_any.append(f"{where}: set {name}: {fault}")
+        elif name in registry.sets:
+            origin = registry.origins.get(name)
+            said = (
+                f"{where}: set {name}: a set of this name is there already ({origin or 'shipped'}); choose another name"
+            )
+            (of_this if origin else of_any).append(said)
+        else:
+            sets |= read_sets([Row({"name": name, "markets": list(members)}, where)], [], registry.csus, of_this)
+        if of_this:
+            refused[name] = "; ".join(of_this)
     _report(faults)
+    sets = {name: members for name, members in sets.items() if name not in refused}
     origins = {**registry.origins, **dict.fromkeys(sets, where)}
-    return replace(registry, sets=dict(sorted({**registry.sets, **sets}.items())), origins=origins)
+    return replace(registry, sets=dict(sorted({**registry.sets, **sets}.items())), origins=origins, refused=refused)
 
 
 @lru_cache(maxsize=1)
@@ -191,11 +207,7 @@ def _all_rows(extra: Path | None) -> tuple[list[Row], list[Row], list[Row]]:
 
 def _rows(extra: Path, faults: list[str]) -> tuple[list[Row], list[Row], list[Row]]:
     """Chain, market and set rows of the package with those of a user's file added or overriding."""
-    try:
-        text = extra.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "is not UTF-8 text"
-        raise BadInput(f"registry file {extra}: {reason}; correct --registry or CRYPTOLAKE_REGISTRY") from None
+    text = read_text(extra, name=f"registry file {extra}", remedy="correct --registry or CRYPTOLAKE_REGISTRY")
     mine = read_rows(str(extra), text, faults)
     chains, csus, sets = _package_rows()
     return override(chains, mine["chains"]), override(csus, mine["csus"]), override(sets, mine["sets"])

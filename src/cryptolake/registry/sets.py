@@ -13,8 +13,20 @@ from cryptolake.registry.markets import Csu
 from cryptolake.registry.rows import Row
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+_EVERY = "all"
 # Flags that rows of older registry files carry: such a row belongs to the set, listed or not.
 _FLAGS = {"in_seed_43": "thesis-43", "in_thesis_46": "thesis-46"}
+
+
+def set_fault(name: str, listed: object) -> str | None:
+    """What is wrong with a set, whatever markets there are; None where nothing is."""
+    if not _NAME.fullmatch(name):
+        return "a name has lower-case letters, digits, hyphens and underscores"
+    if name == _EVERY:
+        return f"{_EVERY} means every market; choose another name"
+    if not isinstance(listed, list) or not listed:
+        return "must list at least one market; list one or take the set out"
+    return None
 
 
 def read_sets(
@@ -27,12 +39,11 @@ def read_sets(
     for row in rows:
         name, listed = str(row.values.get("name")), row.values.get("markets")
         where = f"{row.where}: set {name}: "
-        if not _NAME.fullmatch(name):
-            faults.append(where + "a name has lower-case letters, digits, hyphens and underscores")
+        if (fault := set_fault(name, listed)) is not None:
+            faults.append(where + fault)
         if name in canonical:
             faults.append(where + "a market has this name; choose another")
         if not isinstance(listed, list) or not listed:
-            faults.append(where + "must list at least one market, one `- ` line each")
             continue
         for one in map(str, listed):
             if one not in canonical and one not in written:

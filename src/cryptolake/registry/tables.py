@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput
+from cryptolake.files.text import read_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +27,10 @@ def read_table(path: Path | None, shipped: str, required: Sequence[str], faults:
     Raises BadInput when the file cannot be read at all.
     """
     name = shipped if path is None else str(path)
-    try:
-        source = files("cryptolake.registry") / "data" / shipped if path is None else path
-        text = source.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "is not UTF-8 text"
-        raise BadInput(f"{name}: {reason}; correct the path in the settings") from None
+    if path is None:
+        text = (files("cryptolake.registry") / "data" / shipped).read_text("utf-8")
+    else:
+        text = read_text(path, remedy="correct the path in the settings")
     return lines_of(name, text, required, faults)
 
 

@@ -17,6 +17,7 @@ from cryptolake.flow.plan import Span, wanted
 from cryptolake.flow.resume import Wish, wish_for, wish_of
 from cryptolake.registry.loader import select
 from cryptolake.registry.markets import Csu
+from cryptolake.settings import days_back
 from cryptolake.sources.onchain.families import families
 from cryptolake.watch.coverage import markets
 
@@ -66,7 +67,7 @@ def chosen_span(app: App, *, first: date | None = None, last: date | None = None
         settings = settings.model_copy(update={"end_date": last})
     if first is not None or days is not None:
         require_one_start(first, days)
-        settings = settings.model_copy(update={"start_date": first, "days": days or settings.days})
+        settings = settings.model_copy(update={"start_date": first, "days": settings.days if days is None else days})
     return Span(*settings.span(), settings.granularity, settings.day_boundary)
 
 
@@ -137,7 +138,7 @@ def open_span(first: date | None, last: date | None, days: int | None) -> tuple[
     require_one_start(first, days)
     if days is not None:
         last = last or datetime.now(UTC).date() - timedelta(days=1)
-        first = last - timedelta(days=days - 1)
+        first = days_back(last, days)
     if first is not None and last is not None and first > last:
         raise BadInput(f"the start date {first} is after the end date {last}; swap them")
     return first, last

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from cryptolake.errors import BadInput
 from cryptolake.files.atomic import write_bytes
+from cryptolake.files.text import read_text
 
 SECRET_MODE = 0o600
 Value = str | int | date | Sequence[str] | None
@@ -108,14 +109,7 @@ def difference(path: Path, new: str) -> list[str]:
 
 def content(path: Path) -> str:
     """The text of a file; empty where there is none. Raises BadInput when it cannot be read."""
-    try:
-        return path.read_text("utf-8")
-    except FileNotFoundError:
-        return ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(
-            f"{path}: {getattr(error, 'strerror', None) or 'is not UTF-8 text'}; repair or move it"
-        ) from None
+    return read_text(path, remedy="repair or move it") if path.exists() else ""
 
 
 def replace_file(path: Path, new: str, *, mode: int = 0o644) -> Path | None:

@@ -5,103 +5,53 @@ What does not belong here: what the settings are used for. Secrets are `SecretSt
 
 from __future__ import annotations
 
-import difflib
 import os
-import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
-    DotEnvSettingsSource,
-    EnvSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
 from cryptolake.errors import BadInput
 from cryptolake.net.told import ToldLimits
+from cryptolake.settings.names import refuse_unknown, refuse_unknown_vendors
+from cryptolake.settings.places import (
+    LOOK,
+    PREFIX,
+    DefaultsFile,
+    Environment,
+    EnvironmentFile,
+    NamedInFile,
+    NamedVariables,
+    refuse_unreadable,
+    split_values,
+)
 
-# Variables whose *name* carries a part of the setting: CRYPTOLAKE_RPC_<CHAIN>, CRYPTOLAKE_URL_<HOST>, ALCHEMY_KEY_<n>.
-_PREFIX = "CRYPTOLAKE_"
-_RPC, _URL, _ALCHEMY = f"{_PREFIX}RPC_", f"{_PREFIX}URL_", re.compile(r"ALCHEMY_KEY(_\d+)?", re.IGNORECASE)
-
-
-class _NamedVariables(PydanticBaseSettingsSource):
-    """Collects what nobody here can name: `rpc`, `urls`, `alchemy_keys`, and in `variables` what files declare."""
-
-    def __init__(self, settings: type[BaseSettings], variables: Mapping[str, str | None]) -> None:
-        super().__init__(settings)
-        self._all = {name.upper(): value or "" for name, value in variables.items()}
-        self._variables = {name: value for name, value in variables.items() if value}
-
-    def get_field_value(self, field: object, field_name: str) -> tuple[object, str, bool]:
-        """Unused: this source fills whole fields in `__call__`."""
-        return None, field_name, False
-
-    def __call__(self) -> dict[str, object]:
-        """The mappings, each only when at least one of its variables is set."""
-        rpc, urls, keys = {}, {}, []
-        for name, value in sorted(self._variables.items()):
-            upper = name.upper()
-            if upper.startswith(_RPC):
-                rpc[upper.removeprefix(_RPC).lower()] = [url.strip() for url in value.split(",") if url.strip()]
-            elif upper.startswith(_URL):
-                urls[upper.removeprefix(_URL).lower()] = value
-            elif _ALCHEMY.fullmatch(name):
-                keys += _keys(name, value)
-        found = {"rpc": rpc, "urls": urls, "alchemy_keys": keys, "variables": _with_bare_names(self._all)}
-        return {name: value for name, value in found.items() if value}
-
-
-class _NamedInFile(PydanticBaseSettingsSource):
-    """`variables` out of `cryptolake.toml`: its plain values under the names that the environment has for them."""
-
-    def __init__(self, settings: type[BaseSettings], document: Mapping[str, object]) -> None:
-        super().__init__(settings)
-        self._document = document
-
-    def get_field_value(self, field: object, field_name: str) -> tuple[object, str, bool]:
-        """Unused: this source fills the whole field in `__call__`."""
-        return None, field_name, False
-
-    def __call__(self) -> dict[str, object]:
-        """The one mapping."""
-        plain = {name.upper(): str(value) for name, value in self._document.items() if isinstance(value, str | int)}
-        return {"variables": {**plain, **{f"{_PREFIX}{name}": value for name, value in plain.items()}}}
-
-
-def _with_bare_names(variables: Mapping[str, str]) -> dict[str, str]:
-    """The same, and CRYPTOLAKE_X as X too where no X is set beside it: both names of a key mean the same."""
-    bare = {name.removeprefix(_PREFIX): value for name, value in variables.items() if name.startswith(_PREFIX)}
-    return {**bare, **variables}
-
-
-def _keys(name: str, value: str) -> list[str]:
-    """Keys of a variable: one, several with commas, or `@file` with one per line (`#` starts a comment)."""
-    if not value.startswith("@"):
-        return [key.strip() for key in value.split(",") if key.strip()]
-    try:
-        lines = Path(value[1:]).read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "is not UTF-8 text"
-        raise BadInput(f"{name}: the key file {value[1:]}: {reason}; correct the path after @") from None
-    return [key for line in lines if (key := line.partition("#")[0].strip())]
+_LONGEST_NAME = 255
 
 
 class Settings(BaseSettings):
     """All settings with the recommended defaults; see `docs/settings.md` for the rendered list."""
 
     model_config = SettingsConfigDict(
-        env_prefix="CRYPTOLAKE_", env_file=".env", toml_file="cryptolake.toml", extra="ignore", frozen=True
+        env_prefix="CRYPTOLAKE_",
+        env_file=".env",
+        env_file_encoding="utf-8-sig",
+        toml_file="cryptolake.toml",
+        extra="ignore",
+        frozen=True,
+        allow_inf_nan=False,
     )
     defaults_file: ClassVar[str] = "cryptolake.toml"
+    variables_file: ClassVar[str] = ".env"
 
     # The six open decisions of the plan, each with its recommended default.
     days: int = Field(365, ge=1, description="time range: how many days back a run reaches when no start date is given")
@@ -177,7 +127,7 @@ class Settings(BaseSettings):
         repr=False,
         description="every other variable by its name: where what vendors' and alert ways' files declare is looked up",
     )
-    vendor_rates: dict[str, int] = Field(
+    vendor_rates: dict[str, Annotated[int, Field(ge=1)]] = Field(
         default_factory=dict, description="calls a minute by vendor, e.g. defillama = 900; unset means its default"
     )
     price_order: str = Field(
@@ -226,7 +176,7 @@ class Settings(BaseSettings):
     @classmethod
     def _split_names(cls, value: object) -> object:
         """Accept `a,b` as well as a list."""
-        return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+        return split_values(value) if isinstance(value, str) else value
 
     @field_validator("sets", mode="before")
     @classmethod
@@ -234,6 +184,38 @@ class Settings(BaseSettings):
         """A table of sets is a definition, which has a place of its own."""
         if isinstance(value, Mapping):
             raise ValueError('names the sets to take, e.g. ["thesis-43"]; sets of your own stand under [market_sets]')
+        return value
+
+    @field_validator("data", "registry", "cluster_python")
+    @classmethod
+    def _require_path(cls, value: Path | str | None) -> Path | str | None:
+        """A path that a file system can have; whether anything lies there is asked by who uses it."""
+        parts = Path(value or "").parts
+        if "\0" in str(value) or any(len(os.fsencode(one)) > _LONGEST_NAME for one in parts):
+            raise ValueError(f"is no path: a name has at most {_LONGEST_NAME} bytes and no NUL character")
+        return value
+
+    @field_validator("rpc", "urls")
+    @classmethod
+    def _require_addresses(cls, value: dict[str, Any]) -> dict[str, Any]:
+        """Addresses that can be asked. They may hold a key: the message names the chain or host alone."""
+        for name, one in value.items():
+            for address in one if isinstance(one, list) else [one]:
+                if not _is_address(address.get_secret_value() if isinstance(address, SecretStr) else address):
+                    raise ValueError(f"{name}: is no address as https://host/path")
+        return value
+
+    @field_validator("market_sets")
+    @classmethod
+    def _require_sets(cls, value: dict[str, list[str]]) -> dict[str, list[str]]:
+        """What is wrong with a set whatever markets a folder knows."""
+        if not value:
+            return value
+        from cryptolake.registry.sets import set_fault
+
+        for name, members in value.items():
+            if fault := set_fault(name, members):
+                raise ValueError(f"set {name}: {fault}")
         return value
 
     @field_validator("database_url", "reader_url", mode="before")
@@ -247,7 +229,7 @@ class Settings(BaseSettings):
     def _split_lists(cls, value: object) -> object:
         """Accept `ethereum = "url,url"` as well as lists, so that file and environment read alike."""
         if isinstance(value, dict):
-            return {k: v.split(",") if isinstance(v, str) else v for k, v in value.items()}
+            return {k: split_values(v) if isinstance(v, str) else v for k, v in value.items()}
         return value
 
     @classmethod
@@ -260,24 +242,22 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, then environment, then `.env`, then `cryptolake.toml`."""
-        del file_secret_settings
-        dotenv = dotenv_settings.env_vars if isinstance(dotenv_settings, DotEnvSettingsSource) else {}
-        env = env_settings.env_vars if isinstance(env_settings, EnvSettingsSource) else {}
-        toml = TomlConfigSettingsSource(settings_cls)
+        del env_settings, dotenv_settings, file_secret_settings
+        env, dotenv, toml = Environment(settings_cls), EnvironmentFile(settings_cls), DefaultsFile(settings_cls)
         return (
             init_settings,
-            _NamedVariables(settings_cls, env),
-            env_settings,
-            _NamedVariables(settings_cls, dotenv),
-            dotenv_settings,
+            NamedVariables(settings_cls, env.env_vars),
+            env,
+            NamedVariables(settings_cls, dotenv.env_vars),
+            dotenv,
             toml,
-            _NamedInFile(settings_cls, toml.toml_data),
+            NamedInFile(settings_cls, toml.toml_data),
         )
 
     def span(self, today: date | None = None) -> tuple[date, date]:
         """First and last day wanted, both included; the last defaults to yesterday UTC. Raises BadInput if reversed."""
         last = self.end_date or (today or datetime.now(UTC).date()) - timedelta(days=1)
-        first = self.start_date or last - timedelta(days=self.days - 1)
+        first = self.start_date or days_back(last, self.days)
         if first > last:
             raise BadInput(f"the start date {first} is after the end date {last}; swap them or change --days")
         return first, last
@@ -302,7 +282,7 @@ class Settings(BaseSettings):
     @property
     def sets_listed_in(self) -> str:
         """Where a user finds `market_sets`, for messages."""
-        variable = f"{_PREFIX}MARKET_SETS"
+        variable = f"{PREFIX}MARKET_SETS"
         return f"variable {variable}" if variable in self.variables else f"{self.defaults_file}, market_sets"
 
     def key(self, name: str) -> str | None:
@@ -316,7 +296,7 @@ class Settings(BaseSettings):
 
     def watch_list(self, vendor: str) -> Path | None:
         """The user's own watch list of a vendor: CRYPTOLAKE_<VENDOR>_CONFIG, in the file `<vendor>_config`."""
-        found = self.variables.get(f"{_PREFIX}{vendor}_CONFIG".upper())
+        found = self.variables.get(f"{PREFIX}{vendor}_CONFIG".upper())
         return Path(found.get_secret_value()) if found is not None and found.get_secret_value() else None
 
     def secrets(self, declared: Iterable[str] = ()) -> list[str]:
@@ -328,35 +308,32 @@ class Settings(BaseSettings):
         return found + [one.get_secret_value() for one in others if one is not None]
 
 
-def _refuse_unknown(file: Path) -> None:
-    """Refuse a name in the settings' file that nobody reads: a typo would silently leave the default in force."""
-    if file.is_dir():
-        raise BadInput(f"{file} is a folder; the settings' file has this name, move the folder")
-    names = set(tomllib.loads(file.read_text("utf-8"))) if file.exists() else set()
-    if not (unknown := sorted(names - set(Settings.model_fields))):
-        return
-    # What vendors and ways to tell a person declare may stand there too; asked only when there is something else.
-    from cryptolake.alerts.found import find_ways
-    from cryptolake.sources.found import find_sources
+def days_back(last: date, days: int) -> date:
+    """The first of this many days that end with `last`. Raises BadInput for a number of days that cannot be."""
+    if isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= last.toordinal():
+        raise BadInput(f"days must be a whole number from 1 to {last.toordinal()}, not {str(days)[:40]!r}")
+    return last - timedelta(days=days - 1)
 
-    sources, ways = find_sources(), find_ways()
-    declared = {*sources.keys, *ways.secrets, *(one.name for way in ways.ways for one in way.settings)}
-    known = {*Settings.model_fields, *(one.removeprefix(_PREFIX).lower() for one in declared)}
-    known |= {one.lower() for one in declared}
-    known |= {f"{one.vendor.name}_config" for one in sources.files if one.vendor is not None}
-    for name in unknown:
-        if name.lower() not in known:
-            near = difflib.get_close_matches(name, known, n=3)
-            hint = f"did you mean {', '.join(near)}?" if near else "docs/settings.md lists every one"
-            raise BadInput(f"{file}: nobody reads {name!r}; {hint}")
+
+def _is_address(text: str) -> bool:
+    """Whether it is an address of the web. Looked at as text: nothing is asked."""
+    try:
+        found = urlsplit(text)
+        if " " in text or not text.isprintable():
+            return False
+        return found.scheme in {"http", "https"} and bool(found.hostname) and found.port != 0
+    except ValueError:
+        return False
 
 
 def load_settings(**overrides: object) -> Settings:
     """Read the settings; `overrides` are command-line flags (None: not given). Raises BadInput."""
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
-        _refuse_unknown(Path(Settings.defaults_file))
+        refuse_unreadable(Path(Settings.variables_file))
+        refuse_unknown(Path(Settings.defaults_file), Settings.model_fields)
         found = Settings(**given)  # type: ignore[arg-type]  # pydantic validates each value
+        refuse_unknown_vendors(rates=found.vendor_rates, urls=found.urls)
         if "days" in given and "start_date" not in given:  # a flag that counts back wins over a file's fixed start
             found = found.model_copy(update={"start_date": None})
         if found.environment != "prod":
@@ -367,9 +344,7 @@ def load_settings(**overrides: object) -> Settings:
             f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
             for fault in error.errors(include_input=False)
         )
-        raise BadInput(f"settings: {faults} (look at the flags, the environment, .env and cryptolake.toml)") from None
-    except tomllib.TOMLDecodeError as error:
-        raise BadInput(f"cryptolake.toml: {error}; correct that line") from None
+        raise BadInput(f"settings: {' '.join(faults.split())} ({LOOK})") from None
 
 
 def debug_wanted() -> bool:
