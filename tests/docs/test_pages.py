@@ -44,5 +44,5 @@ def test_every_link_and_command_in_the_docs_exists(path: Path) -> None:
     text = path.read_text()
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
         assert (path.parent / target).exists(), f"{path.name} links to {target}"
-    for command in re.findall(r"(?:^|`|\$ |bin/)cryptolake ((?:--\w+ \S+ )*)([a-z]+)", text, flags=re.MULTILINE):
+    for command in re.findall(r"(?:^|`|\$ |bin/)cryptolake ((?:--\w+ \S+ )*)([a-z][a-z-]*)", text, flags=re.MULTILINE):
         assert command[1] in FIRST_WORDS, f"{path.name} shows `cryptolake {command[1]}`"

@@ -70,7 +70,9 @@ def probe_command(
     app: App = context.obj.open()
     chains = chains_of(app, chosen_chains(app, csu, chain, family, market_set))
     asked = sum(len(app.endpoints(one)) for one in chains)
-    print_note(f"At most {MOST_CALLS} calls to each of {counted(asked, 'endpoint')}, members of batches counted")
+    print_note(
+        f"At most {counted(MOST_CALLS, 'call')} to each of {counted(asked, 'endpoint')}, members of batches counted"
+    )
     found = probe_all(app, chains)
     if as_json:
         print_json([asdict(one) for one in found])

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from cryptolake.contracts.counting import counted
 from cryptolake.demo import invented
 from cryptolake.demo.recording import BAD_PARAMS, ChainRecording, Json, RecordedFault
 
@@ -136,7 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not isinstance(request, list):
             self._send(200, self._answer(request))
         elif not request or len(request) > MAX_BATCH:
-            self._send(200, _error(None, _INVALID_REQUEST, f"a batch holds 1 to {MAX_BATCH} requests"))
+            self._send(200, _error(None, _INVALID_REQUEST, f"a batch holds 1 to {counted(MAX_BATCH, 'request')}"))
         else:
             self._send(200, [self._answer(one) for one in request])
 

@@ -88,7 +88,7 @@ def address_at(data: bytes, index: int) -> str:
     """The EIP-55 address in word `index`."""
     end = (index + 1) * WORD
     if end > len(data):
-        raise Skip(f"the answer has {len(data)} bytes, word {index} is missing", reason="layout")
+        raise Skip(f"the answer has {counted(len(data), 'byte')}, word {index} is missing", reason="layout")
     return checksum(data[end - 20 : end].hex())
 
 

@@ -13,11 +13,12 @@ from urllib.parse import urlencode, urlsplit
 
 import orjson
 
+from cryptolake.contracts.counting import counted
 from cryptolake.errors import Stop
 from cryptolake.net.http import DEADLINE_S, Answer, Http
 
 
-class CeilingReached(Stop):
+class NoCallsLeft(Stop):
     """The next question would be more calls than were allowed; it was not sent."""
 
 
@@ -35,7 +36,7 @@ class Heard:
 
 
 class CountedHttp(Http):
-    """At most `ceiling` calls; raises CeilingReached instead of sending more. Thread-safe."""
+    """At most `ceiling` calls; raises NoCallsLeft instead of sending more. Thread-safe."""
 
     def __init__(self, ceiling: int, *, timeout_s: float = DEADLINE_S) -> None:
         super().__init__(timeout_s=timeout_s)
@@ -45,13 +46,13 @@ class CountedHttp(Http):
         self._counting = threading.Lock()
 
     def count(self, calls: int = 1) -> None:
-        """Take so many calls. Raises CeilingReached when they are not left."""
+        """Take so many calls. Raises NoCallsLeft when they are not left."""
         with self._counting:
             if self.calls + calls > self.ceiling:
                 left = self.ceiling - self.calls
                 self.held_back += 1
-                raise CeilingReached(
-                    f"needs more than the {left} of {self.ceiling} calls that are left; it was not sent"
+                raise NoCallsLeft(
+                    f"needs more than the {left} left of {counted(self.ceiling, 'call')}; it was not sent"
                 )
             self.calls += calls
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from statistics import median
 
+from cryptolake.contracts.counting import counted
 from cryptolake.errors import CryptolakeError, Stop
 from cryptolake.net.burst import most_at_once
 from cryptolake.net.counted import CountedHttp
@@ -72,7 +73,7 @@ def probe(
     found = _probed(chain, chain_id, endpoint, http, limiter)
     problem = found.problem
     if http.held_back and not problem:
-        problem = f"{http.ceiling} calls were not enough to find out everything"
+        problem = f"{counted(http.ceiling, 'call was', 'calls were')} not enough to find out everything"
     return replace(found, calls=http.calls, problem=problem)
 
 

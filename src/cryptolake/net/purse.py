@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Protocol
 
+from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput, Stop
 from cryptolake.net.endpoint import Endpoint
 
@@ -113,7 +114,7 @@ class Purse:
         where = {RUN: "of this run", MONTH: "of this month"}.get(name, f"of {name} in this month")
         flag = " (--max-calls, --max-usd)" if name == RUN else ""
         again = "run again to go on" if name == RUN else "run again next month"
-        told += f", and {calls} more calls were due at once" if calls > 1 else ""
+        told += f", and {counted(calls, 'more call was', 'more calls were')} due at once" if calls > 1 else ""
         return f"{REACHED} {where}: {told}; what was answered is kept, {again}, or raise ceilings.{name}{flag}"
 
 

@@ -20,6 +20,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput
 from cryptolake.net.told import ToldLimits
 from cryptolake.settings.names import refuse_unknown, refuse_unknown_vendors
@@ -192,7 +193,7 @@ class Settings(BaseSettings):
         """A path that a file system can have; whether anything lies there is asked by who uses it."""
         parts = Path(value or "").parts
         if "\0" in str(value) or any(len(os.fsencode(one)) > _LONGEST_NAME for one in parts):
-            raise ValueError(f"is no path: a name has at most {_LONGEST_NAME} bytes and no NUL character")
+            raise ValueError(f"is no path: a name has at most {counted(_LONGEST_NAME, 'byte')} and no NUL character")
         return value
 
     @field_validator("rpc", "urls")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cryptolake.app import App
 from cryptolake.contracts.contact import Assumption, Said, told
+from cryptolake.contracts.counting import counted
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.errors import Narrow
 from cryptolake.net.blocks import Blocks, FileBlockCache, Header
@@ -46,9 +47,9 @@ def chain_checks(
         Assumption(
             f"day {TVL.name} {csu.name}", "the state of a settled day, read into rows", lambda: one.day(TVL.name)
         ),
-        Assumption("log span", f"{limits.log_span:,} blocks an eth_getLogs", one.span),
-        Assumption("batch", f"{size} calls in one request", lambda: one.batch(size)),
-        Assumption("burst", f"{at_once} calls at once", lambda: one.burst(at_once)),
+        Assumption("log span", f"{counted(limits.log_span, 'block')} an eth_getLogs", one.span),
+        Assumption("batch", f"{counted(size, 'call')} in one request", lambda: one.batch(size)),
+        Assumption("burst", f"{counted(at_once, 'call')} at once", lambda: one.burst(at_once)),
         Assumption(
             f"day {LIQUIDATIONS.name} {csu.name}",
             "the events of a settled day, read into rows",
@@ -101,10 +102,13 @@ class _Endpoint:
             self._pool.ask(self._pool.stations[0], "eth_getLogs", [question])
         except Narrow as error:
             hint = "" if error.hint is None else f"; it allows {error.hint:,}"
-            return Said("different", f"{span:,} blocks are refused{hint}")
+            return Said("different", f"{counted(span, 'block is', 'blocks are')} refused{hint}")
         if span < self._endpoint.limits.log_span:
-            return Said("not asked", f"the chain has no more than the {span:,} blocks that were answered")
-        return Said("as assumed", f"{span:,} blocks were answered")
+            return Said(
+                "not asked",
+                f"the chain has no more than {counted(span, 'block that was', 'blocks that were')} answered",
+            )
+        return Said("as assumed", f"{counted(span, 'block was', 'blocks were')} answered")
 
     def batch(self, size: int) -> Said:
         before = len(self._http.exchanged)
@@ -112,13 +116,16 @@ class _Endpoint:
         sent = len(self._http.exchanged) - before
         bad = sum(isinstance(one, RpcFault) for one in answers)
         if sent > 1 or bad:
-            return Said("different", f"{size} calls took {sent} requests, {bad} were answered with an error")
+            return Said(
+                "different",
+                f"{counted(size, 'call')} took {counted(sent, 'request')}, {bad} were answered with an error",
+            )
         return Said("as assumed", f"{size} were answered together")
 
     def burst(self, size: int) -> Said:
         refused = refused_at_once(self._pool, self._http, size)
         if refused:
-            return Said("different", f"{len(refused)} of {size} calls at once failed: {refused[0]}")
+            return Said("different", f"{len(refused)} of {counted(size, 'call')} at once failed: {refused[0]}")
         return Said("as assumed", f"{size} at once were answered")
 
     def anchors(self) -> Said:

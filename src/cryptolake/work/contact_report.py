@@ -66,7 +66,7 @@ def _page(contact: Contact, redact: Redact) -> str:
     lines = [
         "# First contact",
         "",
-        f"{contact.at:%Y-%m-%d %H:%M} UTC, cryptolake {__version__}, at most {contact.ceiling} calls a provider. "
+        f"{contact.at:%Y-%m-%d %H:%M} UTC, cryptolake {__version__}, at most {counted(contact.ceiling, 'call')} a provider. "
         "Keys and addresses are taken out.",
         "",
         "| provider | calls |",

@@ -150,7 +150,7 @@ def _asked(provider: str, kind: str, checks: Sequence[Assumption], http: Counted
         calls, before, held_back = http.calls, len(http.exchanged), http.held_back
         said = _said(check)
         if http.held_back > held_back:  # whatever became of that on its way up
-            left = f"{http.ceiling - http.calls} of {http.ceiling} calls that are left"
+            left = f"{http.ceiling - http.calls} left of {counted(http.ceiling, 'call')}"
             said = Said("not asked", f"its end needs more than the {left}")
         exchanged = tuple(http.exchanged[before:])
         limited += sum(one.status == 429 for one in exchanged)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
+from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput
 
 SUFFIX = ".dta"
@@ -22,7 +23,7 @@ def render(frame: pl.DataFrame, codebook: Mapping[str, object]) -> bytes:
     """
     if long_names := [name for name in frame.columns if len(name) > _STATA_NAME]:
         raise BadInput(
-            f"Stata knows names of at most {_STATA_NAME} characters, {long_names[0]!r} is longer; "
+            f"Stata knows names of at most {counted(_STATA_NAME, 'character')}, {long_names[0]!r} is longer; "
             "export --shape long and reshape in Stata, or leave out a transformation"
         )
     import pandas as pd  # of the extra
