@@ -13,9 +13,6 @@ from typing import TYPE_CHECKING, NoReturn
 
 from cryptolake.errors import BadInput, CryptolakeError
 
-# What it is called in help and completion, however it was started: by its script or as a module.
-NAME = "cryptolake"
-
 if TYPE_CHECKING:
     from cryptolake.cli.root import app as app
 
@@ -63,7 +60,7 @@ def _run() -> None:
 
         if print_help(arguments):
             sys.exit(0)
-    from cryptolake.cli.root import app
+    from cryptolake.cli.root import NAME, app
     from cryptolake.cli.signals import ending_promptly
 
     with ending_promptly():

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from cryptolake.cli import NAME
 from cryptolake.cli.group import CommandLine
 from cryptolake.errors import BadInput
 
@@ -52,7 +51,7 @@ def print_help(arguments: Sequence[str]) -> bool:
     everything = arguments[0] == "help" and names == ["--all"]
     if not everything and any(one.startswith("-") for one in names):
         return False
-    from cryptolake.cli.root import app
+    from cryptolake.cli.root import NAME, app
 
     command = typer.main.get_command(app)
     top = typer.Context(command, info_name=NAME, **command.context_settings)

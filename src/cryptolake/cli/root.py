@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
-from cryptolake.cli import NAME
 from cryptolake.cli.group import CommandLine
 from cryptolake.cli.state import State
 from cryptolake.cli.typed import of_the_call
+
+# What it is called in help and completion, however it was started: by its script or as a module.
+NAME = "cryptolake"
 
 app = typer.Typer(
     name=NAME,
