@@ -116,7 +116,7 @@ class Lake:
         text("the table's name", name)
         for table in self._contracts():
             if name in (table.name, *table.formerly):
-                return LakeTable(lambda: self._app, table, as_stored=as_stored)
+                return LakeTable(lambda: self._app, table, as_stored=flag("as_stored", as_stored))
         raise BadInput(f"no table {name!r}; known: {', '.join(one.name for one in self._contracts())}")
 
     def sql(self, statement: str, *, as_stored: bool = False) -> pl.DataFrame:
