@@ -101,12 +101,12 @@ def test_a_killed_worker_costs_its_trips_and_a_later_one_helps(folder: Path, wan
         first, _ = workers.add(), workers.add()
         workers.until(2)
         run = command(folder, replay.rpc_url, "collect", *SPAN, "--cluster", workers.address)
-        gate.await_waiting(4)  # both conversations of both workers are in the middle of a trip
+        gate.await_waiting(2)  # both workers are in the middle of a trip
         first.send_signal(signal.SIGKILL)
         first.wait()
         late = workers.add()
         workers.until(2)
-        gate.await_waiting(6)
+        gate.await_waiting(3)
         gate.open()
         _, err = run.communicate(timeout=PATIENCE_S)
         assert run.returncode == 0, err
@@ -128,7 +128,7 @@ def test_coordinator_and_scheduler_killed_and_the_next_run_goes_on(folder: Path,
         flags = ["collect", *SPAN, "--cluster"]
         gate.close_after(14)
         killed = command(folder, replay.rpc_url, *flags, one.address)
-        gate.await_waiting(2)
+        gate.await_waiting(1)
         killed.kill()
         killed.communicate()
         one.add()
@@ -139,7 +139,7 @@ def test_coordinator_and_scheduler_killed_and_the_next_run_goes_on(folder: Path,
 
         gate.close_after(6)
         lost = command(folder, replay.rpc_url, *flags, one.address)
-        gate.await_waiting(2)
+        gate.await_waiting(1)
         one.scheduler.kill()
         _, err = lost.communicate(timeout=PATIENCE_S)
         assert lost.returncode == 1
@@ -174,7 +174,7 @@ def test_asked_to_stop_it_does_not_wait_for_the_trips(folder: Path, asked: signa
         workers.add()
         workers.until(1)
         run = command(folder, replay.rpc_url, "collect", *SPAN, "--cluster", workers.address)
-        gate.await_waiting(2)
+        gate.await_waiting(1)
         run.send_signal(asked)  # both conversations go on waiting at the closed gate
         _, err = run.communicate(timeout=PATIENCE_S)
         assert run.returncode == code, err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -99,6 +100,7 @@ def ready() -> Iterator[Path]:
 
 def interrupted(folder: Path, at: Trouble, *words: str, registry: Path | None = None) -> tuple[int, str, str]:
     """How a command ends that got Ctrl-C while it waited for this server: exit code, output, errors."""
+    shutil.rmtree(folder / "data" / "limits", ignore_errors=True)  # a pause that the case before was asked for
     hosts = {f"CRYPTOLAKE_URL_{name.upper()}": f"{at.url}/{name}" for name in VENDORS}
     ours = {"CRYPTOLAKE_REGISTRY": str(registry or sandbox_registry()), "CRYPTOLAKE_RPC_SANDBOX": at.url, **hosts}
     process = subprocess.Popen(
