@@ -25,3 +25,8 @@ def cryptolake(folder: Path, *arguments: str, **variables: str) -> subprocess.Co
         timeout=PATIENCE_S,
         check=False,
     )
+
+
+def widest(text: str) -> int:
+    """Characters of the longest line, except of those with a command that is copied and therefore never broken."""
+    return max((len(line) for line in text.splitlines() if " cryptolake --" not in line), default=0)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.test_bad_input import cryptolake
+from tests.command import widest
 from tests.hostile.server import Hostile
 from tests.net.node import linear
 from tests.net.test_probe import Balances
@@ -33,7 +34,7 @@ def test_probe_shows_what_an_endpoint_can_do(tmp_path: Path, ethereum: Hostile) 
     for word in ("ethereum-own-1", "full", "1,000", "ethereum-own-2", "connection failed"):
         assert word in result.stdout
     assert "secret" not in result.stdout + result.stderr
-    assert max(map(len, result.stdout.splitlines())) <= 100
+    assert widest(result.stdout) <= 100
     first, second = json.loads(cryptolake(tmp_path, "rpc", "probe", "--chain", "ethereum", "--json", **mine).stdout)
     assert (first["log_span"], first["archive_full"], first["chain_ok"]) == (1000, True, True)
     assert not second["reachable"]

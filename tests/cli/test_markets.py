@@ -19,6 +19,7 @@ from tests.chain.anvil import Anvil
 from tests.chain.fixtures import require_chain
 from tests.chain.scenario import Fortnight
 from tests.cli.walking import walk
+from tests.command import widest
 from tests.waiting import PATIENCE_S
 from typer.testing import CliRunner
 
@@ -53,7 +54,7 @@ def test_the_list_has_every_market_and_says_what_is_not_built() -> None:
     every = set(market_rows())
     assert f"{len(every)} of {len(every)} markets" in text
     assert "unsupported_family" in text
-    assert max(map(len, text.splitlines())) <= 100
+    assert widest(text) <= 100
     rows = {row["name"]: row for row in document("markets", "--json")}
     assert set(rows) == every
     assert rows["aave_v3_ethereum"]["built"] is True
@@ -89,7 +90,7 @@ def test_one_market_with_its_sources() -> None:
     text = run("markets", "show", "gearbox_ethereum")
     for word in ("0x9ea7b04Da02a5373317D745c1571c84aaD03321D", "verified", "2023-12-17", "address_provider_v300"):
         assert word in text
-    assert max(map(len, text.splitlines())) <= 100
+    assert widest(text) <= 100
     row = document("markets", "show", "aave_v3_ethereum_lido", "--json")
     assert row["name"] == "aave_v3_ethereum_prime", "an alias leads to the market"
     assert row["sources"]
@@ -163,7 +164,7 @@ def test_a_row_made_wrong_is_found_and_corrected(
     file = registry_file(tmp_path, aave_fortnight.node, [row])
     flags = ("markets", "check", "--live", "--csu", "mine")
     text = run("--registry", file, *flags, "--patch", "fix.yaml", code=1)
-    assert max(map(len, text.splitlines())) <= 100
+    assert widest(text) <= 100
     (fixed,) = yaml.safe_load(Path("fix.yaml").read_text())["csus"]
     expected = true["entry"] | {"protocol_data_provider": row["entry"]["protocol_data_provider"]}
     assert fixed["entry"] == expected

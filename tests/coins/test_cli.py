@@ -14,6 +14,7 @@ import structlog
 import typer
 from tests.cli.walking import walk
 from tests.coins.vendor import Vendor, coin
+from tests.command import widest
 from typer.testing import CliRunner
 
 from cryptolake.cli import app
@@ -78,7 +79,7 @@ def test_a_users_afternoon(cryptolake: Run, vendor: Vendor) -> None:
     assert first.code == 0, first
     for words in ("60 coins", "staging_crypto_market", "crypto_analytics_mart", "freshness", "Next:"):
         assert words in first.stdout
-    assert max(map(len, first.stdout.splitlines())) <= 100
+    assert widest(first.stdout) <= 100
     assert vendor.asked[-1][2]["x-cg-demo-api-key"] == KEY
     (limit,) = Path("data", "limits").iterdir()  # what the next process goes on with
     assert limit.name.startswith("coingecko-")

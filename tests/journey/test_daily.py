@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.command import CLEAN, cryptolake
+from tests.command import CLEAN, cryptolake, widest
 from tests.waiting import PATIENCE_S
 
 from cryptolake.demo.replay import Replay, sandbox_registry
@@ -48,7 +48,7 @@ def test_daily_catches_up_and_extend_goes_back(tmp_path: Path, variables: dict[s
     back = cryptolake(tmp_path, "extend", *CSU, "--until", "2024-12-01", "--end-date", "2024-12-14", **variables)
     assert back.returncode == 0, back.stderr
     assert "reached 2024-12-01" in back.stdout
-    assert max(map(len, back.stdout.splitlines())) <= 100
+    assert widest(back.stdout) <= 100
     assert len(settled(tmp_path)) == 28
     late = cryptolake(tmp_path, "extend", *CSU, "--until", "2025-01-01", "--end-date", "2024-12-14", **variables)
     assert late.returncode == 2

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.command import cryptolake
+from tests.command import cryptolake, widest
 from tests.server_folder import server_folder
 
 from cryptolake.catalogue import contracts
@@ -32,7 +32,7 @@ def test_the_demo_ends_with_a_table_and_the_next_command(demo: Demo) -> None:
     assert "Traceback" not in result.stderr
     for words in ("daily_panel", "sandbox", "732", "query --sql"):
         assert words in result.stdout
-    assert max(map(len, result.stdout.splitlines())) <= 100
+    assert widest(result.stdout) <= 100
 
 
 def test_every_table_has_something_to_show(demo: Demo) -> None:
@@ -78,8 +78,7 @@ def test_the_next_lines_work_and_say_that_it_is_a_sandbox(demo: Demo) -> None:
         assert answer.returncode == 0, answer.stderr
         assert NOTE in answer.stderr
         assert len(answer.stdout.splitlines()) > 3
-        # What is to be typed is never broken; everything else fits.
-        assert max(len(one) for one in answer.stdout.splitlines() if "cryptolake --data" not in one) <= 100
+        assert widest(answer.stdout) <= 100
 
 
 def test_the_folder_is_the_one_that_was_named(tmp_path: Path) -> None:

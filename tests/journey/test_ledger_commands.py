@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.command import cryptolake
+from tests.command import cryptolake, widest
 
 pytestmark = pytest.mark.xdist_group("demo")
 
@@ -30,7 +30,7 @@ def test_a_damaged_ledger_is_put_aside_and_rebuilt(
     assert repaired["put_aside"].endswith("ledger.damaged-1.sqlite")
     inspected = cryptolake(tmp_path, "ledger", "inspect", **registry)
     assert "sound" in inspected.stdout
-    assert max(map(len, inspected.stdout.splitlines())) <= 100
+    assert widest(inspected.stdout) <= 100
     one = cryptolake(tmp_path, "ledger", "inspect", "tvl/aave_v3_sandbox/2024-12-05", "--json", **registry)
     assert json.loads(one.stdout)["answer_is_whole"] is True
     exported = cryptolake(tmp_path, "ledger", "export", "--to", "out", **registry)

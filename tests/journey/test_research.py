@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.command import cryptolake
+from tests.command import cryptolake, widest
 
 pytestmark = pytest.mark.xdist_group("demo")
 Demo = tuple[Path, subprocess.CompletedProcess[str]]
@@ -18,7 +18,7 @@ REGISTRY = Path(__file__).resolve().parents[2] / "src/cryptolake/demo/recordings
 def run(demo: Demo, *arguments: str) -> subprocess.CompletedProcess[str]:
     result = cryptolake(demo[0], "--data", "sandbox", "--registry", str(REGISTRY), *arguments)
     assert "Traceback" not in result.stderr
-    assert max(map(len, result.stdout.splitlines()), default=0) <= 100 or "--json" in arguments
+    assert widest(result.stdout) <= 100 or "--json" in arguments
     return result
 
 
@@ -66,7 +66,7 @@ def test_a_users_price_fills_the_hole_and_only_there(demo: Demo, tmp_path: Path)
     bad.write_text("date,chain,asset,price\n2024-12-10,sandbox,0x12,1\n")
     refused = cryptolake(demo[0], *options, "prices", "import", str(bad))
     assert refused.returncode == 2
-    assert "bad.csv:2" in refused.stderr
+    assert "bad.csv, line 2" in refused.stderr
 
 
 def test_describe_and_export(demo: Demo) -> None:

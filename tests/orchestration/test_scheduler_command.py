@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.command import CLEAN
+from tests.command import CLEAN, widest
 from tests.hostile.server import Hostile, status
 from tests.net.node import Node
 from tests.orchestration.conftest import sandbox_variables
@@ -87,7 +87,7 @@ def test_it_fills_runs_once_and_stops_cleanly(variables: dict[str, str], folder:
     shown = ask(variables, "scheduler", "status")
     assert "not running" in shown.stdout
     assert "onchain_daily" in shown.stdout
-    assert max(map(len, shown.stdout.splitlines())) <= 100
+    assert widest(shown.stdout) <= 100
 
 
 def test_killed_it_catches_up_the_missed_slots_once(variables: dict[str, str], folder: Path) -> None:

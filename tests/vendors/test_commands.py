@@ -13,6 +13,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from tests.command import widest
 from tests.server_folder import server_folder
 from tests.vendors.server import Reply, vendor
 from tests.vendors.shell import Shell
@@ -128,7 +129,7 @@ def test_sources_entities_and_metrics(shell: Shell) -> None:
     text = shell("sources", DEFILLAMA_API_KEY="abcd-secret").stdout
     assert "DEFILLAMA_API_KEY (set)" in " ".join(text.split()) or "(set)" in text
     assert "abcd" not in text
-    assert max(len(line) for line in text.splitlines()) <= 100
+    assert widest(text) <= 100
     meanings = {row["name"]: row for row in json.loads(shell("sources", "--metrics", "--json").stdout)}
     assert meanings["INFLOW"]["derived"] is True
     assert meanings["FEES_24H"]["kind"] == "rolling_24h"
