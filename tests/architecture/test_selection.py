@@ -46,6 +46,7 @@ NO_MARKET = {
 NO_DAYS = {
     "daily": "what is due since the last time, up to --end-date",
     "extend": "backwards from the newest day, --until says how far",
+    "first-contact": "asks about one finished day, which it chooses itself",
     "init": "decides the settings' days: --start-date or --days",
     "markets": "rows of the registry, which have no days",
     "markets check": "rows of the registry, which have no days",

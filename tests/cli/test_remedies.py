@@ -20,7 +20,7 @@ from tests.server_folder import server_folder
 from tests.vendors.server import Reply, in_turn, vendor
 
 from cryptolake.demo.journey import KEY, KEYS
-from cryptolake.demo.replay import Replay
+from cryptolake.demo.replay import Replay, sandbox_registry
 from cryptolake.publish.server import stop_embedded
 
 SPAN = ("--start-date", "2024-12-01", "--end-date", "2024-12-03")
@@ -321,8 +321,13 @@ def test_prices_that_nobody_could_be_asked_for_are_asked_again(lake: Lake) -> No
     days = ("--csu", "aave_v3_sandbox", "--start-date", "2024-12-08", "--end-date", "2024-12-14")
     for words in (("collect", *days), ("refine",)):
         assert _run(lake, *words).code == 0
+    described = sandbox_registry().read_text("utf-8")  # with a name for the chain, or the vendor is not asked at all
+    (lake.place / "named.yaml").write_text(
+        described.replace("defillama_name: null", "defillama_name: ethereum"), "utf-8"
+    )
     with vendor(in_turn(Reply(403))) as down:
         urls = {name: down.url for name in lake.variables if name.startswith("CRYPTOLAKE_URL_")}
+        urls["CRYPTOLAKE_REGISTRY"] = str(lake.place / "named.yaml")
         failed = _run(lake, "prices", "collect", "--source", "defillama", variables={**lake.variables, **urls})
     assert (failed.code, "prices._print_collected" in failed.reached) == (1, True), failed
     ((_, *step),) = failed.steps
