@@ -37,13 +37,13 @@ class Step:
 
 # In the order of a study: each may use what the ones before it left.
 LENDING = [
-    Step(("monitor",), ("monitor._print: plan", "monitor._print: collect")),
+    Step(("monitor", *MARKET), ("monitor._print: plan", "monitor._print: collect")),
     Step(("plan", *MARKET), ("onchain.plan_command: collect",)),
     Step(("blocks", "build", "--chain", "sandbox", *SPAN), ("rpc.build_command: plan",)),
     Step(("collect", *MARKET), ("onchain.collect_command: refine",)),
-    Step(("refine",), ("onchain.refine_command: build", "onchain.print_made")),
+    Step(("refine",), ("onchain.refine_command: build",)),
     Step(("refine", *MARKET), ("onchain.refine_command: build",)),
-    Step(("build",), ("onchain.build_command: publish",)),
+    Step(("build",), ("onchain.build_command: publish", "onchain.print_made")),
     Step(("publish",), ('onchain.publish_command: query --sql "select * from daily_panel limit 5"',)),
     Step(("run", *MARKET), ('onchain.run_command: query --sql "select * from daily_panel limit 5"',)),
     Step(
@@ -53,6 +53,7 @@ LENDING = [
     Step(("monitor", *MARKET), ("monitor._print: monitor --serve", "monitor._print: refine")),
     Step(("extend", "--until", "2024-12-01", "--csu", "aave_v3_sandbox", "--end-date", "2024-12-03"),
          ("extend.extend_command: refine", "extend.extend_command: build")),
+    Step(("rpc", "probe", "--csu", "aave_v3_sandbox"), ("rpc.probe_command: rpc probe --keep",)),
     Step(("ledger", "inspect"), ("ledger.inspect_command: monitor",)),
     Step(("ledger", "repair"), ("ledger.repair_command: collect --retry-failed",)),
     Step(("ledger", "export"), ("ledger.export_command: ledger import x",)),
@@ -63,6 +64,7 @@ LENDING = [
     Step(("db", "status"), ("db.status_command: setup",)),
 ]  # fmt: skip
 RESEARCH = [
+    Step(("prices", "list", *MARKET), ("prices._print_nothing: collect", "prices._print_nothing: refine")),
     Step(("run", *MARKET)),
     Step(("panel", "describe", *MARKET), ("panel.describe_command: panel export --format stata --balance longest",)),
     Step(("panel", "export", *MARKET), ("panel.export_command: panel describe",)),
@@ -97,6 +99,7 @@ VENDORS = [
         ("backfill", "defillama", "--key", "usd-coin", "--dataset", "stablecoin_supply"),
         ("vendors._operate: query --latest",),
     ),
+    Step(("coins", "runs"), ("coins.runs_command: coins refresh",)),
     Step(("coins", "check"), ("coins.check_command: coins refresh",)),
     Step(("coins", "refresh", "--top", "10"), ('coins._show: query --sql "select * from market_segment_analysis"',)),
     Step(
@@ -229,7 +232,8 @@ def attempt(place: Path, step: tuple[str, ...], variables: Mapping[str, str]) ->
 
 def kept_selection(words: tuple[str, ...], step: tuple[str, ...]) -> bool:
     """Whether the next step is about the days that the command was about, where it can be."""
-    return words[-2:] != SPAN[-2:] or step[3] not in {"collect", "plan", "monitor", "panel"} or SPAN[-1] in step
+    about_days = step[3] in {"collect", "plan", "monitor", "panel"} and "--serve" not in step
+    return words[-2:] != SPAN[-2:] or not about_days or SPAN[-1] in step
 
 
 @pytest.mark.parametrize(
@@ -281,7 +285,7 @@ def test_a_folder_of_any_name_is_named_as_it_is_typed(name: str, tmp_path: Path)
     typed: Callable[..., Done] = lambda *words: walk(tmp_path, (f"--data={name}", *words), {})  # noqa: E731
     done = typed("plan", "--csu", "aave_v3_ethereum", *SPAN)
     if done.code:  # names that the table format takes for another folder are refused before anything is written
-        assert "data folder" in done.said
+        assert "in a folder's name would lead to another folder" in done.said
         assert list(tmp_path.iterdir()) == []
         return
     assert [step[1:4] for step in done.steps] == [("--data", name, "collect")]

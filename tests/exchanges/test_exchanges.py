@@ -299,7 +299,7 @@ def test_a_pair_an_exchange_dropped_is_named_and_the_others_are_kept(source: Exc
 )
 def test_recorded_market_lists_hold_the_watched_pairs(name: str, file: str, method: str, symbols: set[str]) -> None:
     body = json.loads(recorded(f"exchanges/{file}.json"))
-    api = _connect(ccxt, EXCHANGES[name], None)
+    api = _connect(ccxt, EXCHANGES[name], None, None)
     setattr(api, method, lambda _params=None: body)
     api.load_markets()
     assert symbols <= set(api.markets)
