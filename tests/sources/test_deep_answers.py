@@ -116,7 +116,7 @@ def test_no_vendors_depth_crashes(digger: Digger, name: str, place: int) -> None
     try:
         for digger.pit in PITS:
             access = access_to(digger, http)
-            source = open_all(FOUND, access, fed_by_any_source()).all()[name]
+            source = open_all(FOUND, access, fed_by_any_source(), ()).all()[name]
             for way, dataset in product(WAYS, source.datasets):
                 period = Period.of_hour(NOW) if way == "pull" else Period.of_day(NOW.date() - timedelta(days=1))
                 for key in list(source.keys(dataset.name))[:1]:

@@ -62,7 +62,7 @@ def source(clock: Clock, http: Http) -> Callable[[str], Source]:
     hosts = {host for file in FOUND.files if file.vendor is not None for host in file.vendor.hosts}
     urls = {host: f"{clock.url}{invented.PREFIX}{host}" for host in hosts}
     access = Access(http, urls, dict.fromkeys(FOUND.keys, "key"), gates=Gates(sleep=lambda _s: None))
-    return lambda name: open_all(FOUND, access, fed_by_any_source()).all()[name]
+    return lambda name: open_all(FOUND, access, fed_by_any_source(), ()).all()[name]
 
 
 def rows_of(source: Source) -> Iterator[Row]:
@@ -98,7 +98,7 @@ def test_a_false_time_hides_no_true_one(lake: Lake, http: Http, stamp: int | str
     told = {"value": "47", "timestamp": str(stamp)}
     with serving(lambda *_: (200, {}, json.dumps({"data": [told]}).encode())) as url:
         access = Access(http, {"alternative_me": url}, gates=Gates(sleep=lambda _s: None))
-        source = open_all(FOUND, access, fed_by_any_source()).all()["alternative_me"]
+        source = open_all(FOUND, access, fed_by_any_source(), ()).all()["alternative_me"]
         first = lake.run("pull", source, NOW)
         assert (first.status, first.records) == ("error", 0)
         (failure,) = first.collected.failures
