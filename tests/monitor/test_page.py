@@ -64,7 +64,7 @@ def shown(tmp_path: Path) -> Iterator[Shown]:
 def test_coverage_failures_runs_and_endpoints_are_there(shown: Shown) -> None:
     browser = shown.browser
     assert shown.cells("aave_v3_ethereum", "d") == 20
-    assert shown.cells("aave_v3_base", "g") == 5
+    assert shown.cells("aave_v3_base", "u") == 5
     text = browser.text()
     for words in ("60 s", "40", "alchemy-1", "refuses the key", "odd", "answers in the last hour"):
         assert words in text, words
