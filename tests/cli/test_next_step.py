@@ -120,6 +120,8 @@ ELSEWHERE = {
     "new.new_command": "cli/test_new.py",
     "markets._print_checked: markets check --live --patch corrections.yaml": "cli/test_markets.py",
     "coins._print_pruning: coins prune --keep-days x": "coins/test_cli.py",
+    "coins._show: coins refresh": "coins/test_cli.py",
+    "coins._show: coins runs": "coins/test_cli.py",
     "monitor._print: collect --retry-failed": "cli/test_remedies.py",
     "monitor._print": "cli/test_remedies.py",
     "prices._print_collected": "cli/test_remedies.py",

@@ -194,13 +194,6 @@ FAILURES = [
         answers=Reply(500, headers={"Retry-After": "0"}),
     ),
     Failure(
-        "a vendor that is down while coins are asked for",
-        ("coins", "refresh", "--top", "10"),
-        ("coins refresh", "coins runs"),
-        says=("coins._show: coins refresh", "coins._show: coins runs"),
-        answers=Reply(500, headers={"Retry-After": "0"}),
-    ),
-    Failure(
         "an exchange that asks to wait",
         ("exchanges", "tickers", "--exchange", "kraken"),
         ("exchanges tickers --exchange kraken",),

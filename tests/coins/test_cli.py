@@ -176,3 +176,22 @@ def test_the_step_after_a_dry_run_of_prune_takes_away_what_it_said(
     pruned = walk(tmp_path, [*step, "--yes"], variables)
     assert pruned.code == 0, pruned.err
     assert "Taken away" in pruned.out
+
+
+def test_a_damaged_run_is_named_and_the_next_step_asks_or_lists(
+    source: CoinGecko, vendor: Vendor, stores: Stores, database_url: str, tmp_path: Path
+) -> None:
+    for age in (2, 1):
+        at = datetime.now(UTC) - timedelta(days=age)
+        vendor.coins = fresh(20)
+        source._asked_at = lambda at=at: at  # type: ignore[misc]
+        flow.refresh(source, stores, top=20, now=lambda at=at: at)  # type: ignore[misc]
+    damaged = min(path for path in tmp_path.rglob("*.raw.json.gz") if "coins_markets" in str(path))
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    words = ("--data", str(tmp_path), "coins", "replay", "--all")
+    done = walk(tmp_path, words, {"DATABASE_URL": database_url})
+    assert done.code == 1, done
+    assert "coins._show: coins refresh" in done.reached, done
+    assert "coins._show: coins runs" in done.reached, done
+    listed = walk(tmp_path, done.steps[1][1:], {"DATABASE_URL": database_url})
+    assert listed.code == 0, listed
