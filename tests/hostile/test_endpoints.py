@@ -156,8 +156,7 @@ def test_a_range_limit_is_learned_whatever_its_wording(http: Http, wording: str)
         pool = pool_on(http, server)
         logs, windows = gather(scan(pool, FILTERS, RANGE))
         assert [one.block for one in logs] == TRUTH
-        # A timeout may be an outage as well: it is believed only after it was met again at another size.
-        assert server.node.refusals <= (12 if "timeout" in wording else 8)
+        assert server.node.refusals <= 8
         assert max(one.end - one.start for one in windows) == 50
         assert pool.stations[0].retries == 0
 

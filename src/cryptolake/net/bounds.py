@@ -10,7 +10,7 @@ import threading
 # Limits that providers really set; the search for an unknown one walks these, so it ends within six questions.
 _RUNGS = (1, 2, 3, 5, 10, 20, 25, 50, 100, 200, 500, 800, 1000, 2000, 3000, 5000, 10_000, 20_000, 50_000, 100_000)
 NO_LIMIT = 2 * _RUNGS[-1]
-_PATIENCE_NAMED, _PATIENCE_UNNAMED = 64, 16  # answers until a settled limit is doubted, at first
+_PATIENCE_NAMED, _PATIENCE_UNNAMED = 64, 32  # answers until a settled limit is doubted, at first
 _STRIKES = 3
 
 
