@@ -43,7 +43,7 @@ LENDING = [
     Step(("collect", *MARKET), ("onchain.collect_command: refine",)),
     Step(("refine",), ("onchain.refine_command: build",)),
     Step(("refine", *MARKET), ("onchain.refine_command: build",)),
-    Step(("build",), ("onchain.build_command: publish", "onchain.print_made")),
+    Step(("build",), ("onchain.build_command: publish", "results.print_made")),
     Step(("publish",), ('onchain.publish_command: query --sql "select * from daily_panel limit 5"',)),
     Step(("run", *MARKET), ('onchain.run_command: query --sql "select * from daily_panel limit 5"',)),
     Step(
@@ -132,7 +132,6 @@ ENDLESS = {("monitor", "--serve"): "The monitor is at", ("scheduler",): "schedul
 HONEST = {
     "backfill defillama": "What failed is asked again by the same command. Next: ",
     "markets check --live": "set an archive endpoint",
-    "plan --set thesis-43": "",
 }
 
 

@@ -100,7 +100,7 @@ FAILURES = [
         "an endpoint that refuses, in a whole run",
         ("run", *MARKET),
         (f"collect --retry-failed {OF_MARKET}",),
-        says=("onchain.print_made: collect --retry-failed",),
+        says=("results.print_made: collect --retry-failed",),
         variables={"CRYPTOLAKE_RPC_SANDBOX": NOBODY},
         spoils=_empty,
     ),

@@ -9,7 +9,6 @@ import typer
 
 from cryptolake.cli.collecting import watched
 from cryptolake.cli.next_step import print_next
-from cryptolake.cli.onchain import print_collected, print_lacking, print_made
 from cryptolake.cli.options import (
     ChainFlag,
     CsuFlag,
@@ -26,6 +25,7 @@ from cryptolake.cli.options import (
     dates,
     refuse_recorded,
 )
+from cryptolake.cli.results import print_collected, print_lacking, print_made
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.errors import BadInput
 

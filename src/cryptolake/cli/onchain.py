@@ -35,19 +35,15 @@ from cryptolake.cli.options import (
 )
 from cryptolake.cli.planned import print_plan, totals
 from cryptolake.cli.reading import only_reads
+from cryptolake.cli.results import end_lacking, note_others, print_collected, print_made, print_unpriced
 from cryptolake.cli.screens import PANEL, Step
-from cryptolake.cli.show import print_json, print_line, print_note, print_table
-from cryptolake.contracts.counting import counted
+from cryptolake.cli.show import print_json
 from cryptolake.contracts.entry import SETTLED
 from cryptolake.contracts.partition import Partition
 from cryptolake.errors import BadInput
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from cryptolake.app import App
-    from cryptolake.flow.collect import Collected
-    from cryptolake.flow.outputs import Output
 
 
 STEPS = {
@@ -206,7 +202,7 @@ def refine_command(
     lacking = lending.not_in_silver(app)
     if made:
         print_made(made, "build", lacking=lacking)
-        _print_unpriced(app)
+        print_unpriced(app)
     elif not lacking.height:
         print_next("build", said="Silver holds everything that was collected")
     end_lacking(lacking)
@@ -317,94 +313,6 @@ def run_command(
         lacking=ran.built.lacking,
         collected=ran.collected,
     )
-    _print_unpriced(app)
+    print_unpriced(app)
     end_lacking(ran.built.lacking)
     seen.end(ran.collected)
-
-
-def print_collected(result: Collected, as_json: bool) -> None:
-    """What a collection did, by final state; the first failures in words."""
-    if as_json:
-        print_json(
-            {
-                "done": result.done,
-                "empty": result.empty,
-                "unanswerable": result.unanswerable,
-                "failed": result.failed,
-                "pending": result.pending,
-                "elsewhere": result.elsewhere,
-                "released": result.released,
-                "failures": [
-                    {"partition": str(entry.partition), "reason": entry.reason, "error": entry.error}
-                    for entry in result.failures
-                ],
-            }
-        )
-        return
-    counts = [("done", result.done), ("nothing happened", result.empty), ("unanswerable", result.unanswerable)]
-    counts += [("failed", result.failed), ("pending", result.pending), ("left to another run", result.elsewhere)]
-    counts += [("given back", result.released)]
-    print_table("Collected", ("partitions", "count"), [row for row in counts if row[1] or row[0] == "done"])
-    for notice in result.notices:
-        print_line(f"[yellow]pending[/] {notice}")
-    for entry in result.failures[:5]:
-        print_line(f"[red]failed[/] {entry.partition}: {entry.error}")
-    if result.failed > 5:
-        print_line(f"... and {result.failed - 5:,} more; see [bold]cryptolake monitor[/]")
-
-
-def _print_unpriced(app: App) -> None:
-    """Say what has no price, and what to do about it; silent when everything has one."""
-    from cryptolake.work.prices import unpriced
-
-    tokens, token_days = unpriced(app)
-    if token_days:
-        print_line(
-            f"[yellow]no price[/] for {counted(tokens, 'token')} on {counted(token_days, 'token-day')}: "
-            "[bold]cryptolake prices collect[/], then [bold]cryptolake build[/]"
-        )
-
-
-def print_lacking(lacking: pl.DataFrame) -> None:
-    """Say which answered days have no number, and what to do; silent when there are none."""
-    from cryptolake.work.evidence import lines
-
-    for line in lines(lacking):
-        print_line(f"[red]no number[/] {line}")
-
-
-def note_others(all_lacking: pl.DataFrame, chosen: pl.DataFrame) -> None:
-    """Say that other market-days than the chosen ones lack a number too: what was left out must not pass for sound."""
-    if others := all_lacking.height - chosen.height:
-        said = counted(
-            others,
-            "other market-day[/], which you did not choose, has",
-            "other market-days[/], which you did not choose, have",
-        )
-        print_note(f"[yellow]{said} no number either")
-
-
-def end_lacking(lacking: pl.DataFrame) -> None:
-    """Leave with exit code 1 and the remedy when answered days have no number."""
-    print_lacking(lacking)
-    if lacking.height:
-        raise typer.Exit(1)
-
-
-def print_made(
-    outputs: list[Output],
-    next_step: str,
-    *,
-    lacking: pl.DataFrame | None = None,
-    collected: Collected | None = None,
-    selection: bool = False,
-) -> None:
-    """What a step made and, when nothing lacks, the next one, written without `cryptolake`; `selection` as in `print_next`.
-
-    Where questions failed the next step is to ask them again; what else lacks is said with its remedy by `end_lacking`.
-    """
-    print_table("Made", ("what", "rows", "where"), [(one.what, one.rows, one.where) for one in outputs])
-    if collected is not None and collected.failed:
-        print_next("collect --retry-failed", selection=True)
-    elif lacking is None or not lacking.height:
-        print_next(next_step, selection=selection)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryptolake.cli.next_step import print_again, print_next
-from cryptolake.cli.onchain import end_lacking, note_others, print_made
 from cryptolake.cli.options import (
     ChainFlag,
     CsuFlag,
@@ -23,6 +22,7 @@ from cryptolake.cli.options import (
     note_panel,
 )
 from cryptolake.cli.reading import only_reads
+from cryptolake.cli.results import end_lacking, note_others, print_made
 from cryptolake.cli.show import print_json, print_line, print_table, progress
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.partition import Partition

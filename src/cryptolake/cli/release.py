@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cryptolake.cli.next_step import print_next
-from cryptolake.cli.onchain import print_lacking
 from cryptolake.cli.options import (
     ChainFlag,
     CsuFlag,
@@ -21,6 +20,7 @@ from cryptolake.cli.options import (
     StartFlag,
     chosen_rows,
 )
+from cryptolake.cli.results import print_lacking
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput

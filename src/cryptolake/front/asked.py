@@ -88,6 +88,11 @@ def agreed(
     return found.fresh
 
 
+def address(cluster: str | None) -> str | None:
+    """Where a cluster is, if one is asked for. Raises BadInput for anything but text."""
+    return None if cluster is None else text("cluster", cluster)
+
+
 def _possible(workers: int) -> int:
     if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= _MOST_WORKERS:
         raise BadInput(f"workers must be a number from 1 to {_MOST_WORKERS}, not {workers!r}")

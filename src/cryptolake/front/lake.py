@@ -18,8 +18,8 @@ from cryptolake.contracts.table import Table
 from cryptolake.errors import BadInput
 from cryptolake.flow.collect import Collected
 from cryptolake.flow.outputs import Built, Output
-from cryptolake.flow.plan import Span
-from cryptolake.front.asked import agreed, ask, by_workers, finished
+from cryptolake.front.asked import address, agreed, ask, by_workers, finished
+from cryptolake.front.selection import markets, named_markets, span
 from cryptolake.front.table import LakeTable, asked_of
 from cryptolake.front.words import Day, Names, Show, day, flag, names, number, shown, text
 from cryptolake.quality.coverage import coverage
@@ -30,13 +30,11 @@ from cryptolake.work.chosen_panel import chosen_panel, with_reasons
 from cryptolake.work.lending import Run
 from cryptolake.work.panel_quality import examine
 from cryptolake.work.selection import (
-    chosen_span,
     chosen_wish,
     collected_csus,
     collected_partitions,
     due_wish,
     open_span,
-    selected_csus,
 )
 from cryptolake.work.series import Pulled
 
@@ -90,7 +88,7 @@ class Lake:
         >>> panel["liquidations_status"][-1], panel["liquidations_reason"][-1]
         ('missing_price', 'answered, but some asset that is held has no price: sums run over the others')
         """
-        chosen = self._chosen(self._some(csu, chain, family, set), start, end, days, version)
+        chosen = self._chosen(markets(self._app, csu, chain, family, set), start, end, days, version)
         return with_reasons(self._app, chosen, now=version is None)
 
     def tables(self) -> pl.DataFrame:
@@ -151,7 +149,7 @@ class Lake:
         >>> lake.coverage().filter(dataset="liquidations").select("status", "days").rows()
         [('missing_price', 1), ('ok', 13)]
         """
-        return coverage(self._chosen(self._some(csu, chain, family, set), start, end, days, as_stored=True))
+        return coverage(self._chosen(markets(self._app, csu, chain, family, set), start, end, days, as_stored=True))
 
     def quality(
         self,
@@ -172,7 +170,7 @@ class Lake:
         >>> lake.quality(store=False).filter(severity="error")["rows"].sum()
         0
         """
-        chosen = self._chosen(self._some(csu, chain, family, set), start, end, days, as_stored=True)
+        chosen = self._chosen(markets(self._app, csu, chain, family, set), start, end, days, as_stored=True)
         found = examine(self._app, chosen, store=flag("store", store))
         rows = [(one.check, one.severity, one.rows, one.doc, list(one.examples)) for one in found.results]
         schema = {"check": pl.String, "severity": pl.String, "rows": pl.Int64, "doc": pl.String}
@@ -208,16 +206,16 @@ class Lake:
         >>> result.failed
         0
         """
-        csus = self._named(csu, chain, family, set)
+        csus = named_markets(self._app, csu, chain, family, set)
         with by_workers(self._app, csus, workers) as app:
-            wish = chosen_wish(app, csus, names(dataset), self._span(start, end, days))
+            wish = chosen_wish(app, csus, names(dataset), span(self._app, start, end, days))
             return lending.collect(
                 app,
                 csus,
                 wish,
                 resume=flag("resume", resume),
                 only_failed=flag("only_failed", only_failed),
-                cluster=_address(cluster),
+                cluster=address(cluster),
                 show=shown(show),
             )
 
@@ -235,11 +233,11 @@ class Lake:
     ) -> list[Output]:
         """Bronze to silver: all that was collected and that silver lacks, and the selection's days anew. No network."""
         partitions: list[Partition] = []
-        csus = self._some(csu, chain, family, set)
+        csus = markets(self._app, csu, chain, family, set)
         dated = any(one is not None for one in (start, end, days))
         if csus is not None:
-            span = self._span(start, end, days) if dated else None
-            partitions = collected_partitions(self._app, csus, names(dataset), span)
+            asked = span(self._app, start, end, days) if dated else None
+            partitions = collected_partitions(self._app, csus, names(dataset), asked)
         elif dataset is not None or dated:
             raise BadInput("name markets with the days: a set, a chain, a family, or csu='all'")
         return lending.refine(finished(self._app), partitions)
@@ -273,11 +271,11 @@ class Lake:
         show: Show | None = None,
     ) -> Run:
         """Collect, refine, build, publish in one go. `ok` says whether everything was answered and has its number."""
-        csus = self._named(csu, chain, family, set)
+        csus = named_markets(self._app, csu, chain, family, set)
         with by_workers(self._app, csus, workers) as app:
-            wish = chosen_wish(app, csus, names(dataset), self._span(start, end, days))
+            wish = chosen_wish(app, csus, names(dataset), span(self._app, start, end, days))
             asked = flag("resume", resume)
-            return lending.run(app, csus, wish, resume=asked, what="run", cluster=_address(cluster), show=shown(show))
+            return lending.run(app, csus, wish, resume=asked, what="run", cluster=address(cluster), show=shown(show))
 
     def daily(
         self,
@@ -293,13 +291,13 @@ class Lake:
         show: Show | None = None,
     ) -> Run:
         """Catch up: what is due since the last time, up to `end` (yesterday), of these markets or all ever collected."""
-        csus = self._some(csu, chain, family, set)
+        csus = markets(self._app, csu, chain, family, set)
         csus = [one for one in csus if one.family in families()] if csus is not None else collected_csus(self._app)
         if not csus:
             raise BadInput("nothing was collected yet; name markets the first time, e.g. lake.daily(set='thesis-43')")
         with by_workers(self._app, csus, workers) as app:
             wish = due_wish(app, csus, names(dataset), day(end))
-            return lending.run(app, csus, wish, what="daily", cluster=_address(cluster), show=shown(show))
+            return lending.run(app, csus, wish, what="daily", cluster=address(cluster), show=shown(show))
 
     def pull(
         self,
@@ -375,20 +373,6 @@ class Lake:
     def _contracts(self) -> list[Table]:
         return [one.table for one in found_tables().values()]
 
-    def _some(self, csu: Names, chain: Names, family: Names, sets: Names) -> list[Csu] | None:
-        """The markets selected; None without a selection."""
-        named, on, of, within = names(csu), names(chain), names(family), names(sets)
-        if not (named or on or of or within):
-            return None
-        return selected_csus(self._app, csus=named, chains=on, of_families=of, sets=within)
-
-    def _named(self, csu: Names, chain: Names, family: Names, sets: Names) -> list[Csu]:
-        """The same for steps that need a selection."""
-        found = self._some(csu, chain, family, sets)
-        if found is None:
-            raise BadInput("name the markets: set='thesis-43', csu=, chain= or family=; csu='all' means every market")
-        return found
-
     def _chosen(
         self,
         csus: list[Csu] | None,
@@ -402,10 +386,3 @@ class Lake:
         first, last = open_span(day(start), day(end), number("days", days, least=1))
         version = number("version", version, least=0)
         return chosen_panel(finished(self._app), csus, first, last, version=version, as_stored=as_stored).panel
-
-    def _span(self, start: Day, end: Day, days: int | None) -> Span:
-        return chosen_span(self._app, first=day(start), last=day(end), days=number("days", days, least=1))
-
-
-def _address(cluster: str | None) -> str | None:
-    return None if cluster is None else text("cluster", cluster)
