@@ -11,9 +11,9 @@ from typing import Any
 from typer.core import TyperOption
 from typer.main import get_command
 
-from cryptolake.cli.options import VALUES
 from cryptolake.cli.presence import command_files, table_files
 from cryptolake.cli.root import app
+from cryptolake.cli.selecting import VALUES
 from cryptolake.errors import Stop
 
 

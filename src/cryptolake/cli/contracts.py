@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from cryptolake.cli import values
-from cryptolake.cli.options import JsonFlag, completed_by
+from cryptolake.cli.options import JsonFlag
 from cryptolake.cli.reading import only_reads
+from cryptolake.cli.selecting import completed_by
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput, Stop

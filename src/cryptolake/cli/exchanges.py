@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryptolake.cli.next_step import print_again, print_next
-from cryptolake.cli.options import EndFlag, JsonFlag, ResumeFlag, StartFlag, dates
+from cryptolake.cli.options import JsonFlag, ResumeFlag
+from cryptolake.cli.selecting import EndFlag, Selected, StartFlag
 from cryptolake.cli.show import print_json, print_line, print_table, progress
 from cryptolake.contracts.source import Source
 from cryptolake.errors import BadInput
@@ -49,7 +50,8 @@ def candles_command(
     """
     from cryptolake.work import exchanges as flow
 
-    chosen = dates(start_date, end_date, days if days or start_date else 7)
+    typed = Selected(start=start_date and start_date.date(), end=end_date and end_date.date(), days=days)
+    chosen = typed.settings if days or start_date else {**typed.settings, "days": 7}
     app: App = context.obj.open(**chosen)
     first, last = app.settings.span()
     if last >= (today := datetime.now(UTC).date()):

@@ -10,22 +10,17 @@ import typer
 from cryptolake.cli.collecting import watched
 from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import (
-    ChainFlag,
-    CsuFlag,
     DatasetFlag,
-    EndFlag,
-    FamilyFlag,
     GranularityFlag,
     JsonFlag,
     MaxCallsFlag,
     MaxUsdFlag,
-    SetFlag,
     WorkersFlag,
     chosen_csus,
-    dates,
     refuse_recorded,
 )
 from cryptolake.cli.results import print_collected, print_lacking, print_made
+from cryptolake.cli.selecting import NOTHING, Selected, selecting
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.errors import BadInput
 
@@ -40,15 +35,12 @@ def add_commands(cli: typer.Typer) -> None:
     cli.command("daily", rich_help_panel="Lending markets")(daily_command)
 
 
+@selecting(days=("end_date",))
 def extend_command(
     context: typer.Context,
     until: Annotated[datetime, typer.Option("--until", formats=["%Y-%m-%d"], help="Oldest day wanted, included.")],
-    csu: CsuFlag = None,
-    chain: ChainFlag = None,
-    family: FamilyFlag = None,
-    market_set: SetFlag = None,
+    selected: Selected = NOTHING,
     dataset: DatasetFlag = None,
-    end_date: EndFlag = None,
     workers: WorkersFlag = None,
     max_calls: MaxCallsFlag = None,
     max_usd: MaxUsdFlag = None,
@@ -64,9 +56,9 @@ def extend_command(
     from cryptolake.work.selection import chosen_datasets
 
     app: App = context.obj.open(
-        workers=workers, max_calls=max_calls, max_usd=max_usd, granularity=granularity, **dates(None, end_date, None)
+        workers=workers, max_calls=max_calls, max_usd=max_usd, granularity=granularity, **selected.settings
     )
-    csus = [one for one in chosen_csus(app, csu, chain, family, market_set) if one.family in families()]
+    csus = [one for one in chosen_csus(app, selected) if one.family in families()]
     refuse_recorded(app, csus)
 
     def told(walk: Walk) -> None:
@@ -97,14 +89,11 @@ def extend_command(
     seen.end(total)
 
 
+@selecting(days=("end_date",))
 def daily_command(
     context: typer.Context,
-    csu: CsuFlag = None,
-    chain: ChainFlag = None,
-    family: FamilyFlag = None,
-    market_set: SetFlag = None,
+    selected: Selected = NOTHING,
     dataset: DatasetFlag = None,
-    end_date: EndFlag = None,
     workers: WorkersFlag = None,
     max_calls: MaxCallsFlag = None,
     max_usd: MaxUsdFlag = None,
@@ -123,15 +112,15 @@ def daily_command(
     from cryptolake.work.selection import chosen_datasets
 
     app: App = context.obj.open(
-        workers=workers, max_calls=max_calls, max_usd=max_usd, granularity=granularity, **dates(None, end_date, None)
+        workers=workers, max_calls=max_calls, max_usd=max_usd, granularity=granularity, **selected.settings
     )
-    named = csu or chain or family or market_set
-    csus = chosen_csus(app, csu, chain, family, market_set) if named else daily.begun(app)
+    named = selected.named
+    csus = chosen_csus(app, selected) if named else daily.begun(app)
     csus = [one for one in csus if one.family in families()]
     if not csus:
         raise BadInput("nothing was collected yet; name markets the first time, e.g. `cryptolake daily --csu all`")
     refuse_recorded(app, csus)
-    until = end_date.date() if end_date else datetime.now(UTC).date() - timedelta(days=1)
+    until = selected.end or datetime.now(UTC).date() - timedelta(days=1)
     wish = daily.due(app, csus, chosen_datasets(dataset), until)
     with watched() as seen:
         ran = lending.run(

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cryptolake.cli.options import ChainFlag, CsuFlag, FamilyFlag, JsonFlag, SetFlag, chosen_csus
+from cryptolake.cli.options import JsonFlag, chosen_csus
 from cryptolake.cli.reading import only_reads
+from cryptolake.cli.selecting import NOTHING, Selected, selecting
 from cryptolake.cli.show import print_json, print_line, print_note, print_table
 from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput
@@ -30,6 +31,7 @@ def add_commands(cli: typer.Typer) -> None:
 
 
 @only_reads
+@selecting(days=())
 def first_contact_command(
     context: typer.Context,
     vendor: Annotated[
@@ -41,10 +43,7 @@ def first_contact_command(
     to: Annotated[Path, typer.Option("--to", help="A new folder for the report and the recordings.")] = Path(
         "first-contact"
     ),
-    csu: CsuFlag = None,
-    chain: ChainFlag = None,
-    family: FamilyFlag = None,
-    market_set: SetFlag = None,
+    selected: Selected = NOTHING,
     as_json: JsonFlag = False,
 ) -> None:
     """Ask every provider a few things with your keys, and say what is as the code assumes and what is not.
@@ -63,7 +62,7 @@ def first_contact_command(
         raise BadInput(f"{to} is not empty; name another folder with --to")  # before anybody is asked
     known = sorted(one.vendor.name for one in app.found.files if one.vendor is not None)
     vendors = [] if vendor == ["none"] else list(dict.fromkeys(vendor)) if vendor else known
-    csus = _markets(app, csu, chain, family, market_set, vendors=vendor)
+    csus = _markets(app, selected, vendors=vendor)
     secrets = known_secrets(app.settings)
     print_note(
         f"At most {counted(max_calls, 'call')} a provider: {counted(len(csus), 'chain')} and {counted(len(vendors), 'vendor')}"
@@ -97,25 +96,17 @@ def _rows(found: Sequence[Found], redact: Callable[[str], str]) -> Iterator[tupl
             yield provider, name, f"[{_COLOUR[verdict]}]{verdict}[/]", redact(says).replace("[", r"\[")
 
 
-def _markets(
-    app: App,
-    csu: list[str] | None,
-    chain: list[str] | None,
-    family: list[str] | None,
-    sets: list[str] | None,
-    *,
-    vendors: list[str] | None,
-) -> list[Csu]:
+def _markets(app: App, selected: Selected, *, vendors: list[str] | None) -> list[Csu]:
     """One market of every chosen chain: the test market on its own, else a verified one. None when vendors alone are named."""
     from cryptolake.sources.onchain.families import families
     from cryptolake.work.endpoints import chains_of
 
-    if csu or family or sets:
-        chosen = chosen_csus(app, csu, chain, family, sets)
-    elif vendors and vendors != ["none"] and not chain:
+    if selected.csu or selected.family or selected.sets:
+        chosen = chosen_csus(app, selected)
+    elif vendors and vendors != ["none"] and not selected.chain:
         return []
     else:
-        chains = {one.name for one in chains_of(app, chain)}
+        chains = {one.name for one in chains_of(app, selected.chain)}
         chosen = [one for one in app.registry.csus.values() if one.chain in chains]
     built, test = families(), app.settings.test_csu
     chosen = sorted(

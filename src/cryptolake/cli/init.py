@@ -17,16 +17,10 @@ import typer
 
 from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import (
-    ChainFlag,
-    CsuFlag,
-    DaysFlag,
-    FamilyFlag,
-    SetFlag,
-    StartFlag,
     chosen_csus,
-    dates,
 )
 from cryptolake.cli.planned import print_plan, totals
+from cryptolake.cli.selecting import NOTHING, Selected, selecting
 from cryptolake.cli.show import print_line, print_note
 from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput, Stop
@@ -49,17 +43,13 @@ def add_commands(cli: typer.Typer) -> None:
     cli.command("init", rich_help_panel="Start")(init_command)
 
 
+@selecting(days=("start_date", "days"))
 def init_command(
     context: typer.Context,
     yes: Annotated[
         bool, typer.Option("--yes", help="Ask nothing: what is set already stays, the rest is as recommended.")
     ] = False,
-    csu: CsuFlag = None,
-    chain: ChainFlag = None,
-    family: FamilyFlag = None,
-    market_set: SetFlag = None,
-    start_date: StartFlag = None,
-    days: DaysFlag = None,
+    selected: Selected = NOTHING,
 ) -> None:
     """Decide once what to collect, and with which keys; shows what that takes in time and money.
 
@@ -72,14 +62,14 @@ def init_command(
 
     if not yes and not sys.stdin.isatty():
         raise Stop("nobody is there to answer; give --yes to take the recommendations, or run this in a terminal")
-    app = App(context.obj.read(**dates(start_date, None, days)))
+    app = App(context.obj.read(**selected.settings))
     try:
         now = _recommended(app)
-        if csu or chain or family:
-            now |= {"sets": None, "markets": [one.name for one in chosen_csus(app, csu, chain, family, market_set)]}
-        elif market_set:
-            chosen_csus(app, None, None, None, market_set)  # an unknown name is refused here
-            now |= {"sets": list(market_set), "markets": None}
+        if selected.csu or selected.chain or selected.family:
+            now |= {"sets": None, "markets": [one.name for one in chosen_csus(app, selected)]}
+        elif selected.sets:
+            chosen_csus(app, selected)  # an unknown name is refused here
+            now |= {"sets": list(selected.sets), "markets": None}
         values = now if yes else _asked(app, now)
         chains = _chains(app, values)
         refused = _try_known(app, chains)
@@ -300,7 +290,7 @@ def _show(app: App, values: Mapping[str, Value]) -> None:
     for name, value in values.items():
         if name != "data" and (getattr(app.settings, name) or None) != (value or None):
             print_note(f"[yellow]{name}[/] is set elsewhere, which wins over {TOML}: the environment or {ENV}")
-    csus = chosen_csus(app, None, None, None)
+    csus = chosen_csus(app, NOTHING)
     found = planned(app, csus, chosen_partitions(app, csus, None))
     print_plan(found, len(csus))
     days = (found.end_date - found.start_date).days + 1

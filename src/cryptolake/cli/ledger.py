@@ -11,17 +11,11 @@ import typer
 
 from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import (
-    ChainFlag,
-    CsuFlag,
-    DaysFlag,
-    EndFlag,
-    FamilyFlag,
     JsonFlag,
-    SetFlag,
-    StartFlag,
     chosen_market_days,
 )
 from cryptolake.cli.reading import only_reads
+from cryptolake.cli.selecting import NOTHING, Selected, selecting
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.entry import said, said_counts
@@ -49,16 +43,11 @@ def add_commands(cli: typer.Typer) -> None:
 
 
 @only_reads
+@selecting()
 def inspect_command(
     context: typer.Context,
     partition: Annotated[str | None, typer.Argument(help="dataset/key/period, for everything about one.")] = None,
-    csu: CsuFlag = None,
-    chain: ChainFlag = None,
-    family: FamilyFlag = None,
-    market_set: SetFlag = None,
-    start_date: StartFlag = None,
-    end_date: EndFlag = None,
-    days: DaysFlag = None,
+    selected: Selected = NOTHING,
     as_json: JsonFlag = False,
 ) -> None:
     """Show how much the ledger holds and whether it is sound, or everything about one partition.
@@ -68,7 +57,7 @@ def inspect_command(
     Example: cryptolake ledger inspect tvl/aave_v3_ethereum/2024-12-31
     """
     app: App = context.obj.open()
-    only = chosen_market_days(app, csu, chain, family, market_set, start_date, end_date, days)
+    only = chosen_market_days(app, selected)
     if partition is not None:
         if not only.whole:
             raise BadInput("a partition is of one market and day already; leave out the flags that select")
@@ -173,6 +162,7 @@ def repair_command(context: typer.Context, as_json: JsonFlag = False) -> None:
 
 
 @only_reads
+@selecting()
 def export_command(
     context: typer.Context,
     folder: Annotated[
@@ -181,13 +171,7 @@ def export_command(
     shape: Annotated[
         Literal["progress", "tasks", "both"], typer.Option(help="Per-dataset files, one checkpoint.json, or both.")
     ] = "both",
-    csu: CsuFlag = None,
-    chain: ChainFlag = None,
-    family: FamilyFlag = None,
-    market_set: SetFlag = None,
-    start_date: StartFlag = None,
-    end_date: EndFlag = None,
-    days: DaysFlag = None,
+    selected: Selected = NOTHING,
 ) -> None:
     """Write the documented checkpoint files from the ledger, or a selection's into a folder of their own.
 
@@ -196,7 +180,7 @@ def export_command(
     from cryptolake.state.checkpoints import write_checkpoints, write_tasks
 
     app: App = context.obj.open()
-    only = chosen_market_days(app, csu, chain, family, market_set, start_date, end_date, days)
+    only = chosen_market_days(app, selected)
     to = folder or app.folder.checkpoints
     if not only.whole and to.resolve() == app.folder.checkpoints.resolve():
         raise BadInput("a part would take the place of the whole checkpoints; name another folder with --to")
@@ -208,6 +192,7 @@ def export_command(
     print_next(f"ledger import {shlex.join(map(str, written))}", said="Another machine can take them over")
 
 
+@selecting()
 def import_command(
     context: typer.Context,
     files: Annotated[list[Path], typer.Argument(help="Checkpoint files of either documented shape.")],
@@ -215,13 +200,7 @@ def import_command(
         Literal["tvl", "liquidations"] | None,
         typer.Option(help="Dataset of a progress file whose name does not say it."),
     ] = None,
-    csu: CsuFlag = None,
-    chain: ChainFlag = None,
-    family: FamilyFlag = None,
-    market_set: SetFlag = None,
-    start_date: StartFlag = None,
-    end_date: EndFlag = None,
-    days: DaysFlag = None,
+    selected: Selected = NOTHING,
     as_json: JsonFlag = False,
 ) -> None:
     """Take over checkpoint files, of a selection only its markets and days.
@@ -233,7 +212,7 @@ def import_command(
     from cryptolake.work.repair import import_checkpoints
 
     app: App = context.obj.open()
-    only = chosen_market_days(app, csu, chain, family, market_set, start_date, end_date, days)
+    only = chosen_market_days(app, selected)
     found, strangers = import_checkpoints(app, files, dataset, only)
     if as_json:
         print_json({**asdict(found), "unknown_markets": strangers})

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cryptolake.cli.next_step import print_next
-from cryptolake.cli.options import ChainFlag, CsuFlag, FamilyFlag, JsonFlag, SetFlag
+from cryptolake.cli.options import JsonFlag
 from cryptolake.cli.reading import only_reads
 from cryptolake.cli.screens import PANEL, Step
+from cryptolake.cli.selecting import NOTHING, Selected, selecting
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput
@@ -46,12 +47,10 @@ def add_commands(cli: typer.Typer) -> None:
 
 @markets.callback()
 @only_reads
+@selecting(days=())
 def list_command(
     context: typer.Context,
-    csu: CsuFlag = None,
-    chain: ChainFlag = None,
-    family: FamilyFlag = None,
-    market_set: SetFlag = None,
+    selected: Selected = NOTHING,
     status: StatusFlag = None,
     protocol: ProtocolFlag = None,
     as_json: JsonFlag = False,
@@ -63,11 +62,11 @@ def list_command(
     from cryptolake.sources.onchain.families import families
 
     if context.invoked_subcommand is not None:
-        if csu or chain or family or market_set or status or protocol or as_json:
+        if selected.named or status or protocol or as_json:
             raise BadInput(f"flags go after the subcommand: `cryptolake markets {context.invoked_subcommand} ...`")
         return
     app: App = context.obj.open()
-    found = _selected(app, csu, chain, family, market_set, status, protocol)
+    found = _selected(app, selected, status, protocol)
     if as_json:
         print_json([_document(app, csu) for csu in found])
         return
@@ -160,13 +159,11 @@ def show_command(
 
 @markets.command("check")
 @only_reads
+@selecting(days=())
 def check_command(
     context: typer.Context,
     live: Annotated[bool, typer.Option("--live", help="Ask the chains; without it only the files are linted.")] = False,
-    csu: CsuFlag = None,
-    chain: ChainFlag = None,
-    family: FamilyFlag = None,
-    market_set: SetFlag = None,
+    selected: Selected = NOTHING,
     status: StatusFlag = None,
     protocol: ProtocolFlag = None,
     patch: Annotated[
@@ -186,7 +183,7 @@ def check_command(
     from cryptolake.work.market_check import check_markets
 
     app: App = context.obj.open()
-    found = _selected(app, csu, chain, family, market_set, status, protocol)
+    found = _selected(app, selected, status, protocol)
     if not live:
         if patch is not None:
             raise BadInput("--patch needs --live: without asking the chains there is nothing to correct")
@@ -252,19 +249,12 @@ def _print_checked(checked: list[Checked], fixes: list[dict[str, object]], patch
         )
 
 
-def _selected(
-    app: App,
-    csu: list[str] | None,
-    chain: list[str] | None,
-    family: list[str] | None,
-    market_set: list[str] | None,
-    status: list[str] | None,
-    protocol: list[str] | None,
-) -> list[Csu]:
+def _selected(app: App, selected: Selected, status: list[str] | None, protocol: list[str] | None) -> list[Csu]:
     from cryptolake.registry.loader import select
 
-    named = [] if csu and "all" in csu else csu or ()
-    found = select(app.registry, csus=named, chains=chain or (), families=family or (), sets=market_set or ())
+    csus = [] if selected.csu and "all" in selected.csu else selected.csu or ()
+    chains, of, within = selected.chain or (), selected.family or (), selected.sets or ()
+    found = select(app.registry, csus=csus, chains=chains, families=of, sets=within)
     for one in status or ():
         if one not in _STATUSES:
             raise BadInput(f"unknown status {one!r}; known: {', '.join(_STATUSES)}")

@@ -17,19 +17,13 @@ import typer
 from cryptolake.cli.cluster import print_workers
 from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import (
-    ChainFlag,
-    CsuFlag,
-    DaysFlag,
-    EndFlag,
-    FamilyFlag,
     JsonFlag,
-    SetFlag,
-    StartFlag,
     chosen_csus,
     shown_days,
 )
 from cryptolake.cli.reading import only_reads
 from cryptolake.cli.screens import TEAM, Step
+from cryptolake.cli.selecting import NOTHING, Selected, selecting
 from cryptolake.cli.show import print_json, print_line
 from cryptolake.cli.signals import asked_to_stop
 from cryptolake.contracts.counting import counted
@@ -54,15 +48,10 @@ def add_commands(cli: typer.Typer) -> None:
 
 
 @only_reads
+@selecting()
 def monitor_command(
     context: typer.Context,
-    csu: CsuFlag = None,
-    chain: ChainFlag = None,
-    family: FamilyFlag = None,
-    market_set: SetFlag = None,
-    start_date: StartFlag = None,
-    end_date: EndFlag = None,
-    days: DaysFlag = None,
+    selected: Selected = NOTHING,
     watch: Annotated[bool, typer.Option("--watch", help="Stay and follow what happens, until Ctrl-C.")] = False,
     serve: Annotated[
         bool, typer.Option("--serve", help="Serve the web page, /metrics and /healthz until Ctrl-C.")
@@ -83,17 +72,15 @@ def monitor_command(
     elif watch:
         _watch(app)
     else:
-        first, last = shown_days(start_date, end_date, days)
-        _print(app, _chosen(app, csu, chain, family, market_set), first, last, as_json=as_json)
+        first, last = shown_days(selected)
+        _print(app, _chosen(app, selected), first, last, as_json=as_json)
 
 
-def _chosen(
-    app: App, csu: list[str] | None, chain: list[str] | None, family: list[str] | None, sets: list[str] | None
-) -> list[str] | None:
+def _chosen(app: App, selected: Selected) -> list[str] | None:
     """The selected markets; None for all that the ledger knows."""
-    if not (chain or family or sets) and (not csu or "all" in csu):
+    if not (selected.chain or selected.family or selected.sets) and (not selected.csu or "all" in selected.csu):
         return None
-    return [one.name for one in chosen_csus(app, csu, chain, family, sets)]
+    return [one.name for one in chosen_csus(app, selected)]
 
 
 def _print(app: App, chosen: list[str] | None, first: date | None, last: date | None, *, as_json: bool) -> None:

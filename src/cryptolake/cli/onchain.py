@@ -11,24 +11,16 @@ from cryptolake.cli.cluster import ClusterFlag, print_workers
 from cryptolake.cli.collecting import watched
 from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import (
-    ChainFlag,
-    CsuFlag,
     DatasetFlag,
-    DaysFlag,
-    EndFlag,
-    FamilyFlag,
     GranularityFlag,
     JsonFlag,
     MaxCallsFlag,
     MaxUsdFlag,
     ResumeFlag,
     RetryFailedFlag,
-    SetFlag,
-    StartFlag,
     WorkersFlag,
     chosen_csus,
     chosen_market_days,
-    dates,
     note_panel,
     refuse_recorded,
     refuse_unfinished,
@@ -37,6 +29,7 @@ from cryptolake.cli.planned import print_plan, totals
 from cryptolake.cli.reading import only_reads
 from cryptolake.cli.results import end_lacking, note_others, print_collected, print_made, print_unpriced
 from cryptolake.cli.screens import PANEL, Step
+from cryptolake.cli.selecting import NOTHING, Selected, selecting
 from cryptolake.cli.show import print_json
 from cryptolake.contracts.entry import SETTLED
 from cryptolake.contracts.partition import Partition
@@ -64,16 +57,11 @@ def add_commands(cli: typer.Typer) -> None:
 
 
 @only_reads
+@selecting()
 def plan_command(
     context: typer.Context,
-    csu: CsuFlag = None,
-    chain: ChainFlag = None,
-    family: FamilyFlag = None,
-    market_set: SetFlag = None,
+    selected: Selected = NOTHING,
     dataset: DatasetFlag = None,
-    start_date: StartFlag = None,
-    end_date: EndFlag = None,
-    days: DaysFlag = None,
     granularity: GranularityFlag = None,
     assume_log_span: int | None = typer.Option(
         None, min=1, help="Blocks per eth_getLogs call to plan with; default: what the endpoint's plan publishes."
@@ -88,8 +76,8 @@ def plan_command(
     from cryptolake.work.estimate import planned
     from cryptolake.work.selection import chosen_partitions
 
-    app: App = context.obj.open(granularity=granularity, **dates(start_date, end_date, days))
-    csus = chosen_csus(app, csu, chain, family, market_set)
+    app: App = context.obj.open(granularity=granularity, **selected.settings)
+    csus = chosen_csus(app, selected)
     found = planned(app, csus, chosen_partitions(app, csus, dataset), log_span=assume_log_span, resume=resume)
     if as_json:
         print_json({**asdict(found), "markets": [csu.name for csu in csus]})
@@ -98,16 +86,11 @@ def plan_command(
     print_next("collect", said=totals(found), selection=True)
 
 
+@selecting()
 def collect_command(
     context: typer.Context,
-    csu: CsuFlag = None,
-    chain: ChainFlag = None,
-    family: FamilyFlag = None,
-    market_set: SetFlag = None,
+    selected: Selected = NOTHING,
     dataset: DatasetFlag = None,
-    start_date: StartFlag = None,
-    end_date: EndFlag = None,
-    days: DaysFlag = None,
     workers: WorkersFlag = None,
     max_calls: MaxCallsFlag = None,
     max_usd: MaxUsdFlag = None,
@@ -132,17 +115,17 @@ def collect_command(
         max_calls=max_calls,
         max_usd=max_usd,
         granularity=granularity,
-        **dates(start_date, end_date, days),
+        **selected.settings,
     )
-    everywhere = retry_failed and not (csu or chain or family or market_set)
+    everywhere = retry_failed and not (selected.named)
     if everywhere:
         csus = collected_csus(app)
         if not csus:
             raise BadInput("nothing was collected yet; run `cryptolake collect` without --retry-failed first")
     else:
-        csus = chosen_csus(app, csu, chain, family, market_set)
-    if retry_failed and not (start_date or days):
-        csus, wish = unsettled_wish(app, csus, dataset, until=end_date and end_date.date())
+        csus = chosen_csus(app, selected)
+    if retry_failed and not (selected.start or selected.days):
+        csus, wish = unsettled_wish(app, csus, dataset, until=selected.end)
     else:
         wish = chosen_wish(app, csus, dataset)
     refuse_recorded(app, csus)
@@ -165,16 +148,11 @@ def collect_command(
     seen.end(result)
 
 
+@selecting()
 def refine_command(
     context: typer.Context,
-    csu: CsuFlag = None,
-    chain: ChainFlag = None,
-    family: FamilyFlag = None,
-    market_set: SetFlag = None,
+    selected: Selected = NOTHING,
     dataset: DatasetFlag = None,
-    start_date: StartFlag = None,
-    end_date: EndFlag = None,
-    days: DaysFlag = None,
     granularity: GranularityFlag = None,
 ) -> None:
     """Bronze to silver: scale, price and check what was collected. Needs no network.
@@ -188,11 +166,11 @@ def refine_command(
     from cryptolake.work import lending
     from cryptolake.work.selection import chosen_partitions, held_partitions
 
-    app: App = context.obj.open(granularity=granularity, **dates(start_date, end_date, days))
-    dated = start_date or end_date or days
+    app: App = context.obj.open(granularity=granularity, **selected.settings)
+    dated = selected.dated
     partitions: list[Partition] = []
-    if csu or chain or family or market_set or dataset or dated or granularity:
-        csus = chosen_csus(app, csu, chain, family, market_set)
+    if selected.named or dataset or dated or granularity:
+        csus = chosen_csus(app, selected)
         partitions = chosen_partitions(app, csus, dataset) if dated else held_partitions(app, csus, dataset)
         if not any(entry.state in SETTLED for entry in app.ledger.of(partitions).values()):
             raise BadInput("nothing of this selection was collected; run `cryptolake collect` with the same flags")
@@ -208,15 +186,10 @@ def refine_command(
     end_lacking(lacking)
 
 
+@selecting()
 def build_command(
     context: typer.Context,
-    csu: CsuFlag = None,
-    chain: ChainFlag = None,
-    family: FamilyFlag = None,
-    market_set: SetFlag = None,
-    start_date: StartFlag = None,
-    end_date: EndFlag = None,
-    days: DaysFlag = None,
+    selected: Selected = NOTHING,
 ) -> None:
     """Silver to gold: the balanced daily panel. Exit code 1 when answered days have no number, with the remedy.
 
@@ -229,7 +202,7 @@ def build_command(
 
     app: App = context.obj.open()
     refuse_unfinished(app)
-    only = chosen_market_days(app, csu, chain, family, market_set, start_date, end_date, days)
+    only = chosen_market_days(app, selected)
     lending.refuse_without_ledger(app)
     if not markets(app.ledger):
         raise BadInput("nothing was collected yet; run `cryptolake run` first")
@@ -241,15 +214,10 @@ def build_command(
     end_lacking(lacking)
 
 
+@selecting()
 def publish_command(
     context: typer.Context,
-    csu: CsuFlag = None,
-    chain: ChainFlag = None,
-    family: FamilyFlag = None,
-    market_set: SetFlag = None,
-    start_date: StartFlag = None,
-    end_date: EndFlag = None,
-    days: DaysFlag = None,
+    selected: Selected = NOTHING,
 ) -> None:
     """Write the finished tables to Parquet files, checkpoints and PostgreSQL.
 
@@ -261,22 +229,17 @@ def publish_command(
 
     app: App = context.obj.open()
     refuse_unfinished(app)
-    only = chosen_market_days(app, csu, chain, family, market_set, start_date, end_date, days)
+    only = chosen_market_days(app, selected)
     made = lending.publish(app)
     note_panel(app, only)
     print_made(made, 'query --sql "select * from daily_panel limit 5"')
 
 
+@selecting()
 def run_command(
     context: typer.Context,
-    csu: CsuFlag = None,
-    chain: ChainFlag = None,
-    family: FamilyFlag = None,
-    market_set: SetFlag = None,
+    selected: Selected = NOTHING,
     dataset: DatasetFlag = None,
-    start_date: StartFlag = None,
-    end_date: EndFlag = None,
-    days: DaysFlag = None,
     granularity: GranularityFlag = None,
     workers: WorkersFlag = None,
     max_calls: MaxCallsFlag = None,
@@ -296,9 +259,9 @@ def run_command(
         max_calls=max_calls,
         max_usd=max_usd,
         granularity=granularity,
-        **dates(start_date, end_date, days),
+        **selected.settings,
     )
-    csus = chosen_csus(app, csu, chain, family, market_set)
+    csus = chosen_csus(app, selected)
     refuse_recorded(app, csus)
     wish = chosen_wish(app, csus, dataset)
     with watched() as seen:

@@ -1,15 +1,17 @@
-"""The selection flags, written once: every command that selects markets, days or datasets uses these."""
+"""Flags that several commands have, and what the selection of a call means: markets, days, rows, chains.
+
+What does not belong here: the flags of the selection themselves (selecting).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from datetime import date, datetime
-from pathlib import Path
+from collections.abc import Iterable
+from datetime import date
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cryptolake.cli import values
+from cryptolake.cli.selecting import PANEL, Selected
 from cryptolake.cli.show import print_note
 from cryptolake.registry.markets import Csu
 
@@ -18,63 +20,9 @@ if TYPE_CHECKING:
     from cryptolake.work.chosen_panel import ChosenPanel
     from cryptolake.work.market_days import MarketDays
 
-_PANEL = "Selection"
-
-
-# Under this name a completion says in its context which function of `values` gave the names; `words` asks for it.
-VALUES = "cryptolake.values"
-
-
-def completed_by(names: Callable[[Path | None], list[str]]) -> Callable[[typer.Context, str], list[str]]:
-    """The completion of a flag or argument by the names that a function of `values` gives."""
-
-    def complete(context: typer.Context, incomplete: str) -> list[str]:
-        context.meta[VALUES] = f"{names.__module__}:{names.__name__}"
-        return [one for one in names(context.find_root().params.get("registry")) if one.startswith(incomplete)]
-
-    return complete
-
-
-CsuFlag = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--csu",
-        help="Market, repeatable; 'all' for every market.",
-        autocompletion=completed_by(values.markets),
-        rich_help_panel=_PANEL,
-    ),
-]
-ChainFlag = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--chain", help="All markets of a chain.", autocompletion=completed_by(values.chains), rich_help_panel=_PANEL
-    ),
-]
-SetFlag = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        help="A named set of markets, e.g. thesis-43, or one of your registry file; repeatable.",
-        autocompletion=completed_by(values.sets),
-        rich_help_panel=_PANEL,
-    ),
-]
-FamilyFlag = Annotated[
-    list[str] | None, typer.Option("--family", help="All markets of a protocol family.", rich_help_panel=_PANEL)
-]
 DatasetFlag = Annotated[
     list[str] | None,
-    typer.Option("--dataset", help="tvl, liquidations or a vendor dataset; repeatable.", rich_help_panel=_PANEL),
-]
-StartFlag = Annotated[
-    datetime | None, typer.Option("--start-date", formats=["%Y-%m-%d"], help="First day.", rich_help_panel=_PANEL)
-]
-EndFlag = Annotated[
-    datetime | None,
-    typer.Option("--end-date", formats=["%Y-%m-%d"], help="Last day, included (yesterday).", rich_help_panel=_PANEL),
-]
-DaysFlag = Annotated[
-    int | None, typer.Option("--days", min=1, help="How many days back from the end date.", rich_help_panel=_PANEL)
+    typer.Option("--dataset", help="tvl, liquidations or a vendor dataset; repeatable.", rich_help_panel=PANEL),
 ]
 WorkersFlag = Annotated[
     int | None,
@@ -92,7 +40,7 @@ MaxUsdFlag = Annotated[
 ]
 GranularityFlag = Annotated[
     Literal["day", "hour"] | None,
-    typer.Option("--granularity", help="One snapshot a day or one an hour.", rich_help_panel=_PANEL),
+    typer.Option("--granularity", help="One snapshot a day or one an hour.", rich_help_panel=PANEL),
 ]
 RetryFailedFlag = Annotated[
     bool, typer.Option("--retry-failed", help="Only what failed or was cut short before, nothing new.")
@@ -101,13 +49,7 @@ ResumeFlag = Annotated[bool, typer.Option("--resume/--no-resume", help="Skip wha
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
-def chosen_csus(
-    app: App,
-    csu: list[str] | None,
-    chain: list[str] | None,
-    family: list[str] | None,
-    sets: list[str] | None = None,
-) -> list[Csu]:
+def chosen_csus(app: App, selected: Selected) -> list[Csu]:
     """The markets that meet every flag. Without any: those the settings name, else the test market; a line says which.
 
     Raises BadInput for an unknown name and for a selection that no market meets.
@@ -115,7 +57,8 @@ def chosen_csus(
     from cryptolake.registry.loader import configured
     from cryptolake.work.selection import selected_csus
 
-    if not (csu or chain or family or sets):
+    csu = selected.csu or ()
+    if not selected.named:
         settings = app.settings
         if own := configured(app.registry, settings.markets, settings.sets):
             names = ", ".join([*settings.sets, *settings.markets[:4], *["..."][: len(settings.markets) > 4]])
@@ -126,29 +69,19 @@ def chosen_csus(
             f"No market was selected: this is about the test market {csu[0]} alone; "
             "choose with --set, --csu, --chain or --family, e.g. --set thesis-43 or --csu all"
         )
-    return selected_csus(app, csus=csu or (), chains=chain or (), of_families=family or (), sets=sets or ())
+    return selected_csus(
+        app, csus=csu, chains=selected.chain or (), of_families=selected.family or (), sets=selected.sets or ()
+    )
 
 
-def shown_days(start: datetime | None, end: datetime | None, days: int | None) -> tuple[date | None, date | None]:
+def shown_days(selected: Selected) -> tuple[date | None, date | None]:
     """The days of a reading command; None where the flags leave an end open. Raises BadInput for a contradiction."""
     from cryptolake.work.selection import open_span
 
-    return open_span(start and start.date(), end and end.date(), days)
+    return open_span(selected.start, selected.end, selected.days)
 
 
-def chosen_rows(
-    app: App,
-    csu: list[str] | None,
-    chain: list[str] | None,
-    family: list[str] | None,
-    sets: list[str] | None,
-    start: datetime | None,
-    end: datetime | None,
-    days: int | None,
-    version: int | None = None,
-    *,
-    as_stored: bool = False,
-) -> ChosenPanel:
+def chosen_rows(app: App, selected: Selected, version: int | None = None, *, as_stored: bool = False) -> ChosenPanel:
     """The panel over the selected markets and days; without a selection all of it. A line says what was taken.
 
     Raises Stop for figures that are not what ledger and silver give now, unless they are wanted `as_stored`.
@@ -156,9 +89,9 @@ def chosen_rows(
     from cryptolake.work.chosen_panel import chosen_panel
 
     refuse_unfinished(app)
-    first, last = shown_days(start, end, days)
-    whole = not (csu or chain or family or sets)
-    csus = None if whole else chosen_csus(app, csu, chain, family, sets)
+    first, last = shown_days(selected)
+    whole = not selected.named
+    csus = None if whole else chosen_csus(app, selected)
     found = chosen_panel(app, csus, first, last, version=version, as_stored=as_stored)
     print_note(("No market was selected: taking all of the panel, " if whole else "Taking ") + found.says)
     return found
@@ -178,46 +111,28 @@ def refuse_recorded(app: App, csus: Iterable[Csu]) -> None:
     require_askable(app, csus)
 
 
-def chosen_market_days(
-    app: App,
-    csu: list[str] | None,
-    chain: list[str] | None,
-    family: list[str] | None,
-    sets: list[str] | None,
-    start: datetime | None = None,
-    end: datetime | None = None,
-    days: int | None = None,
-) -> MarketDays:
+def chosen_market_days(app: App, selected: Selected) -> MarketDays:
     """What a step that is about everything is narrowed to; without flags it is everything. Raises BadInput as the others do."""
     from cryptolake.work.market_days import MarketDays
 
-    first, last = shown_days(start, end, days) if start or end or days else (None, None)
-    if not (csu or chain or family or sets):
+    first, last = shown_days(selected) if selected.dated else (None, None)
+    if not selected.named:
         return MarketDays(None, first, last)
-    return MarketDays(frozenset(one.name for one in chosen_csus(app, csu, chain, family, sets)), first, last)
+    return MarketDays(frozenset(one.name for one in chosen_csus(app, selected)), first, last)
 
 
-def chosen_chains(
-    app: App, csu: list[str] | None, chain: list[str] | None, family: list[str] | None, sets: list[str] | None
-) -> list[str] | None:
+def chosen_chains(app: App, selected: Selected) -> list[str] | None:
     """The chains of the selected markets; chains that are named alone need no market. None without flags."""
-    if not (csu or family or sets):
-        return chain
-    return list(dict.fromkeys(one.chain for one in chosen_csus(app, csu, chain, family, sets)))
+    if not (selected.csu or selected.family or selected.sets):
+        return selected.chain
+    return list(dict.fromkeys(one.chain for one in chosen_csus(app, selected)))
 
 
-def open_for(
-    context: typer.Context,
-    csu: list[str] | None,
-    chain: list[str] | None,
-    family: list[str] | None,
-    sets: list[str] | None,
-    **overrides: object,
-) -> App:
+def open_for(context: typer.Context, selected: Selected, **overrides: object) -> App:
     """The app, under settings whose `markets` and `sets` are the selected markets; without flags as they are set."""
     app: App = context.obj.open(**overrides)
-    if csu or chain or family or sets:
-        names = [one.name for one in chosen_csus(app, csu, chain, family, sets)]
+    if selected.named:
+        names = [one.name for one in chosen_csus(app, selected)]
         app = context.obj.open(**overrides, markets=names, sets=[])
     return app
 
@@ -235,11 +150,3 @@ def note_panel(app: App, only: MarketDays) -> None:
     if not only.whole:
         csus = None if only.names is None else [app.registry.csus[name] for name in sorted(only.names)]
         print_note("Of it you chose " + chosen_panel(app, csus, only.first, only.last, as_stored=True).says)
-
-
-def dates(start: datetime | None, end: datetime | None, days: int | None) -> dict[str, object]:
-    """The three date flags as settings overrides. Raises BadInput for a contradictory pair."""
-    from cryptolake.work.selection import require_one_start
-
-    require_one_start(start, days)
-    return {"start_date": start and start.date(), "end_date": end and end.date(), "days": days}

@@ -9,20 +9,10 @@ import typer
 
 from cryptolake.cli import values
 from cryptolake.cli.next_step import print_next
-from cryptolake.cli.options import (
-    ChainFlag,
-    CsuFlag,
-    DaysFlag,
-    EndFlag,
-    FamilyFlag,
-    JsonFlag,
-    SetFlag,
-    StartFlag,
-    chosen_rows,
-    completed_by,
-)
+from cryptolake.cli.options import JsonFlag, chosen_rows
 from cryptolake.cli.reading import only_reads
 from cryptolake.cli.screens import PANEL, Step
+from cryptolake.cli.selecting import NOTHING, Selected, completed_by, selecting
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput
@@ -48,6 +38,7 @@ def add_commands(cli: typer.Typer) -> None:
 
 @panel_app.command("export")
 @only_reads
+@selecting()
 def export_command(
     context: typer.Context,
     to: Annotated[
@@ -76,13 +67,7 @@ def export_command(
     allow_empty: Annotated[
         bool, typer.Option("--allow-empty", help="Write the file even when no row of the selection has a number.")
     ] = False,
-    csu: CsuFlag = None,
-    chain: ChainFlag = None,
-    family: FamilyFlag = None,
-    market_set: SetFlag = None,
-    start_date: StartFlag = None,
-    end_date: EndFlag = None,
-    days: DaysFlag = None,
+    selected: Selected = NOTHING,
 ) -> None:
     """Write the panel for another program, with its codebook; every step taken is recorded in the file.
 
@@ -98,7 +83,7 @@ def export_command(
     app: App = context.obj.open()
     path = out or app.folder.root / "exports" / f"daily_panel{'_wide' * (shape == 'wide')}{kind.suffix}"
     require_suffix(kind, path)  # before anything is read
-    panel = chosen_rows(app, csu, chain, family, market_set, start_date, end_date, days, version).panel
+    panel = chosen_rows(app, selected, version).panel
     if not allow_empty:
         require_numbers(panel, tuple(column or VALUES))
     recipe = Recipe(tuple(column or VALUES), balance, fill_limit(fill), winsorize, log, diff)
@@ -120,19 +105,14 @@ def export_command(
 
 @panel_app.command("describe")
 @only_reads
+@selecting()
 def describe_command(
     context: typer.Context,
     column: Annotated[
         str, typer.Option(help="Column whose balance, unit roots and outliers are looked at.")
     ] = "total_tvl_usd",
     html_file: Annotated[Path | None, typer.Option("--html", help="Write the report with plots to this file.")] = None,
-    csu: CsuFlag = None,
-    chain: ChainFlag = None,
-    family: FamilyFlag = None,
-    market_set: SetFlag = None,
-    start_date: StartFlag = None,
-    end_date: EndFlag = None,
-    days: DaysFlag = None,
+    selected: Selected = NOTHING,
     as_json: JsonFlag = False,
 ) -> None:
     """Balance, missing values by reason, distributions, unit roots and outliers of the panel.
@@ -145,7 +125,7 @@ def describe_command(
     from cryptolake.research.describe import describe, html
 
     app: App = context.obj.open()
-    chosen = chosen_rows(app, csu, chain, family, market_set, start_date, end_date, days)
+    chosen = chosen_rows(app, selected)
     panel = chosen.panel
     if column not in panel.columns or not panel[column].dtype.is_float():
         numeric = [name for name, dtype in panel.schema.items() if dtype.is_float()]

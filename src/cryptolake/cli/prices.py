@@ -9,20 +9,14 @@ import typer
 
 from cryptolake.cli.next_step import print_again, print_next
 from cryptolake.cli.options import (
-    ChainFlag,
-    CsuFlag,
-    DaysFlag,
-    EndFlag,
-    FamilyFlag,
     JsonFlag,
-    SetFlag,
-    StartFlag,
     WorkersFlag,
     chosen_market_days,
     note_panel,
 )
 from cryptolake.cli.reading import only_reads
 from cryptolake.cli.results import end_lacking, note_others, print_made
+from cryptolake.cli.selecting import NOTHING, Selected, selecting
 from cryptolake.cli.show import print_json, print_line, print_table, progress
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.partition import Partition
@@ -50,6 +44,7 @@ def add_commands(cli: typer.Typer) -> None:
 
 
 @prices_app.command("collect")
+@selecting()
 def collect_command(
     context: typer.Context,
     source: Annotated[
@@ -59,13 +54,7 @@ def collect_command(
         bool, typer.Option("--all", help="Ask vendors for every token, to compare, not only for missing ones.")
     ] = False,
     workers: WorkersFlag = None,
-    csu: CsuFlag = None,
-    chain: ChainFlag = None,
-    family: FamilyFlag = None,
-    market_set: SetFlag = None,
-    start_date: StartFlag = None,
-    end_date: EndFlag = None,
-    days: DaysFlag = None,
+    selected: Selected = NOTHING,
     as_json: JsonFlag = False,
 ) -> None:
     """Ask Chainlink at the snapshot blocks, then the vendors for what is still missing; value everything again.
@@ -77,7 +66,7 @@ def collect_command(
     from cryptolake.work import prices as river
 
     app: App = context.obj.open(workers=workers)
-    only = chosen_market_days(app, csu, chain, family, market_set, start_date, end_date, days)
+    only = chosen_market_days(app, selected)
     results = {
         name: river.collect(app, name, everything=everything, only=only, watch=progress)
         for name in river.told_by(app, source)
@@ -103,18 +92,13 @@ def import_command(
 
 @prices_app.command("list")
 @only_reads
+@selecting()
 def list_command(
     context: typer.Context,
     missing: Annotated[bool, typer.Option("--missing", help="Only tokens without a price on some day.")] = False,
     flagged: Annotated[bool, typer.Option("--flagged", help="Only tokens whose sources disagree on some day.")] = False,
     limit: Annotated[int, typer.Option(min=1, help="Rows shown in a table.")] = 40,
-    csu: CsuFlag = None,
-    chain: ChainFlag = None,
-    family: FamilyFlag = None,
-    market_set: SetFlag = None,
-    start_date: StartFlag = None,
-    end_date: EndFlag = None,
-    days: DaysFlag = None,
+    selected: Selected = NOTHING,
     as_json: JsonFlag = False,
 ) -> None:
     """Which tokens are priced by whom, and which are not; of a selection those that its markets hold.
@@ -124,7 +108,7 @@ def list_command(
     from cryptolake.work import prices as river
 
     app: App = context.obj.open()
-    only = chosen_market_days(app, csu, chain, family, market_set, start_date, end_date, days)
+    only = chosen_market_days(app, selected)
     found = river.overview(app, missing=missing, flagged=flagged, only=only)
     if as_json:
         print_json(found.to_dicts())
@@ -143,15 +127,10 @@ def list_command(
 
 @prices_app.command("versions")
 @only_reads
+@selecting()
 def versions_command(
     context: typer.Context,
-    csu: CsuFlag = None,
-    chain: ChainFlag = None,
-    family: FamilyFlag = None,
-    market_set: SetFlag = None,
-    start_date: StartFlag = None,
-    end_date: EndFlag = None,
-    days: DaysFlag = None,
+    selected: Selected = NOTHING,
     as_json: JsonFlag = False,
 ) -> None:
     """The silver tables' latest version numbers; older ones stay readable.
@@ -163,7 +142,7 @@ def versions_command(
     from cryptolake.work import prices as river
 
     app: App = context.obj.open()
-    only = chosen_market_days(app, csu, chain, family, market_set, start_date, end_date, days)
+    only = chosen_market_days(app, selected)
     found, rows = river.versions(app), {} if only.whole else river.rows_of(app, only)
     if as_json:
         print_json(
@@ -180,19 +159,14 @@ def versions_command(
     print_next("reprice", said="Read an older one from Python: pl.read_delta(path, version=N)")
 
 
+@selecting()
 def reprice_command(
     context: typer.Context,
     order: Annotated[
         str | None, typer.Option(help="Whose price goes first, e.g. chainlink,defillama (settings).")
     ] = None,
     publish_too: Annotated[bool, typer.Option("--publish/--no-publish", help="Write files and PostgreSQL too.")] = True,
-    csu: CsuFlag = None,
-    chain: ChainFlag = None,
-    family: FamilyFlag = None,
-    market_set: SetFlag = None,
-    start_date: StartFlag = None,
-    end_date: EndFlag = None,
-    days: DaysFlag = None,
+    selected: Selected = NOTHING,
 ) -> None:
     """Value silver and gold again from the prices that are kept. Collects nothing; the version before stays readable.
 
@@ -202,7 +176,7 @@ def reprice_command(
     from cryptolake.work import prices as river
 
     app: App = context.obj.open(price_order=order)
-    only = chosen_market_days(app, csu, chain, family, market_set, start_date, end_date, days)
+    only = chosen_market_days(app, selected)
     before = river.versions(app)
     made = river.reprice(app)
     built = lending.build(app)
@@ -214,19 +188,14 @@ def reprice_command(
     _end(made, built.lacking, only)
 
 
+@selecting()
 def rebuild_command(
     context: typer.Context,
     reparse: Annotated[
         bool, typer.Option("--reparse", help="Read every answer again, not the monthly files of rows.")
     ] = False,
     publish_too: Annotated[bool, typer.Option("--publish/--no-publish", help="Write files and PostgreSQL too.")] = True,
-    csu: CsuFlag = None,
-    chain: ChainFlag = None,
-    family: FamilyFlag = None,
-    market_set: SetFlag = None,
-    start_date: StartFlag = None,
-    end_date: EndFlag = None,
-    days: DaysFlag = None,
+    selected: Selected = NOTHING,
 ) -> None:
     """Everything that was ever collected, bronze to gold, from scratch. Needs no network.
 
@@ -237,7 +206,7 @@ def rebuild_command(
     from cryptolake.work import lending
 
     app: App = context.obj.open()
-    only = chosen_market_days(app, csu, chain, family, market_set, start_date, end_date, days)
+    only = chosen_market_days(app, selected)
     built = lending.rebuild(app, reparse=reparse, only=only)
     made = built.outputs
     if publish_too:

@@ -11,18 +11,12 @@ import typer
 
 from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import (
-    ChainFlag,
-    CsuFlag,
-    DaysFlag,
-    EndFlag,
-    FamilyFlag,
     JsonFlag,
-    SetFlag,
-    StartFlag,
     chosen_rows,
 )
 from cryptolake.cli.reading import only_reads
 from cryptolake.cli.screens import PANEL, Step
+from cryptolake.cli.selecting import NOTHING, Selected, selecting
 from cryptolake.cli.show import print_json, print_line, print_note, print_table
 from cryptolake.contracts.counting import counted
 from cryptolake.errors import CryptolakeError
@@ -91,6 +85,7 @@ def check_and_report(
 
 
 @only_reads
+@selecting()
 def quality_command(
     context: typer.Context,
     html_file: Annotated[
@@ -104,13 +99,7 @@ def quality_command(
         bool, typer.Option("--against-defillama", help="Compare TVL with DefiLlama's series too (needs the internet).")
     ] = False,
     store: Annotated[bool, typer.Option("--store/--no-store", help="Keep the results in the database.")] = True,
-    csu: CsuFlag = None,
-    chain: ChainFlag = None,
-    family: FamilyFlag = None,
-    market_set: SetFlag = None,
-    start_date: StartFlag = None,
-    end_date: EndFlag = None,
-    days: DaysFlag = None,
+    selected: Selected = NOTHING,
     as_json: JsonFlag = False,
 ) -> None:
     """Check the tables' invariants and coverage, write a report with a heat map, keep the results.
@@ -122,7 +111,7 @@ def quality_command(
     from cryptolake.work.checking import finished
 
     app: App = context.obj.open()
-    chosen = chosen_rows(app, csu, chain, family, market_set, start_date, end_date, days, as_stored=True)
+    chosen = chosen_rows(app, selected, as_stored=True)
     panel = chosen.panel
     reconciled, refused = _reconciled(app, finished(app, panel)) if against_defillama else ([], [])
     checked = check_and_report(app, panel, reconciled=reconciled, path=html_file, store=store)

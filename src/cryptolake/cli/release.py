@@ -10,17 +10,11 @@ import typer
 
 from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import (
-    ChainFlag,
-    CsuFlag,
-    DaysFlag,
-    EndFlag,
-    FamilyFlag,
     JsonFlag,
-    SetFlag,
-    StartFlag,
     chosen_rows,
 )
 from cryptolake.cli.results import print_lacking
+from cryptolake.cli.selecting import NOTHING, Selected, selecting
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput
@@ -37,6 +31,7 @@ def add_commands(cli: typer.Typer) -> None:
     cli.command("explain", rich_help_panel="Research")(explain_command)
 
 
+@selecting()
 def release_command(
     context: typer.Context,
     version: Annotated[str, typer.Argument(help="Name of the release, e.g. 2024.12.")],
@@ -46,13 +41,7 @@ def release_command(
     check: Annotated[
         bool, typer.Option("--check", help="Only verify an existing release against its manifest.")
     ] = False,
-    csu: CsuFlag = None,
-    chain: ChainFlag = None,
-    family: FamilyFlag = None,
-    market_set: SetFlag = None,
-    start_date: StartFlag = None,
-    end_date: EndFlag = None,
-    days: DaysFlag = None,
+    selected: Selected = NOTHING,
     as_json: JsonFlag = False,
 ) -> None:
     """Freeze the panel: data, codebook, environment, registry, citation, and a manifest of SHA-256.
@@ -79,7 +68,7 @@ def release_command(
             else f"release {version} is whole"
         )
         raise typer.Exit(1 if wrong else 0)
-    chosen = chosen_rows(app, csu, chain, family, market_set, start_date, end_date, days)
+    chosen = chosen_rows(app, selected)
     panel = chosen.panel
     tables = finished(app, panel)
     refuse_rows(differing(panel, tables.now))

@@ -12,19 +12,12 @@ import typer
 
 from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import (
-    ChainFlag,
-    CsuFlag,
-    DaysFlag,
-    EndFlag,
-    FamilyFlag,
     JsonFlag,
-    SetFlag,
-    StartFlag,
     chosen_chains,
     chosen_csus,
-    dates,
 )
 from cryptolake.cli.reading import only_reads
+from cryptolake.cli.selecting import NOTHING, Selected, selecting
 from cryptolake.cli.show import print_json, print_line, print_note, print_table
 from cryptolake.contracts.counting import counted
 
@@ -46,12 +39,10 @@ def add_commands(cli: typer.Typer) -> None:
 
 
 @only_reads
+@selecting(days=())
 def probe_command(
     context: typer.Context,
-    csu: CsuFlag = None,
-    chain: ChainFlag = None,
-    family: FamilyFlag = None,
-    market_set: SetFlag = None,
+    selected: Selected = NOTHING,
     keep: Annotated[
         bool,
         typer.Option("--keep", help="Put what was measured into cryptolake.toml, as limits that are never exceeded."),
@@ -68,7 +59,7 @@ def probe_command(
     from cryptolake.work.endpoints import chains_of, kept, probe_all
 
     app: App = context.obj.open()
-    chains = chains_of(app, chosen_chains(app, csu, chain, family, market_set))
+    chains = chains_of(app, chosen_chains(app, selected))
     asked = sum(len(app.endpoints(one)) for one in chains)
     print_note(
         f"At most {counted(MOST_CALLS, 'call')} to each of {counted(asked, 'endpoint')}, members of batches counted"
@@ -116,15 +107,10 @@ def _keep(tables: Mapping[str, Mapping[str, int]]) -> None:
     print_note(f"Kept in {path}{said}" if changes else "Nothing to keep: no limit changed")
 
 
+@selecting()
 def build_command(
     context: typer.Context,
-    csu: CsuFlag = None,
-    chain: ChainFlag = None,
-    family: FamilyFlag = None,
-    market_set: SetFlag = None,
-    start_date: StartFlag = None,
-    end_date: EndFlag = None,
-    days: DaysFlag = None,
+    selected: Selected = NOTHING,
     as_json: JsonFlag = False,
 ) -> None:
     """Find and keep the first and last block of every day, a month in a few requests per chain.
@@ -135,9 +121,9 @@ def build_command(
     """
     from cryptolake.work.endpoints import chains_of, find_boundaries
 
-    app: App = context.obj.open(**dates(start_date, end_date, days))
+    app: App = context.obj.open(**selected.settings)
     first, last = app.settings.span()
-    found = find_boundaries(app, chains_of(app, chosen_chains(app, csu, chain, family, market_set)))
+    found = find_boundaries(app, chains_of(app, chosen_chains(app, selected)))
     if as_json:
         print_json([asdict(one) for one in found])
     else:
@@ -153,15 +139,10 @@ def build_command(
 
 
 @only_reads
+@selecting()
 def verify_command(
     context: typer.Context,
-    csu: CsuFlag = None,
-    chain: ChainFlag = None,
-    family: FamilyFlag = None,
-    market_set: SetFlag = None,
-    start_date: StartFlag = None,
-    end_date: EndFlag = None,
-    days: DaysFlag = None,
+    selected: Selected = NOTHING,
     as_json: JsonFlag = False,
 ) -> None:
     """Check the proof that no liquidation is missing: every block covered, by whom, and whether anybody disagreed.
@@ -173,12 +154,12 @@ def verify_command(
     from cryptolake.work.selection import chosen_partitions, held_partitions
     from cryptolake.work.verify import verify
 
-    app: App = context.obj.open(**dates(start_date, end_date, days))
+    app: App = context.obj.open(**selected.settings)
     states = app.ledger.states()
-    if start_date or end_date or days:
-        partitions = chosen_partitions(app, chosen_csus(app, csu, chain, family, market_set), ["liquidations"])
-    elif csu or chain or family or market_set:
-        csus = chosen_csus(app, csu, chain, family, market_set)
+    if selected.dated:
+        partitions = chosen_partitions(app, chosen_csus(app, selected), ["liquidations"])
+    elif selected.named:
+        csus = chosen_csus(app, selected)
         chosen = {one.name for one in csus}
         known = [one for one in states if one.dataset == "liquidations" and one.key in chosen]
         partitions = known or chosen_partitions(app, csus, ["liquidations"])

@@ -17,6 +17,7 @@ from cryptolake.cli.collecting import watched
 from cryptolake.cli.options import chosen_csus
 from cryptolake.cli.quality import check_and_report
 from cryptolake.cli.screens import PANEL, Step
+from cryptolake.cli.selecting import Selected
 from cryptolake.cli.show import print_line, print_table, print_whole
 from cryptolake.cli.state import State
 from cryptolake.cli.vendors import operate
@@ -78,7 +79,7 @@ def demo_command(
             f"Sandbox: market {journey.CSU}, {journey.FIRST} .. {journey.LAST}, real Aave V3 contracts on a local chain, "
             "and vendors whose answers are recorded or invented, all over HTTP on this machine"
         )
-        csus = chosen_csus(app, [journey.CSU], None, None)
+        csus = chosen_csus(app, Selected(csu=[journey.CSU]))
         with watched() as seen:
             ran = lending.run(app, csus, chosen_wish(app, csus, None), stopping=seen.stopping, show=seen.show)
         if ran.built is None:

@@ -14,9 +14,10 @@ import typer
 
 from cryptolake.cli.confirm import confirm
 from cryptolake.cli.next_step import print_next
-from cryptolake.cli.options import ChainFlag, CsuFlag, FamilyFlag, JsonFlag, SetFlag, open_for
+from cryptolake.cli.options import JsonFlag, open_for
 from cryptolake.cli.reading import only_reads
 from cryptolake.cli.screens import TEAM, Step
+from cryptolake.cli.selecting import NOTHING, Selected, selecting
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput, Stop
@@ -36,15 +37,13 @@ def add_commands(cli: typer.Typer) -> None:
 
 
 @only_reads
+@selecting(days=())
 def scheduler_command(
     context: typer.Context,
     action: Annotated[Literal["run", "status"], typer.Argument(help="run, or status to look at it.")] = "run",
     fresh: Annotated[bool, typer.Option("--fresh", help="Set everything aside, then fill again; asks first.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask (with --fresh).")] = False,
-    csu: CsuFlag = None,
-    chain: ChainFlag = None,
-    family: FamilyFlag = None,
-    market_set: SetFlag = None,
+    selected: Selected = NOTHING,
     as_json: JsonFlag = False,
 ) -> None:
     """Keep everything current: backfill, first pull, then every source at its own time; missed times are caught up.
@@ -55,8 +54,8 @@ def scheduler_command(
     """
     from cryptolake.files.lock import held, holder
 
-    app = open_for(context, csu, chain, family, market_set)
-    if fresh and (csu or chain or family or market_set):
+    app = open_for(context, selected)
+    if fresh and (selected.named):
         raise BadInput("a fresh start sets everything aside, whatever is selected; leave out the flags that select")
     if action == "status":
         if fresh:

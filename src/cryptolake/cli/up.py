@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cryptolake.cli.options import ChainFlag, CsuFlag, FamilyFlag, SetFlag, open_for
+from cryptolake.cli.options import open_for
+from cryptolake.cli.selecting import NOTHING, Selected, selecting
 from cryptolake.cli.show import print_line
 from cryptolake.errors import BadInput, Stop
 
@@ -30,6 +31,7 @@ def add_commands(cli: typer.Typer) -> None:
     cli.command("up", rich_help_panel="Keep current")(up_command)
 
 
+@selecting(days=())
 def up_command(
     context: typer.Context,
     host: Annotated[str, typer.Option(help="Address the pages listen on.")] = _LOCAL,
@@ -46,10 +48,7 @@ def up_command(
         bool | None, typer.Option("--schedules/--no-schedules", help="Whether schedules start switched on.")
     ] = None,
     wait: Annotated[float, typer.Option(min=1, help="Seconds the parts may take to answer.")] = 180.0,
-    csu: CsuFlag = None,
-    chain: ChainFlag = None,
-    family: FamilyFlag = None,
-    market_set: SetFlag = None,
+    selected: Selected = NOTHING,
 ) -> None:
     """Bring everything up: PostgreSQL, Dagster's web page and daemon, and the monitor page. Ctrl-C stops all of it.
 
@@ -63,7 +62,7 @@ def up_command(
     from cryptolake.work import daily
 
     started = time.monotonic()
-    app = open_for(context, csu, chain, family, market_set, schedules=schedules)
+    app = open_for(context, selected, schedules=schedules)
     if find_spec("dagster_webserver") is None or find_spec("dagster_postgres") is None:
         raise Stop("Dagster is not installed; run: pip install 'cryptolake[dagster]' (the scheduler needs no Dagster)")
     parts = set(only or PARTS)
