@@ -18,6 +18,8 @@ from typing import Protocol
 
 import orjson
 
+from benchmarks.connection import Connection
+
 CALLS = 50.0  # calls a second that every kind allows, whatever it counts
 WEIGHTS: Mapping[str, float] = {"eth_chainId": 0, "eth_getBlockByNumber": 20, "eth_call": 26, "eth_getLogs": 60}
 UNITS = CALLS * WEIGHTS["eth_getLogs"]  # compute units a second
@@ -110,7 +112,7 @@ KINDS: Mapping[str, Kind] = {
 }
 
 
-class Provider(asyncio.Protocol):
+class Provider(Connection):
     """One connection; answers every request after the latency, as the kind allows."""
 
     kind: Kind
@@ -118,32 +120,14 @@ class Provider(asyncio.Protocol):
     latency, span = 0.08, 10
     counts: dict[str, float] = {}  # noqa: RUF012  # shared by all connections of this process
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember where to answer."""
-        self.transport = transport
-        self.buffer = b""
+    def looked_at(self, path: str) -> None:
+        """What was counted."""
+        self.send(orjson.dumps(Provider.counts))
 
-    def data_received(self, data: bytes) -> None:
-        """Take whole requests off the buffer."""
-        self.buffer += data
-        while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
-            head = self.buffer[:end].lower()
-            at = head.find(b"content-length:")
-            length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
-            if len(self.buffer) < end + 4 + length:
-                return
-            body = self.buffer[end + 4 : end + 4 + length]
-            self.buffer = self.buffer[end + 4 + length :]
-            if head.startswith(b"get"):
-                self.send(200, orjson.dumps(Provider.counts))
-            else:
-                status, answer = self.judge(orjson.loads(body))
-                asyncio.get_running_loop().call_later(self.latency, self.send, status, orjson.dumps(answer))
-
-    def send(self, status: int, body: bytes) -> None:
-        """Write one HTTP answer."""
-        head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        self.transport.write(head.encode() + body)  # type: ignore[attr-defined]
+    def asked(self, body: bytes) -> None:
+        """Judge it now, answer after the latency."""
+        status, answer = self.judge(orjson.loads(body))
+        asyncio.get_running_loop().call_later(self.latency, self.send, orjson.dumps(answer), f"{status} X")
 
     def judge(self, asked: Mapping[str, object] | Sequence[Mapping[str, object]]) -> tuple[int, object]:
         """The HTTP status and body for a single call or a batch."""

@@ -11,43 +11,27 @@ import time
 
 import orjson
 
+from benchmarks.connection import Connection
+
 TOPIC = "0xe413a321e8681d831f4dbccbca790d2952b56f977908e45be37335533e005286"
 
 
-class Provider(asyncio.Protocol):
+class Provider(Connection):
     """One connection; answers every request after the latency."""
 
     arrivals: list[float] = []  # noqa: RUF012  # shared by all connections of this process
     latency, span = 0.08, 10
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember where to answer."""
-        self.transport = transport
-        self.buffer = b""
+    def looked_at(self, path: str) -> None:
+        """The arrivals since the last look."""
+        self.send(orjson.dumps(Provider.arrivals))
+        Provider.arrivals = []
 
-    def data_received(self, data: bytes) -> None:
-        """Take whole requests off the buffer."""
-        self.buffer += data
-        while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
-            head = self.buffer[:end].lower()
-            at = head.find(b"content-length:")
-            length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
-            if len(self.buffer) < end + 4 + length:
-                return
-            body = self.buffer[end + 4 : end + 4 + length]
-            self.buffer = self.buffer[end + 4 + length :]
-            if head.startswith(b"get"):
-                self.send(orjson.dumps(Provider.arrivals))
-                Provider.arrivals = []
-            else:
-                Provider.arrivals.append(time.monotonic())
-                answer = self.answer(orjson.loads(body))
-                asyncio.get_running_loop().call_later(self.latency, self.send, orjson.dumps(answer))
-
-    def send(self, body: bytes) -> None:
-        """Write one HTTP answer."""
-        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        self.transport.write(head.encode() + body)  # type: ignore[attr-defined]
+    def asked(self, body: bytes) -> None:
+        """Note when it came, answer after the latency."""
+        Provider.arrivals.append(time.monotonic())
+        answer = self.answer(orjson.loads(body))
+        asyncio.get_running_loop().call_later(self.latency, self.send, orjson.dumps(answer))
 
     def answer(self, question: dict[str, object]) -> dict[str, object]:
         """The JSON-RPC answer to a single call."""

@@ -18,6 +18,7 @@ from functools import lru_cache
 
 import orjson
 
+from benchmarks.connection import Connection
 from benchmarks.simulated_ethereum import HEAD, Simulated, block_time, uint
 from cryptolake.net.abi import keccak
 from cryptolake.sources.onchain.aave import LIQUIDATION_CALL
@@ -99,7 +100,7 @@ class Chain:
         return None if found is None else str(found)
 
 
-class Provider(asyncio.Protocol):
+class Provider(Connection):
     """One connection; answers every request after the latency."""
 
     chain: Chain
@@ -107,32 +108,16 @@ class Provider(asyncio.Protocol):
     requests, refused, calls = 0, 0, Counter[str]()
     refused_calls, most = 0, 0
     first, last = 0.0, 0.0  # when calls were answered, on the monotonic clock
-    asked: list[tuple[int, int]] = []  # noqa: RUF012  # shared by all connections of this process
+    ranges: list[tuple[int, int]] = []  # noqa: RUF012  # shared by all connections of this process
     answered = 0  # blocks of logs
     granted: deque[float] = deque()  # noqa: RUF012
     half: asyncio.Condition
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember where to answer."""
-        self.transport = transport
-        self.buffer = b""
+    def looked_at(self, path: str) -> None:
+        """Tell when it is time to."""
+        asyncio.get_running_loop().create_task(self.told(path))
 
-    def data_received(self, data: bytes) -> None:
-        """Take whole requests off the buffer."""
-        self.buffer += data
-        while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
-            head = self.buffer[:end].lower()
-            at = head.find(b"content-length:")
-            length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
-            if len(self.buffer) < end + 4 + length:
-                return
-            body, self.buffer = self.buffer[end + 4 : end + 4 + length], self.buffer[end + 4 + length :]
-            if head.startswith(b"get"):
-                asyncio.get_running_loop().create_task(self.told(head.split(b" ")[1].decode()))
-            else:
-                self.arrived(body)
-
-    def arrived(self, body: bytes) -> None:
+    def asked(self, body: bytes) -> None:
         """Count a request, then answer it or refuse it a latency later."""
         asked = orjson.loads(body)
         many = asked if isinstance(asked, list) else [asked]
@@ -152,12 +137,10 @@ class Provider(asyncio.Protocol):
             if one["method"] == "eth_getLogs" and "fromBlock" in one["params"][0]:
                 first, last = (int(one["params"][0][name], 16) for name in ("fromBlock", "toBlock"))
                 if last - first < self.span:
-                    mine.asked.append((first, last + 1))
+                    mine.ranges.append((first, last + 1))
                     blocks += last + 1 - first
         answers = [{"jsonrpc": "2.0", "id": one["id"], **self.answer(one)} for one in many]
-        later(
-            self.latency, self.send, orjson.dumps(answers if isinstance(asked, list) else answers[0]), "200 OK", blocks
-        )
+        later(self.latency, self.given, orjson.dumps(answers if isinstance(asked, list) else answers[0]), blocks)
 
     def within(self, calls: int) -> bool:
         """Whether so many calls fit into the second that ends now; if so they are spent."""
@@ -170,13 +153,11 @@ class Provider(asyncio.Protocol):
         Provider.most = max(Provider.most, len(granted))
         return True
 
-    def send(self, body: bytes, status: str = "200 OK", blocks: int = 0) -> None:
-        """Write one HTTP answer, unless the other side has gone."""
-        if self.transport.is_closing():
-            return
-        head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-        self.transport.write(head.encode() + body)  # type: ignore[attr-defined]
-        Provider.answered += blocks
+    def given(self, body: bytes, blocks: int) -> None:
+        """Answer a question that covered so many blocks of logs, unless the other side has gone."""
+        if not self.transport.is_closing():
+            self.send(body)
+            Provider.answered += blocks
 
     async def told(self, path: str) -> None:
         """What was counted, or nothing once half of the blocks were answered."""
@@ -188,11 +169,11 @@ class Provider(asyncio.Protocol):
             return
         found = {
             "requests": mine.requests, "refused": mine.refused, "refused_calls": mine.refused_calls,
-            "calls": dict(mine.calls), "asked": mine.asked, "answered": mine.answered, "most": mine.most,
+            "calls": dict(mine.calls), "asked": mine.ranges, "answered": mine.answered, "most": mine.most,
             "busy_s": mine.last - mine.first,
         }  # fmt: skip
         mine.requests, mine.refused, mine.refused_calls, mine.calls = 0, 0, 0, Counter()
-        mine.asked, mine.answered, mine.most, mine.first = [], 0, 0, 0.0
+        mine.ranges, mine.answered, mine.most, mine.first = [], 0, 0, 0.0
         self.send(orjson.dumps(found))
 
     def answer(self, question: dict[str, object]) -> dict[str, object]:
