@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 from pathlib import Path
 
 import pytest
+from tests.command import cryptolake
 
 ROOT = Path(__file__).resolve().parents[2]
 _spec = importlib.util.spec_from_file_location("render_docs", ROOT / "scripts" / "render_docs.py")
@@ -46,3 +48,17 @@ def test_every_link_and_command_in_the_docs_exists(path: Path) -> None:
         assert (path.parent / target).exists(), f"{path.name} links to {target}"
     for command in re.findall(r"(?:^|`|\$ |bin/)cryptolake ((?:--\w+ \S+ )*)([a-z][a-z-]*)", text, flags=re.MULTILINE):
         assert command[1] in FIRST_WORDS, f"{path.name} shows `cryptolake {command[1]}`"
+
+
+def test_the_readme_says_what_the_study_costs(tmp_path: Path) -> None:
+    """Its figures are those that `plan` gives today for an empty folder."""
+    days = ("--start-date", "2024-12-01", "--end-date", "2024-12-31")
+    done = cryptolake(tmp_path, "plan", "--set", "thesis-43", *days, "--json", ALCHEMY_KEY_1="of-a-test-0123456789")
+    assert done.returncode == 0, done.stderr
+    accounts = {one["plan"]: one for one in json.loads(done.stdout)["plans"]}
+    wide, free = accounts["alchemy_payg"], accounts["alchemy_free"]
+    said = " ".join((ROOT / "README.md").read_text("utf-8").split())
+    assert f"{wide['calls']:,} calls, about {wide['usd']:.2f} USD and less than a minute" in said
+    assert wide["hours"] * 60 < 1
+    assert f"{free['calls'] / 1e6:.1f} million calls and {free['hours']:.0f} hours of a free one" in said
+    assert not free["fits"]
