@@ -251,6 +251,25 @@ def test_a_strangers_variable_of_any_bytes_does_not_matter(place: Path, monkeypa
     assert not is_refused_in_one_line()
 
 
+@pytest.mark.parametrize("name", sorted(Settings.model_fields))
+def test_a_slip_of_the_pen_in_a_variable_is_refused(place: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    slips = {name[:at] + name[at + 1 :] for at in range(len(name))} | {
+        name[: at + 1] + name[at:] for at in range(len(name))
+    }
+    # RPC_ and URL_ may name any chain and host: what comes of those is said where they are asked.
+    for slip in sorted(one for one in slips - set(Settings.model_fields) if not one.startswith(("rpc_", "url_"))):
+        variable_name = f"CRYPTOLAKE_{slip.upper()}"
+        monkeypatch.setenv(variable_name, "1")
+        with pytest.raises(BadInput, match=f"nobody reads {variable_name}; did you mean"):
+            load_settings()
+        monkeypatch.delenv(variable_name)
+
+
+def test_a_variable_that_is_like_none_of_ours_passes(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRYPTOLAKE_OF_ANOTHER_PROGRAM", "1")
+    load_settings()
+
+
 @pytest.mark.parametrize("name", GOOD)
 def test_a_setting_is_never_taken_for_an_endpoint_an_address_or_a_key(
     place: Path, monkeypatch: pytest.MonkeyPatch, name: str

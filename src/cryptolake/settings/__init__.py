@@ -23,7 +23,7 @@ from pydantic_settings import (
 from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput
 from cryptolake.net.told import ToldLimits
-from cryptolake.settings.names import refuse_unknown, refuse_unknown_vendors
+from cryptolake.settings.names import refuse_misspelt, refuse_unknown, refuse_unknown_vendors
 from cryptolake.settings.places import (
     LOOK,
     PREFIX,
@@ -334,6 +334,7 @@ def load_settings(**overrides: object) -> Settings:
         refuse_unreadable(Path(Settings.variables_file))
         refuse_unknown(Path(Settings.defaults_file), Settings.model_fields)
         found = Settings(**given)  # type: ignore[arg-type]  # pydantic validates each value
+        refuse_misspelt(found.variables, Settings.model_fields)
         refuse_unknown_vendors(rates=found.vendor_rates, urls=found.urls)
         if "days" in given and "start_date" not in given:  # a flag that counts back wins over a file's fixed start
             found = found.model_copy(update={"start_date": None})

@@ -1,4 +1,4 @@
-"""Names that nobody reads, in the settings' file or of a vendor: a typo would silently leave the default in force.
+"""Names that nobody reads, in the settings' file, of a variable or of a vendor: a typo would leave the default in force.
 
 What does not belong here: values, which the settings themselves check.
 """
@@ -12,25 +12,47 @@ from pathlib import Path
 from cryptolake.errors import BadInput
 from cryptolake.settings.places import LOOK, PREFIX, read_document
 
+_NEARLY = 0.8  # of the letters in common: DATABSE_URL is meant for one of ours, DATA_DIR may be anybody's
+
 
 def refuse_unknown(file: Path, settings: Collection[str]) -> None:
     """Refuse a name in the settings' file that is none of the settings and that no vendor and no alert way declares."""
     if not (unknown := sorted(set(read_document(file)) - set(settings))):
         return
-    # What vendors and ways to tell a person declare may stand there too; asked only when there is something else.
-    from cryptolake.alerts.found import find_ways
-    from cryptolake.sources.found import find_sources
-
-    sources, ways = find_sources(), find_ways()
-    declared = {*sources.keys, *ways.secrets, *(one.name for way in ways.ways for one in way.settings)}
-    known = {*settings, *(one.removeprefix(PREFIX).lower() for one in declared)}
-    known |= {one.lower() for one in declared}
-    known |= {f"{one.vendor.name}_config" for one in sources.files if one.vendor is not None}
+    known = {*settings, *_declared()}
     for name in unknown:
         if name.lower() not in known:
             near = difflib.get_close_matches(name, known, n=3)
             hint = f"did you mean {', '.join(near)}?" if near else "docs/settings.md lists every one"
             raise BadInput(f"{file}: nobody reads {name!r}; {hint}")
+
+
+def refuse_misspelt(variables: Collection[str], settings: Collection[str]) -> None:
+    """Refuse a variable CRYPTOLAKE_... that is nearly, but not, the name of a setting.
+
+    Others pass: a name far from all of ours may be another program's, or a later version's.
+    """
+    for variable in sorted(variables):
+        name = variable.removeprefix(PREFIX).lower()
+        if not variable.startswith(PREFIX) or name in settings or name.startswith(("rpc_", "url_")):
+            continue
+        near = difflib.get_close_matches(name, settings, n=1, cutoff=_NEARLY)
+        if near and name not in _declared():
+            raise BadInput(f"settings: nobody reads {variable}; did you mean {PREFIX}{near[0].upper()}? ({LOOK})")
+
+
+def _declared() -> set[str]:
+    """What vendors and ways to tell a person declare, in small letters; costs looking at their files."""
+    from cryptolake.alerts.found import find_ways
+    from cryptolake.sources.found import find_sources
+
+    sources, ways = find_sources(), find_ways()
+    declared = {*sources.keys, *ways.secrets, *(one.name for way in ways.ways for one in way.settings)}
+    return {
+        *(one.removeprefix(PREFIX).lower() for one in declared),
+        *(one.lower() for one in declared),
+        *(f"{one.vendor.name}_config" for one in sources.files if one.vendor is not None),
+    }
 
 
 def refuse_unknown_vendors(*, rates: Mapping[str, int], urls: Mapping[str, str]) -> None:
