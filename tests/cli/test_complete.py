@@ -168,6 +168,16 @@ def test_the_users_own_registry_counts(tmp_path: Path, by: str) -> None:
     assert told(tmp_path, f"{flags}plan --chain my_", **variables) == ["my_chain"]
 
 
+@pytest.mark.parametrize("by", ["environment", "cryptolake.toml"])
+def test_the_users_own_sets_are_offered(tmp_path: Path, by: str) -> None:
+    variables = {"CRYPTOLAKE_MARKET_SETS": '{"my-own": ["aave_v3_base"]}'} if by == "environment" else {}
+    if not variables:
+        (tmp_path / by).write_text('[market_sets]\nmy-own = ["aave_v3_base"]\n')
+    assert told(tmp_path, "plan --set my", **variables) == ["my-own"]
+    (tmp_path / "cryptolake.toml").write_text("[market_sets]\nmy-own = 3\n")
+    assert told(tmp_path, "plan --set thesis-4", CRYPTOLAKE_MARKET_SETS="{") == set_names()[:2]
+
+
 @pytest.mark.parametrize("text", ["sets: [", "csus: 3", None])
 def test_a_faulty_registry_leaves_the_packages_names(tmp_path: Path, text: str | None) -> None:
     if text is not None:

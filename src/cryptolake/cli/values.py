@@ -9,8 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cryptolake.errors import CryptolakeError
+
+if TYPE_CHECKING:
+    from cryptolake.settings import Settings
 
 # The files in the working folder that settings are read from, beside the environment.
 _SETTING_FILES = (".env", "cryptolake.toml")
@@ -31,10 +35,11 @@ def chains(registry: Path | None) -> list[str]:
 
 
 def sets(registry: Path | None) -> list[str]:
-    """The names of the sets of markets."""
+    """The names of the sets of markets, the user's own included."""
     from cryptolake.registry.loader import set_names
 
-    return _read(set_names, registry)
+    own = settings.market_sets if (settings := _settings_that_name("market_sets")) is not None else {}
+    return sorted({*_read(set_names, registry), *own})
 
 
 def tables(_registry: Path | None) -> list[str]:
@@ -66,13 +71,22 @@ def _read(names: Callable[[Path | None], Iterable[str]], typed: Path | None) -> 
 
 
 def _registry_of_settings() -> Path | None:
-    """The registry file that the settings name. They are read, which takes a while, only where something may name one."""
+    """The registry file that the settings name."""
+    settings = _settings_that_name("registry")
+    return settings.registry if settings is not None else None
+
+
+def _settings_that_name(setting: str) -> Settings | None:
+    """The settings, which take a while to read, only where something may set this one; None where they cannot be read."""
     texts = [" ".join(os.environ), *(_text(Path(file)) for file in _SETTING_FILES)]
-    if not any("registry" in text.lower() for text in texts):
+    if not any(setting in text.lower() for text in texts):
         return None
     from cryptolake.settings import load_settings
 
-    return load_settings().registry
+    try:
+        return load_settings()
+    except CryptolakeError:  # a shell waits: the command itself says what is wrong
+        return None
 
 
 def _text(file: Path) -> str:
