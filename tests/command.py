@@ -2,29 +2,87 @@
 
 from __future__ import annotations
 
+import atexit
+import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
+from tests import warm
 from tests.waiting import PATIENCE_S
 
 # The machine's own settings and keys must not decide what a test sees.
 _OURS = ("CRYPTOLAKE", "ALCHEMY", "DATABASE_URL", "DEFILLAMA", "ARTEMIS", "COINGECKO")
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+MAIN = "from cryptolake.cli import main; main()"
+# What Python and libraries read while they start, so that a process that has started does not obey it any more.
+_AT_START = ("PYTHON", "POLARS", "LC_", "LANG", "TZ", "TMP", "LD_", "MALLOC", "XDG_", "HOME", "PATH")
 
 
 def cryptolake(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run it in `folder` with only these variables of ours set."""
-    return subprocess.run(
-        [sys.executable, "-c", "from cryptolake.cli import main; main()", *arguments],
-        cwd=folder,
-        env={**CLEAN, **variables},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+    return python(MAIN, *arguments, folder=folder, variables=variables)
+
+
+@cache
+def _warm() -> socket.socket:
+    """Where programs are asked for; one process per test process forks them, and ends with it."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    number = theirs.fileno()
+    command = [sys.executable, warm.__file__, str(number)]
+    with theirs:
+        process = subprocess.Popen(
+            command, env=CLEAN, pass_fds=[number], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )
+
+    def end() -> None:
+        ours.close()
+        process.wait(PATIENCE_S)
+
+    atexit.register(end)
+    return ours
+
+
+def _forked(request: bytes, out: int, err: int) -> int:
+    """The exit code of a program whose streams are these files. Whatever ends the wait ends the program."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        socket.send_fds(_warm(), [request], [out, err, theirs.fileno()])
+        theirs.close()
+        ours.settimeout(PATIENCE_S)
+        with ours.makefile() as told:
+            number = int(told.readline())
+            try:
+                return int(told.readline())
+            except BaseException:
+                with suppress(ProcessLookupError):
+                    os.kill(number, signal.SIGKILL)
+                raise
+
+
+def python(code: str, *arguments: str, folder: Path, variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run Python source in a process of its own, in `folder`, with only these variables of ours set."""
+    env = {**CLEAN, **variables}
+    if sys.platform == "win32" or any(name.startswith(_AT_START) for name in variables):
+        command = [sys.executable, "-c", code, *arguments]
+        return subprocess.run(
+            command, cwd=folder, env=env, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        )
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        asked = {"code": code, "arguments": arguments, "folder": str(folder), "variables": env}
+        status = _forked(json.dumps(asked).encode(), out.fileno(), err.fileno())
+        said = []
+        for file in (out, err):
+            file.seek(0)
+            said.append(file.read().decode().replace("\r\n", "\n"))
+    return subprocess.CompletedProcess([code, *arguments], status, *said)
 
 
 def widest(text: str) -> int:
