@@ -1,7 +1,14 @@
 """What every test folder shares. Chain fixtures start nothing until a test asks for them."""
 
+import os
+import sys
+
 from hypothesis import HealthCheck, settings
 from tests.chain.fixtures import aave_fortnight, anvil, gearbox_market, venus_core, venus_pool
+
+# Where bytecode is not kept, each of the suite's many processes would compile the program and its libraries anew.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 __all__ = ["aave_fortnight", "anvil", "gearbox_market", "venus_core", "venus_pool"]
 
