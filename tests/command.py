@@ -10,8 +10,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
 
@@ -50,11 +50,11 @@ def _warm() -> socket.socket:
     return ours
 
 
-def _forked(request: bytes, out: int, err: int) -> int:
+def _forked(request: bytes, streams: Sequence[int]) -> int:
     """The exit code of a program whose streams are these files. Whatever ends the wait ends the program."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        socket.send_fds(_warm(), [request], [out, err, theirs.fileno()])
+        socket.send_fds(_warm(), [request], [*streams, theirs.fileno()])
         theirs.close()
         ours.settimeout(PATIENCE_S)
         with ours.makefile() as told:
@@ -67,17 +67,23 @@ def _forked(request: bytes, out: int, err: int) -> int:
                 raise
 
 
-def python(code: str, *arguments: str, folder: Path, variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+def python(
+    code: str, *arguments: str, folder: Path, variables: Mapping[str, str], typed: str = ""
+) -> subprocess.CompletedProcess[str]:
     """Run Python source in a process of its own, in `folder`, with only these variables of ours set."""
     env = {**CLEAN, **variables}
-    if sys.platform == "win32" or any(name.startswith(_AT_START) for name in variables):
+    if sys.platform == "win32" or any(one.startswith(_AT_START) and one != "PYTHONPATH" for one in variables):
         command = [sys.executable, "-c", code, *arguments]
         return subprocess.run(
-            command, cwd=folder, env=env, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+            command, cwd=folder, env=env, input=typed, capture_output=True, text=True, timeout=PATIENCE_S, check=False
         )
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        asked = {"code": code, "arguments": arguments, "folder": str(folder), "variables": env}
-        status = _forked(json.dumps(asked).encode(), out.fileno(), err.fileno())
+    path = [one for one in variables.get("PYTHONPATH", "").split(os.pathsep) if one]
+    asked = {"code": code, "arguments": arguments, "folder": str(folder), "variables": env, "path": path}
+    with ExitStack() as stack:
+        given, out, err = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(3))
+        given.write(typed.encode())
+        given.seek(0)
+        status = _forked(json.dumps(asked).encode(), [one.fileno() for one in (given, out, err)])
         said = []
         for file in (out, err):
             file.seek(0)

@@ -38,7 +38,7 @@ def serve(requests: socket.socket) -> str:
     """Fork for every request until nobody asks any more; returns, in the process that was forked, the program to run."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # who answers for a program is not waited for
     while True:
-        text, files, _, _ = socket.recv_fds(requests, MOST, 3)
+        text, files, _, _ = socket.recv_fds(requests, MOST, 4)
         if not text:
             sys.exit(0)
         if os.fork() == 0:
@@ -51,7 +51,7 @@ def serve(requests: socket.socket) -> str:
 def _program(wanted: dict[str, object], files: Sequence[int]) -> str:
     """Become the process asked for: fork once more, and tell the exit code of what was forked."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    out, err, told = files
+    *streams, told = files
     answer = socket.socket(fileno=told)
     if (number := os.fork()) != 0:
         with contextlib.suppress(OSError):  # nobody waits any more
@@ -60,12 +60,13 @@ def _program(wanted: dict[str, object], files: Sequence[int]) -> str:
             answer.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
         os._exit(0)
     answer.close()
-    for stream, file in ((1, out), (2, err)):
+    for stream, file in enumerate(streams):
         os.dup2(file, stream)
         os.close(file)
     os.chdir(str(wanted["folder"]))
     os.environ.clear()
     os.environ.update(wanted["variables"])  # type: ignore[call-overload]
+    sys.path[1:1] = wanted["path"]  # type: ignore[call-overload]
     sys.argv = ["-c", *wanted["arguments"]]  # type: ignore[misc]
     return str(wanted["code"])
 

@@ -6,14 +6,17 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.command import CLEAN, cryptolake
 from tests.waiting import PATIENCE_S
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from cryptolake.catalogue import found_tables
@@ -60,9 +63,16 @@ def _in_order(found: Told) -> Told:
     return Told("\n".join(sorted(lines)), found.code)
 
 
+@cache
+def library() -> Any:
+    """The whole command line as the library makes it; once, because it takes longer than an answer."""
+    return get_command(app)
+
+
 def by_library(shell: str, line: str, action: str = "get-args") -> Told:
     # It breaks a long text where the terminal ends, which no shell understands: a wide one shows what is meant.
-    result = RUN.invoke(app, [], env={**asked(shell, line, action), "COLUMNS": "9999"})
+    with mock.patch("typer.testing._get_command", return_value=library()):
+        result = RUN.invoke(app, [], env={**asked(shell, line, action), "COLUMNS": "9999"})
     assert result.exception is None or isinstance(result.exception, SystemExit), result.output
     return _in_order(Told(None if action == "is-args" else result.output.removesuffix("\n"), result.exit_code))
 
