@@ -217,28 +217,32 @@ STARTS = {
 }
 
 
+def started(folder: Path, start: str, *arguments: str) -> str:
+    """What the program prints when it is started in this way; which shell runs the tests does not matter."""
+    own = {**CLEAN, "HOME": str(folder), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1", "COLUMNS": "80"}
+    return subprocess.run(
+        [sys.executable, *STARTS[start], *arguments],
+        cwd=folder,
+        env=own,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=True,
+    ).stdout
+
+
 @pytest.mark.parametrize("start", STARTS)
 @pytest.mark.parametrize("shell", SHELLS[:3])
 def test_the_shells_script_is_about_the_program_however_it_was_started(tmp_path: Path, start: str, shell: str) -> None:
-    # The shell is named: which one runs the tests must not matter.
-    own = {**CLEAN, "HOME": str(tmp_path), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1", "COLUMNS": "80"}
-
-    def said(*arguments: str) -> str:
-        return subprocess.run(
-            [sys.executable, *STARTS[start], *arguments],
-            cwd=tmp_path,
-            env=own,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-            check=True,
-        ).stdout
-
-    script = said("--show-completion", shell)
+    script = started(tmp_path, start, "--show-completion", shell)
     assert complete.VARIABLE in script
     assert not {"python", "-m", "-c", "__main__.py"} & set(script.split())
-    said("--install-completion", shell)
+    started(tmp_path, start, "--install-completion", shell)
     written = [file for file in tmp_path.rglob("*") if file.is_file()]
     assert any("cryptolake" in file.name and complete.VARIABLE in file.read_text() for file in written), written
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_a_help_names_the_program_however_it_was_started(tmp_path: Path, start: str) -> None:
     for arguments in (["--help"], ["help"], ["plan", "--help"], ["help", "plan"]):
-        assert "Usage: cryptolake " in said(*arguments)
+        assert "Usage: cryptolake " in started(tmp_path, start, *arguments)
