@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from tests.command import CLEAN, python
@@ -84,8 +85,13 @@ def _commands(node: ast.AST) -> Iterator[str]:
             yield from _commands(orelse)
 
 
+@cache
+def _ours() -> tuple[Site, ...]:
+    return tuple(sites())
+
+
 def _reached(places: Sequence[tuple[str, int]], steps: Sequence[str]) -> Iterator[str]:
-    for site in sites():
+    for site in _ours():
         if (site.file, site.line) not in places:
             continue
         if not site.commands:

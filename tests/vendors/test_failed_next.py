@@ -10,6 +10,7 @@ from tests.server_folder import server_folder
 from tests.vendors.server import Reply, vendor
 from tests.vendors.shell import Shell
 
+from cryptolake.flow.collect import collect
 from cryptolake.net import conversation
 from cryptolake.sources import exchanges
 
@@ -49,6 +50,8 @@ def test_the_next_step_is_the_same_call(
     at_once = {**(exchanges.Exchanges.__init__.__kwdefaults__ or {}), "sleep": lambda _s: None}
     monkeypatch.setattr(exchanges.Exchanges.__init__, "__kwdefaults__", at_once)
     monkeypatch.setattr(conversation, "_wait", lambda *_: None)
+    no_backoff = {**(collect.__kwdefaults__ or {}), "backoff": lambda _failed: 0.0}
+    monkeypatch.setattr(collect, "__kwdefaults__", no_backoff)
     REPLY[:] = [ODD[odd]]
     said = shell(*call)
     assert said.returncode == 1, said.stderr
