@@ -72,7 +72,7 @@ def python(
 ) -> subprocess.CompletedProcess[str]:
     """Run Python source in a process of its own, in `folder`, with only these variables of ours set."""
     env = {**CLEAN, **variables}
-    if sys.platform == "win32" or any(one.startswith(_AT_START) and one != "PYTHONPATH" for one in variables):
+    if sys.platform != "linux" or any(one.startswith(_AT_START) and one != "PYTHONPATH" for one in variables):
         command = [sys.executable, "-c", code, *arguments]
         return subprocess.run(
             command, cwd=folder, env=env, input=typed, capture_output=True, text=True, timeout=PATIENCE_S, check=False
