@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import replace
 from queue import SimpleQueue
 
 from cryptolake.errors import Retry, Stop
@@ -168,14 +169,23 @@ class _Work:
 
 
 def _within(known: Iterable[AnsweredWindow], block_range: BlockRange) -> list[AnsweredWindow]:
-    """Earlier windows that lie in the range, without overlaps."""
+    """What earlier windows say of the range, without overlaps: a window that reaches out of it is good for its part."""
     found: list[AnsweredWindow] = []
     at = block_range.start
     for one in sorted(known, key=lambda one: (one.window.start, -one.window.end)):
-        if one.window.start >= at and one.window.end <= block_range.end:
-            found.append(one)
-            at = one.window.end
+        start, end = max(at, one.window.start), min(block_range.end, one.window.end)
+        if start < end:
+            found.append(_cut(one, start, end))
+            at = end
     return found
+
+
+def _cut(answered: AnsweredWindow, start: int, end: int) -> AnsweredWindow:
+    """The part of a window in blocks `[start, end)`."""
+    if (answered.window.start, answered.window.end) == (start, end):
+        return answered
+    logs = tuple(log for log in answered.logs if start <= log.block < end)
+    return replace(answered, window=replace(answered.window, start=start, end=end, logs=len(logs)), logs=logs)
 
 
 def _gaps(block_range: BlockRange, done: Sequence[AnsweredWindow]) -> list[tuple[int, int]]:
