@@ -93,7 +93,7 @@ class VendorKey:
             refusal = self.ask(access)
         except CryptolakeError as error:
             return Tried("not reachable", _hidden(str(error), value))
-        except Exception as error:  # noqa: BLE001  # whoever wrote the vendor's file: its fault is said, not shown as ours
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # whoever wrote the vendor's file: its fault is said, not shown as ours
             return Tried("not asked", _hidden(f"the vendor's file failed ({type(error).__name__}: {error})", value))
         finally:
             http.close()
