@@ -40,12 +40,19 @@ class CommandLine(TyperGroup):
             from cryptolake.cli.signals import interrupted
 
             fail(interrupted(error), 130, None)
-        except (CryptolakeError, ClickException, Abort, Exit, OSError):  # told in one line where they arrive
+        except (
+            CryptolakeError,
+            ClickException,
+            Abort,
+            Exit,
+            OSError,
+            SystemExit,
+        ):  # told in one line where they arrive
             raise
-        except Exception as error:
+        except BaseException as error:
             raise Stop(self._fault(ctx, error)) from error
 
-    def _fault(self, ctx: Any, error: Exception) -> str:
+    def _fault(self, ctx: Any, error: BaseException) -> str:
         """A command's own fault, by the file that it is to be mended in."""
         name = ctx.invoked_subcommand or ""
         callback = getattr(self.found.dropped.commands.get(name), "callback", None)

@@ -29,7 +29,7 @@ def require_types(one: Any) -> None:
 @lru_cache(maxsize=64)
 def _hints(kind: Any) -> Mapping[str, tuple[Any, str]]:
     hints: Mapping[str, Any] = get_type_hints(kind)
-    return {name: (hints[name], _words(hints[name])) for name in (one.name for one in fields(kind))}  # type: ignore[arg-type]
+    return {name: (hints[name], _words(hints[name])) for name in (one.name for one in fields(kind))}
 
 
 def _fits(value: object, hint: Any) -> bool:

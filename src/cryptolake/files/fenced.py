@@ -6,7 +6,7 @@ does not belong here: what a source must declare (sources.found) and what is don
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from cryptolake.contracts.partition import NO_NAME, Granularity, Partition, can_name
@@ -99,18 +99,23 @@ class FencedSource:
         try:
             with fence(self._file, where, "the answer is kept; correct the file and run the same command again"):
                 rows: Any = self._source.parse(raw)
-                if not isinstance(rows, Sequence) or isinstance(rows, str | bytes):
-                    raise TypeError("gave no sequence of rows")
-                return self._points(rows) if raw.partition.dataset in self._series else rows
+                return self._rows(rows, is_series=raw.partition.dataset in self._series)
         except Stop as error:
             if error.__cause__ is None:
                 raise
             raise Skip(str(error), reason=BROKEN_READER) from error.__cause__
 
-    def _points(self, rows: Sequence[Row]) -> Sequence[Row]:
-        """Rows of `metrics` as columns. Raises ValueError for what would be lost or taken for another source's."""
+    def _rows(self, rows: Any, *, is_series: bool) -> Sequence[Row]:
+        """The rows, those of `metrics` as columns. Raises TypeError or ValueError for what would be lost."""
         from cryptolake.contracts.points import Points  # heavy, and needed once an answer is read
 
+        if not isinstance(rows, Points) and not (
+            isinstance(rows, Sequence) and all(isinstance(one, Mapping) for one in rows)
+        ):
+            raise TypeError("gave no sequence of rows")
+        if not is_series:
+            found: Sequence[Row] = rows
+            return found
         points = Points.of(rows)
         if empty := [one for one in points.frame.columns if points.frame[one].null_count()]:
             raise ValueError(
