@@ -125,7 +125,7 @@ def drop(table: str) -> At:
 
 def lack(reason: str) -> At:
     """An answer of market `one` that silver cannot vouch for."""
-    row = [("tvl", "one", DAY, "pending", reason, True)]
+    row = [("tvl", "one", DAY, "pending", reason, True, False)]
     return lambda tables: replace(tables, lacking=pl.DataFrame(row, schema=EVIDENCE, orient="row"))
 
 

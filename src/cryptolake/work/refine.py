@@ -293,7 +293,8 @@ def _store(
             ),
         ]
     ).unique()
-    chosen = prices.choose(quotes, wanted, pricing)
+    how = pricing or prices.Pricing()
+    chosen = prices.choose(quotes, wanted, how)
     unpriced = chosen.filter(pl.col("price").is_null()).group_by("chain", "asset", "flag").len().sort("chain", "asset")
     for chain, asset, reason, days in unpriced.iter_rows():
         log.info("no price", chain=chain, asset=asset, reason=reason, days=days)
@@ -304,7 +305,7 @@ def _store(
         prices.TABLE: chosen,
     }
     own = records.filter(pl.col("dataset").is_in(list(_ANSWERS)))
-    of_all = [refined.shared(table.name, frames[table]) for table in (QUOTES, prices.TABLE)]
+    of_all = [refined.shared(QUOTES.name, quotes), refined.shared(prices.TABLE.name, chosen, how.text())]
     frames[REFINED] = pl.concat([own, *of_all]).sort(REFINED.key)
     del held, events, said, quotes, chosen, told
     for table, frame in frames.items():
