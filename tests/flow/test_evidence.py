@@ -142,7 +142,7 @@ class Lake:
             found=SimpleNamespace(told=lambda *_: {}, price_sources={}),
             access=dict,
             settings=Settings(),
-            stores=stores_of(self.root, self.ledger, tables=self.tables),
+            stores=stores_of(self.root, self.ledger, tables=self.tables, bronze=self.bronze),
         )
         return cast(App, parts)
 
@@ -177,7 +177,9 @@ class Lake:
         refine(
             cast(Source, self.source), states, bronze=self.bronze, tables=tables, states=states, pricing=how, fresh=True
         )
-        frame, _ = panel_now(tables=tables, states=states, csus={csu.name: csu for csu in self.csus})
+        frame, _ = panel_now(
+            tables=tables, bronze=self.bronze, states=states, csus={csu.name: csu for csu in self.csus}
+        )
         return frame
 
 

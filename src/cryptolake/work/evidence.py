@@ -81,8 +81,11 @@ def evidence(
     events: pl.DataFrame,
     prices: pl.DataFrame,
     quotes: pl.DataFrame,
+    lost: Collection[MarketDay],
 ) -> pl.DataFrame:
     """One row (`EVIDENCE`) per day of these markets that the ledger knows; `recorded` is the table `refined`.
+
+    `lost` are the days of which an answer is not there or not whole: whatever silver has of it, nothing can prove it.
 
     A day keeps the ledger's `done` or `empty` only if silver was made of those very answers, with as many rows as the
     ledger counted, still holds what it was made of, and every figure in it follows from that (`derivation`): amounts from
@@ -97,6 +100,7 @@ def evidence(
             one.state,
             one.reason,
             one.lost,
+            (dataset, csu, day) in lost,
             refined.digest_of((str(entry.partition.period), entry.digest) for entry in one.entries),
             one.rows,
         )
@@ -104,7 +108,9 @@ def evidence(
         if csu in csus
     ]
     schema = {name: EVIDENCE[name] for name in ("dataset", "csu", "date", "state", "reason", "lost")}
-    known = pl.DataFrame(rows, schema={**schema, "answers": pl.String, "counted": pl.Int64}, orient="row")
+    known = pl.DataFrame(
+        rows, schema={**schema, "gone": pl.Boolean, "answers": pl.String, "counted": pl.Int64}, orient="row"
+    )
     record = recorded.rename({"answers": "made_of", "rows": "held", "content": "was", "reason": "no_rows_for"})
     frames = {"tvl": amounts, "liquidations": events}
     doubts = derivation.not_following(amounts, events, prices, quotes)
@@ -124,7 +130,9 @@ def evidence(
         pl.col("content").fill_null(refined.NOTHING) == pl.col("was")
     )
     lacks = (
-        pl.when(pl.col("made_of").ne_missing(pl.col("answers")))
+        pl.when("gone")
+        .then(pl.lit(DAMAGED))
+        .when(pl.col("made_of").ne_missing(pl.col("answers")))
         .then(pl.lit("not_refined"))
         .when(pl.col("no_rows_for").is_not_null())
         .then(pl.col("no_rows_for"))

@@ -167,12 +167,12 @@ def made_good(app: App, partitions: Iterable[Partition] = ()) -> list[Output]:
 
 def not_in_silver(app: App) -> pl.DataFrame:
     """The market-days that were answered and that silver cannot vouch for (`evidence.EVIDENCE`)."""
-    return panel.not_in_silver(tables=app.tables, states=app.ledger.states(), csus=app.registry.csus)
+    return panel.not_in_silver(tables=app.tables, bronze=app.bronze, states=app.ledger.states(), csus=app.registry.csus)
 
 
 def _to_make_good(app: App, states: Mapping[Partition, Entry], how: Pricing) -> set[MarketDay]:
     """The market-days that silver cannot vouch for, and those that are not valued like this."""
-    lacking = panel.not_in_silver(tables=app.tables, states=states, csus=app.registry.csus)
+    lacking = panel.not_in_silver(tables=app.tables, bronze=app.bronze, states=states, csus=app.registry.csus)
     otherwise = set(refined.priced_otherwise(app.tables.read(REFINED_DAYS), how))
     # A day whose answer is lost keeps what silver has of it: there is nothing to make it of.
     days = set(lacking.filter("answered").select("dataset", "csu", "date").iter_rows())

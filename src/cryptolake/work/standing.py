@@ -6,7 +6,7 @@ belong here: whether silver holds those answers (evidence).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -45,6 +45,11 @@ class Standing:
 def market_day(partition: Partition) -> MarketDay:
     """The day of a market that a partition, day or hour, belongs to."""
     return partition.dataset, partition.key, partition.period.day
+
+
+def answers_of(entries: Iterable[Entry]) -> Iterator[tuple[Partition, str]]:
+    """The answers that these entries say they rest on: partition and digest."""
+    return ((entry.partition, entry.digest) for entry in entries if entry.digest is not None)
 
 
 def standing(states: Mapping[Partition, Entry], among: Iterable[MarketDay] | None = None) -> dict[MarketDay, Standing]:
