@@ -147,22 +147,29 @@ def verify_command(
 ) -> None:
     """Check the proof that no liquidation is missing: every block covered, by whom, and whether anybody disagreed.
 
+    Every answer of both datasets is read: a snapshot that was collected and is missing or damaged is a gap too.
+
     Without dates: everything that was ever collected, and a gap on each of those days for a market that was named and
     never was. Exits 1 when a day has a gap or is suspect. Needs no network.
 
     Example: cryptolake verify --csu aave_v3_ethereum --days 7
     """
-    from cryptolake.work.selection import chosen_partitions, held_partitions, named_partitions
+    from cryptolake.work.selection import chosen_partitions, held_partitions, named_partitions, snapshots_asked
     from cryptolake.work.verify import verify
 
     app: App = context.obj.open(**selected.settings)
     states = app.ledger.states()
     if selected.dated:
-        partitions = chosen_partitions(app, chosen_csus(app, selected), ["liquidations"])
+        csus = chosen_csus(app, selected)
+        partitions = chosen_partitions(app, csus, ["liquidations"])
+        days = {one.period.day for one in partitions}
+        partitions += snapshots_asked(app, {csu.name for csu in csus}, days)
     elif selected.named:
-        partitions = named_partitions(app, chosen_csus(app, selected), "liquidations")
+        csus = chosen_csus(app, selected)
+        partitions = named_partitions(app, csus, "liquidations")
+        partitions += snapshots_asked(app, {csu.name for csu in csus})
     else:
-        partitions = held_partitions(app, list(app.registry.csus.values()), ["liquidations"])
+        partitions = held_partitions(app, list(app.registry.csus.values()), None)
     found = verify(partitions, states, app.bronze, "onchain")
     counts = Counter(one.verdict for one in found)
     wrong = [one for one in found if one.verdict != "complete"]
@@ -172,6 +179,7 @@ def verify_command(
                 "counts": {name: counts[name] for name in ("complete", "suspect", "gap")},
                 "findings": [
                     {
+                        "dataset": one.partition.dataset,
                         "csu": one.partition.key,
                         "period": str(one.partition.period),
                         "verdict": one.verdict,
