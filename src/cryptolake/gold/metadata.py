@@ -10,7 +10,6 @@ import polars as pl
 from cryptolake.contracts.table import Table
 from cryptolake.gold.daily_panel import STATUS_CODES
 from cryptolake.registry.markets import Csu
-from cryptolake.silver.prices import Pricing
 
 CONVENTIONS = {
     "day": "half-open [start, end) of the named day boundary; TVL is the state at the last block before the end, "
@@ -37,7 +36,7 @@ def metadata_document(
     registry_version: str = "",
     day_boundary: str = "utc",
     prices: pl.DataFrame | None = None,
-    pricing: Pricing | None = None,
+    pricing: Mapping[str, object] | None = None,
 ) -> dict[str, object]:
     """The document: version id, date range, definitions, sources, and per market its row counts by status.
 
@@ -63,11 +62,7 @@ def metadata_document(
         "rows_by_liquidations_status": _counts(panel["liquidations_status"]),
         "methodology": table.methodology,
         "price_sources": _counts(priced["price_source"].fill_null("none")),
-        "price_ladder": None if pricing is None else list(pricing.ladder),
-        "price_max_age_s": None
-        if pricing is None
-        else {one: pricing.max_age_s.get(one, 0.0) for one in pricing.ladder},
-        "price_tolerance": None if pricing is None else pricing.tolerance,
+        "pricing": pricing,
         "price_flags": _counts(priced["flag"]),
         "sandbox": bool(sandbox),
         "sandbox_note": f"demonstration data, not a public chain: {', '.join(sandbox)}" if sandbox else None,

@@ -105,6 +105,11 @@ class Pricing:
         ages = [[name, float(self.max_age_s.get(name, 0.0))] for name in self.ladder]
         return orjson.dumps({"order": self.told, "max_age_s": ages, "tolerance": self.tolerance}).decode()
 
+    def document(self) -> dict[str, object]:
+        """The same for a reader of the data: the ladder in order, its largest ages in seconds, the tolerance."""
+        ages = {name: float(self.max_age_s.get(name, 0.0)) for name in self.ladder}
+        return {"ladder": list(self.ladder), "max_age_s": ages, "tolerance": self.tolerance}
+
     @classmethod
     def read(cls, text: str) -> Pricing | None:
         """What `text` made; None for anything else: how a day was priced is not known then."""

@@ -119,6 +119,12 @@ def pricing_of_most(recorded: pl.DataFrame) -> prices.Pricing | None:
     return prices.Pricing.read(max(days, key=lambda text: (len(days[text]), max(days[text])))) if days else None
 
 
+def pricing_document(recorded: pl.DataFrame) -> dict[str, object] | None:
+    """How most days were priced, for a reader of the data; None where it is not known."""
+    how = pricing_of_most(recorded)
+    return None if how is None else how.document()
+
+
 def priced_otherwise(recorded: pl.DataFrame, how: prices.Pricing) -> list[date]:
     """The days whose prices were not chosen like this, or of which it is not known, in order."""
     text = how.text()

@@ -217,7 +217,7 @@ def publish(app: App) -> list[Output]:
         registry_version=registry_version(app.registry),
         day_boundary=app.settings.day_boundary,
         prices=frames[PRICES],
-        pricing=refined.pricing_of_most(tables.read(REFINED_DAYS)),
+        pricing=refined.pricing_document(tables.read(REFINED_DAYS)),
     )
     made.append(Output("file metadata", 1, str(tables.publish_json("gold/metadata.json", about))))
     promises = app.folder.root / CONTRACTS_FILE
