@@ -11,8 +11,7 @@ import pytest
 from tests.cli.test_bad_input import cryptolake
 from tests.command import widest
 from tests.hostile.server import Hostile
-from tests.net.node import linear
-from tests.net.test_probe import Balances
+from tests.net.node import Node, linear
 
 SPAN = ("--start-date", "2024-12-01", "--end-date", "2024-12-31")
 
@@ -22,7 +21,13 @@ def ethereum() -> Iterator[Hostile]:
     """A synthetic chain with Ethereum's id that began on 1 November 2024 and makes a block every twelve seconds."""
     start = 1_730_419_200
     with Hostile(
-        Balances(time=linear(start, 12), head=(int(time.time()) - start) // 12, chain_id=1, limit=1000)
+        Node(
+            time=linear(start, 12),
+            head=(int(time.time()) - start) // 12,
+            chain_id=1,
+            limit=1000,
+            call=lambda *_: "0x0",
+        )
     ) as server:
         yield server
 

@@ -41,9 +41,16 @@ HURTS: dict[str, Callable[[Path], object]] = {
     "one bit": flip,
     "cut off": lambda path: path.write_bytes(path.read_bytes()[:-10]),
     "empty": lambda path: path.write_bytes(b""),
-    "another answer": lambda path: shutil.copy(Bronze(path.parents[3]).raw_path(ANOTHER, "onchain"), path),
+    "another answer": lambda path: shutil.copy(Bronze(_root(path)).raw_path(ANOTHER, "onchain"), path),
     "the folder": lambda path: shutil.rmtree(path.parent),
 }
+
+
+def _root(answer: Path) -> Path:
+    """The data folder that an answer lies in."""
+    return next(one.parent for one in answer.parents if one.name == "bronze")
+
+
 TRIPS: dict[str, Callable[[App], object]] = {
     "build": lambda app: None,
     "refine": lending.refine,
