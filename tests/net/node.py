@@ -36,6 +36,11 @@ def every_seventh(number: int) -> list[int]:
     return [0] if number % 7 == 0 else []
 
 
+def block_named(tag: str | Mapping[str, str]) -> int:
+    """The block that an eth_call names, by number or by hash (which is its number here)."""
+    return int(tag["blockHash"] if isinstance(tag, Mapping) else tag, 16)
+
+
 @dataclass
 class Node:
     """A chain behind one endpoint.
@@ -56,6 +61,7 @@ class Node:
     pruned_below: int = 0
     chain_id: int = CHAIN_ID
     call: Callable[[str, str, int], str] = lambda _to, _data, _block: "0x"
+    code: Callable[[str, int], str] = lambda _to, _block: "0x6001"
     asked: list[tuple[int, int]] = field(default_factory=list)
     methods: Counter[str] = field(default_factory=Counter)
     requests: int = 0
@@ -88,10 +94,12 @@ class Node:
                 number = self.head if params[0] in {"finalized", "latest"} else int(params[0], 16)
                 return head | {"result": self.header(number) if number <= self.head else None}
             case "eth_call":
-                block = int(params[1], 16)
+                block = block_named(params[1])
                 if block < self.pruned_below:
                     return head | {"error": {"code": -32000, "message": "missing trie node 00 (path )"}}
                 return head | {"result": self.call(params[0]["to"], params[0]["data"], block)}
+            case "eth_getCode":
+                return head | {"result": self.code(params[0], block_named(params[1]))}
             case "eth_getLogs":
                 return head | self._logs(params[0])
         return head | {"error": {"code": -32601, "message": "the method does not exist"}}
@@ -146,6 +154,7 @@ class Node:
         return {
             "number": hex(number),
             "timestamp": hex(self.time(number)),
+            "parentHash": self.hash(max(0, number - 1)),
             "hash": self.hash(number),
             "logsBloom": "0x" + bits.to_bytes(256, "big").hex(),
         }

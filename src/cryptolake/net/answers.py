@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from cryptolake.net.envelope import Json, decoded
 from cryptolake.net.faults import Behind, Malformed
+from cryptolake.net.state import Proving
 
 _DIGITS = frozenset(string.hexdigits)
 _HASH = 66  # characters of a 32-byte hash, with 0x
@@ -53,6 +54,10 @@ def check(method: str, params: Sequence[Json], answer: Json) -> None:
     """Raise Malformed when the answer of a method is not well formed, Behind when it is a block that is not there yet."""
     match method:
         case "eth_call":
+            well = data(answer) is not None
+            if well and params and isinstance(params[0], Proving):
+                params[0].believe(answer)
+        case "eth_getCode":
             well = data(answer) is not None
         case "eth_chainId" | "eth_blockNumber" | "eth_getBalance" | "eth_gasPrice":
             well = quantity(answer) is not None

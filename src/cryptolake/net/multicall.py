@@ -7,16 +7,18 @@ re-run from stored answers by `replay`. What does not belong here: what any call
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from cryptolake.errors import CryptolakeError, Narrow, Retry, Skip
-from cryptolake.net.abi import decode_aggregate3, encode_aggregate3
+from cryptolake.net.abi import WORD, decode_aggregate3, encode_aggregate3
 from cryptolake.net.answers import data
 from cryptolake.net.envelope import Json
-from cryptolake.net.faults import Malformed, Overdue, RpcFault
+from cryptolake.net.faults import Elsewhere, Malformed, Overdue, RpcFault
+from cryptolake.net.state import AtHash, Proving
+from cryptolake.net.witness import Unwitnessed, Witness
 
 T = TypeVar("T")
 
@@ -86,6 +88,60 @@ class Asks(Protocol):
     def batch(self, calls: Sequence[tuple[str, Sequence[Json]]]) -> list[Json | RpcFault]: ...
 
 
+Second = Callable[[], Asks | None]
+"""Gives whoever is another voice than the endpoint that answered this thread last; None where there is nobody."""
+
+
+def _nobody() -> Asks | None:
+    return None
+
+
+class NoMulticall(Unwitnessed):
+    """There is no Multicall3 at the block, as far as anybody says."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """The block that is read: its number, what its state must say of itself, and who is asked after a refusal."""
+
+    number: int
+    witness: Witness | None
+    second: Second
+
+    @property
+    def tag(self) -> Json:
+        """The block as named for an aggregate, which proves by itself where it was read."""
+        return self.hashed if self.witness is not None and self.witness.by_hash else hex(self.number)
+
+    @property
+    def hashed(self) -> Json:
+        """The block as named for a call that cannot prove where it was read."""
+        return hex(self.number) if self.witness is None else AtHash(self.number, self.witness.hash)
+
+
+class _Aggregate(Proving):
+    """An aggregate3 of the witness's calls and others; keeps the others' results once they are believed."""
+
+    def __init__(self, multicall3: str, calls: Sequence[Call], witness: Witness) -> None:
+        self._before, self._count, self._witness = witness.calls(multicall3), len(calls), witness
+        every = [*self._before, *((call.to, call.data) for call in calls)]
+        super().__init__(to=multicall3, data="0x" + encode_aggregate3(every).hex())
+        self.results: list[CallResult] = []
+
+    def believe(self, answer: Json) -> None:
+        content = _bytes(answer)
+        if not content:
+            raise NoMulticall("Multicall3 does not answer at this block; it is asked elsewhere")
+        try:
+            found = decode_aggregate3(content)
+        except Skip:
+            found = []
+        if len(found) != len(self._before) + self._count:
+            raise Unwitnessed("an aggregate was answered with something else; it is asked elsewhere")
+        self._witness.check(found[: len(self._before)])
+        self.results = [CallResult(good, piece) for good, piece in found[len(self._before) :]]
+
+
 def run(
     pool: Asks,
     programs: Mapping[str, Program[T]],
@@ -95,14 +151,20 @@ def run(
     multicall3_since: int = 0,
     max_calls: int = MAX_CALLS,
     likely: Sequence[Call] = (),
+    witness: Witness | None = None,
+    second: Second = _nobody,
 ) -> dict[str, Finished[T] | Failed]:
     """Run all programs at `block` in lock-step. A failing program fails alone; transport errors (Retry, Stop) pass through.
 
     `likely` are calls the programs will probably make (what they asked at another block): all of them go in the first
     request, so that rounds whose calls are all known cost nothing. Should that request fail, it is as if nothing were known.
 
+    With a `witness` every answer proves that it was read at that very block, or is asked elsewhere; `second` gives who is
+    asked after an endpoint that refused a single call.
+
     Before `multicall3_since`, or with `multicall3=None`, the calls go as a JSON-RPC batch instead.
     """
+    here = _Block(block, witness, second)
     outcomes: dict[str, Finished[T] | Failed] = {}
     transcripts: dict[str, Transcript] = {name: [] for name in programs}
     waiting: dict[str, Sequence[Call]] = {}
@@ -126,12 +188,12 @@ def run(
     first = list(dict.fromkeys([*likely, *(call for calls in waiting.values() for call in calls)]))
     if waiting and likely:
         with suppress(CryptolakeError):
-            answers.update(zip(first, _ask(pool, first, block, use_multicall, max_calls), strict=True))
+            answers.update(zip(first, _ask(pool, first, here, use_multicall, max_calls), strict=True))
     while waiting:
         round_calls, waiting = waiting, {}
         asked = dict.fromkeys(call for calls in round_calls.values() for call in calls)
         unknown = [call for call in asked if call not in answers]
-        answers.update(zip(unknown, _ask(pool, unknown, block, use_multicall, max_calls), strict=True))
+        answers.update(zip(unknown, _ask(pool, unknown, here, use_multicall, max_calls), strict=True))
         for name, calls in round_calls.items():
             given = [answers[call] for call in calls]
             if (refused := next((one for one in given if isinstance(one, Retry)), None)) is not None:
@@ -144,13 +206,19 @@ def run(
 
 
 def _ask(
-    pool: Asks, calls: Sequence[Call], block: int, multicall3: str | None, max_calls: int
+    pool: Asks, calls: Sequence[Call], block: _Block, multicall3: str | None, max_calls: int
 ) -> list[CallResult | Retry]:
-    if not multicall3 or len(calls) < 2:
+    if not calls:
+        return []
+    if not multicall3 or (len(calls) < 2 and block.witness is None):
         return _one_by_one(pool, calls, block)
     pieces = [calls[start : start + max_calls] for start in range(0, len(calls), max_calls)]
     results: list[CallResult | Retry] = []
-    for piece, decoded in zip(pieces, _aggregates(pool, pieces, block, multicall3), strict=True):
+    try:
+        together = _aggregates(pool, pieces, block, multicall3)
+    except NoMulticall:
+        return _one_by_one(pool, calls, block)
+    for piece, decoded in zip(pieces, together, strict=True):
         results += decoded if decoded is not None else _halved(pool, piece, block, multicall3)
     # The calls of an aggregate share its gas: one that failed without a word may have had none left, and says so alone.
     wordless = [number for number, one in enumerate(results) if one == _WORDLESS]
@@ -161,18 +229,30 @@ def _ask(
 
 
 def _aggregates(
-    pool: Asks, pieces: Sequence[Sequence[Call]], block: int, multicall3: str
+    pool: Asks, pieces: Sequence[Sequence[Call]], block: _Block, multicall3: str
 ) -> list[list[CallResult] | None]:
-    """One aggregate3 per piece, all in one request; None for a piece that failed as a whole."""
-    asked: list[tuple[str, Sequence[Json]]] = []
-    for piece in pieces:
-        data = "0x" + encode_aggregate3([(call.to, call.data) for call in piece]).hex()
-        asked.append(("eth_call", [{"to": multicall3, "data": data}, hex(block)]))
+    """One aggregate3 per piece, all in one request; None for a piece that failed as a whole.
+
+    Raises Unwitnessed where nobody's answer proves that it is of this block.
+    """
+    if block.witness is None:
+        plain: list[tuple[str, Sequence[Json]]] = []
+        for piece in pieces:
+            data = "0x" + encode_aggregate3([(call.to, call.data) for call in piece]).hex()
+            plain.append(("eth_call", [{"to": multicall3, "data": data}, block.tag]))
+        try:
+            answers = pool.batch(plain)
+        except (Narrow, Overdue, Malformed):
+            return [None] * len(pieces)
+        return [_decoded(answer, len(piece)) for answer, piece in zip(answers, pieces, strict=True)]
+    proving = [_Aggregate(multicall3, piece, block.witness) for piece in pieces]
     try:
-        answers = pool.batch(asked)
+        answers = pool.batch([("eth_call", [one, block.tag]) for one in proving])
+    except Unwitnessed:
+        raise
     except (Narrow, Overdue, Malformed):
         return [None] * len(pieces)
-    return [_decoded(answer, len(piece)) for answer, piece in zip(answers, pieces, strict=True)]
+    return [None if isinstance(answer, RpcFault) else one.results for one, answer in zip(proving, answers, strict=True)]
 
 
 def _decoded(answer: Json | RpcFault, count: int) -> list[CallResult] | None:
@@ -185,7 +265,7 @@ def _decoded(answer: Json | RpcFault, count: int) -> list[CallResult] | None:
     return [CallResult(ok, piece) for ok, piece in decoded] if len(decoded) == count else None
 
 
-def _halved(pool: Asks, calls: Sequence[Call], block: int, multicall3: str) -> list[CallResult | Retry]:
+def _halved(pool: Asks, calls: Sequence[Call], block: _Block, multicall3: str) -> list[CallResult | Retry]:
     """Calls that were too much together, in halves, down to plain calls."""
     if len(calls) == 1:
         return _one_by_one(pool, calls, block)
@@ -196,7 +276,7 @@ def _halved(pool: Asks, calls: Sequence[Call], block: int, multicall3: str) -> l
     return results
 
 
-def _one_by_one(pool: Asks, calls: Sequence[Call], block: int, *, sure: bool = False) -> list[CallResult | Retry]:
+def _one_by_one(pool: Asks, calls: Sequence[Call], block: _Block, *, sure: bool = False) -> list[CallResult | Retry]:
     """Plain calls in JSON-RPC batches. One that is refused by itself has no answer: it fails whoever asks it, nobody else.
 
     It is no revert: of that a reader may conclude that the contract has no such thing. Nor is one that ran out of gas; a
@@ -204,10 +284,15 @@ def _one_by_one(pool: Asks, calls: Sequence[Call], block: int, *, sure: bool = F
     gas of its own.
     """
     asked: list[tuple[str, Sequence[Json]]] = [
-        ("eth_call", [{"to": call.to, "data": "0x" + call.data.hex()}, hex(block)]) for call in calls
+        ("eth_call", [{"to": call.to, "data": "0x" + call.data.hex()}, block.hashed]) for call in calls
     ]
     try:
         found = [(one, b"" if isinstance(one, RpcFault) else _bytes(one)) for one in pool.batch(asked)]
+    except Elsewhere:
+        if not sure or block.witness is None:
+            raise
+        # Nobody takes a block by its hash; an aggregate of this round has proven which one the number means.
+        return _one_by_one(pool, calls, _Block(block.number, None, block.second), sure=sure)
     except (Narrow, Malformed) as error:
         if len(calls) == 1:
             return [
@@ -221,16 +306,42 @@ def _one_by_one(pool: Asks, calls: Sequence[Call], block: int, *, sure: bool = F
             *_one_by_one(pool, calls[half:], block, sure=sure),
         ]
     results: list[CallResult | Retry] = []
-    for call, (answer, content) in zip(calls, found, strict=True):
+    doubted: list[int] = []
+    for place, (call, (answer, content)) in enumerate(zip(calls, found, strict=True)):
         if not isinstance(answer, RpcFault):
             results.append(CallResult(True, content))
+            if not content or len(content) % WORD:  # a contract answers in whole words
+                doubted.append(place)
         elif len(calls) > 1 and not sure and answer.data in {None, "", "0x"}:
             results += _one_by_one(pool, [call], block)
         elif _GAS.search(answer.message.lower()):
             results.append(Retry("a single call ran out of the endpoint's gas; set another endpoint, then run again"))
         else:
             results.append(_WORDLESS)
+            if answer.data in {None, "", "0x"}:
+                doubted.append(place)
+    for place, content in _elsewhere(block, [calls[place] for place in doubted], doubted).items():
+        results[place] = CallResult(True, content)
     return results
+
+
+def _elsewhere(block: _Block, calls: Sequence[Call], places: Sequence[int]) -> dict[int, bytes]:
+    """What another voice has where one refused without a word, had nothing or something odd: by place, where it has more.
+
+    Neither a refusal nor an absence is taken from one voice while there is another.
+    """
+    other = block.second() if calls else None
+    if other is None:
+        return {}
+    asked: list[tuple[str, Sequence[Json]]] = [
+        ("eth_call", [{"to": call.to, "data": "0x" + call.data.hex()}, block.hashed]) for call in calls
+    ]
+    try:
+        answers = other.batch(asked)
+    except CryptolakeError:
+        return {}  # nobody else can say: what the first one said stands
+    found = [(place, data(answer)) for place, answer in zip(places, answers, strict=True)]
+    return {place: content for place, content in found if content and len(content) % WORD == 0}
 
 
 def _bytes(answer: Json) -> bytes:

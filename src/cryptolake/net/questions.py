@@ -1,19 +1,26 @@
-"""What a JSON-RPC question is about: which blocks, and whether it could be asked in smaller pieces. Asks nothing."""
+"""What a JSON-RPC question is about: which blocks, and whether it could be asked in smaller pieces.
+
+And what a refusal means for the question asked. Asks nothing.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from cryptolake.errors import CryptolakeError, Retry
 from cryptolake.net.answers import quantity
 from cryptolake.net.envelope import Json
+from cryptolake.net.faults import Doubtful, Elsewhere, TooBig
+from cryptolake.net.state import AtHash
 
 Question = tuple[str, Sequence[Json]]
 """A method and its parameters."""
+_STATE = frozenset({"eth_call", "eth_getCode"})  # their second parameter names the block
 
 
 def state_block(calls: Iterable[Question]) -> int | None:
     """The oldest block whose state is asked for, which decides who can answer; None when no state is asked for."""
-    return min((block for call in calls if call[0] == "eth_call" and (block := _last(call)) is not None), default=None)
+    return min((block for call in calls if call[0] in _STATE and (block := _last(call)) is not None), default=None)
 
 
 def newest_block(calls: Iterable[Question]) -> int | None:
@@ -30,10 +37,24 @@ def divisible(calls: Sequence[Question]) -> bool:
     return isinstance(span, Mapping) and span.get("fromBlock") != span.get("toBlock")
 
 
+def of_one(method: str, error: TooBig | Doubtful) -> CryptolakeError:
+    """What a refusal means for one call alone: only a call of a contract may hold several that can be asked apart."""
+    if isinstance(error, Doubtful):
+        return error.otherwise
+    return (
+        error if method == "eth_call" else Elsewhere(f"the endpoint refuses {method} as too big; set another endpoint")
+    )
+
+
+def worth_waiting(last: CryptolakeError) -> bool:
+    """Whether the same may be answered later."""
+    return isinstance(last, Retry) and not isinstance(last, Elsewhere)
+
+
 def _last(call: Question) -> int | None:
     method, params = call
-    if method == "eth_call" and len(params) > 1:
-        return quantity(params[1])
+    if method in _STATE and len(params) > 1:
+        return params[1].number if isinstance(params[1], AtHash) else quantity(params[1])
     if method == "eth_getLogs" and params and isinstance(params[0], Mapping):
         return quantity(params[0].get("toBlock"))
     return None

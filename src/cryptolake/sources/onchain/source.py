@@ -25,11 +25,12 @@ from cryptolake.registry.loader import Registry
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.discovery import Discoveries
 from cryptolake.sources.onchain.families import discovering, families
+from cryptolake.sources.onchain.proven import run_proven
 from cryptolake.sources.onchain.reader import reader_digest
 from cryptolake.sources.onchain.records import Reserve
 from cryptolake.sources.onchain.rows import liquidation_row, tvl_row
 from cryptolake.sources.onchain.scans import LiquidationScan, Scanned, Watch
-from cryptolake.sources.onchain.settling import miss, run_programs
+from cryptolake.sources.onchain.settling import miss
 
 TVL = Dataset(
     "tvl",
@@ -80,6 +81,7 @@ class OnchainSource:
         self._finding: dict[str, threading.Lock] = {}
         # What each market's program asked last time: next time all of it goes in the first request.
         self._likely: dict[str, list[Call]] = {}
+        self._answered: dict[str, int] = {}  # the first block at which a market did answer
         self._teaching: dict[str, threading.Lock] = {}
         self._reading = threading.Lock()
         self._csus = {csu.name: csu for csu in csus}
@@ -166,8 +168,7 @@ class OnchainSource:
         except Skip as error:
             yield from (miss(partition, error) for partition in asked)
             return
-        programs: dict[str, Program[list[Reserve]]] = {}
-        found: dict[str, Sequence[str]] = {}
+        markets: dict[str, Csu] = {}
         by_name = {partition.key: partition for partition in asked}
         for name, partition in by_name.items():
             csu = self._csus[name]
@@ -179,9 +180,8 @@ class OnchainSource:
             except CryptolakeError as error:
                 yield miss(partition, error)
                 continue
-            found[name] = csu.found
-            programs[name] = families()[csu.family].snapshot(csu)
-        outcomes = self._asked(pool, chain, programs, header.number)
+            markets[name] = csu
+        outcomes = self._asked(pool, blocks, chain, markets, header)
         if pool.finality_assumed and blocks.fresh_header(header.number).hash != header.hash:
             raise Skip(f"block {header.number} changed while it was read; run again", reason="reorganised")
         for name, outcome in outcomes.items():
@@ -193,7 +193,7 @@ class OnchainSource:
                 "block": header.number,
                 "block_hash": header.hash,
                 "timestamp": header.timestamp,
-                **({"found": found[name]} if found[name] else {}),
+                **({"found": markets[name].found} if markets[name].found else {}),
                 "rounds": transcript_to_json(outcome.transcript),
             }
             yield Raw(
@@ -209,28 +209,29 @@ class OnchainSource:
             )
 
     def _asked(
-        self, pool: Pool, chain: Chain, programs: Mapping[str, Program[list[Reserve]]], block: int
+        self, pool: Pool, blocks: Blocks, chain: Chain, markets: Mapping[str, Csu], header: Header
     ) -> dict[str, Finished[list[Reserve]] | Failed]:
         """Run the markets' programs at a block, with all that they asked before in the first request.
 
         While a market has not asked anything yet, one conversation of its chain teaches what it asks and the others wait.
         """
         with ExitStack() as alone:
-            if any(name not in self._likely for name in programs):
+            if any(name not in self._likely for name in markets):
                 with self._lock:
                     teaching = self._teaching.setdefault(chain.name, threading.Lock())
                 alone.enter_context(teaching)
-                if all(name in self._likely for name in programs):
+                if all(name in self._likely for name in markets):
                     alone.close()
-            likely = [call for name in programs for call in self._likely.get(name, ())]
+            likely = [call for name in markets for call in self._likely.get(name, ())]
             try:
-                outcomes = run_programs(pool, programs, block, chain, likely)
+                outcomes = run_proven(pool, blocks, chain, markets, _snapshot, header, likely, alive_at=self._answered)
             finally:
-                for name in programs:  # asked for once: a market that always fails holds nobody up
+                for name in markets:  # asked for once: a market that always fails holds nobody up
                     self._likely.setdefault(name, [])
             for name, outcome in outcomes.items():
                 if isinstance(outcome, Finished):
                     self._likely[name] = [call for stored in outcome.transcript for call, _ in stored]
+                    self._answered[name] = min(header.number, self._answered.get(name, header.number))
             return outcomes
 
     def _discovered(self, pool: Pool, csu: Csu, header: Header) -> Csu:
@@ -244,3 +245,7 @@ class OnchainSource:
             self._watch(Scanned(csu.chain, done, len(history)))
 
         return family.discover(csu, self._discoveries.upto(pool, family.discovery(csu), history, watch))
+
+
+def _snapshot(csu: Csu) -> Program[list[Reserve]]:
+    return families()[csu.family].snapshot(csu)

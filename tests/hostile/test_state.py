@@ -1,0 +1,256 @@
+"""State that is given wrongly, stale, or not at all never becomes a number that is called right. Real node, real HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import date
+from typing import Any, cast
+
+import pytest
+from tests.chain.anvil import MULTICALL3
+from tests.chain.scenario import Fortnight
+from tests.hostile.middleman import Change, Middleman, honest, refusal, result
+from tests.hostile.server import Hostile
+from tests.net.node import Node
+from tests.waiting import PATIENCE_S
+
+from cryptolake.contracts.partition import Partition, Period, hours
+from cryptolake.contracts.raw import Miss, Raw
+from cryptolake.contracts.source import Row
+from cryptolake.errors import CryptolakeError
+from cryptolake.net.abi import checksum, selector
+from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
+from cryptolake.net.http import Http
+from cryptolake.net.rpc import Pool
+from cryptolake.registry.chains import Chain
+from cryptolake.registry.loader import Registry
+from cryptolake.registry.markets import Csu
+from cryptolake.sources.onchain.source import OnchainSource
+
+pytestmark = [pytest.mark.chain, pytest.mark.xdist_group("fortnight")]
+DAY = date(2024, 12, 5)  # three liquidations
+DATASETS = ("tvl", "liquidations")
+
+
+def row_of(fortnight: Fortnight, **entry: str) -> Csu:
+    market = fortnight.market
+    stated = {"pool": checksum(market.pool), "pool_addresses_provider": checksum(market.provider), **entry}
+    return Csu("local", "aave_v3", "aave", "3", "local", 31337, stated)
+
+
+@contextmanager
+def reading(csu: Csu, *urls: str, multicall3: bool = True) -> Iterator[OnchainSource]:
+    """The real source over these endpoints, each of another operator, asked in this order; pauses are not slept."""
+    http = Http(timeout_s=PATIENCE_S)
+    found = [
+        Endpoint(f"server-{n}", SecretUrl(url), Limits(rate=1e5, max_batch=50), provider=f"operator-{n}")
+        for n, url in enumerate(urls)
+    ]
+    pool = Pool("local", 31337, found, http, sleep=lambda _: None)
+    chain = Chain("local", 31337, multicall3_address=MULTICALL3 if multicall3 else None, multicall3_block=0)
+    try:
+        yield OnchainSource(registry=Registry({csu.name: csu}, {"local": chain}), csus=[csu], pools=lambda _: pool)
+    finally:
+        http.close()
+
+
+def answered(source: OnchainSource, dataset: str, day: date = DAY) -> Raw | Miss | CryptolakeError:
+    """What a run lands, misses, or ends with."""
+    (trip,) = source.trips([Partition(dataset, "local", Period.of_day(day))])
+    try:
+        (found,) = source.fetch(trip)
+    except CryptolakeError as error:
+        return error
+    return found
+
+
+def told(fortnight: Fortnight, *changes: Change, csu: Csu | None = None, **more: Any) -> dict[str, Any]:
+    """By dataset: the rows read through these middlemen, or the miss or error."""
+    with ExitStack() as open_:
+        urls = [
+            open_.enter_context(Hostile(cast(Node, Middleman(fortnight.node.url, change)))).url for change in changes
+        ]
+        found: dict[str, Any] = {}
+        for dataset in DATASETS:
+            with reading(csu or row_of(fortnight), *urls, **more) as source:
+                answer = answered(source, dataset)
+                found[dataset] = list(source.parse(answer)) if isinstance(answer, Raw) else answer
+        return found
+
+
+@pytest.fixture(scope="module")
+def truth(aave_fortnight: Fortnight) -> dict[str, list[Row]]:
+    found = told(aave_fortnight, honest)
+    assert len(found["liquidations"]) == 3
+    assert len(found["tvl"]) >= 3
+    return found
+
+
+def never_wrong(found: dict[str, Any], truth: dict[str, list[Row]]) -> None:
+    """Every answer is the truth, or loud and to be asked again."""
+    for dataset in DATASETS:
+        if isinstance(found[dataset], Miss):
+            assert found[dataset].state == "failed", found[dataset]
+        elif not isinstance(found[dataset], CryptolakeError):
+            assert found[dataset] == truth[dataset], dataset
+
+
+def late(blocks: int) -> Change:
+    """State as of some blocks before the one asked for."""
+
+    def change(question: dict[str, Any], ask: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any] | None:
+        if question["method"] != "eth_call" or not isinstance(question["params"][1], str):
+            return None
+        to, block = question["params"]
+        return ask({**question, "params": [to, hex(max(1, int(block, 16) - blocks))]})
+
+    return change
+
+
+def empty(question: dict[str, Any], _ask: object) -> dict[str, Any] | None:
+    """Nothing for every call, as nodes answer whose state is not there."""
+    return result(question, "0x") if question["method"] == "eth_call" else None
+
+
+def empty_code_too(question: dict[str, Any], _ask: object) -> dict[str, Any] | None:
+    return result(question, "0x") if question["method"] in {"eth_call", "eth_getCode"} else None
+
+
+def integer_times(question: dict[str, Any], ask: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any] | None:
+    """Block timestamps as JSON integers."""
+    reply = ask(question)
+    if question["method"] == "eth_getBlockByNumber" and reply.get("result"):
+        reply["result"]["timestamp"] = int(reply["result"]["timestamp"], 16)
+    return reply
+
+
+def refusing(code: int, message: str, what: str) -> Change:
+    """Refuses every call that holds a getter, however small it is."""
+    wanted = selector(what).hex()
+
+    def change(question: dict[str, Any], _ask: object) -> dict[str, Any] | None:
+        if question["method"] == "eth_call" and wanted in question["params"][0]["data"]:
+            return refusal(question, code, message)
+        return None
+
+    return change
+
+
+def cut(question: dict[str, Any], ask: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any] | None:
+    """The first half of every call's answer."""
+    reply = ask(question)
+    if question["method"] == "eth_call" and isinstance(reply.get("result"), str):
+        reply["result"] = reply["result"][: 2 + (len(reply["result"]) - 2) // 4 * 2]
+    return reply
+
+
+PRICES = "getAssetsPrices(address[])", "getAssetPrice(address)"
+KINDS: dict[str, Change] = {
+    **{f"{blocks} blocks late": late(blocks) for blocks in (1, 2, 9, 40)},
+    "nothing for every call": empty,
+    "no code either": empty_code_too,
+    "times as integers": integer_times,
+    "cut": cut,
+    **{
+        f"{what}: {code} {words}": refusing(code, words, what)
+        for what in (*PRICES, "totalSupply()", "decimals()")
+        for code, words in (
+            (3, "response size exceeded"),
+            (3, "out of gas"),
+            (-32000, "gas required exceeds allowance (50000000)"),
+            (-32015, "VM execution error: out of gas"),
+            (-32000, "execution aborted (timeout = 5s)"),
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_alone_it_gives_the_truth_or_a_loud_failure(
+    aave_fortnight: Fortnight, truth: dict[str, list[Row]], kind: str
+) -> None:
+    never_wrong(told(aave_fortnight, KINDS[kind]), truth)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_beside_an_honest_one_the_truth_is_found(
+    aave_fortnight: Fortnight, truth: dict[str, list[Row]], kind: str
+) -> None:
+    assert told(aave_fortnight, KINDS[kind], honest) == truth
+
+
+@pytest.mark.parametrize("kind", ["nothing for every call", "no code either", "times as integers", "cut"])
+def test_before_multicall_as_well(aave_fortnight: Fortnight, truth: dict[str, list[Row]], kind: str) -> None:
+    found = told(aave_fortnight, KINDS[kind], honest, multicall3=False)
+    if kind != "cut":  # half of a list is whole words, and odd only to whoever reads it
+        assert found == truth
+    never_wrong(found, truth)
+    never_wrong(told(aave_fortnight, KINDS[kind], multicall3=False), truth)
+
+
+BORN = date(2024, 11, 30)  # the market's pool in its second hour of blocks
+
+
+def absent_code(question: dict[str, Any], _ask: object) -> dict[str, Any] | None:
+    return result(question, "0x") if question["method"] == "eth_getCode" else None
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "reason"),
+    [
+        ([honest], "gone", "not_deployed"),
+        ([honest, honest], "gone", "not_deployed"),
+        ([absent_code], "failed", "identity"),  # one voice, and no code by now either
+    ],
+)
+def test_before_it_was_born_a_market_is_gone_as_far_as_it_is_proven(
+    aave_fortnight: Fortnight, changes: list[Change], state: str, reason: str
+) -> None:
+    with ExitStack() as open_:
+        urls = [
+            open_.enter_context(Hostile(cast(Node, Middleman(aave_fortnight.node.url, change)))).url
+            for change in changes
+        ]
+        source = open_.enter_context(reading(row_of(aave_fortnight), *urls))
+        for dataset in DATASETS:
+            (trip,) = source.trips([Partition(dataset, "local", list(hours(BORN, BORN))[12])])
+            (miss,) = source.fetch(trip)
+            assert isinstance(miss, Miss), miss
+            assert (miss.state, miss.reason) == (state, reason), miss
+
+
+@pytest.mark.parametrize("kind", ["nothing for every call", "no code either"])
+def test_a_live_market_is_never_gone_for_one_voice(
+    aave_fortnight: Fortnight, kind: str, truth: dict[str, list[Row]]
+) -> None:
+    never_wrong(told(aave_fortnight, KINDS[kind], KINDS[kind]), truth)
+    stated = replace(row_of(aave_fortnight), deployed_block=aave_fortnight.market.deployed_block)
+    never_wrong(told(aave_fortnight, KINDS[kind], csu=stated), truth)
+
+
+def test_a_token_without_code_loses_its_own_price_and_no_other_reserve(
+    aave_fortnight: Fortnight, truth: dict[str, list[Row]]
+) -> None:
+    """As the node says it of a token that destroyed itself."""
+    node, asset = aave_fortnight.node, aave_fortnight.tokens["WBTC"].asset
+    snapshot = node.rpc("evm_snapshot")
+    day = date(2024, 12, 20)
+    try:
+        node.rpc("anvil_setCode", asset, "0x")
+        node.block(Period.of_day(day).end)
+        node.empty_blocks(70, 12)
+        with ExitStack() as open_:
+            url = open_.enter_context(Hostile(cast(Node, Middleman(node.url)))).url
+            source = open_.enter_context(reading(row_of(aave_fortnight), url))
+            raw = answered(source, "tvl", day)
+            assert isinstance(raw, Raw), raw
+            rows = {str(row["asset"]): row for row in source.parse(raw)}
+    finally:
+        node.rpc("evm_revert", snapshot)
+    gone = rows[checksum(asset)]
+    assert (gone["price_raw"], gone["cash_raw"], gone["decimals"]) == (None, "0", 8)
+    assert int(str(gone["total_supplied_raw"])) > 0
+    assert {str(row["asset"]) for row in truth["tvl"]} <= set(rows)
+    assert all(row["price_raw"] is not None for one, row in rows.items() if one != checksum(asset))
