@@ -41,17 +41,20 @@ def row_of(fortnight: Fortnight, **entry: str) -> Csu:
 
 
 @contextmanager
-def reading(csu: Csu, *urls: str, multicall3: bool = True) -> Iterator[OnchainSource]:
-    """The real source over these endpoints, each of another operator, asked in this order; pauses are not slept."""
+def reading(
+    csu: Csu, *urls: str, multicall3: bool = True, audit: float = 0.0, operators: str = ""
+) -> Iterator[OnchainSource]:
+    """The real source over these endpoints, of an operator each or of one, in this order; pauses are not slept."""
     http = Http(timeout_s=PATIENCE_S)
     found = [
-        Endpoint(f"server-{n}", SecretUrl(url), Limits(rate=1e5, max_batch=50), provider=f"operator-{n}")
+        Endpoint(f"server-{n}", SecretUrl(url), Limits(rate=1e5, max_batch=50), provider=operators or f"operator-{n}")
         for n, url in enumerate(urls)
     ]
     pool = Pool("local", 31337, found, http, sleep=lambda _: None)
     chain = Chain("local", 31337, multicall3_address=MULTICALL3 if multicall3 else None, multicall3_block=0)
     try:
-        yield OnchainSource(registry=Registry({csu.name: csu}, {"local": chain}), csus=[csu], pools=lambda _: pool)
+        registry = Registry({csu.name: csu}, {"local": chain})
+        yield OnchainSource(registry=registry, csus=[csu], pools=lambda _: pool, audit=audit)
     finally:
         http.close()
 
@@ -254,3 +257,57 @@ def test_a_token_without_code_loses_its_own_price_and_no_other_reserve(
     assert int(str(gone["total_supplied_raw"])) > 0
     assert {str(row["asset"]) for row in truth["tvl"]} <= set(rows)
     assert all(row["price_raw"] is not None for one, row in rows.items() if one != checksum(asset))
+
+
+def inventing(amounts: list[str]) -> Change:
+    """Whole and well formed answers with other amounts: half of each of these numbers."""
+
+    def change(question: dict[str, Any], ask: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any] | None:
+        reply = ask(question)
+        if question["method"] == "eth_call" and isinstance(reply.get("result"), str):
+            for amount in amounts:
+                reply["result"] = reply["result"].replace(f"{int(amount):064x}", f"{int(amount) // 2:064x}")
+        return reply
+
+    return change
+
+
+def snapshot(fortnight: Fortnight, *changes: Change, **more: Any) -> tuple[Any, dict[str, str]]:
+    """The rows or the miss, and the answer's provenance."""
+    with ExitStack() as open_:
+        urls = [
+            open_.enter_context(Hostile(cast(Node, Middleman(fortnight.node.url, change)))).url for change in changes
+        ]
+        source = open_.enter_context(reading(row_of(fortnight), *urls, audit=0.02, **more))
+        answer = answered(source, "tvl")
+        return (source.parse(answer), dict(answer.provenance)) if isinstance(answer, Raw) else (answer, {})
+
+
+def test_a_second_voice_finds_invented_state(aave_fortnight: Fortnight, truth: dict[str, list[Row]]) -> None:
+    liar = inventing([str(row["total_supplied_raw"]) for row in truth["tvl"] if int(str(row["total_supplied_raw"]))])
+    alone, told_alone = snapshot(aave_fortnight, liar)
+    assert alone != truth["tvl"]
+    assert told_alone["grade"] == "one_voice"  # nobody can know, and the answer says so
+    for changes in ([liar, honest], [honest, liar]):
+        found, _ = snapshot(aave_fortnight, *changes)
+        assert isinstance(found, Miss)
+        assert (found.state, found.reason) == ("failed", "rpc")
+        assert "read different state" in found.message
+    for changes in ([liar, honest, honest], [honest, liar, honest], [honest, honest, liar]):
+        found, said = snapshot(aave_fortnight, *changes)
+        assert found == truth["tvl"], changes
+        assert said["grade"] == "two_voices"
+        assert said["endpoint"] != f"server-{changes.index(liar)}"
+
+
+def test_two_keys_of_one_operator_are_one_voice(aave_fortnight: Fortnight, truth: dict[str, list[Row]]) -> None:
+    for operators in ("one", "own"):
+        found, said = snapshot(aave_fortnight, honest, honest, operators=operators)
+        assert (found, said["grade"]) == (truth["tvl"], "one_voice")
+    found, said = snapshot(aave_fortnight, honest, honest)
+    assert (found, said["grade"], said["endpoint"], said["second"]) == (
+        truth["tvl"],
+        "two_voices",
+        "server-0",
+        "server-1",
+    )

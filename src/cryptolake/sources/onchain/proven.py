@@ -14,6 +14,8 @@ from typing import Generic, TypeVar
 from cryptolake.errors import CryptolakeError, Skip
 from cryptolake.net.besides import another_endpoint
 from cryptolake.net.blocks import Blocks, Header
+from cryptolake.net.envelope import Json
+from cryptolake.net.faults import RpcFault
 from cryptolake.net.multicall import Call, CallResult, Failed, Finished, Program, run
 from cryptolake.net.rpc import Pool
 from cryptolake.net.witness import Witness
@@ -35,12 +37,57 @@ class _Proven(Generic[T]):
     silent: tuple[Finding, ...]
 
 
+class Heard:
+    """The pool, and the names of all endpoints that answered a conversation."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self.names: set[str] = set()
+
+    def call(self, method: str, params: Sequence[Json]) -> Json:
+        """As the pool's."""
+        (answer,) = self.batch([(method, params)])
+        if isinstance(answer, RpcFault):
+            raise Skip(f"{method} was answered with an error by the contract", reason="revert")
+        return answer
+
+    def batch(self, calls: Sequence[tuple[str, Sequence[Json]]]) -> list[Json | RpcFault]:
+        """As the pool's."""
+        answers = self._pool.batch(calls)
+        self.names |= self._pool.last_endpoints
+        return answers
+
+
 def run_programs(
-    pool: Pool, programs: Mapping[str, Program[T]], block: Witness, chain: Chain, likely: Sequence[Call] = ()
+    pool: Pool,
+    programs: Mapping[str, Program[T]],
+    block: Witness,
+    chain: Chain,
+    likely: Sequence[Call] = (),
+    heard: set[str] | None = None,
 ) -> dict[str, Finished[T] | Failed]:
-    """Run programs at a block that proves itself in every answer, through Multicall3 where the chain has it by then."""
+    """Run programs at a block that proves itself in every answer, through Multicall3 where the chain has it by then.
+
+    The names of the endpoints that answered are added to `heard`.
+    """
+    hearing = Heard(pool)
+    try:
+        return _run(pool, hearing, programs, block, chain, likely)
+    finally:
+        if heard is not None:
+            heard |= hearing.names
+
+
+def _run(
+    pool: Pool,
+    hearing: Heard,
+    programs: Mapping[str, Program[T]],
+    block: Witness,
+    chain: Chain,
+    likely: Sequence[Call],
+) -> dict[str, Finished[T] | Failed]:
     return run(
-        pool,
+        hearing,
         programs,
         block.number,
         multicall3=chain.multicall3_address,
@@ -61,16 +108,17 @@ def run_proven(
     likely: Sequence[Call] = (),
     *,
     alive_at: Mapping[str, int] | None = None,
+    heard: set[str] | None = None,
 ) -> dict[str, Finished[T] | Failed]:
     """Run the program of each market at a block, each with its anchors, and settle who is not there.
 
     A market fails with `identity` where its contracts are not those of the row; with `not_deployed` only when that is settled.
-    `alive_at` are blocks at which markets did answer: later ones cannot lack them.
+    `alive_at` are blocks at which markets did answer: later ones cannot lack them. Who answered is added to `heard`.
     """
     facts = declared()
     witness = blocks.witness(header, chain.state_witness)
     asked = {name: _with_anchors(csu, facts[csu.family], program(csu)) for name, csu in markets.items()}
-    outcomes = run_programs(pool, asked, witness, chain, likely)
+    outcomes = run_programs(pool, asked, witness, chain, likely, heard)
     silent = [name for name, outcome in outcomes.items() if isinstance(outcome, Finished) and outcome.value.silent]
     strangers = _strangers(pool, blocks, chain, [markets[name] for name in silent]) if silent else {}
     found: dict[str, Finished[T] | Failed] = {}

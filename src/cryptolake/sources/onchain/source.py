@@ -12,6 +12,7 @@ from pathlib import Path
 
 import orjson
 
+from cryptolake.contracts.grades import Grade
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Dataset, Row, Trip
@@ -30,6 +31,7 @@ from cryptolake.sources.onchain.reader import reader_digest
 from cryptolake.sources.onchain.records import Reserve
 from cryptolake.sources.onchain.rows import liquidation_row, tvl_row
 from cryptolake.sources.onchain.scans import LiquidationScan, Scanned, Watch
+from cryptolake.sources.onchain.second_voice import Borne, Disagreed, borne_out
 from cryptolake.sources.onchain.settling import miss
 
 TVL = Dataset(
@@ -52,8 +54,9 @@ class OnchainSource:
     """Markets on EVM chains, by archive JSON-RPC. `pools` opens a chain's endpoint pool when it is first needed.
 
     `journals` is the folder where unfinished log scans are kept (None: nowhere), `audit` the share of log windows that a
-    second endpoint is asked for too, and `watch` is told how far every scan has come. `discovered` is the folder where the
-    events that name markets' parts are kept for ever (None: in memory).
+    second endpoint is asked for too, and `watch` is told how far every scan has come. `grade` is how far snapshots are to be
+    borne out by a second voice: by default a sample of their calls, where windows are doubted. `discovered` is the folder
+    where the events that name markets' parts are kept for ever (None: in memory).
     """
 
     name = "onchain"
@@ -70,10 +73,12 @@ class OnchainSource:
         journals: Path | None = None,
         discovered: Path | None = None,
         audit: float = 0.0,
+        grade: Grade | None = None,
         watch: Watch = lambda _scanned: None,
     ) -> None:
         self._registry, self._pools, self._cache = registry, pools, block_cache
         self._journals, self._audit, self._watch = journals, audit, watch
+        self._grade: Grade = grade or ("two_voices_sampled" if audit else "one_voice")
         self._discoveries = Discoveries(discovered, audit)
         self._blocks: dict[str, Blocks] = {}
         self._lock = threading.Lock()
@@ -181,7 +186,7 @@ class OnchainSource:
                 yield miss(partition, error)
                 continue
             markets[name] = csu
-        outcomes = self._asked(pool, blocks, chain, markets, header)
+        outcomes, borne = self._read(pool, blocks, chain, markets, header)
         if pool.finality_assumed and blocks.fresh_header(header.number).hash != header.hash:
             raise Skip(f"block {header.number} changed while it was read; run again", reason="reorganised")
         for name, outcome in outcomes.items():
@@ -203,13 +208,29 @@ class OnchainSource:
                 observed_at=header.time,
                 payload=orjson.dumps(payload),
                 request={"chain": chain.name, "dataset": TVL.name},
-                provenance={**self._provenance, "endpoint": pool.last_endpoint},
+                provenance={**self._provenance, **borne.told(), "endpoint": borne.first},
                 block=header.number,
                 block_hash=header.hash,
             )
 
-    def _asked(
+    def _read(
         self, pool: Pool, blocks: Blocks, chain: Chain, markets: Mapping[str, Csu], header: Header
+    ) -> tuple[dict[str, Finished[list[Reserve]] | Failed], Borne]:
+        """Read the markets at a block and have it borne out; whoever a third voice contradicts is not asked again."""
+        block = blocks.witness(header, chain.state_witness)
+        while True:
+            heard: set[str] = set()
+            outcomes = self._asked(pool, blocks, chain, markets, header, heard)
+            try:
+                return outcomes, borne_out(pool, chain, block, outcomes, heard, self._grade)
+            except Disagreed as error:
+                honest = [one for one in pool.stations if one.endpoint.name != error.liar]
+                if not error.liar or not honest:
+                    return dict.fromkeys(markets, Failed(error, [])), Borne("one_voice", "")
+                pool = pool.only(honest)
+
+    def _asked(
+        self, pool: Pool, blocks: Blocks, chain: Chain, markets: Mapping[str, Csu], header: Header, heard: set[str]
     ) -> dict[str, Finished[list[Reserve]] | Failed]:
         """Run the markets' programs at a block, with all that they asked before in the first request.
 
@@ -224,7 +245,9 @@ class OnchainSource:
                     alone.close()
             likely = [call for name in markets for call in self._likely.get(name, ())]
             try:
-                outcomes = run_proven(pool, blocks, chain, markets, _snapshot, header, likely, alive_at=self._answered)
+                outcomes = run_proven(
+                    pool, blocks, chain, markets, _snapshot, header, likely, alive_at=self._answered, heard=heard
+                )
             finally:
                 for name in markets:  # asked for once: a market that always fails holds nobody up
                     self._likely.setdefault(name, [])
