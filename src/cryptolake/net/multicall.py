@@ -318,8 +318,8 @@ def _one_by_one(pool: Asks, calls: Sequence[Call], block: _Block, *, sure: bool 
             results.append(Retry("a single call ran out of the endpoint's gas; set another endpoint, then run again"))
         else:
             results.append(_WORDLESS)
-            if answer.data in {None, "", "0x"}:
-                doubted.append(place)
+            if answer.data in {None, "", "0x"} and "revert" not in answer.message.lower():
+                doubted.append(place)  # no verdict of the contract in so many words
     for place, content in _elsewhere(block, [calls[place] for place in doubted], doubted).items():
         results[place] = CallResult(True, content)
     return results
