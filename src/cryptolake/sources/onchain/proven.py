@@ -37,7 +37,7 @@ class _Proven(Generic[T]):
     silent: tuple[Finding, ...]
 
 
-class Heard:
+class _Hearing:
     """The pool, and the names of all endpoints that answered a conversation."""
 
     def __init__(self, pool: Pool) -> None:
@@ -70,7 +70,7 @@ def run_programs(
 
     The names of the endpoints that answered are added to `heard`.
     """
-    hearing = Heard(pool)
+    hearing = _Hearing(pool)
     try:
         return _run(pool, hearing, programs, block, chain, likely)
     finally:
@@ -80,7 +80,7 @@ def run_programs(
 
 def _run(
     pool: Pool,
-    hearing: Heard,
+    hearing: _Hearing,
     programs: Mapping[str, Program[T]],
     block: Witness,
     chain: Chain,
