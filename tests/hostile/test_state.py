@@ -121,12 +121,16 @@ def empty_code_too(question: dict[str, Any], _ask: object) -> dict[str, Any] | N
     return result(question, "0x") if question["method"] in {"eth_call", "eth_getCode"} else None
 
 
-def integer_times(question: dict[str, Any], ask: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any] | None:
-    """Block timestamps as JSON integers."""
-    reply = ask(question)
-    if question["method"] == "eth_getBlockByNumber" and reply.get("result"):
-        reply["result"]["timestamp"] = int(reply["result"]["timestamp"], 16)
-    return reply
+def header_field(name: str, change: Callable[[str], object]) -> Change:
+    """Block headers with one field written another way."""
+
+    def changed(question: dict[str, Any], ask: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any] | None:
+        reply = ask(question)
+        if question["method"] == "eth_getBlockByNumber" and reply.get("result"):
+            reply["result"][name] = change(reply["result"][name])
+        return reply
+
+    return changed
 
 
 def refusing(code: int, message: str, what: str) -> Change:
@@ -150,11 +154,21 @@ def cut(question: dict[str, Any], ask: Callable[[dict[str, Any]], dict[str, Any]
 
 
 PRICES = "getAssetsPrices(address[])", "getAssetPrice(address)"
+HEADER_KINDS: dict[str, Callable[[str], object]] = {
+    "an integer": lambda value: int(value, 16),
+    "null": lambda _: None,
+    "an empty text": lambda _: "0x",
+    "decimal text": lambda value: str(int(value, 16)),
+}
 KINDS: dict[str, Change] = {
     **{f"{blocks} blocks late": late(blocks) for blocks in (1, 2, 9, 40)},
     "nothing for every call": empty,
     "no code either": empty_code_too,
-    "times as integers": integer_times,
+    **{
+        f"{name} as {kind}": header_field(name, change)
+        for name in ("number", "timestamp", "hash", "parentHash")
+        for kind, change in HEADER_KINDS.items()
+    },
     "cut": cut,
     **{
         f"{what}: {code} {words}": refusing(code, words, what)
@@ -184,7 +198,7 @@ def test_beside_an_honest_one_the_truth_is_found(
     assert told(aave_fortnight, KINDS[kind], honest) == truth
 
 
-@pytest.mark.parametrize("kind", ["nothing for every call", "no code either", "times as integers", "cut"])
+@pytest.mark.parametrize("kind", ["nothing for every call", "no code either", "timestamp as an integer", "cut"])
 def test_before_multicall_as_well(aave_fortnight: Fortnight, truth: dict[str, list[Row]], kind: str) -> None:
     found = told(aave_fortnight, KINDS[kind], honest, multicall3=False)
     if kind != "cut":  # half of a list is whole words, and odd only to whoever reads it

@@ -83,4 +83,6 @@ def _is_header(answer: Json) -> bool:
         return False
     timestamp, own = quantity(answer.get("timestamp")), answer.get("hash")
     is_hash = isinstance(own, str) and len(own) == _HASH and data(own) is not None
+    parent = answer.get("parentHash", own)
+    is_hash = is_hash and isinstance(parent, str) and len(parent) == _HASH and data(parent) is not None
     return quantity(answer.get("number")) is not None and timestamp is not None and timestamp < 1 << 40 and is_hash

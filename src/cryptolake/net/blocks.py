@@ -21,11 +21,11 @@ from cryptolake.contracts.partition import Period
 from cryptolake.errors import Skip
 from cryptolake.files.atomic import write_bytes
 from cryptolake.net.answers import data, quantity
+from cryptolake.net.block_identity import BlockIdentity, KnownBlock
 from cryptolake.net.boundary import Bracket, closer, contradicted, pilots, probes
 from cryptolake.net.envelope import Json
 from cryptolake.net.faults import Behind, Malformed
 from cryptolake.net.multicall import Asks as _Asks
-from cryptolake.net.witness import StateWitness, Witness
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ class Blocks:
         (answer,) = self._pool.batch([("eth_getBlockByNumber", [hex(number), False])])
         return _header(answer, number, self._pool.chain)
 
-    def witness(self, header: Header, kind: StateWitness) -> Witness:
+    def identity(self, header: Header, kind: KnownBlock) -> BlockIdentity:
         """What the state of a block must say of itself; a boundary kept without its parent hash is asked for again.
 
         Raises Skip(reason="reorganised") when the block has another hash by now.
@@ -144,7 +144,7 @@ class Blocks:
             if now.hash != header.hash:
                 raise Skip(f"{self._pool.chain}: block {header.number} changed; run again", reason="reorganised")
             header = now
-        return Witness(header.number, header.timestamp, header.hash, header.parent, kind)
+        return BlockIdentity(header.number, header.timestamp, header.hash, header.parent, kind)
 
     def range_of(self, period: Period) -> tuple[BlockRange, Header]:
         """The blocks with timestamps in `[start, end)` and the period's snapshot block, the last one before its end.

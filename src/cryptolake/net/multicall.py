@@ -15,10 +15,10 @@ from typing import Generic, Protocol, TypeVar
 from cryptolake.errors import CryptolakeError, Narrow, Retry, Skip
 from cryptolake.net.abi import WORD, decode_aggregate3, encode_aggregate3
 from cryptolake.net.answers import data
+from cryptolake.net.block_identity import BlockIdentity, Unidentified
 from cryptolake.net.envelope import Json
 from cryptolake.net.faults import Elsewhere, Malformed, Overdue, RpcFault
 from cryptolake.net.state import AtHash, Proving
-from cryptolake.net.witness import Unwitnessed, Witness
 
 T = TypeVar("T")
 
@@ -96,7 +96,7 @@ def _nobody() -> Asks | None:
     return None
 
 
-class NoMulticall(Unwitnessed):
+class NoMulticall(Unidentified):
     """There is no Multicall3 at the block, as far as anybody says."""
 
 
@@ -105,25 +105,25 @@ class _Block:
     """The block that is read: its number, what its state must say of itself, and who is asked after a refusal."""
 
     number: int
-    witness: Witness | None
+    identity: BlockIdentity | None
     second: Second
 
     @property
     def tag(self) -> Json:
         """The block as named for an aggregate, which proves by itself where it was read."""
-        return self.hashed if self.witness is not None and self.witness.by_hash else hex(self.number)
+        return self.hashed if self.identity is not None and self.identity.by_hash else hex(self.number)
 
     @property
     def hashed(self) -> Json:
         """The block as named for a call that cannot prove where it was read."""
-        return hex(self.number) if self.witness is None else AtHash(self.number, self.witness.hash)
+        return hex(self.number) if self.identity is None else AtHash(self.number, self.identity.hash)
 
 
 class _Aggregate(Proving):
-    """An aggregate3 of the witness's calls and others; keeps the others' results once they are believed."""
+    """An aggregate3 of the calls that tell the block and others; keeps the others' results once they are believed."""
 
-    def __init__(self, multicall3: str, calls: Sequence[Call], witness: Witness) -> None:
-        self._before, self._count, self._witness = witness.calls(multicall3), len(calls), witness
+    def __init__(self, multicall3: str, calls: Sequence[Call], identity: BlockIdentity) -> None:
+        self._before, self._count, self._identity = identity.calls(multicall3), len(calls), identity
         every = [*self._before, *((call.to, call.data) for call in calls)]
         super().__init__(to=multicall3, data="0x" + encode_aggregate3(every).hex())
         self.results: list[CallResult] = []
@@ -137,8 +137,8 @@ class _Aggregate(Proving):
         except Skip:
             found = []
         if len(found) != len(self._before) + self._count:
-            raise Unwitnessed("an aggregate was answered with something else; it is asked elsewhere")
-        self._witness.check(found[: len(self._before)])
+            raise Unidentified("an aggregate was answered with something else; it is asked elsewhere")
+        self._identity.check(found[: len(self._before)])
         self.results = [CallResult(good, piece) for good, piece in found[len(self._before) :]]
 
 
@@ -151,7 +151,7 @@ def run(
     multicall3_since: int = 0,
     max_calls: int = MAX_CALLS,
     likely: Sequence[Call] = (),
-    witness: Witness | None = None,
+    identity: BlockIdentity | None = None,
     second: Second = _nobody,
 ) -> dict[str, Finished[T] | Failed]:
     """Run all programs at `block` in lock-step. A failing program fails alone; transport errors (Retry, Stop) pass through.
@@ -159,12 +159,12 @@ def run(
     `likely` are calls the programs will probably make (what they asked at another block): all of them go in the first
     request, so that rounds whose calls are all known cost nothing. Should that request fail, it is as if nothing were known.
 
-    With a `witness` every answer proves that it was read at that very block, or is asked elsewhere; `second` gives who is
+    With an `identity` every answer proves that it was read at that very block, or is asked elsewhere; `second` gives who is
     asked after an endpoint that refused a single call.
 
     Before `multicall3_since`, or with `multicall3=None`, the calls go as a JSON-RPC batch instead.
     """
-    here = _Block(block, witness, second)
+    here = _Block(block, identity, second)
     outcomes: dict[str, Finished[T] | Failed] = {}
     transcripts: dict[str, Transcript] = {name: [] for name in programs}
     waiting: dict[str, Sequence[Call]] = {}
@@ -210,7 +210,7 @@ def _ask(
 ) -> list[CallResult | Retry]:
     if not calls:
         return []
-    if not multicall3 or (len(calls) < 2 and block.witness is None):
+    if not multicall3 or (len(calls) < 2 and block.identity is None):
         return _one_by_one(pool, calls, block)
     pieces = [calls[start : start + max_calls] for start in range(0, len(calls), max_calls)]
     results: list[CallResult | Retry] = []
@@ -233,9 +233,9 @@ def _aggregates(
 ) -> list[list[CallResult] | None]:
     """One aggregate3 per piece, all in one request; None for a piece that failed as a whole.
 
-    Raises Unwitnessed where nobody's answer proves that it is of this block.
+    Raises Unidentified where nobody's answer proves that it is of this block.
     """
-    if block.witness is None:
+    if block.identity is None:
         plain: list[tuple[str, Sequence[Json]]] = []
         for piece in pieces:
             data = "0x" + encode_aggregate3([(call.to, call.data) for call in piece]).hex()
@@ -245,10 +245,10 @@ def _aggregates(
         except (Narrow, Overdue, Malformed):
             return [None] * len(pieces)
         return [_decoded(answer, len(piece)) for answer, piece in zip(answers, pieces, strict=True)]
-    proving = [_Aggregate(multicall3, piece, block.witness) for piece in pieces]
+    proving = [_Aggregate(multicall3, piece, block.identity) for piece in pieces]
     try:
         answers = pool.batch([("eth_call", [one, block.tag]) for one in proving])
-    except Unwitnessed:
+    except Unidentified:
         raise
     except (Narrow, Overdue, Malformed):
         return [None] * len(pieces)
@@ -289,7 +289,7 @@ def _one_by_one(pool: Asks, calls: Sequence[Call], block: _Block, *, sure: bool 
     try:
         found = [(one, b"" if isinstance(one, RpcFault) else _bytes(one)) for one in pool.batch(asked)]
     except Elsewhere:
-        if not sure or block.witness is None:
+        if not sure or block.identity is None:
             raise
         # Nobody takes a block by its hash; an aggregate of this round has proven which one the number means.
         return _one_by_one(pool, calls, _Block(block.number, None, block.second), sure=sure)

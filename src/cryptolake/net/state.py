@@ -1,7 +1,7 @@
 """How a contract's state is asked for: a block named by its hash, and a call whose answer must prove what it is about.
 
 Both are ordinary JSON-RPC parameters that know a little more than they send. What does not belong here: sending them (rpc),
-and what a block says of itself (witness).
+and what a block says of itself (block_identity).
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from cryptolake.contracts.block_clock import BlockClock
-from cryptolake.net.witness import StateWitness
+from cryptolake.net.block_identity import KnownBlock
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class Chain:
 
     `block_time_s` (seconds, today) and `clock` (by date) serve planning and first guesses; collection proves real blocks.
     `launched` is the first day that may have blocks. `multicall3_block` is the first block at which Multicall3 exists;
-    before it calls go as JSON-RPC batches. `state_witness` is how a reading proves which block it is of.
+    before it calls go as JSON-RPC batches. `known_block` is how a reading proves which block it is of.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Chain:
     defillama_name: str | None = None
     clock: BlockClock | None = None
     launched: date | None = None
-    state_witness: StateWitness = "header"
+    known_block: KnownBlock = "header"
 
     def ran_on(self, day: date) -> bool:
         """Whether the chain may have had blocks on a day; True where it is not known."""

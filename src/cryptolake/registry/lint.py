@@ -11,7 +11,7 @@ from datetime import date
 from typing import cast, get_args
 
 from cryptolake.net.abi import checksum
-from cryptolake.net.witness import StateWitness
+from cryptolake.net.block_identity import KnownBlock
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.clock_rows import read_clock, read_day
 from cryptolake.registry.family import FamilyFacts
@@ -29,7 +29,7 @@ _CHAIN_KEYS = frozenset(
         "chain_id",
         "aliases",
         "native_symbol",
-        "state_witness",
+        "known_block",
         "block_time_s",
         "block_time_source",
         "block_time_history",
@@ -115,9 +115,9 @@ def read_chain(row: Row, faults: list[str]) -> Chain | None:
         _check_address("multicall3.address", address, fault)
     if since is not None and _whole(since) is None:
         fault(f"multicall3.block {since!r} is no whole number")
-    witness = values.get("state_witness", "header")
-    if witness not in get_args(StateWitness):
-        fault(f"state_witness {witness!r} must be one of {', '.join(get_args(StateWitness))}")
+    known = values.get("known_block", "header")
+    if known not in get_args(KnownBlock):
+        fault(f"known_block {known!r} must be one of {', '.join(get_args(KnownBlock))}")
     aliases = _texts("aliases", values.get("aliases"), fault)
     public_rpcs = _texts("public_rpcs", values.get("public_rpcs"), fault)
     if fault or chain_id is None:
@@ -135,7 +135,7 @@ def read_chain(row: Row, faults: list[str]) -> Chain | None:
         defillama_name=str(values["defillama_name"]) if values.get("defillama_name") else None,
         clock=clock,
         launched=launched,
-        state_witness=cast(StateWitness, witness),
+        known_block=cast(KnownBlock, known),
     )
 
 

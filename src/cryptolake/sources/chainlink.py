@@ -102,7 +102,7 @@ class ChainlinkPrices:
             blocks = Blocks(pool, self._cache)
             try:
                 _, header = blocks.range_of(partition.period)
-                witness = blocks.witness(header, chain.state_witness)
+                identity = blocks.identity(header, chain.known_block)
             except Skip as error:
                 state: str = "gone" if error.reason == "not_deployed" else "failed"
                 yield Miss(partition, "gone" if state == "gone" else "failed", error.reason, str(error))
@@ -114,7 +114,7 @@ class ChainlinkPrices:
                 header.number,
                 multicall3=chain.multicall3_address,
                 multicall3_since=chain.multicall3_block or 0,
-                witness=witness,
+                identity=identity,
             )[chain.name]
             if isinstance(outcome, Failed):
                 yield Miss(partition, "failed", "rpc", str(outcome.error))

@@ -12,16 +12,16 @@ from collections.abc import Sequence
 from cryptolake.errors import CryptolakeError, Retry, Skip
 from cryptolake.net.answers import data
 from cryptolake.net.besides import another_endpoint, another_voice
+from cryptolake.net.block_identity import BlockIdentity
 from cryptolake.net.faults import Malformed
 from cryptolake.net.rpc import Pool
-from cryptolake.net.witness import Witness
 from cryptolake.registry.anchors import addresses
 from cryptolake.registry.family import FamilyFacts
 from cryptolake.registry.markets import Csu
 
 
 def settled_absence(
-    pool: Pool, csu: Csu, family: FamilyFacts, block: Witness, said: Skip, alive_at: int | None = None
+    pool: Pool, csu: Csu, family: FamilyFacts, block: BlockIdentity, said: Skip, alive_at: int | None = None
 ) -> CryptolakeError:
     """The error of a market whose program found no contract at a block: `said`, once its absence is settled; else why not.
 

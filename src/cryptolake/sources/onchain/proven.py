@@ -13,12 +13,12 @@ from typing import Generic, TypeVar
 
 from cryptolake.errors import CryptolakeError, Skip
 from cryptolake.net.besides import another_endpoint
+from cryptolake.net.block_identity import BlockIdentity
 from cryptolake.net.blocks import Blocks, Header
 from cryptolake.net.envelope import Json
 from cryptolake.net.faults import RpcFault
 from cryptolake.net.multicall import Call, CallResult, Failed, Finished, Program, run
 from cryptolake.net.rpc import Pool
-from cryptolake.net.witness import Witness
 from cryptolake.registry.anchors import NOTHING, Finding, Identity, identity
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.family import FamilyFacts
@@ -61,7 +61,7 @@ class _Hearing:
 def run_programs(
     pool: Pool,
     programs: Mapping[str, Program[T]],
-    block: Witness,
+    block: BlockIdentity,
     chain: Chain,
     likely: Sequence[Call] = (),
     heard: set[str] | None = None,
@@ -82,7 +82,7 @@ def _run(
     pool: Pool,
     hearing: _Hearing,
     programs: Mapping[str, Program[T]],
-    block: Witness,
+    block: BlockIdentity,
     chain: Chain,
     likely: Sequence[Call],
 ) -> dict[str, Finished[T] | Failed]:
@@ -93,7 +93,7 @@ def _run(
         multicall3=chain.multicall3_address,
         multicall3_since=chain.multicall3_block or 0,
         likely=likely,
-        witness=block,
+        identity=block,
         second=lambda: another_endpoint(pool, pool.last_endpoints),
     )
 
@@ -116,9 +116,9 @@ def run_proven(
     `alive_at` are blocks at which markets did answer: later ones cannot lack them. Who answered is added to `heard`.
     """
     facts = declared()
-    witness = blocks.witness(header, chain.state_witness)
+    block = blocks.identity(header, chain.known_block)
     asked = {name: _with_anchors(csu, facts[csu.family], program(csu)) for name, csu in markets.items()}
-    outcomes = run_programs(pool, asked, witness, chain, likely, heard)
+    outcomes = run_programs(pool, asked, block, chain, likely, heard)
     silent = [name for name, outcome in outcomes.items() if isinstance(outcome, Finished) and outcome.value.silent]
     strangers = _strangers(pool, blocks, chain, [markets[name] for name in silent]) if silent else {}
     found: dict[str, Finished[T] | Failed] = {}
@@ -127,7 +127,7 @@ def run_proven(
             error = outcome.error
             if isinstance(error, Skip) and error.reason == "not_deployed":
                 csu = markets[name]
-                error = settled_absence(pool, csu, facts[csu.family], witness, error, (alive_at or {}).get(name))
+                error = settled_absence(pool, csu, facts[csu.family], block, error, (alive_at or {}).get(name))
             found[name] = Failed(error, outcome.transcript)
         elif name in strangers:
             found[name] = Failed(strangers[name], outcome.transcript)
@@ -209,7 +209,7 @@ def stranger(csu: Csu, finding: Finding) -> Skip:
 def _strangers(pool: Pool, blocks: Blocks, chain: Chain, csus: Sequence[Csu]) -> dict[str, CryptolakeError]:
     """Of markets whose anchors said nothing at a block, those that say nothing right at the newest final block either."""
     facts = declared()
-    head = blocks.witness(blocks.header(pool.finalized()), chain.state_witness)
+    head = blocks.identity(blocks.header(pool.finalized()), chain.known_block)
     programs = {csu.name: identity(csu, facts[csu.family], lasting=True) for csu in csus}
     found: dict[str, CryptolakeError] = {}
     for csu, outcome in zip(csus, run_programs(pool, programs, head, chain).values(), strict=True):

@@ -14,10 +14,10 @@ from typing import TypeVar
 from cryptolake.contracts.grades import Grade
 from cryptolake.errors import CryptolakeError
 from cryptolake.net.besides import another_voice
+from cryptolake.net.block_identity import BlockIdentity
 from cryptolake.net.faults import Malformed
 from cryptolake.net.multicall import MAX_CALLS, Call, CallResult, Failed, Finished, Program
 from cryptolake.net.rpc import Pool
-from cryptolake.net.witness import Witness
 from cryptolake.registry.chains import Chain
 from cryptolake.sources.onchain.proven import run_programs
 
@@ -52,7 +52,7 @@ class Disagreed(Malformed):
 def borne_out(
     pool: Pool,
     chain: Chain,
-    block: Witness,
+    block: BlockIdentity,
     outcomes: Mapping[str, Finished[T] | Failed],
     heard: Collection[str],
     wanted: Grade,
@@ -86,7 +86,7 @@ def borne_out(
 def _decide(
     pool: Pool,
     chain: Chain,
-    block: Witness,
+    block: BlockIdentity,
     lot: Sequence[Call],
     known: Mapping[Call, CallResult],
     theirs: Mapping[Call, CallResult],
@@ -113,7 +113,7 @@ def _decide(
     raise Disagreed(f"{words}; {judge.last_endpoint} sides with neither; run again")
 
 
-def _said(pool: Pool, chain: Chain, block: Witness, calls: Sequence[Call]) -> dict[Call, CallResult] | None:
+def _said(pool: Pool, chain: Chain, block: BlockIdentity, calls: Sequence[Call]) -> dict[Call, CallResult] | None:
     """What the endpoints of a pool answer to these calls at the block; None when they cannot say."""
 
     def program() -> Program[Sequence[CallResult]]:

@@ -143,8 +143,8 @@ class Settling:
         if not programs:
             return {}
         likely = [call for name in programs for call in self._likely.get(name, ())]
-        witness = self.blocks.witness(block, self.chain.state_witness)
-        outcomes = run_programs(self.pool, programs, witness, self.chain, likely)
+        identity = self.blocks.identity(block, self.chain.known_block)
+        outcomes = run_programs(self.pool, programs, identity, self.chain, likely)
         for name, outcome in outcomes.items():
             if isinstance(outcome, Finished) and name not in self._likely:
                 self._likely[name] = [call for stored in outcome.transcript for call, _ in stored]

@@ -217,7 +217,7 @@ class OnchainSource:
         self, pool: Pool, blocks: Blocks, chain: Chain, markets: Mapping[str, Csu], header: Header
     ) -> tuple[dict[str, Finished[list[Reserve]] | Failed], Borne]:
         """Read the markets at a block and have it borne out; whoever a third voice contradicts is not asked again."""
-        block = blocks.witness(header, chain.state_witness)
+        block = blocks.identity(header, chain.known_block)
         while True:
             heard: set[str] = set()
             outcomes = self._asked(pool, blocks, chain, markets, header, heard)

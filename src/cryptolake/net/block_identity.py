@@ -13,7 +13,7 @@ from typing import Literal
 from cryptolake.net.abi import WORD, call_data
 from cryptolake.net.faults import Malformed
 
-StateWitness = Literal["header", "number_and_time", "arbsys", "block_hash"]
+KnownBlock = Literal["header", "number_and_time", "arbsys", "block_hash"]
 """What contracts of a chain know of the block they are read at, which every reading is compared by.
 
 `header`: number, time and parent hash as in the header. `number_and_time`: BLOCKHASH gives something else there. `arbsys`:
@@ -24,22 +24,22 @@ they read, so the block is named by its hash (EIP-1898).
 ARBSYS = "0x0000000000000000000000000000000000000064"
 
 
-class Unwitnessed(Malformed):
+class Unidentified(Malformed):
     """An answer from another block than the one asked for, or one that does not say from which."""
 
 
 @dataclass(frozen=True, slots=True)
-class Witness:
+class BlockIdentity:
     """The block whose state is wanted, by its header; an empty `parent` hash is not known and not compared.
 
-    `kind` says what the chain's own contracts know of their block (see `StateWitness`).
+    `kind` says what the chain's own contracts know of their block (see `KnownBlock`).
     """
 
     number: int
     timestamp: int
     hash: str
     parent: str = ""
-    kind: StateWitness = "header"
+    kind: KnownBlock = "header"
 
     @property
     def by_hash(self) -> bool:
@@ -65,12 +65,12 @@ class Witness:
                 ]
 
     def check(self, answers: Sequence[tuple[bool, bytes]]) -> None:
-        """Compare the answers to `calls` with the header. Raises Unwitnessed."""
+        """Compare the answers to `calls` with the header. Raises Unidentified."""
         if self.by_hash:
             return
         number, timestamp = (int.from_bytes(_word(good, data)) for good, data in answers[:2])
         if (number, timestamp) != (self.number, self.timestamp):
-            raise Unwitnessed(
+            raise Unidentified(
                 f"state of block {number} was given where block {self.number} was asked for; set another endpoint"
                 if number != self.number
                 else f"block {number} has another time in its state than in its header; set another endpoint"
@@ -79,10 +79,10 @@ class Witness:
             if self.kind == "arbsys" and not good:
                 continue  # before Nitro ArbSys told the number only
             if self.parent and "0x" + _word(good, data).hex() != self.parent:
-                raise Unwitnessed(f"block {number} of another fork was read; set another endpoint, or run again")
+                raise Unidentified(f"block {number} of another fork was read; set another endpoint, or run again")
 
 
 def _word(good: bool, data: bytes) -> bytes:
     if not good or len(data) != WORD:
-        raise Unwitnessed("an aggregate does not say which block it was read at; it is asked elsewhere")
+        raise Unidentified("an aggregate does not say which block it was read at; it is asked elsewhere")
     return data
