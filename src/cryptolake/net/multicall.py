@@ -14,11 +14,14 @@ from typing import Generic, Protocol, TypeVar
 
 from cryptolake.errors import CryptolakeError, Narrow, Retry, Skip
 from cryptolake.net.abi import WORD, decode_aggregate3, encode_aggregate3
+from cryptolake.net.aggregate import Aggregate, NoMulticall, content_of
 from cryptolake.net.answers import data
 from cryptolake.net.block_identity import BlockIdentity, Unidentified
+from cryptolake.net.calls import Call as Call
+from cryptolake.net.calls import CallResult as CallResult
 from cryptolake.net.envelope import Json
 from cryptolake.net.faults import Elsewhere, Malformed, Overdue, RpcFault
-from cryptolake.net.state import AtHash, Proving
+from cryptolake.net.state import AtHash
 
 T = TypeVar("T")
 
@@ -26,38 +29,6 @@ T = TypeVar("T")
 MULTICALL3 = "0xcA11bde05977b3631167028862bE2a173976CA11"
 _GAS = re.compile(r"out of gas|gas (?:required|limit|too low)|intrinsic gas|not enough gas")
 MAX_CALLS = 500  # per aggregate3; about 100 kB of call data, accepted by every provider listed
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A read of contract `to` (EIP-55) with ABI-encoded `data`."""
-
-    to: str
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class CallResult:
-    """What a call gave: `success` is False for a revert, which is known only of a call that had gas of its own.
-
-    Empty data on success means "no contract here", never zero.
-    """
-
-    success: bool
-    data: bytes
-
-    @property
-    def empty(self) -> bool:
-        """Whether nothing came back: there is no contract at that address at that block."""
-        return not self.data
-
-    def need(self, what: str) -> bytes:
-        """The data, or Skip: `not_deployed` when empty, `revert` when reverted; `what` names the read in the message."""
-        if not self.success:
-            raise Skip(f"{what} reverted", reason="revert")
-        if self.empty:
-            raise Skip(f"{what}: no contract at this block", reason="not_deployed")
-        return self.data
 
 
 _WORDLESS = CallResult(False, b"")
@@ -96,10 +67,6 @@ def _nobody() -> Asks | None:
     return None
 
 
-class NoMulticall(Unidentified):
-    """There is no Multicall3 at the block, as far as anybody says."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Block:
     """The block that is read: its number, what its state must say of itself, and who is asked after a refusal."""
@@ -117,29 +84,6 @@ class _Block:
     def hashed(self) -> Json:
         """The block as named for a call that cannot prove where it was read."""
         return hex(self.number) if self.identity is None else AtHash(self.number, self.identity.hash)
-
-
-class _Aggregate(Proving):
-    """An aggregate3 of the calls that tell the block and others; keeps the others' results once they are believed."""
-
-    def __init__(self, multicall3: str, calls: Sequence[Call], identity: BlockIdentity) -> None:
-        self._before, self._count, self._identity = identity.calls(multicall3), len(calls), identity
-        every = [*self._before, *((call.to, call.data) for call in calls)]
-        super().__init__(to=multicall3, data="0x" + encode_aggregate3(every).hex())
-        self.results: list[CallResult] = []
-
-    def believe(self, answer: Json) -> None:
-        content = _bytes(answer)
-        if not content:
-            raise NoMulticall("Multicall3 does not answer at this block; it is asked elsewhere")
-        try:
-            found = decode_aggregate3(content)
-        except Skip:
-            found = []
-        if len(found) != len(self._before) + self._count:
-            raise Unidentified("an aggregate was answered with something else; it is asked elsewhere")
-        self._identity.check(found[: len(self._before)])
-        self.results = [CallResult(good, piece) for good, piece in found[len(self._before) :]]
 
 
 def run(
@@ -245,7 +189,7 @@ def _aggregates(
         except (Narrow, Overdue, Malformed):
             return [None] * len(pieces)
         return [_decoded(answer, len(piece)) for answer, piece in zip(answers, pieces, strict=True)]
-    proving = [_Aggregate(multicall3, piece, block.identity) for piece in pieces]
+    proving = [Aggregate(multicall3, piece, block.identity) for piece in pieces]
     try:
         answers = pool.batch([("eth_call", [one, block.tag]) for one in proving])
     except Unidentified:
@@ -259,7 +203,7 @@ def _decoded(answer: Json | RpcFault, count: int) -> list[CallResult] | None:
     if isinstance(answer, RpcFault):
         return None
     try:
-        decoded = decode_aggregate3(_bytes(answer))
+        decoded = decode_aggregate3(content_of(answer))
     except (Skip, Malformed):
         return None
     return [CallResult(ok, piece) for ok, piece in decoded] if len(decoded) == count else None
@@ -287,7 +231,7 @@ def _one_by_one(pool: Asks, calls: Sequence[Call], block: _Block, *, sure: bool 
         ("eth_call", [{"to": call.to, "data": "0x" + call.data.hex()}, block.hashed]) for call in calls
     ]
     try:
-        found = [(one, b"" if isinstance(one, RpcFault) else _bytes(one)) for one in pool.batch(asked)]
+        found = [(one, b"" if isinstance(one, RpcFault) else content_of(one)) for one in pool.batch(asked)]
     except Elsewhere:
         if not sure or block.identity is None:
             raise
@@ -342,13 +286,6 @@ def _elsewhere(block: _Block, calls: Sequence[Call], places: Sequence[int]) -> d
         return {}  # nobody else can say: what the first one said stands
     found = [(place, data(answer)) for place, answer in zip(places, answers, strict=True)]
     return {place: content for place, content in found if content and len(content) % WORD == 0}
-
-
-def _bytes(answer: Json) -> bytes:
-    found = data(answer)
-    if found is None:
-        raise Malformed("an eth_call answered something that is not hex data; set another endpoint, then run again")
-    return found
 
 
 def replay(program: Program[T], transcript: Transcript) -> T:

@@ -55,7 +55,7 @@ class OnchainSource:
 
     `journals` is the folder where unfinished log scans are kept (None: nowhere), `audit` the share of log windows that a
     second endpoint is asked for too, and `watch` is told how far every scan has come. `grade` is how far snapshots are to be
-    borne out by a second voice: by default a sample of their calls, where windows are doubted. `discovered` is the folder
+    borne out by a second voice: a sample of their calls only where windows are doubted. `discovered` is the folder
     where the events that name markets' parts are kept for ever (None: in memory).
     """
 
@@ -73,12 +73,12 @@ class OnchainSource:
         journals: Path | None = None,
         discovered: Path | None = None,
         audit: float = 0.0,
-        grade: Grade | None = None,
+        grade: Grade = "two_voices_sampled",
         watch: Watch = lambda _scanned: None,
     ) -> None:
         self._registry, self._pools, self._cache = registry, pools, block_cache
         self._journals, self._audit, self._watch = journals, audit, watch
-        self._grade: Grade = grade or ("two_voices_sampled" if audit else "one_voice")
+        self._grade: Grade = grade if audit or grade != "two_voices_sampled" else "one_voice"
         self._discoveries = Discoveries(discovered, audit)
         self._blocks: dict[str, Blocks] = {}
         self._lock = threading.Lock()
