@@ -273,7 +273,7 @@ _ANSWERS: dict[str, Answer] = {
     "getEthBalance(address)": _made_amount,
 }
 
-# What a block says of itself, at Multicall3 or ArbSys; a block's hash is its number here.
+# What a block says of itself, at Multicall3 or ArbSys.
 _BLOCK = {
     selector(one): one
     for one in (
@@ -313,13 +313,23 @@ class Simulated:
         self.signatures = {selector(one): one for one in _ANSWERS}
         self.unknown: Counter[str] = Counter()
 
+    @staticmethod
+    def hash(number: int) -> str:
+        """A block's hash: its number."""
+        return f"0x{number:064x}"
+
+    @staticmethod
+    def number_of(block_hash: str) -> int:
+        """The block of a hash."""
+        return int(block_hash, 16)
+
     def call(self, to: str, data: bytes, block: int) -> bytes | None:
         """The answer of one contract; None reverts."""
         at = address_word(to)
-        if (signature := _BLOCK.get(data[:4])) is not None:
-            return uint(
-                self.time(block) if signature == "getCurrentBlockTimestamp()" else block - ("Hash" in signature)
-            )
+        if (told := _BLOCK.get(data[:4])) is not None:
+            if "Hash" in told:
+                return bytes.fromhex(self.hash(block - 1)[2:])
+            return uint(self.time(block) if told == "getCurrentBlockTimestamp()" else block)
         if at[12:14] == _MARKER:
             market = self.markets[at[14]]
         elif (
@@ -359,12 +369,11 @@ class Simulated:
             return hex(self.head)
         if method == "eth_getBlockByNumber":
             number = self.head if params[0] in ("finalized", "latest", "safe") else int(str(params[0]), 16)
-            name = f"0x{number:064x}"
             return {
                 "number": hex(number),
                 "timestamp": hex(self.time(number)),
-                "hash": name,
-                "parentHash": f"0x{max(0, number - 1):064x}",
+                "hash": self.hash(number),
+                "parentHash": self.hash(max(0, number - 1)),
                 "logsBloom": "0x" + "00" * 256,
             }
         if method == "eth_call":
@@ -372,7 +381,7 @@ class Simulated:
             assert isinstance(question, dict)
             data = bytes.fromhex(question["data"][2:])
             named = params[1]
-            block = int(str(named["blockHash"] if isinstance(named, dict) else named), 16)
+            block = self.number_of(named["blockHash"]) if isinstance(named, dict) else int(str(named), 16)
             if data[:4] == selector("aggregate3((address,bool,bytes)[])"):
                 return "0x" + self.aggregate3(data[4:], block).hex()
             answer = self.call(question["to"], data, block)
