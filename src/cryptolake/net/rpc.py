@@ -187,9 +187,8 @@ class Pool:
             errors: list[CryptolakeError] = []
             stations = order(self.stations, method, block, self._clock())
             if not any(one.learned.allows(kept(method), block) for one in self.stations):
-                raise Elsewhere(
-                    f"{self.chain}: no endpoint may be asked for a block so old (`archive` of the settings)"
-                )
+                words = "no endpoint may be asked for a block so old (`archive` of the settings)"
+                raise Elsewhere(f"{self.chain}: {words}")
             for station in stations:
                 try:
                     # Whoever is asked too fast is waited for only when nobody else is left.
