@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from msgspec.structs import replace
 from tests.net.node import EMITTER, TOPIC, Node, pool_of
@@ -96,3 +98,47 @@ def test_a_chain_without_blooms_is_not_suspect_for_that() -> None:
     check = check_blooms(pool, Blocks(pool), QUESTION, logs, WITHIN, sample=True)
     assert not check.usable
     assert not check.contradictions
+
+
+def settled(pool: Pool, *spans: int) -> Pool:
+    """The same pool once its endpoints' spans are known."""
+    for one, span in zip(pool.stations, spans, strict=True):
+        one.learned.refused(span + 1, span)
+        one.learned.answered(span)
+    return pool
+
+
+def test_free_keys_make_second_opinions_neither_dearer_nor_emptier() -> None:
+    """Three keys of ten blocks beside two good endpoints: the other good one is asked, as often as without the keys."""
+    range_ = BlockRange(0, 40_000)
+    logs, windows = gather(scan(settled(pool_of(Node()), 2000), FILTERS, range_))
+    keys, good = [Node(limit=10) for _ in range(3)], [Node(limit=2000) for _ in range(2)]
+    windows = [dataclasses.replace(one, endpoint="node-3") for one in windows]
+    pool = settled(pool_of(*keys, *good), 10, 10, 10, 2000, 2000)
+    opinions, _ = second_opinions(pool, QUESTION, windows, logs, range_, 0.2)
+    assert {(one.second, one.end - one.start) for one in opinions} == {("node-4", 2000)}
+    assert len(opinions) == 4
+    assert sum(key.methods["eth_getLogs"] for key in keys) == 0
+    assert good[1].methods["eth_getLogs"] == len(opinions)
+
+
+def test_where_only_free_keys_are_left_to_ask_they_compare_fewer_blocks() -> None:
+    range_ = BlockRange(0, 40_000)
+    logs, windows = gather(scan(settled(pool_of(Node()), 2000), FILTERS, range_))
+    keys, good = [Node(limit=10) for _ in range(3)], Node(limit=2000)
+    pool = settled(pool_of(good, *keys), 2000, 10, 10, 10)
+    opinions, _ = second_opinions(pool, QUESTION, windows, logs, range_, 0.2)
+    assert {(one.verdict, one.end - one.start) for one in opinions} == {("same", 10)}
+    assert sum(key.methods["eth_getLogs"] for key in keys) == len(opinions) == 4
+
+
+def test_a_free_key_decides_where_two_good_endpoints_differ() -> None:
+    """It is asked for the blocks in which they differ, not for the whole window."""
+    hiding, honest, key = Node(hidden=frozenset({1400, 1407})), Node(), Node(limit=10)
+    logs, windows = gather(scan(pool_of(hiding, span=1000), FILTERS, WITHIN))
+    pool = settled(pool_of(hiding, honest, key), 1000, 1000, 10)
+    opinions, found = second_opinions(pool, QUESTION, windows, logs, WITHIN, 1.0)
+    (different,) = (one for one in opinions if one.verdict == "different")
+    assert (different.second, different.third, different.sides_with) == ("node-1", "node-2", "node-1")
+    assert [one.block for one in found] == [1400, 1407]
+    assert key.asked == [(1400, 1407)]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from cryptolake.errors import CryptolakeError
 from cryptolake.net.abi import keccak
 from cryptolake.net.blocks import BlockRange, Blocks
+from cryptolake.net.choice import HELPS, worth_asking
 from cryptolake.net.faults import Doubtful, TooBig
 from cryptolake.net.logs import METHOD, BlockWindow, Log, LogQuestion
 from cryptolake.net.rpc import Pool
@@ -51,15 +52,17 @@ def second_opinions(
 ) -> tuple[list[Opinion], list[Log]]:
     """Ask a `share` of the period again elsewhere, at least one question; opinions, and logs that two others agree on.
 
-    The choice depends on chain and block only, so that a repeated run doubts the same blocks.
+    The choice depends on chain and block only, so that a repeated run doubts the same blocks. Where only endpoints can answer
+    that take a tenth of the blocks or fewer, they are asked as often as an equal would be, and compare fewer blocks.
     """
     if not share or len(pool.stations) < 2:
         return [], []
-    pieces = [piece for window in windows for piece in _pieces(pool, window, within)]
-    pieces.sort(key=lambda piece: _lot(pool.chain, piece.start))
+    cut = [pieces for window in windows if (pieces := _pieces(pool, window, within))]
+    choice = sorted((piece for pieces in cut for piece in pieces), key=lambda piece: _lot(pool.chain, piece.start))
     opinions: list[Opinion] = []
     found: list[Log] = []
-    for piece in pieces[: math.ceil(share * len(pieces))]:
+    questions = sum(len(pieces) if HELPS * len(pieces) <= 1 else 1 for pieces in cut)
+    for piece in choice[: math.ceil(share * questions)]:
         opinion, agreed = _opinion(pool, question, piece, logs)
         opinions.append(opinion)
         found += agreed
@@ -69,10 +72,10 @@ def second_opinions(
 def _pieces(pool: Pool, window: BlockWindow, within: BlockRange) -> list[BlockWindow]:
     """The part of a window inside the period, cut to what another endpoint answers in one question."""
     start, end = max(window.start, within.start), min(window.end, within.end)
-    others = [one.learned.span for one in pool.stations if one.endpoint.name != window.endpoint and one.stopped is None]
+    others = [one for one in pool.stations if one.endpoint.name != window.endpoint and one.stopped is None]
     if start >= end or not others:
         return []
-    step = max(others)
+    step = max(one.learned.span for one in worth_asking(others, start))
     return [BlockWindow(at, min(end, at + step), window.endpoint, 0) for at in range(start, end, step)]
 
 
@@ -107,14 +110,21 @@ def _opinion(pool: Pool, question: LogQuestion, piece: BlockWindow, logs: Sequen
         return Opinion(start, end, first, second, "same"), []
     third, sides_with = "", ""
     try:
-        third, judged, verdict = _elsewhere(pool, question, asked, frozenset({first, second}))
+        third, judged, verdict = _elsewhere(pool, question, _where(missing | extra, asked), frozenset({first, second}))
     except CryptolakeError:
         pass  # nobody to decide: the difference stands, and the period is suspect either way
     else:
-        if judged.end == end:
-            sides_with = first if verdict == ours else second if verdict == theirs else ""
+        said = [{log for log in one if judged.start <= log.block < judged.end} for one in (ours, theirs)]
+        if (missing | extra) <= set().union(*said):
+            sides_with = first if verdict == said[0] else second if verdict == said[1] else ""
     opinion = Opinion(start, end, first, second, "different", len(missing), len(extra), third, sides_with)
     return opinion, sorted(missing, key=lambda log: (log.block, log.index)) if sides_with == second else []
+
+
+def _where(differing: set[Log], asked: BlockWindow) -> BlockWindow:
+    """The blocks in which two answers differ: few enough for a third endpoint, however few blocks it answers."""
+    numbers = [log.block for log in differing]
+    return BlockWindow(min(numbers), max(numbers) + 1, asked.endpoint, 0)
 
 
 @dataclass(frozen=True, slots=True)

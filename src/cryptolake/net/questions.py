@@ -15,7 +15,10 @@ from cryptolake.net.state import AtHash
 
 Question = tuple[str, Sequence[Json]]
 """A method and its parameters."""
-_STATE = frozenset({"eth_call", "eth_getCode"})  # their second parameter names the block
+
+
+# Where the block stands among the parameters of what reads a chain's state.
+_STATE = {"eth_call": 1, "eth_getBalance": 1, "eth_getCode": 1, "eth_getStorageAt": 2, "eth_getTransactionCount": 1}
 
 
 def state_block(calls: Iterable[Question]) -> int | None:
@@ -53,8 +56,9 @@ def worth_waiting(last: CryptolakeError) -> bool:
 
 def _last(call: Question) -> int | None:
     method, params = call
-    if method in _STATE and len(params) > 1:
-        return params[1].number if isinstance(params[1], AtHash) else quantity(params[1])
+    if (place := _STATE.get(method)) is not None and len(params) > place:
+        named = params[place]
+        return named.number if isinstance(named, AtHash) else quantity(named)
     if method == "eth_getLogs" and params and isinstance(params[0], Mapping):
         return quantity(params[0].get("toBlock"))
     return None

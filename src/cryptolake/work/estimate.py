@@ -104,11 +104,17 @@ def _log_calls(one: Workload, known: Sequence[Endpoint], log_span: int | None, a
         # The last window of a run is cut short.
         found[max(helping, key=lambda name: helping[name])] += (len(one.scans) + len(one.histories)) / 2
     if audit and len(known) > 1:
+        # A share is asked again, of those who help where the first one is left out.
+        typical = one.log_blocks / sum(found.values())
         best = max(helping, key=lambda name: helping[name])
-        # A window is asked again in pieces that another endpoint answers; where several answer, any of them may be that one.
-        others = [each.name for each in known if len(helping) > 1 or each.name != best]
+        rest = {name: fast for name, fast in speed.items() if name != best}
+        others = [name for name, fast in rest.items() if fast >= HELPS * max(rest.values())]
+        others += [best] if len(helping) > 1 else []
         widest = max(span[name] for name in others)
-        again = sum(math.ceil(audit * math.ceil(blocks / widest)) for blocks in one.scan_blocks)
+        each = (
+            min(typical, widest) if widest >= HELPS * typical else typical
+        )  # blocks that one more question stands for
+        again = sum(math.ceil(audit * math.ceil(blocks / each)) for blocks in one.scan_blocks)
         for name in others:
             found[name] = found.get(name, 0.0) + again / len(others)
     return {name: math.ceil(count) for name, count in found.items()}

@@ -18,6 +18,7 @@ from cryptolake.net.blocks import Blocks, Header
 from cryptolake.net.envelope import Json
 from cryptolake.net.faults import RpcFault
 from cryptolake.net.multicall import Call, CallResult, Failed, Finished, Program, run
+from cryptolake.net.reverts import Reverts
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.anchors import NOTHING, Finding, Identity, identity
 from cryptolake.registry.chains import Chain
@@ -65,6 +66,7 @@ def run_programs(
     chain: Chain,
     likely: Sequence[Call] = (),
     heard: set[str] | None = None,
+    reverts: Reverts | None = None,
 ) -> dict[str, Finished[T] | Failed]:
     """Run programs at a block that proves itself in every answer, through Multicall3 where the chain has it by then.
 
@@ -72,7 +74,7 @@ def run_programs(
     """
     hearing = _Hearing(pool)
     try:
-        return _run(pool, hearing, programs, block, chain, likely)
+        return _run(pool, hearing, programs, block, chain, likely, reverts)
     finally:
         if heard is not None:
             heard |= hearing.names
@@ -85,6 +87,7 @@ def _run(
     block: BlockIdentity,
     chain: Chain,
     likely: Sequence[Call],
+    reverts: Reverts | None,
 ) -> dict[str, Finished[T] | Failed]:
     return run(
         hearing,
@@ -93,6 +96,7 @@ def _run(
         multicall3=chain.multicall3_address,
         multicall3_since=chain.multicall3_block or 0,
         likely=likely,
+        reverts=reverts,
         identity=block,
         second=lambda: another_endpoint(pool, pool.last_endpoints),
     )
@@ -109,6 +113,7 @@ def run_proven(
     *,
     alive_at: Mapping[str, int] | None = None,
     heard: set[str] | None = None,
+    reverts: Reverts | None = None,
 ) -> dict[str, Finished[T] | Failed]:
     """Run the program of each market at a block, each with its anchors, and settle who is not there.
 
@@ -118,7 +123,7 @@ def run_proven(
     facts = declared()
     block = blocks.identity(header, chain.known_block)
     asked = {name: _with_anchors(csu, facts[csu.family], program(csu)) for name, csu in markets.items()}
-    outcomes = run_programs(pool, asked, block, chain, likely, heard)
+    outcomes = run_programs(pool, asked, block, chain, likely, heard, reverts)
     silent = [name for name, outcome in outcomes.items() if isinstance(outcome, Finished) and outcome.value.silent]
     strangers = _strangers(pool, blocks, chain, [markets[name] for name in silent]) if silent else {}
     found: dict[str, Finished[T] | Failed] = {}

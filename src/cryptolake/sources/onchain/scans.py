@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptolake.contracts.partition import Partition, Period
@@ -18,6 +18,7 @@ from cryptolake.net.blocks import BlockRange, Blocks, Header
 from cryptolake.net.journal import ScanJournal
 from cryptolake.net.logs import AnsweredWindow, BlockWindow, Log, LogFilter
 from cryptolake.net.multicall import Failed, Finished
+from cryptolake.net.reverts import Reverts
 from cryptolake.net.rpc import Pool
 from cryptolake.net.scan import scan
 from cryptolake.registry.chains import Chain
@@ -56,6 +57,7 @@ class LiquidationScan:
     journals: Path | None
     audit: float
     watch: Watch
+    reverts: Reverts = field(default_factory=Reverts)
 
     def run(self, asked: Sequence[Partition]) -> Iterator[Raw | Miss]:
         """One answer per partition, soon after its period is covered."""
@@ -92,7 +94,15 @@ class LiquidationScan:
         if not filters:
             return
         settling = Settling(
-            self.source, self.pool, self.blocks, self.chain, self.csus, self.provenance, self.audit, filters
+            self.source,
+            self.pool,
+            self.blocks,
+            self.chain,
+            self.csus,
+            self.provenance,
+            self.audit,
+            filters,
+            self.reverts,
         )
         every = [one for found in filters.values() for one in found]
         waiting = sorted(ranges)
@@ -127,7 +137,13 @@ class LiquidationScan:
     def _emitters(self, csus: Sequence[Csu], block: Header) -> dict[str, Finished[list[LogFilter]] | Failed]:
         markets = {csu.name: csu for csu in csus}
         return run_proven(
-            self.pool, self.blocks, self.chain, markets, lambda csu: families()[csu.family].emitters(csu), block
+            self.pool,
+            self.blocks,
+            self.chain,
+            markets,
+            lambda csu: families()[csu.family].emitters(csu),
+            block,
+            reverts=self.reverts,
         )
 
 

@@ -22,6 +22,7 @@ from cryptolake.net.blocks import BlockRange, Blocks, Header
 from cryptolake.net.faults import Behind, Elsewhere, Malformed
 from cryptolake.net.logs import BlockWindow, Log, LogFilter, LogQuestion, log_to_json
 from cryptolake.net.multicall import Call, Failed, Finished, Program, transcript_to_json
+from cryptolake.net.reverts import Reverts
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.markets import Csu
@@ -58,6 +59,7 @@ class Settling:
     provenance: Mapping[str, str]
     audit: float
     filters: Mapping[str, Sequence[LogFilter]]
+    reverts: Reverts = field(default_factory=Reverts)
     _likely: dict[str, list[Call]] = field(default_factory=dict)  # what each market's program asked before
 
     @property
@@ -144,7 +146,7 @@ class Settling:
             return {}
         likely = [call for name in programs for call in self._likely.get(name, ())]
         identity = self.blocks.identity(block, self.chain.known_block)
-        outcomes = run_programs(self.pool, programs, identity, self.chain, likely)
+        outcomes = run_programs(self.pool, programs, identity, self.chain, likely, reverts=self.reverts)
         for name, outcome in outcomes.items():
             if isinstance(outcome, Finished) and name not in self._likely:
                 self._likely[name] = [call for stored in outcome.transcript for call, _ in stored]

@@ -20,6 +20,7 @@ from cryptolake.errors import CryptolakeError, Skip
 from cryptolake.net.blocks import BlockRange, Blocks, FileBlockCache, Header
 from cryptolake.net.logs import parse_logs
 from cryptolake.net.multicall import Call, Failed, Finished, Program, replay, transcript_from_json, transcript_to_json
+from cryptolake.net.reverts import Reverts
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry
@@ -87,6 +88,7 @@ class OnchainSource:
         # What each market's program asked last time: next time all of it goes in the first request.
         self._likely: dict[str, list[Call]] = {}
         self._answered: dict[str, int] = {}  # the first block at which a market did answer
+        self._reverts: dict[str, Reverts] = {}  # by chain
         self._teaching: dict[str, threading.Lock] = {}
         self._reading = threading.Lock()
         self._csus = {csu.name: csu for csu in csus}
@@ -132,7 +134,16 @@ class OnchainSource:
             yield from self._snapshots(pool, blocks, chain, askable)
         else:
             scan = LiquidationScan(
-                self.name, pool, blocks, chain, self._csus, self._provenance, self._journals, self._audit, self._watch
+                self.name,
+                pool,
+                blocks,
+                chain,
+                self._csus,
+                self._provenance,
+                self._journals,
+                self._audit,
+                self._watch,
+                self._reverting(chain),
             )
             yield from scan.run(askable)
 
@@ -142,6 +153,11 @@ class OnchainSource:
             if chain.name not in self._blocks:
                 self._blocks[chain.name] = Blocks(self._pools(chain), self._cache, chain.clock)
             return self._blocks[chain.name]
+
+    def _reverting(self, chain: Chain) -> Reverts:
+        """What is known of the chain's calls that revert, whoever asked them."""
+        with self._lock:
+            return self._reverts.setdefault(chain.name, Reverts())
 
     def parse(self, raw: Raw) -> Sequence[Row]:
         """Re-run the family's program over the stored answers. Raises Skip when they do not fit the family's layout."""
@@ -246,7 +262,16 @@ class OnchainSource:
             likely = [call for name in markets for call in self._likely.get(name, ())]
             try:
                 outcomes = run_proven(
-                    pool, blocks, chain, markets, _snapshot, header, likely, alive_at=self._answered, heard=heard
+                    pool,
+                    blocks,
+                    chain,
+                    markets,
+                    _snapshot,
+                    header,
+                    likely,
+                    alive_at=self._answered,
+                    heard=heard,
+                    reverts=self._reverting(chain),
                 )
             finally:
                 for name in markets:  # asked for once: a market that always fails holds nobody up
