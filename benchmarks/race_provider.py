@@ -43,11 +43,23 @@ def bloom_of(*parts: bytes) -> str:
     return "0x" + bits.to_bytes(256, "big").hex()
 
 
+class Contracts(Simulated):
+    """The simulated contracts, on a chain whose hashes begin with what they are of."""
+
+    @staticmethod
+    def hash(number: int) -> str:
+        return f"0xb{number:063x}"
+
+    @staticmethod
+    def number_of(block_hash: str) -> int:
+        return int(block_hash[3:], 16)
+
+
 class Chain:
     """The synthetic chain: blocks, logs and contracts."""
 
     def __init__(self) -> None:
-        self.contracts = Simulated()
+        self.contracts = Contracts()
         market = next(one for one in self.contracts.markets if one.csu.name == CSU)
         self.pool = market.csu.entry["pool"]
         self.assets = ["0x" + market.made("token", number)[12:].hex() for number in range(market.size)]
@@ -55,7 +67,7 @@ class Chain:
 
     @staticmethod
     def hash(number: int) -> str:
-        return f"0xb{number:063x}"
+        return Contracts.hash(number)
 
     @staticmethod
     def tx(number: int) -> str:
@@ -94,9 +106,10 @@ class Chain:
         }  # fmt: skip
 
     @lru_cache(maxsize=4096)  # noqa: B019  # one chain a process
-    def call(self, to: str, data: str) -> str | None:
-        """An eth_call's answer; contracts say the same at every block."""
-        found = self.contracts.rpc("eth_call", [{"to": to, "data": data}])
+    def call(self, to: str, data: str, block: str) -> str | None:
+        """An eth_call's answer at a block, named by number or hash."""
+        named: object = {"blockHash": block} if len(block) == 66 else block
+        found = self.contracts.rpc("eth_call", [{"to": to, "data": data}, named])
         return None if found is None else str(found)
 
 
@@ -195,7 +208,10 @@ class Provider(Connection):
             case "eth_getBlockByHash":
                 return {"result": chain.block(int(str(params[0])[3:], 16), whole=bool(params[1]))}
             case "eth_call":
-                found = chain.call(params[0]["to"], params[0].get("data") or params[0]["input"])
+                asked, named = params[0], params[1] if len(params) > 1 else "latest"
+                block = named["blockHash"] if isinstance(named, dict) else named
+                block = block if block.startswith("0x") else hex(HEAD)
+                found = chain.call(asked["to"], asked.get("data") or asked["input"], block)
                 if found is None:
                     return {"error": {"code": 3, "message": "execution reverted"}}
                 return {"result": found}

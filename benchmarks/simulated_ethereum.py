@@ -257,9 +257,32 @@ _ANSWERS: dict[str, Answer] = {
         uint(10**9)
     ),
     "peek(address)": _constant(uint(10**8)),
+    # what proves a market (its lasting anchors)
+    "getPool()": lambda market, _t, _d: market.role("pool"),
+    "getLendingPool()": lambda market, _t, _d: market.role("pool"),
+    "totalsBasic()": _constant(uint(10**15)),
+    "reservesCount()": lambda market, _t, _d: uint(market.size),
+    "implementation()": _one("code"),
+    "LIQUIDITY()": lambda market, _t, _d: market.role("liquidity"),
+    "totalVaults()": lambda market, _t, _d: uint(market.size),
+    "getVaultAddress(uint256)": lambda market, _t, data: market.made("vault", word(data, 0)),
+    "isIrmEnabled(address)": _constant(uint(1)),
+    "idToMarketParams(bytes32)": _constant(bytes(5 * WORD)),
+    "getRoleMemberCount(bytes32)": _constant(uint(1)),
     # Multicall3's own
-    "getCurrentBlockTimestamp()": _constant(uint(block_time(HEAD))),
     "getEthBalance(address)": _made_amount,
+}
+
+# What a block says of itself, at Multicall3 or ArbSys.
+_BLOCK = {
+    selector(one): one
+    for one in (
+        "getBlockNumber()",
+        "getCurrentBlockTimestamp()",
+        "getLastBlockHash()",
+        "arbBlockNumber()",
+        "arbBlockHash(uint256)",
+    )
 }
 
 
@@ -290,9 +313,23 @@ class Simulated:
         self.signatures = {selector(one): one for one in _ANSWERS}
         self.unknown: Counter[str] = Counter()
 
-    def call(self, to: str, data: bytes) -> bytes | None:
+    @staticmethod
+    def hash(number: int) -> str:
+        """A block's hash: its number."""
+        return f"0x{number:064x}"
+
+    @staticmethod
+    def number_of(block_hash: str) -> int:
+        """The block of a hash."""
+        return int(block_hash, 16)
+
+    def call(self, to: str, data: bytes, block: int) -> bytes | None:
         """The answer of one contract; None reverts."""
         at = address_word(to)
+        if (told := _BLOCK.get(data[:4])) is not None:
+            if "Hash" in told:
+                return bytes.fromhex(self.hash(block - 1)[2:])
+            return uint(self.time(block) if told == "getCurrentBlockTimestamp()" else block)
         if at[12:14] == _MARKER:
             market = self.markets[at[14]]
         elif (
@@ -307,14 +344,14 @@ class Simulated:
             return None
         return market.answer(signature, at, data[4:])
 
-    def aggregate3(self, data: bytes) -> bytes:
+    def aggregate3(self, data: bytes, block: int) -> bytes:
         """Multicall3's answer to `(address target, bool allowFailure, bytes callData)[]`."""
         bodies = []
         for offset in uints_at(data, 0):  # reads the array's offsets: they are its first words
             at = 2 * WORD + offset
             target, length = data[at + 12 : at + WORD], word(data, (at + word(data, at // WORD + 2)) // WORD)
             begin = at + word(data, at // WORD + 2) + WORD
-            answer = self.call("0x" + target.hex(), data[begin : begin + length])
+            answer = self.call("0x" + target.hex(), data[begin : begin + length], block)
             said = answer or b""
             padding = bytes(-len(said) % WORD)
             bodies.append(uint(int(answer is not None)) + uint(2 * WORD) + uint(len(said)) + said + padding)
@@ -332,20 +369,22 @@ class Simulated:
             return hex(self.head)
         if method == "eth_getBlockByNumber":
             number = self.head if params[0] in ("finalized", "latest", "safe") else int(str(params[0]), 16)
-            name = f"0x{number:064x}"
             return {
                 "number": hex(number),
                 "timestamp": hex(self.time(number)),
-                "hash": name,
+                "hash": self.hash(number),
+                "parentHash": self.hash(max(0, number - 1)),
                 "logsBloom": "0x" + "00" * 256,
             }
         if method == "eth_call":
             question = params[0]
             assert isinstance(question, dict)
             data = bytes.fromhex(question["data"][2:])
+            named = params[1]
+            block = self.number_of(named["blockHash"]) if isinstance(named, dict) else int(str(named), 16)
             if data[:4] == selector("aggregate3((address,bool,bytes)[])"):
-                return "0x" + self.aggregate3(data[4:]).hex()
-            answer = self.call(question["to"], data)
+                return "0x" + self.aggregate3(data[4:], block).hex()
+            answer = self.call(question["to"], data, block)
             return None if answer is None else "0x" + answer.hex()
         if method == "eth_getLogs":
             return self.logs(params[0])

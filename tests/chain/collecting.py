@@ -22,7 +22,18 @@ from .scenario import LiquidationTruth
 
 def source_on(node: Anvil, family: str, entry: Mapping[str, str], numeraire: str | None = None) -> OnchainSource:
     """The source with one market, `local`, of `family` on the node."""
-    csu = Csu("local", family, family, "", "local", 31337, entry, deployed_block=1, price_numeraire=numeraire)
+    csu = Csu(
+        "local",
+        family,
+        family,
+        "",
+        "local",
+        31337,
+        entry,
+        deployed_block=1,
+        deployed_later=True,
+        price_numeraire=numeraire,
+    )
     chain = Chain("local", 31337, multicall3_address=MULTICALL3, multicall3_block=0)
     pool = Pool("local", 31337, [Endpoint("anvil", SecretUrl(node.url), Limits(rate=10_000))], Http())
     return OnchainSource(registry=Registry({csu.name: csu}, {"local": chain}), csus=[csu], pools=lambda _: pool)

@@ -110,6 +110,15 @@ class MorphoBlue:
 
     # -- building
 
+    def take_roles(self) -> None:
+        """From now on the contract has roles as Moolah has, and else the code it had."""
+        owner, code = self.node.accounts[0], self.node.rpc("eth_getCode", self.address, "latest")
+        self.node.rpc("anvil_setCode", f"0x{0xC0DE:040x}", code)
+        made = self.node.rpc("eth_sendTransaction", {"from": owner, "data": contracts()["Roled"].creation({})})
+        self.node.rpc("evm_mine")
+        at = self.node.rpc("eth_getTransactionReceipt", made)["contractAddress"]
+        self.node.rpc("anvil_setCode", self.address, self.node.rpc("eth_getCode", at, "latest"))
+
     def token(self, at: datetime, symbol: str, decimals: int | None, *, bytes32: bool = False) -> str:
         """A new token; `decimals` None makes one that tells neither symbol nor decimals (Morpho's own mock)."""
         owner = self.node.accounts[0]

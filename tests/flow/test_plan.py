@@ -178,7 +178,7 @@ def test_what_the_lake_knows_of_a_market_is_counted() -> None:
     name = "aave_v3_ethereum"
     asked = [Partition(dataset, name, period) for dataset in BOTH for period in periods]
     (quiet,) = work(asked, registry.csus, registry.chains)
-    busy = {name: Habit(rounds=3, calls=1200, alone=1, event_blocks=30, settling=2)}
+    busy = {name: Habit(rounds=3, calls=1200, alone=1, emitters=2, event_blocks=30, settling=2)}
     (told,) = work(asked, registry.csus, registry.chains, habits=busy)
     assert told.headers - quiet.headers == 300
     assert told.eth_calls - quiet.eth_calls >= 10 * 2 + 1 + 9 * 2  # what reverts is asked alone once

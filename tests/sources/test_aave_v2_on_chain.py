@@ -129,9 +129,9 @@ def test_a_layout_of_another_version_is_refused(week: AaveV2Week) -> None:
     assert (miss.state, miss.reason) == ("failed", "revert")
 
 
-def test_before_its_deployment_the_market_is_gone_not_zero(week: AaveV2Week) -> None:
+def test_a_contract_that_never_had_code_is_a_fault_of_the_row_not_zero(week: AaveV2Week) -> None:
     nowhere = "0x000000000000000000000000000000000000dEaD"
     for entry in ({"pool": nowhere}, {"pool": "resolve_on_chain:x", "addresses_provider_registry": nowhere}):
         (miss,) = answers(source_on(week.node, "aave_v2", entry), "tvl", DAYS[0])
         assert isinstance(miss, Miss)
-        assert (miss.state, miss.reason) == ("gone", "not_deployed")
+        assert (miss.state, miss.reason) == ("failed", "identity")

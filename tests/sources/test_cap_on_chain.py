@@ -105,11 +105,11 @@ def test_seized_collateral_has_the_facts_of_its_token(fortnight: CapFortnight) -
     } == {("WBTC", 8, str(61_000 * 10**8))}
 
 
-def test_before_its_deployment_the_market_is_gone_not_zero(fortnight: CapFortnight) -> None:
+def test_contracts_that_never_had_code_are_a_fault_of_the_row_not_zero(fortnight: CapFortnight) -> None:
     nowhere = dict.fromkeys(
         ("cap_token_vault", "lender", "oracle", "delegation"), "0x000000000000000000000000000000000000dEaD"
     )
     for dataset in ("tvl", "liquidations"):
         (miss,) = answers(source_on(fortnight.node, "cap", nowhere), dataset, DAYS[0])
         assert isinstance(miss, Miss)
-        assert (miss.state, miss.reason) == ("gone", "not_deployed")
+        assert (miss.state, miss.reason) == ("failed", "identity")

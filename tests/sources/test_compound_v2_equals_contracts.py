@@ -217,10 +217,10 @@ def test_healing_an_account_is_no_liquidation(venus_pool: Days) -> None:
     assert source.parse(raw) == []
 
 
-def test_a_comptroller_without_code_is_not_deployed(venus_pool: Days) -> None:
+def test_a_comptroller_that_never_had_code_is_a_fault_of_the_row(venus_pool: Days) -> None:
     source = source_on(venus_pool, comptroller="0x000000000000000000000000000000000000dEaD")
     for dataset in ("tvl", "liquidations"):
         (trip,) = source.trips([Partition(dataset, "local", Period.of_day(day(2)))])
         (miss,) = source.fetch(trip)
         assert isinstance(miss, Miss)
-        assert (miss.state, miss.reason) == ("gone", "not_deployed")
+        assert miss.state == "failed"

@@ -182,8 +182,8 @@ def test_two_comets_of_one_row_are_summed_per_asset(fortnight: CometFortnight) -
     assert [row["debt_symbol"] for row in events] == ["USDC", "WETH"]
 
 
-def test_before_its_deployment_a_comet_is_gone_not_zero(fortnight: CometFortnight) -> None:
+def test_a_comet_that_never_had_code_is_a_fault_of_the_row_not_zero(fortnight: CometFortnight) -> None:
     nowhere = source_on(fortnight.node, "compound_v3", {"comet": "0x000000000000000000000000000000000000dEaD"})
     (miss,) = answers(nowhere, "tvl", DAYS[0])
     assert isinstance(miss, Miss)
-    assert (miss.state, miss.reason) == ("gone", "not_deployed")
+    assert (miss.state, miss.reason) == ("failed", "identity")

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 from benchmarks.synthetic_lake import market
-from tests.net.node import CHAIN_ID, Node, linear, pool_of
+from tests.net.node import CHAIN_ID, Node, block_named, linear, pool_of
 from tests.sources.answering import array, at
 
 from cryptolake.contracts.partition import Partition, days
@@ -26,7 +26,13 @@ HOURLY = linear(int(FIRST_DAY.timestamp()) - 1, 3600)  # block 1 is the first of
 REGISTRY, PROVIDER, BEFORE, AFTER = at(1), at(2), at(3), at(4)
 PERIODS = list(days(FIRST_DAY.date(), FIRST_DAY.date().replace(day=2)))
 LISTED = Csu(
-    "listed", "aave_v2", "synthetic", "2", "test", CHAIN_ID, {"pool": "listed", "addresses_provider_registry": REGISTRY}
+    "listed",
+    "aave_v2",
+    "synthetic",
+    "2",
+    "test",
+    CHAIN_ID,
+    {"pool": "resolve_on_chain:getLendingPool()", "addresses_provider_registry": REGISTRY},
 )
 PLAIN = market("plain", "test")
 Answer = Callable[[int], str]
@@ -47,7 +53,11 @@ class Town(Node):
         if question["method"] != "eth_call":
             return super()._one(question)
         head: dict[str, object] = {"jsonrpc": "2.0", "id": question["id"]}
-        data, block = question["params"][0]["data"], int(question["params"][1], 16)
+        data, block = question["params"][0]["data"], block_named(question["params"][1])
+        if data == "0x" + call_data("ADDRESSES_PROVIDER()").hex():
+            return head | {"result": word(PROVIDER)}
+        if data == "0x" + call_data("getPool()").hex():
+            return head | {"result": word(PLAIN.entry["pool"])}
         if data == "0x" + call_data("getLendingPool()").hex():
             return head | {"result": self.pool(block)}
         answer = self.listed(block)
@@ -89,7 +99,15 @@ SOUND = "0x" + array(PROVIDER).hex()
 
 def town(at_first: str | None, **more: Any) -> Town:
     """The list is sound at the last block of the scan; at the first one it is as given."""
-    return Town(HOURLY, 1000, logs_of=lambda _: [], listed=lambda block: at_first if block < 30 else SOUND, **more)
+    nothing = at_first == "0x"
+    return Town(
+        HOURLY,
+        1000,
+        logs_of=lambda _: [],
+        listed=lambda block: at_first if block < 30 else SOUND,
+        code=lambda _to, block: "0x" if nothing and block < 30 else "0x6001",
+        **more,
+    )
 
 
 def test_an_emitter_that_was_replaced_counts_on_every_day_of_the_scan() -> None:

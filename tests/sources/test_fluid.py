@@ -215,13 +215,13 @@ class TestOnTheNode:
         assert (emptied["collateral_amount_raw"], emptied["collateral_decimals"]) == (str(10**15), 18)
         assert emptied["debt_asset"] == eth, "the other side's shares still hold tokens"
 
-    def test_before_the_vault_factory_there_is_nothing_to_scan(self, played: Played) -> None:
+    def test_without_its_vault_factory_no_day_is_without_liquidations(self, played: Played) -> None:
         one, _ = played
         source = source_on(replace(one, factory="0x" + "00" * 19 + "77"))
         (trip,) = source.trips([Partition("liquidations", "local", Period.of_day(date(2024, 12, 1)))])
         (miss,) = source.fetch(trip)
         assert isinstance(miss, Miss)
-        assert miss.reason == "not_deployed"
+        assert (miss.state, miss.reason) == ("failed", "identity")
 
 
 CSU = Csu("f", "fluid", "fluid", "1", "ethereum", 1, {"liquidity": "0x52Aa899454998Be5b000Ad077a46Bbe360F4e497"})

@@ -168,7 +168,7 @@ class TestOnTheNode:
         assert morpho.liquidations[1].bad_debt > 0
 
     def test_lista_prices_are_dollars_of_the_market_oracle(self, morpho: MorphoBlue) -> None:
-        """Lista's own contracts are on no registry: Morpho's contract with a synthetic oracle that has peek(token)."""
+        """Lista's own contracts are on no registry: Morpho's code with roles, and an oracle with peek(token)."""
         market = morpho.markets["wstETH/WETH"]
         snapshot = morpho.node.rpc("evm_snapshot")
         try:
@@ -177,6 +177,7 @@ class TestOnTheNode:
                 data = call_data("setPeek(address,uint256)", morpho.tokens[symbol], dollars * 10**8)
                 morpho.node.rpc("eth_sendTransaction", {"from": morpho.users[0], "to": market.oracle, "data": data})
             morpho.node.rpc("evm_mine")
+            morpho.take_roles()
             morpho.node.block(Period.of_day(day).end)
             morpho.node.empty_blocks(70, 12)
             rows = rows_on(morpho, day, protocol="lista")

@@ -109,13 +109,14 @@ def test_before_its_deployment_a_market_is_gone_not_zero(aave_fortnight: Fortnig
         assert (miss.state, miss.reason) == ("gone", "not_deployed")
 
 
-def test_a_pool_without_code_is_not_deployed(aave_fortnight: Fortnight) -> None:
+def test_a_pool_that_never_had_code_is_a_fault_of_the_row_not_a_market_to_come(aave_fortnight: Fortnight) -> None:
     nowhere = Csu(
         "local", "aave_v3", "aave", "3", "local", 31337, {"pool": "0x000000000000000000000000000000000000dEaD"}
     )
-    (miss,) = collected(source_on(aave_fortnight, nowhere), "tvl", DAYS[0])
-    assert isinstance(miss, Miss)
-    assert miss.reason == "not_deployed"
+    for dataset in ("tvl", "liquidations"):
+        (miss,) = collected(source_on(aave_fortnight, nowhere), dataset, DAYS[0])
+        assert isinstance(miss, Miss)
+        assert (miss.state, miss.reason) == ("failed", "identity")
 
 
 def test_a_day_that_is_not_over_is_not_yet(aave_fortnight: Fortnight) -> None:

@@ -23,6 +23,9 @@ MAX_LOG_RANGE = 2_000  # blocks in one eth_getLogs, as common public endpoints a
 # JSON-RPC codes: EIP-1474's "resource not found" and "limit exceeded", geth's 3 for a revert with data.
 NOT_RECORDED, LIMIT, REVERTED, BAD_PARAMS, NO_METHOD = -32001, -32005, 3, -32602, -32601
 
+# Selectors of Multicall3's getBlockNumber(), getCurrentBlockTimestamp() and getLastBlockHash().
+_NUMBER, _TIME, _PARENT = "0x42cbb15c", "0x0f28c97d", "0x27e86d6e"
+
 
 class RecordedFault(Exception):
     """An error object to send back instead of a result."""
@@ -120,6 +123,8 @@ class ChainRecording:
                 return self._header(tag)
             case "eth_getLogs", [dict() as query]:
                 return self._matching(query)
+            case "eth_call", [dict() as call, dict() as named, *_]:
+                return self._call(call, self._of_hash(named.get("blockHash")))
             case "eth_call", [dict() as call, tag, *_]:
                 return self._call(call, self._number(tag))
             case (("eth_getBlockByNumber" | "eth_getLogs" | "eth_call"), _):
@@ -140,6 +145,12 @@ class ChainRecording:
                 except ValueError:
                     pass
         raise RecordedFault(BAD_PARAMS, f"invalid block tag {tag!r}")
+
+    def _of_hash(self, block_hash: Json) -> int:
+        for block in self.blocks:
+            if block.hash == block_hash:
+                return block.number
+        raise RecordedFault(NOT_RECORDED, "header for hash not found")
 
     def _header(self, tag: Json) -> Json:
         number = self._number(tag)
@@ -197,12 +208,20 @@ class ChainRecording:
         return aggregate3.encode_results([(answer.success, answer.data) for answer in answers])
 
     def _recorded(self, block: int, to: str, data: str) -> CallAnswer:
-        answer = self.calls.get((block, to, data))
+        answer = self.calls.get((block, to, data)) or self._of_block(block, to, data)
         if answer is None:
             # worded like a pruned node's answer: no client should ask this endpoint the same again
             asked = f"call {data[:10]} to {to} at block {block}"
             raise RecordedFault(NOT_RECORDED, f"historical state not available, not recorded in the sandbox: {asked}")
         return answer
+
+    def _of_block(self, block: int, to: str, data: str) -> CallAnswer | None:
+        """What Multicall3 says of the block itself, which every recorded header tells as well."""
+        if to != self.multicall3.lower() or block >= len(self.blocks):
+            return None
+        header = self.blocks[block]
+        known = {_NUMBER: f"0x{header.number:064x}", _TIME: f"0x{header.timestamp:064x}", _PARENT: header.parent}
+        return CallAnswer(True, known[data]) if data in known else None
 
 
 def _lower_set(value: Json) -> frozenset[str] | None:

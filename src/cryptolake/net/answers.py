@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from cryptolake.net.envelope import Json, decoded
 from cryptolake.net.faults import Behind, Malformed
+from cryptolake.net.state import Proving
 
 _DIGITS = frozenset(string.hexdigits)
 _HASH = 66  # characters of a 32-byte hash, with 0x
@@ -54,6 +55,8 @@ def check(method: str, params: Sequence[Json], answer: Json) -> None:
     match method:
         case "eth_call" | "eth_getCode" | "eth_getStorageAt":
             well = data(answer) is not None
+            if well and params and isinstance(params[0], Proving):
+                params[0].believe(answer)
         case "eth_chainId" | "eth_blockNumber" | "eth_getBalance" | "eth_gasPrice" | "eth_getTransactionCount":
             well = quantity(answer) is not None
         case "eth_getBlockByNumber" if quantity(params[0] if params else None) is not None:
@@ -78,4 +81,6 @@ def _is_header(answer: Json) -> bool:
         return False
     timestamp, own = quantity(answer.get("timestamp")), answer.get("hash")
     is_hash = isinstance(own, str) and len(own) == _HASH and data(own) is not None
+    parent = answer.get("parentHash", own)
+    is_hash = is_hash and isinstance(parent, str) and len(parent) == _HASH and data(parent) is not None
     return quantity(answer.get("number")) is not None and timestamp is not None and timestamp < 1 << 40 and is_hash

@@ -21,6 +21,7 @@ from cryptolake.contracts.partition import Period
 from cryptolake.errors import Skip
 from cryptolake.files.atomic import write_bytes
 from cryptolake.net.answers import data, quantity
+from cryptolake.net.block_identity import BlockIdentity, KnownBlock
 from cryptolake.net.boundary import Bracket, closer, contradicted, pilots, probes, telling
 from cryptolake.net.envelope import Json
 from cryptolake.net.faults import Behind, Malformed
@@ -29,12 +30,16 @@ from cryptolake.net.multicall import Asks as _Asks
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A block's number, timestamp (seconds since 1970, UTC), hash, and bloom filter of its logs (empty when not known)."""
+    """A block's number, timestamp (seconds since 1970, UTC) and hash.
+
+    `bloom` is the bloom filter of its logs and `parent` the hash of the block before it; empty when not known.
+    """
 
     number: int
     timestamp: int
     hash: str
     bloom: bytes = b""
+    parent: str = ""
 
     @property
     def time(self) -> datetime:
@@ -62,7 +67,7 @@ class AsksBlocks(_Asks, Protocol):
 
 
 class FileBlockCache:
-    """Proven boundaries of all chains in one JSON file: `{chain: {timestamp: [number, timestamp, hash]}}`.
+    """Proven boundaries of all chains in one JSON file: `{chain: {timestamp: [number, timestamp, hash, parent hash]}}`.
 
     Writes are atomic; a damaged file is put aside as `.damaged` and rebuilt, it is only a cache.
     """
@@ -84,7 +89,10 @@ class FileBlockCache:
     def get(self, chain: str, timestamp: int) -> Header | None:
         """The last block before `timestamp` if it was proven before."""
         found = self._known.get(chain, {}).get(str(timestamp))
-        return None if found is None else Header(int(found[0]), int(found[1]), str(found[2]))
+        if found is None:
+            return None
+        # Boundaries kept by earlier versions lack the parent hash.
+        return Header(int(found[0]), int(found[1]), str(found[2]), parent=str(found[3]) if len(found) > 3 else "")
 
     def blocks(self, chain: str, period: Period) -> int | None:
         """The real number of blocks of a period, None when one of its boundaries is not known yet."""
@@ -95,7 +103,7 @@ class FileBlockCache:
         """Keep proven boundaries, by timestamp."""
         with self._lock:
             rows: dict[str, list[int | str]] = {
-                str(at): [header.number, header.timestamp, header.hash] for at, header in proven.items()
+                str(at): [header.number, header.timestamp, header.hash, header.parent] for at, header in proven.items()
             }
             for other, found in self._read().items():  # another process may have written meanwhile
                 self._known.setdefault(other, {}).update(found)
@@ -125,6 +133,18 @@ class Blocks:
         """The header of block `number`, asked again even if it is known: tells whether the chain was reorganised."""
         (answer,) = self._pool.batch([("eth_getBlockByNumber", [hex(number), False])])
         return _header(answer, number, self._pool.chain)
+
+    def identity(self, header: Header, kind: KnownBlock) -> BlockIdentity:
+        """What the state of a block must say of itself; a boundary kept without its parent hash is asked for again.
+
+        Raises Skip(reason="reorganised") when the block has another hash by now.
+        """
+        if not header.parent:
+            now = self.header(header.number)
+            if now.hash != header.hash:
+                raise Skip(f"{self._pool.chain}: block {header.number} changed; run again", reason="reorganised")
+            header = now
+        return BlockIdentity(header.number, header.timestamp, header.hash, header.parent, kind)
 
     def range_of(self, period: Period) -> tuple[BlockRange, Header]:
         """The blocks with timestamps in `[start, end)` and the period's snapshot block, the last one before its end.
@@ -224,5 +244,12 @@ def _header(answer: Json | object, number: int, chain: str) -> Header:
     timestamp, own, bloom = quantity(answer.get("timestamp")), data(answer.get("hash")), data(answer.get("logsBloom"))
     if timestamp is None or own is None or len(own) != 32:
         raise Malformed(f"{chain}: the header of block {number} lacks its time or hash; set another endpoint")
+    parent = data(answer.get("parentHash"))
     # A bloom filter of another length ("0x0") is none: what it would prove stays unproven, the header stands.
-    return Header(number, timestamp, "0x" + own.hex(), bloom if bloom is not None and len(bloom) == 256 else b"")
+    return Header(
+        number,
+        timestamp,
+        "0x" + own.hex(),
+        bloom if bloom is not None and len(bloom) == 256 else b"",
+        "0x" + parent.hex() if parent is not None and len(parent) == 32 else "",
+    )

@@ -81,6 +81,9 @@ def classify(code: int | None, message: str, data: str | None = None) -> Cryptol
     """
     text = wordings.plain(message)
     if code == 3 or wordings.REVERTED.search(text):
+        of = None if (data or "").removeprefix("0x") else wordings.dimension(text)
+        if of == "gas" or (of is not None and "revert" not in text):
+            return TooBig(of=of)  # the node gave up, not the contract: no revert, whatever code it wears
         return RpcFault(code, message, data)
     return told(text) or _by_code(code)
 

@@ -7,17 +7,22 @@ re-run from stored answers by `replay`. What does not belong here: what any call
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from cryptolake.errors import CryptolakeError, Narrow, Retry, Skip
-from cryptolake.net.abi import decode_aggregate3, encode_aggregate3
+from cryptolake.net.abi import WORD, decode_aggregate3, encode_aggregate3
+from cryptolake.net.aggregate import Aggregate, NoMulticall, content_of
 from cryptolake.net.answers import data
+from cryptolake.net.block_identity import BlockIdentity, Unidentified
+from cryptolake.net.calls import Call as Call
+from cryptolake.net.calls import CallResult as CallResult
 from cryptolake.net.envelope import Json
-from cryptolake.net.faults import Malformed, Overdue, RpcFault
+from cryptolake.net.faults import Elsewhere, Malformed, Overdue, RpcFault
 from cryptolake.net.reverts import Reverts
+from cryptolake.net.state import AtHash
 
 T = TypeVar("T")
 
@@ -25,38 +30,6 @@ T = TypeVar("T")
 MULTICALL3 = "0xcA11bde05977b3631167028862bE2a173976CA11"
 _GAS = re.compile(r"out of gas|gas (?:required|limit|too low)|intrinsic gas|not enough gas")
 MAX_CALLS = 500  # per aggregate3; about 100 kB of call data, accepted by every provider listed
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A read of contract `to` (EIP-55) with ABI-encoded `data`."""
-
-    to: str
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class CallResult:
-    """What a call gave: `success` is False for a revert, which is known only of a call that had gas of its own.
-
-    Empty data on success means "no contract here", never zero.
-    """
-
-    success: bool
-    data: bytes
-
-    @property
-    def empty(self) -> bool:
-        """Whether nothing came back: there is no contract at that address at that block."""
-        return not self.data
-
-    def need(self, what: str) -> bytes:
-        """The data, or Skip: `not_deployed` when empty, `revert` when reverted; `what` names the read in the message."""
-        if not self.success:
-            raise Skip(f"{what} reverted", reason="revert")
-        if self.empty:
-            raise Skip(f"{what}: no contract at this block", reason="not_deployed")
-        return self.data
 
 
 _WORDLESS = CallResult(False, b"")
@@ -87,6 +60,33 @@ class Asks(Protocol):
     def batch(self, calls: Sequence[tuple[str, Sequence[Json]]]) -> list[Json | RpcFault]: ...
 
 
+Second = Callable[[], Asks | None]
+"""Gives whoever is another voice than the endpoint that answered this thread last; None where there is nobody."""
+
+
+def _nobody() -> Asks | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """The block that is read: its number, what its state must say of itself, and who is asked after a refusal."""
+
+    number: int
+    identity: BlockIdentity | None
+    second: Second
+
+    @property
+    def tag(self) -> Json:
+        """The block as named for an aggregate, which proves by itself where it was read."""
+        return self.hashed if self.identity is not None and self.identity.by_hash else hex(self.number)
+
+    @property
+    def hashed(self) -> Json:
+        """The block as named for a call that cannot prove where it was read."""
+        return hex(self.number) if self.identity is None else AtHash(self.number, self.identity.hash)
+
+
 def run(
     pool: Asks,
     programs: Mapping[str, Program[T]],
@@ -96,6 +96,8 @@ def run(
     multicall3_since: int = 0,
     max_calls: int = MAX_CALLS,
     likely: Sequence[Call] = (),
+    identity: BlockIdentity | None = None,
+    second: Second = _nobody,
     reverts: Reverts | None = None,
 ) -> dict[str, Finished[T] | Failed]:
     """Run all programs at `block` in lock-step. A failing program fails alone; transport errors (Retry, Stop) pass through.
@@ -104,8 +106,12 @@ def run(
     request, so that rounds whose calls are all known cost nothing. Should that request fail, it is as if nothing were known.
     `reverts` is what is known of this chain's calls that revert; it is added to.
 
+    With an `identity` every answer proves that it was read at that very block, or is asked elsewhere; `second` gives who is
+    asked after an endpoint that refused a single call.
+
     Before `multicall3_since`, or with `multicall3=None`, the calls go as a JSON-RPC batch instead.
     """
+    here = _Block(block, identity, second)
     outcomes: dict[str, Finished[T] | Failed] = {}
     transcripts: dict[str, Transcript] = {name: [] for name in programs}
     waiting: dict[str, Sequence[Call]] = {}
@@ -129,7 +135,7 @@ def run(
     known = Reverts() if reverts is None else reverts
 
     def ask(calls: Sequence[Call]) -> dict[Call, CallResult | Retry]:
-        return _ask(pool, calls, block, use_multicall, max_calls, known)
+        return _ask(pool, calls, here, use_multicall, max_calls, known)
 
     first = list(dict.fromkeys([*likely, *(call for calls in waiting.values() for call in calls)]))
     if waiting and likely:
@@ -151,17 +157,23 @@ def run(
 
 
 def _ask(
-    pool: Asks, calls: Sequence[Call], block: int, multicall3: str | None, max_calls: int, reverts: Reverts
+    pool: Asks, calls: Sequence[Call], block: _Block, multicall3: str | None, max_calls: int, reverts: Reverts
 ) -> dict[Call, CallResult | Retry]:
     """The answers of calls that differ from each other."""
-    if not multicall3 or len(calls) < 2:
+    if not calls:
+        return {}
+    if not multicall3 or (len(calls) < 2 and block.identity is None):
         return dict(zip(calls, _one_by_one(pool, calls, block), strict=True))
     # Those that will revert come first: what they fail for is not that others have taken the gas.
     ordered = sorted(calls, key=lambda call: not reverts.known(call))
     pieces = [ordered[start : start + max_calls] for start in range(0, len(ordered), max_calls)]
     results: dict[Call, CallResult | Retry] = {}
     believed: list[Call] = []
-    for piece, decoded in zip(pieces, _aggregates(pool, pieces, block, multicall3), strict=True):
+    try:
+        together = _aggregates(pool, pieces, block, multicall3)
+    except NoMulticall:
+        return dict(zip(calls, _one_by_one(pool, calls, block), strict=True))
+    for piece, decoded in zip(pieces, together, strict=True):
         believed += _known_to_revert(piece, decoded or [], reverts)
         found = decoded if decoded is not None else _halved(pool, piece, block, multicall3)
         results.update(zip(piece, found, strict=True))
@@ -189,31 +201,43 @@ def _known_to_revert(calls: Sequence[Call], results: Sequence[CallResult], rever
 
 
 def _aggregates(
-    pool: Asks, pieces: Sequence[Sequence[Call]], block: int, multicall3: str
+    pool: Asks, pieces: Sequence[Sequence[Call]], block: _Block, multicall3: str
 ) -> list[list[CallResult] | None]:
-    """One aggregate3 per piece, all in one request; None for a piece that failed as a whole."""
-    asked: list[tuple[str, Sequence[Json]]] = []
-    for piece in pieces:
-        data = "0x" + encode_aggregate3([(call.to, call.data) for call in piece]).hex()
-        asked.append(("eth_call", [{"to": multicall3, "data": data}, hex(block)]))
+    """One aggregate3 per piece, all in one request; None for a piece that failed as a whole.
+
+    Raises Unidentified where nobody's answer proves that it is of this block.
+    """
+    if block.identity is None:
+        plain: list[tuple[str, Sequence[Json]]] = []
+        for piece in pieces:
+            data = "0x" + encode_aggregate3([(call.to, call.data) for call in piece]).hex()
+            plain.append(("eth_call", [{"to": multicall3, "data": data}, block.tag]))
+        try:
+            answers = pool.batch(plain)
+        except (Narrow, Overdue, Malformed):
+            return [None] * len(pieces)
+        return [_decoded(answer, len(piece)) for answer, piece in zip(answers, pieces, strict=True)]
+    proving = [Aggregate(multicall3, piece, block.identity) for piece in pieces]
     try:
-        answers = pool.batch(asked)
+        answers = pool.batch([("eth_call", [one, block.tag]) for one in proving])
+    except Unidentified:
+        raise
     except (Narrow, Overdue, Malformed):
         return [None] * len(pieces)
-    return [_decoded(answer, len(piece)) for answer, piece in zip(answers, pieces, strict=True)]
+    return [None if isinstance(answer, RpcFault) else one.results for one, answer in zip(proving, answers, strict=True)]
 
 
 def _decoded(answer: Json | RpcFault, count: int) -> list[CallResult] | None:
     if isinstance(answer, RpcFault):
         return None
     try:
-        decoded = decode_aggregate3(_bytes(answer))
+        decoded = decode_aggregate3(content_of(answer))
     except (Skip, Malformed):
         return None
     return [CallResult(ok, piece) for ok, piece in decoded] if len(decoded) == count else None
 
 
-def _halved(pool: Asks, calls: Sequence[Call], block: int, multicall3: str) -> list[CallResult | Retry]:
+def _halved(pool: Asks, calls: Sequence[Call], block: _Block, multicall3: str) -> list[CallResult | Retry]:
     """Calls that were too much together, in halves, down to plain calls."""
     if len(calls) == 1:
         return _one_by_one(pool, calls, block)
@@ -224,7 +248,7 @@ def _halved(pool: Asks, calls: Sequence[Call], block: int, multicall3: str) -> l
     return results
 
 
-def _one_by_one(pool: Asks, calls: Sequence[Call], block: int, *, sure: bool = False) -> list[CallResult | Retry]:
+def _one_by_one(pool: Asks, calls: Sequence[Call], block: _Block, *, sure: bool = False) -> list[CallResult | Retry]:
     """Plain calls in JSON-RPC batches. One that is refused by itself has no answer: it fails whoever asks it, nobody else.
 
     It is no revert: of that a reader may conclude that the contract has no such thing. Nor is one that ran out of gas; a
@@ -232,10 +256,15 @@ def _one_by_one(pool: Asks, calls: Sequence[Call], block: int, *, sure: bool = F
     gas of its own.
     """
     asked: list[tuple[str, Sequence[Json]]] = [
-        ("eth_call", [{"to": call.to, "data": "0x" + call.data.hex()}, hex(block)]) for call in calls
+        ("eth_call", [{"to": call.to, "data": "0x" + call.data.hex()}, block.hashed]) for call in calls
     ]
     try:
-        found = [(one, b"" if isinstance(one, RpcFault) else _bytes(one)) for one in pool.batch(asked)]
+        found = [(one, b"" if isinstance(one, RpcFault) else content_of(one)) for one in pool.batch(asked)]
+    except Elsewhere:
+        if not sure or block.identity is None:
+            raise
+        # Nobody takes a block by its hash; an aggregate of this round has proven which one the number means.
+        return _one_by_one(pool, calls, _Block(block.number, None, block.second), sure=sure)
     except (Narrow, Malformed) as error:
         if len(calls) == 1:
             return [
@@ -249,23 +278,42 @@ def _one_by_one(pool: Asks, calls: Sequence[Call], block: int, *, sure: bool = F
             *_one_by_one(pool, calls[half:], block, sure=sure),
         ]
     results: list[CallResult | Retry] = []
-    for call, (answer, content) in zip(calls, found, strict=True):
+    doubted: list[int] = []
+    for place, (call, (answer, content)) in enumerate(zip(calls, found, strict=True)):
         if not isinstance(answer, RpcFault):
             results.append(CallResult(True, content))
+            if not content or len(content) % WORD:  # a contract answers in whole words
+                doubted.append(place)
         elif len(calls) > 1 and not sure and answer.data in {None, "", "0x"}:
             results += _one_by_one(pool, [call], block)
         elif _GAS.search(answer.message.lower()):
             results.append(Retry("a single call ran out of the endpoint's gas; set another endpoint, then run again"))
         else:
             results.append(_WORDLESS)
+            if answer.data in {None, "", "0x"} and "revert" not in answer.message.lower():
+                doubted.append(place)  # no verdict of the contract in so many words
+    for place, content in _elsewhere(block, [calls[place] for place in doubted], doubted).items():
+        results[place] = CallResult(True, content)
     return results
 
 
-def _bytes(answer: Json) -> bytes:
-    found = data(answer)
-    if found is None:
-        raise Malformed("an eth_call answered something that is not hex data; set another endpoint, then run again")
-    return found
+def _elsewhere(block: _Block, calls: Sequence[Call], places: Sequence[int]) -> dict[int, bytes]:
+    """What another voice has where one refused without a word, had nothing or something odd: by place, where it has more.
+
+    Neither a refusal nor an absence is taken from one voice while there is another.
+    """
+    other = block.second() if calls else None
+    if other is None:
+        return {}
+    asked: list[tuple[str, Sequence[Json]]] = [
+        ("eth_call", [{"to": call.to, "data": "0x" + call.data.hex()}, block.hashed]) for call in calls
+    ]
+    try:
+        answers = other.batch(asked)
+    except CryptolakeError:
+        return {}  # nobody else can say: what the first one said stands
+    found = [(place, data(answer)) for place, answer in zip(places, answers, strict=True)]
+    return {place: content for place, content in found if content and len(content) % WORD == 0}
 
 
 def replay(program: Program[T], transcript: Transcript) -> T:

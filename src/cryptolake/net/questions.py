@@ -1,11 +1,17 @@
-"""What a JSON-RPC question is about: which blocks, and whether it could be asked in smaller pieces. Asks nothing."""
+"""What a JSON-RPC question is about: which blocks, and whether it could be asked in smaller pieces.
+
+And what a refusal means for the question asked. Asks nothing.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from cryptolake.errors import CryptolakeError, Retry
 from cryptolake.net.answers import quantity
 from cryptolake.net.envelope import Json
+from cryptolake.net.faults import Doubtful, Elsewhere, TooBig
+from cryptolake.net.state import AtHash
 
 Question = tuple[str, Sequence[Json]]
 """A method and its parameters."""
@@ -34,10 +40,25 @@ def divisible(calls: Sequence[Question]) -> bool:
     return isinstance(span, Mapping) and span.get("fromBlock") != span.get("toBlock")
 
 
+def of_one(method: str, error: TooBig | Doubtful) -> CryptolakeError:
+    """What a refusal means for one call alone: only a call of a contract may hold several that can be asked apart."""
+    if isinstance(error, Doubtful):
+        return error.otherwise
+    return (
+        error if method == "eth_call" else Elsewhere(f"the endpoint refuses {method} as too big; set another endpoint")
+    )
+
+
+def worth_waiting(last: CryptolakeError) -> bool:
+    """Whether the same may be answered later."""
+    return isinstance(last, Retry) and not isinstance(last, Elsewhere)
+
+
 def _last(call: Question) -> int | None:
     method, params = call
     if (place := _STATE.get(method)) is not None and len(params) > place:
-        return quantity(params[place])
+        named = params[place]
+        return named.number if isinstance(named, AtHash) else quantity(named)
     if method == "eth_getLogs" and params and isinstance(params[0], Mapping):
         return quantity(params[0].get("toBlock"))
     return None

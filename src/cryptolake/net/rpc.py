@@ -6,6 +6,7 @@ told from its body (faults). What does not belong here: what a call means, and h
 
 from __future__ import annotations
 
+import copy
 import random
 import threading
 import time
@@ -24,7 +25,7 @@ from cryptolake.net.http import Http
 from cryptolake.net.limiter import Limiter, for_limit
 from cryptolake.net.memory import Memory
 from cryptolake.net.purse import Purse
-from cryptolake.net.questions import Question, divisible, newest_block, state_block
+from cryptolake.net.questions import Question, divisible, newest_block, of_one, state_block, worth_waiting
 
 _HEADERS = {"content-type": "application/json"}
 _SIT_OUT_S = 15.0  # how long an endpoint that failed is passed over while others are well
@@ -71,10 +72,21 @@ class Pool:
         self._local = threading.local()
         self.finality_assumed = False  # whether the chain has no `finalized` tag, as far as it was asked
 
+    def only(self, stations: Sequence[Station]) -> Pool:
+        """The same pool with these of its stations alone; what they teach is known to both."""
+        view = copy.copy(self)
+        view.stations, view._local = list(stations), threading.local()
+        return view
+
     @property
     def last_endpoint(self) -> str:
         """Who gave this thread its latest answer; empty before the first."""
         return str(getattr(self._local, "endpoint", ""))
+
+    @property
+    def last_endpoints(self) -> frozenset[str]:
+        """Everybody who gave this thread a part of its latest answers."""
+        return frozenset(getattr(self._local, "endpoints", ()))
 
     @property
     def requests(self) -> int:
@@ -90,7 +102,7 @@ class Pool:
 
     def batch(self, calls: Sequence[Question]) -> list[Json | RpcFault]:
         """Many calls in few requests; answers in the order asked. An error object of one call is that call's answer."""
-        found: dict[int, Json | RpcFault] = {}
+        found, self._local.endpoints = dict[int, Json | RpcFault](), frozenset()
         while len(found) < len(calls):
             found |= self._somewhere(calls, [number for number in range(len(calls)) if number not in found])
         return [found[number] for number in range(len(calls))]
@@ -176,22 +188,24 @@ class Pool:
             errors: list[CryptolakeError] = []
             stations = order(self.stations, method, block, self._clock())
             if not any(one.learned.allows(kept(method), block) for one in self.stations):
-                raise Elsewhere(
-                    f"{self.chain}: no endpoint may be asked for a block so old (`archive` of the settings)"
-                )
+                words = "no endpoint may be asked for a block so old (`archive` of the settings)"
+                raise Elsewhere(f"{self.chain}: {words}")
             for station in stations:
                 try:
                     # Whoever is asked too fast is waited for only when nobody else is left.
                     found = self._piece(station, calls, left, block, patiently=station is stations[-1])
-                except (Retry, Stop) as error:
+                except (Retry, Stop, TooBig) as error:
                     errors.append(error)
                 else:
                     self._local.endpoint = station.endpoint.name
+                    self._local.endpoints = {*self.last_endpoints, station.endpoint.name}
                     return found
+            for big in (error for error in errors if isinstance(error, TooBig)):
+                raise big  # it is made smaller only once nobody takes it as it is
             # That somebody may be well later matters more than that another can never answer.
-            last = next((error for error in errors if _worth_waiting(error)), errors[-1] if errors else last)
+            last = next((error for error in errors if worth_waiting(error)), errors[-1] if errors else last)
             silent = isinstance(last, TooFast) and all(one.limiter.silent for one in stations)
-            if silent or not _worth_waiting(last) or all(station.stopped for station in self.stations):
+            if silent or not worth_waiting(last) or all(station.stopped for station in self.stations):
                 break
             if attempt + 1 < self._attempts:
                 self._sleep(self._pause(attempt, last))
@@ -213,7 +227,7 @@ class Pool:
                 answers = ask(station, [calls[number] for number in numbers], block)
             except (TooBig, Doubtful) as error:
                 if size == 1:
-                    raise _of_one(calls[numbers[0]][0], error) from None
+                    raise of_one(calls[numbers[0]][0], error) from None
                 if isinstance(error, TooBig) and error.of == "batch":
                     bound.refused(size, error.hint)
                 else:  # too much to answer at once may be these calls only
@@ -297,8 +311,8 @@ class Pool:
         station.limiter.refused(self._local.sent_at, asked)
 
     def _nobody(self, last: CryptolakeError) -> CryptolakeError:
-        names = ", ".join(station.endpoint.name for station in self.stations)
-        stopped = all(station.stopped for station in self.stations)
+        names = ", ".join(one.endpoint.name for one in self.stations)
+        stopped = all(one.stopped for one in self.stations)
         reason = next((one.stopped for one in self.stations if one.stopped), str(last)) if stopped else str(last)
         message = f"{self.chain}: {reason} (asked {names})"
         if stopped:
@@ -371,15 +385,6 @@ class Pool:
         return [_read(station, call, reply) for call, reply in zip(calls, replies(answer, len(calls)), strict=True)]
 
 
-def _of_one(method: str, error: TooBig | Doubtful) -> CryptolakeError:
-    """What a refusal means for one call alone: only a call of a contract may hold several that can be asked apart."""
-    if isinstance(error, Doubtful):
-        return error.otherwise
-    return (
-        error if method == "eth_call" else Elsewhere(f"the endpoint refuses {method} as too big; set another endpoint")
-    )
-
-
 def _read(station: Station, call: Question, reply: Reply) -> Json | Reply:
     """A reply's content, well formed, or why it is none; what it says of the endpoint's head is noted."""
     if not isinstance(reply, bytes):
@@ -393,7 +398,3 @@ def _read(station: Station, call: Question, reply: Reply) -> Json | Reply:
     if (block := quantity(told)) is not None:
         station.learned.saw(block)
     return found
-
-
-def _worth_waiting(last: CryptolakeError) -> bool:
-    return isinstance(last, Retry) and not isinstance(last, Elsewhere)

@@ -37,6 +37,10 @@ class Finding:
     correction: str | None = None
 
 
+NOTHING = frozenset({"no answer", "the zero address", "0 listed", "0"})
+"""What a contract says that is not there yet, or that was not set up yet; anything else it says wrongly contradicts the row."""
+
+
 def addresses(csu: Csu, role: str) -> tuple[str, ...]:
     """The addresses a row states under `role`; empty where it says `resolve_on_chain:` or nothing."""
     return tuple(one for one in csu.entry.get(role, "").split(",") if one and not one.startswith(RESOLVED))
@@ -50,14 +54,18 @@ class Identity:
     roles: Mapping[str, str]
 
 
-def identity(csu: Csu, family: FamilyFacts, without_code: Collection[str] = ()) -> Program[Identity]:
+def identity(
+    csu: Csu, family: FamilyFacts, without_code: Collection[str] = (), *, lasting: bool = False
+) -> Program[Identity]:
     """Ask every anchor of the market's `family`. A contract in `without_code` is not asked: it was found out already.
+
+    `lasting`: only those that hold at every block of a market's life, for readings of the past.
 
     A role that another contract names is asked at the address it named, so that one wrong address is one finding.
     """
     primary = family.primary_role(csu.entry)
     roles = {role: stated[0] for role in csu.entry if len(stated := addresses(csu, role)) == 1}
-    anchors = family.anchors_of(csu.protocol)
+    anchors = [one for one in family.anchors_of(csu.protocol) if one.lasting or not lasting]
     named = {anchor.same_as for anchor in anchors if anchor.role in csu.entry}
     waiting = [anchor for anchor in anchors if anchor.role in csu.entry or anchor.role in named]
     findings: list[Finding] = []

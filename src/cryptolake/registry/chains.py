@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from cryptolake.contracts.block_clock import BlockClock
+from cryptolake.net.block_identity import KnownBlock
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +15,7 @@ class Chain:
 
     `block_time_s` (seconds, today) and `clock` (by date) serve planning and first guesses; collection proves real blocks.
     `launched` is the first day that may have blocks. `multicall3_block` is the first block at which Multicall3 exists;
-    before it calls go as JSON-RPC batches.
+    before it calls go as JSON-RPC batches. `known_block` is how a reading proves which block it is of.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Chain:
     defillama_name: str | None = None
     clock: BlockClock | None = None
     launched: date | None = None
+    known_block: KnownBlock = "header"
 
     def ran_on(self, day: date) -> bool:
         """Whether the chain may have had blocks on a day; True where it is not known."""

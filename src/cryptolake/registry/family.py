@@ -17,7 +17,8 @@ from cryptolake.contracts.wellformed import require_types
 class Anchor:
     """A getter of the contract under `role`: `gives` an address, a list that is not empty, a count above 0 or true.
 
-    `same_as` names the entry the address must be. An argument that is a text is the role whose address is passed.
+    `same_as` names the entry the address must be. An argument that is a text is the role whose address is passed. `lasting`:
+    it holds at every block of the market's life, so that every reading asks it too; what governance may replace is not.
     """
 
     role: str
@@ -25,6 +26,7 @@ class Anchor:
     gives: Literal["address", "list", "count", "true", "number"]
     same_as: str | None = None
     arguments: tuple[int | str, ...] = ()
+    lasting: bool = False
 
     def __post_init__(self) -> None:
         require_types(self)
@@ -52,6 +54,7 @@ class FamilyFacts:
     `primary_entry` is the entry that identifies a market within its chain (None: the name alone does). `anchors` are the
     getters that all deployments have; `protocol_anchors` replace them for forks that name the same things otherwise.
     `accounting` is None where nobody has established it. `readable` says whether the family's markets can be collected.
+    `beginnings` are the entries none of which has code before a market's life begins; the primary entry unless declared.
     """
 
     name: str
@@ -60,6 +63,12 @@ class FamilyFacts:
     protocol_anchors: Mapping[str, tuple[Anchor, ...]] = field(default_factory=dict, hash=False)
     accounting: Accounting | None = None
     readable: bool = True
+    beginnings: tuple[str, ...] = ()
+
+    def began_as(self, entry: Mapping[str, str]) -> tuple[str, ...]:
+        """The roles of a row whose contracts are there from the beginning of the market's life on."""
+        found = tuple(role for role in self.beginnings if role in entry)
+        return found or (self.primary_role(entry),)
 
     def anchors_of(self, protocol: str) -> tuple[Anchor, ...]:
         """What the contracts of this protocol must answer."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from datetime import date
+from typing import cast, get_args
 
 from cryptolake.net.abi import checksum
+from cryptolake.net.block_identity import KnownBlock
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.clock_rows import read_clock, read_day
 from cryptolake.registry.family import FamilyFacts
@@ -27,6 +29,7 @@ _CHAIN_KEYS = frozenset(
         "chain_id",
         "aliases",
         "native_symbol",
+        "known_block",
         "block_time_s",
         "block_time_source",
         "block_time_history",
@@ -68,7 +71,8 @@ _CSU_KEYS = frozenset(
         "resolver_history",
     ]
 )
-_DEPLOYMENT_KEYS = frozenset(["block", "block_source", "date", "date_kind", LINE])
+_BLOCK_KINDS = ("exact", "lower bound")
+_DEPLOYMENT_KEYS = frozenset(["block", "block_source", "block_kind", "date", "date_kind", LINE])
 
 
 class _Faults:
@@ -111,6 +115,9 @@ def read_chain(row: Row, faults: list[str]) -> Chain | None:
         _check_address("multicall3.address", address, fault)
     if since is not None and _whole(since) is None:
         fault(f"multicall3.block {since!r} is no whole number")
+    known = values.get("known_block", "header")
+    if known not in get_args(KnownBlock):
+        fault(f"known_block {known!r} must be one of {', '.join(get_args(KnownBlock))}")
     aliases = _texts("aliases", values.get("aliases"), fault)
     public_rpcs = _texts("public_rpcs", values.get("public_rpcs"), fault)
     if fault or chain_id is None:
@@ -128,6 +135,7 @@ def read_chain(row: Row, faults: list[str]) -> Chain | None:
         defillama_name=str(values["defillama_name"]) if values.get("defillama_name") else None,
         clock=clock,
         launched=launched,
+        known_block=cast(KnownBlock, known),
     )
 
 
@@ -162,7 +170,7 @@ def read_csu(
     for flag in ("sandbox", "in_seed_43", "in_thesis_46"):
         if not isinstance(values.get(flag, False), bool):
             fault(f"{flag} must be true or false")
-    deployed_block, deployed_on = _deployment(values.get("deployment"), fault)
+    deployed_block, deployed_on, deployed_later = _deployment(values.get("deployment"), fault)
     _check_other_addresses(values, fault)
     aliases, notes = (_texts(key, values.get(key), fault) for key in ("aliases", "notes"))
     if fault or chain is None:
@@ -183,6 +191,7 @@ def read_csu(
         notes=notes,
         sandbox=sandbox is True,
         price_numeraire=str(values["price_numeraire"]) if values.get("price_numeraire") else None,
+        deployed_later=deployed_later,
     )
 
 
@@ -233,18 +242,22 @@ def _leaves(value: object) -> Iterator[object]:
         yield value
 
 
-def _deployment(found: object, fault: _Faults) -> tuple[int | None, date | None]:
+def _deployment(found: object, fault: _Faults) -> tuple[int | None, date | None, bool]:
+    """Block and day, and whether the block is only a lower bound."""
     if found is None:
-        return None, None
+        return None, None, False
     if not isinstance(found, dict):
         fault("deployment has the keys block and date")
-        return None, None
+        return None, None, False
     for key in found:
         if key not in _DEPLOYMENT_KEYS:
             fault(f"deployment has no key {key!r}; known: {', '.join(sorted(_DEPLOYMENT_KEYS - {LINE}))}")
     block, day = found.get("block"), found.get("date")
     if block is not None and _whole(block) is None:
         fault(f"deployment block {block!r} is no whole number")
+    kind = found.get("block_kind", _BLOCK_KINDS[0])
+    if kind not in _BLOCK_KINDS:
+        fault(f"deployment block_kind {kind!r} must be one of {', '.join(_BLOCK_KINDS)}")
     deployed_on: date | None = None
     if day is not None:
         try:
@@ -253,7 +266,7 @@ def _deployment(found: object, fault: _Faults) -> tuple[int | None, date | None]
             fault(f"deployment date {str(day)!r} is no date like 2024-12-31")
     if deployed_on is not None and not 2015 <= deployed_on.year <= 2100:
         fault(f"deployment date {deployed_on} lies outside 2015 to 2100")
-    return _whole(block), deployed_on
+    return _whole(block), deployed_on, kind == "lower bound"
 
 
 def _whole(value: object) -> int | None:

@@ -12,7 +12,8 @@ class Csu:
     """A credit supply unit, e.g. `aave_v3_ethereum`.
 
     `entry` holds the EIP-55 addresses a family starts from (`pool`, `comet`, ...); a value `resolve_on_chain:<call>` is
-    read from the chain. `deployed_block` and `deployed_on` may be bounds. `status` says how many independent
+    read from the chain. `deployed_block` and `deployed_on` may be bounds; `deployed_later` says that the block is one: the
+    market may be younger, so that its absence after it contradicts nothing. `status` says how many independent
     organisations state the main address. `sandbox` marks demonstration markets. `price_numeraire` is what the market's
     oracle quotes in (`USD`, `ETH`, ...) where the row says so. `found` is not in the registry: what the chain's events say
     exists at the block asked about, for families whose parts no contract lists, e.g. Morpho's markets.
@@ -34,3 +35,4 @@ class Csu:
     sandbox: bool = False
     price_numeraire: str | None = None
     found: tuple[str, ...] = ()
+    deployed_later: bool = False

@@ -99,8 +99,10 @@ class ChainlinkPrices:
         for partition in trip.partitions:
             chain = self._chains[partition.key]
             pool = self._pools(chain)
+            blocks = Blocks(pool, self._cache)
             try:
-                _, header = Blocks(pool, self._cache).range_of(partition.period)
+                _, header = blocks.range_of(partition.period)
+                identity = blocks.identity(header, chain.known_block)
             except Skip as error:
                 state: str = "gone" if error.reason == "not_deployed" else "failed"
                 yield Miss(partition, "gone" if state == "gone" else "failed", error.reason, str(error))
@@ -112,6 +114,7 @@ class ChainlinkPrices:
                 header.number,
                 multicall3=chain.multicall3_address,
                 multicall3_since=chain.multicall3_block or 0,
+                identity=identity,
             )[chain.name]
             if isinstance(outcome, Failed):
                 yield Miss(partition, "failed", "rpc", str(outcome.error))

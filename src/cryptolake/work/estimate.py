@@ -16,6 +16,7 @@ from cryptolake.app import App
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.partition import Partition
 from cryptolake.flow.plan import Span, make_plan, without_numbers
+from cryptolake.net.besides import operator_of
 from cryptolake.net.choice import HELPS
 from cryptolake.net.endpoint import Endpoint, Learned, Limits, Station
 from cryptolake.net.limiter import SHARE, Limiter
@@ -69,6 +70,7 @@ def costs(
             for method, count in ((CALL, one.eth_calls), (HEADER, one.headers))
             if count
         ]
+        found += [_cost(one.chain, CALL, each, count) for each, count in _snapshots_again(one, known, audit)]
         found += [_cost(one.chain, "eth_chainId", each, 1) for each in known]
     return found
 
@@ -77,6 +79,13 @@ def _cost(chain: str, method: str, endpoint: Endpoint, calls: int) -> Cost:
     units, price = calls * endpoint.limits.cost(method), endpoint.usd_per_million
     usd = None if price is None else units * price / 1e6
     return Cost(chain, method, endpoint.name, calls, units, endpoint.limits.unit, usd)
+
+
+def _snapshots_again(one: Workload, known: Sequence[Endpoint], audit: float) -> list[tuple[Endpoint, int]]:
+    """The calls of snapshots that are asked again at another voice, and which endpoint that is."""
+    first = max(known, key=lambda each: each.limits.rate / each.limits.cost(CALL))
+    others = [each for each in known if operator_of(each) != operator_of(first)]
+    return [(others[0], one.snapshots)] if audit and others and one.snapshots else []
 
 
 def _log_calls(one: Workload, known: Sequence[Endpoint], log_span: int | None, audit: float) -> dict[str, int]:
@@ -124,6 +133,8 @@ def duration_s(
         scanning = {each.name: logs.get(each.name, 0) * each.limits.cost(LOGS) / each.limits.rate for each in known}
         for each, seconds in zip(known, _shared_out(one, known, scanning), strict=True):
             busy[each.account] = busy.get(each.account, 0.0) + seconds / SHARE
+        for each, count in _snapshots_again(one, known, audit):  # by then the rest was shared out
+            busy[each.account] += count * each.limits.cost(CALL) / each.limits.rate / SHARE
     return max(busy.values(), default=0.0)
 
 

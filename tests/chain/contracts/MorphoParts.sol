@@ -25,3 +25,23 @@ contract PeekOracle {
         peek[token] = newPrice;
     }
 }
+
+/// Synthetic: stands in Morpho's place, has a role's members as Moolah has, and leaves all else to Morpho's code.
+contract Roled {
+    address private constant MORPHO_CODE = address(0xC0DE);
+
+    fallback() external {
+        if (msg.sig == bytes4(keccak256("getRoleMemberCount(bytes32)"))) {
+            assembly {
+                mstore(0, 1)
+                return(0, 32)
+            }
+        }
+        (bool good, bytes memory answer) = MORPHO_CODE.delegatecall(msg.data);
+        assembly {
+            switch good
+            case 0 { revert(add(answer, 32), mload(answer)) }
+            default { return(add(answer, 32), mload(answer)) }
+        }
+    }
+}

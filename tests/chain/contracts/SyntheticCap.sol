@@ -192,6 +192,10 @@ contract SyntheticCapLender {
         oracle = oracle_;
     }
 
+    function reservesCount() external view returns (uint256) {
+        return listed.length;
+    }
+
     function addAsset(address asset, address vault, address debtToken) external {
         reservesData[asset] = Reserve(listed.length, vault, debtToken, msg.sender, IERC20(asset).decimals(), false, 0);
         listed.push(asset);

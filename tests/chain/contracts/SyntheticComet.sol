@@ -127,6 +127,11 @@ contract SyntheticComet {
 
     // -- what a collector reads
 
+    /// The first of the basic totals; the real extension gives the others after it.
+    function totalsBasic() external view returns (uint256) {
+        return supplyIndex;
+    }
+
     function baseToken() external view returns (address) {
         return config.baseToken;
     }

@@ -29,12 +29,13 @@ METHODOLOGY = (
 )
 PRIMARY_ENTRY = "pool"
 ANCHORS = (
-    Anchor("pool_addresses_provider", "getLendingPool()", "address", "pool"),
-    Anchor("pool", "getAddressesProvider()", "address", "pool_addresses_provider"),
+    Anchor("pool_addresses_provider", "getLendingPool()", "address", "pool", lasting=True),
+    Anchor("pool", "getAddressesProvider()", "address", "pool_addresses_provider", lasting=True),
     Anchor("protocol_data_provider", "ADDRESSES_PROVIDER()", "address", "pool_addresses_provider"),
     Anchor("pool", "getReservesList()", "list"),
     Anchor("pool_addresses_provider", "getPriceOracle()", "address", "oracle"),
 )
+BEGINNINGS = ("pool", "addresses_provider_registry", "addresses_provider_registry_old")
 ACCOUNTING = Accounting(lends_deposits=True, cash_is_the_rest=True)
 
 # What V2 markets quoted in dollars name as their base currency; no contract stands there.
@@ -108,7 +109,11 @@ def _pools(csu: Csu) -> Program[list[str]]:
     registries = [address for role, address in sorted(csu.entry.items()) if role.startswith(_REGISTRY)]
     listed = yield [Call(registry, call_data("getAddressesProvidersList()")) for registry in registries]
     if not any(answer.success and not answer.empty for answer in listed):
-        raise Skip(f"{csu.name}: no registry of addresses providers at this block", reason="not_deployed")
+        absent = all(answer.success for answer in listed)
+        raise Skip(
+            f"{csu.name}: no registry of addresses providers at this block",
+            reason="not_deployed" if absent else "revert",
+        )
     providers = dict.fromkeys(
         provider
         for answer in listed
@@ -122,7 +127,7 @@ def _pools(csu: Csu) -> Program[list[str]]:
         for provider, answer in zip(providers, answers, strict=True)
     )
     if not (set(pools) - {ZERO}):
-        raise Skip(f"{csu.name}: its registries hold no pool at this block", reason="not_deployed")
+        raise Skip(f"{csu.name}: its registries hold no pool at this block", reason="unlisted")
     return [pool for pool in pools if pool != ZERO]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from cryptolake.contracts.counting import counted
 from cryptolake.errors import Skip
-from cryptolake.net.abi import address_at, call_data
+from cryptolake.net.abi import address_at, call_data, word
 from cryptolake.net.logs import Log, LogFilter
 from cryptolake.net.multicall import Call, CallResult, Program
 from cryptolake.registry.family import Accounting, Anchor
@@ -21,15 +21,16 @@ from cryptolake.sources.onchain.records import AssetFacts, Liquidation, Reserve,
 
 METHODOLOGY = (
     "supplied = aToken.totalSupply(); borrowed = variable + stable debt token totalSupply(), both with interest to the "
-    "block; cash = underlying.balanceOf(aToken); collateral = 0 (it is rehypothecated and part of supplied); price = the "
+    "block; cash = underlying.balanceOf(aToken), 0 where the token does not answer (its price is then missing, its decimals "
+    "are the Pool's); collateral = 0 (it is rehypothecated and part of supplied); price = the "
     "market's own AaveOracle at the same block. Liquidations are LiquidationCall events of the Pool; bad debt written "
     "off (DeficitCreated) is not a liquidation."
 )
 PRIMARY_ENTRY = "pool"
 ANCHORS = (
-    Anchor("pool", "ADDRESSES_PROVIDER()", "address", "pool_addresses_provider"),
+    Anchor("pool", "ADDRESSES_PROVIDER()", "address", "pool_addresses_provider", lasting=True),
     Anchor("pool", "getReservesList()", "list"),
-    Anchor("pool_addresses_provider", "getPool()", "address", "pool"),
+    Anchor("pool_addresses_provider", "getPool()", "address", "pool", lasting=True),
     Anchor("pool_addresses_provider", "getPriceOracle()", "address", "oracle"),
     Anchor("pool_addresses_provider", "getPoolDataProvider()", "address", "protocol_data_provider"),
     Anchor("pool_addresses_provider", "getPoolConfigurator()", "address", "pool_configurator"),
@@ -38,6 +39,7 @@ ACCOUNTING = Accounting(lends_deposits=True, cash_is_the_rest=True)
 
 # Words of Pool.getReserveData(asset) that hold token addresses.
 _A_TOKEN, _STABLE_DEBT, _VARIABLE_DEBT, _RESERVE_WORDS = 8, 9, 10, 15
+_DECIMALS_BIT = 48  # of the configuration, word 0
 
 
 def snapshot(csu: Csu) -> Program[list[Reserve]]:
@@ -56,7 +58,7 @@ def snapshot(csu: Csu) -> Program[list[Reserve]]:
 
     calls = [*_quote_calls(oracle), Call(oracle, call_data("getAssetsPrices(address[])", assets))]
     first_amount = len(calls)
-    for asset, (a_token, stable_debt, variable_debt) in zip(assets, tokens, strict=True):
+    for asset, (_, a_token, stable_debt, variable_debt) in zip(assets, tokens, strict=True):
         calls += [
             Call(asset, call_data("symbol()")),
             Call(asset, call_data("decimals()")),
@@ -72,19 +74,21 @@ def snapshot(csu: Csu) -> Program[list[Reserve]]:
     prices = yield from prices_in(csu, oracle, assets, answers[2], unit)
 
     reserves = []
-    for asset, (_, stable_debt, _), price in zip(assets, tokens, prices, strict=True):
+    for asset, (places, _, stable_debt, _), price in zip(assets, tokens, prices, strict=True):
         symbol, decimals, cash, supplied, variable = (next(amounts) for _ in range(5))
+        # A token that is broken or gone must not lose the market: its own reserve is left without a price.
+        whole = all(one.success and not one.empty for one in (decimals, cash))
         stable = uint_of(next(amounts), f"{csu.name}: stable debt of {asset}") if stable_debt != ZERO else 0
         reserves.append(
             Reserve(
                 asset=asset,
                 symbol=symbol_of(symbol, asset),
-                decimals=uint_of(decimals, f"{csu.name}: decimals of {asset}"),
+                decimals=uint_of(decimals, f"{csu.name}: decimals of {asset}") if whole else places,
                 supplied_raw=uint_of(supplied, f"{csu.name}: aToken supply of {asset}"),
                 borrowed_raw=uint_of(variable, f"{csu.name}: variable debt of {asset}") + stable,
-                cash_raw=uint_of(cash, f"{csu.name}: cash of {asset}"),
+                cash_raw=uint_of(cash, f"{csu.name}: cash of {asset}") if whole else 0,
                 collateral_raw=0,
-                price_raw=price,
+                price_raw=price if whole else None,
                 price_unit=unit,
                 price_quote=quote,
             )
@@ -131,13 +135,15 @@ def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:
     return Settled(events, found)
 
 
-def _tokens(csu: Csu, asset: str, answer: CallResult) -> tuple[str, str, str]:
+def _tokens(csu: Csu, asset: str, answer: CallResult) -> tuple[int, str, str, str]:
+    """The asset's decimals as the Pool counts them, its aToken, stable and variable debt token."""
     data = answer.need(f"{csu.name}: getReserveData of {asset}")
     if len(data) < _RESERVE_WORDS * 32:
         raise Skip(
             f"{csu.name}: getReserveData of {asset} has {counted(len(data), 'byte')}, 480 expected", reason="layout"
         )
-    return address_at(data, _A_TOKEN), address_at(data, _STABLE_DEBT), address_at(data, _VARIABLE_DEBT)
+    decimals = word(data, 0) >> _DECIMALS_BIT & 0xFF
+    return decimals, address_at(data, _A_TOKEN), address_at(data, _STABLE_DEBT), address_at(data, _VARIABLE_DEBT)
 
 
 def _quote_calls(oracle: str) -> list[Call]:

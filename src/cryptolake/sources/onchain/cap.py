@@ -37,9 +37,9 @@ METHODOLOGY = (
 )
 PRIMARY_ENTRY = "cap_token_vault"
 ANCHORS = (
-    Anchor("cap_token_vault", "assets()", "list"),
-    Anchor("lender", "reservesCount()", "count"),
-    Anchor("delegation", "agents()", "list"),
+    Anchor("cap_token_vault", "assets()", "list", lasting=True),
+    Anchor("lender", "reservesCount()", "count", lasting=True),
+    Anchor("delegation", "agents()", "list", lasting=True),
 )
 ACCOUNTING = Accounting(lends_deposits=False, cash_is_the_rest=False)
 

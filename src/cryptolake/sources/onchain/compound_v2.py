@@ -43,11 +43,14 @@ PRIMARY_ENTRY = "comptroller"
 ANCHORS = (
     Anchor("comptroller", "getAllMarkets()", "list"),
     Anchor("comptroller", "oracle()", "address", "oracle"),
+    # The one that takes part below is not compared with the row's: oracles are replaced.
+    Anchor("comptroller", "oracle()", "address", lasting=True),
 )
 PROTOCOL_ANCHORS = {
     "layerbank": (  # Core of layerbank/contracts names the same things otherwise
         Anchor("comptroller", "allMarkets()", "list"),
         Anchor("comptroller", "priceCalculator()", "address", "oracle"),
+        Anchor("comptroller", "priceCalculator()", "address", lasting=True),
     ),
 }
 ACCOUNTING = Accounting(lends_deposits=True, cash_is_the_rest=True)

@@ -33,7 +33,8 @@ METHODOLOGY = (
 )
 PRIMARY_ENTRY = "comet"
 ANCHORS = (
-    Anchor("comet", "baseToken()", "address"),
+    Anchor("comet", "baseToken()", "address", lasting=True),
+    Anchor("comet", "totalsBasic()", "count", lasting=True),  # the supply index: 0 in an implementation
     Anchor("comet", "baseTokenPriceFeed()", "address"),
     Anchor("comet", "numAssets()", "number"),
 )

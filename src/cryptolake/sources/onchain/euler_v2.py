@@ -37,10 +37,11 @@ METHODOLOGY = (
 )
 PRIMARY_ENTRY = "evault_factory"
 ANCHORS = (
-    Anchor("evault_factory", "implementation()", "address"),
+    Anchor("evault_factory", "implementation()", "address", lasting=True),
     Anchor("evault_factory", "getProxyListLength()", "count"),
-    Anchor("perspectives", "verifiedArray()", "list"),
+    Anchor("perspectives", "verifiedArray()", "list", lasting=True),
 )
+BEGINNINGS = ("perspectives",)
 ACCOUNTING = Accounting(lends_deposits=True, cash_is_the_rest=False)
 
 LIQUIDATE = topic("Liquidate(address,address,address,uint256,uint256)")

@@ -25,7 +25,10 @@ from cryptolake.sources.onchain.records import Liquidation, Reserve, Settled
 
 
 class Declared(Protocol):
-    """What every family module says about itself, see `FamilyFacts`. `PROTOCOL_ANCHORS` (by protocol) may be left out."""
+    """What every family module says about itself, see `FamilyFacts`. `PROTOCOL_ANCHORS` (by protocol) may be left out.
+
+    So may `BEGINNINGS`, the entries none of which has code before a market's life begins (the primary entry alone).
+    """
 
     PRIMARY_ENTRY: str | None
     ANCHORS: tuple[Anchor, ...]
@@ -171,6 +174,7 @@ def _facts(paths: tuple[str, ...]) -> Mapping[str, FamilyFacts]:
             protocol_anchors=getattr(module, "PROTOCOL_ANCHORS", {}),
             accounting=getattr(module, "ACCOUNTING", None),
             readable=hasattr(module, "snapshot"),
+            beginnings=tuple(getattr(module, "BEGINNINGS", ())),
         )
         for name, module in sorted(_found(paths).items())
     }
@@ -232,6 +236,10 @@ _KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "PROTOCOL_ANCHORS": (
         lambda value: isinstance(value, Mapping) and all(map(_text, value)) and all(map(_anchors, value.values())),
         "a mapping from a protocol to a tuple of cryptolake.registry.family.Anchor",
+    ),
+    "BEGINNINGS": (
+        lambda value: isinstance(value, tuple) and all(map(_text, value)),
+        "a tuple of the roles of entries",
     ),
     "METHODOLOGY": (_text, "a text"),
     "ACCOUNTING": (lambda value: isinstance(value, Accounting), "a cryptolake.registry.family.Accounting"),

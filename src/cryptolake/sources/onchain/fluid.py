@@ -34,9 +34,12 @@ METHODOLOGY = (
 PRIMARY_ENTRY = "liquidity"
 _RESOLVERS = ("liquidity_resolver", "dex_reserves_resolver", "vault_t1_resolver", "lending_factory")
 ANCHORS = (
-    *(Anchor(role, "LIQUIDITY()", "address", "liquidity") for role in _RESOLVERS),
+    *(
+        Anchor(role, "LIQUIDITY()", "address", "liquidity", lasting=role == "lending_factory")  # resolvers are replaced
+        for role in _RESOLVERS
+    ),
     Anchor("lending_factory", "allTokens()", "list"),
-    Anchor("vault_factory", "totalVaults()", "count"),
+    Anchor("vault_factory", "totalVaults()", "count", lasting=True),
     Anchor("lending_resolver", "LENDING_FACTORY()", "address", "lending_factory"),
     Anchor("vault_resolver", "FACTORY()", "address", "vault_factory"),
     Anchor("dex_reserves_resolver", "FACTORY()", "address", "dex_factory"),

@@ -37,6 +37,7 @@ ANCHORS = (
         "getAddressOrRevert(bytes32,uint256)",
         "address",
         arguments=(bytes32("CONTRACTS_REGISTER"), 0),
+        lasting=True,
     ),
     Anchor(
         "address_provider_v310",
@@ -44,9 +45,10 @@ ANCHORS = (
         "address",
         arguments=(bytes32("MARKET_CONFIGURATOR_FACTORY"), 0),
     ),
-    Anchor("address_provider_v1", "getContractsRegister()", "address"),
-    Anchor("legacy_market_configurators", "contractsRegister()", "address"),
+    Anchor("address_provider_v1", "getContractsRegister()", "address", lasting=True),
+    Anchor("legacy_market_configurators", "contractsRegister()", "address", lasting=True),
 )
+BEGINNINGS = ("address_provider_v1", "address_provider_v300", "legacy_market_configurators")
 ACCOUNTING = Accounting(lends_deposits=True, cash_is_the_rest=False)
 
 _USD = 10**8  # one dollar in every version of the price oracle

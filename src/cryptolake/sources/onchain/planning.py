@@ -30,7 +30,7 @@ class Habit:
 
     A snapshot takes `rounds` of `calls` contract reads in all the first time, one request of all of them later on; `alone` of
     them revert and have to prove it by themselves, once for many blocks. `emitters` calls find the contracts whose events are
-    wanted.
+    wanted and prove the market.
     `event_blocks` and `settling` are the blocks with events of a day, and the calls that value them, on average.
     """
 
@@ -45,15 +45,15 @@ class Habit:
 # Counted against simulated contracts (benchmarks/simulated_ethereum); sizes are about those of 2025. What a market really
 # asked takes their place as soon as the lake holds an answer.
 _HABITS = {
-    "aave_v2": Habit(3, 110),
-    "aave_v3": Habit(3, 90),
+    "aave_v2": Habit(3, 112, emitters=2),
+    "aave_v3": Habit(3, 91, emitters=2),
     "cap": Habit(3, 80, emitters=3),
     "compound_v2": Habit(3, 95, alone=2, emitters=3),
-    "compound_v3": Habit(3, 65),
+    "compound_v3": Habit(3, 66, emitters=1),
     "euler_v2": Habit(4, 400, emitters=1),
     "fluid": Habit(3, 150, emitters=2),
     "gearbox": Habit(6, 250, emitters=6),
-    "morpho_blue": Habit(3, 1200),
+    "morpho_blue": Habit(3, 1200, emitters=1),
 }
 
 

@@ -20,7 +20,19 @@ from cryptolake.sources.onchain.families import family_module
 
 # How an answer is fetched, not what it says: what only these modules import is no part of the reading.
 _TRANSPORT = frozenset(
-    f"cryptolake.net.{name}" for name in ("blocks", "endpoint", "envelope", "faults", "http", "rpc", "wordings")
+    f"cryptolake.net.{name}"
+    for name in (
+        "blocks",
+        "endpoint",
+        "envelope",
+        "faults",
+        "http",
+        "rpc",
+        "state",
+        "block_identity",
+        "aggregate",
+        "wordings",
+    )
 )
 _PACKAGE = __package__.partition(".")[0]
 

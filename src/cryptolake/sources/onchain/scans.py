@@ -24,7 +24,8 @@ from cryptolake.net.scan import scan
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.families import families
-from cryptolake.sources.onchain.settling import CoveredPeriod, Settling, miss, run_programs
+from cryptolake.sources.onchain.proven import run_proven
+from cryptolake.sources.onchain.settling import CoveredPeriod, Settling, miss
 
 # Periods are settled together that were covered within so many seconds, at most so many of them.
 _TOGETHER_S, _TOGETHER = 5.0, 31
@@ -74,7 +75,7 @@ class LiquidationScan:
 
     def _touching(self, asked: Sequence[Partition], ranges: Mapping[Period, Bounds]) -> Iterator[Raw | Miss]:
         """Periods that touch each other: the emitters of first and last block, one scan over all of it, period by period."""
-        first, last = (ranges[period][1].number for period in (min(ranges), max(ranges)))
+        first, last = (ranges[period][1] for period in (min(ranges), max(ranges)))
         csus = [self.csus[name] for name in sorted({partition.key for partition in asked})]
         filters: dict[str, list[LogFilter]] = {}
         for name, outcome in self._emitters(csus, last).items():
@@ -82,7 +83,7 @@ class LiquidationScan:
                 yield from (miss(partition, outcome.error) for partition in asked if partition.key == name)
             else:
                 filters[name] = outcome.value
-        if first != last:
+        if first.number != last.number:
             # An emitter replaced on the way stands only in the first list. No list yet: the market was born on the way.
             for name, outcome in self._emitters([csu for csu in csus if csu.name in filters], first).items():
                 if isinstance(outcome, Finished):
@@ -133,9 +134,17 @@ class LiquidationScan:
         if journal is not None:
             journal.forget()
 
-    def _emitters(self, csus: Sequence[Csu], block: int) -> dict[str, Finished[list[LogFilter]] | Failed]:
-        programs = {csu.name: families()[csu.family].emitters(csu) for csu in csus}
-        return run_programs(self.pool, programs, block, self.chain, reverts=self.reverts)
+    def _emitters(self, csus: Sequence[Csu], block: Header) -> dict[str, Finished[list[LogFilter]] | Failed]:
+        markets = {csu.name: csu for csu in csus}
+        return run_proven(
+            self.pool,
+            self.blocks,
+            self.chain,
+            markets,
+            lambda csu: families()[csu.family].emitters(csu),
+            block,
+            reverts=self.reverts,
+        )
 
 
 class _Covered:
@@ -162,8 +171,11 @@ class _Covered:
 
 
 def _absent(error: CryptolakeError) -> bool:
-    """Whether the chain itself says that there is no such thing at a block: no contract, or one that knows no such call."""
-    return isinstance(error, Skip) and error.reason in {"not_deployed", "revert"}
+    """Whether the chain itself says that there is no such thing at a block.
+
+    No contract (which is settled by then), one that knows no such call, or one that lists nothing.
+    """
+    return isinstance(error, Skip) and error.reason in {"not_deployed", "revert", "unlisted"}
 
 
 def _united(filters: Sequence[LogFilter]) -> list[LogFilter]:

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
 
 import orjson
 
@@ -22,16 +21,16 @@ from cryptolake.net.audit import check_blooms, looked_at, second_opinions
 from cryptolake.net.blocks import BlockRange, Blocks, Header
 from cryptolake.net.faults import Behind, Elsewhere, Malformed
 from cryptolake.net.logs import BlockWindow, Log, LogFilter, LogQuestion, log_to_json
-from cryptolake.net.multicall import Call, Failed, Finished, Program, run, transcript_to_json
+from cryptolake.net.multicall import Call, Failed, Finished, Program, transcript_to_json
 from cryptolake.net.reverts import Reverts
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.certificate import certificate
 from cryptolake.sources.onchain.families import families
+from cryptolake.sources.onchain.proven import run_programs
 from cryptolake.sources.onchain.records import Settled
 
-T = TypeVar("T")
 AT_ONCE = 16  # periods settled side by side
 _HEADERS = 50  # in one request; several requests go at once
 
@@ -127,13 +126,13 @@ class Settling:
                 del by_csu[csu.name]
                 answers.append(miss(partition, error))
         stamps = self.blocks.headers(sorted({log.block for told in by_csu.values() for log in told}))
-        outcomes = self._priced(programs, period.snapshot.number)
+        outcomes = self._priced(programs, period.snapshot)
         for partition in period.asked:
             if partition.key not in by_csu:
                 continue
             csu, told, outcome = self.csus[partition.key], by_csu[partition.key], outcomes.get(partition.key)
             if isinstance(outcome, Failed):
-                answers.append(miss(partition, outcome.error))
+                answers.append(miss(partition, _with_events(outcome.error)))
             elif not told and csu.deployed_block is not None and csu.deployed_block >= period.within.end:
                 words = f"{csu.name} was deployed at block {csu.deployed_block}"
                 answers.append(Miss(partition, "gone", "not_deployed", words))
@@ -141,10 +140,13 @@ class Settling:
                 answers.append(self._raw(partition, period, evidence, told, stamps, outcome))
         return answers
 
-    def _priced(self, programs: Mapping[str, Program[Settled]], block: int) -> dict[str, Finished[Settled] | Failed]:
+    def _priced(self, programs: Mapping[str, Program[Settled]], block: Header) -> dict[str, Finished[Settled] | Failed]:
         """Run the markets' programs, with all that they asked in other periods in the first request."""
+        if not programs:
+            return {}
         likely = [call for name in programs for call in self._likely.get(name, ())]
-        outcomes = run_programs(self.pool, programs, block, self.chain, likely, self.reverts)
+        identity = self.blocks.identity(block, self.chain.known_block)
+        outcomes = run_programs(self.pool, programs, identity, self.chain, likely, reverts=self.reverts)
         for name, outcome in outcomes.items():
             if isinstance(outcome, Finished) and name not in self._likely:
                 self._likely[name] = [call for stored in outcome.transcript for call, _ in stored]
@@ -191,25 +193,11 @@ class Settling:
         return certificate(within, windows, opinions, blooms, datetime.now(UTC)), found
 
 
-def run_programs(
-    pool: Pool,
-    programs: Mapping[str, Program[T]],
-    block: int,
-    chain: Chain,
-    likely: Sequence[Call] = (),
-    reverts: Reverts | None = None,
-) -> dict[str, Finished[T] | Failed]:
-    """Run programs at a block, through Multicall3 where the chain has it by then."""
-    since = chain.multicall3_block or 0
-    return run(
-        pool,
-        programs,
-        block,
-        multicall3=chain.multicall3_address,
-        multicall3_since=since,
-        likely=likely,
-        reverts=reverts,
-    )
+def _with_events(error: CryptolakeError) -> CryptolakeError:
+    """The error of a market that had events: whatever says that there is no contract, the market itself was there."""
+    if isinstance(error, Skip) and error.reason == "not_deployed":
+        return Skip(f"{error}, though it had events by then; set another endpoint", reason="no_code")
+    return error
 
 
 def miss(partition: Partition, error: CryptolakeError) -> Miss:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import orjson
 
+from cryptolake.contracts.grades import Grade
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Dataset, Row, Trip
@@ -26,11 +27,13 @@ from cryptolake.registry.loader import Registry
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.discovery import Discoveries
 from cryptolake.sources.onchain.families import discovering, families
+from cryptolake.sources.onchain.proven import run_proven
 from cryptolake.sources.onchain.reader import reader_digest
 from cryptolake.sources.onchain.records import Reserve
 from cryptolake.sources.onchain.rows import liquidation_row, tvl_row
 from cryptolake.sources.onchain.scans import LiquidationScan, Scanned, Watch
-from cryptolake.sources.onchain.settling import miss, run_programs
+from cryptolake.sources.onchain.second_voice import Borne, Disagreed, borne_out
+from cryptolake.sources.onchain.settling import miss
 
 TVL = Dataset(
     "tvl",
@@ -52,8 +55,9 @@ class OnchainSource:
     """Markets on EVM chains, by archive JSON-RPC. `pools` opens a chain's endpoint pool when it is first needed.
 
     `journals` is the folder where unfinished log scans are kept (None: nowhere), `audit` the share of log windows that a
-    second endpoint is asked for too, and `watch` is told how far every scan has come. `discovered` is the folder where the
-    events that name markets' parts are kept for ever (None: in memory).
+    second endpoint is asked for too, and `watch` is told how far every scan has come. `grade` is how far snapshots are to be
+    borne out by a second voice: a sample of their calls only where windows are doubted. `discovered` is the folder
+    where the events that name markets' parts are kept for ever (None: in memory).
     """
 
     name = "onchain"
@@ -70,10 +74,12 @@ class OnchainSource:
         journals: Path | None = None,
         discovered: Path | None = None,
         audit: float = 0.0,
+        grade: Grade = "two_voices_sampled",
         watch: Watch = lambda _scanned: None,
     ) -> None:
         self._registry, self._pools, self._cache = registry, pools, block_cache
         self._journals, self._audit, self._watch = journals, audit, watch
+        self._grade: Grade = grade if audit or grade != "two_voices_sampled" else "one_voice"
         self._discoveries = Discoveries(discovered, audit)
         self._blocks: dict[str, Blocks] = {}
         self._lock = threading.Lock()
@@ -81,6 +87,7 @@ class OnchainSource:
         self._finding: dict[str, threading.Lock] = {}
         # What each market's program asked last time: next time all of it goes in the first request.
         self._likely: dict[str, list[Call]] = {}
+        self._answered: dict[str, int] = {}  # the first block at which a market did answer
         self._reverts: dict[str, Reverts] = {}  # by chain
         self._teaching: dict[str, threading.Lock] = {}
         self._reading = threading.Lock()
@@ -182,8 +189,7 @@ class OnchainSource:
         except Skip as error:
             yield from (miss(partition, error) for partition in asked)
             return
-        programs: dict[str, Program[list[Reserve]]] = {}
-        found: dict[str, Sequence[str]] = {}
+        markets: dict[str, Csu] = {}
         by_name = {partition.key: partition for partition in asked}
         for name, partition in by_name.items():
             csu = self._csus[name]
@@ -195,9 +201,8 @@ class OnchainSource:
             except CryptolakeError as error:
                 yield miss(partition, error)
                 continue
-            found[name] = csu.found
-            programs[name] = families()[csu.family].snapshot(csu)
-        outcomes = self._asked(pool, chain, programs, header.number)
+            markets[name] = csu
+        outcomes, borne = self._read(pool, blocks, chain, markets, header)
         if pool.finality_assumed and blocks.fresh_header(header.number).hash != header.hash:
             raise Skip(f"block {header.number} changed while it was read; run again", reason="reorganised")
         for name, outcome in outcomes.items():
@@ -209,7 +214,7 @@ class OnchainSource:
                 "block": header.number,
                 "block_hash": header.hash,
                 "timestamp": header.timestamp,
-                **({"found": found[name]} if found[name] else {}),
+                **({"found": markets[name].found} if markets[name].found else {}),
                 "rounds": transcript_to_json(outcome.transcript),
             }
             yield Raw(
@@ -219,34 +224,62 @@ class OnchainSource:
                 observed_at=header.time,
                 payload=orjson.dumps(payload),
                 request={"chain": chain.name, "dataset": TVL.name},
-                provenance={**self._provenance, "endpoint": pool.last_endpoint},
+                provenance={**self._provenance, **borne.told(), "endpoint": borne.first},
                 block=header.number,
                 block_hash=header.hash,
             )
 
+    def _read(
+        self, pool: Pool, blocks: Blocks, chain: Chain, markets: Mapping[str, Csu], header: Header
+    ) -> tuple[dict[str, Finished[list[Reserve]] | Failed], Borne]:
+        """Read the markets at a block and have it borne out; whoever a third voice contradicts is not asked again."""
+        block = blocks.identity(header, chain.known_block)
+        while True:
+            heard: set[str] = set()
+            outcomes = self._asked(pool, blocks, chain, markets, header, heard)
+            try:
+                return outcomes, borne_out(pool, chain, block, outcomes, heard, self._grade)
+            except Disagreed as error:
+                honest = [one for one in pool.stations if one.endpoint.name != error.liar]
+                if not error.liar or not honest:
+                    return dict.fromkeys(markets, Failed(error, [])), Borne("one_voice", "")
+                pool = pool.only(honest)
+
     def _asked(
-        self, pool: Pool, chain: Chain, programs: Mapping[str, Program[list[Reserve]]], block: int
+        self, pool: Pool, blocks: Blocks, chain: Chain, markets: Mapping[str, Csu], header: Header, heard: set[str]
     ) -> dict[str, Finished[list[Reserve]] | Failed]:
         """Run the markets' programs at a block, with all that they asked before in the first request.
 
         While a market has not asked anything yet, one conversation of its chain teaches what it asks and the others wait.
         """
         with ExitStack() as alone:
-            if any(name not in self._likely for name in programs):
+            if any(name not in self._likely for name in markets):
                 with self._lock:
                     teaching = self._teaching.setdefault(chain.name, threading.Lock())
                 alone.enter_context(teaching)
-                if all(name in self._likely for name in programs):
+                if all(name in self._likely for name in markets):
                     alone.close()
-            likely = [call for name in programs for call in self._likely.get(name, ())]
+            likely = [call for name in markets for call in self._likely.get(name, ())]
             try:
-                outcomes = run_programs(pool, programs, block, chain, likely, self._reverting(chain))
+                outcomes = run_proven(
+                    pool,
+                    blocks,
+                    chain,
+                    markets,
+                    _snapshot,
+                    header,
+                    likely,
+                    alive_at=self._answered,
+                    heard=heard,
+                    reverts=self._reverting(chain),
+                )
             finally:
-                for name in programs:  # asked for once: a market that always fails holds nobody up
+                for name in markets:  # asked for once: a market that always fails holds nobody up
                     self._likely.setdefault(name, [])
             for name, outcome in outcomes.items():
                 if isinstance(outcome, Finished):
                     self._likely[name] = [call for stored in outcome.transcript for call, _ in stored]
+                    self._answered[name] = min(header.number, self._answered.get(name, header.number))
             return outcomes
 
     def _discovered(self, pool: Pool, csu: Csu, header: Header) -> Csu:
@@ -260,3 +293,7 @@ class OnchainSource:
             self._watch(Scanned(csu.chain, done, len(history)))
 
         return family.discover(csu, self._discoveries.upto(pool, family.discovery(csu), history, watch))
+
+
+def _snapshot(csu: Csu) -> Program[list[Reserve]]:
+    return families()[csu.family].snapshot(csu)

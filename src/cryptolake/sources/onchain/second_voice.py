@@ -1,0 +1,145 @@
+"""A second voice for what was read at a block: a lot of the calls, or all of them, asked again at another operator.
+
+The lot depends on chain and block only. Where two voices differ a third decides; while nobody can, no answer stands. What does
+not belong here: the first reading (proven), and what a grade is called elsewhere (grades).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from cryptolake.contracts.grades import Grade
+from cryptolake.errors import CryptolakeError
+from cryptolake.net.besides import another_voice
+from cryptolake.net.block_identity import BlockIdentity
+from cryptolake.net.faults import Malformed
+from cryptolake.net.multicall import MAX_CALLS, Call, CallResult, Failed, Finished, Program
+from cryptolake.net.rpc import Pool
+from cryptolake.registry.chains import Chain
+from cryptolake.sources.onchain.proven import run_programs
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Borne:
+    """How a reading was borne out: its grade, who read it first and who again, and how many of its calls were asked again."""
+
+    grade: Grade
+    first: str
+    second: str = ""
+    again: int = 0
+    calls: int = 0
+
+    def told(self) -> dict[str, str]:
+        """The words for an answer's provenance."""
+        if not self.second:
+            return {"grade": self.grade}
+        return {"grade": self.grade, "second": self.second, "asked_again": f"{self.again} of {self.calls}"}
+
+
+class Disagreed(Malformed):
+    """Two voices read different state of a block; `liar` is who a third voice contradicts, empty where nobody can say."""
+
+    def __init__(self, message: str, liar: str = "") -> None:
+        super().__init__(message)
+        self.liar = liar
+
+
+def borne_out(
+    pool: Pool,
+    chain: Chain,
+    block: BlockIdentity,
+    outcomes: Mapping[str, Finished[T] | Failed],
+    heard: Collection[str],
+    wanted: Grade,
+) -> Borne:
+    """Ask again what was read, as much of it as the `wanted` grade needs; `heard` are the endpoints that answered it.
+
+    One voice only where nobody else can say. Raises Disagreed when another voice reads something else there.
+    """
+    first = ", ".join(sorted(heard))
+    known = {
+        call: answer
+        for outcome in outcomes.values()
+        if isinstance(outcome, Finished)
+        for stored in outcome.transcript
+        for call, answer in stored
+    }
+    other = another_voice(pool, heard) if known and wanted != "one_voice" else None
+    if other is None:
+        return Borne("one_voice", first)
+    lot = list(known) if wanted != "two_voices_sampled" else _lot(chain.name, block.number, list(known))
+    theirs = _said(other, chain, block, lot)
+    if theirs is None:
+        return Borne("one_voice", first)
+    second = other.last_endpoint
+    if differing := _differing(lot, known, theirs):
+        _decide(pool, chain, block, lot, known, theirs, heard, second, differing)
+    grade: Grade = "two_voices" if len(lot) == len(known) else "two_voices_sampled"
+    return Borne(grade, first, second, len(lot), len(known))
+
+
+def _decide(
+    pool: Pool,
+    chain: Chain,
+    block: BlockIdentity,
+    lot: Sequence[Call],
+    known: Mapping[Call, CallResult],
+    theirs: Mapping[Call, CallResult],
+    heard: Collection[str],
+    second: str,
+    differing: Call,
+) -> None:
+    """Return where the difference is none or the second voice's own; raise Disagreed otherwise."""
+    first = pool.only([one for one in pool.stations if one.endpoint.name in heard])
+    again = _said(first, chain, block, lot)
+    if again is not None and _differing(lot, again, theirs) is None:
+        # Calls within one aggregate may change what others of it read: asked in the same order they agree.
+        return
+    name = ", ".join(sorted(heard))
+    words = f"{name} and {second} read different state of block {block.number} (a call to {differing.to})"
+    judge = another_voice(pool, {*heard, second})
+    judged = None if judge is None else _said(judge, chain, block, lot)
+    if judge is None or judged is None:
+        raise Disagreed(f"{words}; set a third operator's endpoint to decide, or run again")
+    if again is not None and _differing(lot, judged, again) is None:
+        return
+    if _differing(lot, judged, theirs) is None:
+        raise Disagreed(f"{words}; {judge.last_endpoint} sides with {second}", liar=name if len(heard) == 1 else "")
+    raise Disagreed(f"{words}; {judge.last_endpoint} sides with neither; run again")
+
+
+def _said(pool: Pool, chain: Chain, block: BlockIdentity, calls: Sequence[Call]) -> dict[Call, CallResult] | None:
+    """What the endpoints of a pool answer to these calls at the block; None when they cannot say."""
+
+    def program() -> Program[Sequence[CallResult]]:
+        answers = yield calls
+        return answers
+
+    try:
+        outcome = run_programs(pool, {"again": program()}, block, chain)["again"]
+    except CryptolakeError:
+        return None
+    return dict(zip(calls, outcome.value, strict=True)) if isinstance(outcome, Finished) else None
+
+
+def _differing(
+    calls: Sequence[Call], ours: Mapping[Call, CallResult], theirs: Mapping[Call, CallResult]
+) -> Call | None:
+    """The first call with two answers; how a call fails differs between kinds of nodes and does not count."""
+    for call in calls:
+        one, other = ours[call], theirs[call]
+        if one.success != other.success or (one.success and one.data != other.data):
+            return call
+    return None
+
+
+def _lot(chain: str, block: int, calls: Sequence[Call]) -> list[Call]:
+    """One multicall's worth of the calls, neighbours in the order they were asked."""
+    pieces = [calls[start : start + MAX_CALLS] for start in range(0, len(calls), MAX_CALLS)]
+    number = int.from_bytes(hashlib.sha256(f"{chain}:{block}".encode()).digest()[:8], "big")
+    return list(pieces[number % len(pieces)])

@@ -1,0 +1,327 @@
+"""State that is given wrongly, stale, or not at all never becomes a number that is called right. Real node, real HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import date
+from typing import Any, cast
+
+import pytest
+from tests.chain.anvil import MULTICALL3
+from tests.chain.scenario import Fortnight
+from tests.hostile.middleman import Change, Middleman, honest, refusal, result
+from tests.hostile.server import Hostile
+from tests.net.node import Node
+from tests.waiting import PATIENCE_S
+
+from cryptolake.contracts.partition import Partition, Period, hours
+from cryptolake.contracts.raw import Miss, Raw
+from cryptolake.contracts.source import Row
+from cryptolake.errors import CryptolakeError
+from cryptolake.net.abi import checksum, selector
+from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
+from cryptolake.net.http import Http
+from cryptolake.net.rpc import Pool
+from cryptolake.registry.chains import Chain
+from cryptolake.registry.loader import Registry
+from cryptolake.registry.markets import Csu
+from cryptolake.sources.onchain.source import OnchainSource
+
+pytestmark = [pytest.mark.chain, pytest.mark.xdist_group("fortnight")]
+DAY = date(2024, 12, 5)  # three liquidations
+DATASETS = ("tvl", "liquidations")
+
+
+def row_of(fortnight: Fortnight, **entry: str) -> Csu:
+    market = fortnight.market
+    stated = {"pool": checksum(market.pool), "pool_addresses_provider": checksum(market.provider), **entry}
+    return Csu("local", "aave_v3", "aave", "3", "local", 31337, stated)
+
+
+@contextmanager
+def reading(
+    csu: Csu, *urls: str, multicall3: bool = True, audit: float = 0.0, operators: str = ""
+) -> Iterator[OnchainSource]:
+    """The real source over these endpoints, of an operator each or of one, in this order; pauses are not slept."""
+    http = Http(timeout_s=PATIENCE_S)
+    found = [
+        Endpoint(f"server-{n}", SecretUrl(url), Limits(rate=1e5, max_batch=50), provider=operators or f"operator-{n}")
+        for n, url in enumerate(urls)
+    ]
+    pool = Pool("local", 31337, found, http, sleep=lambda _: None)
+    chain = Chain("local", 31337, multicall3_address=MULTICALL3 if multicall3 else None, multicall3_block=0)
+    try:
+        registry = Registry({csu.name: csu}, {"local": chain})
+        yield OnchainSource(registry=registry, csus=[csu], pools=lambda _: pool, audit=audit)
+    finally:
+        http.close()
+
+
+def answered(source: OnchainSource, dataset: str, day: date = DAY) -> Raw | Miss | CryptolakeError:
+    """What a run lands, misses, or ends with."""
+    (trip,) = source.trips([Partition(dataset, "local", Period.of_day(day))])
+    try:
+        (found,) = source.fetch(trip)
+    except CryptolakeError as error:
+        return error
+    return found
+
+
+def told(fortnight: Fortnight, *changes: Change, csu: Csu | None = None, **more: Any) -> dict[str, Any]:
+    """By dataset: the rows read through these middlemen, or the miss or error."""
+    with ExitStack() as open_:
+        urls = [
+            open_.enter_context(Hostile(cast(Node, Middleman(fortnight.node.url, change)))).url for change in changes
+        ]
+        found: dict[str, Any] = {}
+        for dataset in DATASETS:
+            with reading(csu or row_of(fortnight), *urls, **more) as source:
+                answer = answered(source, dataset)
+                found[dataset] = list(source.parse(answer)) if isinstance(answer, Raw) else answer
+        return found
+
+
+@pytest.fixture(scope="module")
+def truth(aave_fortnight: Fortnight) -> dict[str, list[Row]]:
+    found = told(aave_fortnight, honest)
+    assert len(found["liquidations"]) == 3
+    assert len(found["tvl"]) >= 3
+    return found
+
+
+def never_wrong(found: dict[str, Any], truth: dict[str, list[Row]]) -> None:
+    """Every answer is the truth, or loud and to be asked again."""
+    for dataset in DATASETS:
+        if isinstance(found[dataset], Miss):
+            assert found[dataset].state == "failed", found[dataset]
+        elif not isinstance(found[dataset], CryptolakeError):
+            assert found[dataset] == truth[dataset], dataset
+
+
+def late(blocks: int) -> Change:
+    """State as of some blocks before the one asked for."""
+
+    def change(question: dict[str, Any], ask: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any] | None:
+        if question["method"] != "eth_call" or not isinstance(question["params"][1], str):
+            return None
+        to, block = question["params"]
+        return ask({**question, "params": [to, hex(max(1, int(block, 16) - blocks))]})
+
+    return change
+
+
+def empty(question: dict[str, Any], _ask: object) -> dict[str, Any] | None:
+    """Nothing for every call, as nodes answer whose state is not there."""
+    return result(question, "0x") if question["method"] == "eth_call" else None
+
+
+def empty_code_too(question: dict[str, Any], _ask: object) -> dict[str, Any] | None:
+    return result(question, "0x") if question["method"] in {"eth_call", "eth_getCode"} else None
+
+
+def header_field(name: str, change: Callable[[str], object]) -> Change:
+    """Block headers with one field written another way."""
+
+    def changed(question: dict[str, Any], ask: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any] | None:
+        reply = ask(question)
+        if question["method"] == "eth_getBlockByNumber" and reply.get("result"):
+            reply["result"][name] = change(reply["result"][name])
+        return reply
+
+    return changed
+
+
+def refusing(code: int, message: str, what: str) -> Change:
+    """Refuses every call that holds a getter, however small it is."""
+    wanted = selector(what).hex()
+
+    def change(question: dict[str, Any], _ask: object) -> dict[str, Any] | None:
+        if question["method"] == "eth_call" and wanted in question["params"][0]["data"]:
+            return refusal(question, code, message)
+        return None
+
+    return change
+
+
+def cut(question: dict[str, Any], ask: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any] | None:
+    """The first half of every call's answer."""
+    reply = ask(question)
+    if question["method"] == "eth_call" and isinstance(reply.get("result"), str):
+        reply["result"] = reply["result"][: 2 + (len(reply["result"]) - 2) // 4 * 2]
+    return reply
+
+
+PRICES = "getAssetsPrices(address[])", "getAssetPrice(address)"
+HEADER_KINDS: dict[str, Callable[[str], object]] = {
+    "an integer": lambda value: int(value, 16),
+    "null": lambda _: None,
+    "an empty text": lambda _: "0x",
+    "decimal text": lambda value: str(int(value, 16)),
+}
+KINDS: dict[str, Change] = {
+    **{f"{blocks} blocks late": late(blocks) for blocks in (1, 2, 9, 40)},
+    "nothing for every call": empty,
+    "no code either": empty_code_too,
+    **{
+        f"{name} as {kind}": header_field(name, change)
+        for name in ("number", "timestamp", "hash", "parentHash")
+        for kind, change in HEADER_KINDS.items()
+    },
+    "cut": cut,
+    **{
+        f"{what}: {code} {words}": refusing(code, words, what)
+        for what in (*PRICES, "totalSupply()", "decimals()")
+        for code, words in (
+            (3, "response size exceeded"),
+            (3, "out of gas"),
+            (-32000, "gas required exceeds allowance (50000000)"),
+            (-32015, "VM execution error: out of gas"),
+            (-32000, "execution aborted (timeout = 5s)"),
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_alone_it_gives_the_truth_or_a_loud_failure(
+    aave_fortnight: Fortnight, truth: dict[str, list[Row]], kind: str
+) -> None:
+    never_wrong(told(aave_fortnight, KINDS[kind]), truth)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_beside_an_honest_one_the_truth_is_found(
+    aave_fortnight: Fortnight, truth: dict[str, list[Row]], kind: str
+) -> None:
+    assert told(aave_fortnight, KINDS[kind], honest) == truth
+
+
+@pytest.mark.parametrize("kind", ["nothing for every call", "no code either", "timestamp as an integer", "cut"])
+def test_before_multicall_as_well(aave_fortnight: Fortnight, truth: dict[str, list[Row]], kind: str) -> None:
+    found = told(aave_fortnight, KINDS[kind], honest, multicall3=False)
+    if kind != "cut":  # half of a list is whole words, and odd only to whoever reads it
+        assert found == truth
+    never_wrong(found, truth)
+    never_wrong(told(aave_fortnight, KINDS[kind], multicall3=False), truth)
+
+
+BORN = date(2024, 11, 30)  # the market's pool in its second hour of blocks
+
+
+def absent_code(question: dict[str, Any], _ask: object) -> dict[str, Any] | None:
+    return result(question, "0x") if question["method"] == "eth_getCode" else None
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "reason"),
+    [
+        ([honest], "gone", "not_deployed"),
+        ([honest, honest], "gone", "not_deployed"),
+        ([absent_code], "failed", "identity"),  # one voice, and no code by now either
+    ],
+)
+def test_before_it_was_born_a_market_is_gone_as_far_as_it_is_proven(
+    aave_fortnight: Fortnight, changes: list[Change], state: str, reason: str
+) -> None:
+    with ExitStack() as open_:
+        urls = [
+            open_.enter_context(Hostile(cast(Node, Middleman(aave_fortnight.node.url, change)))).url
+            for change in changes
+        ]
+        source = open_.enter_context(reading(row_of(aave_fortnight), *urls))
+        for dataset in DATASETS:
+            (trip,) = source.trips([Partition(dataset, "local", list(hours(BORN, BORN))[12])])
+            (miss,) = source.fetch(trip)
+            assert isinstance(miss, Miss), miss
+            assert (miss.state, miss.reason) == (state, reason), miss
+
+
+@pytest.mark.parametrize("kind", ["nothing for every call", "no code either"])
+def test_a_live_market_is_never_gone_for_one_voice(
+    aave_fortnight: Fortnight, kind: str, truth: dict[str, list[Row]]
+) -> None:
+    never_wrong(told(aave_fortnight, KINDS[kind], KINDS[kind]), truth)
+    stated = replace(row_of(aave_fortnight), deployed_block=aave_fortnight.market.deployed_block)
+    never_wrong(told(aave_fortnight, KINDS[kind], csu=stated), truth)
+
+
+def test_a_token_without_code_loses_its_own_price_and_no_other_reserve(
+    aave_fortnight: Fortnight, truth: dict[str, list[Row]]
+) -> None:
+    """As the node says it of a token that destroyed itself."""
+    node, asset = aave_fortnight.node, aave_fortnight.tokens["WBTC"].asset
+    snapshot = node.rpc("evm_snapshot")
+    day = date(2024, 12, 20)
+    try:
+        node.rpc("anvil_setCode", asset, "0x")
+        node.block(Period.of_day(day).end)
+        node.empty_blocks(70, 12)
+        with ExitStack() as open_:
+            url = open_.enter_context(Hostile(cast(Node, Middleman(node.url)))).url
+            source = open_.enter_context(reading(row_of(aave_fortnight), url))
+            raw = answered(source, "tvl", day)
+            assert isinstance(raw, Raw), raw
+            rows = {str(row["asset"]): row for row in source.parse(raw)}
+    finally:
+        node.rpc("evm_revert", snapshot)
+    gone = rows[checksum(asset)]
+    assert (gone["price_raw"], gone["cash_raw"], gone["decimals"]) == (None, "0", 8)
+    assert int(str(gone["total_supplied_raw"])) > 0
+    assert {str(row["asset"]) for row in truth["tvl"]} <= set(rows)
+    assert all(row["price_raw"] is not None for one, row in rows.items() if one != checksum(asset))
+
+
+def inventing(amounts: list[str]) -> Change:
+    """Whole and well formed answers with other amounts: half of each of these numbers."""
+
+    def change(question: dict[str, Any], ask: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any] | None:
+        reply = ask(question)
+        if question["method"] == "eth_call" and isinstance(reply.get("result"), str):
+            for amount in amounts:
+                reply["result"] = reply["result"].replace(f"{int(amount):064x}", f"{int(amount) // 2:064x}")
+        return reply
+
+    return change
+
+
+def snapshot(fortnight: Fortnight, *changes: Change, **more: Any) -> tuple[Any, dict[str, str]]:
+    """The rows or the miss, and the answer's provenance."""
+    with ExitStack() as open_:
+        urls = [
+            open_.enter_context(Hostile(cast(Node, Middleman(fortnight.node.url, change)))).url for change in changes
+        ]
+        source = open_.enter_context(reading(row_of(fortnight), *urls, audit=0.02, **more))
+        answer = answered(source, "tvl")
+        return (source.parse(answer), dict(answer.provenance)) if isinstance(answer, Raw) else (answer, {})
+
+
+def test_a_second_voice_finds_invented_state(aave_fortnight: Fortnight, truth: dict[str, list[Row]]) -> None:
+    liar = inventing([str(row["total_supplied_raw"]) for row in truth["tvl"] if int(str(row["total_supplied_raw"]))])
+    alone, told_alone = snapshot(aave_fortnight, liar)
+    assert alone != truth["tvl"]
+    assert told_alone["grade"] == "one_voice"  # nobody can know, and the answer says so
+    for changes in ([liar, honest], [honest, liar]):
+        found, _ = snapshot(aave_fortnight, *changes)
+        assert isinstance(found, Miss)
+        assert (found.state, found.reason) == ("failed", "rpc")
+        assert "read different state" in found.message
+    for changes in ([liar, honest, honest], [honest, liar, honest], [honest, honest, liar]):
+        found, said = snapshot(aave_fortnight, *changes)
+        assert found == truth["tvl"], changes
+        assert said["grade"] == "two_voices"
+        assert said["endpoint"] != f"server-{changes.index(liar)}"
+
+
+def test_two_keys_of_one_operator_are_one_voice(aave_fortnight: Fortnight, truth: dict[str, list[Row]]) -> None:
+    for operators in ("one", "own"):
+        found, said = snapshot(aave_fortnight, honest, honest, operators=operators)
+        assert (found, said["grade"]) == (truth["tvl"], "one_voice")
+    found, said = snapshot(aave_fortnight, honest, honest)
+    assert (found, said["grade"], said["endpoint"], said["second"]) == (
+        truth["tvl"],
+        "two_voices",
+        "server-0",
+        "server-1",
+    )
