@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cryptolake.contracts.entry import SETTLED, Entry, State
+from cryptolake.contracts.entry import SETTLED, SUSPECT, Entry, State
 from cryptolake.contracts.partition import Partition, Period
+from cryptolake.flow.increment import due
 from cryptolake.flow.plan import Span, make_plan
 from cryptolake.flow.resume import compare, wish_for
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
@@ -211,3 +213,19 @@ def test_comparing_as_text_is_the_same_as_comparing_partitions(
     else:
         assert sorted(left.missing) == list(make_plan(PARTITIONS, entries, resume=resume).missing)
     ledger.close()
+
+
+@pytest.mark.parametrize("state", ["done", "empty"])
+def test_an_answer_that_somebody_contradicts_is_wanted_again_by_every_road(tmp_path: Path, state: State) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    doubted, *sound = PARTITIONS
+    ledger.append_many(Entry(one, state, AT, digest="00") for one in sound)
+    ledger.append(Entry(doubted, state, AT, digest="00", reason=SUSPECT))
+    assert compare(wish_for(PARTITIONS), ledger).missing == [doubted]
+    assert compare(wish_for(PARTITIONS), ledger, only_failed=True).missing == [doubted]
+    assert make_plan(PARTITIONS, ledger.states()).missing == (doubted,)
+    assert [one.partition for one in ledger.left()] == [doubted]
+    by_series = due([one.key for one in PARTITIONS], datasets=BOTH, until=date(2024, 12, 3), ledger=ledger)
+    assert doubted.period in by_series[doubted.dataset, doubted.key]
+    ledger.append(Entry(doubted, state, AT, digest="00"))
+    assert not compare(wish_for(PARTITIONS), ledger).missing

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, Literal, get_args
 
-from cryptolake.contracts.entry import NOT_YET
+from cryptolake.contracts.entry import NOT_YET, SUSPECT
 
 State = Literal["not_asked", "pending", "failed", "not_deployed", "suspect", "missing_price", "ok"]
 
@@ -26,7 +26,6 @@ STATE_DOCS: Final[dict[State, str]] = {
     "ok": "answered, and nothing speaks against it",
 }
 
-SUSPECT: Final = "suspect"  # the ledger's reason beside an answer that somebody contradicts
 _NOT_DEPLOYED = "not_deployed"
 
 
