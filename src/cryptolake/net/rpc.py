@@ -19,7 +19,7 @@ from cryptolake.net.answers import quantity, read
 from cryptolake.net.choice import fitting, in_flight, kept, next_for_logs, order
 from cryptolake.net.endpoint import Endpoint, Learned, Station
 from cryptolake.net.envelope import Json, Reply, decoded, replies
-from cryptolake.net.faults import Behind, Doubtful, Elsewhere, Malformed, Overdue, RpcFault, TooBig, TooFast
+from cryptolake.net.faults import Behind, Doubtful, Elsewhere, Malformed, Overdue, RpcFault, TooBig, TooFast, passing
 from cryptolake.net.http import Http
 from cryptolake.net.limiter import Limiter, for_limit
 from cryptolake.net.memory import Memory
@@ -117,14 +117,18 @@ class Pool:
             raise self._nobody(error) from None
 
     def ask(self, station: Station, method: str, params: Sequence[Json], block: int | None = None) -> bytes:
-        """One call at one endpoint, for callers that learn per endpoint; the undecoded JSON of its result.
+        """As `at`, for logs: the undecoded JSON of the result."""
+        answer = self.at(station, method, params, block)
+        if not isinstance(answer, bytes):
+            raise Elsewhere(f"{station.endpoint.name} answered {method} with an error; it is asked elsewhere")
+        return answer
 
-        Raises by reaction (Doubtful too) and marks the endpoint's health.
-        """
+    def at(self, station: Station, method: str, params: Sequence[Json], block: int | None = None) -> Json | bytes:
+        """One call at one endpoint; decoded, unless it is logs. Raises by reaction (Doubtful too) and marks its health."""
         (answer,) = self._patiently(station, [(method, params)], block)
         if isinstance(answer, CryptolakeError):
             raise answer
-        if not isinstance(answer, bytes):
+        if isinstance(answer, RpcFault):
             raise Elsewhere(f"{station.endpoint.name} answered {method} with an error; it is asked elsewhere")
         return answer
 
@@ -188,9 +192,9 @@ class Pool:
                     self._local.endpoint = station.endpoint.name
                     return found
             # That somebody may be well later matters more than that another can never answer.
-            last = next((error for error in errors if _worth_waiting(error)), errors[-1] if errors else last)
+            last = next((error for error in errors if passing(error)), errors[-1] if errors else last)
             silent = isinstance(last, TooFast) and all(one.limiter.silent for one in stations)
-            if silent or not _worth_waiting(last) or all(station.stopped for station in self.stations):
+            if silent or not passing(last) or all(station.stopped for station in self.stations):
                 break
             if attempt + 1 < self._attempts:
                 self._sleep(self._pause(attempt, last))
@@ -392,7 +396,3 @@ def _read(station: Station, call: Question, reply: Reply) -> Json | Reply:
     if (block := quantity(told)) is not None:
         station.learned.saw(block)
     return found
-
-
-def _worth_waiting(last: CryptolakeError) -> bool:
-    return isinstance(last, Retry) and not isinstance(last, Elsewhere)
