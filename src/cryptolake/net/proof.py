@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from cryptolake.contracts.receipt_rules import ReceiptRule
 from cryptolake.errors import CryptolakeError
 from cryptolake.net.blocks import BlockRange
 from cryptolake.net.endpoint import Endpoint, Station
@@ -19,7 +20,7 @@ from cryptolake.net.faults import Malformed
 from cryptolake.net.headers import ProvenHeader, proven_header
 from cryptolake.net.logs import Log, LogQuestion
 from cryptolake.net.purse import CeilingReached
-from cryptolake.net.receipts import OtherRules, Rule, logs_of
+from cryptolake.net.receipts import OtherRules, logs_of
 from cryptolake.net.rpc import Pool
 
 HEADER, RECEIPTS, RECEIPT = "eth_getBlockByNumber", "eth_getBlockReceipts", "eth_getTransactionReceipt"
@@ -67,7 +68,7 @@ class Prover:
     `voice` names the operator behind an endpoint: two endpoints of one operator are one witness. Thread-safe.
     """
 
-    def __init__(self, pool: Pool, rule: Rule | None, voice: Callable[[Endpoint], str]) -> None:
+    def __init__(self, pool: Pool, rule: ReceiptRule | None, voice: Callable[[Endpoint], str]) -> None:
         self._pool, self._rule, self._voice = pool, rule, voice
 
     def block(self, question: LogQuestion, number: int) -> ProvenBlock | Unproven:

@@ -8,8 +8,8 @@ What does not belong here: asking (proof), and which header is the right one (he
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
+from cryptolake.contracts.receipt_rules import ReceiptRule
 from cryptolake.net import rlp
 from cryptolake.net.abi import checksum
 from cryptolake.net.answers import data, quantity
@@ -17,10 +17,7 @@ from cryptolake.net.faults import Malformed
 from cryptolake.net.headers import ProvenHeader, bloom_of
 from cryptolake.net.logs import Log
 
-Rule = Literal["standard", "op_stack"]
-"""How a chain's receipts are encoded; chains of other rules have none and cannot be proven (registry `receipts`)."""
-
-_TYPES: Mapping[Rule, frozenset[int]] = {
+_TYPES: Mapping[ReceiptRule, frozenset[int]] = {
     "standard": frozenset({0, 1, 2, 3, 4}),
     "op_stack": frozenset({0, 1, 2, 3, 4, 0x7E}),
 }
@@ -31,7 +28,7 @@ class OtherRules(Malformed):
     """A receipt is of a type that the chain's rule does not know: nobody's fault, and no proof either."""
 
 
-def logs_of(header: ProvenHeader, receipts: object, rule: Rule) -> list[Log]:
+def logs_of(header: ProvenHeader, receipts: object, rule: ReceiptRule) -> list[Log]:
     """Every log of the block in order, proven by the header's receipts root.
 
     Raises Malformed when the receipts are not the header's: one is missing, changed, in excess or of another block; OtherRules
@@ -72,12 +69,12 @@ def logs_of(header: ProvenHeader, receipts: object, rule: Rule) -> list[Log]:
     return found
 
 
-def receipts_root(receipts: Sequence[Mapping[str, object]], rule: Rule) -> bytes:
+def receipts_root(receipts: Sequence[Mapping[str, object]], rule: ReceiptRule) -> bytes:
     """The root of these receipts in this order, as eth_getBlockReceipts gives them. Raises Malformed, OtherRules."""
     return rlp.ordered_root([encoded(one, rule) for one in receipts])
 
 
-def encoded(receipt: Mapping[str, object], rule: Rule) -> bytes:
+def encoded(receipt: Mapping[str, object], rule: ReceiptRule) -> bytes:
     """A receipt as it stands in the trie: its type's byte, unless it has none, and its content.
 
     Its bloom filter is made of its logs: an endpoint need not give one, and a wrong one cannot make right logs look wrong.
