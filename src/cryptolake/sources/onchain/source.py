@@ -12,6 +12,7 @@ from pathlib import Path
 
 import orjson
 
+from cryptolake.contracts.grades import Grade
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Dataset, Row, Trip
@@ -28,7 +29,7 @@ from cryptolake.sources.onchain.families import discovering, families
 from cryptolake.sources.onchain.reader import reader_digest
 from cryptolake.sources.onchain.records import Reserve
 from cryptolake.sources.onchain.rows import liquidation_row, tvl_row
-from cryptolake.sources.onchain.scans import LiquidationScan, Scanned, Watch
+from cryptolake.sources.onchain.scans import LiquidationScan, Scanned, Watch, share_of
 from cryptolake.sources.onchain.settling import miss, run_programs
 
 TVL = Dataset(
@@ -50,9 +51,9 @@ LIQUIDATIONS = Dataset(
 class OnchainSource:
     """Markets on EVM chains, by archive JSON-RPC. `pools` opens a chain's endpoint pool when it is first needed.
 
-    `journals` is the folder where unfinished log scans are kept (None: nowhere), `audit` the share of log windows that a
-    second endpoint is asked for too, and `watch` is told how far every scan has come. `discovered` is the folder where the
-    events that name markets' parts are kept for ever (None: in memory).
+    `journals` is the folder where unfinished log scans are kept (None: nowhere), `grade` how far logs are to be proven, `audit`
+    the share of log windows that a second voice is asked for where that is a sample, and `watch` is told how far every scan has
+    come. `discovered` is the folder where the events that name markets' parts are kept for ever (None: in memory).
     """
 
     name = "onchain"
@@ -69,11 +70,12 @@ class OnchainSource:
         journals: Path | None = None,
         discovered: Path | None = None,
         audit: float = 0.0,
+        grade: Grade = "two_voices_sampled",
         watch: Watch = lambda _scanned: None,
     ) -> None:
         self._registry, self._pools, self._cache = registry, pools, block_cache
-        self._journals, self._audit, self._watch = journals, audit, watch
-        self._discoveries = Discoveries(discovered, audit)
+        self._journals, self._audit, self._grade, self._watch = journals, audit, grade, watch
+        self._discoveries = Discoveries(discovered, share_of(grade, audit))
         self._blocks: dict[str, Blocks] = {}
         self._lock = threading.Lock()
         self._instants: dict[str, set[datetime]] = {}  # boundaries that the trips handed out will need, by chain
@@ -125,7 +127,16 @@ class OnchainSource:
             yield from self._snapshots(pool, blocks, chain, askable)
         else:
             scan = LiquidationScan(
-                self.name, pool, blocks, chain, self._csus, self._provenance, self._journals, self._audit, self._watch
+                self.name,
+                pool,
+                blocks,
+                chain,
+                self._csus,
+                self._provenance,
+                self._journals,
+                self._audit,
+                self._watch,
+                self._grade,
             )
             yield from scan.run(askable)
 
