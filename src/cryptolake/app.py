@@ -250,6 +250,7 @@ class App:
             journals=self.folder.journals,
             discovered=self.folder.discovered,
             audit=self.settings.audit,
+            grade=self.settings.wanted_grade,
             watch=watch,
         )
 

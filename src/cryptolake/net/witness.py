@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cryptolake.errors import CryptolakeError, Retry, Stop
@@ -54,14 +54,16 @@ class Witness:
     def hear(self, windows: Sequence[BlockWindow], within: BlockRange) -> Testimony:
         """Ask again what the period's windows hold, each at a voice that did not answer it. Never raises for a second voice."""
         found, problems = list[AnsweredWindow](), list[str]()
-        for name in dict.fromkeys(window.endpoint for window in windows):
-            parts = [_within(one, within) for one in windows if one.endpoint == name]
-            stations = self._able(name)
-            if not stations:
+        able, parts = dict[str, list[Station]](), dict[str, list[BlockRange]]()
+        for window in windows:
+            if len(part := _within(window, within)):
+                parts.setdefault(window.endpoint, []).append(part)
+        for name in parts:
+            able[name] = self._able(name)
+            if not able[name]:
                 problems.append(self._why_nobody(name))
-                continue
-            wanted = self._chosen([one for one in parts if len(one)], stations)
-            problem = self._ask(stations, wanted, found)
+        for name, wanted in self._chosen(parts, able).items():
+            problem = self._ask(able[name], wanted, found)
             problems += [problem] if problem else []
         return Testimony(
             tuple(one.window for one in sorted(found, key=lambda one: one.window.start)),
@@ -82,22 +84,29 @@ class Witness:
             return "the second voices that are configured do not answer"
         return "no second operator is configured"
 
-    def _chosen(self, parts: Sequence[BlockRange], stations: Sequence[Station]) -> list[BlockRange]:
-        """The blocks to ask again: all, or pieces of one question each, drawn by lot, the same ones every time."""
+    def _chosen(
+        self, parts: Mapping[str, Sequence[BlockRange]], able: Mapping[str, Sequence[Station]]
+    ) -> dict[str, list[BlockRange]]:
+        """The blocks to ask again, by who answered them: all, or pieces of one question each, drawn by lot.
+
+        The lots fall the same way every time.
+        """
         if self.share >= 1.0:
-            return list(parts)
-        step = max(one.learned.span for one in stations)
-        pieces = [
-            BlockRange(at, min(part.end, at + step)) for part in parts for at in range(part.start, part.end, step)
-        ]
-        pieces.sort(key=lambda piece: lot(self.pool.chain, piece.start))
-        return sorted(pieces[: math.ceil(self.share * len(pieces))], key=lambda piece: piece.start)
+            return {name: list(some) for name, some in parts.items() if able[name]}
+        pieces = []
+        for name, some in parts.items():
+            step = max((one.learned.span for one in able[name]), default=0)
+            cuts = [(part, at) for part in some for at in range(part.start, part.end, step)] if step else []
+            pieces += [(name, BlockRange(at, min(part.end, at + step))) for part, at in cuts]
+        pieces.sort(key=lambda piece: lot(self.pool.chain, piece[1].start))
+        found: dict[str, list[BlockRange]] = {}
+        for name, piece in sorted(pieces[: math.ceil(self.share * len(pieces))], key=lambda one: one[1].start):
+            found.setdefault(name, []).append(piece)
+        return found
 
     def _ask(self, stations: Sequence[Station], wanted: Sequence[BlockRange], found: list[AnsweredWindow]) -> str:
         """Ask for these blocks, one voice after the other until all are answered; why some are not, "" when all are."""
         problem = ""
-        if not wanted:
-            return problem
         whole = BlockRange(wanted[0].start, wanted[-1].end)
         names = {one.endpoint.name for one in stations}
         holes = _between(wanted)

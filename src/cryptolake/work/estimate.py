@@ -24,6 +24,8 @@ from cryptolake.registry.markets import Csu
 from cryptolake.registry.providers import RpcPlan, rpc_plans
 from cryptolake.sources.onchain.families import families
 from cryptolake.sources.onchain.planning import CALL, HEADER, LOGS
+from cryptolake.sources.onchain.scans import share_of
+from cryptolake.work.asked_again import asked_again
 from cryptolake.work.habits import kept_histories, known_habits
 from cryptolake.work.workload import Workload, work
 
@@ -94,14 +96,10 @@ def _log_calls(one: Workload, known: Sequence[Endpoint], log_span: int | None, a
         found = {name: one.log_blocks * fast / total / span[name] for name, fast in helping.items()}
         # The last window of a run is cut short.
         found[max(helping, key=lambda name: helping[name])] += (len(one.scans) + len(one.histories)) / 2
-    if audit and len(known) > 1:
-        best = max(helping, key=lambda name: helping[name])
-        # A window is asked again in pieces that another endpoint answers; where several answer, any of them may be that one.
-        others = [each.name for each in known if len(helping) > 1 or each.name != best]
-        widest = max(span[name] for name in others)
-        again = sum(math.ceil(audit * math.ceil(blocks / widest)) for blocks in one.scan_blocks)
-        for name in others:
-            found[name] = found.get(name, 0.0) + again / len(others)
+    for name, count in asked_again(
+        one, known, span, {name: fast / total for name, fast in helping.items()}, audit
+    ).items():
+        found[name] = found.get(name, 0.0) + count
     return {name: math.ceil(count) for name, count in found.items()}
 
 
@@ -257,7 +255,7 @@ def planned(
         if csu.name not in silent and not app.registry.chain(csu.chain).ran_on(last)
     }
     able = {csu.name: csu for csu in csus if csu.name not in silent}
-    audit = app.settings.audit
+    audit = share_of(app.settings.wanted_grade, app.settings.audit)
     chains = work(
         plan.missing,
         able,
