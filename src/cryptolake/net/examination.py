@@ -76,14 +76,21 @@ class Examiner:
             claims = {number: one.said for number, one in blooms.doubts.items()}
             claims |= self._differences(windows, logs, heard)
             new = {number: settle(self.pool, question, number, said, self.prover) for number, said in claims.items()}
-            settled |= new | (proven or {})
+            overtaken = {
+                number for number, (one, _) in new.items() if not one.settled and self._overtaken(claims[number])
+            }
+            settled |= {number: one for number, one in new.items() if number not in overtaken} | (proven or {})
             liars = {name: number for number, (one, _) in settled.items() for name in one.liars}
-            if not self._sit_out(liars):
+            if proven is not None:
+                break  # nobody's word was taken: who lies about logs may still bear out a hash
+            if not self._sit_out(liars) and not overtaken:
                 break
             windows, logs = self._without_liars(windows, logs, _answers(heard, within), within)
         said = {number: truth for number, (_, truth) in settled.items()}
         kept = sorted({*(log for log in logs if log.block not in said), *frozenset().union(*said.values())}, key=place)
-        left = {number: one for number, one in blooms.doubts.items() if not settled[number][0].settled}
+        left = {
+            number: one for number, one in blooms.doubts.items() if number in settled and not settled[number][0].settled
+        }
         grade, noticed = self._grade(heard, within, proven is not None)
         return Examined(
             tuple(windows),
@@ -133,6 +140,12 @@ class Examiner:
                 told = Difference(one.number, one.hash, {name: len(said)}, "receipts_root", len(truth), (), (name,))
                 found[one.number] = told, truth
         return found, ""
+
+    def _overtaken(self, claims: Mapping[str, Said]) -> bool:
+        """Whether a difference could not be settled because somebody sits out meanwhile whose word adds nothing."""
+        out = [said for name, said in claims.items() if name in self.liars]
+        kept = frozenset[Log]().union(*(said for name, said in claims.items() if name not in self.liars))
+        return bool(out) and len(out) < len(claims) and all(said <= kept for said in out)
 
     def _sit_out(self, liars: Mapping[str, int]) -> bool:
         """Ask proven liars nothing more, with all that is theirs, unless nobody would be left; whether any went now."""

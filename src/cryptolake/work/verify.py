@@ -9,20 +9,22 @@ from typing import Literal
 import orjson
 
 from cryptolake.contracts.entry import SETTLED, Entry, said
+from cryptolake.contracts.grades import Grade
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.lake.bronze import Bronze
-from cryptolake.sources.onchain.certificate import doubts, faults
+from cryptolake.sources.onchain.certificate import doubts, faults, grade
 
 Verdict = Literal["complete", "suspect", "gap"]
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """One market and period of the liquidations dataset, and what its proof is worth."""
+    """One market and period of the liquidations dataset, and what its proof is worth; `grade` is None without an answer."""
 
     partition: Partition
     verdict: Verdict
     says: tuple[str, ...] = ()
+    grade: Grade | None = None
 
 
 def verify(
@@ -56,5 +58,5 @@ def verify(
         ends[partition.key] = (partition.period, payload["to_block"])
         doubted = doubts(payload)
         verdict: Verdict = "gap" if wrong else "suspect" if doubted else "complete"
-        found.append(Verified(partition, verdict, (*wrong, *doubted)))
+        found.append(Verified(partition, verdict, (*wrong, *doubted), grade(payload)))
     return found
