@@ -6,7 +6,7 @@ Every day is right, or says that it is suspect and is wanted again, or claims no
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +47,7 @@ class Study:
     wrong: list[Partition]
     wanted_again: list[Partition]
     liars: set[str]
-    servers: list[Liar]
+    verified_to: Callable[[Grade], list[Verified]]
 
     @property
     def suspect(self) -> list[Partition]:
@@ -111,10 +111,14 @@ class Bench:
             liars.update(orjson.loads(raw.payload)["certificate"]["liars"])
             doubt = "suspect" if orjson.loads(raw.payload)["certificate"]["verdict"] == "suspect" else None
             assert raw.provenance.get("doubt") == doubt
-        verified = verify(WANTED, ledger.states(), bronze, source.name)
+        states = ledger.states()
+
+        def verified_to(least: Grade) -> list[Verified]:
+            return verify(WANTED, states, bronze, source.name, least=least)
+
         again = compare(wish_for(WANTED), ledger).missing
         ledger.close()
-        return Study(verified, wrong, again, liars, servers)
+        return Study(verified_to("one_voice"), wrong, again, liars, verified_to)
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +141,9 @@ def test_one_voice_claims_no_more_than_it_is(bench: Bench) -> None:
     study = bench.collect(nothing)
     assert study.wrong
     assert study.grades == {"one_voice"}
+    assert {one.verdict for one in study.verified} == {"complete"}
+    assert {one.verdict for one in study.verified_to("two_voices")} == {"weak"}
+    assert all("no second operator" in one.says[0] for one in study.verified_to("two_voices"))
 
 
 @pytest.mark.parametrize("operators", [["one", "one"], ["", ""]], ids=["two keys", "unknown"])

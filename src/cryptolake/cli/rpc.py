@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, astuple
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -20,6 +20,7 @@ from cryptolake.cli.reading import only_reads
 from cryptolake.cli.selecting import NOTHING, Selected, selecting
 from cryptolake.cli.show import print_json, print_line, print_note, print_table
 from cryptolake.contracts.counting import counted
+from cryptolake.contracts.grades import GRADES, Grade
 
 if TYPE_CHECKING:
     from cryptolake.app import App
@@ -143,11 +144,15 @@ def build_command(
 def verify_command(
     context: typer.Context,
     selected: Selected = NOTHING,
+    min_grade: Annotated[
+        Literal["one_voice", "two_voices_sampled", "two_voices", "receipts"],
+        typer.Option("--min-grade", help="How far every day must be proven; one that is proven less far is weak."),
+    ] = "one_voice",
     as_json: JsonFlag = False,
 ) -> None:
     """Check the proof that no liquidation is missing: every block covered, by whom, and whether anybody disagreed.
 
-    Without dates: everything that was ever collected. Exits 1 when a day has a gap or is suspect. Needs no network.
+    Without dates: everything that was ever collected. Exits 1 when a day has a gap, is suspect or weak. Needs no network.
 
     Example: cryptolake verify --csu aave_v3_ethereum --days 7
     """
@@ -165,13 +170,17 @@ def verify_command(
         partitions = known or chosen_partitions(app, csus, ["liquidations"])
     else:
         partitions = held_partitions(app, list(app.registry.csus.values()), ["liquidations"])
-    found = verify(partitions, states, app.bronze, "onchain")
-    counts = Counter(one.verdict for one in found)
+    least: Grade = "receipts_root" if min_grade == "receipts" else min_grade
+    found = verify(partitions, states, app.bronze, "onchain", least=least)
+    counts: Counter[str] = Counter(one.verdict for one in found)
+    grades = Counter(one.grade for one in found if one.grade is not None)
+    verdicts = [name for name in ("complete", "weak", "suspect", "gap") if name != "weak" or min_grade != "one_voice"]
     wrong = [one for one in found if one.verdict != "complete"]
     if as_json:
         print_json(
             {
-                "counts": {name: counts[name] for name in ("complete", "suspect", "gap")},
+                "counts": {name: counts[name] for name in verdicts},
+                "grades": {name: grades[name] for name in GRADES},
                 "findings": [
                     {
                         "csu": one.partition.key,
@@ -184,7 +193,8 @@ def verify_command(
             }
         )
     else:
-        print_table("Verified", ("verdict", "market-days"), [(n, counts[n]) for n in ("complete", "suspect", "gap")])
+        print_table("Verified", ("verdict", "market-days"), [(n, counts[n]) for n in verdicts])
+        print_table("Proven by", ("grade", "market-days"), [(n, grades[n]) for n in GRADES if grades[n]])
         for one in wrong[:20]:
             print_line(f"[red]{one.verdict}[/] {one.partition}: {'; '.join(one.says)}")
         if len(wrong) > 20:
