@@ -215,7 +215,7 @@ def test_what_a_second_voice_said_is_not_asked_again_after_a_kill() -> None:
     everybody, pool.stations = pool.stations, pool.stations[:1]
     _, windows = gather(scan(pool, FILTERS, WITHIN))
     pool.stations = everybody
-    first = Witness(pool, FILTERS, 1.0, keep=kept.append).hear(windows, WITHIN)
+    first = Witness(pool, FILTERS, 1.0, keep=kept.append).hear(windows[::-1], WITHIN)  # in whatever order they came
     before = pool.stations[1].requests
     again = Witness(pool, FILTERS, 1.0, known=kept).hear(windows, WITHIN)
     assert again == first

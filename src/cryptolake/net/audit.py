@@ -66,12 +66,15 @@ def check_blooms(
     usable = all(any(headers[number].bloom) for number in with_logs)
     doubts: dict[int, Doubt] = {}
     for log in logs:
-        header, what = headers[log.block], f"the log {log.index} of block {log.block}"
-        said = {who(windows, log.block) or "": frozenset(one for one in logs if one.block == log.block)}
+        header = headers[log.block]
         if header.hash != log.block_hash:
-            doubts[log.block] = Doubt(f"{what} names another block hash than its header", said)
+            words = "names another block hash than its header"
         elif usable and not (may_hold(header.bloom, log.address) and may_hold(header.bloom, log.topics[0])):
-            doubts[log.block] = Doubt(f"{what} is not in the block's bloom filter", said)
+            words = "is not in the block's bloom filter"
+        else:
+            continue
+        said = {who(windows, log.block) or "": frozenset(one for one in logs if one.block == log.block)}
+        doubts.setdefault(log.block, Doubt(f"the log {log.index} of block {log.block} {words}", said))
     for number in quiet if usable else ():
         promised = [one for one in question.addresses if may_hold(headers[number].bloom, one)]
         if any(may_hold(headers[number].bloom, topic) for topic in question.topics(promised)) if promised else False:

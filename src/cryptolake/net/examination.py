@@ -7,6 +7,7 @@ how one block is settled (settlement), and what a day of that grade means for a 
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -175,8 +176,8 @@ class Examiner:
             return list(windows), list(logs)
         honest = [one for one in _answered(windows, logs, within) if one.window.endpoint not in self.liars]
         told = [one for one in instead if one.window.endpoint not in self.liars]
-        pieces = [one for one in told if not any(_overlap(one.window, other.window) for other in honest)]
-        with closing(scan(self.pool, self.filters, within, known=[*honest, *pieces])) as answers:
+        known = [*honest, *_between(honest, told)]
+        with closing(scan(self.pool, self.filters, within, known=known)) as answers:
             found, order = gather(answers)
         return order, found
 
@@ -190,12 +191,13 @@ class Examiner:
 
 
 def _answered(windows: Sequence[BlockWindow], logs: Sequence[Log], within: BlockRange) -> list[AnsweredWindow]:
-    """Windows with their logs, cut to the period."""
+    """Windows with their logs, which are in order, cut to the period."""
+    blocks = [log.block for log in logs]
     found = []
     for one in windows:
         start, end = max(one.start, within.start), min(one.end, within.end)
         if start < end:
-            held = tuple(log for log in logs if start <= log.block < end)
+            held = tuple(logs[bisect_left(blocks, start) : bisect_left(blocks, end)])
             found.append(AnsweredWindow(BlockWindow(start, end, one.endpoint, len(held)), held))
     return found
 
@@ -204,5 +206,12 @@ def _answers(heard: Testimony, within: BlockRange) -> list[AnsweredWindow]:
     return _answered(heard.windows, heard.logs, within) if not heard.unread else []
 
 
-def _overlap(one: BlockWindow, other: BlockWindow) -> bool:
-    return one.start < other.end and other.start < one.end
+def _between(first: Sequence[AnsweredWindow], told: Sequence[AnsweredWindow]) -> list[AnsweredWindow]:
+    """What lies wholly between the first windows, which are in order."""
+    starts, ends = [one.window.start for one in first], [one.window.end for one in first]
+    found = []
+    for one in told:
+        at = bisect_left(ends, one.window.start + 1)  # the first that ends behind where this one begins
+        if at == len(starts) or starts[at] >= one.window.end:
+            found.append(one)
+    return found

@@ -55,9 +55,9 @@ class Witness:
         """Ask again what the period's windows hold, each at a voice that did not answer it. Never raises for a second voice."""
         found, problems = list[AnsweredWindow](), list[str]()
         able, parts = dict[str, list[Station]](), dict[str, list[BlockRange]]()
-        for window in windows:
+        for window in sorted(windows, key=lambda one: one.start):
             if len(part := _within(window, within)):
-                parts.setdefault(window.endpoint, []).append(part)
+                _join(parts.setdefault(window.endpoint, []), part)
         for name in parts:
             able[name] = self._able(name)
             if not able[name]:
@@ -115,7 +115,7 @@ class Witness:
             new: list[AnsweredWindow] = []
             try:
                 answers = scan(among(self.pool, group), self.filters, whole, known=[*holes, *told], keep=self.keep)
-                new.extend(one for one in answers if one not in holes)
+                new.extend(one for one in answers if one.window.endpoint)
             except (Retry, Stop) as error:
                 problem = _said(error)
                 with self._lock:
@@ -126,6 +126,13 @@ class Witness:
             return ""
         found += told
         return problem
+
+
+def _join(parts: list[BlockRange], part: BlockRange) -> None:
+    """Add blocks to those of an endpoint; neighbours become one range."""
+    if parts and parts[-1].end == part.start:
+        part = BlockRange(parts.pop().start, part.end)
+    parts.append(part)
 
 
 def _within(window: BlockWindow, within: BlockRange) -> BlockRange:
