@@ -72,6 +72,7 @@ class Bench:
         audit: float = 0.02,
         operators: Sequence[str] | None = None,
         receipts: ReceiptRule | None = "standard",
+        span: int = SPAN,
     ) -> Study:
         self.runs += 1
         folder = self.folder / str(self.runs)
@@ -80,7 +81,12 @@ class Bench:
             servers = [stack.enter_context(Liar(self.fortnight.node.url, lie)) for lie in lies]
             names = operators or [f"operator-{number}" for number, _ in enumerate(servers)]
             endpoints = [
-                Endpoint(f"voice-{n}", SecretUrl(one.url), Limits(rate=10_000, log_span=SPAN), operator=names[n])
+                Endpoint(
+                    f"voice-{n}",
+                    SecretUrl(one.url),
+                    Limits(rate=10_000, log_span=span, most_blocks=span),
+                    operator=names[n],
+                )
                 for n, one in enumerate(servers)
             ]
             http = Http()
@@ -198,3 +204,11 @@ def test_a_day_that_was_sampled_claims_no_more(bench: Bench) -> None:
     study = bench.collect(dropping(bench.events), honest, grade="two_voices_sampled", audit=0.3, receipts=None)
     graded = {one.partition: one.grade for one in study.verified}
     assert not [one for one in unseen(study) if graded[one] == "two_voices"]
+
+
+def test_what_a_liar_answered_before_it_was_proven_one_is_asked_again(bench: Bench) -> None:
+    """A small sample proves the liar on some day; the days before it, which nobody compared, are answered anew."""
+    lie = dropping(bench.events, by_hash=False)
+    study = bench.collect(lie, honest, grade="two_voices_sampled", audit=0.5, span=1)
+    assert study.liars == {"voice-0"}
+    assert (study.wrong, study.suspect) == ([], [])

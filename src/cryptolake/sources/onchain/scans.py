@@ -136,6 +136,7 @@ class LiquidationScan:
                     ready, since = [], time.monotonic()
         # Also periods with nothing to ask for: no market has an emitter yet.
         yield from settling.settle([*ready, *map(taken, waiting)])
+        yield from settling.settle_again()
         for one in (journal, again):
             if one is not None:
                 one.forget()

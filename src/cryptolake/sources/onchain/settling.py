@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import orjson
 
+from cryptolake.contracts.grades import at_least
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.errors import CryptolakeError, Skip
@@ -62,6 +63,8 @@ class Settling:
     examiner: Examiner
     filters: Mapping[str, Sequence[LogFilter]]
     _likely: dict[str, list[Call]] = field(default_factory=dict)  # what each market's program asked before
+    # Periods with windows that nobody compared, and who answered these.
+    _sampled: list[tuple[CoveredPeriod, frozenset[str]]] = field(default_factory=list)
 
     @property
     def question(self) -> LogQuestion:
@@ -94,6 +97,13 @@ class Settling:
         if failures:
             raise failures[0]
 
+    def settle_again(self) -> Iterator[Raw | Miss]:
+        """New answers of periods that a proven liar answered in part, before it was known as one: asked elsewhere now."""
+        liars = self.examiner.liars
+        periods = [period for period, names in self._sampled if names & liars.keys()]
+        self._sampled.clear()
+        yield from self.settle(periods)
+
     def _headers_of(self, question: LogQuestion, periods: Sequence[CoveredPeriod]) -> None:
         """Ask the headers of all periods in a few requests at once; each period finds its own there."""
         wanted: set[int] = set()
@@ -108,6 +118,8 @@ class Settling:
     def _period(self, question: LogQuestion, period: CoveredPeriod) -> list[Raw | Miss]:
         """The answers of one period."""
         examined = self.examiner.examine(period.windows, period.logs, period.within)
+        if not at_least(examined.grade, "two_voices"):
+            self._sampled.append((period, frozenset(one.endpoint for one in examined.windows)))
         evidence, logs = self._evidence(examined, period.within), examined.logs
         by_csu: dict[str, list[Log]] = {}
         programs: dict[str, Program[Settled]] = {}
