@@ -132,6 +132,7 @@ def test_among_any_voices_one_honest_one_is_enough(seed: int) -> None:
 def test_two_that_leave_out_the_same_log_outvote_nobody() -> None:
     found, _ = examined(Voice(hidden=[1400]), Voice(), Voice(hidden=[1400]))
     assert found.suspect
+    assert [one.alike for one in found.differences] == [("operator-0", "operator-2")]  # they are probably one
     assert places(found) == TRUTH
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cryptolake.errors import CryptolakeError
 from cryptolake.net.blocks import Blocks, Header
@@ -31,7 +31,8 @@ class Difference:
     """A block about which voices differ: how many logs each saw, and how that was settled.
 
     `settled` is `receipts_root`, `block_hash` (voices agree on the block by its hash) or "" (nobody could tell); `true` is
-    the number of logs then, `by` who bears it out and `liars` the endpoints whose first answer is proven wrong.
+    the number of logs then, `by` who bears it out and `liars` the endpoints whose first answer is proven wrong. `alike` are
+    voices that leave out the same: probably one.
     """
 
     block: int
@@ -41,6 +42,7 @@ class Difference:
     true: int | None = None
     by: tuple[str, ...] = ()
     liars: tuple[str, ...] = ()
+    alike: tuple[str, ...] = ()
 
 
 class AtBlock(LogQuestion):
@@ -97,9 +99,17 @@ def settle(
     by_hash = _by_hash(pool, question, number, header.hash, claims) if agreed else {}
     truth, voices = _borne_out(by_hash, header)
     if truth is not None:
-        return _settled(number, header.hash, said, "block_hash", truth, claims, voices), truth
+        found = _settled(number, header.hash, said, "block_hash", truth, claims, voices)
+        return replace(found, alike=_alike(by_hash, truth)), truth
     fullest = max([*claims.values(), *by_hash.values()], key=lambda one: (len(one), sorted(map(place, one))))
-    return Difference(number, header.hash if agreed else "", said), fullest
+    alike = _alike(by_hash, fullest)
+    return Difference(number, header.hash if agreed else "", said, alike=alike), fullest
+
+
+def _alike(by_hash: Mapping[str, Said], fullest: Said) -> tuple[str, ...]:
+    """The voices that err in the same way, where there are several."""
+    wrong = Counter(one for one in by_hash.values() if one != fullest)
+    return tuple(sorted(name for name, one in by_hash.items() if wrong[one] > 1))
 
 
 def _settled(

@@ -85,7 +85,8 @@ def doubts(payload: Mapping[str, object]) -> list[str]:
     for one in given.get("differences", ()):
         if not one["settled"]:
             seen = ", ".join(f"{name} has {counted(logs, 'log')}" for name, logs in one["said"].items())
-            said.append(f"block {one['block']}: {seen}, and nobody could settle it")
+            alike = f"; {' and '.join(one['alike'])} err alike and are probably one voice" if one["alike"] else ""
+            said.append(f"block {one['block']}: {seen}, and nobody could settle it{alike}")
     for one in given.get("opinions", ()):  # as certificates were written before grades
         if one["verdict"] == "different":
             judge = f"; {one['third']} sides with {one['sides_with'] or 'neither'}" if one["third"] else ""
