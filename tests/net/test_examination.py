@@ -24,7 +24,10 @@ SPAN = 100
 
 
 class Voice(Node):
-    """Says what it likes of some blocks: `ranges` leaves their logs out of ranges only, `invents` makes some up there."""
+    """Says what it likes of some blocks: `ranges` leaves their logs out of ranges only, `invents` makes some up there.
+
+    With `hashes` false it does not know the question by a block's hash, and answers it with nothing.
+    """
 
     def __init__(
         self,
@@ -36,12 +39,15 @@ class Voice(Node):
     ) -> None:
         super().__init__(hidden=frozenset(hidden))
         self.ranges, self.invents, self.shifted = frozenset(ranges), frozenset(invents), frozenset(shifted)
+        self.hashes = True
 
     def _logs(self, asked: Mapping[str, Any]) -> dict[str, object]:
         found = super()._logs(asked).get("result")
         if not isinstance(found, list):
             return {"error": {"code": -32000, "message": "eth_getLogs is limited to a 100 range"}}
         numbers = [int(one["blockNumber"], 16) for one in found]
+        if "blockHash" in asked and not self.hashes:
+            return {"result": []}
         if "blockHash" in asked:
             first = last = int(asked["blockHash"], 16)
         else:
@@ -109,6 +115,19 @@ def test_one_liar_among_voices_changes_nothing_unseen(lie: str, liar_is_first: b
     if named:
         assert [one.endpoint.name for one in pool.stations if one.stopped] == [name]
         assert not {one.endpoint for one in (*found.windows, *found.second)} & named
+
+
+@pytest.mark.parametrize("lie", LIES)
+@pytest.mark.parametrize("knowing", range(4))
+def test_who_knows_no_question_by_hash_outvotes_nobody(lie: str, knowing: int) -> None:
+    """Three voices, of which the first lies and only so many know the question; an honest one is never named."""
+    voices = [Voice(**LIES[lie]), Voice(), Voice()]
+    for voice, least in zip(voices, (2, 0, 1), strict=True):
+        voice.hashes = knowing > least
+    found, pool = examined(*voices)
+    assert found.suspect or places(found) == TRUTH
+    assert set(places(found)) >= set(TRUTH) or lie == "numbers anew"
+    assert not any(one.stopped for one in pool.stations[1:])
 
 
 def test_voices_that_agree_are_two() -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from cryptolake.cli.collecting import watched
 from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import (
     JsonFlag,
     chosen_chains,
     chosen_csus,
+    refuse_recorded,
 )
 from cryptolake.cli.reading import only_reads
 from cryptolake.cli.selecting import NOTHING, Selected, selecting
@@ -24,6 +26,7 @@ from cryptolake.contracts.grades import GRADES, Grade
 
 if TYPE_CHECKING:
     from cryptolake.app import App
+    from cryptolake.contracts.partition import Partition
     from cryptolake.net.probe import Probed
 
 
@@ -148,18 +151,21 @@ def verify_command(
         Literal["one_voice", "two_voices_sampled", "two_voices", "receipts"],
         typer.Option("--min-grade", help="How far every day must be proven; one that is proven less far is weak."),
     ] = "one_voice",
+    repair: Annotated[bool, typer.Option("--repair", help="Ask again for every day that is found wanting.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Check the proof that no liquidation is missing: every block covered, by whom, and whether anybody disagreed.
 
-    Without dates: everything that was ever collected. Exits 1 when a day has a gap, is suspect or weak. Needs no network.
+    Without dates: everything that was ever collected. Exits 1 when a day has a gap, is suspect or weak. Needs no network but
+    for --repair, which asks again for these days alone and checks once more.
 
     Example: cryptolake verify --csu aave_v3_ethereum --days 7
     """
     from cryptolake.work.selection import chosen_partitions, held_partitions
     from cryptolake.work.verify import verify
 
-    app: App = context.obj.open(**selected.settings)
+    wish = {"grade": min_grade} if repair and min_grade != "one_voice" else {}
+    app: App = context.obj.open(**wish, **selected.settings)
     states = app.ledger.states()
     if selected.dated:
         partitions = chosen_partitions(app, chosen_csus(app, selected), ["liquidations"])
@@ -172,6 +178,9 @@ def verify_command(
         partitions = held_partitions(app, list(app.registry.csus.values()), ["liquidations"])
     least: Grade = "receipts_root" if min_grade == "receipts" else min_grade
     found = verify(partitions, states, app.bronze, "onchain", least=least)
+    if repair and (wanting := [one.partition for one in found if one.verdict != "complete"]):
+        _ask_again(app, wanting)
+        found = verify(partitions, app.ledger.states(), app.bronze, "onchain", least=least)
     counts: Counter[str] = Counter(one.verdict for one in found)
     grades = Counter(one.grade for one in found if one.grade is not None)
     verdicts = [name for name in ("complete", "weak", "suspect", "gap") if name != "weak" or min_grade != "one_voice"]
@@ -200,3 +209,16 @@ def verify_command(
         if len(wrong) > 20:
             print_line(f"... and {len(wrong) - 20:,} more; [bold]--json[/] lists them all")
     raise typer.Exit(1 if wrong else 0)
+
+
+def _ask_again(app: App, partitions: Sequence[Partition]) -> None:
+    """Collect these days anew, whatever is known of them."""
+    from cryptolake.flow.resume import wish_for
+    from cryptolake.work import lending
+
+    csus = [app.registry.csu(name) for name in sorted({one.key for one in partitions})]
+    refuse_recorded(app, csus)
+    with watched() as seen:
+        wish = wish_for(partitions)
+        lending.collect(app, csus, wish, resume=False, what="verify", stopping=seen.stopping, show=seen.show)
+    print_note(f"{counted(len(partitions), 'day was', 'days were')} asked again")

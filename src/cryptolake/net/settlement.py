@@ -97,7 +97,7 @@ def settle(
             return _settled(number, proven.hash, said, "receipts_root", logs, claims, ()), logs
     header, agreed = _header(pool, number, claims)
     by_hash = _by_hash(pool, question, number, header.hash, claims) if agreed else {}
-    truth, voices = _borne_out(by_hash, header)
+    truth, voices = _borne_out(by_hash, claims, header)
     if truth is not None:
         found = _settled(number, header.hash, said, "block_hash", truth, claims, voices)
         return replace(found, alike=_alike(by_hash, truth)), truth
@@ -169,15 +169,17 @@ def _speakers(pool: Pool, claims: Mapping[str, Said]) -> list[Station]:
     return found
 
 
-def _borne_out(by_hash: Mapping[str, Said], header: Header) -> tuple[Said | None, tuple[str, ...]]:
-    """What two voices say and nobody refutes, and who they are.
+def _borne_out(
+    by_hash: Mapping[str, Said], claims: Mapping[str, Said], header: Header
+) -> tuple[Said | None, tuple[str, ...]]:
+    """What two voices say of the block by its hash and nobody refutes, now or before, and who they are.
 
     Whoever says otherwise must only have left something out, or numbered it in another way, or tell of logs that the block's
-    bloom filter does not hold.
+    bloom filter does not hold. What was said before counts: nodes that do not know the question by hash answer with nothing.
     """
     for truth in sorted(set(by_hash.values()), key=len, reverse=True):
         voices = tuple(name for name, one in by_hash.items() if one == truth)
-        if len(voices) > 1 and all(_adds_nothing(one, truth, header) for one in by_hash.values()):
+        if len(voices) > 1 and all(_adds_nothing(one, truth, header) for one in (*by_hash.values(), *claims.values())):
             return truth, voices
     return None, ()
 
