@@ -18,6 +18,8 @@ from cryptolake.flow.plan import Span, make_plan
 from cryptolake.flow.resume import compare, wish_for
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.net.limiter import SHARE
+from cryptolake.net.voices import same_voice
+from cryptolake.registry.endpoints import endpoints_of
 from cryptolake.registry.loader import Registry, load_registry
 from cryptolake.registry.providers import OWN, PUBLIC, plan_of, rpc_plans
 from cryptolake.sources.onchain.families import declared
@@ -229,3 +231,16 @@ def test_an_answer_that_somebody_contradicts_is_wanted_again_by_every_road(tmp_p
     assert doubted.period in by_series[doubted.dataset, doubted.key]
     ledger.append(Entry(doubted, state, AT, digest="00"))
     assert not compare(wish_for(PARTITIONS), ledger).missing
+
+
+def test_every_chain_has_a_price_of_two_voices() -> None:
+    """Whatever endpoints it has, several addresses of one provider among them: more is asked only where somebody else is."""
+    registry = load_registry(declared())
+    for chain in registry.chains.values():
+        known = endpoints_of(chain, own=[], rate=None, keys=["a", "b"], plan="free", public=True)
+        if not known:
+            continue
+        month = [Workload(chain.name, 0, (7_000_000,), (), (700_000,) * 10, 0, 0)]
+        asked = [costs(month, dict.fromkeys([chain.name], known).__getitem__, audit=share) for share in (0.0, 1.0)]
+        once, twice = (sum(one.calls for one in some if one.method == "eth_getLogs") for some in asked)
+        assert (twice > once) == any(not same_voice(known[0], one) for one in known), chain.name

@@ -24,7 +24,7 @@ def asked_again(
     """
     found: dict[str, float] = {}
     for first, part in shares.items() if share else ():
-        (speaker,) = (each for each in known if each.name == first)
+        speaker = next(each for each in known if each.name == first)  # addresses of one provider share its name
         others = [each for each in known if not same_voice(each, speaker)]
         if not others:
             continue
