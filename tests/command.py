@@ -2,29 +2,93 @@
 
 from __future__ import annotations
 
+import atexit
+import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+from functools import cache
 from pathlib import Path
 
+from tests import warm
 from tests.waiting import PATIENCE_S
 
 # The machine's own settings and keys must not decide what a test sees.
 _OURS = ("CRYPTOLAKE", "ALCHEMY", "DATABASE_URL", "DEFILLAMA", "ARTEMIS", "COINGECKO")
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+MAIN = "from cryptolake.cli import main; main()"
+# What Python and libraries read while they start, so that a process that has started does not obey it any more.
+_AT_START = ("PYTHON", "POLARS", "LC_", "LANG", "TZ", "TMP", "LD_", "MALLOC", "XDG_", "HOME", "PATH")
 
 
 def cryptolake(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run it in `folder` with only these variables of ours set."""
-    return subprocess.run(
-        [sys.executable, "-c", "from cryptolake.cli import main; main()", *arguments],
-        cwd=folder,
-        env={**CLEAN, **variables},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+    return python(MAIN, *arguments, folder=folder, variables=variables)
+
+
+@cache
+def _warm() -> socket.socket:
+    """Where programs are asked for; one process per test process forks them, and ends with it."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    number = theirs.fileno()
+    command = [sys.executable, warm.__file__, str(number)]
+    with theirs:
+        process = subprocess.Popen(
+            command, env=CLEAN, pass_fds=[number], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        )
+
+    def end() -> None:
+        ours.close()
+        process.wait(PATIENCE_S)
+
+    atexit.register(end)
+    return ours
+
+
+def _forked(request: bytes, streams: Sequence[int]) -> int:
+    """The exit code of a program whose streams are these files. Whatever ends the wait ends the program."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        socket.send_fds(_warm(), [request], [*streams, theirs.fileno()])
+        theirs.close()
+        ours.settimeout(PATIENCE_S)
+        with ours.makefile() as told:
+            number = int(told.readline())
+            try:
+                return int(told.readline())
+            except BaseException:
+                with suppress(ProcessLookupError):
+                    os.kill(number, signal.SIGKILL)
+                raise
+
+
+def python(
+    code: str, *arguments: str, folder: Path, variables: Mapping[str, str], typed: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run Python source in a process of its own, in `folder`, with only these variables of ours set."""
+    env = {**CLEAN, **variables}
+    if sys.platform != "linux" or any(one.startswith(_AT_START) and one != "PYTHONPATH" for one in variables):
+        command = [sys.executable, "-c", code, *arguments]
+        return subprocess.run(
+            command, cwd=folder, env=env, input=typed, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+        )
+    path = [one for one in variables.get("PYTHONPATH", "").split(os.pathsep) if one]
+    asked = {"code": code, "arguments": arguments, "folder": str(folder), "variables": env, "path": path}
+    with ExitStack() as stack:
+        given, out, err = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(3))
+        given.write(typed.encode())
+        given.seek(0)
+        status = _forked(json.dumps(asked).encode(), [one.fileno() for one in (given, out, err)])
+        said = []
+        for file in (out, err):
+            file.seek(0)
+            said.append(file.read().decode().replace("\r\n", "\n"))
+    return subprocess.CompletedProcess([code, *arguments], status, *said)
 
 
 def widest(text: str) -> int:

@@ -1,7 +1,15 @@
 """What every test folder shares. Chain fixtures start nothing until a test asks for them."""
 
+import os
+import sys
+
+import pytest
 from hypothesis import HealthCheck, settings
 from tests.chain.fixtures import aave_fortnight, anvil, gearbox_market, venus_core, venus_pool
+
+# Where bytecode is not kept, each of the suite's many processes would compile the program and its libraries anew.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 __all__ = ["aave_fortnight", "anvil", "gearbox_market", "venus_core", "venus_pool"]
 
@@ -11,3 +19,9 @@ _CALM = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "pri
 settings.register_profile("suite", **_CALM, derandomize=True, max_examples=60, database=None)
 settings.register_profile("search", **_CALM, max_examples=1000)
 settings.load_profile("suite")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors, for `-n auto`: tests wait for servers, processes and pauses as well."""
+    return (os.cpu_count() or 1) + 1

@@ -61,6 +61,8 @@ class App:
         self.settings = settings
         self.run = run or uuid.uuid4().hex[:12]  # the name under which what this run spends is counted
         self.folder = DataFolder(settings.data)
+        if settings.ceilings or settings.rpc_prices:
+            _ = self.purse  # a ceiling that holds for nobody is said before anything is done
         self._pools: dict[str, Pool] = {}
         self._lock = threading.RLock()
 
@@ -185,14 +187,14 @@ class App:
     @cached_property
     def purse(self) -> Purse:
         """What this run may spend on chains' endpoints, counted with all processes. Raises BadInput for an odd ceiling."""
-        from cryptolake.net.purse import Purse, ceilings_of
+        from cryptolake.net.purse import Purse, ceilings_of, prices_of
         from cryptolake.registry.providers import provider_names
 
         settings = self.settings
         ceilings = ceilings_of(
             settings.ceilings, provider_names(), max_calls=settings.max_calls, max_usd=settings.max_usd
         )
-        return Purse(self._spending, ceilings, settings.rpc_prices, run=self.run)
+        return Purse(self._spending, ceilings, prices_of(settings.rpc_prices, provider_names()), run=self.run)
 
     @cached_property
     def _spending(self) -> SpendingFile | SpendingTable:

@@ -17,10 +17,9 @@ from typing import Any
 
 import yaml
 from tests.chain.anvil import MULTICALL3
-from tests.command import CLEAN
+from tests.command import CLEAN, python
 from tests.docs.examples import DOCS
 from tests.registry.test_one_file import FAMILY
-from tests.waiting import PATIENCE_S
 
 KEY = "open/sesame-42"
 LENGTHEN = """
@@ -145,16 +144,9 @@ class House:
 
     def python(self, code: str, *arguments: str, typed: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
         """Run Python code in a process that finds the files."""
-        return subprocess.run(
-            [sys.executable, "-c", code, *arguments],
-            cwd=self.folder,
-            env={**self.environment, **variables},
-            input=typed,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-            check=False,
-        )
+        found = f"import sitecustomize\n{code}"  # where Python has started already, it is loaded now
+        more = {**self.variables, "PYTHONPATH": self.environment["PYTHONPATH"], **variables}
+        return python(found, *arguments, folder=self.folder, variables=more, typed=typed)
 
     def __call__(self, *arguments: str, code: int | None = 0, typed: str = "", **variables: str) -> str:
         """Run the command line; what it prints, standard error last. It must end with `code`, unless that is None."""

@@ -6,14 +6,17 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.command import CLEAN, cryptolake
 from tests.waiting import PATIENCE_S
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from cryptolake.catalogue import found_tables
@@ -60,9 +63,16 @@ def _in_order(found: Told) -> Told:
     return Told("\n".join(sorted(lines)), found.code)
 
 
+@cache
+def library() -> Any:
+    """The whole command line as the library makes it; once, because it takes longer than an answer."""
+    return get_command(app)
+
+
 def by_library(shell: str, line: str, action: str = "get-args") -> Told:
     # It breaks a long text where the terminal ends, which no shell understands: a wide one shows what is meant.
-    result = RUN.invoke(app, [], env={**asked(shell, line, action), "COLUMNS": "9999"})
+    with mock.patch("typer.testing._get_command", return_value=library()):
+        result = RUN.invoke(app, [], env={**asked(shell, line, action), "COLUMNS": "9999"})
     assert result.exception is None or isinstance(result.exception, SystemExit), result.output
     return _in_order(Told(None if action == "is-args" else result.output.removesuffix("\n"), result.exit_code))
 
@@ -207,28 +217,32 @@ STARTS = {
 }
 
 
+def started(folder: Path, start: str, *arguments: str) -> str:
+    """What the program prints when it is started in this way; which shell runs the tests does not matter."""
+    own = {**CLEAN, "HOME": str(folder), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1", "COLUMNS": "80"}
+    return subprocess.run(
+        [sys.executable, *STARTS[start], *arguments],
+        cwd=folder,
+        env=own,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=True,
+    ).stdout
+
+
 @pytest.mark.parametrize("start", STARTS)
 @pytest.mark.parametrize("shell", SHELLS[:3])
 def test_the_shells_script_is_about_the_program_however_it_was_started(tmp_path: Path, start: str, shell: str) -> None:
-    # The shell is named: which one runs the tests must not matter.
-    own = {**CLEAN, "HOME": str(tmp_path), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1", "COLUMNS": "80"}
-
-    def said(*arguments: str) -> str:
-        return subprocess.run(
-            [sys.executable, *STARTS[start], *arguments],
-            cwd=tmp_path,
-            env=own,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-            check=True,
-        ).stdout
-
-    script = said("--show-completion", shell)
+    script = started(tmp_path, start, "--show-completion", shell)
     assert complete.VARIABLE in script
     assert not {"python", "-m", "-c", "__main__.py"} & set(script.split())
-    said("--install-completion", shell)
+    started(tmp_path, start, "--install-completion", shell)
     written = [file for file in tmp_path.rglob("*") if file.is_file()]
     assert any("cryptolake" in file.name and complete.VARIABLE in file.read_text() for file in written), written
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_a_help_names_the_program_however_it_was_started(tmp_path: Path, start: str) -> None:
     for arguments in (["--help"], ["help"], ["plan", "--help"], ["help", "plan"]):
-        assert "Usage: cryptolake " in said(*arguments)
+        assert "Usage: cryptolake " in started(tmp_path, start, *arguments)

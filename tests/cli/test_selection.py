@@ -16,12 +16,14 @@ from click.testing import Result
 from tests.stores import stores_of
 from typer.testing import CliRunner
 
+from cryptolake.app import App
 from cryptolake.cli import _plan_scripts as plan_scripts
 from cryptolake.cli import app
 from cryptolake.errors import BadInput
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
 from cryptolake.registry.loader import load_registry
+from cryptolake.settings import load_settings
 from cryptolake.silver.tvl import TABLE as TVL
 from cryptolake.sources.onchain.families import declared
 from cryptolake.sources.onchain.source import OnchainSource
@@ -29,6 +31,7 @@ from cryptolake.work.market_days import MarketDays
 from cryptolake.work.panel import build
 from cryptolake.work.prices import wanted_of
 from cryptolake.work.refine import refine
+from cryptolake.work.selection import named_partitions
 
 RUN = CliRunner()
 FIRST, LAST, STRAY = date(2024, 5, 1), date(2024, 5, 6), date(2024, 9, 9)
@@ -117,6 +120,32 @@ def test_an_export_holds_the_selection_and_its_pending_days(lake: tuple[str, ...
     assert frame["csu"].unique().to_list() == ["aave_v3_base"]
     assert frame.sort("date")["status"].to_list()[-1] == "pending"
     assert "1 market (aave_v3_base) on 7 days (2024-05-01 .. 2024-05-07)" in " ".join(result.stderr.split())
+
+
+def test_a_market_that_was_named_and_never_collected_lacks_the_days_of_the_others(lake: tuple[str, ...]) -> None:
+    opened = App(load_settings(data=Path(lake[1])))
+    both = [opened.registry.csus[name] for name in (STUDY[0], "aave_v3_scroll")]
+    found = named_partitions(opened, both, "liquidations")
+    days = {name: {one.period.day for one in found if one.key == name} for name in (STUDY[0], "aave_v3_scroll")}
+    assert (
+        days[STUDY[0]] == days["aave_v3_scroll"] == {FIRST + timedelta(days=n) for n in range((LAST - FIRST).days + 1)}
+    )
+    alone = named_partitions(opened, both[1:], "liquidations")
+    assert len(alone) == load_settings().days
+
+
+@pytest.mark.parametrize("command", READING)
+@pytest.mark.parametrize(
+    "flags",
+    [("--csu", "aave_v3_scroll"), ("--set", "study", "--start-date", "2025-01-01", "--end-date", "2025-01-03")],
+    ids=["a market", "days"],
+)
+def test_a_selection_of_which_nothing_was_asked_is_refused(
+    lake: tuple[str, ...], tmp_path: Path, command: str, flags: tuple[str, ...]
+) -> None:
+    words = READING[command] + ((str(tmp_path),) if command == "release" else ())
+    with pytest.raises(BadInput, match="`cryptolake run` with the same flags"):
+        run(*lake, *words, *flags)
 
 
 def test_refine_without_days_takes_every_day_that_was_asked_for(lake: tuple[str, ...]) -> None:

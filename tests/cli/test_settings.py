@@ -252,6 +252,24 @@ def test_a_strangers_variable_of_any_bytes_does_not_matter(place: Path, monkeypa
     assert not is_refused_in_one_line()
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CRYPTOLAKE_CEILINGS", '{"alchmy": {"usd": 5}}'),
+        ("CRYPTOLAKE_CEILINGS", '{"month": {"dollars": 5}}'),
+        ("CRYPTOLAKE_CEILINGS", '{"month": {"usd": -5}}'),
+        ("CRYPTOLAKE_RPC_PRICES", '{"infrua": 0}'),
+        ("CRYPTOLAKE_RPC_PRICES", '{"infura": -5}'),
+        ("CRYPTOLAKE_VENDOR_RATES", '{"defilama": 5}'),
+        ("CRYPTOLAKE_URLS", '{"defilama": "http://127.0.0.1:9"}'),
+    ],
+)
+def test_a_key_that_nobody_reads_is_refused_by_every_command(tmp_path: Path, name: str, value: str) -> None:
+    for words in (("plan", "--days", "1"), ("markets",)):
+        done = cryptolake(tmp_path, *words, **{name: value})
+        assert (done.returncode, len(done.stderr.splitlines()), done.stdout) == (2, 1, ""), done
+
+
 @pytest.mark.parametrize("name", sorted(Settings.model_fields))
 def test_a_slip_of_the_pen_in_a_variable_is_refused(place: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     slips = {name[:at] + name[at + 1 :] for at in range(len(name))} | {

@@ -55,6 +55,10 @@ def test_a_panel_without_any_number_is_refused_with_its_states() -> None:
     )
     with pytest.raises(Stop, match=r"2 failed.*--allow-empty"):
         require_numbers(panel, ["total_tvl_usd"])
+    for status, remedy in (("failed", "collect --retry-failed"), ("pending", "run"), ("not_asked", "run")):
+        said = panel.with_columns(status=pl.lit(status))
+        with pytest.raises(Stop, match=f"run `cryptolake {remedy}` with the same selection"):
+            require_numbers(said, ["total_tvl_usd"])
     require_numbers(panel.with_columns(total_tvl_usd=pl.lit(0.0)), ["total_tvl_usd"])
 
 

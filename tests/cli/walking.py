@@ -15,9 +15,10 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from tests.command import CLEAN
+from tests.command import CLEAN, python
 from tests.waiting import PATIENCE_S
 
 from cryptolake.cli import next_step
@@ -84,8 +85,13 @@ def _commands(node: ast.AST) -> Iterator[str]:
             yield from _commands(orelse)
 
 
+@cache
+def _ours() -> tuple[Site, ...]:
+    return tuple(sites())
+
+
 def _reached(places: Sequence[tuple[str, int]], steps: Sequence[str]) -> Iterator[str]:
-    for site in sites():
+    for site in _ours():
         if (site.file, site.line) not in places:
             continue
         if not site.commands:
@@ -116,15 +122,7 @@ def walk(place: Path, words: Sequence[str], variables: Mapping[str, str]) -> Don
     """Run a command in `place` with only these variables of ours set."""
     with tempfile.TemporaryDirectory() as beside:
         noted = Path(beside, "said-next")
-        ran = subprocess.run(
-            [sys.executable, "-c", RECORDER, *words],
-            cwd=place,
-            env={**CLEAN, **variables, "SAID_NEXT": str(noted)},
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-            check=False,
-        )
+        ran = python(RECORDER, *words, folder=place, variables={**variables, "SAID_NEXT": str(noted)})
         lines = noted.read_text("utf-8").splitlines() if noted.exists() else []
     steps: list[tuple[str, ...]] = []
     reached: set[str] = set()

@@ -20,12 +20,14 @@ from cryptolake.contracts.partition import Partition, Period, days
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.errors import Retry, Skip, Stop
 from cryptolake.gold import exchange_spread
+from cryptolake.net.access import Access
+from cryptolake.net.http import Http
 from cryptolake.publish.warehouse import Warehouse
 from cryptolake.registry.exchanges import EXCHANGES, watched_pairs
 from cryptolake.silver.exchange_candles import TABLE as CANDLES
 from cryptolake.silver.exchange_candles import conform as conform_candles
 from cryptolake.silver.exchange_tickers import TABLE as TICKERS
-from cryptolake.sources.exchanges import Exchanges, _connect
+from cryptolake.sources.exchanges import Exchanges, _connect, open_source
 from cryptolake.state.ledger import Ledger
 from cryptolake.work import exchanges as flow
 
@@ -50,7 +52,7 @@ def waits() -> list[float]:
 @pytest.fixture
 def source(venues: Venues, waits: list[float]) -> Exchanges:
     urls = {name: f"{venues.url}/{name}" for name in EXCHANGES}
-    return Exchanges(urls=urls, pairs=PAIRS, asked_at=lambda: NOW, sleep=waits.append)
+    return Exchanges(urls=urls, pairs=PAIRS, asked_at=lambda: NOW, sleep=waits.append, per_minute=60_000)
 
 
 def ask(source: Exchanges, *partitions: Partition) -> list[Raw | Miss]:
@@ -304,3 +306,12 @@ def test_recorded_market_lists_hold_the_watched_pairs(name: str, file: str, meth
     api.load_markets()
     assert symbols <= set(api.markets)
     assert symbols <= set(watched_pairs()[name])
+
+
+@pytest.mark.parametrize("name", EXCHANGES)
+def test_the_users_rate_takes_the_place_of_the_pace_ccxt_keeps(name: str) -> None:
+    own = getattr(ccxt, EXCHANGES[name].ccxt_id)().rateLimit
+    assert _connect(ccxt, EXCHANGES[name], None, None).rateLimit == own  # type: ignore[attr-defined]
+    assert _connect(ccxt, EXCHANGES[name], None, None, 120).rateLimit == 500  # type: ignore[attr-defined]
+    told = open_source(Access(Http(), rates={"exchanges": 120}))
+    assert told._per_minute == 120

@@ -16,7 +16,7 @@ from tests.server_folder import server_folder
 def demo() -> Iterator[tuple[Path, subprocess.CompletedProcess[str]]]:
     """The folder in which `cryptolake demo` ran, and what it said."""
     with server_folder("demo", "sandbox") as folder:
-        yield folder, cryptolake(folder, "demo")
+        yield folder, cryptolake(folder, "demo", PYTHONHASHSEED="1")
 
 
 @pytest.fixture

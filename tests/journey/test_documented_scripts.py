@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.command import CLEAN
+from tests.command import python
 from tests.server_folder import server_folder
-from tests.waiting import PATIENCE_S
 
 from cryptolake.demo.replay import Replay, sandbox_registry
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 CSU = ["--csu", "aave_v3_sandbox"]
+RUN = "import runpy, sys; del sys.argv[0]; runpy.run_path(sys.argv[0], run_name='__main__')"
 DAYS = ["--start-date", "2024-12-01", "--end-date", "2024-12-03"]
 
 
@@ -34,15 +33,7 @@ def replay() -> Iterator[Replay]:
 
 def script(folder: Path, replay: Replay, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     variables = {"CRYPTOLAKE_RPC_SANDBOX": replay.rpc_url, "CRYPTOLAKE_REGISTRY": str(sandbox_registry())}
-    return subprocess.run(
-        [sys.executable, str(SCRIPTS / f"{name}.py"), *arguments],
-        cwd=folder,
-        env={**CLEAN, **variables},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+    return python(RUN, str(SCRIPTS / f"{name}.py"), *arguments, folder=folder, variables=variables)
 
 
 def test_the_phases_of_the_plan_one_after_the_other(folder: Path, replay: Replay) -> None:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import random
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.command import CLEAN, cryptolake
+from tests.command import cryptolake, python
 from tests.server_folder import server_folder
-from tests.waiting import PATIENCE_S
 
 pytestmark = [
     pytest.mark.xdist_group("demo"),
@@ -55,15 +53,7 @@ def test_kill_9_between_any_two_files_changes_nothing(demo: tuple[Path, object])
     with server_folder("killed", "sandbox") as folder:
         for _ in range(8):
             arguments = ["demo", moments.choice(["before", "after"]), str(moments.randint(1, 12))]
-            run = subprocess.run(
-                [sys.executable, "-c", KILLER, *arguments],
-                cwd=folder,
-                env=CLEAN,
-                capture_output=True,
-                timeout=PATIENCE_S,
-                check=False,
-            )
-            killed += run.returncode == -signal.SIGKILL
+            killed += python(KILLER, *arguments, folder=folder, variables={}).returncode == -signal.SIGKILL
         assert killed >= 6, "the killer must really have killed"
         result = cryptolake(folder, "demo")
         assert result.returncode == 0, result.stderr

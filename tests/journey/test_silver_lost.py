@@ -12,8 +12,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.command import CLEAN, cryptolake
-from tests.waiting import PATIENCE_S
+from tests.command import cryptolake, python
 
 from cryptolake.demo.replay import Replay, sandbox_registry
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
@@ -131,14 +130,8 @@ def test_killed_between_any_two_tables_the_next_build_invents_nothing(demo: tupl
     complete = wanted(demo)
     for number in range(1, 6):  # tvl, liquidations, quotes, prices, refined
         shutil.rmtree(lake / "data" / "silver", ignore_errors=True)
-        killed = subprocess.run(
-            [sys.executable, "-c", KILLER, "refine", str(number)],
-            cwd=lake,
-            env={**CLEAN, "CRYPTOLAKE_REGISTRY": str(sandbox_registry())},
-            capture_output=True,
-            timeout=PATIENCE_S,
-            check=False,
-        )
+        ours_too = {"CRYPTOLAKE_REGISTRY": str(sandbox_registry())}
+        killed = python(KILLER, "refine", str(number), folder=lake, variables=ours_too)
         assert killed.returncode == -signal.SIGKILL
         assert ours(lake, "build").returncode == 1
         assert_no_zero(panel(lake))

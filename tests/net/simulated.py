@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import random
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count, cycle
@@ -18,7 +19,7 @@ class Simulation:
     """`workers` ask one after the other, as soon as their limiter lets them, requests that cost `costs` in turn.
 
     Half the `latency_s` passes on the way there; `jitter_s` more or less of it, by a seed. `limiters` are handed out in
-    turn, as processes that share a file have one each.
+    turn, as processes that share a file have one each. `stalls` a second hold up everything, each for `stall_s` on average.
     """
 
     rule: Rule
@@ -27,6 +28,8 @@ class Simulation:
     costs: Sequence[float] = (1.0,)
     latency_s: float = 0.08
     jitter_s: float = 0.0
+    stalls: float = 0.0
+    stall_s: float = 0.0
     now: list[float] = field(default_factory=lambda: [1000.0])
     admitted: list[tuple[float, float]] = field(default_factory=list)  # when and what
     refused: list[float] = field(default_factory=list)
@@ -36,6 +39,7 @@ class Simulation:
         """Go on for so long."""
         self._random, self._order, self._events = random.Random(7), count(), []
         self._end, self._costs = self.now[0] + seconds, cycle(self.costs)
+        self._still = self._stalls()
         for _, limiter in zip(range(self.workers), cycle(self.limiters), strict=False):
             self._at(self.now[0], self._work(limiter))
         while self._events and self._events[0][0] <= self._end:
@@ -44,7 +48,19 @@ class Simulation:
                 self._at(then, work)
         self.now[0] = self._end
 
+    def _stalls(self) -> list[tuple[float, float]]:
+        """From when to when nothing moves."""
+        at, found = self.now[0], list[tuple[float, float]]()
+        while self.stalls and at < self._end:
+            start = at + self._random.expovariate(self.stalls)
+            at = start + self._random.expovariate(1 / self.stall_s)
+            found.append((start, at))
+        return found
+
     def _at(self, when: float, work: Iterator[float]) -> None:
+        place = bisect_right(self._still, (when, float("inf"))) - 1
+        if place >= 0:
+            when = max(when, self._still[place][1])
         heapq.heappush(self._events, (when, next(self._order), work))
 
     def _work(self, limiter: Limiter) -> Iterator[float]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from datetime import UTC, date, datetime, timedelta
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import pytest
@@ -193,3 +194,20 @@ def test_a_guess_on_an_uneven_clock_costs_little_more_than_its_proof() -> None:
     found = Blocks(pool_of(node), clock=BlockClock.steady(12.07)).prefetch(MIDNIGHTS)
     assert [header.number + 1 for header in found.values()] == DECEMBER
     assert node.methods["eth_getBlockByNumber"] <= 4 * len(MIDNIGHTS)
+
+
+@pytest.mark.parametrize("clock", [BlockClock.steady(2.0), None])
+def test_days_of_different_pace_cost_three_headers_a_boundary(clock: BlockClock | None) -> None:
+    """The blocks just behind a guess tell the pace of the rest of the way, better than a clock or both far ends do."""
+    lengths = [43_200 + 150 * (7 * day % 17 - 8) for day in range(400)]
+    firsts = list(accumulate(lengths, initial=0))
+    start = int(datetime(2024, 6, 1, tzinfo=UTC).timestamp())
+
+    def time(number: int) -> int:
+        day = bisect_right(firsts, number) - 1
+        return start + 86400 * day + 86400 * (number - firsts[day]) // lengths[day]
+
+    node = Node(time=time, head=firsts[-1] - 1)
+    found = Blocks(pool_of(node), clock=clock).prefetch(MIDNIGHTS)
+    assert [header.number + 1 for header in found.values()] == [firsts[183 + day] for day in range(len(MIDNIGHTS))]
+    assert node.methods["eth_getBlockByNumber"] <= 3.4 * len(MIDNIGHTS)

@@ -13,9 +13,11 @@ from tests.net.node import EMITTER, TOPIC, Node, pool_of
 from cryptolake.contracts.grades import Grade
 from cryptolake.net.blocks import BlockRange, Blocks
 from cryptolake.net.examination import Examined, Examiner
-from cryptolake.net.logs import LogFilter, gather
+from cryptolake.net.logs import BlockWindow, Log, LogFilter, LogQuestion, gather
 from cryptolake.net.rpc import Pool
 from cryptolake.net.scan import scan
+from cryptolake.net.settlement import differing, settle
+from cryptolake.net.voices import among
 from cryptolake.net.witness import Witness
 
 FILTERS = [LogFilter(EMITTER, frozenset({TOPIC}))]
@@ -240,3 +242,56 @@ def test_what_a_second_voice_said_is_not_asked_again_after_a_kill() -> None:
     again = Witness(pool, FILTERS, 1.0, known=kept).hear(windows, WITHIN)
     assert again == first
     assert pool.stations[1].requests == before
+
+
+def settled(pool: Pool, *spans: int) -> Pool:
+    """The same pool once its endpoints' spans are known."""
+    for one, span in zip(pool.stations, spans, strict=True):
+        one.learned.refused(span + 1, span)
+        one.learned.answered(span)
+    return pool
+
+
+def test_free_keys_make_second_voices_neither_dearer_nor_emptier() -> None:
+    """Three keys of ten blocks beside two good endpoints: the other good one is asked, as often as without the keys."""
+    range_ = BlockRange(0, 40_000)
+    _, windows = gather(scan(settled(pool_of(Node()), 2000), FILTERS, range_))
+    keys, good = [Node(limit=10) for _ in range(3)], [Node(limit=2000) for _ in range(2)]
+    pool = settled(pool_of(*keys, *good), 10, 10, 10, 2000, 2000)
+    heard = Witness(pool, FILTERS, 0.2).hear([replace(one, endpoint="node-3") for one in windows], range_)
+    assert {one.endpoint for one in heard.windows} == {"node-4"}
+    assert sum(one.end - one.start for one in heard.windows) == 4 * 2000
+    assert sum(key.methods["eth_getLogs"] for key in keys) == 0
+    assert good[1].methods["eth_getLogs"] == 4
+
+
+def test_where_only_free_keys_are_left_to_ask_they_compare_fewer_blocks() -> None:
+    range_ = BlockRange(0, 40_000)
+    _, windows = gather(scan(settled(pool_of(Node()), 2000), FILTERS, range_))
+    keys, good = [Node(limit=10) for _ in range(3)], Node(limit=2000)
+    pool = settled(pool_of(good, *keys), 2000, 10, 10, 10)
+    heard = Witness(pool, FILTERS, 0.2).hear([replace(one, endpoint="node-0") for one in windows], range_)
+    assert {one.end - one.start for one in heard.windows} == {10}
+    assert sum(key.methods["eth_getLogs"] for key in keys) == len(heard.windows) == 4
+
+
+def test_a_free_key_helps_to_settle_where_two_good_endpoints_differ() -> None:
+    """It is asked for the blocks in which they differ, not for whole windows."""
+    hiding, honest, key = Voice(hidden=[1400, 1407]), Voice(), Node(limit=10)
+    pool = settled(pool_of(hiding, honest, key), 1000, 1000, 10)
+    everybody, pool.stations = pool.stations, pool.stations[:1]
+    logs, windows = gather(scan(pool, FILTERS, WITHIN))
+    pool.stations = everybody
+    settlements = differing(windows, logs, *_said_by(pool, 1))
+    assert sorted(settlements) == [1400, 1407]
+    for number, claims in settlements.items():
+        found, truth = settle(pool, LogQuestion("test", FILTERS), number, claims)
+        assert (found.settled, found.by, found.liars) == ("block_hash", ("operator-1", "operator-2"), ("node-0",))
+        assert [one.block for one in truth] == [number]
+    assert key.asked == [(1400, 1400), (1407, 1407)]
+
+
+def _said_by(pool: Pool, place: int) -> tuple[list[BlockWindow], list[Log]]:
+    """Windows and logs of the period by one endpoint of the pool."""
+    logs, windows = gather(scan(among(pool, [pool.stations[place]]), FILTERS, WITHIN))
+    return windows, logs

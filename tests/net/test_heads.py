@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from tests.net.node import CHAIN_ID, EMITTER, TOPIC, Node, pool_of
 from cryptolake.errors import Retry, Stop
 from cryptolake.net.blocks import BlockRange, Blocks
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
+from cryptolake.net.envelope import Json
 from cryptolake.net.faults import Behind, Doubtful, Elsewhere, Overdue, RpcFault, Spent, TooBig, TooFast, classify
 from cryptolake.net.http import Answer, Http
 from cryptolake.net.logs import LogFilter, gather
@@ -86,12 +87,48 @@ def test_a_header_nobody_has_is_not_there_yet() -> None:
         Blocks(pool_of(Node(head=500))).headers([600])
 
 
-def test_state_beyond_the_head_is_not_asked_for() -> None:
+STATE: dict[str, Sequence[Json]] = {
+    "eth_call": [{"to": EMITTER, "data": "0x"}],
+    "eth_getCode": [EMITTER],
+    "eth_getBalance": [EMITTER],
+    "eth_getTransactionCount": [EMITTER],
+    "eth_getStorageAt": [EMITTER, "0x0"],
+}
+
+
+def saying(byte: str, **more: Any) -> Node:
+    """A node that answers every reading of state with the same word."""
+    return Node(call=lambda *_: "0x" + byte * 32, **more)
+
+
+@pytest.mark.parametrize("method", STATE)
+def test_state_beyond_the_head_is_not_asked_for(method: str) -> None:
     """Some nodes answer with the state of their newest block instead."""
-    behind, ahead = Node(head=500, call=lambda *_: "0x" + "00" * 32), Node(head=1000, call=lambda *_: "0x" + "01" * 32)
+    behind, ahead = saying("00", head=500), saying("01", head=1000)
     pool = pool_of(behind, ahead)
-    assert pool.call("eth_call", [{"to": EMITTER, "data": "0x"}, hex(800)]) == "0x" + "01" * 32
-    assert behind.methods["eth_call"] == 0
+    assert pool.call(method, [*STATE[method], hex(800)]) == "0x" + "01" * 32
+    assert behind.methods[method] == 0
+
+
+@pytest.mark.parametrize("method", STATE)
+def test_state_that_is_too_old_for_an_endpoint_is_asked_of_another_from_then_on(method: str) -> None:
+    pruned, archive = saying("00", pruned_below=900_000), saying("01")
+    pool = pool_of(pruned, archive)
+    for block in (1000, 2000, 3000):
+        assert pool.call(method, [*STATE[method], hex(block)]) == "0x" + "01" * 32
+    assert pruned.methods[method] == 1
+
+
+@pytest.mark.parametrize("method", STATE)
+def test_state_beyond_the_depth_that_the_user_allows_is_never_asked_for(method: str) -> None:
+    node = saying("00", head=1000)
+    limits = Limits(rate=1e9, archive=100)
+    pool = Pool("test", CHAIN_ID, [Endpoint("only", SecretUrl("x"), limits)], posting(node), sleep=lambda _: None)
+    pool.call("eth_blockNumber", [])
+    assert pool.call(method, [*STATE[method], hex(950)]) == "0x" + "00" * 32
+    with pytest.raises(Elsewhere, match="archive"):
+        pool.call(method, [*STATE[method], hex(50)])
+    assert node.methods[method] == 1
 
 
 def test_an_endpoint_that_stands_still_does_not_speak_for_its_chain() -> None:
@@ -107,6 +144,11 @@ class Saying(Http):
     def post(self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None) -> Answer:
         self.left -= 1
         return self.answer if self.left >= 0 else self.then.post(url, body)
+
+
+def posting(node: Node) -> Http:
+    """The HTTP client of one node without HTTP."""
+    return Saying(200, b"", node, 0)
 
 
 def pool_saying(status: int, body: bytes, times: int) -> Pool:

@@ -17,6 +17,7 @@ from cryptolake.net.envelope import Json
 from cryptolake.net.faults import RpcFault
 from cryptolake.net.http import Http
 from cryptolake.net.multicall import MULTICALL3, Call, CallResult, Failed, Finished, Program, replay, run
+from cryptolake.net.reverts import TRUSTED_BLOCKS, Reverts
 from cryptolake.net.rpc import Pool
 
 
@@ -109,6 +110,7 @@ class SharedGas:
     def __init__(self, gas: int, *, batches_share: bool = False) -> None:
         self.gas, self.batches_share = gas, batches_share
         self.sizes: list[int] = []
+        self.working: set[bytes] = set()  # calls that used to revert
 
     def call(self, method: str, params: Sequence[Json]) -> Json:
         raise AssertionError("the driver asks in batches")
@@ -132,15 +134,18 @@ class SharedGas:
                 )
                 answers.append(RpcFault(-32015, words))
             else:
-                answers.append(RpcFault(3, "execution reverted") if data[-1] == 0xFF else "0x" + data.hex())
+                answers.append(RpcFault(3, "execution reverted") if self._reverts(data) else "0x" + data.hex())
         return answers
+
+    def _reverts(self, payload: bytes) -> bool:
+        return payload[-1] == 0xFF and payload not in self.working
 
     def _aggregate(self, question: str) -> str:
         left, results = self.gas, []
         for inner in decode_calls(question):
             payload = bytes.fromhex(inner.data[2:])
             left -= payload[0]
-            good = left >= 0 and payload[-1] != 0xFF
+            good = left >= 0 and not self._reverts(payload)
             results.append((good, inner.data if good else "0x"))
         return encode_results(results)
 
@@ -148,10 +153,6 @@ class SharedGas:
 @pytest.mark.parametrize("multicall3", [MULTICALL3, None])
 def test_out_of_gas_is_no_revert(multicall3: str | None) -> None:
     """Calls that are too much together are asked alone; one that is too much alone has no answer; a revert is one."""
-
-    def optional(*payloads: bytes) -> Program[list[bool]]:
-        answers = yield [Call(EMITTER, payload) for payload in payloads]
-        return [one.success for one in answers]
 
     node = SharedGas(100, batches_share=multicall3 is None)
     programs = {
@@ -167,6 +168,54 @@ def test_out_of_gas_is_no_revert(multicall3: str | None) -> None:
     too_much = outcomes["too much"]
     assert isinstance(too_much, Failed)
     assert isinstance(too_much.error, Retry)
+
+
+def optional(*payloads: bytes) -> Program[list[bool]]:
+    """Says which of its calls were answered."""
+    answers = yield [Call(EMITTER, payload) for payload in payloads]
+    return [one.success for one in answers]
+
+
+def read(node: SharedGas, block: int, reverts: Reverts, *payloads: bytes) -> list[bool]:
+    """What one program learns at a block."""
+    outcome = run(node, {"market": optional(*payloads)}, block, reverts=reverts)["market"]
+    assert isinstance(outcome, Finished)
+    return outcome.value
+
+
+def test_a_call_that_reverts_every_day_is_asked_alone_once_a_month() -> None:
+    node, reverts = SharedGas(100), Reverts()
+    for block in range(TRUSTED_BLOCKS + 2):
+        node.sizes.clear()
+        assert read(node, block, reverts, b"\1\1", b"\2\xff", b"\1\3") == [True, False, True]
+        assert node.sizes == ([1, 1] if block in {0, TRUSTED_BLOCKS + 1} else [1])
+
+
+def test_of_a_call_that_reverted_before_an_empty_tank_proves_nothing() -> None:
+    """What is known comes first; where nothing behind it was answered, nobody knows whether it had gas."""
+    node, reverts = SharedGas(100), Reverts()
+    assert read(node, 1, reverts, b"\x3c\xff", b"\x50\xff", b"\x64\1") == [False, False, True]
+    # At the next block the second one works: it gets no gas behind the first, nor does anybody else.
+    node.working = {b"\x50\xff"}
+    assert read(node, 2, reverts, b"\x3c\xff", b"\x50\xff", b"\x64\1") == [False, True, True]
+
+
+def test_a_call_that_works_now_is_answered_whatever_was_known_of_it() -> None:
+    node, reverts = SharedGas(100), Reverts()
+    assert read(node, 1, reverts, b"\1\xff", b"\1\1") == [False, True]
+    node.working = {b"\1\xff"}
+    assert read(node, 2, reverts, b"\1\xff", b"\1\1") == [True, True]
+
+
+def test_a_failing_program_is_not_saved_by_what_other_programs_were_told() -> None:
+    """A known revert stays the answer of whoever asks it: its program fails, the other goes on."""
+    node, reverts = SharedGas(100), Reverts()
+    for block in (1, 2):
+        found = run(node, {"needs": asks(b"\1\xff"), "well": asks(b"\1\1", b"\1\2")}, block, reverts=reverts)
+        assert isinstance(found["needs"], Failed)
+        assert isinstance(found["needs"].error, Skip)
+        assert found["needs"].error.reason == "revert"
+        assert isinstance(found["well"], Finished)
 
 
 # Counts down from 25 million, which takes about 650 million gas, then answers 1.

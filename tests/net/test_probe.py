@@ -15,31 +15,24 @@ from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.net.probe import MOST_CALLS, Probed, probe
 
 
-class Balances(Node):
-    """Also knows eth_getBalance, back to `pruned_below`."""
-
-    def _one(self, question: dict[str, object]) -> dict[str, object]:  # type: ignore[override]
-        if question["method"] != "eth_getBalance":
-            return super()._one(question)
-        params = question["params"]
-        assert isinstance(params, list)
-        if int(params[1], 16) < self.pruned_below:
-            return {"jsonrpc": "2.0", "id": question["id"], "error": {"code": -32000, "message": "missing trie node"}}
-        return {"jsonrpc": "2.0", "id": question["id"], "result": "0x0"}
-
-
-def probed(server: Hostile) -> Probed:
+def probed(server: Hostile, *, archive: int | None = None) -> Probed:
     http = CountedHttp(MOST_CALLS, timeout_s=PATIENCE_S)
-    endpoint = Endpoint("mine", SecretUrl(server.url), Limits(rate=10_000, log_span=2000))
+    endpoint = Endpoint("mine", SecretUrl(server.url), Limits(rate=10_000, log_span=2000, archive=archive))
     try:
         return probe("test", CHAIN_ID, endpoint, http)
     finally:
         http.close()
 
 
-def node(**more: object) -> Balances:
+def node(**more: object) -> Node:
     head = 1_000_000
-    return Balances(time=linear(int(time.time()) - 12 * head - 30, 12), head=head, **more)  # type: ignore[arg-type]
+    more.setdefault("call", lambda *_: "0x0")
+    return Node(time=linear(int(time.time()) - 12 * head - 30, 12), head=head, **more)  # type: ignore[arg-type]
+
+
+def test_the_depth_is_found_out_whatever_the_settings_allow() -> None:
+    with Hostile(node()) as server:
+        assert probed(server, archive=100).archive_full
 
 
 @pytest.mark.parametrize("limit", [10, 1000, 1024, 50_000])

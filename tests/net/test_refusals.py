@@ -20,6 +20,7 @@ from cryptolake.net.http import Http
 from cryptolake.net.logs import LogFilter, gather
 from cryptolake.net.rpc import Pool
 from cryptolake.net.scan import scan
+from cryptolake.net.wordings import plain, suggested
 
 RANGE, LIMIT = BlockRange(0, 6000), 500
 TRUTH = list(range(0, 6000, 7))
@@ -75,6 +76,34 @@ def test_a_limit_on_blocks_costs_its_search_and_no_more(http: Http, specimen: Sp
         ideal = math.ceil(len(RANGE) / LIMIT)
         assert len(server.arrivals) <= ABOUT_ITSELF + ideal + allowed(specimen, shape)
         assert pool.stations[0].stopped is None
+
+
+@pytest.mark.parametrize(
+    "specimen", [one for one in SPECIMENS if one.of == "results" and "{until}" in one.words], ids=str
+)
+def test_a_range_that_is_suggested_is_taken_and_not_improved_upon(http: Http, specimen: Specimen) -> None:
+    """Whatever number of results the words name beside it: who suggested it knew which limit is in force."""
+    node = Node(logs_of=lambda _: [0])
+    with endpoint(node, Takes(results=LIMIT), specimen, SHAPES["in band, 200"]) as server:
+        logs, _ = gather(scan(pool_on(http, server), [LogFilter(EMITTER, frozenset({TOPIC}))], RANGE))
+        assert len(logs) == len(RANGE)
+        assert len(server.arrivals) <= ABOUT_ITSELF + len(RANGE) / LIMIT + TOLD
+
+
+RANGES = [
+    "this block range should work: [0x64, 0xc7]", "retry with the range 100-199", "try blocks 100 to 199", "[100, 199]",
+    '{"fromBlock":"0x64","toBlock":"0xc7"}', "fromBlock=100 toBlock=199", "between 100 and 199", "use 0x64..0xC7",
+    "limited to 10,000 results, use fromBlock: 0x64, toBlock: 0xc7", "suggested range: 100 - 199", "0x64 -> 0xc7",
+]  # fmt: skip
+NO_RANGES = [
+    "max range 1000", "range 5000 exceeds limit of 1000", "limited to 10,000 blocks", "block range 2000 (2000 > 1000)",
+    "block range = 2000, max block range = 1000", "of 0x87870bca3f3fd6335c3f4ce8392d69350b4fa4e2, 0x1", "blocks 1000",
+]  # fmt: skip
+
+
+def test_a_suggested_range_is_read_however_it_is_spelt() -> None:
+    assert {words: suggested(plain(words)) for words in RANGES} == dict.fromkeys(RANGES, 100)
+    assert {words: suggested(plain(words)) for words in NO_RANGES} == dict.fromkeys(NO_RANGES)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ import time
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -191,26 +192,55 @@ def test_a_window_is_kept_when_it_is_answered_however_busy_the_caller_is() -> No
     assert sorted(map(str, answers)) == sorted(str(one) for one in kept if one is not first)
 
 
-def test_what_a_kill_may_lose_stays_a_small_part_of_what_was_answered() -> None:
-    class Watched(Node):
-        flying, answered = 0, 0
-        excess: ClassVar[list[tuple[int, int]]] = []
+class Watched(Node):
+    """Notes how many blocks are in flight and how many were answered, whenever one more window is asked."""
 
-        def answer(self, body: bytes) -> bytes:
-            with self.lock:
-                self.flying += 1
-                if self.flying > max(4, self.answered // 16):
-                    self.excess.append((self.flying, self.answered))
-            found = super().answer(body)
-            with self.lock:
-                self.flying -= 1
-                self.answered += 1
-            return found
+    def __init__(self, **more: Any) -> None:
+        super().__init__(**more)
+        self.flying, self.known = 0, 0
+        self.seen: list[tuple[int, int, int]] = []  # in flight, answered, of this window
 
-    node = Watched(limit=1)
-    gather(scan(pool_of(node, span=1), FILTERS, BlockRange(0, 1000)))
-    assert node.answered >= 1000
-    assert not node.excess
+    def answer(self, body: bytes) -> bytes:
+        question = orjson.loads(body)
+        if question["method"] != "eth_getLogs":
+            return super().answer(body)
+        first, last = (int(question["params"][0][name], 16) for name in ("fromBlock", "toBlock"))
+        with self.lock:
+            self.flying += last + 1 - first
+            self.seen.append((self.flying, self.known, last + 1 - first))
+        found = super().answer(body)
+        with self.lock:
+            self.flying -= last + 1 - first
+            self.known += last + 1 - first
+        return found
+
+
+@pytest.mark.parametrize(("span", "blocks"), [(10, 20_000), (2000, 1_000_000), (10_000, 2_000_000)])
+def test_what_a_kill_may_lose_stays_a_small_part_of_what_was_answered(span: int, blocks: int) -> None:
+    """Two windows, 4,000 blocks, or a twenty-fifth of what was answered: whichever is most."""
+    node = Watched(limit=span, head=3_000_000, logs_of=lambda _number: ())
+    gather(scan(pool_of(node, span=span), FILTERS, BlockRange(0, blocks)))
+    assert node.known >= blocks
+    assert all(flying <= max(2 * span, 4000, known / 25) for flying, known, width in node.seen if width <= span)
+
+
+def test_a_scan_that_goes_on_counts_what_was_answered_before() -> None:
+    before = gather(scan(pool_of(Node(limit=2000), span=2000), FILTERS, BlockRange(0, 1_000_000)))[1]
+    node = Watched(limit=2000, head=3_000_000)
+    kept = [AnsweredWindow(one, ()) for one in before]
+    barrier = threading.Barrier(8)  # passed only where eight windows are in flight together
+
+    def together(number: int) -> list[int]:
+        if number % 2000 == 0:
+            barrier.wait(PATIENCE_S)
+        return []
+
+    node.logs_of = together
+    pool = pool_of(node, span=2000)
+    pool.stations[0].learned.refused(2001, 2000)
+    pool.stations[0].learned.answered(2000)
+    gather(scan(pool, FILTERS, BlockRange(0, 1_032_000), known=kept))
+    assert node.known == 32_000
 
 
 def test_a_journal_that_cannot_be_written_ends_the_scan_with_the_remedy(tmp_path: Path) -> None:

@@ -31,6 +31,15 @@ def test_a_limit_that_was_told_is_used_and_kept(name: str, jitter_s: float) -> N
     assert world.refused_share <= (0.01 if jitter_s else 0.0)
 
 
+def test_requests_that_meet_on_a_busy_machine_do_not_cost_the_limit_that_was_told() -> None:
+    """What waited together is refused together; that says nothing of the limit, so it is soon used to the full again."""
+    worlds = [simulated(Sliding(CALLS), CALLS, told=True, stalls=0.5, stall_s=0.03, workers=12 + n) for n in range(6)]
+    for world in worlds:
+        world.run(100)
+    assert sum(world.rate(100) for world in worlds) >= 6 * 0.945 * CALLS
+    assert all(world.refused_share <= 0.01 for world in worlds)
+
+
 @pytest.mark.parametrize("guess", [5.0, 25.0, 10_000.0])
 @pytest.mark.parametrize("name", RULES)
 def test_a_limit_that_nobody_told_is_found(name: str, guess: float) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.server_folder import server_folder
+from tests.vendors.unlimited import UNLIMITED
 
 from cryptolake.demo.replay import Replay, sandbox_registry
 from cryptolake.sources.defillama import VENDOR
@@ -23,7 +24,7 @@ def sandbox_variables(replay: Replay, folder: Path) -> dict[str, str]:
     return {
         **{f"CRYPTOLAKE_URL_{host.upper()}": replay.vendor_url for host in VENDOR.hosts},
         "CRYPTOLAKE_DEFILLAMA_CONFIG": str(watched),
-        "CRYPTOLAKE_VENDOR_RATES": '{"defillama": 60000}',
+        **UNLIMITED,
         "CRYPTOLAKE_DATA": str(folder),
         "CRYPTOLAKE_REGISTRY": str(sandbox_registry()),
         "CRYPTOLAKE_RPC_SANDBOX": replay.rpc_url,

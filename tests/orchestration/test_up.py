@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 from tests.browser.chromium import Page, page
-from tests.command import CLEAN
+from tests.command import cryptolake
 from tests.orchestration.conftest import sandbox_variables
-from tests.orchestration.stack import MAIN, stack
-from tests.waiting import PATIENCE_S, until
+from tests.orchestration.stack import stack
+from tests.waiting import until
 
 from cryptolake.cli.children import free_port
 from cryptolake.cli.ready import listening
@@ -71,13 +71,7 @@ def test_kill_9_leaves_no_program_behind_and_a_taken_port_is_named(replay: Repla
     with stack(sandbox_variables(replay, folder), "--only", "code", "--only", "web") as running:
         port = running.page.rpartition(":")[2]
         flags = ["up", "--port", port]
-        second = subprocess.run(
-            [*MAIN, *flags],
-            env={**CLEAN, **sandbox_variables(replay, folder)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        second = cryptolake(folder, *flags, **sandbox_variables(replay, folder))
         assert second.returncode == 2
         assert f"port {port} is taken" in second.stderr
         children = subprocess.run(
@@ -104,9 +98,8 @@ def _await_end(pid: int) -> None:
 
 
 def test_settings_that_cannot_be_used_are_named_before_anything_starts(replay: Replay, folder: Path) -> None:
-    variables = {**CLEAN, **sandbox_variables(replay, folder), "CRYPTOLAKE_MARKETS": "no_such_market"}
-    command = [*MAIN, "up", "--port", str(free_port())]
-    result = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    variables = {**sandbox_variables(replay, folder), "CRYPTOLAKE_MARKETS": "no_such_market"}
+    result = cryptolake(folder, "up", "--port", str(free_port()), **variables)
     assert result.returncode == 2
     assert "no_such_market" in result.stderr
     assert "Traceback" not in result.stderr
@@ -117,8 +110,6 @@ def test_bad_flags_end_in_one_line(tmp_path: Path) -> None:
         (["--only", "wed"], "no part 'wed'"),
         (["--code-server", "here"], "HOST:PORT"),
     ):
-        result = subprocess.run(
-            [*MAIN, "up", *flags], cwd=tmp_path, env=CLEAN, capture_output=True, text=True, check=False
-        )
+        result = cryptolake(tmp_path, "up", *flags)
         assert result.returncode == 2
         assert words in result.stderr

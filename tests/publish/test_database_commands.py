@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,7 +18,7 @@ from tests.command import cryptolake
 from tests.server_folder import server_folder
 
 from cryptolake.files.lock import held
-from cryptolake.publish.server import ensure_running
+from cryptolake.publish.server import ensure_running, stop_embedded
 from cryptolake.publish.session import without_password
 from cryptolake.state.folder import DataFolder
 
@@ -46,7 +49,7 @@ def test_a_database_is_seen_reached_and_stopped(folder: Path) -> None:
         assert connection.execute("SELECT 1").fetchone() == (1,)
         refused = cryptolake(folder, "db", "stop")
         assert (refused.returncode, refused.stdout) == (1, "")
-        assert "still open in the database" in refused.stderr
+        assert "used by 1 open session" in refused.stderr
     running = told(cryptolake(folder, "db", "status", "--json"))
     assert running["state"] == "running"
     assert running["port"] == int(str(address["url"]).rpartition(":")[2].partition("/")[0])
@@ -72,6 +75,31 @@ def test_a_database_in_use_is_stopped_only_by_force(folder: Path) -> None:
         assert "used by scheduler" in refused.stderr
         assert told(cryptolake(folder, "db", "status", "--json"))["used_by"] != []
         assert told(cryptolake(folder, "db", "stop", "--force", "--json")) == {"stopped": True}
+
+
+def test_what_is_connected_uses_the_database(folder: Path) -> None:
+    with psycopg.connect(ensure_running(folder / "data")):
+        assert told(cryptolake(folder, "db", "status", "--json"))["used_by"] == ["1 open session"]
+        refused = cryptolake(folder, "db", "stop")
+        assert (refused.returncode, "used by 1 open session" in refused.stderr) == (1, True)
+    assert told(cryptolake(folder, "db", "stop", "--json")) == {"stopped": True}
+
+
+@pytest.mark.skipif(
+    sys.platform == "win32" or os.geteuid() != 0, reason="only a copy made by root belongs to nobody else"
+)
+def test_a_copy_made_by_root_can_be_started(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    ensure_running(folder / "data")
+    assert told(cryptolake(folder, "db", "stop", "--json")) == {"stopped": True}
+    shutil.copytree(folder / "data", folder / "copy", copy_function=shutil.copyfile)
+    for one in (folder / "copy" / "postgres").rglob("*"):
+        one.chmod(0o700 if one.is_dir() else 0o600)
+        os.chown(one, 0, 0)
+    try:
+        with psycopg.connect(ensure_running(folder / "copy")) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+    finally:
+        stop_embedded(folder / "copy")
 
 
 def test_the_user_s_own_server_is_not_stopped(folder: Path) -> None:

@@ -133,7 +133,7 @@ def test_what_is_wrong_is_said_by_type_and_in_one_line(lake: cl.Lake, call: obje
 
 # What no parameter of this kind can be, by its annotation; a new parameter of the front door is called with it too.
 WRONG: dict[str, tuple[object, ...]] = {
-    "Names": (5, 0, 1.5, True, b"tvl", "", [5], [""], [None], {5: 1}, object(), pl.Series([1])),
+    "Names": (5, 0, 1.5, True, b"tvl", "", [], (), {}, [5], [""], [None], {5: 1}, object(), pl.Series([1])),
     "Day": (5, 0, "", "x", [], b"2024-12-01", True, 1.5, datetime(2024, 12, 1), "2024-02-30", "9" * 5000, object()),
     "int | None": ("x", "5", "", -1, 1.5, True, float("nan"), [], b"1", 10**30, date(2024, 12, 1), object()),
     "str | None": (5, 0, "", "x", b"tcp://lab:1", [], object()),

@@ -14,7 +14,9 @@ from tests.waiting import PATIENCE_S
 
 from cryptolake.catalogue import contracts
 from cryptolake.contracts.source import Source
+from cryptolake.flow.collect import collect
 from cryptolake.lake.bronze import Bronze
+from cryptolake.net import conversation
 from cryptolake.net.http import Http
 from cryptolake.publish.warehouse import Warehouse
 from cryptolake.state.ledger import Ledger
@@ -92,3 +94,11 @@ def lake(tmp_path: Path, pg_data: Path) -> Iterator[Lake]:
         ledger = Ledger(tmp_path / "ledger.sqlite")
         yield Lake(tmp_path, Bronze(tmp_path), ledger, warehouse)
         ledger.close()
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked again is asked again without a pause; how long these are is proven in tests/net and tests/flow."""
+    monkeypatch.setattr(conversation, "_wait", lambda *_: None)
+    without = {**(collect.__kwdefaults__ or {}), "backoff": lambda _failed: 0.0}
+    monkeypatch.setattr(collect, "__kwdefaults__", without)

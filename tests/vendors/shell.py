@@ -13,6 +13,7 @@ from unittest import mock
 from tests.command import CLEAN
 from tests.vendors.server import Vendor
 from tests.vendors.universe import HOSTS
+from tests.vendors.unlimited import UNLIMITED
 
 from cryptolake.cli import main
 
@@ -32,7 +33,7 @@ class Shell:
     def __init__(self, folder: Path, server: Vendor) -> None:
         self.folder, self.server = folder, server
         hosts = {f"CRYPTOLAKE_URL_{host.upper()}": f"{server.url}/{host}" for host in HOSTS}
-        self.variables = {**CLEAN, **hosts, "CRYPTOLAKE_VENDOR_RATES": '{"defillama": 600000, "artemis": 600000}'}
+        self.variables = {**CLEAN, **hosts, **UNLIMITED}
 
     def __call__(self, *arguments: str, typed: str = "", **variables: str) -> Said:
         out, err, code = io.StringIO(), io.StringIO(), 0

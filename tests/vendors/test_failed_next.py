@@ -10,7 +10,6 @@ from tests.server_folder import server_folder
 from tests.vendors.server import Reply, vendor
 from tests.vendors.shell import Shell
 
-from cryptolake.net import conversation
 from cryptolake.sources import exchanges
 
 REPLY = [Reply()]
@@ -41,14 +40,14 @@ def shell() -> Iterator[Shell]:
         yield found
 
 
+@pytest.mark.usefixtures("at_once")
 @pytest.mark.parametrize("odd", ODD)
 @pytest.mark.parametrize("call", CALLS, ids=" ".join)
 def test_the_next_step_is_the_same_call(
     shell: Shell, monkeypatch: pytest.MonkeyPatch, call: tuple[str, ...], odd: str
 ) -> None:
-    at_once = {**(exchanges.Exchanges.__init__.__kwdefaults__ or {}), "sleep": lambda _s: None}
-    monkeypatch.setattr(exchanges.Exchanges.__init__, "__kwdefaults__", at_once)
-    monkeypatch.setattr(conversation, "_wait", lambda *_: None)
+    without = {**(exchanges.Exchanges.__init__.__kwdefaults__ or {}), "sleep": lambda _s: None}
+    monkeypatch.setattr(exchanges.Exchanges.__init__, "__kwdefaults__", without)
     REPLY[:] = [ODD[odd]]
     said = shell(*call)
     assert said.returncode == 1, said.stderr

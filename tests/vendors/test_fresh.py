@@ -157,6 +157,7 @@ def test_what_cannot_be_done_is_said_before_anything_is_touched(
     assert len(place.shell.server.asked) == asked
 
 
+@pytest.mark.usefixtures("at_once")
 @pytest.mark.parametrize("chosen", [KEYS, ["--dataset", "stablecoin_supply", *KEYS]])
 @pytest.mark.parametrize("mood", ["empty", "402", "no JSON", "half", "one of two fails", "500"])
 def test_a_misbehaving_vendor_costs_no_row_and_the_exit_code_says_so(

@@ -156,12 +156,13 @@ def verify_command(
 ) -> None:
     """Check the proof that no liquidation is missing: every block covered, by whom, and whether anybody disagreed.
 
-    Without dates: everything that was ever collected. Exits 1 when a day has a gap, is suspect or weak. Needs no network but
-    for --repair, which asks again for these days alone and checks once more.
+    Without dates: everything that was ever collected, and a gap on each of those days for a market that was named and
+    never was. Exits 1 when a day has a gap, is suspect or weak. Needs no network but for --repair, which asks again for
+    these days alone and checks once more.
 
     Example: cryptolake verify --csu aave_v3_ethereum --days 7
     """
-    from cryptolake.work.selection import chosen_partitions, held_partitions
+    from cryptolake.work.selection import chosen_partitions, held_partitions, named_partitions
     from cryptolake.work.verify import verify
 
     wish = {"grade": min_grade} if repair and min_grade != "one_voice" else {}
@@ -170,10 +171,7 @@ def verify_command(
     if selected.dated:
         partitions = chosen_partitions(app, chosen_csus(app, selected), ["liquidations"])
     elif selected.named:
-        csus = chosen_csus(app, selected)
-        chosen = {one.name for one in csus}
-        known = [one for one in states if one.dataset == "liquidations" and one.key in chosen]
-        partitions = known or chosen_partitions(app, csus, ["liquidations"])
+        partitions = named_partitions(app, chosen_csus(app, selected), "liquidations")
     else:
         partitions = held_partitions(app, list(app.registry.csus.values()), ["liquidations"])
     least: Grade = "receipts_root" if min_grade == "receipts" else min_grade
@@ -208,6 +206,8 @@ def verify_command(
             print_line(f"[red]{one.verdict}[/] {one.partition}: {'; '.join(one.says)}")
         if len(wrong) > 20:
             print_line(f"... and {len(wrong) - 20:,} more; [bold]--json[/] lists them all")
+        if counts["gap"]:
+            print_next("collect", selection=True)
     raise typer.Exit(1 if wrong else 0)
 
 

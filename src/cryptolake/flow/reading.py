@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
+import polars as pl
 import structlog
 
 from cryptolake.contracts.entry import Entry, State
 from cryptolake.contracts.partition import Partition
-from cryptolake.contracts.points import Points
+from cryptolake.contracts.points import COLUMNS, Points
 from cryptolake.contracts.raw import Raw
 from cryptolake.contracts.source import Row, Source, Stamps
 from cryptolake.errors import Skip
@@ -29,7 +30,7 @@ def read(source: Source, raw: Raw) -> Sequence[Row]:
     Raises Skip: of `parse`, or `impossible_time` for a time before there was anything to tell of or after it was asked for.
     What is newest counts, so that one point of the future would hide every true one that comes later.
     """
-    rows = source.parse(raw)
+    rows = _without_contradictions(source.parse(raw), raw)
     for at in _ends(rows):
         if not FIRST <= at <= raw.fetched_at + AHEAD:
             raise Skip(
@@ -38,6 +39,31 @@ def read(source: Source, raw: Raw) -> Sequence[Row]:
                 reason="impossible_time",
             )
     return rows
+
+
+def _without_contradictions(rows: Sequence[Row], raw: Raw) -> Sequence[Row]:
+    """The points of a series without the instants for which the answer gives several values: nobody knows which one holds."""
+    if not rows or not (isinstance(rows, Points) or COLUMNS.keys() <= rows[0].keys()):
+        return rows
+    frame = Points.of(rows).frame
+    key = [name for name in COLUMNS.names() if name != "value"]
+    odd = frame.select((pl.col("value").n_unique().over(key) > 1).alias("odd"))["odd"] if _repeats(frame, key) else None
+    if odd is None or not odd.any():
+        return rows
+    first = frame.filter(odd).row(0, named=True)
+    log.warning(
+        "points left out, the answer gives several values for one instant; it is kept",
+        partition=str(raw.partition),
+        points=int(odd.sum()),
+        first=f"{first['asset']} {first['metric_name']} {first['pulled_at']:%Y-%m-%d %H:%M}",
+    )
+    if isinstance(rows, Points):
+        return Points(frame.filter(~odd))
+    return [row for row, left_out in zip(rows, odd, strict=True) if not left_out]
+
+
+def _repeats(frame: pl.DataFrame, key: Sequence[str]) -> bool:
+    return bool(frame.select(key).is_duplicated().any())
 
 
 def _ends(rows: Sequence[Row]) -> Iterator[datetime]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 
 import structlog
@@ -11,6 +12,8 @@ from cryptolake.errors import BadInput
 from cryptolake.front.lake import Lake
 from cryptolake.logs import configure_logging, is_ours
 from cryptolake.settings import Settings, load_settings
+
+LISTED = "`cryptolake markets` lists the chains"
 
 
 def open(data: str | Path | None = None, **settings: object) -> Lake:  # noqa: A001  # as `gzip.open` and others have it
@@ -37,6 +40,13 @@ def open(data: str | Path | None = None, **settings: object) -> Lake:  # noqa: A
     found = found.model_copy(update=places)
     _log_quietly(found)
     app = App(found)
+    if given := settings.get("rpc"):
+        unknown = sorted(set(given) - set(app.registry.chains)) if isinstance(given, dict) else []
+        if unknown:
+            near = ", ".join(difflib.get_close_matches(unknown[0], app.registry.chains, n=3))
+            raise BadInput(
+                f"rpc: no chain is called {unknown[0]!r} here; {f'did you mean {near}?' if near else LISTED}"
+            )
     app.prepare(reading=True)
     if found.registry is not None:
         _ = app.registry  # a file with faults is named now

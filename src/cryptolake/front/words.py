@@ -21,12 +21,14 @@ Show = Callable[[int, int, str], None]  # answers that are there, of how many, a
 
 
 def names(given: Names) -> list[str]:
-    """One name or several as a list; none for None."""
+    """One name or several as a list; none for None. Raises BadInput for no name, and for a list of none."""
     if isinstance(given, str) and given:
         return [given]
     if given is None:
         return []
     found = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+    if not found:  # what a program left over of a list is not everything
+        raise BadInput("an empty list names nothing; leave it out (None) where everything is meant")
     if not all(isinstance(one, str) and one for one in found):
         raise BadInput(f"{_told(given)} is no name; give one as text, or several in a list")
     return found

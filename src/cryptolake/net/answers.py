@@ -52,9 +52,9 @@ def read(method: str, params: Sequence[Json], raw: bytes) -> Json | bytes:
 def check(method: str, params: Sequence[Json], answer: Json) -> None:
     """Raise Malformed when the answer of a method is not well formed, Behind when it is a block that is not there yet."""
     match method:
-        case "eth_call":
+        case "eth_call" | "eth_getCode" | "eth_getStorageAt":
             well = data(answer) is not None
-        case "eth_chainId" | "eth_blockNumber" | "eth_getBalance" | "eth_gasPrice":
+        case "eth_chainId" | "eth_blockNumber" | "eth_getBalance" | "eth_gasPrice" | "eth_getTransactionCount":
             well = quantity(answer) is not None
         case "eth_getBlockByNumber" if quantity(params[0] if params else None) is not None:
             if answer is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -21,7 +21,7 @@ from cryptolake.contracts.partition import Period
 from cryptolake.errors import Skip
 from cryptolake.files.atomic import write_bytes
 from cryptolake.net.answers import data, quantity
-from cryptolake.net.boundary import Bracket, closer, contradicted, pilots, probes
+from cryptolake.net.boundary import Bracket, closer, contradicted, pilots, probes, telling
 from cryptolake.net.envelope import Json
 from cryptolake.net.faults import Behind, Malformed
 from cryptolake.net.multicall import Asks as _Asks
@@ -196,7 +196,8 @@ class Blocks:
                 self._seen[place - 1] if place else low,
                 self._seen[place] if place < len(self._seen) else high,
             )
-        return Bracket(max(low, below, key=_number), min(high, above, key=_number))
+            found = Bracket(max(low, below, key=_number), min(high, above, key=_number))
+            return replace(found, beyond=telling(at, found.nearest(at), self._seen))
 
     def _fetch(self, numbers: Sequence[int]) -> dict[int, Header]:
         missing = [number for number in numbers if number not in self._headers]

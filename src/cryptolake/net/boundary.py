@@ -6,7 +6,8 @@ asked alone, each better than the one before. What does not belong here: asking 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Generic, Protocol, TypeVar
@@ -14,7 +15,9 @@ from typing import Generic, Protocol, TypeVar
 from cryptolake.contracts.block_clock import BlockClock
 
 _ASKEW = 4  # times as far as the nearer end: a bracket that is as lopsided as this
+_NEARBY_S = 2 * 86400  # blocks no further than this keep a pace that may be expected of their neighbours
 _PHASE_S = 2  # times are told in whole seconds, so a count may be out by as much
+_WITHIN_S = 0.5  # of its whole second, a block is so late on average
 _FEW = 8  # blocks left, from which on halving is cheaper than guessing
 _WIDE = 8  # headers asked at once where guessing does not close in
 
@@ -33,10 +36,14 @@ H = TypeVar("H", bound=Dated)
 
 @dataclass(frozen=True, slots=True)
 class Bracket(Generic[H]):
-    """The closest headers known on both sides: `low` is before the instant, `high` at it or after."""
+    """The closest headers known on both sides: `low` is before the instant, `high` at it or after.
+
+    `beyond`: a header behind the nearer end, which tells the pace of the blocks there (`telling`); None when there is none.
+    """
 
     low: H
     high: H
+    beyond: H | None = None
 
     @property
     def blocks(self) -> int:
@@ -51,6 +58,24 @@ class Bracket(Generic[H]):
     def nearest(self, at: int) -> H:
         """The end that is nearer to the instant."""
         return self.low if at - self.low.timestamp <= self.high.timestamp - at else self.high
+
+
+def telling(at: int, end: H, seen: Sequence[H]) -> H | None:
+    """Of all headers seen, by number: the closest one behind `end` that is far enough to tell the pace of blocks there.
+
+    `end` is where the way to the instant begins; behind it is the other side than the instant's.
+    """
+    way = at - end.timestamp
+    edge = end.timestamp - _ASKEW * way
+    place = (
+        bisect_right(seen, edge, key=lambda header: header.timestamp) - 1
+        if way > 0
+        else bisect_left(seen, edge, key=lambda header: header.timestamp)
+    )
+    if not way or not 0 <= place < len(seen):
+        return None
+    is_near = abs(seen[place].timestamp - end.timestamp) <= max(_NEARBY_S, _ASKEW * _ASKEW * abs(way))
+    return seen[place] if is_near else None
 
 
 def pilots(search: Mapping[int, Bracket[H]]) -> list[int]:
@@ -105,16 +130,21 @@ def _guess(at: int, bracket: Bracket[H], clock: BlockClock | None) -> tuple[int,
     if bracket.blocks <= _FEW and per_block < 1:
         # Blocks of one second bear the same time: no clock tells them apart.
         return bracket.low.number + max(1, bracket.blocks // 2), False
-    if clock is None:
-        blocks = (at - near.timestamp) / per_block
-    else:
-        low, high = _time(bracket.low.timestamp), _time(bracket.high.timestamp)
-        blocks = clock.between(_time(near.timestamp), _time(at))
-        if bracket.seconds <= _ASKEW * abs(at - near.timestamp):
-            # Both ends are as telling: what they say of the number of blocks corrects what is written of it.
-            blocks *= bracket.blocks / max(1.0, clock.between(low, high))
+    low, high = bracket.low, bracket.high
+    if bracket.seconds > _ASKEW * abs(at - near.timestamp) and bracket.beyond is not None:
+        # The far end says little; the blocks just behind the near one go at the pace of those just before it.
+        low, high = sorted((near, bracket.beyond), key=lambda one: one.number)
+    blocks = _between(near.timestamp, at - _WITHIN_S * (per_block < 1), clock)
+    if clock is None or bracket.beyond is not None or bracket.seconds <= _ASKEW * abs(at - near.timestamp):
+        # What headers say of the number of blocks corrects what is written of it.
+        blocks *= (high.number - low.number) / max(1.0, _between(low.timestamp, high.timestamp, clock))
     # Whether the guess is the last block before the instant or the first after it, one more header proves it.
     return near.number + round(blocks), False
+
+
+def _between(start: float, end: float, clock: BlockClock | None) -> float:
+    """About how many blocks lie between two times; seconds where no clock says."""
+    return end - start if clock is None else clock.between(_time(start), _time(end))
 
 
 def _counted_off(at: int, near: Dated, seconds: float) -> int:
@@ -125,5 +155,5 @@ def _counted_off(at: int, near: Dated, seconds: float) -> int:
     return near.number - int((near.timestamp - at) / seconds) - 1
 
 
-def _time(timestamp: int) -> datetime:
+def _time(timestamp: float) -> datetime:
     return datetime.fromtimestamp(timestamp, UTC)

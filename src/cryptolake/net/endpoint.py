@@ -175,7 +175,8 @@ class Learned:
         """A window of `blocks` has too many or too large logs; how many blocks to ask for instead (`hint` if given)."""
         self.blocks.failed()
         with self._lock:
-            self._told_results = results or self._told_results
+            if hint is None:  # a range that is suggested was reckoned by who knows the limit in force
+                self._told_results = results or self._told_results
             self._crowded, self._asking = True, False
             self._patience = min(64, 2 * self._patience) if self._grown else self._patience
             self._calm, self._grown = 0, False

@@ -5,6 +5,7 @@ What does not belong here: which provider has which limit (registry) and how a r
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -108,7 +109,7 @@ class Limiter:
             tolerance = (max(self._burst, cost) if self._exact else self._burst) / rate
             at = max(now, full_at - tolerance, speed.resumes_at)
             if self._exact:
-                at = state.second.earliest(at, cost, rate / SHARE)
+                at = state.second.earliest(at, cost, self._in_a_second(rate))
                 if speed.minute < float("inf"):
                     at = state.minute.earliest(at, cost, speed.minute)
                 state.second.add(at, cost, now)
@@ -120,6 +121,10 @@ class Limiter:
         if at > now:
             self._waited_at = at
         return Place(at, speed.complained_at)
+
+    def _in_a_second(self, rate: float) -> float:
+        """The most units that any second may hold. A told limit that is used less for now loses no fraction of a unit."""
+        return min(self._given / SHARE, math.ceil(rate / SHARE - 1e-9)) if self._told else rate / SHARE
 
     def use(self, place: Place, cost: float = 1.0) -> bool:
         """Whether a place still counts when its time has come: nobody was refused between its granting and its time.

@@ -17,6 +17,7 @@ from cryptolake.net.abi import decode_aggregate3, encode_aggregate3
 from cryptolake.net.answers import data
 from cryptolake.net.envelope import Json
 from cryptolake.net.faults import Malformed, Overdue, RpcFault
+from cryptolake.net.reverts import Reverts
 
 T = TypeVar("T")
 
@@ -95,11 +96,13 @@ def run(
     multicall3_since: int = 0,
     max_calls: int = MAX_CALLS,
     likely: Sequence[Call] = (),
+    reverts: Reverts | None = None,
 ) -> dict[str, Finished[T] | Failed]:
     """Run all programs at `block` in lock-step. A failing program fails alone; transport errors (Retry, Stop) pass through.
 
     `likely` are calls the programs will probably make (what they asked at another block): all of them go in the first
     request, so that rounds whose calls are all known cost nothing. Should that request fail, it is as if nothing were known.
+    `reverts` is what is known of this chain's calls that revert; it is added to.
 
     Before `multicall3_since`, or with `multicall3=None`, the calls go as a JSON-RPC batch instead.
     """
@@ -123,15 +126,19 @@ def run(
         advance(name, None)
     use_multicall = multicall3 if multicall3 is not None and block >= multicall3_since else None
     answers: dict[Call, CallResult | Retry] = {}
+    known = Reverts() if reverts is None else reverts
+
+    def ask(calls: Sequence[Call]) -> dict[Call, CallResult | Retry]:
+        return _ask(pool, calls, block, use_multicall, max_calls, known)
+
     first = list(dict.fromkeys([*likely, *(call for calls in waiting.values() for call in calls)]))
     if waiting and likely:
         with suppress(CryptolakeError):
-            answers.update(zip(first, _ask(pool, first, block, use_multicall, max_calls), strict=True))
+            answers.update(ask(first))
     while waiting:
         round_calls, waiting = waiting, {}
         asked = dict.fromkeys(call for calls in round_calls.values() for call in calls)
-        unknown = [call for call in asked if call not in answers]
-        answers.update(zip(unknown, _ask(pool, unknown, block, use_multicall, max_calls), strict=True))
+        answers.update(ask([call for call in asked if call not in answers]))
         for name, calls in round_calls.items():
             given = [answers[call] for call in calls]
             if (refused := next((one for one in given if isinstance(one, Retry)), None)) is not None:
@@ -144,20 +151,41 @@ def run(
 
 
 def _ask(
-    pool: Asks, calls: Sequence[Call], block: int, multicall3: str | None, max_calls: int
-) -> list[CallResult | Retry]:
+    pool: Asks, calls: Sequence[Call], block: int, multicall3: str | None, max_calls: int, reverts: Reverts
+) -> dict[Call, CallResult | Retry]:
+    """The answers of calls that differ from each other."""
     if not multicall3 or len(calls) < 2:
-        return _one_by_one(pool, calls, block)
-    pieces = [calls[start : start + max_calls] for start in range(0, len(calls), max_calls)]
-    results: list[CallResult | Retry] = []
+        return dict(zip(calls, _one_by_one(pool, calls, block), strict=True))
+    # Those that will revert come first: what they fail for is not that others have taken the gas.
+    ordered = sorted(calls, key=lambda call: not reverts.known(call))
+    pieces = [ordered[start : start + max_calls] for start in range(0, len(ordered), max_calls)]
+    results: dict[Call, CallResult | Retry] = {}
+    believed: list[Call] = []
     for piece, decoded in zip(pieces, _aggregates(pool, pieces, block, multicall3), strict=True):
-        results += decoded if decoded is not None else _halved(pool, piece, block, multicall3)
+        believed += _known_to_revert(piece, decoded or [], reverts)
+        found = decoded if decoded is not None else _halved(pool, piece, block, multicall3)
+        results.update(zip(piece, found, strict=True))
+    reverts.relied_on(believed)
     # The calls of an aggregate share its gas: one that failed without a word may have had none left, and says so alone.
-    wordless = [number for number, one in enumerate(results) if one == _WORDLESS]
-    alone = _one_by_one(pool, [calls[number] for number in wordless], block, sure=True) if wordless else []
-    for number, answer in zip(wordless, alone, strict=True):
-        results[number] = answer
+    wordless = [call for call, one in results.items() if one == _WORDLESS and call not in believed]
+    alone = _one_by_one(pool, wordless, block, sure=True) if wordless else []
+    for call, answer in zip(wordless, alone, strict=True):
+        results[call] = answer
+        if answer == _WORDLESS:
+            reverts.proved(call)
+        else:
+            reverts.refuted(call)
     return results
+
+
+def _known_to_revert(calls: Sequence[Call], results: Sequence[CallResult], reverts: Reverts) -> list[Call]:
+    """The calls of an aggregate that failed without a word, as they are known to do, while there was gas for others."""
+    last = max((number for number, one in enumerate(results) if one.success), default=0)
+    return [
+        call
+        for call, one in zip(calls[:last], results[:last], strict=False)
+        if one == _WORDLESS and reverts.known(call)
+    ]
 
 
 def _aggregates(

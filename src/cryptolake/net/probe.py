@@ -80,7 +80,8 @@ def probe(
 def _probed(
     chain: str, chain_id: int, endpoint: Endpoint, http: CountedHttp, limiter: Callable[[Endpoint], Limiter] | None
 ) -> Probed:
-    pool = Pool(chain, chain_id, [endpoint], http, limiters=limiter, attempts=1, sleep=pause)
+    asked = replace(endpoint, limits=replace(endpoint.limits, archive=None))  # its depth is to be found out
+    pool = Pool(chain, chain_id, [asked], http, limiters=limiter, attempts=1, sleep=pause)
     found = Probed(endpoint.name, chain, reachable=False)
     try:
         head = _header(pool, "latest")

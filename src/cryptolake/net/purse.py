@@ -118,6 +118,21 @@ class Purse:
         return f"{REACHED} {where}: {told}; what was answered is kept, {again}, or raise ceilings.{name}{flag}"
 
 
+def prices_of(given: Mapping[str, float], providers: Collection[str]) -> Mapping[str, float]:
+    """The dollars of a million units by provider, as the settings say. Raises BadInput for an unknown provider."""
+    for name, price in given.items():
+        _require_known("rpc_prices", name, providers)
+        if price < 0:
+            raise BadInput(f"rpc_prices.{name}: {price:g} dollars is no price; give 0 or more")
+    return given
+
+
+def _require_known(setting: str, name: str, known: Collection[str]) -> None:
+    if name not in known:
+        near = ", ".join(difflib.get_close_matches(name, sorted(known), n=3)) or ", ".join(sorted(known))
+        raise BadInput(f"{setting}.{name}: no such provider; did you mean {near}?")
+
+
 def ceilings_of(
     given: Mapping[str, Mapping[str, float]],
     providers: Collection[str],
@@ -132,9 +147,7 @@ def ceilings_of(
     known, kinds = {RUN, MONTH, *providers}, {one.name for one in fields(Ceiling)}
     found = {}
     for name, bounds in given.items():
-        if name not in known:
-            near = ", ".join(difflib.get_close_matches(name, sorted(known), n=3)) or ", ".join(sorted(known))
-            raise BadInput(f"ceilings.{name}: no such provider; did you mean {near}?")
+        _require_known("ceilings", name, known)
         if odd := {key for key, most in bounds.items() if key not in kinds or most < 0}:
             raise BadInput(f"ceilings.{name}: {', '.join(sorted(odd))}: give calls, units or usd, each 0 or more")
         found[name] = Ceiling(**bounds)

@@ -11,9 +11,13 @@ Question = tuple[str, Sequence[Json]]
 """A method and its parameters."""
 
 
+# Where the block stands among the parameters of what reads a chain's state.
+_STATE = {"eth_call": 1, "eth_getBalance": 1, "eth_getCode": 1, "eth_getStorageAt": 2, "eth_getTransactionCount": 1}
+
+
 def state_block(calls: Iterable[Question]) -> int | None:
     """The oldest block whose state is asked for, which decides who can answer; None when no state is asked for."""
-    return min((block for call in calls if call[0] == "eth_call" and (block := _last(call)) is not None), default=None)
+    return min((block for call in calls if call[0] in _STATE and (block := _last(call)) is not None), default=None)
 
 
 def newest_block(calls: Iterable[Question]) -> int | None:
@@ -32,8 +36,8 @@ def divisible(calls: Sequence[Question]) -> bool:
 
 def _last(call: Question) -> int | None:
     method, params = call
-    if method == "eth_call" and len(params) > 1:
-        return quantity(params[1])
+    if (place := _STATE.get(method)) is not None and len(params) > place:
+        return quantity(params[place])
     if method == "eth_getLogs" and params and isinstance(params[0], Mapping):
         return quantity(params[0].get("toBlock"))
     return None

@@ -16,7 +16,7 @@ import orjson
 
 from cryptolake.errors import BadInput, CryptolakeError, Narrow, Retry, Skip, Stop
 from cryptolake.net.answers import quantity, read
-from cryptolake.net.choice import fitting, in_flight, kept, next_for_logs, order
+from cryptolake.net.choice import LOGS, fitting, in_flight, kept, next_for_logs, order, worth_asking
 from cryptolake.net.endpoint import Endpoint, Learned, Station
 from cryptolake.net.envelope import Json, Reply, decoded, replies
 from cryptolake.net.faults import Behind, Doubtful, Elsewhere, Malformed, Overdue, RpcFault, TooBig, TooFast, passing
@@ -98,10 +98,11 @@ class Pool:
     def pick(self, method: str, block: int | None = None, *, avoid: frozenset[str] = frozenset()) -> Station:
         """The endpoint to ask next for `method` at `block`: well, deep enough, soonest to answer.
 
-        Raises Stop or Retry when there is none besides those to `avoid`.
+        For logs, one of those whose budget yields blocks. Raises Stop or Retry when there is none besides those to `avoid`.
         """
         now = self._clock()
-        found = [one for one in order(self.stations, method, block, now) if one.endpoint.name not in avoid]
+        others = [one for one in self.stations if one.endpoint.name not in avoid]
+        found = order(worth_asking(others, block, now) if method == LOGS else others, method, block, now)
         if not found:
             raise self._nobody(Retry("no endpoint is left to ask"))
         return found[0]

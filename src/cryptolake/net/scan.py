@@ -10,6 +10,7 @@ import heapq
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from queue import SimpleQueue
 
 from cryptolake.errors import Retry, Stop
@@ -22,7 +23,9 @@ from cryptolake.net.windows import ask_window, teach
 
 _LOOK_AGAIN_S = 0.1  # while another scan of the same endpoints finds their span, which nobody tells this one
 _ATTEMPTS = 6  # per window, each at the endpoint that is best then
-_LEAST, _AT_RISK = 4, 16  # windows in flight: so many, later one for so many that were answered
+# What may be in flight, and so be lost when this process is killed: so many windows, so many blocks, or this part of what
+# was answered, whichever is most.
+_WINDOWS, _BLOCKS, _PART = 2, 4000, 1 / 25
 _SAME_SIZE = 3  # so many of them with the window as it is; after that its halves
 
 
@@ -48,7 +51,7 @@ def scan(
     left = len(block_range) - sum(one.window.end - one.window.start for one in done)
     if not question.addresses or not left:
         return
-    work = _Work(pool, question, _gaps(block_range, done), keep)
+    work = _Work(pool, question, _gaps(block_range, done), keep, len(block_range) - left)
     try:
         while left:
             answered = work.next()
@@ -70,11 +73,13 @@ class _Work:
         question: LogQuestion,
         gaps: list[tuple[int, int]],
         keep: Callable[[AnsweredWindow], None],
+        answered: int,
     ) -> None:
+        self._answered = answered  # blocks
         self._pool, self._question, self._gaps, self._keep = pool, question, gaps, keep
         heapq.heapify(self._gaps)
         self._state = threading.Condition()
-        self._busy, self._threads, self._answered, self._ended = 0, 0, 0, False
+        self._busy, self._threads, self._ended = 0, 0, False
         self._failures: dict[int, int] = {}
         self._misread: dict[int, frozenset[str]] = {}  # by window, the endpoints whose answer was none
         self._outcomes: SimpleQueue[AnsweredWindow | BaseException] = SimpleQueue()
@@ -95,9 +100,14 @@ class _Work:
             self._state.notify_all()
 
     def _grow(self) -> None:
-        while self._threads < min(self._pool.parallel(METHOD), max(_LEAST, self._answered // _AT_RISK)):
+        while self._threads < min(self._pool.parallel(METHOD), self._at_once()):
             self._threads += 1
             threading.Thread(target=self._run, name=f"logs-{self._pool.chain}-{self._threads}", daemon=True).start()
+
+    def _at_once(self) -> int:
+        """How many windows may be in flight, as wide as they are now."""
+        widest = max((one.learned.span for one in self._pool.stations if one.stopped is None), default=1)
+        return max(_WINDOWS, max(_BLOCKS, int(_PART * self._answered)) // widest)
 
     def _run(self) -> None:
         try:
@@ -108,10 +118,14 @@ class _Work:
             self.end()
 
     def _take(self) -> tuple[Station, int, int] | None:
-        """The next window and where to ask it; waits while every endpoint is busy finding its span. None at the end."""
+        """The next window and where to ask it; waits while every endpoint is busy finding its span, or too much is in flight.
+
+        None at the end.
+        """
         with self._state:
             while not self._ended and (self._gaps or self._busy):
-                if self._gaps and (station := self._pool.free_for_logs(self._gaps[0][0])) is not None:
+                is_free = self._gaps and self._busy < self._at_once()
+                if is_free and (station := self._pool.free_for_logs(self._gaps[0][0])) is not None:
                     start, end = heapq.heappop(self._gaps)
                     station = self._other(station, start)
                     span = station.learned.span
@@ -164,7 +178,7 @@ class _Work:
             self._keep(answered)
             self._outcomes.put(answered)
         with self._state:
-            self._answered += not back
+            self._answered += 0 if back else stop - start
             self._busy -= 1
             self._put_back(back)
             self._grow()
@@ -183,14 +197,23 @@ class _Work:
 
 
 def _within(known: Iterable[AnsweredWindow], block_range: BlockRange) -> list[AnsweredWindow]:
-    """Earlier windows that lie in the range, without overlaps."""
+    """What earlier windows say of the range, without overlaps: a window that reaches out of it is good for its part."""
     found: list[AnsweredWindow] = []
     at = block_range.start
     for one in sorted(known, key=lambda one: (one.window.start, -one.window.end)):
-        if one.window.start >= at and one.window.end <= block_range.end:
-            found.append(one)
-            at = one.window.end
+        start, end = max(at, one.window.start), min(block_range.end, one.window.end)
+        if start < end:
+            found.append(_cut(one, start, end))
+            at = end
     return found
+
+
+def _cut(answered: AnsweredWindow, start: int, end: int) -> AnsweredWindow:
+    """The part of a window in blocks `[start, end)`."""
+    if (answered.window.start, answered.window.end) == (start, end):
+        return answered
+    logs = tuple(log for log in answered.logs if start <= log.block < end)
+    return replace(answered, window=replace(answered.window, start=start, end=end, logs=len(logs)), logs=logs)
 
 
 def _gaps(block_range: BlockRange, done: Sequence[AnsweredWindow]) -> list[tuple[int, int]]:

@@ -22,6 +22,7 @@ _FAST, _SLOW, _AGAIN = 0.4, 0.01, 0.1
 _CALM_S = 5.0  # after a complaint, until the climb gathers speed again: it doubles in as long
 _BELOW = 0.97  # of the rate that was complained of, where it is kept until patience ends
 _MET = 0.985  # of a rate that was told, after a complaint that may come from requests that met on the way
+_NEARLY = 0.95  # of the rate that was told: a complaint about that much is no sign that another limit holds
 # Until the rate complained of is tried again, a guessed and a told one; doubled each time in vain.
 _PATIENCE_S, _MOST_PATIENCE_S, _MOST_PATIENCE_TOLD_S = 15.0, 60.0, 30.0
 _LONG = 4  # complaints without an answer between, from which on the limit is one by the minute
@@ -86,10 +87,14 @@ class Speed:
 
     def _slow_down(self, second: float | None, *, again: bool) -> None:
         rate, certain = self.rate, True
+        if self.told and second is not None and min(second, rate) >= _NEARLY * self.given:
+            # Nearly all of what was told was let through: requests met on the way, which soon passes.
+            self.rate, self.ceiling, self.patience, self.climb = _MET * rate, rate, _CALM_S, _SLOW
+            return
         if second is None:
             self.rate = 0.8 * rate
         elif self.told and not again:
-            self.rate = _MET * rate  # requests that met on the way: what was told still holds
+            self.rate = _MET * rate  # as likely that requests met as that the limit is not the one that was told
         else:
             # A second that was not used to the full proves no limit: the rate climbs back.
             certain = second >= 0.9 * rate

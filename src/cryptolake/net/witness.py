@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from cryptolake.errors import CryptolakeError, Retry, Stop
 from cryptolake.net.blocks import BlockRange
+from cryptolake.net.choice import HELPS, worth_asking
 from cryptolake.net.endpoint import Station
 from cryptolake.net.logs import METHOD, AnsweredWindow, BlockWindow, Log, LogFilter
 from cryptolake.net.lots import lot
@@ -57,7 +58,7 @@ class Witness:
         able, parts = dict[str, list[Station]](), dict[str, list[BlockRange]]()
         for window in sorted(windows, key=lambda one: one.start):
             if len(part := _within(window, within)):
-                _join(parts.setdefault(window.endpoint, []), part)
+                _add(parts.setdefault(window.endpoint, []), part, joined=self.share >= 1.0)
         for name in parts:
             able[name] = self._able(name)
             if not able[name]:
@@ -89,18 +90,21 @@ class Witness:
     ) -> dict[str, list[BlockRange]]:
         """The blocks to ask again, by who answered them: all, or pieces of one question each, drawn by lot.
 
-        The lots fall the same way every time.
+        The lots fall the same way every time. Where only endpoints can answer that take a tenth of the blocks or less, they are
+        asked as often as an equal would be, and compare fewer blocks.
         """
         if self.share >= 1.0:
             return {name: list(some) for name, some in parts.items() if able[name]}
-        pieces = []
+        pieces, questions = list[tuple[str, BlockRange]](), 0
         for name, some in parts.items():
-            step = max((one.learned.span for one in able[name]), default=0)
-            cuts = [(part, at) for part in some for at in range(part.start, part.end, step)] if step else []
-            pieces += [(name, BlockRange(at, min(part.end, at + step))) for part, at in cuts]
+            step = max((one.learned.span for one in worth_asking(able[name], None)), default=0)
+            for part in some if step else ():
+                cut = [BlockRange(at, min(part.end, at + step)) for at in range(part.start, part.end, step)]
+                pieces += [(name, one) for one in cut]
+                questions += len(cut) if HELPS * len(cut) <= 1 else 1
         pieces.sort(key=lambda piece: lot(self.pool.chain, piece[1].start))
         found: dict[str, list[BlockRange]] = {}
-        for name, piece in sorted(pieces[: math.ceil(self.share * len(pieces))], key=lambda one: one[1].start):
+        for name, piece in sorted(pieces[: math.ceil(self.share * questions)], key=lambda one: one[1].start):
             found.setdefault(name, []).append(piece)
         return found
 
@@ -128,9 +132,9 @@ class Witness:
         return problem
 
 
-def _join(parts: list[BlockRange], part: BlockRange) -> None:
-    """Add blocks to those of an endpoint; neighbours become one range."""
-    if parts and parts[-1].end == part.start:
+def _add(parts: list[BlockRange], part: BlockRange, *, joined: bool) -> None:
+    """Add blocks to those of an endpoint; where they are `joined`, neighbours become one range."""
+    if joined and parts and parts[-1].end == part.start:
         part = BlockRange(parts.pop().start, part.end)
     parts.append(part)
 

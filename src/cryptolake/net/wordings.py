@@ -118,8 +118,11 @@ def dimension(text: str) -> Dimension | None:
 
 
 _NUMBER = r"([\d][\d,_]*)\s?(k\b|m\b)?"
-_HEX_RANGE = re.compile(r"(0x[0-9a-f]+)\s*(?:[,-]|\.\.|to)\s*(0x[0-9a-f]+)")
-_DECIMAL_RANGE = re.compile(r"range \[?(\d+)\s*(?:[,-]|\.\.|to)\s*(\d+)")
+_TO = r"[\"']?\s*(?:,|-|\.{2,3}|\bto\b|\band\b|\buntil\b|\bthrough\b|=>|->)?\s*[\"']?(?:to_?\s?block[\"']?\s*[:=]?\s*[\"']?)?"
+_HEX_RANGE = re.compile(rf"(0x[0-9a-f]{{1,16}}\b){_TO}(0x[0-9a-f]{{1,16}}\b)")
+_DECIMAL_RANGE = re.compile(
+    rf"(?:\branges?:? |\bblocks |\bbetween |\bfrom_?\s?block[\"']?\s*[:=]?\s*[\"']?|[\[(])[\[(]?(\d+){_TO}(?<!\d)(\d+)"
+)
 _LIMITS = tuple(
     re.compile(pattern + _NUMBER)
     for pattern in (

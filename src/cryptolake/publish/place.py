@@ -116,3 +116,18 @@ def own(path: Path) -> None:
     """Give `path` to the user the server runs as."""
     if _as_root():
         shutil.chown(path, "nobody", _group())
+
+
+def own_all(path: Path) -> None:
+    """Give `path` and all below it to the user the server runs as: a copy made by root belongs to root."""
+    if not _as_root() or not path.exists():
+        return
+    owner = Path(path).stat().st_uid
+    import pwd
+
+    if owner == pwd.getpwnam("nobody").pw_uid:  # a copy has one owner all over
+        return
+    for folder, folders, names in os.walk(path):
+        for name in ("", *folders, *names):
+            own(Path(folder, name))
+    own(path)

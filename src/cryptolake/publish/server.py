@@ -23,7 +23,7 @@ from cryptolake.files.atomic import write_bytes
 from cryptolake.files.lock import locked, taken
 from cryptolake.files.rights import may_write
 from cryptolake.publish import postmaster
-from cryptolake.publish.place import home_of, own, run
+from cryptolake.publish.place import home_of, own, own_all, run
 from cryptolake.publish.postmaster import Answer, Postmaster
 from cryptolake.publish.session import connect
 from cryptolake.waiting import poll
@@ -282,6 +282,8 @@ def _start(home: Path) -> None:
     flags = " ".join(f"-c {name}='{value}'" for name, value in options.items())
     arguments = ["start", "-D", str(cluster), "-l", str(log), "-w", "-t", str(int(_START_S)), "-o", flags]
     with _unused(home) as alive:
+        own_all(cluster)
+        own_all(log)
         _drop_stale(cluster)
         done = run(home, "pg_ctl", *arguments, files=alive)
     if done.returncode != 0 and _living(home) is None:  # else it only takes long: it is waited for

@@ -45,6 +45,16 @@ def artemis_assets(path: Path | None = None) -> dict[str, Watched]:
     A column is a metric by its label (`Price`) or API id (`PRICE`). An API id that we do not know is passed on as it is:
     the vendor has hundreds.
     """
+    return dict(_shipped() if path is None else _read(path))
+
+
+@lru_cache(maxsize=1)
+def _shipped() -> dict[str, Watched]:
+    """Those of the package: read once, because every opened source asks for them."""
+    return _read(None)
+
+
+def _read(path: Path | None) -> dict[str, Watched]:
     faults: list[str] = []
     found: dict[str, Watched] = {}
     excluded = {name for (source, name), one in metrics().items() if source == "artemis" and one.kind == "excluded"}

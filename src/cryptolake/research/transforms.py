@@ -78,12 +78,12 @@ def require_numbers(panel: pl.DataFrame, values: Sequence[str]) -> None:
     here = [name for name in values if name in panel.columns]
     if not here or panel.select(pl.any_horizontal(pl.col(here).is_not_null()).any()).item():
         return
-    found = ", ".join(
-        f"{count:,} {status}" for status, count in panel["status"].value_counts().sort("status").iter_rows()
-    )
+    counts = dict(panel["status"].value_counts().sort("status").iter_rows())
+    found = ", ".join(f"{count:,} {status}" for status, count in counts.items())
+    ask = "collect --retry-failed" if counts.get("failed") else "run"
     raise Stop(
         f"no row of the selection has a number in {', '.join(here)} (days by status: {found or 'none'}), so nothing was "
-        "written; run `cryptolake collect --retry-failed`, or add --allow-empty to write the file all the same"
+        f"written; run `cryptolake {ask}` with the same selection, or add --allow-empty to write the file all the same"
     )
 
 

@@ -25,7 +25,7 @@ from cryptolake.net.counted import CountedHttp
 from cryptolake.registry.exchanges import EXCHANGES, Exchange, watched_pairs
 from cryptolake.waiting import pause
 
-# ccxt keeps the pace of each exchange and knows its address; the user's own address moves it.
+# ccxt knows each exchange's pace and address, and keeps to that pace; the user's own rate and address take their place.
 VENDOR = Vendor(name="exchanges", hosts=dict.fromkeys(EXCHANGES, ""))
 CANDLES = Dataset(
     "candles",
@@ -66,7 +66,8 @@ T = TypeVar("T")
 class Exchanges:
     """The three exchanges as one source. Questions to one exchange go one after the other, at the pace ccxt keeps for it.
 
-    `attempts` bounds one question; `sleep` and `asked_at` are replaceable for tests.
+    `per_minute` calls to each of them replace that pace; `attempts` bounds one question; `sleep` and `asked_at` are
+    replaceable for tests.
     """
 
     name = VENDOR.name
@@ -82,12 +83,14 @@ class Exchanges:
         asked_at: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], None] = pause,
         http: CountedHttp | None = None,
+        per_minute: int | None = None,
     ) -> None:
         self._urls, self._provenance = dict(urls or {}), dict(provenance or {})
         self._pairs = watched_pairs() if pairs is None else pairs
         self._attempts, self._asked_at, self._sleep = attempts, asked_at, sleep
         self._locks = {name: threading.Lock() for name in EXCHANGES}
         self._open: dict[str, _Ccxt] = {}
+        self._per_minute = per_minute
         self._http = http  # counts what ccxt asks with its own client; None: nobody counts
 
     def keys(self, dataset: str) -> Sequence[str]:
@@ -186,7 +189,8 @@ class Exchanges:
         module = _ccxt()
         with self._locks[exchange.name]:
             if exchange.name not in self._open:
-                self._open[exchange.name] = _connect(module, exchange, self._urls.get(exchange.name), self._http)
+                url = self._urls.get(exchange.name)
+                self._open[exchange.name] = _connect(module, exchange, url, self._http, self._per_minute)
             api = self._open[exchange.name]
             for attempt in range(1, self._attempts + 1):
                 try:
@@ -229,7 +233,8 @@ class Exchanges:
 def open_source(access: Access) -> Exchanges:
     """The source as the app opens it; CRYPTOLAKE_URL_BINANCE, _COINBASE and _KRAKEN override the hosts."""
     urls = {name: access.urls[name] for name in EXCHANGES if name in access.urls}
-    return Exchanges(urls=urls, provenance=access.provenance, asked_at=access.now)
+    rate = access.rates.get(VENDOR.name)
+    return Exchanges(urls=urls, provenance=access.provenance, asked_at=access.now, per_minute=rate)
 
 
 def first_contact(access: Access) -> Iterator[Assumption]:
@@ -263,10 +268,13 @@ def _ccxt() -> _Module:
         raise Stop("the exchanges need an extra; install it with: pip install 'cryptolake[exchanges]'") from None
 
 
-def _connect(module: _Module, exchange: Exchange, url: str | None, http: CountedHttp | None) -> _Ccxt:
+def _connect(
+    module: _Module, exchange: Exchange, url: str | None, http: CountedHttp | None, per_minute: int | None = None
+) -> _Ccxt:
     """A ccxt exchange for public spot questions only, without the look-up of currencies that nothing here needs."""
+    pace = {} if per_minute is None else {"rateLimit": 60_000 / per_minute}  # milliseconds between calls
     api = getattr(module, exchange.ccxt_id)(
-        {"timeout": 30_000, "enableRateLimit": True, "options": {"fetchMarkets": {"types": ["spot"]}}}
+        {"timeout": 30_000, "enableRateLimit": True, "options": {"fetchMarkets": {"types": ["spot"]}}, **pace}
     )
     api.has["fetchCurrencies"] = False
     if url is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from cryptolake.net.choice import HELPS
 from cryptolake.net.endpoint import Endpoint
 from cryptolake.net.logs import METHOD as LOGS
 from cryptolake.net.voices import same_voice
@@ -15,12 +16,17 @@ from cryptolake.work.workload import Workload
 
 
 def asked_again(
-    one: Workload, known: Sequence[Endpoint], span: Mapping[str, int], shares: Mapping[str, float], share: float
+    one: Workload,
+    known: Sequence[Endpoint],
+    span: Mapping[str, int],
+    shares: Mapping[str, float],
+    share: float,
+    typical: float,
 ) -> dict[str, float]:
     """The log questions that ask a `share` of the blocks again, by the name of who is asked.
 
-    `span` is how many blocks each endpoint answers at once, `shares` the part of all blocks that each first voice answers.
-    Where nobody has another voice, nobody is asked.
+    `span` is how many blocks each endpoint answers at once, `shares` the part of all blocks that each first voice answers,
+    `typical` the blocks of one of its windows. Where nobody has another voice, nobody is asked.
     """
     found: dict[str, float] = {}
     for first, part in shares.items() if share else ():
@@ -36,7 +42,9 @@ def asked_again(
             found[second.name] = found.get(second.name, 0.0) + count
         else:
             widest = max(span[each.name] for each in others)
-            pieces = part * sum(math.ceil(share * math.ceil(blocks / widest)) for blocks in one.scan_blocks)
+            # The blocks that one more question stands for.
+            each_of = min(typical, widest) if widest >= HELPS * typical else typical
+            pieces = part * sum(math.ceil(share * math.ceil(blocks / each_of)) for blocks in one.scan_blocks)
             second = min(others, key=lambda each: _price(each, span[each.name]))
             found[second.name] = found.get(second.name, 0.0) + pieces
     return found

@@ -5,6 +5,7 @@ What does not belong here: what the flags mean (`cli.options`) and making the pa
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -97,6 +98,11 @@ def chosen_panel(
         days = [start + timedelta(days=number) for number in range((end - start).days + 1)]
     if not days:
         raise BadInput(f"no day lies between {first or 'the first day'} and {last or 'the last day'} of the selection")
+    if not any(key in asked for key in itertools.product(sorted(names), days)):
+        raise BadInput(
+            f"nothing of this selection was ever asked for ({counted(len(names), 'market')} on {counted(len(days), 'day')}, "
+            f"{days[0]} .. {days[-1]}); run `cryptolake run` with the same flags"
+        )
     stored = stored.filter(pl.col("date").is_in(days))
     if version is None and not as_stored:
         require_supported(app, stored)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from cryptolake.app import App
+from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput, Stop
 from cryptolake.files.lock import holder
 from cryptolake.publish import server
@@ -70,11 +71,16 @@ def status(app: App) -> DatabaseStatus:
 
 
 def users(app: App) -> tuple[str, ...]:
-    """The runs and the scheduler of this data folder that are at work now, in words."""
+    """The runs and the scheduler of this data folder that are at work now, and what is connected, in words.
+
+    Raises Stop when the server takes nobody in.
+    """
     now = datetime.now(UTC)
     found = [f"{one.what} ({one.worker})" for one in read_runs(app.folder.runs) if one.at_work(now)]
     if (scheduler := holder(app.folder.scheduler_lock)) is not None:
         found.append(f"scheduler ({scheduler})")
+    if app.database.is_embedded and app.database.is_running and (sessions := server.sessions(app.folder.root)):
+        found.append(counted(sessions, "open session"))
     return tuple(found)
 
 
@@ -87,12 +93,8 @@ def stop(app: App, *, force: bool = False) -> bool:
         raise BadInput("the database is your own server (DATABASE_URL); stop it where it runs")
     if not app.database.is_running:
         return False
-    found = users(app)
-    if found and not force:
-        raise Stop(f"the database is used by {', '.join(found)}; wait for its end, or say --force")
-    others = server.sessions(app.folder.root)
-    if others and not force:
-        raise Stop(f"sessions still open in the database: {others}; end them, or say --force")
+    if not force and (found := users(app)):
+        raise Stop(f"the database is used by {', '.join(found)}; end that or wait for its end, or say --force")
     return server.stop_embedded(app.folder.root)
 
 

@@ -96,9 +96,9 @@ def _log_calls(one: Workload, known: Sequence[Endpoint], log_span: int | None, a
         found = {name: one.log_blocks * fast / total / span[name] for name, fast in helping.items()}
         # The last window of a run is cut short.
         found[max(helping, key=lambda name: helping[name])] += (len(one.scans) + len(one.histories)) / 2
-    for name, count in asked_again(
-        one, known, span, {name: fast / total for name, fast in helping.items()}, audit
-    ).items():
+    typical = one.log_blocks / sum(found.values())
+    first = {name: fast / total for name, fast in helping.items()}
+    for name, count in asked_again(one, known, span, first, audit, typical).items():
         found[name] = found.get(name, 0.0) + count
     return {name: math.ceil(count) for name, count in found.items()}
 

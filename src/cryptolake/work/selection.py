@@ -120,6 +120,21 @@ def held_partitions(app: App, csus: Sequence[Csu], dataset: Sequence[str] | None
     return found
 
 
+def named_partitions(app: App, csus: Sequence[Csu], dataset: str) -> list[Partition]:
+    """Every partition of a dataset that was ever asked for of these markets, and those that a market lacks which never was.
+
+    It lacks the days of the others; where nobody has any, those of the settings.
+    """
+    names = {csu.name for csu in csus}
+    found = [one for one in app.ledger.states(dataset) if one.key in names]
+    if not found:
+        return chosen_partitions(app, csus, [dataset])
+    never = names - {one.key for one in found}
+    return sorted(
+        [*found, *(Partition(dataset, name, period) for name in never for period in {p.period for p in found})]
+    )
+
+
 def collected_partitions(
     app: App, csus: Sequence[Csu], dataset: Sequence[str] | None, span: Span | None
 ) -> list[Partition]:

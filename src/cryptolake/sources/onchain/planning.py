@@ -15,12 +15,13 @@ import orjson
 
 from cryptolake.contracts.block_clock import BlockClock
 from cryptolake.net.multicall import MAX_CALLS
+from cryptolake.net.reverts import TRUSTED_BLOCKS
 
 HEADER, CALL, LOGS = "eth_getBlockByNumber", "eth_call", "eth_getLogs"
 QUIET_BLOCKS = 4  # headers of blocks without events that a doubted period looks at (net/audit)
 _ENDS = 3  # the finalized block's number, and the headers of both ends of the chain
 _PILOTS = 1  # more headers for the first boundaries, which are looked for from far away
-_STEADY, _SLOTS, _UNEVEN, _CROWDED = 2.0, 3.05, 3.9, 5.4  # headers a boundary, by how even blocks are (net/boundary)
+_STEADY, _SLOTS, _UNEVEN, _CROWDED = 2.0, 3.05, 3.3, 4.5  # headers a boundary, by how even blocks are (net/boundary)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,8 @@ class Habit:
     """What one market asks of a chain.
 
     A snapshot takes `rounds` of `calls` contract reads in all the first time, one request of all of them later on; `alone` of
-    them revert and are asked again by themselves. `emitters` calls find the contracts whose events are wanted.
+    them revert and have to prove it by themselves, once for many blocks. `emitters` calls find the contracts whose events are
+    wanted.
     `event_blocks` and `settling` are the blocks with events of a day, and the calls that value them, on average.
     """
 
@@ -82,7 +84,7 @@ def snapshot_calls(habits: Sequence[Habit], periods: int) -> int:
     deepest = max(one.rounds for one in habits)
     by_round = [sum(one.calls / one.rounds for one in habits if one.rounds > place) for place in range(deepest)]
     first = sum(max(1, round(calls / MAX_CALLS + 0.4)) for calls in by_round)
-    return first + (periods - 1) * math.ceil(every / MAX_CALLS) + periods * alone
+    return first + (periods - 1) * math.ceil(every / MAX_CALLS) + math.ceil(periods / TRUSTED_BLOCKS) * alone
 
 
 def emitter_calls(habits: Sequence[Habit], periods: int) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptolake.contracts.grades import Grade
@@ -21,6 +21,7 @@ from cryptolake.net.journal import ScanJournal
 from cryptolake.net.logs import AnsweredWindow, BlockWindow, Log, LogFilter
 from cryptolake.net.multicall import Failed, Finished
 from cryptolake.net.proof import Prover
+from cryptolake.net.reverts import Reverts
 from cryptolake.net.rpc import Pool
 from cryptolake.net.scan import scan
 from cryptolake.net.voices import voice
@@ -69,6 +70,7 @@ class LiquidationScan:
     audit: float
     watch: Watch
     grade: Grade = "two_voices_sampled"
+    reverts: Reverts = field(default_factory=Reverts)
 
     def run(self, asked: Sequence[Partition]) -> Iterator[Raw | Miss]:
         """One answer per partition, soon after its period is covered."""
@@ -112,7 +114,15 @@ class LiquidationScan:
         again = ScanJournal(self.journals, self.chain.name, every, "again") if self.journals is not None else None
         examiner = self._examiner(every, again)
         settling = Settling(
-            self.source, self.pool, self.blocks, self.chain, self.csus, self.provenance, examiner, filters
+            self.source,
+            self.pool,
+            self.blocks,
+            self.chain,
+            self.csus,
+            self.provenance,
+            examiner,
+            filters,
+            self.reverts,
         )
         covered = _Covered(whole.start)
 
@@ -153,7 +163,7 @@ class LiquidationScan:
 
     def _emitters(self, csus: Sequence[Csu], block: int) -> dict[str, Finished[list[LogFilter]] | Failed]:
         programs = {csu.name: families()[csu.family].emitters(csu) for csu in csus}
-        return run_programs(self.pool, programs, block, self.chain)
+        return run_programs(self.pool, programs, block, self.chain, reverts=self.reverts)
 
 
 class _Covered:

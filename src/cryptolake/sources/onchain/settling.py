@@ -25,6 +25,7 @@ from cryptolake.net.examination import Examined, Examiner
 from cryptolake.net.faults import Behind, Elsewhere, Malformed
 from cryptolake.net.logs import BlockWindow, Log, LogFilter, LogQuestion, log_to_json
 from cryptolake.net.multicall import Call, Failed, Finished, Program, run, transcript_to_json
+from cryptolake.net.reverts import Reverts
 from cryptolake.net.rpc import Pool
 from cryptolake.net.voices import voice
 from cryptolake.registry.chains import Chain
@@ -62,6 +63,7 @@ class Settling:
     provenance: Mapping[str, str]
     examiner: Examiner
     filters: Mapping[str, Sequence[LogFilter]]
+    reverts: Reverts = field(default_factory=Reverts)
     _likely: dict[str, list[Call]] = field(default_factory=dict)  # what each market's program asked before
     # Periods with windows that nobody compared, and who answered these.
     _sampled: list[tuple[CoveredPeriod, frozenset[str]]] = field(default_factory=list)
@@ -156,7 +158,7 @@ class Settling:
     def _priced(self, programs: Mapping[str, Program[Settled]], block: int) -> dict[str, Finished[Settled] | Failed]:
         """Run the markets' programs, with all that they asked in other periods in the first request."""
         likely = [call for name in programs for call in self._likely.get(name, ())]
-        outcomes = run_programs(self.pool, programs, block, self.chain, likely)
+        outcomes = run_programs(self.pool, programs, block, self.chain, likely, self.reverts)
         for name, outcome in outcomes.items():
             if isinstance(outcome, Finished) and name not in self._likely:
                 self._likely[name] = [call for stored in outcome.transcript for call, _ in stored]
@@ -207,11 +209,24 @@ class Settling:
 
 
 def run_programs(
-    pool: Pool, programs: Mapping[str, Program[T]], block: int, chain: Chain, likely: Sequence[Call] = ()
+    pool: Pool,
+    programs: Mapping[str, Program[T]],
+    block: int,
+    chain: Chain,
+    likely: Sequence[Call] = (),
+    reverts: Reverts | None = None,
 ) -> dict[str, Finished[T] | Failed]:
     """Run programs at a block, through Multicall3 where the chain has it by then."""
     since = chain.multicall3_block or 0
-    return run(pool, programs, block, multicall3=chain.multicall3_address, multicall3_since=since, likely=likely)
+    return run(
+        pool,
+        programs,
+        block,
+        multicall3=chain.multicall3_address,
+        multicall3_since=since,
+        likely=likely,
+        reverts=reverts,
+    )
 
 
 def miss(partition: Partition, error: CryptolakeError) -> Miss:

@@ -20,6 +20,7 @@ from cryptolake.errors import CryptolakeError, Skip
 from cryptolake.net.blocks import BlockRange, Blocks, FileBlockCache, Header
 from cryptolake.net.logs import parse_logs
 from cryptolake.net.multicall import Call, Failed, Finished, Program, replay, transcript_from_json, transcript_to_json
+from cryptolake.net.reverts import Reverts
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry
@@ -82,6 +83,7 @@ class OnchainSource:
         self._finding: dict[str, threading.Lock] = {}
         # What each market's program asked last time: next time all of it goes in the first request.
         self._likely: dict[str, list[Call]] = {}
+        self._reverts: dict[str, Reverts] = {}  # by chain
         self._teaching: dict[str, threading.Lock] = {}
         self._reading = threading.Lock()
         self._csus = {csu.name: csu for csu in csus}
@@ -137,6 +139,7 @@ class OnchainSource:
                 self._audit,
                 self._watch,
                 self._grade,
+                self._reverting(chain),
             )
             yield from scan.run(askable)
 
@@ -146,6 +149,11 @@ class OnchainSource:
             if chain.name not in self._blocks:
                 self._blocks[chain.name] = Blocks(self._pools(chain), self._cache, chain.clock)
             return self._blocks[chain.name]
+
+    def _reverting(self, chain: Chain) -> Reverts:
+        """What is known of the chain's calls that revert, whoever asked them."""
+        with self._lock:
+            return self._reverts.setdefault(chain.name, Reverts())
 
     def parse(self, raw: Raw) -> Sequence[Row]:
         """Re-run the family's program over the stored answers. Raises Skip when they do not fit the family's layout."""
@@ -235,7 +243,7 @@ class OnchainSource:
                     alone.close()
             likely = [call for name in programs for call in self._likely.get(name, ())]
             try:
-                outcomes = run_programs(pool, programs, block, chain, likely)
+                outcomes = run_programs(pool, programs, block, chain, likely, self._reverting(chain))
             finally:
                 for name in programs:  # asked for once: a market that always fails holds nobody up
                     self._likely.setdefault(name, [])
