@@ -48,7 +48,7 @@ def rebuild(bronze: Path, out: Path, reparse: bool) -> None:
     wanted, states = partitions(world, FIRST, LAST), ledger.states()
     known = standing(states)
     refine(source(world), wanted, bronze=store, tables=tables, states=states, known=known, fresh=True, reparse=reparse)
-    build(stores_of(out, ledger), csus={csu.name: csu for csu in world.csus}, states=states, known=known)
+    build(stores_of(out, ledger, bronze=store), csus={csu.name: csu for csu in world.csus}, states=states, known=known)
 
 
 def one_day(bronze: Path, out: Path) -> None:
@@ -60,9 +60,9 @@ def one_day(bronze: Path, out: Path) -> None:
     from cryptolake.work.refine import refine
 
     world, ledger, tables = World(planned_markets()), Ledger(bronze / "ledger.sqlite"), Tables(out)
-    states = ledger.states()
-    refine(source(world), partitions(world, LAST, LAST), bronze=Bronze(bronze), tables=tables, states=states)
-    build(stores_of(out, ledger), csus={csu.name: csu for csu in world.csus}, states=states)
+    store, states = Bronze(bronze), ledger.states()
+    refine(source(world), partitions(world, LAST, LAST), bronze=store, tables=tables, states=states)
+    build(stores_of(out, ledger, bronze=store), csus={csu.name: csu for csu in world.csus}, states=states)
 
 
 def pandas_script(bronze: Path, out: Path) -> None:

@@ -14,12 +14,17 @@ from cryptolake.state.ledger import Ledger
 
 
 def stores_of(
-    root: Path, ledger: Ledger, warehouse: Warehouse | None = None, *, tables: Tables | None = None
+    root: Path,
+    ledger: Ledger,
+    warehouse: Warehouse | None = None,
+    *,
+    tables: Tables | None = None,
+    bronze: Bronze | None = None,
 ) -> Stores:
-    """The stores under `root`; `tables` where these lie elsewhere."""
+    """The stores under `root`; `tables` and `bronze` where these lie elsewhere, or are those of somebody."""
 
     def opened() -> AbstractContextManager[Warehouse]:
         assert warehouse is not None, "this step needs no PostgreSQL"
         return nullcontext(warehouse)
 
-    return Stores(Bronze(root), Runs(root), ledger, tables or Tables(root), opened)
+    return Stores(bronze or Bronze(root), Runs(root), ledger, tables or Tables(root), opened)

@@ -262,9 +262,21 @@ class App:
         from cryptolake.sources.found import find_sources
 
         found = find_sources()
+        self._refuse_our_variables(found)
         for module, fault in found.refused.items():
             log.warning("source left out", file=module, fault=fault)
         return found
+
+    def _refuse_our_variables(self, found: FoundSources) -> None:
+        """Leave out, by name, the files whose key is a setting's variable: they would be handed its value."""
+        from cryptolake.settings.names import is_ours
+
+        for file in list(found.files):
+            ours = [key for key in file.keys if is_ours(key, type(self.settings).model_fields)]
+            if ours:
+                found.files.remove(file)
+                found.refused[file.module] = f"key {ours[0]} is a setting of cryptolake's own; rename the key"
+                found.keys = [key for key in found.keys if key not in ours]
 
     def _opened(self, provenance: dict[str, str] | None = None) -> Opened:
         from cryptolake.catalogue import fed_by_any_source, shared

@@ -8,7 +8,6 @@ here: making or storing anything (work).
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -23,6 +22,7 @@ import cryptolake.sources
 from cryptolake.contracts.declared import fault_of
 from cryptolake.contracts.table import Table
 from cryptolake.errors import Stop
+from cryptolake.files.foreign import require_function
 from cryptolake.files.presence import FileFault, load, module_names, require_helper, require_spelt, unfindable
 from cryptolake.silver.metrics import TABLE as METRICS
 from cryptolake.sources.found import FoundSources, find_sources
@@ -192,11 +192,13 @@ def _read(module: ModuleType, layers: Collection[str]) -> FoundTable:
     require_spelt(module, ("INPUTS", "COLUMNS", "build"))
     if not (isinstance(inputs, tuple) and all(isinstance(one, str) for one in inputs)):
         raise FileFault(f"INPUTS is missing; write the names of the tables {table.name} is made of, or ()")
-    if build is not None and (not callable(build) or len(inspect.signature(build).parameters) != len(inputs)):
-        raise FileFault(f"build must take one frame for each of INPUTS ({', '.join(inputs) or 'none'})")
+    if build is not None:
+        require_function(build, "build", *inputs)
     if build is None and table.layer == "gold":
         raise FileFault("a gold table needs build, a function of its INPUTS")
     columns = getattr(module, "COLUMNS", {})
-    if not isinstance(columns, Mapping):
+    if not isinstance(columns, Mapping) or not all(
+        isinstance(one, list | tuple) and all(isinstance(name, str) for name in one) for one in columns.values()
+    ):
         raise FileFault("COLUMNS is no mapping from an input to the names of the columns that are read of it")
     return FoundTable(table, module.__name__, inputs, columns, build)

@@ -5,12 +5,15 @@ What does not belong here: what is logged, and text for people (cli).
 
 from __future__ import annotations
 
+import base64
 import logging
 import os
+import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
 if TYPE_CHECKING:
     import structlog
@@ -18,7 +21,8 @@ if TYPE_CHECKING:
     from cryptolake.settings import Settings
 
 _SHORTEST = 4
-_KEY_LENGTH = 16  # the shortest key that a provider puts into an address; shorter parts are words
+_KEY_LENGTH = 16  # the shortest key that a provider puts into a path or host name; shorter parts are words
+_NAMES_A_SECRET = re.compile(r"key|token|secret|auth|pass|pwd|sig|cred", re.IGNORECASE)
 # What logging was set up with in this process: two folders may be open at once, and neither's secrets may be told.
 _in_force: list[Settings] = []
 _processors: list[structlog.types.Processor] = []
@@ -81,9 +85,17 @@ def url_secrets(url: str) -> list[str]:
     if "://" not in url:
         return []
     parts = urlsplit(url)
-    host = (parts.hostname or "").split(".")
-    words = [*parts.path.split("/"), *(value for _, value in parse_qsl(parts.query)), parts.password or "", *host[:1]]
-    return [one for one in words if len(one) >= _KEY_LENGTH]
+    host, user, password = (
+        (parts.hostname or "").split("."),
+        unquote(parts.username or ""),
+        unquote(parts.password or ""),
+    )
+    words = [*parts.path.split("/"), *host[:1]]
+    # What stands where only a secret does is one however short it is.
+    given = [user, password, f"{user}:{password}" if password else ""]
+    for name, value in parse_qsl(parts.query):
+        (given if _NAMES_A_SECRET.search(name) else words).append(value)
+    return [*(one for one in words if len(one) >= _KEY_LENGTH), *(one for one in given if len(one) >= _SHORTEST)]
 
 
 def redact_text(text: str, secrets: Iterable[str]) -> str:
@@ -91,13 +103,26 @@ def redact_text(text: str, secrets: Iterable[str]) -> str:
 
     Secrets of fewer than four characters are left: they would blacken every other word.
     """
-    told = {form for secret in secrets if len(secret) >= _SHORTEST for form in _forms(secret)}
-    for form in sorted(told, key=len, reverse=True):
-        text = text.replace(form, "***")
-    return text
+    if (found := _pattern(tuple(secrets))) is None:
+        return text
+    return found.sub("***", text)
 
 
-def _forms(secret: str) -> tuple[str, ...]:
+@lru_cache(maxsize=64)
+def _pattern(secrets: tuple[str, ...]) -> re.Pattern[str] | None:
+    """Every form of every secret, the longest first, in any spelling of its letters."""
+    told = {form for secret in secrets if len(secret) >= _SHORTEST for form in _forms(secret) if len(form) >= _SHORTEST}
+    if not told:
+        return None
+    return re.compile("|".join(re.escape(one) for one in sorted(told, key=len, reverse=True)), re.IGNORECASE)
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """The secret as it may stand in an address, in JSON, in a header (base64), and with its percent signs read."""
     import orjson
 
-    return secret, quote(secret, safe=""), quote(secret), quote_plus(secret), orjson.dumps(secret).decode()[1:-1]
+    for one in {secret, unquote(secret)}:
+        yield from (one, quote(one, safe=""), quote(one), quote_plus(one), orjson.dumps(one).decode()[1:-1])
+        # The last letters of base64 depend on what follows: those before them are told.
+        coded = base64.b64encode(one.encode("utf-8", "surrogateescape")).decode().rstrip("=")
+        yield coded[: len(coded) - (len(one.encode("utf-8", "surrogateescape")) % 3 != 0)]

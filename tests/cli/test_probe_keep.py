@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import tomllib
 from pathlib import Path
 
@@ -10,9 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.command import cryptolake
+from tests.hostile.server import Hostile
+from tests.net.node import Node, linear
 
-from cryptolake.demo.replay import Replay, sandbox_registry
+from cryptolake.demo.replay import sandbox_registry
 from cryptolake.errors import BadInput
+from cryptolake.registry.loader import load_registry
+from cryptolake.sources.onchain.families import declared
 from cryptolake.work.setting_files import merged_tables
 
 NAMES = st.sampled_from(["ethereum-own-1", "alchemy-2", "base-rpc.example.org", "own"])
@@ -41,15 +46,24 @@ def test_another_layout_is_refused_and_not_spoilt() -> None:
 
 def test_what_was_measured_is_kept_with_a_copy_and_then_used(tmp_path: Path) -> None:
     (tmp_path / "cryptolake.toml").write_text('# mine\ndata = "data"\n')
-    with Replay() as replay:
-        url = f"{replay.rpc_url}?key=0123456789abcdef0123"
+    chain = load_registry(declared(), sandbox_registry()).chains["sandbox"]
+    head = 1_000_000
+    limited = Node(
+        time=linear(int(time.time()) - 12 * head - 30, 12),
+        head=head,
+        chain_id=chain.chain_id,
+        limit=1000,
+        call=lambda *_: "0x0",
+    )
+    with Hostile(limited) as server:
+        url = f"{server.url}?key=0123456789abcdef0123"
         words = ["--registry", str(sandbox_registry()), "rpc", "probe", "--chain", "sandbox", "--json", "--keep"]
         run = cryptolake(tmp_path, *words, CRYPTOLAKE_RPC_SANDBOX=url)
         (found,) = json.loads(run.stdout)
         again = cryptolake(tmp_path, *words, CRYPTOLAKE_RPC_SANDBOX=url)
     text = (tmp_path / "cryptolake.toml").read_text()
     kept = tomllib.loads(text)["endpoints"]["sandbox-own-1"]
-    assert {"span": found["log_span"], "batch": found["batch"]}.items() <= kept.items()
+    assert kept == {"span": 1000} == {"span": found["log_span"]}, "a limit that was met, and none that was not"
     assert text.startswith("# mine\n")
     assert (tmp_path / "cryptolake.toml.bak").read_text() == '# mine\ndata = "data"\n'
     assert "+span = " in run.stderr

@@ -283,3 +283,22 @@ def test_the_plans_script_for_all_means_its_43_markets(
         plan_scripts.collect_all_csus()
     assert ended.value.code == 0
     assert seen == [["collect", *chosen, "--resume"]]
+
+
+@pytest.mark.parametrize("days", [(), ("--start-date", str(FIRST), "--end-date", str(LAST))], ids=["all", "days"])
+def test_verify_reads_the_snapshots_of_the_selection_too(lake: tuple[str, ...], days: tuple[str, ...]) -> None:
+    """Invented liquidations have no certificate: what is complete here are snapshots."""
+
+    def complete() -> int:
+        result = RUN.invoke(app, [*lake, "verify", "--json", "--set", "study", *days])
+        assert result.stdout, (result.output, repr(result.exception))
+        found = orjson.loads(result.stdout)
+        assert sum(found["counts"].values()) == 2 * len(STUDY) * 6
+        return int(found["counts"]["complete"])
+
+    path = Path(lake[1]) / "bronze/tvl" / STUDY[0] / f"{FIRST}.raw.json.gz"
+    kept = path.read_bytes()
+    assert complete() == len(STUDY) * 6
+    path.unlink()
+    assert complete() == len(STUDY) * 6 - 1
+    path.write_bytes(kept)

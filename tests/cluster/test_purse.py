@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -145,3 +146,28 @@ def test_an_odd_ceiling_is_refused_with_the_remedy(given: dict[str, dict[str, fl
 def test_the_flags_win_over_the_table() -> None:
     found = ceilings_of({"run": {"calls": 10, "units": 7, "usd": 1}}, [], max_calls=3, max_usd=None)
     assert found["run"] == Ceiling(calls=3, units=7, usd=1)
+
+
+@pytest.mark.parametrize(
+    "content", [b"x", b"\0" * 7 + b"\x02[]", b"\0" * 7 + b'\x09{"run":1}', b"\0" * 7 + b"\x30" + b"{", b"\xff" * 40]
+)
+def test_damaged_counts_end_what_has_a_ceiling_and_nothing_else(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "spending"
+    for bounded in (True, False):
+        path.write_bytes(content)
+        counts = SpendingFile(path)
+        ceilings = {"run": Ceiling(calls=5) if bounded else Ceiling()}
+        if bounded and len(content) >= 8:
+            with pytest.raises(Stop, match=r"is damaged.*delete it"):
+                counts.add(Amount(1), ceilings)
+        else:
+            assert counts.add(Amount(1), ceilings) is None
+        counts.close()
+
+
+def test_in_a_folder_that_may_not_be_written_only_ceilings_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda _path, _mode: False)  # whoever runs the suite as root may write everywhere
+    assert SpendingFile(tmp_path / "no" / "spending").add(Amount(1), {"run": Ceiling()}) is None
+    assert not (tmp_path / "no").exists()

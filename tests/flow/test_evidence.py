@@ -41,8 +41,10 @@ from cryptolake.silver.tvl import TABLE as TVL
 from cryptolake.state.ledger import Ledger
 from cryptolake.work import lending
 from cryptolake.work import prices as river
+from cryptolake.work.evidence import lines
 from cryptolake.work.market_days import MarketDays
 from cryptolake.work.panel import panel_now
+from cryptolake.work.price_sources import pricing
 from cryptolake.work.refine import refine, reprice
 from cryptolake.work.repair import repair
 
@@ -140,7 +142,7 @@ class Lake:
             found=SimpleNamespace(told=lambda *_: {}, price_sources={}),
             access=dict,
             settings=Settings(),
-            stores=stores_of(self.root, self.ledger, tables=self.tables),
+            stores=stores_of(self.root, self.ledger, tables=self.tables, bronze=self.bronze),
         )
         return cast(App, parts)
 
@@ -171,8 +173,13 @@ class Lake:
     def undisturbed(self) -> pl.DataFrame:
         """The panel of the same ledger and answers made in one go elsewhere."""
         states, tables = self.ledger.states(), Tables(self.root / "elsewhere")
-        refine(cast(Source, self.source), states, bronze=self.bronze, tables=tables, states=states, fresh=True)
-        frame, _ = panel_now(tables=tables, states=states, csus={csu.name: csu for csu in self.csus})
+        how = pricing(self.app())
+        refine(
+            cast(Source, self.source), states, bronze=self.bronze, tables=tables, states=states, pricing=how, fresh=True
+        )
+        frame, _ = panel_now(
+            tables=tables, bronze=self.bronze, states=states, csus={csu.name: csu for csu in self.csus}
+        )
         return frame
 
 
@@ -390,6 +397,28 @@ def test_a_damaged_answer_is_failed_and_asked_again(whole: Lake) -> None:
     lending.refine(whole.app())
     assert whole.build()[1].is_empty()
     assert panel.height == 6
+
+
+def test_what_was_answered_and_is_lost_is_named_by_build_and_what_was_never_answered_is_not(whole: Lake) -> None:
+    """However the ledger came to know that it has no answer any more."""
+    one, two, three = EVERY[0], EVERY[1], EVERY[2]
+    whole.bronze.raw_path(one, "onchain").write_bytes(b"")
+    repair(whole.ledger, whole.bronze, cast(Source, whole.source), known=lambda _: True)
+    whole.source.unreadable = {two}
+    whole.collect(two)  # the ledger's own word for it is that of the reader
+    whole.ledger.append(Entry(three, "failed", datetime.now(UTC), reason="rpc", error="refused"))
+    for step in (lambda: None, lambda: lending.refine(whole.app()), lambda: river.reprice(whole.app())):
+        step()
+        panel, lacking = whole.build()
+        assert set(lacking.select("csu", "date", "reason").iter_rows()) == {
+            (one.key, one.period.day, "damaged"),
+            (two.key, two.period.day, "layout"),
+        }
+        said = " ".join(lines(lacking))
+        assert "run `cryptolake ledger repair`" in said
+        assert f"{two.dataset}/{two.key}" in said
+        assert panel.filter(pl.col("status") == "failed").height == 3
+    assert whole.tables.read(TVL)["date"].n_unique() == len(DAYS)
 
 
 def test_a_twin_that_lost_rows_is_not_trusted(whole: Lake) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import orjson
 import pytest
@@ -13,6 +14,7 @@ from tests.waiting import PATIENCE_S
 from cryptolake.net.counted import CountedHttp
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.net.probe import MOST_CALLS, Probed, probe
+from cryptolake.work.endpoints import kept
 
 
 def probed(server: Hostile, *, archive: int | None = None) -> Probed:
@@ -28,6 +30,15 @@ def node(**more: object) -> Node:
     head = 1_000_000
     more.setdefault("call", lambda *_: "0x0")
     return Node(time=linear(int(time.time()) - 12 * head - 30, 12), head=head, **more)  # type: ignore[arg-type]
+
+
+def failing(code: int, method: str) -> Callable[[object, bytes], bool]:
+    """Answers everything that asks `method` with this status."""
+
+    def fail(handler: object, body: bytes) -> bool:
+        return method.encode() in body and bool(status(code)(handler, body))  # type: ignore[arg-type]
+
+    return fail
 
 
 def test_the_depth_is_found_out_whatever_the_settings_allow() -> None:
@@ -85,3 +96,25 @@ def test_what_is_wrong_is_named() -> None:
     gone = probe("test", CHAIN_ID, Endpoint("mine", SecretUrl(url)), CountedHttp(MOST_CALLS, timeout_s=PATIENCE_S))
     assert not gone.reachable
     assert "secret" not in gone.problem
+
+
+def test_only_limits_that_were_met_are_kept() -> None:
+    """What is only the most that was tried is none: kept as a ceiling it would shut out what the endpoint gives."""
+    with Hostile(node()) as server:
+        found = probed(server)
+    assert (found.limits, kept([found])) == ((), {})
+    with Hostile(node(limit=1000, pruned_below=910_000)) as server:
+        found = probed(server)
+    assert set(found.limits) == {"span", "archive"}
+    ((name, tables),) = kept([found]).items()
+    assert (name, tables["span"]) == ("mine", 1000)
+    assert 0.98 * 90_000 <= tables["archive"] <= 90_000
+
+
+@pytest.mark.parametrize("code", [429, 502])
+@pytest.mark.parametrize("only", ["eth_getBalance", "eth_getLogs", "eth_blockNumber"])
+def test_trouble_that_passes_makes_no_limit(code: int, only: str) -> None:
+    """One failure at any question: what the endpoint can do is not said to be less."""
+    with Hostile(node(), {"trouble": (failing(code, only), 1)}) as server:
+        found = probed(server)
+    assert kept([found]) == {}, found

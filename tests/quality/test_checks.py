@@ -82,7 +82,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> FinishedTables:
     lake.write(LIQUIDATIONS, events)
     csus = {csu.name: csu for csu in world.csus}
     built = build(stores_of(root, ledger), csus=csus)
-    now, _ = panel_now(tables=lake, states=ledger.states(), csus=csus)
+    now, _ = panel_now(tables=lake, bronze=Bronze(root), states=ledger.states(), csus=csus)
     ledger.close()
     accounting = {one.name: one.accounting for one in declared().values() if one.accounting is not None}
     panel = lake.read(DAILY_PANEL)
@@ -125,7 +125,7 @@ def drop(table: str) -> At:
 
 def lack(reason: str) -> At:
     """An answer of market `one` that silver cannot vouch for."""
-    row = [("tvl", "one", DAY, "pending", reason, True)]
+    row = [("tvl", "one", DAY, "pending", reason, True, False)]
     return lambda tables: replace(tables, lacking=pl.DataFrame(row, schema=EVIDENCE, orient="row"))
 
 

@@ -25,7 +25,7 @@ from cryptolake.sources.price_file import PriceFile, landed
 from cryptolake.work.price_sources import price_source, price_sources, pricing, read_quotes
 
 SOURCE = """
-from cryptolake.contracts.source import Dataset, SourceTable
+from cryptolake.contracts.source import Dataset, SourceTable, Trip
 from cryptolake.contracts.table import Field, Table
 from cryptolake.contracts.vendor import Key, Vendor
 from cryptolake.contracts.prices import PriceSource
@@ -36,18 +36,42 @@ class Sky:
     name = "sky"
     datasets = (Dataset("clouds", feeds="metrics", doc="how many", reach="as_of", needs="SKY_TOKEN"),)
 
+    def keys(self, dataset):
+        return ["london"]
+
+    def trips(self, partitions):
+        return (Trip(self.name, str(one), (one,)) for one in partitions)
+
+    def fetch(self, trip):
+        return iter(())
+
+    def parse(self, raw):
+        return []
+
 def open_source(access):
     return Sky()
 """
 BAZAAR = """
 from cryptolake.contracts.prices import PriceSource
-from cryptolake.contracts.source import Dataset
+from cryptolake.contracts.source import Dataset, Trip
 
 PRICES = PriceSource("bazaar", rung=15, max_age_s=60)
 
 class Bazaar:
     name = "bazaar"
     datasets = (Dataset("bazaar_prices", feeds="quotes", doc="what was paid", reach="as_of"),)
+
+    def keys(self, dataset):
+        return ["london"]
+
+    def trips(self, partitions):
+        return (Trip(self.name, str(one), (one,)) for one in partitions)
+
+    def fetch(self, trip):
+        return iter(())
+
+    def parse(self, raw):
+        return []
 
 def open_prices(access, chains, wanted):
     return Bazaar()
@@ -101,7 +125,6 @@ def test_the_ladder_is_what_the_files_declare(app: App) -> None:
     [
         ('name = "sky"\n    datasets', "datasets", "no `name`"),
         ('name = "sky"\n    datasets', 'name = "rain"\n    datasets', "call them the same"),
-        ('"sky"', '"onchain"', "there is a source 'onchain' already"),
         ("def open_source(", "def open_sources(", "nobody reads 'open_sources'; did you mean open_source"),
         ("def open_source(", "def make(", "offers neither open_source nor open_prices"),
         ("class Sky:", "PRICE = PriceSource('sky', 5, 60)\n\nclass Sky:", "nobody reads 'PRICE'; did you mean PRICES"),
@@ -121,7 +144,7 @@ def test_the_ladder_is_what_the_files_declare(app: App) -> None:
         ('"SKY_TOKEN", "key"', '"sky token", "key"', "write a variable's name"),
         ("import Dataset,", "import Datasets,", "cannot be imported"),
         ("VENDOR =", "raise SystemExit(3)\nVENDOR =", r"cannot be imported \(SystemExit: 3\)"),
-        ("return Sky()", "return 1 / 0", r"cannot be opened \(ZeroDivisionError"),
+        ("return Sky()", "return 1 / 0", r"open_source failed \(ZeroDivisionError"),
         ("class Sky:", "TABLES = [1]\n\nclass Sky:", "TABLES is no tuple"),
         ("class Sky:", f"TABLES = (SourceTable({TABLE.format(key='()')}, list),)\n\nclass Sky:", "'rains' has no key"),
         (
@@ -172,10 +195,24 @@ OWN_TABLE = f"TABLES = (SourceTable({TABLE.format(key=('day',))}, list),)\n\ncla
 @pytest.mark.parametrize(
     ("text", "other", "what"),
     [
-        (SOURCE.replace('"sky"', '"defillama"'), "defillama", "source 'defillama'"),
-        (SOURCE.replace('"sky"', '"defillama"').replace("VENDOR =", "ABOUT ="), "defillama", "source 'defillama'"),
+        (
+            SOURCE.replace('"sky"', '"defillama"').replace('Key("SKY_', 'Key("DEFILLAMA_'),
+            "defillama",
+            "source 'defillama'",
+        ),
+        (
+            SOURCE.replace('"sky"', '"defillama"')
+            .replace('Key("SKY_', 'Key("DEFILLAMA_')
+            .replace("VENDOR =", "ABOUT ="),
+            "defillama",
+            "source 'defillama'",
+        ),
         (SOURCE.replace('"clouds"', '"chain_tvl"'), "defillama", "dataset 'chain_tvl'"),
-        (SOURCE.replace('"sky"', '"mist"').replace("class Sky:", OWN_TABLE), "mmm", "table 'rains'"),
+        (
+            SOURCE.replace('"sky"', '"mist"').replace('Key("SKY_', 'Key("MIST_').replace("class Sky:", OWN_TABLE),
+            "mmm",
+            "table 'rains'",
+        ),
         (BAZAAR.replace('"bazaar"', '"defillama"'), "defillama", "price source 'defillama'"),
     ],
 )
@@ -303,7 +340,7 @@ def test_a_price_source_is_one_file_and_takes_its_rung(drop: Drop, app: App) -> 
     [
         ('"bazaar_prices"', '"coingecko_prices"', "bazaar and coingecko both have a dataset 'coingecko_prices'"),
         ('"quotes"', '"metrics"', "cryptolake.sources.bazaar: .*feed `quotes`"),
-        ("return Bazaar()", "return 1 / 0", r"cryptolake.sources.bazaar: cannot be opened \(ZeroDivisionError"),
+        ("return Bazaar()", "return 1 / 0", r"cryptolake.sources.bazaar: open_prices failed \(ZeroDivisionError"),
     ],
 )
 def test_a_faulty_price_source_is_never_left_out_in_silence(

@@ -20,7 +20,7 @@ from cryptolake.lake.bronze import Bronze
 from cryptolake.registry.loader import Registry
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain import aave_v3, events, morpho_blue, reader
-from cryptolake.sources.onchain.families import families
+from cryptolake.sources.onchain.families import families, family_module
 from cryptolake.sources.onchain.source import OnchainSource
 from cryptolake.work.refine import answers
 
@@ -80,8 +80,10 @@ def test_a_changed_file_changes_the_stamps_of_those_who_read_by_it(
 
 
 def test_every_family_reads_by_its_own_file_and_by_no_transport() -> None:
-    for name, family in families().items():
-        modules = set(reader.reading_modules(family))
+    for name in families():
+        module = family_module(name)
+        assert module is not None
+        modules = set(reader.reading_modules(module))
         assert {f"cryptolake.sources.onchain.{one}" for one in (name, "rows", "records")} <= modules
         assert {"cryptolake.net.abi", "cryptolake.net.multicall", "cryptolake.net.logs"} <= modules
         assert not {f"cryptolake.net.{one}" for one in ("http", "rpc", "limiter", "blocks")} & modules

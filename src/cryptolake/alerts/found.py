@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import cryptolake.alerts
 from cryptolake.contracts.alert import Alert, Setting
-from cryptolake.files.presence import FileFault, load, module_names, require_helper, unfindable
+from cryptolake.files.foreign import require_function
+from cryptolake.files.presence import FileFault, load, module_names, require_helper, require_spelt, unfindable
 from cryptolake.net.http import Http
 
 Send = Callable[[Alert, Mapping[str, str], Http], None]
@@ -51,13 +53,17 @@ def find_ways() -> FoundWays:
         except FileFault as fault:
             found.refused[file] = str(fault)
             continue
-        settings, send = getattr(module, "SETTINGS", None), getattr(module, "send", None)
+        settings: Any = getattr(module, "SETTINGS", None)
+        send: Any = getattr(module, "send", None)
         if not (isinstance(settings, tuple) and settings and all(isinstance(each, Setting) for each in settings)):
             found.refused[file] = "SETTINGS is missing; write a tuple of cryptolake.contracts.alert.Setting"
             continue
         found.secrets += [each.name for each in settings if each.secret and each.name not in found.secrets]
-        if not callable(send):
-            found.refused[file] = "send is missing; write a function of an alert, the settings' values and HTTP"
+        try:
+            require_spelt(module, ("SETTINGS", "send"))
+            require_function(send, "send", "alert", "values", "http", gives=False)
+        except FileFault as fault:
+            found.refused[file] = str(fault)
             continue
         found.ways.append(AlertWay(file.rpartition(".")[2], settings, send))
     return found

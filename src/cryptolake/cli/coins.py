@@ -56,10 +56,11 @@ def _mode(text: str) -> Mode:
 
 
 def _coingecko(app: App) -> CoinGecko:
+    from cryptolake.files.fenced import unfenced
     from cryptolake.sources.coingecko import CoinGecko
     from cryptolake.work.coin_runs import SOURCE
 
-    source = app.vendor(SOURCE)
+    source = unfenced(app.vendor(SOURCE))  # these commands are about this one source, and ask more of it
     assert isinstance(source, CoinGecko)
     return source
 

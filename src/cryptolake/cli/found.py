@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -28,6 +29,7 @@ from cryptolake.errors import Stop
 from cryptolake.files.presence import FileFault, require_helper, unfindable, words
 
 AnyCommand = TyperCommand | TyperGroup
+_NAME = re.compile(r"[a-z][a-z0-9-]*")
 INDEX = Path(__file__).with_name("commands.json")
 
 
@@ -129,8 +131,12 @@ def ask(module: str) -> tuple[dict[str, AnyCommand], list[CommandOffer]]:
         cli = typer.Typer(rich_markup_mode="rich")
         found.add_commands(cli)
         commands: dict[str, Any] = dict(get_group(cli).commands)
+        if odd := [name for name in commands if not _NAME.fullmatch(name)]:
+            raise ValueError(f"command {odd[0]!r}: write small letters, digits and -, a letter first")
         return commands, [_offer(found, name, command) for name, command in commands.items()]
-    except (Exception, SystemExit) as error:  # whatever a foreign file does while it is imported
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a foreign file does while it is imported
         raise Stop(f"{_file(module)} cannot be read ({words(error)}); repair or remove it") from error
 
 

@@ -11,10 +11,16 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from typer import Abort, Exit
+
+# typer brings its own click and exports no name for this: what is wrong with what was typed.
+from typer._click.exceptions import ClickException
 from typer.core import TyperCommand, TyperGroup
 
 from cryptolake.cli.found import CommandOffer, Commands
 from cryptolake.cli.screens import PANEL, PANELS, TEAM
+from cryptolake.errors import CryptolakeError, Stop
+from cryptolake.files.presence import words
 
 
 class CommandLine(TyperGroup):
@@ -34,6 +40,25 @@ class CommandLine(TyperGroup):
             from cryptolake.cli.signals import interrupted
 
             fail(interrupted(error), 130, None)
+        except (
+            CryptolakeError,
+            ClickException,
+            Abort,
+            Exit,
+            OSError,
+            SystemExit,
+        ):  # told in one line where they arrive
+            raise
+        except BaseException as error:
+            raise Stop(self._fault(ctx, error)) from error
+
+    def _fault(self, ctx: Any, error: BaseException) -> str:
+        """A command's own fault, by the file that it is to be mended in."""
+        name = ctx.invoked_subcommand or ""
+        callback = getattr(self.found.dropped.commands.get(name), "callback", None)
+        if name in self.found.dropped.commands:
+            return f"{getattr(callback, '__module__', name)}: command {name} failed ({words(error)}); correct the file"
+        return f"command {name} failed ({words(error)}); this is a defect, please report it with what CRYPTOLAKE_DEBUG=1 shows"
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the first screen: the commands of the two journeys."""

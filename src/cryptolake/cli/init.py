@@ -193,10 +193,11 @@ def _try_known(app: App, chains: list[Chain]) -> list[str]:
     settings, tried = app.settings, dict[str, Tried]()
     if at := _at_alchemy(chains):
         for number, key in enumerate(settings.alchemy_keys, start=1):
-            tried[f"Alchemy key {number}"] = try_alchemy(at, key.get_secret_value())
+            tried[f"Alchemy key {number}"] = try_alchemy(at, key.get_secret_value(), app.purse)
     for chain in chains:
         for number, url in enumerate(settings.rpc.get(chain.name, []), start=1):
-            tried[f"CRYPTOLAKE_RPC_{chain.name.upper()} {number}"] = try_endpoint(chain, url.get_secret_value())
+            name = f"CRYPTOLAKE_RPC_{chain.name.upper()} {number}"
+            tried[name] = try_endpoint(chain, url.get_secret_value(), app.purse)
     for one in vendor_keys(app.found):
         if (held := settings.key(one.key.name)) is not None:
             tried[one.key.name] = _tried(app, one, held)
@@ -231,12 +232,12 @@ def _ask_keys(app: App, chains: list[Chain]) -> dict[str, str]:
             number += 1
             if settings.key(name) is not None:
                 continue
-            if (key := _secret(f"{name}, one per account", partial(try_alchemy, at))) is None:
+            if (key := _secret(f"{name}, one per account", partial(try_alchemy, at, purse=app.purse))) is None:
                 break
             keys[name] = key
     while chain := _ask("Chain with an endpoint of your own (Enter: none)", "", lambda text: _chain(app, text)):
         name = f"CRYPTOLAKE_RPC_{chain.name.upper()}"
-        if (url := _secret(name, partial(try_endpoint, chain))) is not None:
+        if (url := _secret(name, partial(try_endpoint, chain, purse=app.purse))) is not None:
             keys[name] = url
     for one in vendor_keys(app.found):
         if settings.key(one.key.name) is None:

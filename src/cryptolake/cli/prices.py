@@ -170,6 +170,8 @@ def reprice_command(
 ) -> None:
     """Value silver and gold again from the prices that are kept. Collects nothing; the version before stays readable.
 
+    Every later command values like it, until the next `reprice`; without `--order` the settings say how.
+
     Example: cryptolake reprice --order chainlink,defillama,protocol_oracle
     """
     from cryptolake.work import lending

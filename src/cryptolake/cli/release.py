@@ -54,6 +54,8 @@ def release_command(
     from cryptolake.registry.version import registry_version
     from cryptolake.research.release import release, verify
     from cryptolake.silver.prices import TABLE as PRICES
+    from cryptolake.silver.refined import TABLE as REFINED
+    from cryptolake.silver.refined import pricing_document
     from cryptolake.work.checking import finished
     from cryptolake.work.evidence import lines
     from cryptolake.work.handing_out import refuse_rows
@@ -82,6 +84,7 @@ def release_command(
         registry_version=which,
         day_boundary=app.settings.day_boundary,
         prices=app.tables.read(PRICES),
+        pricing=pricing_document(app.tables.read(REFINED)),
     )
     made = release(
         version, DAILY_PANEL, panel, metadata=document, registry={"registry_version": which, "csus": csus}, into=folder

@@ -156,24 +156,31 @@ def verify_command(
 ) -> None:
     """Check the proof that no liquidation is missing: every block covered, by whom, and whether anybody disagreed.
 
+    Every answer of both datasets is read: a snapshot that was collected and is missing or damaged is a gap too.
+
     Without dates: everything that was ever collected, and a gap on each of those days for a market that was named and
     never was. Exits 1 when a day has a gap, is suspect or weak. Needs no network but for --repair, which asks again for
     these days alone and checks once more.
 
     Example: cryptolake verify --csu aave_v3_ethereum --days 7
     """
-    from cryptolake.work.selection import chosen_partitions, held_partitions, named_partitions
+    from cryptolake.work.selection import chosen_partitions, held_partitions, named_partitions, snapshots_asked
     from cryptolake.work.verify import verify
 
     wish = {"grade": min_grade} if repair and min_grade != "one_voice" else {}
     app: App = context.obj.open(**wish, **selected.settings)
     states = app.ledger.states()
     if selected.dated:
-        partitions = chosen_partitions(app, chosen_csus(app, selected), ["liquidations"])
+        csus = chosen_csus(app, selected)
+        partitions = chosen_partitions(app, csus, ["liquidations"])
+        days = {one.period.day for one in partitions}
+        partitions += snapshots_asked(app, {csu.name for csu in csus}, days)
     elif selected.named:
-        partitions = named_partitions(app, chosen_csus(app, selected), "liquidations")
+        csus = chosen_csus(app, selected)
+        partitions = named_partitions(app, csus, "liquidations")
+        partitions += snapshots_asked(app, {csu.name for csu in csus})
     else:
-        partitions = held_partitions(app, list(app.registry.csus.values()), ["liquidations"])
+        partitions = held_partitions(app, list(app.registry.csus.values()), None)
     least: Grade = "receipts_root" if min_grade == "receipts" else min_grade
     found = verify(partitions, states, app.bronze, "onchain", least=least)
     if repair and (wanting := [one.partition for one in found if one.verdict != "complete"]):
@@ -190,6 +197,7 @@ def verify_command(
                 "grades": {name: grades[name] for name in GRADES},
                 "findings": [
                     {
+                        "dataset": one.partition.dataset,
                         "csu": one.partition.key,
                         "period": str(one.partition.period),
                         "verdict": one.verdict,

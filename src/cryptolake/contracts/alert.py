@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from cryptolake.contracts.wellformed import require_types
+
 _VARIABLE = re.compile(r"CRYPTOLAKE_[A-Z][A-Z0-9_]*")
 
 
@@ -32,5 +34,6 @@ class Setting:
     secret: bool = False
 
     def __post_init__(self) -> None:
+        require_types(self)
         if not _VARIABLE.fullmatch(self.name):
             raise ValueError(f"setting {self.name!r}: write a variable's name, e.g. CRYPTOLAKE_PAGER_KEY")

@@ -23,6 +23,7 @@ ZONES: dict[Boundary, ZoneInfo] = {"utc": ZoneInfo("UTC"), "ny": ZoneInfo("Ameri
 
 _TEXT = re.compile(r"(\d{4}-\d{2}-\d{2})(?:T(\d{2}))?(@ny)?")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]*")
+NO_NAME = "cannot name a dataset or key; use letters, digits and . _ : + -"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -117,6 +118,11 @@ _PARSED: dict[str, Period] = {}
 _PARSED_LIMIT = 100_000
 
 
+def can_name(name: str) -> bool:
+    """Whether this can be the name of a dataset or a key, which become names of folders."""
+    return _NAME.fullmatch(name) is not None
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Partition:
     """One answer worth keeping: `dataset` of `key` (a CSU or vendor entity) for `period`."""
@@ -127,8 +133,8 @@ class Partition:
 
     def __post_init__(self) -> None:
         for name in (self.dataset, self.key):
-            if not _NAME.fullmatch(name):
-                raise BadInput(f"{name!r} cannot name a dataset or key; use letters, digits and . _ : + -")
+            if not can_name(name):
+                raise BadInput(f"{name!r} {NO_NAME}")
 
     @classmethod
     def parse(cls, text: str) -> Self:

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from cryptolake.contracts.partition import Partition
+from cryptolake.contracts.partition import Partition, can_name
+from cryptolake.contracts.wellformed import require_types
 
 ANY_CHAIN = "any"  # the chain of a plain-name numeraire (eth, btc)
 
@@ -30,3 +31,10 @@ class PriceSource:
     rung: int
     max_age_s: float
     asked: Literal["snapshots", "missing", "never"] = "missing"
+
+    def __post_init__(self) -> None:
+        require_types(self)
+        if not can_name(self.name) or self.max_age_s < 0:
+            raise ValueError(
+                f"price source {self.name!r}: write a name of letters, digits and _, and an age of 0 s or more"
+            )

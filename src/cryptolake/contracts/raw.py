@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Literal
 
 from cryptolake.contracts.partition import Partition
+from cryptolake.contracts.wellformed import require_types
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,9 @@ class Raw:
     block: int | None = None
     block_hash: str | None = None
 
+    def __post_init__(self) -> None:
+        require_types(self)
+
     @property
     def digest(self) -> str:
         """SHA-256 of the payload in hex; the ledger keeps it to prove that bronze still holds this answer."""
@@ -48,3 +52,6 @@ class Miss:
     state: Literal["gone", "failed"]
     reason: str
     message: str
+
+    def __post_init__(self) -> None:
+        require_types(self)

@@ -9,8 +9,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
-from cryptolake.contracts.partition import Granularity, Partition
+from cryptolake.contracts.partition import NO_NAME, Granularity, Partition, can_name
 from cryptolake.contracts.raw import Miss, Raw
+from cryptolake.contracts.wellformed import require_types
 
 if TYPE_CHECKING:  # heavy, and most sources have no table of their own
     import polars as pl
@@ -19,6 +20,7 @@ if TYPE_CHECKING:  # heavy, and most sources have no table of their own
 
 Row = Mapping[str, object]
 Reach = Literal["as_of", "window", "whole_history"]
+_MINUTES = {"day": 24 * 60, "hour": 60}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,16 @@ class Dataset:
     live: bool = True
     history: bool = True
 
+    def __post_init__(self) -> None:
+        require_types(self)
+        if not can_name(self.name):
+            raise ValueError(f"dataset: {self.name!r} {NO_NAME}")
+        if not 0 <= self.at_minute < _MINUTES[self.every]:
+            latest = _MINUTES[self.every] - 1
+            raise ValueError(
+                f"dataset {self.name}: at_minute={self.at_minute} is not 0 to {latest}, minutes past the {self.every}"
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class SourceTable:
@@ -59,6 +71,9 @@ class Trip:
     source: str
     label: str
     partitions: tuple[Partition, ...]
+
+    def __post_init__(self) -> None:
+        require_types(self)
 
 
 class Source(Protocol):

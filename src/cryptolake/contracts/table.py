@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.quoting import identifier, identifiers, literal
+from cryptolake.contracts.wellformed import require_types
 from cryptolake.errors import Stop
 
 Dtype = Literal["text", "int64", "int32", "float64", "bool", "date", "timestamp", "timestamp_naive", "integer_text"]
@@ -85,6 +86,9 @@ class Field:
     sql: str | None = None
     formerly: tuple[Former, ...] = ()  # a rename or a new type: what readers of earlier versions still ask for
 
+    def __post_init__(self) -> None:
+        require_types(self)
+
 
 @dataclass(frozen=True, slots=True)
 class MergedTable:
@@ -138,6 +142,7 @@ class Table:
     merged: tuple[MergedTable, ...] = ()  # tables of earlier versions that became a part of this one
 
     def __post_init__(self) -> None:
+        require_types(self)
         names = [field.name for field in self.fields]
         if len(set(names)) != len(names):
             raise ValueError(f"table {self.name}: a field is named twice")

@@ -9,7 +9,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from cryptolake.contracts.wellformed import require_types
+
 _NAME, _VARIABLE = re.compile(r"[a-z][a-z0-9_]*"), re.compile(r"[A-Z][A-Z0-9_]*")
+_ADDRESS = re.compile(r"https?://[A-Za-z0-9.\[\]:-]*[A-Za-z0-9\]](/[!-~]*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,7 @@ class Key:
     burst: int | None = None
 
     def __post_init__(self) -> None:
+        require_types(self)
         if not _VARIABLE.fullmatch(self.name):
             raise ValueError(f"key {self.name!r}: write a variable's name, e.g. WEATHER_API_KEY")
         _check_limit(self.name, self.per_minute, self.burst)
@@ -48,9 +52,22 @@ class Vendor:
     watch_list: str | None = None
 
     def __post_init__(self) -> None:
+        require_types(self)
         if not _NAME.fullmatch(self.name):
             raise ValueError(f"vendor {self.name!r}: write small letters, digits and _")
         _check_limit(self.name, self.per_minute, self.burst)
+        for host, address in self.hosts.items():
+            if not _NAME.fullmatch(host) or (address and not _ADDRESS.fullmatch(address)):
+                raise ValueError(
+                    f"vendor {self.name}: host {host!r}: write name and address as weather: https://host/path"
+                )
+        for key in self.keys:  # by the vendor's name, so that no file is handed another's secret
+            if not (
+                key.name.startswith(f"{self.name.upper()}_") or key.name.startswith(f"CRYPTOLAKE_{self.name.upper()}_")
+            ):
+                raise ValueError(f"key {key.name}: begin its name with that of its vendor, {self.name.upper()}_...")
+        if len({key.name for key in self.keys}) < len(self.keys):
+            raise ValueError(f"vendor {self.name}: two of its keys have one name")
 
     def key_in(self, secrets: Mapping[str, str]) -> Key | None:
         """The first of the keys that is set; None without any."""

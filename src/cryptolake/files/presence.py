@@ -58,7 +58,9 @@ def attempt(loading: Callable[[], T]) -> T:
     """What `loading` gives. Raises FileFault for whatever a foreign file does meanwhile."""
     try:
         return loading()
-    except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever a foreign file does while it is imported
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001  # whatever a foreign file does while it is imported
         raise FileFault(f"cannot be imported ({words(error)}); repair or remove it") from None
 
 

@@ -36,10 +36,11 @@ def metadata_document(
     registry_version: str = "",
     day_boundary: str = "utc",
     prices: pl.DataFrame | None = None,
+    pricing: Mapping[str, object] | None = None,
 ) -> dict[str, object]:
     """The document: version id, date range, definitions, sources, and per market its row counts by status.
 
-    `prices` (silver) tells which sources priced how many token-days.
+    `prices` (silver) tells which sources priced how many token-days, `pricing` how they were chosen (null: not known).
     """
     sandbox = sorted(name for name, csu in csus.items() if csu.sandbox)
     priced = prices if prices is not None else pl.DataFrame(schema={"price_source": pl.String, "flag": pl.String})
@@ -61,6 +62,7 @@ def metadata_document(
         "rows_by_liquidations_status": _counts(panel["liquidations_status"]),
         "methodology": table.methodology,
         "price_sources": _counts(priced["price_source"].fill_null("none")),
+        "pricing": pricing,
         "price_flags": _counts(priced["flag"]),
         "sandbox": bool(sandbox),
         "sandbox_note": f"demonstration data, not a public chain: {', '.join(sandbox)}" if sandbox else None,

@@ -4,6 +4,7 @@
     bronze/tvl/<csu>/<period>.json                  the documented form
     bronze/tvl/<csu>/<period>.rows.parquet          its rows, typed, until they are in the month's
     bronze/tvl/<csu>/<YYYY-MM>.parquet              the month's rows, typed
+    bronze/whole.json                               which of these answers were found whole; may be deleted
     bronze/<source>/<dataset>/<period>/<key>.raw.json.gz    vendors
     bronze/<source>/<dataset>/<period>.zip                  the same files of a finished hour, packed into one
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from cryptolake.contracts.raw import Raw
 from cryptolake.contracts.source import Row
 from cryptolake.files.atomic import sync_all, write_bytes
 from cryptolake.lake.archives import Archives
+from cryptolake.lake.whole import WholeAnswers
 
 _ANSWERS, _READER = "cryptolake.answers", "cryptolake.reader"  # what a twin says about itself
 ONCHAIN = "onchain"  # its bronze lies directly under the dataset, as documented; vendors' under their name
@@ -38,6 +40,7 @@ class Bronze:
     def __init__(self, root: Path) -> None:
         self._root = root / "bronze"
         self._archives = Archives()
+        self._whole = WholeAnswers(self._root)
         self._unsynced: list[Path] = []  # vendors' answers come by the thousand; they are made durable together
 
     def _stem(self, partition: Partition, source: str) -> Path:
@@ -76,7 +79,9 @@ class Bronze:
             "payload": raw.payload.decode("latin-1"),
         }
         write_bytes(path, gzip.compress(orjson.dumps(envelope), 6, mtime=0), synced=alone)
-        if not alone:
+        if alone:
+            self._whole.note(raw.partition, path.stat(), raw.digest)
+        else:
             self._unsynced.append(path)
         return raw.digest
 
@@ -87,9 +92,10 @@ class Bronze:
             sync_all(paths)
 
     def read(self, partition: Partition, source: str) -> Raw | None:
-        """The kept answer; None when there is none or its bytes no longer match their digest."""
+        """The kept answer; None when there is none, its bytes no longer match their digest, or it answers something else."""
         path = self.raw_path(partition, source)
         try:
+            looked = path.stat() if source == ONCHAIN else None
             packed = path.read_bytes() if source == ONCHAIN or path.exists() else self._archives.read(path)
             document = orjson.loads(gzip.decompress(packed))
             raw = Raw(
@@ -113,7 +119,11 @@ class Bronze:
             ValueError,
         ):
             return None  # absent, truncated or damaged: the plan asks again
-        return raw if raw.digest == document["digest"] else None
+        if raw.digest != document["digest"] or (source == ONCHAIN and raw.partition != partition):
+            return None
+        if looked is not None:
+            self._whole.note(partition, looked, raw.digest)
+        return raw
 
     def pack(self, source: str, dataset: str, period: Period) -> None:
         """Put a vendor's answers of one period into one file: hourly pulls would leave millions of small ones in a year."""
@@ -123,6 +133,17 @@ class Bronze:
         """Whether the partition's answer is there and unharmed; with `digest`, whether it is that very answer."""
         raw = self.read(partition, source)
         return raw is not None and (digest is None or raw.digest == digest)
+
+    def lost(self, answers: Iterable[tuple[Partition, str]]) -> set[Partition]:
+        """The on-chain partitions whose answer of this digest is not there, or not whole (see `lake.whole` for how it knows).
+
+        Costs a look at each file; those that nothing is known of are read.
+        """
+        return self._whole.lost(answers, self.intact)
+
+    def keep_whole(self) -> None:
+        """Keep what is known of whole answers, so that the next process need not read them."""
+        self._whole.keep()
 
     def document(self, raw: Raw, rows: Sequence[Row]) -> None:
         """Write the documented form of an on-chain answer: tvl with `tvl_raw`, liquidations with `liquidations`.

@@ -40,7 +40,15 @@ def refused_at_once(pool: Pool, http: Http, size: int) -> list[str]:
     station.limiter.acquire(size * station.endpoint.limits.cost(_ASKED))
     alone = replace(station.endpoint, account="")
     pools = [
-        Pool(pool.chain, pool.chain_id, [alone], http, limiters=lambda _one: Limiter(10_000.0), attempts=1)
+        Pool(
+            pool.chain,
+            pool.chain_id,
+            [alone],
+            http,
+            limiters=lambda _one: Limiter(10_000.0),
+            purse=pool.purse,
+            attempts=1,
+        )
         for _ in range(size)
     ]
     for one in pools:

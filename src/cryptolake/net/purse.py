@@ -46,6 +46,11 @@ class Ceiling:
     units: float | None = None
     usd: float | None = None
 
+    @property
+    def is_none(self) -> bool:
+        """Whether nothing is bounded."""
+        return self.calls is None and self.units is None and self.usd is None
+
     def broken_by(self, spent: Amount) -> str | None:
         """What of it (calls, units, usd) is less than was spent; None when it holds."""
         for one in fields(self):

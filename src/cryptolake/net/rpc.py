@@ -57,7 +57,7 @@ class Pool:
     ) -> None:
         if not endpoints:
             raise BadInput(f"no endpoint for chain {chain}; set CRYPTOLAKE_RPC_{chain.upper()}=url")
-        self.chain, self.chain_id, self._purse = chain, chain_id, purse
+        self.chain, self.chain_id, self.purse = chain, chain_id, purse
         self._http, self._attempts, self._clock, self._sleep = http, attempts, clock, sleep
         own = limiters or (
             lambda one: for_limit(one.limits.rate, cost=one.limits.dearest, told=one.limits.told, sleep=sleep)
@@ -349,8 +349,8 @@ class Pool:
     def _exchange(self, station: Station, calls: Sequence[Question]) -> list[Json | Reply]:
         cost = sum(station.endpoint.limits.cost(method) for method, _ in calls)
         self._local.sent_at = station.limiter.now()
-        if self._purse is not None:
-            self._purse.take(station.endpoint, len(calls), cost)
+        if self.purse is not None:
+            self.purse.take(station.endpoint, len(calls), cost)
         try:
             self._local.sent_at = station.limiter.acquire(cost, monthly=station.endpoint.limits.monthly)
         except Stop:

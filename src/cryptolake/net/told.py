@@ -19,7 +19,7 @@ class ToldLimits(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rate: float | None = Field(None, gt=0, description="calls (or the provider's units) a second")
+    rate: float | None = Field(None, gt=0, allow_inf_nan=False, description="calls (or the provider's units) a second")
     span: int | None = Field(None, ge=1, description="blocks of one eth_getLogs")
     batch: int | None = Field(None, ge=1, description="calls in one request")
     addresses: int | None = Field(None, ge=1, description="addresses of one eth_getLogs")

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from cryptolake.contracts.wellformed import require_types
+
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
@@ -24,6 +26,9 @@ class Anchor:
     same_as: str | None = None
     arguments: tuple[int | str, ...] = ()
 
+    def __post_init__(self) -> None:
+        require_types(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Accounting:
@@ -35,6 +40,9 @@ class Accounting:
 
     lends_deposits: bool
     cash_is_the_rest: bool
+
+    def __post_init__(self) -> None:
+        require_types(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,5 +93,5 @@ def report_unknown(keys: Mapping[str, object], known: Collection[str], where: st
 
 def override(rows: Sequence[Row], mine: Sequence[Row]) -> list[Row]:
     """`rows` without those that `mine` names anew, followed by `mine`."""
-    names = {row.values.get("name") for row in mine}
+    names = {str(row.values.get("name")) for row in mine}
     return [row for row in rows if row.values.get("name") not in names] + list(mine)

@@ -5,18 +5,23 @@ What does not belong here: writing files (export) and anything about a single fo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryptolake.errors import BadInput, Stop
+from cryptolake.files.foreign import fence, require_function
 from cryptolake.files.presence import FileFault, load, module_names, require_spelt, unfindable
 from cryptolake.research import exports
 
 if TYPE_CHECKING:
     import polars as pl
 
+_SUFFIX = re.compile(r"\.[a-z0-9]+")  # what a path's `suffix` can be, in small letters
 Render = Callable[["pl.DataFrame", Mapping[str, object]], bytes]
 
 
@@ -41,29 +46,67 @@ def format_named(name: str) -> ExportFormat:
         raise Stop(f"{path} {fault}")
     if name not in format_names():
         raise BadInput(f"unknown format {name!r}; known: {', '.join(format_names())}")
-    file = f"{exports.__name__}.{name}"
+    found = _read(name)
+    for other in format_names():
+        if other != name and _suffix(other) == found.suffix:
+            raise Stop(
+                f"{_file(name)}: SUFFIX={found.suffix!r} is that of {_file(other)} already: one would take the other's "
+                "place; give one of them another"
+            )
+    return found
+
+
+def _file(name: str) -> str:
+    return f"{exports.__name__}.{name}"
+
+
+def _suffix(name: str) -> object:
+    """What a file says its suffix is; None for a faulty file, which is told when it is asked for."""
+    try:
+        return getattr(load(_file(name)), "SUFFIX", None)
+    except FileFault:
+        return None
+
+
+def _read(name: str) -> ExportFormat:
+    """The format that a file declares. Raises Stop naming the file."""
+    file = _file(name)
     try:
         module = load(file)
         require_spelt(module, ("SUFFIX", "render", "NEEDS"))
+        if hasattr(module, "render"):
+            require_function(module.render, "render", "frame", "codebook")
     except FileFault as fault:
         raise Stop(f"{file}: {fault}") from None
     suffix, render, needs = (getattr(module, one, None) for one in ("SUFFIX", "render", "NEEDS"))
-    if not (isinstance(suffix, str) and suffix.startswith(".") and len(suffix) > 1):
-        raise Stop(f"{file}: SUFFIX is missing; write the suffix of its files with the dot")
-    if not callable(render):
+    if not (isinstance(suffix, str) and _SUFFIX.fullmatch(suffix)):
+        raise Stop(
+            f"{file}: SUFFIX is missing; write the suffix of its files with the dot, in small letters and digits"
+        )
+    if render is None:
         raise Stop(f"{file}: render is missing; write a function of a frame and its codebook that gives bytes")
-    if not isinstance(needs, str | None):
-        raise Stop(f"{file}: NEEDS is not the name of an extra")
+    if needs is not None and needs not in _extras():
+        raise Stop(f"{file}: NEEDS is not the name of an extra, but {needs!r}; known: {', '.join(_extras())}")
     return ExportFormat(name, suffix, render, needs)
 
 
+@lru_cache(maxsize=1)
+def _extras() -> tuple[str, ...]:
+    """The extras that can be installed with this package."""
+    return tuple(sorted(metadata(__name__.partition(".")[0]).get_all("Provides-Extra") or ()))
+
+
 def rendered(to: ExportFormat, frame: pl.DataFrame, codebook: Mapping[str, object]) -> bytes:
-    """The content of a file of this format. Raises Stop with the remedy when the libraries it needs are not installed."""
-    try:
-        return to.render(frame, codebook)
-    except ImportError as error:
-        remedy = f"; install it: pip install 'cryptolake[{to.needs}]'" if to.needs else ""
-        raise Stop(f"format {to.name} needs {error.name}{remedy}") from None
+    """The content of a file of this format. Raises Stop: libraries are missing, or the file is at fault."""
+    with fence(_file(to.name), "render"):
+        try:
+            content = to.render(frame, codebook)
+        except ImportError as error:
+            remedy = f"; install it: pip install 'cryptolake[{to.needs}]'" if to.needs else ""
+            raise Stop(f"format {to.name} needs {error.name}{remedy}") from None
+        if not isinstance(content, bytes):
+            raise TypeError(f"gave {type(content).__name__}, not bytes")
+        return content
 
 
 def require_suffix(to: ExportFormat, path: Path) -> None:

@@ -41,6 +41,12 @@ def refuse_misspelt(variables: Collection[str], settings: Collection[str]) -> No
             raise BadInput(f"settings: nobody reads {variable}; did you mean {PREFIX}{near[0].upper()}? ({LOOK})")
 
 
+def is_ours(variable: str, settings: Collection[str]) -> bool:
+    """Whether a variable is one of a setting of ours, which no file may declare as its own: it would be handed its value."""
+    name = variable.upper().removeprefix(PREFIX).lower()
+    return name in {*settings, "debug"} or name.startswith(("rpc_", "url_", "alchemy_key"))
+
+
 def _declared() -> set[str]:
     """What vendors and ways to tell a person declare, in small letters; costs looking at their files."""
     from cryptolake.alerts.found import find_ways

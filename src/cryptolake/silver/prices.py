@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import orjson
 import polars as pl
 
 from cryptolake.contracts.table import Field, Former, Table
@@ -79,7 +80,11 @@ TABLE = Table(
 
 @dataclass(frozen=True, slots=True)
 class Pricing:
-    """How prices are chosen: the ladder, the largest age (seconds, either way) per source, the tolerated spread (share)."""
+    """How prices are chosen: the ladder, the largest age (seconds, either way) per source, the tolerated spread (share).
+
+    `told` is the order in the words it was given in, empty for everybody. It says what the ladder is once another source
+    comes or goes.
+    """
 
     ladder: tuple[str, ...] = LADDER
     max_age_s: Mapping[str, float] = field(
@@ -93,6 +98,28 @@ class Pricing:
         }
     )
     tolerance: float = 0.02
+    told: str = ""
+
+    def text(self) -> str:
+        """The same as text (JSON), equal for equal ones: what is kept beside the days that were priced so."""
+        ages = [[name, float(self.max_age_s.get(name, 0.0))] for name in self.ladder]
+        return orjson.dumps({"order": self.told, "max_age_s": ages, "tolerance": self.tolerance}).decode()
+
+    def document(self) -> dict[str, object]:
+        """The same for a reader of the data: the ladder in order, its largest ages in seconds, the tolerance."""
+        ages = {name: float(self.max_age_s.get(name, 0.0)) for name in self.ladder}
+        return {"ladder": list(self.ladder), "max_age_s": ages, "tolerance": self.tolerance}
+
+    @classmethod
+    def read(cls, text: str) -> Pricing | None:
+        """What `text` made; None for anything else: how a day was priced is not known then."""
+        try:
+            kept = orjson.loads(text)
+            ages = {str(name): float(age) for name, age in kept["max_age_s"]}
+            found = cls(tuple(ages), ages, float(kept["tolerance"]), str(kept["order"]))
+        except (ValueError, TypeError, KeyError):
+            return None
+        return found if found.text() == text else None
 
 
 def pricing_of(order: str, max_age_s: Mapping[str, float], tolerance: float) -> Pricing:
@@ -104,7 +131,8 @@ def pricing_of(order: str, max_age_s: Mapping[str, float], tolerance: float) -> 
     ladder = tuple(name.strip() for name in order.split(",") if name.strip())
     if unknown := [name for name in ladder if name not in known]:
         raise BadInput(f"price_order: unknown source {unknown[0]!r}; known: {', '.join(known)}")
-    return Pricing(ladder=ladder or known, max_age_s={ORACLE: 0.0, **max_age_s}, tolerance=tolerance)
+    told = ",".join(ladder)
+    return Pricing(ladder=ladder or known, max_age_s={ORACLE: 0.0, **max_age_s}, tolerance=tolerance, told=told)
 
 
 def oracle_quotes(tvl: pl.DataFrame, liquidations: pl.DataFrame, aliases: pl.DataFrame) -> pl.DataFrame:

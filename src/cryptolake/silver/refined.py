@@ -1,4 +1,4 @@
-"""Silver table `refined`: which answers a market's day in silver was made of, and what it held then. No I/O.
+"""Silver table `refined`: which answers a market's day in silver was made of, how it was priced, what it held then. No I/O.
 
 Written last, after the rows it vouches for: a kill in between leaves a day that nothing vouches for, never one that is
 vouched for wrongly. What does not belong here: what the ledger knows, and comparing the two (`work.evidence`).
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from datetime import date
 
 import polars as pl
 
@@ -28,7 +29,12 @@ TABLE = Table(
         Field("date", "date", "day, by the day boundary of the run"),
         Field("dataset", "text", "which table", allowed=("tvl", "liquidations", "quotes", "prices")),
         Field("csu", "text", "market; `all` for quotes and prices, which all markets share"),
-        Field("answers", "text", "SHA-256 over period and digest of every answer that the market's day was made of"),
+        Field(
+            "answers",
+            "text",
+            "what it was made of: a market's day, SHA-256 over period and digest of every answer; a day's prices, how they "
+            "were chosen (order, ladder with the largest ages in seconds, tolerance) as JSON",
+        ),
         Field("answer_rows", "int64", "rows that were read from those answers", minimum=0),
         Field("rows", "int64", "rows of the day in the silver table", minimum=0),
         Field(
@@ -40,7 +46,8 @@ TABLE = Table(
     ),
     doc="What silver holds of each market's day and of each day's prices, and which answers it was made of.",
     methodology="A figure is `ok` only where this table agrees with the ledger (same answers, same number of rows) and with "
-    "the rows that are in silver now (same content), its day's quotes and prices included.",
+    "the rows that are in silver now (same content), its day's quotes and prices included, and where its prices were chosen "
+    "as those of the other days were.",
     in_postgres=False,
 )
 
@@ -79,15 +86,46 @@ def contents(dataset: str, frame: pl.DataFrame) -> pl.DataFrame:
     return grouped.select("csu", "date", "rows", pl.Series("content", digests, dtype=pl.String))
 
 
-def shared(dataset: str, frame: pl.DataFrame) -> pl.DataFrame:
-    """The rows of this table for all days of `frame`, which is everybody's (quotes, prices): they rest on no one answer."""
+def shared(dataset: str, frame: pl.DataFrame, made_of: str = "") -> pl.DataFrame:
+    """The rows of this table for all days of `frame`, which is everybody's (quotes, prices): they rest on no one answer.
+
+    `made_of` says how the days' prices were chosen (`Pricing.text`).
+    """
     return (
         contents(dataset, frame)
         .with_columns(
             pl.lit(dataset).alias("dataset"),
-            pl.lit(digest_of([])).alias("answers"),
+            pl.lit(made_of or digest_of([])).alias("answers"),
             pl.col("rows").alias("answer_rows"),
             pl.lit(None, pl.String).alias("reason"),
         )
         .select(TABLE.columns)
     )
+
+
+def pricing_by_day(recorded: pl.DataFrame) -> dict[date, prices.Pricing | None]:
+    """How each day's prices were chosen, by this table; None where it does not say so."""
+    rows = recorded.filter(pl.col("dataset") == prices.TABLE.name).select("date", "answers")
+    read = {text: prices.Pricing.read(text) for text in rows["answers"].unique()}
+    return {day: read[text] for day, text in rows.iter_rows()}
+
+
+def pricing_of_most(recorded: pl.DataFrame) -> prices.Pricing | None:
+    """How the prices of most days were chosen (of as many, the latest day's); None where of no day it is known."""
+    days: dict[str, list[date]] = {}
+    for day, one in pricing_by_day(recorded).items():
+        if one is not None:
+            days.setdefault(one.text(), []).append(day)
+    return prices.Pricing.read(max(days, key=lambda text: (len(days[text]), max(days[text])))) if days else None
+
+
+def pricing_document(recorded: pl.DataFrame) -> dict[str, object] | None:
+    """How most days were priced, for a reader of the data; None where it is not known."""
+    how = pricing_of_most(recorded)
+    return None if how is None else how.document()
+
+
+def priced_otherwise(recorded: pl.DataFrame, how: prices.Pricing) -> list[date]:
+    """The days whose prices were not chosen like this, or of which it is not known, in order."""
+    text = how.text()
+    return sorted(day for day, one in pricing_by_day(recorded).items() if one is None or one.text() != text)

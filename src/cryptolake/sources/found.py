@@ -15,10 +15,13 @@ from types import ModuleType
 import cryptolake.sources
 from cryptolake.contracts.contact import Assumption
 from cryptolake.contracts.declared import fault_of
+from cryptolake.contracts.partition import can_name
 from cryptolake.contracts.prices import PriceSource, Wanted
 from cryptolake.contracts.source import Dataset, Source, SourceTable
 from cryptolake.contracts.vendor import Vendor
 from cryptolake.errors import BadInput, CryptolakeError
+from cryptolake.files.fenced import fenced
+from cryptolake.files.foreign import fence, require_function
 from cryptolake.files.presence import (
     FileFault,
     attempt,
@@ -27,7 +30,6 @@ from cryptolake.files.presence import (
     require_helper,
     require_spelt,
     unfindable,
-    words,
 )
 from cryptolake.net.access import Access
 from cryptolake.net.conversation import Refusal
@@ -43,6 +45,14 @@ TryKey = Callable[[Access], Refusal | None]
 # What the file takes for granted of its vendor, as checks; without it every dataset is asked once and read.
 Contact = Callable[[Access], Iterable[Assumption]]
 # One of these makes a module a source: a misspelt function beside it is a fault, not another kind of file.
+_CALLED: Mapping[str, tuple[str, ...]] = {
+    "open_source": ("access",),
+    "open_prices": ("access", "chains", "wanted"),
+    "try_key": ("access",),
+    "first_contact": ("access",),
+}
+# What answers for the chain itself, whose names no vendor's file may take.
+CHAIN, CHAIN_DATASETS = "cryptolake.sources.onchain", ("tvl", "liquidations")
 _MARKS = ("VENDOR", "PRICES", "TABLES", "open_source", "open_prices")
 
 
@@ -183,23 +193,32 @@ def open_all(found: FoundSources, access: Access, tables: Collection[str], taken
         if file.open_source is None:
             continue
         try:
-            source = file.open_source(access)
-            _check(file, source, tables, taken)
+            sound[file.module] = _open(file, access, tables, taken)
         except FileFault as fault:
             opened.refused[file.module] = str(fault)
         except CryptolakeError as error:  # the user's own watch list or address, which the words name
-            opened.refused[file.module] = str(error)
-        except Exception as error:  # noqa: BLE001  # whatever a foreign file does while it is opened
-            opened.refused[file.module] = f"cannot be opened ({words(error)}); repair or remove it"
-        else:
-            sound[file.module] = source
+            opened.refused[file.module] = str(error).removeprefix(f"{file.module}: ")
     claims = {file.module: _claims(file, sound.get(file.module)) for file in found.files}
+    claims[CHAIN] = {("source", "onchain"), *(("dataset", one) for one in CHAIN_DATASETS)}
     opened.refused |= _doubled(claims)
+    opened.refused.pop(CHAIN, None)
     for file in found.files:
         if file.module in sound and file.module not in opened.refused:
             source = sound[file.module]
             opened.sources[source.name], opened.tables[source.name] = source, file.tables
     return opened
+
+
+def _open(file: SourceFile, access: Access, tables: Collection[str], taken: Collection[str]) -> Source:
+    """The file's source, behind a fence. Raises FileFault for what is wrong with it, Stop naming the file for a failure."""
+    assert file.open_source is not None
+    with fence(file.module, "open_source", "repair or remove it"):
+        source = file.open_source(access)
+        _check(file, source, tables, taken)
+        whole = fenced(source, file.module)
+    for dataset in whole.datasets:
+        whole.keys(dataset.name)
+    return whole
 
 
 def _claims(file: SourceFile, source: Source | None = None) -> set[tuple[str, str]]:
@@ -230,15 +249,14 @@ def open_told(file: SourceFile, access: Access, chains: Mapping[str, Chain], wan
     """A file's price source. Raises BadInput naming the file when it is faulty: a price left out would go unnoticed."""
     assert file.open_prices is not None
     try:
-        source = file.open_prices(access, chains, wanted)
-    except CryptolakeError:
-        raise
-    except Exception as error:  # noqa: BLE001  # likewise
-        raise BadInput(f"{file.module}: cannot be opened ({words(error)}); repair or remove it") from None
-    datasets = getattr(source, "datasets", None)
-    if not datasets or any(not isinstance(one, Dataset) or one.feeds != "quotes" for one in datasets):
+        with fence(file.module, "open_prices", "repair or remove it", raising=BadInput):
+            source = file.open_prices(access, chains, wanted)
+            _require_members(source)
+    except FileFault as fault:
+        raise BadInput(f"{file.module}: {fault}") from None
+    if not source.datasets or any(one.feeds != "quotes" for one in source.datasets):
         raise BadInput(f"{file.module}: a price source has datasets that feed `quotes`, and no others")
-    return source
+    return fenced(source, file.module)
 
 
 def _modules() -> Iterator[tuple[str, Callable[[], object]]]:
@@ -266,6 +284,8 @@ def _read(module: ModuleType) -> SourceFile:
         raise FileFault("TABLES is no tuple of cryptolake.contracts.source.SourceTable")
     if tables and vendor is None:
         raise FileFault("TABLES without a VENDOR; declare one, it names whose tables they are")
+    if tables:
+        _require_tables(tables)
     if keyless := [one.table.name for one in tables if not one.table.key]:
         raise FileFault(f"its table {keyless[0]!r} has no key; rows are put in place by it")
     if fault := next((fault for one in tables if (fault := fault_of(one.table, ("silver",)))), None):
@@ -284,24 +304,46 @@ def _read(module: ModuleType) -> SourceFile:
     )
     if (file.prices is None) != (file.open_prices is None) or not isinstance(prices, PriceSource | None):
         raise FileFault("a price source has both PRICES (cryptolake.contracts.prices.PriceSource) and open_prices")
-    if file.try_key is not None and (not callable(file.try_key) or not file.keys):
+    for name, arguments in _CALLED.items():
+        if hasattr(module, name):
+            require_function(getattr(module, name), name, *arguments)
+    if file.try_key is not None and not file.keys:
         raise FileFault("try_key is a function of cryptolake.net.access.Access, for a VENDOR with keys")
-    if file.first_contact is not None and (not callable(file.first_contact) or file.vendor is None):
+    if file.first_contact is not None and file.vendor is None:
         raise FileFault("first_contact is a function of cryptolake.net.access.Access, for a VENDOR")
     return file
 
 
+def _require_tables(tables: Iterable[SourceTable]) -> None:
+    """Raises FileFault for a declaration that is no table, or whose function cannot be called as it will be."""
+    from cryptolake.contracts.table import Table  # heavy, and few sources have tables of their own
+
+    for one in tables:
+        if not isinstance(one.table, Table):
+            raise FileFault("a SourceTable has no cryptolake.contracts.table.Table")
+        require_function(one.conform, f"conform of its table {one.table.name}", "rows")
+
+
+def _require_members(source: Source) -> None:
+    """Raises FileFault for the first member of `Source` that is not there, or cannot be called as it will be."""
+    name, datasets = getattr(source, "name", None), getattr(source, "datasets", None)
+    if not isinstance(name, str) or not can_name(name):
+        raise FileFault("the source has no `name` of letters, digits and _")
+    if not isinstance(datasets, list | tuple) or not all(isinstance(one, Dataset) for one in datasets):
+        raise FileFault("the source has no `datasets`, a tuple of cryptolake.contracts.source.Dataset")
+    for member, argument in (("keys", "dataset"), ("trips", "partitions"), ("fetch", "trip"), ("parse", "raw")):
+        require_function(getattr(source, member, None), f"{member} of the source", argument)
+    for member, arguments in (("prepare", ("datasets", "granularity")), ("reader", ("key",))):
+        if hasattr(source, member):
+            require_function(getattr(source, member), f"{member} of the source", *arguments)
+
+
 def _check(file: SourceFile, source: Source, tables: Collection[str], taken: Collection[str]) -> None:
     """Raises FileFault for the first thing that is wrong with an opened source."""
-    name, datasets = getattr(source, "name", None), getattr(source, "datasets", None)
-    if not isinstance(name, str) or not name:
-        raise FileFault("the source has no `name`")
+    _require_members(source)
+    name, datasets = source.name, source.datasets
     if file.vendor is not None and file.vendor.name != name:
         raise FileFault(f"the source is called {name!r}, its VENDOR {file.vendor.name!r}; call them the same")
-    if name == "onchain":
-        raise FileFault(f"there is a source {name!r} already; rename one")
-    if datasets is None or not all(isinstance(one, Dataset) for one in datasets):
-        raise FileFault("the source has no `datasets` (of cryptolake.contracts.source.Dataset)")
     own = [one.table.name for one in file.tables]
     for table in own:
         if table in taken or own.count(table) > 1:

@@ -5,15 +5,17 @@ What does not belong here: what may be spent, and what happens then (net/purse).
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import orjson
 
+from cryptolake.errors import Stop
 from cryptolake.files.atomic import refused
 from cryptolake.files.lock import locked
 from cryptolake.net.purse import Amount, Ceiling
@@ -31,9 +33,24 @@ class SpendingFile:
         self._path, self._file = path, -1
 
     def add(self, spent: Amount, ceilings: Mapping[str, Ceiling]) -> tuple[str, Amount] | None:
-        """See `net.purse.Spending`. Raises Stop when the file cannot be written: what is not counted is not sent."""
+        """See `net.purse.Spending`.
+
+        Raises Stop when the file cannot be written or is damaged while there is a ceiling: what is not counted is not sent.
+        Without one a damaged file is begun anew, and in a folder that may not be written nothing is counted.
+        """
+        unbounded = all(one.is_none for one in ceilings.values())
+        if unbounded and not self._may_be_written():
+            return None
         with self._alone():
-            known = self._read()
+            try:
+                known = self._read()
+            except (ValueError, TypeError, LookupError):
+                if not unbounded:
+                    raise Stop(
+                        f"{self._path} is damaged, so that nobody knows what was spent; delete it to count from zero, "
+                        "lower the ceilings by what was spent, then run the same command again"
+                    ) from None
+                known = {}
             found = {name: Amount(*known.get(name, (0, 0, 0))[:3]) for name in ceilings}
             for name, ceiling in ceilings.items():
                 if ceiling.broken_by(found[name].plus(spent)):
@@ -44,15 +61,23 @@ class SpendingFile:
             self._write(known)
             return None
 
+    def _may_be_written(self) -> bool:
+        there = next(one for one in (self._path, *self._path.parents) if one.exists())
+        return os.access(there, os.W_OK)
+
     def _read(self) -> dict[str, tuple[float, float, float, float]]:
         os.lseek(self._file, 0, os.SEEK_SET)
         head = os.read(self._file, _LENGTH)
         if len(head) < _LENGTH:
             return {}
-        body = os.read(self._file, int.from_bytes(head, "big"))
+        if (length := int.from_bytes(head, "big")) > os.fstat(self._file).st_size:
+            raise ValueError("longer than the file")
+        body = os.read(self._file, length)
         known: dict[str, tuple[float, float, float, float]] = orjson.loads(body)
+        if not isinstance(known, dict):
+            raise TypeError("no counts")
         oldest = time.time() - _KEPT_S
-        return {name: count for name, count in known.items() if count[3] >= oldest}
+        return {name: _count(count) for name, count in known.items() if count[3] >= oldest}
 
     def _write(self, known: Mapping[str, tuple[float, float, float, float]]) -> None:
         body = orjson.dumps(known)
@@ -77,6 +102,14 @@ class SpendingFile:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+
+def _count(told: Sequence[float]) -> tuple[float, float, float, float]:
+    """Calls, units, dollars and when. Raises ValueError or TypeError for anything else."""
+    calls, units, usd, at = (float(one) for one in told)
+    if not all(math.isfinite(one) and one >= 0 for one in (calls, units, usd, at)):
+        raise ValueError("no count")
+    return calls, units, usd, at
 
 
 class SpendingTable:

@@ -73,8 +73,16 @@ class _Endpoint:
 
     def _opened(self, endpoint: Endpoint) -> Pool:
         chain = self._chain
-        limits = self._app.limits.of
-        return Pool(chain.name, chain.chain_id, [endpoint], self._http, limiters=limits, attempts=2, sleep=pause)
+        return Pool(
+            chain.name,
+            chain.chain_id,
+            [endpoint],
+            self._http,
+            limiters=self._app.limits.of,
+            purse=self._app.purse,
+            attempts=2,
+            sleep=pause,
+        )
 
     @cached_property
     def _newest(self) -> Header:

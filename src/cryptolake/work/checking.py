@@ -85,7 +85,7 @@ def check_panel(app: App, tables: QualityTables, at: datetime, *, keep: bool = T
 
 def finished(app: App, chosen: pl.DataFrame | None = None) -> QualityTables:
     """The finished tables of lending markets as the quality rules read them, or what of them belongs to a chosen panel."""
-    now, found = panel_now(tables=app.tables, states=app.ledger.states(), csus=app.registry.csus)
+    now, found = panel_now(tables=app.tables, bronze=app.bronze, states=app.ledger.states(), csus=app.registry.csus)
     lacks = lacking(found)
     tvl, liquidations, prices = (app.tables.read(one) for one in (TVL, LIQUIDATIONS, PRICES))
     stored = app.tables.read(DAILY_PANEL)

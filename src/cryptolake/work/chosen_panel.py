@@ -121,7 +121,9 @@ def with_reasons(app: App, panel: pl.DataFrame, *, now: bool = True) -> pl.DataF
     A reason is the ledger's own where it has one (`not_deployed`, `not_refined`, ...), else what the status means; of a
     panel that is not that of `now`, about which the ledger says nothing any more, always the latter.
     """
-    known = known_days(tables=app.tables, states=app.ledger.states() if now else {}, csus=app.registry.csus)
+    known = known_days(
+        tables=app.tables, bronze=app.bronze, states=app.ledger.states() if now else {}, csus=app.registry.csus
+    )
     for dataset, status in (("tvl", "status"), ("liquidations", "liquidations_status")):
         said = known.filter(pl.col("dataset") == dataset).select("csu", "date", pl.col("reason").alias("said"))
         name, meaning = status.replace("status", "reason"), pl.col(status).replace_strict(STATUS_CODES)

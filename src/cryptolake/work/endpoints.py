@@ -39,17 +39,17 @@ def probe_all(app: App, chains: Sequence[Chain]) -> list[Probed]:
 
 def _probe(app: App, chain: Chain, endpoint: Endpoint) -> Probed:
     with closing(CountedHttp(MOST_CALLS)) as http:
-        return probe(chain.name, chain.chain_id, endpoint, http, app.limits.of)
+        return probe(chain.name, chain.chain_id, endpoint, http, app.limits.of, app.purse)
 
 
 def kept(found: Sequence[Probed]) -> dict[str, dict[str, int]]:
-    """What was measured, as settings of each endpoint that is well; what was not found out or has no limit is left out."""
+    """The limits that were met, as settings of each endpoint that is well; what was only tried and taken is none."""
     tables = {}
     for one in found:
-        archive = None if one.archive_full else one.archive_blocks
-        values = {"span": one.log_span, "batch": one.batch, "addresses": one.addresses, "archive": archive}
-        if not one.problem:
-            tables[one.endpoint] = {name: value for name, value in values.items() if value is not None}
+        values = {"span": one.log_span, "batch": one.batch, "addresses": one.addresses, "archive": one.archive_blocks}
+        met = {name: value for name, value in values.items() if value is not None and name in one.limits}
+        if met and not one.problem:
+            tables[one.endpoint] = met
     return tables
 
 

@@ -16,6 +16,8 @@ from cryptolake.work import derivation
 from cryptolake.work.derivation import AMOUNTS_DIFFER, PRICES_DIFFER, QUOTES_DIFFER
 from cryptolake.work.standing import ANSWERED, DATASETS, MarketDay, Standing
 
+LADDERS_DIFFER = "ladders_differ"
+
 # Why a day that the ledger calls answered has no number, the state that makes of it, and what to do about it.
 LACKING: Mapping[str, tuple[str, str]] = {
     "not_refined": ("pending", "silver was not made of these answers yet; run `cryptolake refine`"),
@@ -29,6 +31,11 @@ LACKING: Mapping[str, tuple[str, str]] = {
         "its values are not its amounts at the prices of the day; run `cryptolake refine`",
     ),
     QUOTES_DIFFER: ("pending", "a price of the day is not that of the quote it names; run `cryptolake refine`"),
+    LADDERS_DIFFER: (
+        "pending",
+        "its prices were chosen otherwise (ladder, ages or tolerance) than those of most days; run `cryptolake refine`, which "
+        "values it like the others, or `cryptolake reprice`, which values every day anew",
+    ),
     DAMAGED: (
         "failed",
         "its answer is missing or not the recorded one; run `cryptolake ledger repair`, then "
@@ -54,6 +61,7 @@ EVIDENCE = pl.Schema(
         "state": pl.String(),
         "reason": pl.String(),
         "answered": pl.Boolean(),  # whether the ledger says so; with a state that is not done or empty, silver lacks it
+        "lost": pl.Boolean(),  # whether the ledger itself calls a day failed that was answered
     }
 )
 
@@ -73,13 +81,16 @@ def evidence(
     events: pl.DataFrame,
     prices: pl.DataFrame,
     quotes: pl.DataFrame,
+    lost: Collection[MarketDay],
 ) -> pl.DataFrame:
     """One row (`EVIDENCE`) per day of these markets that the ledger knows; `recorded` is the table `refined`.
+
+    `lost` are the days of which an answer is not there or not whole: whatever silver has of it, nothing can prove it.
 
     A day keeps the ledger's `done` or `empty` only if silver was made of those very answers, with as many rows as the
     ledger counted, still holds what it was made of, and every figure in it follows from that (`derivation`): amounts from
     whole numbers, values from amounts and the prices of the table of prices, those from the quotes. Prices and quotes of the
-    day must be those that were written when it was priced.
+    day must be those that were written when it was priced, and chosen as those of the other days.
     """
     rows = [
         (
@@ -88,14 +99,18 @@ def evidence(
             day,
             one.state,
             one.reason,
+            one.lost,
+            (dataset, csu, day) in lost,
             refined.digest_of((str(entry.partition.period), entry.digest) for entry in one.entries),
             one.rows,
         )
         for (dataset, csu, day), one in days.items()
         if csu in csus
     ]
-    schema = {name: EVIDENCE[name] for name in ("dataset", "csu", "date", "state", "reason")}
-    known = pl.DataFrame(rows, schema={**schema, "answers": pl.String, "counted": pl.Int64}, orient="row")
+    schema = {name: EVIDENCE[name] for name in ("dataset", "csu", "date", "state", "reason", "lost")}
+    known = pl.DataFrame(
+        rows, schema={**schema, "gone": pl.Boolean, "answers": pl.String, "counted": pl.Int64}, orient="row"
+    )
     record = recorded.rename({"answers": "made_of", "rows": "held", "content": "was", "reason": "no_rows_for"})
     frames = {"tvl": amounts, "liquidations": events}
     doubts = derivation.not_following(amounts, events, prices, quotes)
@@ -115,7 +130,9 @@ def evidence(
         pl.col("content").fill_null(refined.NOTHING) == pl.col("was")
     )
     lacks = (
-        pl.when(pl.col("made_of").ne_missing(pl.col("answers")))
+        pl.when("gone")
+        .then(pl.lit(DAMAGED))
+        .when(pl.col("made_of").ne_missing(pl.col("answers")))
         .then(pl.lit("not_refined"))
         .when(pl.col("no_rows_for").is_not_null())
         .then(pl.col("no_rows_for"))
@@ -139,20 +156,26 @@ def evidence(
 
 
 def _changed(recorded: pl.DataFrame, shared: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
-    """The days (date, priced_by) whose quotes or prices are not those that the day was priced by, with the doubt."""
-    found = []
+    """The days (date, priced_by) that were priced by other quotes or prices than there are, or otherwise, with the doubt."""
+    how = refined.pricing_of_most(recorded)
+    strangers = [] if how is None else refined.priced_otherwise(recorded, how)
+    found = [
+        pl.DataFrame({"date": strangers, "priced_by": LADDERS_DIFFER}, schema={"date": pl.Date, "priced_by": pl.String})
+    ]
     for (dataset, frame), doubt in zip(shared.items(), (QUOTES_DIFFER, PRICES_DIFFER), strict=True):
         was = recorded.filter(pl.col("dataset") == dataset).select("date", pl.col("content").alias("was"))
         both = refined.contents(dataset, frame).join(was, on="date", how="full", coalesce=True)
         found.append(
             both.filter(pl.col("content").ne_missing(pl.col("was"))).select("date", pl.lit(doubt).alias("priced_by"))
         )
-    return pl.concat(found).group_by("date").agg(pl.col("priced_by").max())  # the quotes, which the prices rest on
+    return (
+        pl.concat(found).group_by("date").agg(pl.col("priced_by").max())
+    )  # first the quotes, on which the prices rest
 
 
 def lacking(found: pl.DataFrame) -> pl.DataFrame:
-    """The days of `evidence` that the ledger calls answered and that have no number all the same."""
-    return found.filter(pl.col("answered") & ~pl.col("state").is_in(ANSWERED))
+    """The days of `evidence` that were answered and that have no number all the same: silver lacks it, or it is lost."""
+    return found.filter((pl.col("answered") & ~pl.col("state").is_in(ANSWERED)) | pl.col("lost"))
 
 
 def lines(lacks: pl.DataFrame) -> list[str]:
@@ -160,7 +183,7 @@ def lines(lacks: pl.DataFrame) -> list[str]:
     said = []
     for (reason,), rows in sorted(lacks.partition_by("reason", as_dict=True, maintain_order=True).items(), key=str):
         dataset, csu, day = rows.select("dataset", "csu", "date").row(0)
-        state, remedy = LACKING[str(reason)]
+        state, remedy = LACKING.get(str(reason), LACKING[UNREADABLE])  # the ledger's own word for why it cannot be read
         said.append(
             f"{counted(rows.height, 'answered market-day is', 'answered market-days are')} {state} ({reason}, "
             f"first {dataset}/{csu}/{day}): {remedy}"

@@ -16,6 +16,8 @@ from cryptolake.app import App
 from cryptolake.contracts.contact import Assumption, Said, Verdict, readable
 from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput, CryptolakeError, Narrow, Retry, Skip
+from cryptolake.files.fenced import fenced
+from cryptolake.files.foreign import fence
 from cryptolake.net.counted import CountedHttp, Heard
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.found import SourceFile
@@ -125,14 +127,15 @@ def _vendors(
         file, http = files[name], clients.of(name)
         access = replace(app.access(), http=http, block_cache=None)
         try:
-            if file.first_contact is not None:
-                checks = list(file.first_contact(access))
-            elif file.open_source is not None:
-                checks = list(readable(file.open_source(access), at))
-            else:
-                continue
-        except Exception as error:  # noqa: BLE001  # whoever wrote the vendor's file: its fault is said, not shown as ours
-            yield Found(name, "vendor", "its file", "it can be opened", "not asked", _words(error), 0)
+            with fence(file.module, "opening it"):
+                if file.first_contact is not None:
+                    checks = list(file.first_contact(access))
+                elif file.open_source is not None:
+                    checks = list(readable(fenced(file.open_source(access), file.module), at))
+                else:
+                    continue
+        except CryptolakeError as error:
+            yield Found(name, "vendor", "its file", "it can be opened", "not asked", str(error), 0)
             continue
         yield from _asked(name, "vendor", [*_keys(app, file), *checks], http)
 
@@ -179,7 +182,7 @@ def _said(check: Assumption) -> Said:
         return Said("different", str(error))
     except CryptolakeError as error:
         return Said("refused", str(error))
-    except Exception as error:  # noqa: BLE001  # a reader that breaks on an answer is a finding, and the rest is still asked
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # a reader that breaks on an answer is a finding, and the rest is still asked
         return Said("different", f"the answer breaks its reader ({_words(error)})")
 
 

@@ -39,7 +39,7 @@ def require_table_supported(app: App, table: Table) -> None:
 
 def unsupported(app: App, stated: pl.DataFrame) -> pl.DataFrame:
     """The rows of a panel, as `quality.supported.differing` has them, that state a number which is not what there is now."""
-    now, _ = panel.panel_now(tables=app.tables, states=app.ledger.states(), csus=app.registry.csus)
+    now, _ = panel.panel_now(tables=app.tables, bronze=app.bronze, states=app.ledger.states(), csus=app.registry.csus)
     return differing(stated, now).filter("has_number")
 
 
@@ -60,6 +60,8 @@ def said_of(wrong: pl.DataFrame) -> str:
 
 def require_in_silver(app: App, csus: Collection[str], days: Collection[date]) -> None:
     """Refuse silver's rows of these markets and days where silver cannot vouch for them. Raises Stop with the remedy."""
-    lacks = panel.not_in_silver(tables=app.tables, states=app.ledger.states(), csus=app.registry.csus)
+    lacks = panel.not_in_silver(
+        tables=app.tables, bronze=app.bronze, states=app.ledger.states(), csus=app.registry.csus
+    )
     if lines := evidence.lines(lacks.filter(pl.col("csu").is_in(sorted(csus)) & pl.col("date").is_in(sorted(days)))):
         raise Stop(lines[0])

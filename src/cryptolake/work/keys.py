@@ -17,6 +17,7 @@ from cryptolake.net.access import Access
 from cryptolake.net.conversation import Refusal
 from cryptolake.net.endpoint import Endpoint, SecretUrl
 from cryptolake.net.http import Http
+from cryptolake.net.purse import CeilingReached, Purse
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.endpoints import alchemy_url
@@ -39,15 +40,23 @@ class Tried:
     says: str
 
 
-def try_endpoint(chain: Chain, url: str) -> Tried:
+def try_endpoint(chain: Chain, url: str, purse: Purse | None = None) -> Tried:
     """Ask an endpoint which chain it is on, for 15 seconds at most."""
     if (fault := _misshapen(url)) is not None:
         return fault
     http = Http(timeout_s=_TIMEOUT_S)
     try:
         Pool(
-            chain.name, chain.chain_id, [Endpoint(f"{chain.name}-new", SecretUrl(url))], http, attempts=1, sleep=pause
+            chain.name,
+            chain.chain_id,
+            [Endpoint(f"{chain.name}-new", SecretUrl(url))],
+            http,
+            purse=purse,
+            attempts=1,
+            sleep=pause,
         ).call("eth_chainId", [])
+    except CeilingReached as error:
+        return Tried("not asked", str(error))
     except Stop as error:
         return Tried("refused", str(error))
     except CryptolakeError as error:
@@ -57,9 +66,9 @@ def try_endpoint(chain: Chain, url: str) -> Tried:
     return Tried("accepted", f"it answered for {chain.name}")
 
 
-def try_alchemy(chain: Chain, key: str) -> Tried:
+def try_alchemy(chain: Chain, key: str, purse: Purse | None = None) -> Tried:
     """Ask Alchemy with this key which chain the chain's address is on; `chain` must be one that Alchemy serves."""
-    return _misshapen(key) or try_endpoint(chain, alchemy_url(chain.alchemy_subdomain or chain.name, key))
+    return _misshapen(key) or try_endpoint(chain, alchemy_url(chain.alchemy_subdomain or chain.name, key), purse)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +93,7 @@ class VendorKey:
             refusal = self.ask(access)
         except CryptolakeError as error:
             return Tried("not reachable", _hidden(str(error), value))
-        except Exception as error:  # noqa: BLE001  # whoever wrote the vendor's file: its fault is said, not shown as ours
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # whoever wrote the vendor's file: its fault is said, not shown as ours
             return Tried("not asked", _hidden(f"the vendor's file failed ({type(error).__name__}: {error})", value))
         finally:
             http.close()

@@ -20,6 +20,7 @@ from cryptolake.app import App
 from cryptolake.catalogue import contracts
 from cryptolake.cluster.asking import asking
 from cryptolake.contracts.counting import counted
+from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.grades import Grade, at_least, grade_of
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.table import Table
@@ -39,7 +40,9 @@ from cryptolake.lake.bronze import ONCHAIN, Bronze
 from cryptolake.net.purse import REACHED
 from cryptolake.registry.markets import Csu
 from cryptolake.registry.version import registry_version
+from cryptolake.silver import refined
 from cryptolake.silver.prices import TABLE as PRICES
+from cryptolake.silver.prices import Pricing
 from cryptolake.silver.refined import TABLE as REFINED_DAYS
 from cryptolake.state.checkpoints import write_checkpoints
 from cryptolake.version import __version__
@@ -49,9 +52,15 @@ from cryptolake.work import panel
 from cryptolake.work import refine as refining
 from cryptolake.work.handing_out import require_supported
 from cryptolake.work.market_days import EVERYTHING, MarketDays
-from cryptolake.work.price_sources import price_sources, pricing, read_quotes
+from cryptolake.work.price_sources import (
+    lake_pricing,
+    price_sources,
+    pricing_before,
+    read_quotes,
+    warn_of_other_settings,
+)
 from cryptolake.work.priority import largest_first, last_known_usd
-from cryptolake.work.standing import DATASETS, market_day, standing
+from cryptolake.work.standing import DATASETS, MarketDay, market_day, standing
 
 CONTRACTS_FILE = "gold/contracts.json"  # what the tables beside it promise; `contracts diff` reads it
 
@@ -143,13 +152,19 @@ def workers_of(app: App, csus: Sequence[Csu]) -> int:
 
 
 def refine(app: App, partitions: Iterable[Partition] = ()) -> list[Output]:
-    """Bronze to silver for the days of these partitions and for every other day that silver lacks, at the settings' ladder.
+    """Bronze to silver for the days of these partitions and for every other day that silver lacks, valued like the rest.
 
     So whatever was collected and never refined, or lost from silver since, is made good by the next trip of any kind.
     """
+    warn_of_other_settings(app)
+    return made_good(app, partitions)
+
+
+def made_good(app: App, partitions: Iterable[Partition] = ()) -> list[Output]:
+    """The same, whatever the settings say of prices: what comes before all of silver is valued by them."""
     states, csus = app.ledger.states(), app.registry.csus
-    lacking = panel.not_in_silver(tables=app.tables, states=states, csus=csus)
-    days = {market_day(one) for one in partitions} | set(lacking.select("dataset", "csu", "date").iter_rows())
+    how = lake_pricing(app)
+    days = {market_day(one) for one in partitions} | _to_make_good(app, states, how)
     asked = [one for one in states if market_day(one) in days and one.key in csus]
     if not asked:
         return []
@@ -160,13 +175,22 @@ def refine(app: App, partitions: Iterable[Partition] = ()) -> list[Output]:
         tables=app.tables,
         states=states,
         quotes=read_quotes(price_sources(app), app.bronze, states, {one.period.day for one in asked}),
-        pricing=pricing(app),
+        pricing=how,
     )
 
 
 def not_in_silver(app: App) -> pl.DataFrame:
     """The market-days that were answered and that silver cannot vouch for (`evidence.EVIDENCE`)."""
-    return panel.not_in_silver(tables=app.tables, states=app.ledger.states(), csus=app.registry.csus)
+    return panel.not_in_silver(tables=app.tables, bronze=app.bronze, states=app.ledger.states(), csus=app.registry.csus)
+
+
+def _to_make_good(app: App, states: Mapping[Partition, Entry], how: Pricing) -> set[MarketDay]:
+    """The market-days that silver cannot vouch for, and those that are not valued like this."""
+    lacking = panel.not_in_silver(tables=app.tables, bronze=app.bronze, states=states, csus=app.registry.csus)
+    otherwise = set(refined.priced_otherwise(app.tables.read(REFINED_DAYS), how))
+    # A day whose answer is lost keeps what silver has of it: there is nothing to make it of.
+    days = set(lacking.filter("answered").select("dataset", "csu", "date").iter_rows())
+    return days | {market_day(one) for one in states if one.period.day in otherwise and one.dataset in DATASETS}
 
 
 def build(app: App) -> Built:
@@ -207,6 +231,7 @@ def publish(app: App) -> list[Output]:
         registry_version=registry_version(app.registry),
         day_boundary=app.settings.day_boundary,
         prices=frames[PRICES],
+        pricing=refined.pricing_document(tables.read(REFINED_DAYS)),
     )
     made.append(Output("file metadata", 1, str(tables.publish_json("gold/metadata.json", about))))
     promises = app.folder.root / CONTRACTS_FILE
@@ -324,11 +349,13 @@ def rebuild(app: App, *, reparse: bool = False, only: MarketDays = EVERYTHING) -
     if not partitions:
         of, first = ("", " first") if only.whole else (" of this selection", " with the same flags first")
         raise BadInput(f"nothing was collected yet{of}; run `cryptolake run`{first}")
+    how = pricing_before(app) if only.whole else lake_pricing(app)
     if (
         not only.whole
     ):  # what silver cannot vouch for is made good by every trip: its oracles tell prices to all markets
-        lacks = set(not_in_silver(app).select("dataset", "csu", "date").iter_rows())
+        lacks = _to_make_good(app, states, how)
         partitions = [one for one in every if only.holds(one) or market_day(one) in lacks]
+    warn_of_other_settings(app)
     days = None if only.whole else {one.period.day for one in partitions}
     known = standing(states)
     made = refining.refine(
@@ -339,7 +366,7 @@ def rebuild(app: App, *, reparse: bool = False, only: MarketDays = EVERYTHING) -
         states=states,
         known=known,
         quotes=read_quotes(price_sources(app), app.bronze, states, days),
-        pricing=pricing(app),
+        pricing=how,
         fresh=only.whole,
         reparse=reparse,
     )

@@ -15,12 +15,13 @@ from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.table import Table
 from cryptolake.flow.outputs import Built, Output
 from cryptolake.gold import daily_panel
+from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
 from cryptolake.publish.stores import Stores
 from cryptolake.registry.markets import Csu
 from cryptolake.silver import liquidations, prices, quotes, refined, tvl
 from cryptolake.work import evidence
-from cryptolake.work.standing import MarketDay, Standing, standing
+from cryptolake.work.standing import MarketDay, Standing, answers_of, market_day, standing
 from cryptolake.work.tables import derive, read_from
 
 # What `refine` makes of answers.
@@ -50,6 +51,7 @@ def expected_rows(found: pl.DataFrame, csus: Mapping[str, Csu]) -> pl.DataFrame:
 def panel_now(
     *,
     tables: Tables,
+    bronze: Bronze,
     states: Mapping[Partition, Entry],
     csus: Mapping[str, Csu],
     known: Mapping[MarketDay, Standing] | None = None,
@@ -61,22 +63,27 @@ def panel_now(
     """
     columns = daily_panel.COLUMNS
     stands = standing(states) if known is None else known
-    amounts, events, found = _evidence(tables, stands, csus, columns["tvl"], columns["liquidations"])
+    amounts, events, found = _evidence(tables, bronze, stands, csus, columns["tvl"], columns["liquidations"])
     return daily_panel.build(amounts, events, expected_rows(found, csus)), found
 
 
-def not_in_silver(*, tables: Tables, states: Mapping[Partition, Entry], csus: Mapping[str, Csu]) -> pl.DataFrame:
+def not_in_silver(
+    *, tables: Tables, bronze: Bronze, states: Mapping[Partition, Entry], csus: Mapping[str, Csu]
+) -> pl.DataFrame:
     """The market-days that the ledger calls answered and silver cannot vouch for, with the reason."""
-    return evidence.lacking(_evidence(tables, standing(states), csus)[2])
+    return evidence.lacking(_evidence(tables, bronze, standing(states), csus)[2])
 
 
-def known_days(*, tables: Tables, states: Mapping[Partition, Entry], csus: Mapping[str, Csu]) -> pl.DataFrame:
+def known_days(
+    *, tables: Tables, bronze: Bronze, states: Mapping[Partition, Entry], csus: Mapping[str, Csu]
+) -> pl.DataFrame:
     """What ledger and silver say together of every market-day (`evidence.EVIDENCE`)."""
-    return _evidence(tables, standing(states), csus)[2]
+    return _evidence(tables, bronze, standing(states), csus)[2]
 
 
 def _evidence(
     tables: Tables,
+    bronze: Bronze,
     stands: Mapping[MarketDay, Standing],
     csus: Mapping[str, Csu],
     of_tvl: Sequence[str] = (),
@@ -86,6 +93,7 @@ def _evidence(
     amounts = tables.read(tvl.TABLE, columns=list(dict.fromkeys([*of_tvl, *evidence.TVL_COLUMNS])))
     columns = list(dict.fromkeys([*of_liquidations, *evidence.LIQUIDATION_COLUMNS]))
     events = tables.read(liquidations.TABLE, columns=columns)
+    lost = bronze.lost(answers_of(entry for (_, csu, _), one in stands.items() if csu in csus for entry in one.entries))
     found = evidence.evidence(
         stands,
         csus,
@@ -94,6 +102,7 @@ def _evidence(
         events=events,
         prices=tables.read(prices.TABLE),
         quotes=tables.read(quotes.TABLE),
+        lost={market_day(one) for one in lost},
     )
     return amounts, events, found
 
@@ -121,7 +130,8 @@ def build(
     """
     tables = stores.tables
     states = stores.ledger.states() if states is None else states
-    frame, found = panel_now(tables=tables, states=states, csus=csus, known=known)
+    frame, found = panel_now(tables=tables, bronze=stores.bronze, states=states, csus=csus, known=known)
+    stores.bronze.keep_whole()
     daily_panel.TABLE.require(frame)
     built = [(daily_panel.TABLE, frame)]
     stored: dict[str, pl.DataFrame | None] = dict.fromkeys([*REFINED, *asked_alone()])

@@ -9,17 +9,22 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 
 import polars as pl
+import structlog
 
 from cryptolake.app import App
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.prices import Wanted
 from cryptolake.contracts.source import Source
-from cryptolake.errors import Stop
+from cryptolake.errors import BadInput, Stop
 from cryptolake.flow.collect import read_rows
 from cryptolake.lake.bronze import Bronze
 from cryptolake.silver.prices import Pricing, pricing_of, tidy
 from cryptolake.silver.quotes import TABLE as QUOTES
+from cryptolake.silver.refined import TABLE as REFINED
+from cryptolake.silver.refined import pricing_of_most
+
+log = structlog.get_logger(__name__)
 
 
 def price_source(app: App, name: str, wanted: Wanted | None = None) -> Source:
@@ -36,9 +41,56 @@ def price_sources(app: App) -> dict[str, Source]:
 
 
 def pricing(app: App) -> Pricing:
-    """How prices are chosen. Raises BadInput for a source in CRYPTOLAKE_PRICE_ORDER that there is not."""
-    ages = {name: one.max_age_s for name, one in app.found.price_sources.items()}
-    return pricing_of(app.settings.price_order, ages, app.settings.price_tolerance)
+    """How prices are chosen by the settings. Raises BadInput for a source in CRYPTOLAKE_PRICE_ORDER that there is not."""
+    return pricing_of(app.settings.price_order, _ages(app), app.settings.price_tolerance)
+
+
+def lake_pricing(app: App, *, everything: bool = False) -> Pricing:
+    """How prices are chosen in this lake: as they were when it was valued last, in a lake without prices by the settings.
+
+    So a day that is refined alone is valued like its neighbours; only `reprice` changes how. When `everything` is valued
+    anew, price sources that came since are heard too. Raises BadInput when one that was named is gone.
+    """
+    kept = pricing_of_most(app.tables.read(REFINED))
+    if kept is None:
+        return pricing(app)
+    if not everything:
+        return kept
+    try:
+        return pricing_of(kept.told, _ages(app), kept.tolerance)
+    except BadInput as error:
+        raise BadInput(
+            f"silver was valued in the order {kept.told}; {error}; run `cryptolake reprice --order` first"
+        ) from None
+
+
+def pricing_before(app: App) -> Pricing:
+    """How prices were chosen before everything is made anew; by the settings where what silver says of it is lost."""
+    try:
+        return lake_pricing(app, everything=True)
+    except Stop as error:
+        log.warning("valued by the settings: how it was valued before cannot be read any more", error=str(error))
+        return pricing(app)
+
+
+def warn_of_other_settings(app: App) -> None:
+    """Say so when the user's settings would value the lake otherwise than it is valued, and what makes them count."""
+    settings, kept = app.settings, lake_pricing(app)
+    wanted = pricing(app)
+    order = "price_order" in settings.model_fields_set and wanted.ladder != kept.ladder
+    tolerance = "price_tolerance" in settings.model_fields_set and wanted.tolerance != kept.tolerance
+    if order or tolerance:
+        log.warning(
+            "valued like the rest of the lake, not by the settings; `cryptolake reprice` values all of it by them",
+            ladder=",".join(kept.ladder),
+            tolerance=kept.tolerance,
+            settings_ladder=",".join(wanted.ladder),
+            settings_tolerance=wanted.tolerance,
+        )
+
+
+def _ages(app: App) -> dict[str, float]:
+    return {name: one.max_age_s for name, one in app.found.price_sources.items()}
 
 
 def read_quotes(

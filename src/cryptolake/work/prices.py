@@ -32,9 +32,16 @@ from cryptolake.silver.quotes import ANY_CHAIN
 from cryptolake.sources.price_file import PRICES as PRICES_OF_FILES
 from cryptolake.sources.price_file import landed
 from cryptolake.state.ledger import Ledger
-from cryptolake.work.lending import refine
+from cryptolake.work.lending import made_good
 from cryptolake.work.market_days import EVERYTHING, MarketDays
-from cryptolake.work.price_sources import price_source, price_sources, pricing, read_quotes
+from cryptolake.work.price_sources import (
+    lake_pricing,
+    price_source,
+    price_sources,
+    pricing,
+    read_quotes,
+    warn_of_other_settings,
+)
 from cryptolake.work.refine import SILVER
 from cryptolake.work.refine import reprice as revalue
 
@@ -82,7 +89,7 @@ def collect(
             resume=resume,
             progress=progress,
         )
-    reprice(app)
+    value_anew(app)
     return result
 
 
@@ -100,17 +107,28 @@ def import_file(app: App, file: Path) -> list[Output]:
         raise BadInput(str(error)) from None
     digest = app.bronze.land(raw)
     app.ledger.append(Entry(raw.partition, "done", raw.fetched_at, WORKER, rows=len(rows), digest=digest))
-    return [Output("quotes", len(rows), file.name), *reprice(app)]
+    return [Output("quotes", len(rows), file.name), *value_anew(app)]
 
 
 def reprice(app: App) -> list[Output]:
-    """Value silver again from every quote that is kept, at the settings' ladder. The versions before stay readable.
+    """Value silver again from every quote that is kept, by the settings; from now on it stays valued so.
 
-    What silver cannot vouch for is made anew first: a market's oracle tells the price to all others.
+    The versions before stay readable. What silver cannot vouch for is made anew first: a market's oracle tells the price to
+    all others.
     """
-    refine(app)
+    return _valued(app, pricing(app))
+
+
+def value_anew(app: App) -> list[Output]:
+    """The same with prices chosen as they were the last time: other quotes do not undo what `reprice` was told."""
+    warn_of_other_settings(app)
+    return _valued(app, lake_pricing(app, everything=True))
+
+
+def _valued(app: App, how: prices.Pricing) -> list[Output]:
+    made_good(app)
     quotes = read_quotes(price_sources(app), app.bronze, app.ledger.states())
-    return revalue(tables=app.tables, quotes=quotes, pricing=pricing(app))
+    return revalue(tables=app.tables, quotes=quotes, pricing=how)
 
 
 def versions(app: App) -> dict[str, int | None]:

@@ -29,7 +29,7 @@ from cryptolake.silver import liquidations, prices, refined, tvl
 from cryptolake.silver.quotes import TABLE as QUOTES
 from cryptolake.silver.refined import TABLE as REFINED
 from cryptolake.sources.onchain.source import OnchainSource
-from cryptolake.work.standing import MarketDay, Standing, market_day, standing
+from cryptolake.work.standing import MarketDay, Standing, answers_of, market_day, standing
 
 log = structlog.get_logger(__name__)
 
@@ -73,13 +73,16 @@ def refine(
     frames: dict[str, pl.DataFrame] = {}
     before = REFINED.empty() if fresh else tables.read(REFINED, among={"date": touched})
     records, lost = [], list[Partition]()
+    hurt = (
+        set() if states is None or reparse else bronze.lost(answers_of(states[one] for one in asked if one in states))
+    )
     kept_days: set[MarketDay] = set()
     for dataset, table, conform in (
         ("tvl", tvl.TABLE, tvl.conform),
         ("liquidations", liquidations.TABLE, liquidations.conform),
     ):
         chosen = sorted((partition for partition in asked if partition.dataset == dataset), key=_ORDER)
-        found, readings = answers(source, dataset, chosen, bronze=bronze, states=states, reparse=reparse)
+        found, readings = answers(source, dataset, chosen, bronze=bronze, states=states, hurt=hurt, reparse=reparse)
         lost += [one.partition for one in readings if one.reason is not None]
         unread = {market_day(one.partition) for one in readings if one.reason is not None}
         new = conform(_others(found, unread))  # what a day's other answers say would pass for all of it
@@ -140,13 +143,15 @@ def answers(
     *,
     bronze: Bronze,
     states: Mapping[Partition, Entry] | None = None,
+    hurt: Collection[Partition] = frozenset(),
     reparse: bool = False,
 ) -> tuple[pl.DataFrame, list[Reading]]:
     """The typed rows of the answers of `chosen` and how reading each went; brings the monthly twins up to date on the way.
 
     An answer is read once, when it lands: a twin's rows, and what was kept of that reading, are used where the code that
     reads answers now made them and the digests say that they stand for the answer that is kept. Else the answer is read
-    again; one that is missing, not the recorded one or unreadable is said to be so in its reading.
+    again; one that is missing, not the recorded one or unreadable is said to be so in its reading. `hurt` are those that no
+    twin stands for, because the answer itself is not there any more.
     """
     schema = _ANSWERS[dataset]
     months: dict[tuple[str, str], list[Partition]] = {}
@@ -174,13 +179,14 @@ def answers(
             sound = (
                 entry is None or counts.get(period, 0) == entry.rows
             )  # else the twin lost rows, or was read otherwise
-            if sound and entry is not None and entry.digest is not None and digests.get(period) == entry.digest:
+            kept = entry.digest if entry is not None and member not in hurt else None
+            if sound and kept is not None and digests.get(period) == kept:
                 continue
-            if entry is not None and entry.digest is not None and period not in digests and not reparse:
-                kept = bronze.kept_rows(member, entry.digest, reader=reader)
-                if kept is not None and len(kept) == entry.rows:
-                    new += ({"period": period, **row} for row in kept)
-                    digests[period] = entry.digest
+            if entry is not None and kept is not None and period not in digests and not reparse:
+                typed = bronze.kept_rows(member, kept, reader=reader)
+                if typed is not None and len(typed) == entry.rows:
+                    new += ({"period": period, **row} for row in typed)
+                    digests[period] = kept
                     continue
             raw = bronze.read(member, source.name)
             if raw is None or (entry is not None and raw.digest != entry.digest):
@@ -293,7 +299,8 @@ def _store(
             ),
         ]
     ).unique()
-    chosen = prices.choose(quotes, wanted, pricing)
+    how = pricing or prices.Pricing()
+    chosen = prices.choose(quotes, wanted, how)
     unpriced = chosen.filter(pl.col("price").is_null()).group_by("chain", "asset", "flag").len().sort("chain", "asset")
     for chain, asset, reason, days in unpriced.iter_rows():
         log.info("no price", chain=chain, asset=asset, reason=reason, days=days)
@@ -304,7 +311,7 @@ def _store(
         prices.TABLE: chosen,
     }
     own = records.filter(pl.col("dataset").is_in(list(_ANSWERS)))
-    of_all = [refined.shared(table.name, frames[table]) for table in (QUOTES, prices.TABLE)]
+    of_all = [refined.shared(QUOTES.name, quotes), refined.shared(prices.TABLE.name, chosen, how.text())]
     frames[REFINED] = pl.concat([own, *of_all]).sort(REFINED.key)
     del held, events, said, quotes, chosen, told
     for table, frame in frames.items():

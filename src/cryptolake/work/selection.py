@@ -5,7 +5,7 @@ What does not belong here: flags and what is printed about a selection (cli), an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 from cryptolake.app import App
@@ -118,6 +118,12 @@ def held_partitions(app: App, csus: Sequence[Csu], dataset: Sequence[str] | None
     if not found:
         raise BadInput("nothing was collected yet for this selection; run `cryptolake collect` with the same flags")
     return found
+
+
+def snapshots_asked(app: App, keys: Collection[str], days: Collection[date] | None = None) -> list[Partition]:
+    """Every snapshot that was ever asked for of these markets, or those of these days."""
+    found = (one for one in app.ledger.states("tvl") if one.key in keys)
+    return [one for one in found if days is None or one.period.day in days]
 
 
 def named_partitions(app: App, csus: Sequence[Csu], dataset: str) -> list[Partition]:

@@ -6,12 +6,13 @@ belong here: whether silver holds those answers (evidence).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition, Period
+from cryptolake.silver.refined import DAMAGED
 
 DATASETS = ("tvl", "liquidations")
 ANSWERED = ("done", "empty")
@@ -25,12 +26,14 @@ MarketDay = tuple[str, str, date]  # dataset, market, day
 class Standing:
     """A day's state (a ledger state, or `pending` where hours are missing), its reason, and the entries that answer it.
 
-    `entries` is empty unless the day is done or empty.
+    `entries` is empty unless the day is done or empty. `lost` says of a failed day that it was answered: the answer is kept
+    and cannot be read, or it was found damaged.
     """
 
     state: str
     reason: str | None
     entries: tuple[Entry, ...] = ()
+    lost: bool = False
 
     @property
     def rows(self) -> int | None:
@@ -42,6 +45,11 @@ class Standing:
 def market_day(partition: Partition) -> MarketDay:
     """The day of a market that a partition, day or hour, belongs to."""
     return partition.dataset, partition.key, partition.period.day
+
+
+def answers_of(entries: Iterable[Entry]) -> Iterator[tuple[Partition, str]]:
+    """The answers that these entries say they rest on: partition and digest."""
+    return ((entry.partition, entry.digest) for entry in entries if entry.digest is not None)
 
 
 def standing(states: Mapping[Partition, Entry], among: Iterable[MarketDay] | None = None) -> dict[MarketDay, Standing]:
@@ -75,7 +83,8 @@ def _rank(one: Standing) -> int:
 
 
 def _single(entry: Entry) -> Standing:
-    return Standing(entry.state, entry.reason, (entry,) if entry.state in ANSWERED else ())
+    lost = entry.state == "failed" and (entry.digest is not None or entry.reason == DAMAGED)
+    return Standing(entry.state, entry.reason, (entry,) if entry.state in ANSWERED else (), lost)
 
 
 def _of_hours(dataset: str, entries: Sequence[Entry]) -> Standing:
@@ -89,7 +98,7 @@ def _of_hours(dataset: str, entries: Sequence[Entry]) -> Standing:
     known = [by_start[start] for start in starts if start in by_start]
     for entry in known:
         if entry.state == "failed":
-            return Standing("failed", entry.reason)
+            return _single(entry)
     if len(known) < len(starts):
         return Standing(_PENDING, "hours_missing")
     for entry in known:

@@ -12,7 +12,8 @@ import polars as pl
 
 from cryptolake.catalogue import MARKET_DAYS, FoundTable, downstream, found_tables
 from cryptolake.contracts.table import Table
-from cryptolake.errors import CryptolakeError, Stop
+from cryptolake.errors import Stop
+from cryptolake.files.foreign import fence
 from cryptolake.lake.tables import Tables
 from cryptolake.publish.stores import Stores
 from cryptolake.publish.warehouse import Loaded, Warehouse
@@ -58,13 +59,8 @@ def _built(one: FoundTable, inputs: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """What the table's function makes of its inputs, held against the contract. Raises Stop naming the file."""
     assert one.build is not None
     remedy = "nothing of it was stored, its inputs are kept; correct the file"
-    try:
+    with fence(one.module, f"build of {one.table.name}", remedy):
         frame = one.build(*inputs)
-    except CryptolakeError:
-        raise
-    except Exception as error:  # noqa: BLE001  # whoever wrote the file: its fault is said, not shown as ours
-        words = " ".join(f"{type(error).__name__}: {error}".split())
-        raise Stop(f"{one.module}: build of {one.table.name} failed ({words}); {remedy}") from None
     if not isinstance(frame, pl.DataFrame):
         raise Stop(f"{one.module}: build of {one.table.name} gave no polars frame; {remedy}")
     one.table.require(frame)

@@ -18,6 +18,7 @@ from cryptolake.contracts.partition import Partition, Period, days
 from cryptolake.contracts.source import Asked, Counts, Dataset, Prepares, Source, SourceTable
 from cryptolake.contracts.table import Table
 from cryptolake.errors import BadInput, CryptolakeError, Stop
+from cryptolake.files.foreign import fence
 from cryptolake.flow.collect import Progress, collect, read_rows
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
@@ -108,13 +109,12 @@ def _conformed(source: Source, own: SourceTable, answered: Sequence[Partition], 
     if not rows:
         return own.table.empty()
     where = f"{source.name}: `conform` of its table {own.table.name}"
-    try:
+    with fence(
+        source.name,
+        f"`conform` of its table {own.table.name}",
+        "nothing was loaded, the answers are kept; correct the file",
+    ):
         frame = own.conform(rows)
-    except CryptolakeError:
-        raise
-    except Exception as error:  # noqa: BLE001  # a foreign file's function: its fault is said, not shown as ours
-        words = " ".join(f"{type(error).__name__}: {error}".split())
-        raise Stop(f"{where} failed ({words}); nothing was loaded, the answers are kept; correct the file") from None
     if not isinstance(frame, pl.DataFrame):
         raise Stop(f"{where} gave no polars frame; nothing was loaded, the answers are kept; correct the file")
     if broken := own.table.violations(frame):

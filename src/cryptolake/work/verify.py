@@ -1,4 +1,7 @@
-"""Verification: is every wanted chain-day accounted for, block by block, and did anybody contradict it? Reads only."""
+"""Verification: is every answer there and whole, every chain-day accounted for by block, and did anybody contradict it?
+
+Reads every answer, and writes nothing.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ Verdict = Literal["complete", "weak", "suspect", "gap"]
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """One market and period of the liquidations dataset, and what its proof is worth; `grade` is None without an answer."""
+    """One market and period of a dataset, and what its proof is worth; `grade` is None where no liquidations were read."""
 
     partition: Partition
     verdict: Verdict
@@ -35,13 +38,13 @@ def verify(
     *,
     least: Grade = "one_voice",
 ) -> list[Verified]:
-    """Judge every wanted partition; touching periods of a market must also touch in blocks.
+    """Judge every wanted partition: its answer must be whole. Of liquidations, touching periods must also touch in blocks.
 
     What is complete and proven less far than `least` is weak.
     """
     found = []
     ends: dict[str, tuple[Period, int]] = {}
-    for partition in sorted(set(wanted), key=lambda one: (one.key, one.period)):
+    for partition in sorted(set(wanted), key=lambda one: (one.dataset, one.key, one.period)):
         entry = states.get(partition)
         if entry is None or entry.state not in SETTLED:
             why = (
@@ -58,12 +61,20 @@ def verify(
         if raw is None or raw.digest != entry.digest:
             found.append(Verified(partition, "gap", ("its answer is missing or damaged; run `cryptolake collect`",)))
             continue
+        if partition.dataset != "liquidations":  # a snapshot is of one block: there is nothing between two of them
+            found.append(Verified(partition, "complete"))
+            continue
         payload = orjson.loads(raw.payload)
         wrong = faults(payload)
         before = ends.get(partition.key)
-        if before is not None and before[0].end == partition.period.start and payload["from_block"] != before[1] + 1:
-            wrong.append(f"it begins at block {payload['from_block']}, the period before ended at {before[1]}")
-        ends[partition.key] = (partition.period, payload["to_block"])
+        if "from_block" in payload and "to_block" in payload:  # else it has no proof, which is said already
+            if (
+                before is not None
+                and before[0].end == partition.period.start
+                and payload["from_block"] != before[1] + 1
+            ):
+                wrong.append(f"it begins at block {payload['from_block']}, the period before ended at {before[1]}")
+            ends[partition.key] = (partition.period, payload["to_block"])
         doubted = doubts(payload)
         graded = grade(payload)
         weak = not at_least(graded, least)

@@ -6,15 +6,18 @@ A family is one file. What it declares (`Declared`) is enough for its rows to be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
 from typing import Any, Protocol, cast
 
-from cryptolake.errors import BadInput
+from cryptolake.errors import BadInput, Skip, Stop
+from cryptolake.files.foreign import fence, require_function
 from cryptolake.files.presence import FileFault, load, module_names, require_helper, require_spelt, unfindable
 from cryptolake.net.logs import Log, LogFilter
-from cryptolake.net.multicall import Program
+from cryptolake.net.multicall import Call, Program
 from cryptolake.registry.family import Accounting, Anchor, FamilyFacts
 from cryptolake.registry.markets import Csu
 from cryptolake.sources import onchain
@@ -74,9 +77,83 @@ def discovering(name: str) -> Discovering | None:
     return cast(Discovering, family) if hasattr(family, "discovery") else None
 
 
-def families() -> dict[str, Family]:
-    """Every family whose markets can be read, by name. Raises BadInput naming a file that is no whole family."""
-    return {name: cast(Family, one) for name, one in _modules().items() if hasattr(one, "snapshot")}
+def families() -> Mapping[str, Family]:
+    """Every family whose markets can be read, by name, behind a fence: what one stumbles over is its market's affair.
+
+    Raises BadInput naming a file that is no whole family.
+    """
+    return _families(tuple(onchain.__path__))
+
+
+@lru_cache(maxsize=4)
+def _families(paths: tuple[str, ...]) -> Mapping[str, Family]:
+    return {name: cast(Family, _Fenced(one)) for name, one in _found(paths).items() if hasattr(one, "snapshot")}
+
+
+def family_module(name: str) -> ModuleType | None:
+    """The file of a family whose markets can be read; None where there is none."""
+    found = _modules().get(name)
+    return found if found is not None and hasattr(found, "snapshot") else None
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    value: object
+
+
+def _advance(program: Generator[Any, Any, Any], answers: object) -> Any:
+    """What the program asks next, or that it has ended, and with what."""
+    try:
+        return next(program) if answers is None else program.send(answers)
+    except StopIteration as stop:
+        return _End(stop.value)
+
+
+class _Fenced:
+    """A family's module, whose functions raise Skip naming the file for whatever it does not know how to tell."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        offered = getattr(self._module, name)
+        if name in _PROGRAMS:
+            return lambda csu, *more: self._program(name, csu, *more)
+        if name in _FUNCTIONS:
+            return lambda csu, *more: self._called(name, csu, *more)
+        return offered
+
+    def _program(self, name: str, csu: Csu, *more: object) -> Generator[Any, Any, Any]:
+        with self._fence(name, csu):
+            program = getattr(self._module, name)(csu, *more)
+            if not isinstance(program, Generator):
+                raise TypeError("is no program: it has no yield")
+            calls = _advance(program, None)
+            while not isinstance(calls, _End):
+                if not isinstance(calls, list | tuple) or not all(isinstance(one, Call) for one in calls):
+                    raise TypeError("asks something that is no list of Call")
+                calls = _advance(program, (yield calls))
+            return self._right(name, calls.value)
+
+    def _called(self, name: str, csu: Csu, *more: object) -> Any:
+        with self._fence(name, csu):
+            return self._right(name, getattr(self._module, name)(csu, *more))
+
+    def _right(self, name: str, value: object) -> object:
+        if not isinstance(value, kind := {**_PROGRAMS, **_FUNCTIONS}[name]):
+            raise TypeError(f"gave a {type(value).__name__}, not a {kind.__name__}")
+        return value
+
+    @contextmanager
+    def _fence(self, name: str, csu: Csu) -> Iterator[None]:
+        remedy = "see `cryptolake markets check`, or correct the file"
+        try:
+            with fence(f"{csu.name}: {self._module.__name__}", name, remedy):
+                yield
+        except Stop as error:
+            if error.__cause__ is None:
+                raise
+            raise Skip(str(error), reason="layout") from error.__cause__
 
 
 def declared() -> Mapping[str, FamilyFacts]:
@@ -135,6 +212,9 @@ def _check(module: ModuleType) -> None:
     for name, (sound, kind) in _KINDS.items():
         if hasattr(module, name) and not sound(getattr(module, name)):
             raise FileFault(f"{name} is not {kind}")
+    for name, arguments in _CALLED.items():
+        if hasattr(module, name):
+            require_function(getattr(module, name), name, *arguments)
 
 
 def _anchors(value: object) -> bool:
@@ -157,3 +237,14 @@ _KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "ACCOUNTING": (lambda value: isinstance(value, Accounting), "a cryptolake.registry.family.Accounting"),
     **dict.fromkeys(("snapshot", "emitters", "liquidations", "settle", *_DISCOVERING), (callable, "a function")),
 }
+_CALLED: Mapping[str, tuple[str, ...]] = {
+    "snapshot": ("csu",),
+    "emitters": ("csu",),
+    "liquidations": ("csu", "logs"),
+    "settle": ("csu", "events"),
+    "discovery": ("csu",),
+    "discover": ("csu", "logs"),
+}
+# What each of them gives at its end: those that ask (programs), and those that only read.
+_PROGRAMS: Mapping[str, type] = {"snapshot": list, "emitters": list, "settle": Settled}
+_FUNCTIONS: Mapping[str, type] = {"liquidations": list, "discovery": LogFilter, "discover": Csu}

@@ -14,10 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from types import ModuleType
-from typing import cast
 
 from cryptolake.sources.onchain import rows
-from cryptolake.sources.onchain.families import Family, families
+from cryptolake.sources.onchain.families import family_module
 
 # How an answer is fetched, not what it says: what only these modules import is no part of the reading.
 _TRANSPORT = frozenset(
@@ -32,17 +31,17 @@ def reader_digest(family: str, parse: Callable[..., object]) -> str:
 
     A family that is not built has no module; its digest is that of `parse` alone.
     """
-    module = families().get(family)
+    module = family_module(family)
     digest = sha256(inspect.getsource(parse).encode())
     for name, source in sorted(reading_modules(module).items()) if module else ():
         digest.update(f"\0{name}\0{source}".encode())
     return digest.hexdigest()[:32]
 
 
-def reading_modules(family: Family) -> Mapping[str, str]:
+def reading_modules(family: ModuleType) -> Mapping[str, str]:
     """The source text by module name: the family, the rows, and all of ours that they import, without the transport."""
     found: dict[str, str] = {}
-    waiting = [cast(ModuleType, family), rows]  # every family is a module
+    waiting = [family, rows]
     while waiting:
         module = waiting.pop()
         if module.__name__ in found or module.__name__ in _TRANSPORT:
