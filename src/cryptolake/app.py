@@ -252,6 +252,8 @@ class App:
             journals=self.folder.journals,
             discovered=self.folder.discovered,
             audit=self.settings.audit,
+            grade=self.settings.wanted_grade,
+            state_grade=self.settings.wanted_state_grade,
             watch=watch,
         )
 

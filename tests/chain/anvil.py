@@ -71,17 +71,18 @@ class Anvil:
     """A node that mines only when told to, at the timestamp it is told.
 
     Use as a context manager. Blocks are sparse: only those that `block()` and `empty_blocks()` make. `any_size` lifts the
-    limit of 24,576 bytes a contract, which some published artifacts exceed because they were compiled for tests.
+    limit of 24,576 bytes a contract, which some published artifacts exceed because they were compiled for tests. `fork` is the
+    set of rules that its blocks follow.
     """
 
-    def __init__(self, start: datetime = _START, *, any_size: bool = False) -> None:
+    def __init__(self, start: datetime = _START, *, any_size: bool = False, fork: str = "cancun") -> None:
         executable = binary()
         if executable is None:
             raise FileNotFoundError("anvil is not installed; run: npm ci --ignore-scripts")
         self._process = subprocess.Popen(
             [
                 str(executable), "--port", "0", "--host", "127.0.0.1", "--chain-id", str(CHAIN_ID),
-                "--timestamp", str(int(start.timestamp())), "--hardfork", "cancun", "--no-mining", "--order", "fifo",
+                "--timestamp", str(int(start.timestamp())), "--hardfork", fork, "--no-mining", "--order", "fifo",
                 "--gas-limit", "1000000000", "--block-base-fee-per-gas", "0", "--gas-price", "0",
                 "--slots-in-an-epoch", "1", "--max-persisted-states", "10000", "--color", "never",
                 *(["--disable-code-size-limit"] if any_size else []),

@@ -39,6 +39,7 @@ GOOD: dict[str, tuple[str, object]] = {
     "rpc_prices": ('{"infura": 0.5}', {"infura": 0.5}),
     "alchemy_keys": ('["a-key"]', 1),
     "alchemy_plan": ("payg", "payg"),
+    "grade": ("receipts", "receipts"),
     "audit": ("0", 0.0),
     "urls": ('{"defillama": "http://127.0.0.1:9/x"}', {"defillama": "http://127.0.0.1:9/x"}),
     "variables": ('{"MINE": "1"}', None),

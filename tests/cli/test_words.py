@@ -26,8 +26,9 @@ from cryptolake.state.ledger import Ledger
 from cryptolake.watch.coverage import status
 from cryptolake.watch.metrics import metrics
 
+# `voice` is a word of the documented grades of evidence (docs/reader.md) and may be said.
 PRIVATE = re.compile(
-    r"(?<![a-z])(trips?|tellers?|twins?|voices?|witness(es)?|gone|rivers?|folds?|folded|rolls?|labs?(?! machines))(?![a-z0-9])",
+    r"(?<![a-z])(trips?|tellers?|twins?|witness(es)?|gone|rivers?|folds?|folded|rolls?|labs?(?! machines))(?![a-z0-9])",
     re.IGNORECASE,
 )
 PACKAGE = Path(next(iter(package.__path__)))
@@ -166,7 +167,7 @@ def test_nothing_printed_uses_a_private_word() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["print_line(f'3 {x} gone')", "raise Stop('ask another voice')", "a.print_note('trip')"]
+    "text", ["print_line(f'3 {x} gone')", "raise Stop('ask another witness')", "a.print_note('trip')"]
 )
 def test_a_private_word_is_seen(text: str) -> None:
     assert any(PRIVATE.search(one) for one in printed(text))

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cryptolake.contracts.entry import SETTLED, Entry, State
+from cryptolake.contracts.entry import SETTLED, SUSPECT, Entry, State
 from cryptolake.contracts.partition import Partition, Period
+from cryptolake.flow.increment import due
 from cryptolake.flow.plan import Span, make_plan
 from cryptolake.flow.resume import compare, wish_for
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.net.limiter import SHARE
+from cryptolake.net.voices import same_voice
+from cryptolake.registry.endpoints import endpoints_of
 from cryptolake.registry.loader import Registry, load_registry
 from cryptolake.registry.providers import OWN, PUBLIC, plan_of, rpc_plans
 from cryptolake.sources.onchain.families import declared
@@ -211,3 +215,32 @@ def test_comparing_as_text_is_the_same_as_comparing_partitions(
     else:
         assert sorted(left.missing) == list(make_plan(PARTITIONS, entries, resume=resume).missing)
     ledger.close()
+
+
+@pytest.mark.parametrize("state", ["done", "empty"])
+def test_an_answer_that_somebody_contradicts_is_wanted_again_by_every_road(tmp_path: Path, state: State) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    doubted, *sound = PARTITIONS
+    ledger.append_many(Entry(one, state, AT, digest="00") for one in sound)
+    ledger.append(Entry(doubted, state, AT, digest="00", reason=SUSPECT))
+    assert compare(wish_for(PARTITIONS), ledger).missing == [doubted]
+    assert compare(wish_for(PARTITIONS), ledger, only_failed=True).missing == [doubted]
+    assert make_plan(PARTITIONS, ledger.states()).missing == (doubted,)
+    assert [one.partition for one in ledger.left()] == [doubted]
+    by_series = due([one.key for one in PARTITIONS], datasets=BOTH, until=date(2024, 12, 3), ledger=ledger)
+    assert doubted.period in by_series[doubted.dataset, doubted.key]
+    ledger.append(Entry(doubted, state, AT, digest="00"))
+    assert not compare(wish_for(PARTITIONS), ledger).missing
+
+
+def test_every_chain_has_a_price_of_two_voices() -> None:
+    """Whatever endpoints it has, several addresses of one provider among them: more is asked only where somebody else is."""
+    registry = load_registry(declared())
+    for chain in registry.chains.values():
+        known = endpoints_of(chain, own=[], rate=None, keys=["a", "b"], plan="free", public=True)
+        if not known:
+            continue
+        month = [Workload(chain.name, 0, (7_000_000,), (), (700_000,) * 10, 0, 0)]
+        asked = [costs(month, dict.fromkeys([chain.name], known).__getitem__, audit=share) for share in (0.0, 1.0)]
+        once, twice = (sum(one.calls for one in some if one.method == "eth_getLogs") for some in asked)
+        assert (twice > once) == any(not same_voice(known[0], one) for one in known), chain.name

@@ -128,7 +128,7 @@ class Mix:
     markets: dict[str, list[str]]  # by chain
     endpoints: dict[str, list[Endpoint]]
     partitions: list[Partition]
-    audit: float
+    audit: float  # the share of log windows asked again
     limiters: dict[str, Limiter] = field(default_factory=dict)
 
 
@@ -154,14 +154,14 @@ def mixed(seed: int) -> Mix:
             len(endpoints[chain]) > 1 and lots.random() < 0.5
         ):  # a free key before the others, which a run must not be dearer or slower for
             free = rpc_plans()["alchemy_free"].limits
-            key = Endpoint(f"{chain}-key", SecretUrl(f"{chain}-key"), free, f"{chain}-key", "alchemy", 0.0)
+            key = Endpoint(f"{chain}-key", SecretUrl(f"{chain}-key"), free, f"{chain}-key", "alchemy", 0.0, "alchemy")
             endpoints[chain].insert(0, key)
     start = date(2024, 12, 1) + timedelta(days=lots.randint(0, 3))
     periods = list(days(start, start + timedelta(days=lots.choice((4, 7, 14, 26)))))
     datasets = lots.choice((("tvl",), ("liquidations",), ("tvl", "liquidations")))
     names = [name for of in markets.values() for name in of]
     partitions = [Partition(dataset, name, period) for dataset in datasets for name in names for period in periods]
-    return Mix(markets, endpoints, partitions, lots.choice((0.0, 0.02)))
+    return Mix(markets, endpoints, partitions, lots.choice((0.0, 0.02, 1.0, 1.0)))
 
 
 def _endpoint(lots: random.Random, chain: str, number: int, span: int, rate: float) -> Endpoint:
@@ -175,7 +175,9 @@ def _endpoint(lots: random.Random, chain: str, number: int, span: int, rate: flo
         log_span=lots.choice(near),
         max_batch=lots.choice((10, 50, 100)),
     )
-    return Endpoint(f"{chain}-{number}", SecretUrl(f"{chain}-{number}"), limits, f"{chain}-{number}", "own", 0.0)
+    name = f"{chain}-{number}"
+    operator = lots.choice((name, name, f"{chain}-0", ""))
+    return Endpoint(name, SecretUrl(name), limits, name, "own", 0.0, operator)
 
 
 def counted(mix: Mix, folder: Path, events_every: int = 0) -> tuple[dict[str, Counter[str]], float]:
@@ -206,6 +208,7 @@ def counted(mix: Mix, folder: Path, events_every: int = 0) -> tuple[dict[str, Co
         pools=lambda chain: pools[chain.name],
         block_cache=FileBlockCache(folder / "blocks.json"),
         audit=mix.audit,
+        grade="two_voices" if mix.audit == 1.0 else "two_voices_sampled",
     )
     ledger = Ledger(folder / "ledger.sqlite")
     result = collect(source, mix.partitions, bronze=Bronze(folder), ledger=ledger, workers=1)

@@ -161,3 +161,14 @@ def test_gross_and_net_are_both_there() -> None:
     found = panel_row(build(conform([comet]), LIQUIDATIONS.empty(), expected("done", "empty")))
     assert (found["total_tvl_usd"], found["gross_tvl_usd"]) == (6.0 + 3.0, 10.0 + 3.0)
     assert (found["cash_usd"], found["collateral_usd"], found["utilization_rate"]) == (6.0, 3.0, 0.4)
+
+
+def test_an_answer_that_somebody_contradicts_is_never_ok() -> None:
+    """Whatever else is known of the day: the worst word stands, on the side that is contradicted alone."""
+    for price in (10**8, None):
+        for state in ("done", "empty"):
+            day = expected("done", state).with_columns(pl.lit("suspect").alias("liq_reason"))
+            found = panel_row(build(conform([row("a", 5_000_000, 0, price)]), LIQUIDATIONS.empty(), day))
+            assert found["liquidations_status"] == "suspect"
+            assert found["status"] == ("ok" if price else "missing_price")
+            assert found["liquidations_usd"] == 0.0

@@ -110,7 +110,10 @@ class Node:
         return head | {"error": {"code": -32601, "message": "the method does not exist"}}
 
     def _logs(self, asked: Mapping[str, Any]) -> dict[str, object]:
-        first, last = int(asked["fromBlock"], 16), int(asked["toBlock"], 16)
+        if "blockHash" in asked:
+            first = last = int(asked["blockHash"], 16)
+        else:
+            first, last = int(asked["fromBlock"], 16), int(asked["toBlock"], 16)
         addresses = asked["address"] if isinstance(asked["address"], list) else [asked["address"]]
         if last - first + 1 > self.limit:
             with self.lock:
@@ -169,10 +172,16 @@ class Node:
         return f"0x{number:064x}"
 
 
-def pool_of(*nodes: Node, span: int = 2000, **more: Any) -> Pool:
-    """The real pool over nodes without HTTP, unlimited, never really sleeping."""
+def pool_of(*nodes: Node, span: int = 2000, operators: Sequence[str] | None = None, **more: Any) -> Pool:
+    """The real pool over nodes without HTTP, unlimited, never really sleeping; by default each of an operator of its own."""
+    names = operators or [f"operator-{number}" for number, _ in enumerate(nodes)]
     endpoints = [
-        Endpoint(f"node-{number}", SecretUrl(str(number)), Limits(rate=1e9, log_span=span, max_batch=100))
+        Endpoint(
+            f"node-{number}",
+            SecretUrl(str(number)),
+            Limits(rate=1e9, log_span=span, max_batch=100),
+            operator=names[number],
+        )
         for number, _ in enumerate(nodes)
     ]
 

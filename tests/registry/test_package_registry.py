@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
+from cryptolake.contracts.receipt_rules import NOT_SUPPORTED
 from cryptolake.errors import BadInput
 from cryptolake.net.abi import checksum
+from cryptolake.registry.chains import UNSAID
 from cryptolake.registry.loader import load_registry, select
 from cryptolake.registry.stablecoins import stablecoins
 from cryptolake.sources.onchain.families import declared, families
@@ -93,3 +95,14 @@ def test_the_stablecoins_of_the_plan_with_their_pegs() -> None:
     }
     assert len({coin.id for coin in coins.values()}) == len(coins)
     assert list(coins) == sorted(coins)
+
+
+def test_every_chain_says_how_its_receipts_are_hashed_or_why_they_prove_nothing() -> None:
+    for chain in load_registry(declared()).chains.values():
+        assert chain.receipts_why != UNSAID, chain.name
+    rows = yaml.safe_load((DATA / "chains.yaml").read_text("utf-8"))["chains"]
+    assert {name for name, row in rows.items() if row["receipts"]["rule"] == NOT_SUPPORTED} == {
+        name for name, chain in load_registry(declared()).chains.items() if chain.receipts is None
+    }
+    stacks = {name for name, row in rows.items() if row["kind"] == "L2 (op-stack)"}
+    assert {load_registry(declared()).chain(name).receipts for name in stacks} == {"op_stack"}

@@ -170,3 +170,21 @@ def test_any_text_is_rows_faults_or_bad_input(text: str) -> None:
     except BadInput as error:
         rows = {"chains": [], "csus": [], "sets": []} if str(error).startswith("any.yaml") else {}
     assert set(rows) == {"chains", "csus", "sets"}
+
+
+def test_a_chain_of_ones_own_says_how_its_receipts_are_hashed(tmp_path: Path) -> None:
+    rule = "chain_id: 424242\n    receipts: {rule: op_stack, why: my own node runs op-geth}"
+    file = tmp_path / "mine.yaml"
+    file.write_text(GOOD.replace("chain_id: 424242", rule))
+    assert load_registry(declared(), file).chain("mychain").receipts == "op_stack"
+    file.write_text(GOOD)
+    assert load_registry(declared(), file).chain("mychain").receipts is None
+
+
+@pytest.mark.parametrize(
+    "wrong", ["op_stack", "{rule: opstack, why: who knows}", "{rule: standard}", "[standard]", "{why: so}"]
+)
+def test_a_rule_of_receipts_that_is_none_is_told(tmp_path: Path, wrong: str) -> None:
+    said = refused(tmp_path, GOOD.replace("chain_id: 424242", f"chain_id: 424242\n    receipts: {wrong}"))
+    assert "mychain" in said
+    assert "not_supported" in said

@@ -64,8 +64,8 @@ def test_a_disagreement_of_two_endpoints_is_not_believed_and_not_kept(tmp_path: 
     honest, lying = Node(), Node(hidden=frozenset({70}))
     blocks = BlockRange(0, 1000)
     with pytest.raises(Skip, match="disagree") as doubted:
-        Discoveries(tmp_path, audit=1.0).upto(pool_of(lying, honest), WANTED, blocks)
+        Discoveries(tmp_path, share=1.0).upto(pool_of(lying, honest), WANTED, blocks)
     assert doubted.value.reason == "suspect"
     assert not list(tmp_path.iterdir())
-    logs = Discoveries(tmp_path, audit=1.0).upto(pool_of(honest, Node()), WANTED, blocks)
+    logs = Discoveries(tmp_path, share=1.0).upto(pool_of(honest, Node()), WANTED, blocks)
     assert 70 in {log.block for log in logs}

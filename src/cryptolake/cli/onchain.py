@@ -12,6 +12,7 @@ from cryptolake.cli.collecting import watched
 from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import (
     DatasetFlag,
+    GradeFlag,
     GranularityFlag,
     JsonFlag,
     MaxCallsFlag,
@@ -98,6 +99,7 @@ def collect_command(
     granularity: GranularityFlag = None,
     resume: ResumeFlag = True,
     retry_failed: RetryFailedFlag = False,
+    grade: GradeFlag = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Ask the chains and keep every answer in bronze. Skips what is done; killed, it goes on where it stopped.
@@ -115,6 +117,7 @@ def collect_command(
         max_calls=max_calls,
         max_usd=max_usd,
         granularity=granularity,
+        grade=grade,
         **selected.settings,
     )
     everywhere = retry_failed and not (selected.named)
@@ -139,6 +142,7 @@ def collect_command(
             cluster=cluster,
             stopping=seen.stopping,
             show=seen.show,
+            proven=app.settings.wanted_grade if grade is not None else None,
         )
     print_collected(result, as_json)
     if not as_json and not seen.stopping.is_set():
@@ -246,6 +250,7 @@ def run_command(
     max_usd: MaxUsdFlag = None,
     cluster: ClusterFlag = None,
     resume: ResumeFlag = True,
+    grade: GradeFlag = None,
 ) -> None:
     """Everything in one go: collect, refine, build, publish.
 
@@ -259,13 +264,23 @@ def run_command(
         max_calls=max_calls,
         max_usd=max_usd,
         granularity=granularity,
+        grade=grade,
         **selected.settings,
     )
     csus = chosen_csus(app, selected)
     refuse_recorded(app, csus)
     wish = chosen_wish(app, csus, dataset)
     with watched() as seen:
-        ran = lending.run(app, csus, wish, resume=resume, cluster=cluster, stopping=seen.stopping, show=seen.show)
+        ran = lending.run(
+            app,
+            csus,
+            wish,
+            resume=resume,
+            cluster=cluster,
+            stopping=seen.stopping,
+            show=seen.show,
+            proven=app.settings.wanted_grade if grade is not None else None,
+        )
     if ran.built is None:
         seen.end_if_stopped(ran.collected)
         return

@@ -38,6 +38,13 @@ MaxUsdFlag = Annotated[
     float | None,
     typer.Option("--max-usd", min=0, help="Most dollars this run may spend on endpoints; then it stops and says so."),
 ]
+GradeFlag = Annotated[
+    Literal["one_voice", "two_voices_sampled", "two_voices", "receipts"] | None,
+    typer.Option(
+        "--grade",
+        help="How far liquidations are to be proven; days that are proven less far are asked again. Default: setting `grade`.",
+    ),
+]
 GranularityFlag = Annotated[
     Literal["day", "hour"] | None,
     typer.Option("--granularity", help="One snapshot a day or one an hour.", rich_help_panel=PANEL),

@@ -28,6 +28,6 @@ def declared(command: Any) -> bool:
 
 
 def reads_now() -> bool:
-    """Whether the command that is running has declared so."""
+    """Whether the command that is running has declared so, and is not asked to repair what it finds."""
     context = get_current_context(silent=True)
-    return context is not None and declared(context.command)
+    return context is not None and declared(context.command) and not context.params.get("repair")

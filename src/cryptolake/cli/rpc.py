@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from cryptolake.cli.collecting import watched
 from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import (
     JsonFlag,
     chosen_chains,
     chosen_csus,
+    refuse_recorded,
 )
 from cryptolake.cli.reading import only_reads
 from cryptolake.cli.selecting import NOTHING, Selected, selecting
 from cryptolake.cli.show import print_json, print_line, print_note, print_table
 from cryptolake.contracts.counting import counted
+from cryptolake.contracts.grades import GRADES, Grade
 
 if TYPE_CHECKING:
     from cryptolake.app import App
+    from cryptolake.contracts.partition import Partition
     from cryptolake.net.probe import Probed
 
 
@@ -143,6 +147,11 @@ def build_command(
 def verify_command(
     context: typer.Context,
     selected: Selected = NOTHING,
+    min_grade: Annotated[
+        Literal["one_voice", "two_voices_sampled", "two_voices", "receipts"],
+        typer.Option("--min-grade", help="How far every day must be proven; one that is proven less far is weak."),
+    ] = "one_voice",
+    repair: Annotated[bool, typer.Option("--repair", help="Ask again for every day that is found wanting.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Check the proof that no liquidation is missing: every block covered, by whom, and whether anybody disagreed.
@@ -150,14 +159,16 @@ def verify_command(
     Every answer of both datasets is read: a snapshot that was collected and is missing or damaged is a gap too.
 
     Without dates: everything that was ever collected, and a gap on each of those days for a market that was named and
-    never was. Exits 1 when a day has a gap or is suspect. Needs no network.
+    never was. Exits 1 when a day has a gap, is suspect or weak. Needs no network but for --repair, which asks again for
+    these days alone and checks once more.
 
     Example: cryptolake verify --csu aave_v3_ethereum --days 7
     """
     from cryptolake.work.selection import chosen_partitions, held_partitions, named_partitions, snapshots_asked
     from cryptolake.work.verify import verify
 
-    app: App = context.obj.open(**selected.settings)
+    wish = {"grade": min_grade} if repair and min_grade != "one_voice" else {}
+    app: App = context.obj.open(**wish, **selected.settings)
     states = app.ledger.states()
     if selected.dated:
         csus = chosen_csus(app, selected)
@@ -170,13 +181,20 @@ def verify_command(
         partitions += snapshots_asked(app, {csu.name for csu in csus})
     else:
         partitions = held_partitions(app, list(app.registry.csus.values()), None)
-    found = verify(partitions, states, app.bronze, "onchain")
-    counts = Counter(one.verdict for one in found)
+    least: Grade = "receipts_root" if min_grade == "receipts" else min_grade
+    found = verify(partitions, states, app.bronze, "onchain", least=least)
+    if repair and (wanting := [one.partition for one in found if one.verdict != "complete"]):
+        _ask_again(app, wanting)
+        found = verify(partitions, app.ledger.states(), app.bronze, "onchain", least=least)
+    counts: Counter[str] = Counter(one.verdict for one in found)
+    grades = Counter(one.grade for one in found if one.grade is not None)
+    verdicts = [name for name in ("complete", "weak", "suspect", "gap") if name != "weak" or min_grade != "one_voice"]
     wrong = [one for one in found if one.verdict != "complete"]
     if as_json:
         print_json(
             {
-                "counts": {name: counts[name] for name in ("complete", "suspect", "gap")},
+                "counts": {name: counts[name] for name in verdicts},
+                "grades": {name: grades[name] for name in GRADES},
                 "findings": [
                     {
                         "dataset": one.partition.dataset,
@@ -190,7 +208,8 @@ def verify_command(
             }
         )
     else:
-        print_table("Verified", ("verdict", "market-days"), [(n, counts[n]) for n in ("complete", "suspect", "gap")])
+        print_table("Verified", ("verdict", "market-days"), [(n, counts[n]) for n in verdicts])
+        print_table("Proven by", ("grade", "market-days"), [(n, grades[n]) for n in GRADES if grades[n]])
         for one in wrong[:20]:
             print_line(f"[red]{one.verdict}[/] {one.partition}: {'; '.join(one.says)}")
         if len(wrong) > 20:
@@ -198,3 +217,16 @@ def verify_command(
         if counts["gap"]:
             print_next("collect", selection=True)
     raise typer.Exit(1 if wrong else 0)
+
+
+def _ask_again(app: App, partitions: Sequence[Partition]) -> None:
+    """Collect these days anew, whatever is known of them."""
+    from cryptolake.flow.resume import wish_for
+    from cryptolake.work import lending
+
+    csus = [app.registry.csu(name) for name in sorted({one.key for one in partitions})]
+    refuse_recorded(app, csus)
+    with watched() as seen:
+        wish = wish_for(partitions)
+        lending.collect(app, csus, wish, resume=False, what="verify", stopping=seen.stopping, show=seen.show)
+    print_note(f"{counted(len(partitions), 'day was', 'days were')} asked again")

@@ -13,6 +13,7 @@ from cryptolake.contracts.partition import Partition
 # empty: answered, and the answer is "nothing happened"; failed: may be retried; gone: can never be answered.
 State = Literal["claimed", "landed", "done", "empty", "failed", "gone"]
 SETTLED: frozenset[State] = frozenset({"done", "empty", "gone"})
+SUSPECT = "suspect"  # the reason beside an answer that somebody contradicts: it stands, and is wanted again
 NOT_YET = "not_yet"  # the reason of a failure nobody is to blame for: what was asked for has not come to its end yet
 
 
@@ -35,6 +36,11 @@ class Entry:
     cursor: str | None = None
     reason: str | None = None
     error: str | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether nobody needs to ask again: it has its answer, or never can, and nobody contradicts the answer."""
+        return self.state in SETTLED and self.reason != SUSPECT
 
 
 def said(state: str) -> str:

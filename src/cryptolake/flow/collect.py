@@ -201,6 +201,7 @@ class _Run:
         self.result, self.settled, self.failed_at = Collected(), 0, 0.0
         self._lock = threading.Lock()
         self._attempt: dict[Partition, int] = {}
+        self._answered: set[Partition] = set()
         self._again: dict[Partition, Entry] = {}
 
     def begin(self, mine: Sequence[Partition]) -> list[Partition]:
@@ -253,10 +254,13 @@ class _Run:
             self.settle(self._again.pop(partition))
 
     def settle(self, last: Entry) -> None:
-        """Record a final entry."""
+        """Record a final entry. A source may answer again what it has come to doubt: the later answer stands, counted once."""
         last = self._fit(replace(last, worker=self.worker, attempt=self._attempt[last.partition]))
         self.ledger.append(last)
         with self._lock:
+            if last.partition in self._answered:
+                return
+            self._answered.add(last.partition)
             self.settled += 1
             self.result.add(last)
         self.progress(last.partition, last.state)

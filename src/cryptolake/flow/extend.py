@@ -47,11 +47,11 @@ def start_of(ledger: Ledger, csus: Sequence[Csu], datasets: Sequence[str], granu
 
 
 def begun(ledger: Ledger, csus: Sequence[Csu], datasets: Sequence[str], until: date) -> Wish:
-    """What was begun for these markets since `until` and never settled: a month that was cut short has holes anywhere."""
+    """What was begun for these markets since `until` and never settled or is suspect: a month cut short has holes anywhere."""
     names = {csu.name for csu in csus}
     return wish_for(
         one.partition
-        for one in ledger.unsettled()
+        for one in ledger.left()
         if one.partition.key in names and one.partition.dataset in datasets and one.partition.period.day >= until
     )
 

@@ -28,11 +28,11 @@ def due(
     """What is due up to the day `until`, included.
 
     Per series: the days after its newest settled one, or from the oldest ever begun where none is settled (only `until`
-    itself where nothing was begun), and whatever was claimed, landed or failed before and never settled, so that
+    itself where nothing was begun), and whatever was claimed, landed or failed before and never settled, or is suspect, so that
     downtime and kills leave no hole.
     """
     begun: dict[tuple[str, str], set[Period]] = {}
-    for one in ledger.unsettled():
+    for one in ledger.left():
         period = one.partition.period
         if period.granularity == granularity and period.boundary == boundary and period.day <= until:
             begun.setdefault((one.partition.dataset, one.partition.key), set()).add(period)

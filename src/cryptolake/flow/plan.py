@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from cryptolake.contracts.entry import SETTLED, Entry
+from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Boundary, Granularity, Partition, Period, days, hours
 from cryptolake.contracts.source import Source
 from cryptolake.registry.markets import Csu
@@ -48,7 +48,7 @@ def make_plan(
     """Compare the wanted partitions with the ledger.
 
     A settled partition is skipped only when `intact` confirms that its bronze still has the recorded digest; with
-    `resume=False` everything is asked again. Failed partitions are always missing: they are retried.
+    `resume=False` everything is asked again. Failed and suspect partitions are always missing: they are retried.
     """
     partitions = tuple(sorted(set(wanted)))
     missing, settled, failed = [], 0, 0
@@ -56,9 +56,7 @@ def make_plan(
         entry = states.get(partition)
         if entry is not None and entry.state == "failed":
             failed += 1
-        is_settled = (
-            entry is not None and entry.state in SETTLED and (entry.digest is None or intact(partition, entry.digest))
-        )
+        is_settled = entry is not None and entry.settled and (entry.digest is None or intact(partition, entry.digest))
         if resume and is_settled:
             settled += 1
         else:

@@ -69,10 +69,10 @@ def partitions_of(wish: Wish) -> list[Partition]:
 def compare(wish: Wish, ledger: Ledger, *, resume: bool = True, only_failed: bool = False) -> Left:
     """Split a wish into what to ask and what is settled. Without `resume` everything is to be asked.
 
-    `only_failed` leaves out what was never asked: what remains failed before or was cut short.
+    `only_failed` leaves out what was never asked: what remains failed before, was cut short or is suspect.
     """
     texts: dict[int, list[str]] = {}
-    tried = {str(entry.partition) for entry in ledger.unsettled()} if only_failed else set()
+    tried = {str(entry.partition) for entry in ledger.left()} if only_failed else set()
     missing: list[Partition] = []
     settled: dict[Series, Sequence[Period]] = {}
     wanted = count = 0

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from cryptolake.contracts.entry import SUSPECT
 from cryptolake.contracts.table import Field, Table
 from cryptolake.gold.suspect import LIQUIDATIONS_SUSPECT, TVL_SUSPECT, flagged
 
@@ -13,7 +14,7 @@ from cryptolake.gold.suspect import LIQUIDATIONS_SUSPECT, TVL_SUSPECT, flagged
 STATUS_CODES = {
     "ok": "answered, and every asset that is held has a price",
     "missing_price": "answered, but some asset that is held has no price: sums run over the others",
-    "suspect": "answered and priced, but it looks wrong (see `flags`); the numbers are kept as they are",
+    "suspect": "answered, but it looks wrong (see `flags`) or an endpoint contradicts it; the numbers are kept as they are",
     "not_deployed": "the market did not exist yet",
     "unsupported_family": "the market's protocol family cannot be read yet",
     "no_archive": "no endpoint had the state of that day",
@@ -184,7 +185,9 @@ def _status(side: str, unpriced: pl.Expr, suspicious: Sequence[str]) -> pl.Expr:
     """The reason code of one side: zero, missing and not-deployed never share one."""
     state, reason = pl.col(f"{side}_state"), pl.col(f"{side}_reason")
     return (
-        pl.when(state.is_in(["done", "empty"]) & unpriced)
+        pl.when(state.is_in(["done", "empty"]) & (reason == SUSPECT))
+        .then(pl.lit("suspect"))
+        .when(state.is_in(["done", "empty"]) & unpriced)
         .then(pl.lit("missing_price"))
         .when(
             state.is_in(["done", "empty"])

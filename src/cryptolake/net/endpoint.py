@@ -65,7 +65,8 @@ class Endpoint:
     """One account of a provider on one chain. Endpoints of one account share its `account` name and so its limiter.
 
     `provider` names whose it is, for ceilings and prices; `usd_per_million` is the price of a million units, None when it is
-    not known.
+    not known. `operator` is who runs it and `upstream` whose nodes it passes questions on to, as far as that is known ("":
+    it is not): by these two it counts as a voice of its own or not.
     """
 
     name: str
@@ -74,6 +75,8 @@ class Endpoint:
     account: str = ""
     provider: str = ""
     usd_per_million: float | None = None
+    operator: str = ""
+    upstream: str = ""
 
 
 class Learned:

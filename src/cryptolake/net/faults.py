@@ -112,6 +112,11 @@ def told(text: str) -> CryptolakeError | None:
     return None
 
 
+def passing(error: CryptolakeError) -> bool:
+    """Whether the same endpoint may answer later what it did not answer now."""
+    return isinstance(error, Retry) and not isinstance(error, Elsewhere)
+
+
 def _by_code(code: int | None) -> CryptolakeError:
     if code == 429:
         return TooFast("the endpoint's rate limit is reached; it will be asked again")

@@ -33,11 +33,15 @@ def _sweep(folder: Path) -> None:
 
 
 class ScanJournal:
-    """The answered windows of one chain and one set of filters, a JSON line each, in `folder`."""
+    """The answered windows of one chain and one set of filters, a JSON line each, in `folder`.
 
-    def __init__(self, folder: Path, chain: str, filters: Iterable[LogFilter]) -> None:
+    `of` tells journals of the same filters apart, such as that of what was asked again.
+    """
+
+    def __init__(self, folder: Path, chain: str, filters: Iterable[LogFilter], of: str = "") -> None:
         wanted = sorted(f"{one.address} {' '.join(sorted(one.topics0))}" for one in filters)
-        self._path = folder / f"{chain}-{hashlib.sha256(chr(10).join(wanted).encode()).hexdigest()[:16]}.jsonl"
+        digest = hashlib.sha256(chr(10).join(wanted).encode()).hexdigest()[:16]
+        self._path = folder / f"{chain}-{digest}{of and f'-{of}'}.jsonl"
         self._lock = threading.Lock()
         self._file: int | None = None
         self._synced = time.monotonic()

@@ -6,6 +6,7 @@ What does not belong here: asking (scan), decoding, which contracts are worth as
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -92,36 +93,50 @@ class LogQuestion:
                 f"{self.chain}: a log question was answered with something else; it is asked elsewhere"
             ) from None
         everything = frozenset(self.topics(self.addresses))
-        found: dict[tuple[str, int], Log] = {}
+        found: dict[tuple[int, int], Log] = {}
+        places = _Places()
         for entry in entries:
             if entry.removed:
                 continue
             log = _log(entry)
+            if not places.fits(log, entry):
+                raise Malformed(
+                    f"{self.chain}: two logs of block {log.block} contradict each other; it is asked elsewhere"
+                )
             wanted = self.wanted.get(log.address)
             if wanted is None or not start <= log.block < end or not log.topics or log.topics[0] not in everything:
                 raise Malformed(f"{self.chain}: a log of block {log.block} was not asked for; it is asked elsewhere")
             if log.topics[0] in wanted:
-                found[(log.block_hash, log.index)] = log
+                found[place(log)] = log
         return sorted(found.values(), key=place)
 
     def salvage(self, answer: bytes, start: int, end: int) -> tuple[list[Log], set[str]]:
         """What of an answer can be read, and the emitters whose logs cannot. Raises Malformed when nobody can tell whose."""
-        document, readable, unread = decoded(answer.lower()), list[Json](), set[str]()
+        document, unread = decoded(answer.lower()), set[str]()
+        readable: list[tuple[int, Json]] = []
+        places, emitters, contradicting = _Places(), dict[int, set[str]](), set[int]()
         if not isinstance(document, list):
             raise Malformed(f"{self.chain}: a log question was answered with something else; it is asked elsewhere")
-        for entry in document:
+        for one in document:
             try:
-                _log(_ENTRIES.decode(orjson.dumps([entry]))[0])
+                entry = _ENTRIES.decode(orjson.dumps([one]))[0]
+                log = _log(entry)
             except (msgspec.DecodeError, orjson.JSONEncodeError, Malformed):  # the second: nested too deep
-                address = data(entry.get("address")) if isinstance(entry, Mapping) else None
+                address = data(one.get("address")) if isinstance(one, Mapping) else None
                 if address is None or len(address) != 20 or checksum(address.hex()) not in self.wanted:
                     raise Malformed(
                         f"{self.chain}: a log cannot be read, nor whose it is; set another endpoint"
                     ) from None
                 unread.add(checksum(address.hex()))
             else:
-                readable.append(entry)
-        return self.read(orjson.dumps(readable), start, end), unread
+                readable.append((log.block, one))
+                emitters.setdefault(log.block, set()).add(log.address)
+                if not entry.removed and not places.fits(log, entry):
+                    contradicting.add(log.block)
+        for block in contradicting:  # nobody can tell which of its logs is right
+            unread |= emitters[block] & self.wanted.keys()
+        told = [one for block, one in readable if block not in contradicting]
+        return self.read(orjson.dumps(told), start, end), unread
 
 
 def gather(answered: Iterable[AnsweredWindow]) -> tuple[list[Log], list[BlockWindow]]:
@@ -140,7 +155,39 @@ class _Entry(msgspec.Struct):
     blockhash: str
     transactionhash: str
     logindex: str
+    transactionindex: str | int | None = None
     removed: bool | None = None
+
+
+class _Places:
+    """Whether logs of one answer can stand on one chain: a node's word for where a log stands is not believed unseen.
+
+    A block has one hash, a place in it one log, and logs are numbered in the order of their transactions; nodes that count
+    per transaction, or forget to count, are told by this.
+    """
+
+    def __init__(self) -> None:
+        self._hashes: dict[int, str] = {}
+        self._logs: dict[tuple[int, int], Log] = {}
+        self._transactions: dict[int, dict[str, int | None]] = {}
+        self._ordered: dict[int, list[tuple[int, int]]] = {}
+
+    def fits(self, log: Log, entry: _Entry) -> bool:
+        """Whether the log contradicts none of those given before."""
+        number = quantity(entry.transactionindex)
+        numbered = self._transactions.setdefault(log.block, {})
+        if self._hashes.setdefault(log.block, log.block_hash) != log.block_hash:
+            return False
+        if numbered.setdefault(log.tx, number) != number or self._logs.setdefault(place(log), log) != log:
+            return False
+        if number is None:
+            return True
+        ordered = self._ordered.setdefault(log.block, [])
+        at = bisect_left(ordered, (log.index, number))
+        if (at and ordered[at - 1][1] > number) or (at < len(ordered) and ordered[at][1] < number):
+            return False
+        ordered.insert(at, (log.index, number))
+        return True
 
 
 _ENTRIES = msgspec.json.Decoder(list[_Entry])

@@ -6,7 +6,6 @@ told from its body (faults). What does not belong here: what a call means, and h
 
 from __future__ import annotations
 
-import copy
 import random
 import threading
 import time
@@ -20,12 +19,12 @@ from cryptolake.net.answers import quantity, read
 from cryptolake.net.choice import LOGS, fitting, in_flight, kept, next_for_logs, order, worth_asking
 from cryptolake.net.endpoint import Endpoint, Learned, Station
 from cryptolake.net.envelope import Json, Reply, decoded, replies
-from cryptolake.net.faults import Behind, Doubtful, Elsewhere, Malformed, Overdue, RpcFault, TooBig, TooFast
+from cryptolake.net.faults import Behind, Doubtful, Elsewhere, Malformed, Overdue, RpcFault, TooBig, TooFast, passing
 from cryptolake.net.http import Http
 from cryptolake.net.limiter import Limiter, for_limit
 from cryptolake.net.memory import Memory
 from cryptolake.net.purse import Purse
-from cryptolake.net.questions import Question, divisible, newest_block, of_one, state_block, worth_waiting
+from cryptolake.net.questions import Question, divisible, newest_block, of_one, state_block
 
 _HEADERS = {"content-type": "application/json"}
 _SIT_OUT_S = 15.0  # how long an endpoint that failed is passed over while others are well
@@ -71,12 +70,6 @@ class Pool:
                 memory.recall(chain, station)
         self._local = threading.local()
         self.finality_assumed = False  # whether the chain has no `finalized` tag, as far as it was asked
-
-    def only(self, stations: Sequence[Station]) -> Pool:
-        """The same pool with these of its stations alone; what they teach is known to both."""
-        view = copy.copy(self)
-        view.stations, view._local = list(stations), threading.local()
-        return view
 
     @property
     def last_endpoint(self) -> str:
@@ -130,14 +123,18 @@ class Pool:
             raise self._nobody(error) from None
 
     def ask(self, station: Station, method: str, params: Sequence[Json], block: int | None = None) -> bytes:
-        """One call at one endpoint, for callers that learn per endpoint; the undecoded JSON of its result.
+        """As `at`, for logs: the undecoded JSON of the result."""
+        answer = self.at(station, method, params, block)
+        if not isinstance(answer, bytes):
+            raise Elsewhere(f"{station.endpoint.name} answered {method} with an error; it is asked elsewhere")
+        return answer
 
-        Raises by reaction (Doubtful too) and marks the endpoint's health.
-        """
+    def at(self, station: Station, method: str, params: Sequence[Json], block: int | None = None) -> Json | bytes:
+        """One call at one endpoint; decoded, unless it is logs. Raises by reaction (Doubtful too) and marks its health."""
         (answer,) = self._patiently(station, [(method, params)], block)
         if isinstance(answer, CryptolakeError):
             raise answer
-        if not isinstance(answer, bytes):
+        if isinstance(answer, RpcFault):
             raise Elsewhere(f"{station.endpoint.name} answered {method} with an error; it is asked elsewhere")
         return answer
 
@@ -203,9 +200,9 @@ class Pool:
             for big in (error for error in errors if isinstance(error, TooBig)):
                 raise big  # it is made smaller only once nobody takes it as it is
             # That somebody may be well later matters more than that another can never answer.
-            last = next((error for error in errors if worth_waiting(error)), errors[-1] if errors else last)
+            last = next((error for error in errors if passing(error)), errors[-1] if errors else last)
             silent = isinstance(last, TooFast) and all(one.limiter.silent for one in stations)
-            if silent or not worth_waiting(last) or all(station.stopped for station in self.stations):
+            if silent or not passing(last) or all(station.stopped for station in self.stations):
                 break
             if attempt + 1 < self._attempts:
                 self._sleep(self._pause(attempt, last))

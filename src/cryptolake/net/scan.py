@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from queue import SimpleQueue
 
@@ -80,6 +81,7 @@ class _Work:
         self._state = threading.Condition()
         self._busy, self._threads, self._ended = 0, 0, False
         self._failures: dict[int, int] = {}
+        self._misread: dict[int, frozenset[str]] = {}  # by window, the endpoints whose answer was none
         self._outcomes: SimpleQueue[AnsweredWindow | BaseException] = SimpleQueue()
         with self._state:
             self._grow()
@@ -125,6 +127,7 @@ class _Work:
                 is_free = self._gaps and self._busy < self._at_once()
                 if is_free and (station := self._pool.free_for_logs(self._gaps[0][0])) is not None:
                     start, end = heapq.heappop(self._gaps)
+                    station = self._other(station, start)
                     span = station.learned.span
                     # While nothing is known of its limit, a remainder that is smaller than half a window is asked along.
                     stop = end if station.learned.blocks.untested and 2 * (end - start) <= 3 * span else start + span
@@ -135,6 +138,16 @@ class _Work:
                 self._state.wait(_LOOK_AGAIN_S)
             self._state.notify_all()
             return None
+
+    def _other(self, station: Station, start: int) -> Station:
+        """Somebody else where this endpoint's answer to the window was none before and there is somebody."""
+        misread = self._misread.get(start, frozenset())
+        if station.endpoint.name in misread:
+            with suppress(Retry, Stop):
+                other = self._pool.pick(METHOD, start, avoid=misread)
+                station.learned.failed()  # it is not asked after all: the next window may be
+                return other
+        return station
 
     def _answer(self, station: Station, start: int, stop: int) -> None:
         """Ask for a window; put back what of it is to be asked in another way."""
@@ -152,6 +165,8 @@ class _Work:
             if attempt + 1 >= _ATTEMPTS or (isinstance(error, Stop) and station.stopped is None):
                 raise
             self._failures[start] = attempt + 1
+            if isinstance(error, Malformed):
+                self._misread[start] = self._misread.get(start, frozenset()) | {station.endpoint.name}
             # What goes wrong again and again may be too much, whatever it is called. Only these are never a matter of size.
             whole = attempt + 1 < _SAME_SIZE or isinstance(error, Behind | Elsewhere | TooFast | Malformed | Stop)
             middle = start + (stop - start) // 2

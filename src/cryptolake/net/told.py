@@ -1,4 +1,4 @@
-"""`ToldLimits`: what the user says of one endpoint. Every value is a ceiling: what is learned never goes beyond it.
+"""`ToldLimits`: what the user says of one endpoint: whose it is, and ceilings that what is learned never goes beyond.
 
 What does not belong here: what providers publish (registry) and what an endpoint teaches (endpoint, memory).
 """
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class ToldLimits(BaseModel):
-    """Limits of one endpoint, each None when the user does not say. A name that is none of them is refused."""
+    """Limits of one endpoint and who runs it, each None when the user does not say. A name that is none of them is refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -25,6 +25,9 @@ class ToldLimits(BaseModel):
     addresses: int | None = Field(None, ge=1, description="addresses of one eth_getLogs")
     archive: int | None = Field(
         None, ge=0, description="blocks behind the head whose state is kept; unset: as found out"
+    )
+    operator: str | None = Field(
+        None, min_length=1, description="who runs it: endpoints of one operator, or of unknown ones, are one voice"
     )
 
     def applied(self, endpoint: Endpoint) -> Endpoint:
@@ -38,5 +41,6 @@ class ToldLimits(BaseModel):
             limits = replace(limits, max_batch=self.batch)
         return replace(
             endpoint,
+            operator=self.operator or endpoint.operator,
             limits=replace(limits, most_addresses=self.addresses or limits.most_addresses, archive=self.archive),
         )

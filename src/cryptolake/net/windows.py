@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from cryptolake.errors import CryptolakeError, Stop
 from cryptolake.net.endpoint import Learned, Station
 from cryptolake.net.faults import Doubtful, Elsewhere, Malformed, TooBig
-from cryptolake.net.logs import METHOD, Log, LogQuestion
+from cryptolake.net.logs import METHOD, Log, LogQuestion, place
 from cryptolake.net.rpc import Pool
 
 Part = tuple[Sequence[str], Sequence[str]]
@@ -68,11 +68,25 @@ def ask_window(
                 readable, others = question.salvage(answer, start, end)
                 found.update(readable)
                 unread |= others
+    _require_places(found, unread)
     if cut:
         addresses_cut, topics_cut = cut[0]
         (learned.addresses if addresses_cut > 1 else learned.topics).refused(max(addresses_cut, topics_cut))
         learned.forgive()
     return list(found)
+
+
+def _require_places(found: set[Log], unread: set[str] | None) -> None:
+    """Two logs in one place, given in answers to two parts of the question, are no answer: Malformed, or unread emitters."""
+    first: dict[tuple[int, int], Log] = {}
+    twice = [(first[place(one)], one) for one in found if first.setdefault(place(one), one) is not one]
+    if not twice:
+        return
+    if unread is None:
+        raise Malformed("the endpoint gives two logs for one place of a block; it is asked elsewhere")
+    for log in {one for pair in twice for one in pair}:
+        unread.add(log.address)
+        found.discard(log)
 
 
 def teach(learned: Learned, error: TooBig | Doubtful, start: int, end: int) -> list[tuple[int, int]]:

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from datetime import date
 
 from cryptolake.contracts.block_clock import BlockClock
+from cryptolake.contracts.receipt_rules import ReceiptRule
 from cryptolake.net.block_identity import KnownBlock
+
+UNSAID = "nobody said which rules its receipts follow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +18,9 @@ class Chain:
 
     `block_time_s` (seconds, today) and `clock` (by date) serve planning and first guesses; collection proves real blocks.
     `launched` is the first day that may have blocks. `multicall3_block` is the first block at which Multicall3 exists;
-    before it calls go as JSON-RPC batches. `known_block` is how a reading proves which block it is of.
+    before it calls go as JSON-RPC batches. `receipts` is how receipts are encoded for the root in a header, None where blocks
+    cannot be proven by it, and `receipts_why` the source of that, or the reason. `known_block` is how a reading proves which
+    block it is of.
     """
 
     name: str
@@ -30,6 +35,8 @@ class Chain:
     defillama_name: str | None = None
     clock: BlockClock | None = None
     launched: date | None = None
+    receipts: ReceiptRule | None = None
+    receipts_why: str = UNSAID
     known_block: KnownBlock = "header"
 
     def ran_on(self, day: date) -> bool:

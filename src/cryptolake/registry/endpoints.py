@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.registry.chains import Chain
-from cryptolake.registry.providers import OWN, PUBLIC, RpcPlan, host_of, plan_of, rpc_plans
+from cryptolake.registry.providers import OWN, PUBLIC, RpcPlan, host_of, operator_of, plan_of, rpc_plans
 
 
 def endpoints_of(
@@ -59,4 +59,6 @@ def _endpoint(
 ) -> Endpoint:
     """The account is named by a digest: its name becomes a file name and must not tell the key."""
     digest = hashlib.sha256(account.encode()).hexdigest()[:16]
-    return Endpoint(name, SecretUrl(url), limits, digest, plan.provider, usd_per_million)
+    of = operator_of(url)
+    operator, upstream = (of.name, of.upstream) if of is not None else ("", "")
+    return Endpoint(name, SecretUrl(url), limits, digest, plan.provider, usd_per_million, operator, upstream)

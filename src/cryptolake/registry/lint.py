@@ -10,9 +10,10 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import date
 from typing import cast, get_args
 
+from cryptolake.contracts.receipt_rules import NOT_SUPPORTED, RECEIPT_RULES, ReceiptRule
 from cryptolake.net.abi import checksum
 from cryptolake.net.block_identity import KnownBlock
-from cryptolake.registry.chains import Chain
+from cryptolake.registry.chains import UNSAID, Chain
 from cryptolake.registry.clock_rows import read_clock, read_day
 from cryptolake.registry.family import FamilyFacts
 from cryptolake.registry.markets import Csu
@@ -38,6 +39,7 @@ _CHAIN_KEYS = frozenset(
         "notes",
         "multicall3",
         "public_rpcs",
+        "receipts",
         "alchemy_subdomain",
         "alchemy_source",
         "defillama_name",
@@ -120,6 +122,7 @@ def read_chain(row: Row, faults: list[str]) -> Chain | None:
         fault(f"known_block {known!r} must be one of {', '.join(get_args(KnownBlock))}")
     aliases = _texts("aliases", values.get("aliases"), fault)
     public_rpcs = _texts("public_rpcs", values.get("public_rpcs"), fault)
+    receipts, why = _receipts(values.get("receipts"), fault)
     if fault or chain_id is None:
         return None
     return Chain(
@@ -136,7 +139,21 @@ def read_chain(row: Row, faults: list[str]) -> Chain | None:
         clock=clock,
         launched=launched,
         known_block=cast(KnownBlock, known),
+        receipts=receipts,
+        receipts_why=why or UNSAID,
     )
+
+
+def _receipts(given: object, fault: _Faults) -> tuple[ReceiptRule | None, str]:
+    """The rule of a chain's receipts and why it is that; nothing of either when the row does not say."""
+    if given is None:
+        return None, ""
+    rule, why = (given.get("rule"), given.get("why")) if isinstance(given, dict) else (None, None)
+    if rule not in {*RECEIPT_RULES, NOT_SUPPORTED} or not isinstance(why, str) or not why:
+        fault(
+            f"receipts has the keys rule ({', '.join(RECEIPT_RULES)} or {NOT_SUPPORTED}) and why, a source or a reason"
+        )
+    return next((one for one in RECEIPT_RULES if one == rule), None), str(why)
 
 
 def read_csu(

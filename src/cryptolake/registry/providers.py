@@ -1,4 +1,4 @@
-"""RPC plans: the published limits and prices of providers, and which plan an endpoint's host belongs to.
+"""RPC plans and operators: the published limits and prices of providers, and whose an endpoint is by its host.
 
 What does not belong here: the limits an endpoint teaches us (net/endpoint) and keys (settings).
 """
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
+from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
@@ -41,12 +42,18 @@ def provider_names() -> list[str]:
 
 
 @lru_cache(maxsize=1)
+def _data() -> Mapping[str, Mapping[str, Mapping[str, Any]]]:
+    text = (files("cryptolake.registry") / "data" / "providers.yaml").read_text("utf-8")
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast as the pure Python one
+    found: dict[str, dict[str, dict[str, Any]]] = yaml.load(text, Loader=loader)  # noqa: S506  # a SafeLoader either way
+    return found
+
+
+@lru_cache(maxsize=1)
 def rpc_plans() -> Mapping[str, RpcPlan]:
     """Every plan by name. Raises BadInput naming the plan whose row is wrong."""
-    text = (files("cryptolake.registry") / "data" / "providers.yaml").read_text("utf-8")
     plans = {}
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast as the pure Python one
-    for name, row in yaml.load(text, Loader=loader)["plans"].items():  # noqa: S506  # a SafeLoader either way
+    for name, row in _data()["plans"].items():
         try:
             limits = Limits(
                 rate=float(row["rate"]),
@@ -62,6 +69,37 @@ def rpc_plans() -> Mapping[str, RpcPlan]:
         except (KeyError, TypeError, ValueError) as error:
             raise BadInput(f"providers.yaml: plan {name}: {error!r}; correct that row") from None
     return plans
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Who runs the endpoints of some hosts, and whose nodes they pass questions on to ("": their own, or it is not known)."""
+
+    name: str
+    hosts: tuple[str, ...]
+    upstream: str
+    source: str
+
+
+@lru_cache(maxsize=1)
+def operators() -> Mapping[str, Operator]:
+    """Every known operator by name. Raises BadInput naming the one whose row is wrong."""
+    found = {}
+    for name, row in _data()["operators"].items():
+        try:
+            found[name] = Operator(name, tuple(row["hosts"]), str(row.get("upstream", "")), str(row["source"]))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise BadInput(f"providers.yaml: operator {name}: {error!r}; correct that row") from None
+    return found
+
+
+def operator_of(url: str) -> Operator | None:
+    """Who runs the endpoint at this address; None where nobody has said."""
+    host = host_of(url)
+    for one in operators().values():
+        if any(host == name or host.endswith(f".{name}") for name in one.hosts):
+            return one
+    return None
 
 
 def host_of(url: str) -> str:

@@ -21,6 +21,7 @@ from pydantic_settings import (
 )
 
 from cryptolake.contracts.counting import counted
+from cryptolake.contracts.grades import Grade
 from cryptolake.errors import BadInput
 from cryptolake.net.told import ToldLimits
 from cryptolake.settings.names import refuse_misspelt, refuse_unknown, refuse_unknown_vendors
@@ -116,8 +117,17 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="dollars of a million units by provider, where its plan's price is not yours, e.g. infura = 0",
     )
+    grade: Literal["one_voice", "two_voices_sampled", "two_voices", "receipts"] | None = Field(
+        None,
+        description="how far liquidations are proven where endpoints allow it: one_voice, two_voices_sampled (the share "
+        "`audit`), two_voices (every log window asked of two operators), receipts (rebuilt to the headers' receipts roots); "
+        "unset means two_voices, or two_voices_sampled where `audit` is set (--grade)",
+    )
     audit: float = Field(
-        0.02, ge=0, le=1, description="share of log windows asked again at a second endpoint and compared"
+        0.02,
+        ge=0,
+        le=1,
+        description="share of log windows asked again of a second operator and compared, where the grade is a sample",
     )
     urls: dict[str, str] = Field(
         default_factory=dict,
@@ -263,6 +273,18 @@ class Settings(BaseSettings):
         if first > last:
             raise BadInput(f"the start date {first} is after the end date {last}; swap them or change --days")
         return first, last
+
+    @property
+    def wanted_grade(self) -> Grade:
+        """How far liquidations are to be proven."""
+        if self.grade is None:
+            return "two_voices_sampled" if "audit" in self.model_fields_set else "two_voices"
+        return "receipts_root" if self.grade == "receipts" else self.grade
+
+    @property
+    def wanted_state_grade(self) -> Grade:
+        """How far state (TVL) is to be borne out: a sample, unless a grade was chosen."""
+        return "two_voices_sampled" if self.grade is None else self.wanted_grade
 
     @property
     def prefix(self) -> str:

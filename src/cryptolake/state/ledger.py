@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
-from cryptolake.contracts.entry import Entry, State
+from cryptolake.contracts.entry import SUSPECT, Entry, State
 from cryptolake.contracts.partition import Partition
 from cryptolake.errors import Stop
 from cryptolake.state.ledger_schema import COLUMNS, VERSION, lay_out, prepare, rebuild
@@ -173,10 +173,14 @@ class Ledger:
         return _entry(rows[0]) if rows else None
 
     def settled_periods(self, dataset: str, key: str) -> set[str]:
-        """The periods of a series that are settled, as text: what a resumed run compares its wishes with."""
+        """The periods of a series that are settled, as text: what a resumed run compares its wishes with.
+
+        An answer that somebody contradicts is not: it is wanted again.
+        """
         series = f"{dataset}/{key}/"
         rows = self._rows(
-            f"SELECT substr(partition, ?) FROM latest WHERE partition >= ? AND partition < ? AND state IN {_SETTLED}",
+            f"SELECT substr(partition, ?) FROM latest WHERE partition >= ? AND partition < ? AND state IN {_SETTLED}"
+            f" AND reason IS NOT '{SUSPECT}'",
             (len(series) + 1, series, f"{series}~"),
         )
         return {str(name) for (name,) in rows}
@@ -215,6 +219,11 @@ class Ledger:
                 (state, state, limit),
             )
         ]
+
+    def left(self) -> list[Entry]:
+        """What is to be asked again: entries that are not settled, and answers that somebody contradicts."""
+        doubted = self._rows(f"SELECT {COLUMNS} FROM latest WHERE reason = '{SUSPECT}' AND state IN ('done', 'empty')")
+        return [*self.unsettled(), *map(_entry, doubted)]
 
     def failures(self) -> list[tuple[int, Entry]]:
         """Failed partitions by reason, most frequent first: how many, and the newest of them."""

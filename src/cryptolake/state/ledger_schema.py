@@ -26,6 +26,8 @@ _TABLES = (
     "CREATE TABLE IF NOT EXISTS tally (series TEXT NOT NULL, state TEXT NOT NULL, count INTEGER NOT NULL,"
     " PRIMARY KEY (series, state)) WITHOUT ROWID",
     "CREATE INDEX IF NOT EXISTS unsettled ON latest (state) WHERE state IN ('failed', 'claimed', 'landed')",
+    # Older files do without: it only makes a rare question quick.
+    "CREATE INDEX IF NOT EXISTS doubted ON latest (reason) WHERE reason = 'suspect'",
 )
 _FOLD = (
     "DROP TRIGGER IF EXISTS fold",

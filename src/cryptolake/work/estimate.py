@@ -16,15 +16,17 @@ from cryptolake.app import App
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.partition import Partition
 from cryptolake.flow.plan import Span, make_plan, without_numbers
-from cryptolake.net.besides import operator_of
 from cryptolake.net.choice import HELPS
 from cryptolake.net.endpoint import Endpoint, Learned, Limits, Station
 from cryptolake.net.limiter import SHARE, Limiter
 from cryptolake.net.memory import Memory
+from cryptolake.net.voices import same_voice
 from cryptolake.registry.markets import Csu
 from cryptolake.registry.providers import RpcPlan, rpc_plans
 from cryptolake.sources.onchain.families import families
 from cryptolake.sources.onchain.planning import CALL, HEADER, LOGS
+from cryptolake.sources.onchain.scans import share_of
+from cryptolake.work.asked_again import asked_again
 from cryptolake.work.habits import kept_histories, known_habits
 from cryptolake.work.workload import Workload, work
 
@@ -84,7 +86,7 @@ def _cost(chain: str, method: str, endpoint: Endpoint, calls: int) -> Cost:
 def _snapshots_again(one: Workload, known: Sequence[Endpoint], audit: float) -> list[tuple[Endpoint, int]]:
     """The calls of snapshots that are asked again at another voice, and which endpoint that is."""
     first = max(known, key=lambda each: each.limits.rate / each.limits.cost(CALL))
-    others = [each for each in known if operator_of(each) != operator_of(first)]
+    others = [each for each in known if not same_voice(each, first)]
     return [(others[0], one.snapshots)] if audit and others and one.snapshots else []
 
 
@@ -103,20 +105,10 @@ def _log_calls(one: Workload, known: Sequence[Endpoint], log_span: int | None, a
         found = {name: one.log_blocks * fast / total / span[name] for name, fast in helping.items()}
         # The last window of a run is cut short.
         found[max(helping, key=lambda name: helping[name])] += (len(one.scans) + len(one.histories)) / 2
-    if audit and len(known) > 1:
-        # A share is asked again, of those who help where the first one is left out.
-        typical = one.log_blocks / sum(found.values())
-        best = max(helping, key=lambda name: helping[name])
-        rest = {name: fast for name, fast in speed.items() if name != best}
-        others = [name for name, fast in rest.items() if fast >= HELPS * max(rest.values())]
-        others += [best] if len(helping) > 1 else []
-        widest = max(span[name] for name in others)
-        each = (
-            min(typical, widest) if widest >= HELPS * typical else typical
-        )  # blocks that one more question stands for
-        again = sum(math.ceil(audit * math.ceil(blocks / each)) for blocks in one.scan_blocks)
-        for name in others:
-            found[name] = found.get(name, 0.0) + again / len(others)
+    typical = one.log_blocks / sum(found.values())
+    first = {name: fast / total for name, fast in helping.items()}
+    for name, count in asked_again(one, known, span, first, audit, typical).items():
+        found[name] = found.get(name, 0.0) + count
     return {name: math.ceil(count) for name, count in found.items()}
 
 
@@ -274,7 +266,7 @@ def planned(
         if csu.name not in silent and not app.registry.chain(csu.chain).ran_on(last)
     }
     able = {csu.name: csu for csu in csus if csu.name not in silent}
-    audit = app.settings.audit
+    audit = share_of(app.settings.wanted_grade, app.settings.audit)
     chains = work(
         plan.missing,
         able,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 
 import polars as pl
 
@@ -20,6 +21,7 @@ from cryptolake.catalogue import contracts
 from cryptolake.cluster.asking import asking
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.entry import Entry
+from cryptolake.contracts.grades import Grade, at_least, grade_of
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.table import Table
 from cryptolake.contracts.versions import document
@@ -34,6 +36,7 @@ from cryptolake.flow.resume import AT_ONCE, Wish, compare, damaged, partitions_o
 from cryptolake.flow.workers import suggested
 from cryptolake.gold import daily_panel
 from cryptolake.gold.metadata import metadata_document
+from cryptolake.lake.bronze import ONCHAIN, Bronze
 from cryptolake.net.purse import REACHED
 from cryptolake.registry.markets import Csu
 from cryptolake.registry.version import registry_version
@@ -73,19 +76,22 @@ def collect(
     cluster: str | None = None,
     stopping: threading.Event | None = None,
     show: Show | None = None,
+    proven: Grade | None = None,
 ) -> Collected:
     """Ask what is missing of a wish, the largest markets first, and say on file how the run does (under the name `what`).
 
     Answers of settled partitions are checked by content: few of them first, many beside the work, and damaged ones are
-    asked again in the same run. When `stopping` is set the run ends at its next safe point. Raises Stop when a ceiling of
-    what may be spent left something unanswered; what was answered is kept.
+    asked again in the same run; so are liquidations that are proven less far than `proven`. When `stopping` is set the run
+    ends at its next safe point. Raises Stop when a ceiling of what may be spent left something unanswered; what was answered
+    is kept.
     """
     stopping = stopping or threading.Event()
     app.purse.ends(stopping)
     since = datetime.now(UTC)
     left = compare(wish, app.ledger, resume=resume, only_failed=only_failed)
     few = left.settled_count <= AT_ONCE
-    hurt = damaged(left, app.bronze.intact) if few else []
+    intact = app.bronze.intact if proven is None else partial(proven_so_far, app.bronze, proven)
+    hurt = damaged(left, intact) if few else []
     missing = sorted([*left.missing, *hurt])
     order = largest_first(app.registry, last_known_usd(app.tables.read(daily_panel.TABLE)))
     pace = Pace(what, len(missing), app.pools, show)
@@ -106,7 +112,7 @@ def collect(
             )
 
         with Reporter(app.folder.runs, lambda: pace.health(workers)), ThreadPoolExecutor(1, "check") as beside:
-            later = None if few else beside.submit(damaged, left, app.bronze.intact, stopping)
+            later = None if few else beside.submit(damaged, left, intact, stopping)
             try:
                 result = answered(missing)
                 if later is not None and (hurt := later.result()):
@@ -118,6 +124,14 @@ def collect(
     result.known = left.settled_count - len(hurt)
     _refuse_beyond_ceiling(app.purse.reached, result)
     return result
+
+
+def proven_so_far(bronze: Bronze, grade: Grade, partition: Partition, digest: str) -> bool:
+    """Whether a settled answer is unharmed and, where it is of liquidations, proven as far as this grade or further."""
+    raw = bronze.read(partition, ONCHAIN)
+    if raw is None or raw.digest != digest:
+        return False
+    return partition.dataset != "liquidations" or at_least(grade_of(raw.provenance.get("grade")), grade)
 
 
 def _refuse_beyond_ceiling(reached: str | None, result: Collected) -> None:
@@ -255,13 +269,16 @@ def run(
     cluster: str | None = None,
     stopping: threading.Event | None = None,
     show: Show | None = None,
+    proven: Grade | None = None,
 ) -> Run:
     """Collect, and with `tables` refine, build and publish what all of silver and the ledger give.
 
     Asked to stop it ends after the step at hand. Whatever was collected and not refined is made good by the next run.
     """
     stopping = stopping or threading.Event()
-    collected = collect(app, csus, wish, resume=resume, what=what, cluster=cluster, stopping=stopping, show=show)
+    collected = collect(
+        app, csus, wish, resume=resume, what=what, cluster=cluster, stopping=stopping, show=show, proven=proven
+    )
     if not tables or stopping.is_set():
         return Run(collected, None)
     made = refine(app, partitions_of(wish))

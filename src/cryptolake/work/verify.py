@@ -12,26 +12,36 @@ from typing import Literal
 import orjson
 
 from cryptolake.contracts.entry import SETTLED, Entry, said
+from cryptolake.contracts.grades import Grade, at_least
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.lake.bronze import Bronze
-from cryptolake.sources.onchain.certificate import doubts, faults
+from cryptolake.sources.onchain.certificate import doubts, faults, grade
 
-Verdict = Literal["complete", "suspect", "gap"]
+Verdict = Literal["complete", "weak", "suspect", "gap"]
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """One market and period of a dataset, and what its proof is worth."""
+    """One market and period of a dataset, and what its proof is worth; `grade` is None where no liquidations were read."""
 
     partition: Partition
     verdict: Verdict
     says: tuple[str, ...] = ()
+    grade: Grade | None = None
 
 
 def verify(
-    wanted: Iterable[Partition], states: Mapping[Partition, Entry], bronze: Bronze, source: str
+    wanted: Iterable[Partition],
+    states: Mapping[Partition, Entry],
+    bronze: Bronze,
+    source: str,
+    *,
+    least: Grade = "one_voice",
 ) -> list[Verified]:
-    """Judge every wanted partition: its answer must be whole. Of liquidations, touching periods must also touch in blocks."""
+    """Judge every wanted partition: its answer must be whole. Of liquidations, touching periods must also touch in blocks.
+
+    What is complete and proven less far than `least` is weak.
+    """
     found = []
     ends: dict[str, tuple[Period, int]] = {}
     for partition in sorted(set(wanted), key=lambda one: (one.dataset, one.key, one.period)):
@@ -66,6 +76,18 @@ def verify(
                 wrong.append(f"it begins at block {payload['from_block']}, the period before ended at {before[1]}")
             ends[partition.key] = (partition.period, payload["to_block"])
         doubted = doubts(payload)
-        verdict: Verdict = "gap" if wrong else "suspect" if doubted else "complete"
-        found.append(Verified(partition, verdict, (*wrong, *doubted)))
+        graded = grade(payload)
+        weak = not at_least(graded, least)
+        verdict: Verdict = "gap" if wrong else "suspect" if doubted else "weak" if weak else "complete"
+        said_weak = [_weakness(payload, graded)] if verdict == "weak" else []
+        found.append(Verified(partition, verdict, (*wrong, *doubted, *said_weak), graded))
     return found
+
+
+def _weakness(payload: Mapping[str, object], graded: Grade) -> str:
+    """Why an answer is proven no further, in words."""
+    given = payload.get("certificate")
+    problem = given.get("problem") if isinstance(given, Mapping) else None
+    noticed = given.get("noticed") if isinstance(given, Mapping) and graded == "two_voices_sampled" else None
+    chance = f"; one dropped log is noticed with {noticed:.0%}" if isinstance(noticed, float) else ""
+    return f"{graded}{chance}{f': {problem}' if problem else ''}; run `cryptolake collect --grade`"

@@ -10,29 +10,50 @@ from dataclasses import asdict
 from datetime import datetime
 
 from cryptolake.contracts.counting import counted
-from cryptolake.net.audit import BloomCheck, Opinion
+from cryptolake.contracts.grades import Grade, grade_of
 from cryptolake.net.blocks import BlockRange
+from cryptolake.net.examination import Examined
 from cryptolake.net.logs import BlockWindow
 
 
 def certificate(
-    within: BlockRange,
-    windows: Sequence[BlockWindow],
-    opinions: Sequence[Opinion],
-    blooms: BloomCheck,
-    asked_at: datetime,
+    within: BlockRange, examined: Examined, voices: Mapping[str, str], asked_at: datetime
 ) -> dict[str, object]:
-    """The certificate of the blocks `within`, as JSON values. `verdict` is complete or suspect."""
-    differ = any(one.verdict == "different" for one in opinions)
+    """The certificate of the blocks `within`, as JSON values; `voices` names the voice of every endpoint.
+
+    `verdict` is complete or suspect, `grade` how far that is proven; `noticed` the probability that one log which the first
+    voice dropped was noticed. `windows` and `second` say who answered which blocks, first and again.
+    """
+    names = dict.fromkeys(one.endpoint for one in (*examined.windows, *examined.second))
     return {
         "from_block": within.start,
         "to_block": within.end - 1,
         "asked_at": asked_at.isoformat(timespec="seconds"),
-        "windows": _joined(windows, within),
-        "opinions": [asdict(one) for one in opinions],
-        "blooms": asdict(blooms),
-        "verdict": "suspect" if differ or blooms.contradictions else "complete",
+        "windows": _joined(examined.windows, within),
+        "second": _joined(examined.second, within),
+        "voices": {name: voices.get(name, "") for name in names},
+        "grade": examined.grade,
+        "noticed": round(examined.noticed, 6),
+        "problem": examined.problem,
+        "differences": [asdict(one) for one in examined.differences],
+        "liars": sorted({name for one in examined.differences for name in one.liars}),
+        "blooms": {
+            "blocks": examined.blooms.blocks,
+            "usable": examined.blooms.usable,
+            "contradictions": list(examined.blooms.contradictions),
+        },
+        "verdict": "suspect" if examined.suspect else "complete",
     }
+
+
+def grade(payload: Mapping[str, object]) -> Grade:
+    """How far a stored liquidations answer is proven. What was collected before grades were given is graded by what it says.
+
+    Earlier certificates tell of the pieces of windows that were asked again elsewhere, and not whose the endpoints were:
+    such an answer counts as one voice.
+    """
+    given = payload.get("certificate")
+    return grade_of(str(given.get("grade")) if isinstance(given, Mapping) else None)
 
 
 def faults(payload: Mapping[str, object]) -> list[str]:
@@ -61,7 +82,12 @@ def doubts(payload: Mapping[str, object]) -> list[str]:
     if not isinstance(given, Mapping):
         return []
     said = [str(one) for one in given["blooms"]["contradictions"]]
-    for one in given["opinions"]:
+    for one in given.get("differences", ()):
+        if not one["settled"]:
+            seen = ", ".join(f"{name} has {counted(logs, 'log')}" for name, logs in one["said"].items())
+            alike = f"; {' and '.join(one['alike'])} err alike and are probably one voice" if one["alike"] else ""
+            said.append(f"block {one['block']}: {seen}, and nobody could settle it{alike}")
+    for one in given.get("opinions", ()):  # as certificates were written before grades
         if one["verdict"] == "different":
             judge = f"; {one['third']} sides with {one['sides_with'] or 'neither'}" if one["third"] else ""
             said.append(

@@ -7,20 +7,21 @@ One journal per chain and emitter; it is only a cache and may be deleted. What d
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cryptolake.contracts.counting import counted
 from cryptolake.errors import Skip
-from cryptolake.net.audit import second_opinions
 from cryptolake.net.blocks import BlockRange
 from cryptolake.net.faults import Malformed
 from cryptolake.net.journal import ScanJournal
-from cryptolake.net.logs import AnsweredWindow, Log, LogFilter, LogQuestion, gather
+from cryptolake.net.logs import AnsweredWindow, Log, LogFilter, LogQuestion, gather, place
 from cryptolake.net.rpc import Pool
 from cryptolake.net.scan import scan
+from cryptolake.net.settlement import Said, differing, settle
+from cryptolake.net.witness import Testimony, Witness
 
 _MOST_QUESTIONS = 250_000  # of one history: about three hours at 25 a second
 _FIRST_WINDOWS = 50  # after so many the spans are learned, and the whole can be reckoned
@@ -38,11 +39,11 @@ class _History:
 class Discoveries:
     """Log histories of all chains, kept in `folder`; in memory only when it is None. Thread-safe.
 
-    A killed scan goes on where it was. `audit` is the share of new windows that a second endpoint is asked for too.
+    A killed scan goes on where it was. `share` of the new windows are asked again at a second voice.
     """
 
-    def __init__(self, folder: Path | None = None, audit: float = 0.0) -> None:
-        self._folder, self._audit, self._lock = folder, audit, threading.Lock()
+    def __init__(self, folder: Path | None = None, share: float = 0.0) -> None:
+        self._folder, self._share, self._lock = folder, share, threading.Lock()
         self._histories: dict[tuple[str, LogFilter], _History] = {}
 
     def upto(
@@ -81,8 +82,7 @@ class Discoveries:
                             reason="log_history",
                         )
             logs, _ = gather(answers)
-            self._doubt(pool, wanted, blocks, history, fresh, logs)
-            return logs
+            return self._doubt(pool, wanted, blocks, history, fresh, logs)
 
     def _history(self, chain: str, wanted: LogFilter) -> _History:
         with self._lock:
@@ -99,22 +99,45 @@ class Discoveries:
         history: _History,
         fresh: list[AnsweredWindow],
         logs: list[Log],
-    ) -> None:
-        """A sample of the new windows elsewhere; where two disagree, nothing of the history is believed."""
-        question = LogQuestion(pool.chain, [wanted])
-        opinions, _ = second_opinions(pool, question, [one.window for one in fresh], logs, blocks, self._audit)
-        differing = [one for one in opinions if one.verdict == "different"]
-        if not differing:
-            return
-        history.known.clear()
+    ) -> list[Log]:
+        """The logs, after new windows were asked again elsewhere and differences settled; what cannot be is not believed."""
+        windows = [one.window for one in fresh]
+        heard = Witness(pool, [wanted], self._share).hear(windows, blocks) if self._share else Testimony()
+        told = [log for one in fresh for log in one.logs]
+        question, truth = LogQuestion(pool.chain, [wanted]), dict[int, Said]()
+        for number, said in differing(windows, told, heard.windows, heard.logs).items():
+            settled, truth[number] = settle(pool, question, number, said)
+            if not settled.settled:
+                self._forget(history, [])
+                raise Skip(
+                    f"{pool.chain}: {' and '.join(said)} disagree about events of block {number}; "
+                    "the history is scanned again on the next run, leave out the endpoint that is wrong",
+                    reason="suspect",
+                )
+        if not truth:
+            return logs
+        self._forget(history, [_mended(one, truth) for one in history.known])
+        kept = [log for log in logs if log.block not in truth]
+        return sorted({*kept, *frozenset().union(*truth.values())}, key=place)
+
+    def _forget(self, history: _History, instead: list[AnsweredWindow]) -> None:
+        """Keep these windows of a history alone."""
+        history.known[:] = instead
         if history.journal is not None:
             history.journal.forget()
-        one = differing[0]
-        raise Skip(
-            f"{pool.chain}: {one.first} and {one.second} disagree about events of blocks {one.start} to {one.end - 1}; "
-            "the history is scanned again on the next run, leave out the endpoint that is wrong",
-            reason="suspect",
-        )
+            for one in instead:
+                history.journal.keep(one)
+
+
+def _mended(answered: AnsweredWindow, truth: Mapping[int, Said]) -> AnsweredWindow:
+    """A window with what was settled about blocks of it."""
+    window = answered.window
+    settled = [truth[number] for number in truth if window.start <= number < window.end]
+    if not settled:
+        return answered
+    kept = {log for log in answered.logs if log.block not in truth}
+    logs = tuple(sorted(kept.union(*settled), key=place))
+    return AnsweredWindow(replace(window, logs=len(logs)), logs)
 
 
 def _upto(answered: AnsweredWindow, end: int) -> AnsweredWindow:

@@ -11,16 +11,21 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cryptolake.contracts.grades import Grade
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.errors import CryptolakeError, Skip
 from cryptolake.net.blocks import BlockRange, Blocks, Header
+from cryptolake.net.examination import Examiner
 from cryptolake.net.journal import ScanJournal
 from cryptolake.net.logs import AnsweredWindow, BlockWindow, Log, LogFilter
 from cryptolake.net.multicall import Failed, Finished
+from cryptolake.net.proof import Prover
 from cryptolake.net.reverts import Reverts
 from cryptolake.net.rpc import Pool
 from cryptolake.net.scan import scan
+from cryptolake.net.voices import voice
+from cryptolake.net.witness import Witness
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.families import families
@@ -44,9 +49,17 @@ class Scanned:
 Watch = Callable[[Scanned], None]
 
 
+def share_of(grade: Grade, audit: float) -> float:
+    """Which share of windows a second voice is asked for, for a grade: none, a sample of `audit`, or all."""
+    return {"one_voice": 0.0, "two_voices_sampled": audit}.get(grade, 1.0)
+
+
 @dataclass(frozen=True, slots=True)
 class LiquidationScan:
-    """One chain's events for one trip. `journals` is the folder of unfinished scans, `audit` the share doubted."""
+    """One chain's events for one trip. `journals` is the folder of unfinished scans, `grade` how far they are to be proven.
+
+    `audit` is the share of windows that a second voice is asked for where the grade is a sample.
+    """
 
     source: str
     pool: Pool
@@ -57,6 +70,7 @@ class LiquidationScan:
     journals: Path | None
     audit: float
     watch: Watch
+    grade: Grade = "two_voices_sampled"
     reverts: Reverts = field(default_factory=Reverts)
 
     def run(self, asked: Sequence[Partition]) -> Iterator[Raw | Miss]:
@@ -93,6 +107,13 @@ class LiquidationScan:
                     yield from (miss(partition, outcome.error) for partition in asked if partition.key == name)
         if not filters:
             return
+        every = [one for found in filters.values() for one in found]
+        waiting = sorted(ranges)
+        whole = BlockRange(ranges[waiting[0]][0].start, ranges[waiting[-1]][0].end)
+        journal = ScanJournal(self.journals, self.chain.name, every) if self.journals is not None else None
+        known = journal.read() if journal is not None else []
+        again = ScanJournal(self.journals, self.chain.name, every, "again") if self.journals is not None else None
+        examiner = self._examiner(every, again)
         settling = Settling(
             self.source,
             self.pool,
@@ -100,15 +121,10 @@ class LiquidationScan:
             self.chain,
             self.csus,
             self.provenance,
-            self.audit,
+            examiner,
             filters,
             self.reverts,
         )
-        every = [one for found in filters.values() for one in found]
-        waiting = sorted(ranges)
-        whole = BlockRange(ranges[waiting[0]][0].start, ranges[waiting[-1]][0].end)
-        journal = ScanJournal(self.journals, self.chain.name, every) if self.journals is not None else None
-        known = journal.read() if journal is not None else []
         covered = _Covered(whole.start)
 
         def taken(period: Period) -> CoveredPeriod:
@@ -131,8 +147,20 @@ class LiquidationScan:
                     ready, since = [], time.monotonic()
         # Also periods with nothing to ask for: no market has an emitter yet.
         yield from settling.settle([*ready, *map(taken, waiting)])
+        yield from settling.settle_again()
+        for one in (journal, again):
+            if one is not None:
+                one.forget()
+
+    def _examiner(self, filters: Sequence[LogFilter], journal: ScanJournal | None) -> Examiner:
+        """Who proves what this scan is answered; what second voices said is kept in a journal of its own."""
+        share = share_of(self.grade, self.audit)
+        wanted = self.grade if share else "one_voice"
+        witness = Witness(self.pool, filters, share)
         if journal is not None:
-            journal.forget()
+            witness = Witness(self.pool, filters, share, journal.read(), journal.keep)
+        prover = Prover(self.pool, self.chain.receipts, voice)
+        return Examiner(self.pool, self.blocks, filters, wanted, witness, prover)
 
     def _emitters(self, csus: Sequence[Csu], block: Header) -> dict[str, Finished[list[LogFilter]] | Failed]:
         markets = {csu.name: csu for csu in csus}

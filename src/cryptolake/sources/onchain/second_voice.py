@@ -18,6 +18,7 @@ from cryptolake.net.block_identity import BlockIdentity
 from cryptolake.net.faults import Malformed
 from cryptolake.net.multicall import MAX_CALLS, Call, CallResult, Failed, Finished, Program
 from cryptolake.net.rpc import Pool
+from cryptolake.net.voices import among
 from cryptolake.registry.chains import Chain
 from cryptolake.sources.onchain.proven import run_programs
 
@@ -95,7 +96,7 @@ def _decide(
     differing: Call,
 ) -> None:
     """Return where the difference is none or the second voice's own; raise Disagreed otherwise."""
-    first = pool.only([one for one in pool.stations if one.endpoint.name in heard])
+    first = among(pool, [one for one in pool.stations if one.endpoint.name in heard])
     again = _said(first, chain, block, lot)
     if again is not None and _differing(lot, again, theirs) is None:
         # Calls within one aggregate may change what others of it read: asked in the same order they agree.

@@ -14,16 +14,19 @@ from datetime import UTC, datetime, timedelta
 
 import orjson
 
+from cryptolake.contracts.grades import at_least
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.errors import CryptolakeError, Skip
-from cryptolake.net.audit import check_blooms, looked_at, second_opinions
+from cryptolake.net.audit import looked_at
 from cryptolake.net.blocks import BlockRange, Blocks, Header
+from cryptolake.net.examination import Examined, Examiner
 from cryptolake.net.faults import Behind, Elsewhere, Malformed
 from cryptolake.net.logs import BlockWindow, Log, LogFilter, LogQuestion, log_to_json
 from cryptolake.net.multicall import Call, Failed, Finished, Program, transcript_to_json
 from cryptolake.net.reverts import Reverts
 from cryptolake.net.rpc import Pool
+from cryptolake.net.voices import voice
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.certificate import certificate
@@ -49,7 +52,7 @@ class CoveredPeriod:
 
 @dataclass(frozen=True, slots=True)
 class Settling:
-    """Settles covered periods of one scan. `filters` are the emitters by market, `audit` the share of windows doubted."""
+    """Settles covered periods of one scan. `filters` are the emitters by market; `examiner` proves what was answered."""
 
     source: str
     pool: Pool
@@ -57,10 +60,12 @@ class Settling:
     chain: Chain
     csus: Mapping[str, Csu]
     provenance: Mapping[str, str]
-    audit: float
+    examiner: Examiner
     filters: Mapping[str, Sequence[LogFilter]]
     reverts: Reverts = field(default_factory=Reverts)
     _likely: dict[str, list[Call]] = field(default_factory=dict)  # what each market's program asked before
+    # Periods with windows that nobody compared, and who answered these.
+    _sampled: list[tuple[CoveredPeriod, frozenset[str]]] = field(default_factory=list)
 
     @property
     def question(self) -> LogQuestion:
@@ -93,11 +98,18 @@ class Settling:
         if failures:
             raise failures[0]
 
+    def settle_again(self) -> Iterator[Raw | Miss]:
+        """New answers of periods that a proven liar answered in part, before it was known as one: asked elsewhere now."""
+        liars = self.examiner.liars
+        periods = [period for period, names in self._sampled if names & liars.keys()]
+        self._sampled.clear()
+        yield from self.settle(periods)
+
     def _headers_of(self, question: LogQuestion, periods: Sequence[CoveredPeriod]) -> None:
         """Ask the headers of all periods in a few requests at once; each period finds its own there."""
         wanted: set[int] = set()
         for one in periods:
-            wanted.update(looked_at(self.pool, question, one.logs, one.within, sample=self.audit > 0))
+            wanted.update(looked_at(self.pool, question, one.logs, one.within, sample=self.examiner.doubts))
         numbers = sorted(wanted)
         pieces = [numbers[start : start + _HEADERS] for start in range(0, len(numbers), _HEADERS)]
         if pieces:
@@ -106,8 +118,10 @@ class Settling:
 
     def _period(self, question: LogQuestion, period: CoveredPeriod) -> list[Raw | Miss]:
         """The answers of one period."""
-        evidence, found = self._evidence(question, period)
-        logs = sorted({*period.logs, *found}, key=lambda log: (log.block, log.index))
+        examined = self.examiner.examine(period.windows, period.logs, period.within)
+        if not at_least(examined.grade, "two_voices"):
+            self._sampled.append((period, frozenset(one.endpoint for one in examined.windows)))
+        evidence, logs = self._evidence(examined, period.within), examined.logs
         by_csu: dict[str, list[Log]] = {}
         programs: dict[str, Program[Settled]] = {}
         answers: list[Raw | Miss] = []
@@ -180,17 +194,20 @@ class Settling:
             observed_at=partition.period.end - timedelta(microseconds=1),
             payload=orjson.dumps(payload),
             request={"chain": self.chain.name, "dataset": partition.dataset},
-            provenance={**self.provenance, **doubt, "endpoint": self.pool.last_endpoint},
+            provenance={
+                **self.provenance,
+                **doubt,
+                "grade": str(evidence["grade"]),
+                "endpoint": self.pool.last_endpoint,
+            },
             block=period.snapshot.number,
             block_hash=period.snapshot.hash,
         )
 
-    def _evidence(self, question: LogQuestion, period: CoveredPeriod) -> tuple[dict[str, object], list[Log]]:
-        """The completeness certificate of a period, and logs that were left out at first but that two endpoints have."""
-        windows, logs, within = period.windows, period.logs, period.within
-        opinions, found = second_opinions(self.pool, question, windows, logs, within, self.audit)
-        blooms = check_blooms(self.pool, self.blocks, question, logs, within, sample=self.audit > 0)
-        return certificate(within, windows, opinions, blooms, datetime.now(UTC)), found
+    def _evidence(self, examined: Examined, within: BlockRange) -> dict[str, object]:
+        """The completeness certificate of a period."""
+        voices = {one.endpoint.name: voice(one.endpoint) for one in self.pool.stations}
+        return certificate(within, examined, voices, datetime.now(UTC))
 
 
 def _with_events(error: CryptolakeError) -> CryptolakeError:

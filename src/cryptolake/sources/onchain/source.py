@@ -22,6 +22,7 @@ from cryptolake.net.logs import parse_logs
 from cryptolake.net.multicall import Call, Failed, Finished, Program, replay, transcript_from_json, transcript_to_json
 from cryptolake.net.reverts import Reverts
 from cryptolake.net.rpc import Pool
+from cryptolake.net.voices import among
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry
 from cryptolake.registry.markets import Csu
@@ -31,7 +32,7 @@ from cryptolake.sources.onchain.proven import run_proven
 from cryptolake.sources.onchain.reader import reader_digest
 from cryptolake.sources.onchain.records import Reserve
 from cryptolake.sources.onchain.rows import liquidation_row, tvl_row
-from cryptolake.sources.onchain.scans import LiquidationScan, Scanned, Watch
+from cryptolake.sources.onchain.scans import LiquidationScan, Scanned, Watch, share_of
 from cryptolake.sources.onchain.second_voice import Borne, Disagreed, borne_out
 from cryptolake.sources.onchain.settling import miss
 
@@ -54,10 +55,10 @@ LIQUIDATIONS = Dataset(
 class OnchainSource:
     """Markets on EVM chains, by archive JSON-RPC. `pools` opens a chain's endpoint pool when it is first needed.
 
-    `journals` is the folder where unfinished log scans are kept (None: nowhere), `audit` the share of log windows that a
-    second endpoint is asked for too, and `watch` is told how far every scan has come. `grade` is how far snapshots are to be
-    borne out by a second voice: a sample of their calls only where windows are doubted. `discovered` is the folder
-    where the events that name markets' parts are kept for ever (None: in memory).
+    `journals` is the folder where unfinished log scans are kept (None: nowhere). `grade` says how far answers are to be proven,
+    `state_grade` how far state, where that differs, and `audit` the share of log windows that a second voice is asked for where
+    that is a sample (0: nor for state). `watch` is told how far every scan has come, `discovered` is the folder where the
+    events that name markets' parts are kept for ever (None: in memory).
     """
 
     name = "onchain"
@@ -75,12 +76,13 @@ class OnchainSource:
         discovered: Path | None = None,
         audit: float = 0.0,
         grade: Grade = "two_voices_sampled",
+        state_grade: Grade | None = None,
         watch: Watch = lambda _scanned: None,
     ) -> None:
         self._registry, self._pools, self._cache = registry, pools, block_cache
-        self._journals, self._audit, self._watch = journals, audit, watch
-        self._grade: Grade = grade if audit or grade != "two_voices_sampled" else "one_voice"
-        self._discoveries = Discoveries(discovered, audit)
+        self._journals, self._audit, self._grade, self._watch = journals, audit, grade, watch
+        self._state_grade = state_grade or grade
+        self._discoveries = Discoveries(discovered, share_of(grade, audit))
         self._blocks: dict[str, Blocks] = {}
         self._lock = threading.Lock()
         self._instants: dict[str, set[datetime]] = {}  # boundaries that the trips handed out will need, by chain
@@ -143,6 +145,7 @@ class OnchainSource:
                 self._journals,
                 self._audit,
                 self._watch,
+                self._grade,
                 self._reverting(chain),
             )
             yield from scan.run(askable)
@@ -234,16 +237,17 @@ class OnchainSource:
     ) -> tuple[dict[str, Finished[list[Reserve]] | Failed], Borne]:
         """Read the markets at a block and have it borne out; whoever a third voice contradicts is not asked again."""
         block = blocks.identity(header, chain.known_block)
+        wanted: Grade = self._state_grade if share_of(self._state_grade, self._audit) else "one_voice"
         while True:
             heard: set[str] = set()
             outcomes = self._asked(pool, blocks, chain, markets, header, heard)
             try:
-                return outcomes, borne_out(pool, chain, block, outcomes, heard, self._grade)
+                return outcomes, borne_out(pool, chain, block, outcomes, heard, wanted)
             except Disagreed as error:
                 honest = [one for one in pool.stations if one.endpoint.name != error.liar]
                 if not error.liar or not honest:
                     return dict.fromkeys(markets, Failed(error, [])), Borne("one_voice", "")
-                pool = pool.only(honest)
+                pool = among(pool, honest)
 
     def _asked(
         self, pool: Pool, blocks: Blocks, chain: Chain, markets: Mapping[str, Csu], header: Header, heard: set[str]

@@ -1,0 +1,127 @@
+"""Receipts of a block, rebuilt into the root that its header names: the one proof that no log of the block was left out.
+
+The root commits to status, gas, bloom filter and logs of every receipt in order; so a log's place in its block is counted here,
+never taken from a node. It does not commit to transaction hashes: those are compared with what the header's answer lists.
+What does not belong here: asking (proof), and which header is the right one (headers, proof).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from cryptolake.contracts.receipt_rules import ReceiptRule
+from cryptolake.net import rlp
+from cryptolake.net.abi import checksum
+from cryptolake.net.answers import data, quantity
+from cryptolake.net.faults import Malformed
+from cryptolake.net.headers import ProvenHeader, bloom_of
+from cryptolake.net.logs import Log
+
+_TYPES: Mapping[ReceiptRule, frozenset[int]] = {
+    "standard": frozenset({0, 1, 2, 3, 4}),
+    "op_stack": frozenset({0, 1, 2, 3, 4, 0x7E}),
+}
+_DEPOSIT = 0x7E
+
+
+class OtherRules(Malformed):
+    """A receipt is of a type that the chain's rule does not know: nobody's fault, and no proof either."""
+
+
+def logs_of(header: ProvenHeader, receipts: object, rule: ReceiptRule) -> list[Log]:
+    """Every log of the block in order, proven by the header's receipts root.
+
+    Raises Malformed when the receipts are not the header's: one is missing, changed, in excess or of another block; OtherRules
+    when a type of receipt is not known.
+    """
+    if (
+        not isinstance(receipts, Sequence)
+        or isinstance(receipts, str)
+        or not all(isinstance(one, Mapping) for one in receipts)
+    ):
+        raise Malformed(
+            f"the receipts of block {header.number} were answered with something else; they are asked elsewhere"
+        )
+    ordered = sorted(receipts, key=lambda one: quantity(one.get("transactionIndex")) or 0)
+    if "0x" + receipts_root(ordered, rule).hex() != header.receipts_root:
+        raise Malformed(
+            f"the receipts of block {header.number} are not those that its header names; they are asked elsewhere"
+        )
+    found: list[Log] = []
+    for place, receipt in enumerate(ordered):
+        tx = str(receipt.get("transactionHash")).lower()
+        if header.transactions is not None and (
+            len(header.transactions) != len(ordered) or header.transactions[place] != tx
+        ):
+            raise Malformed(f"a receipt of block {header.number} names another transaction; they are asked elsewhere")
+        for entry in _logs(receipt):
+            topics = tuple("0x" + topic.hex() for topic in _topics(entry))
+            log = Log(
+                checksum(_bytes(entry, "address", 20).hex()),
+                topics,
+                _bytes(entry, "data"),
+                header.number,
+                header.hash,
+                tx,
+                len(found),
+            )
+            found.append(log)
+    return found
+
+
+def receipts_root(receipts: Sequence[Mapping[str, object]], rule: ReceiptRule) -> bytes:
+    """The root of these receipts in this order, as eth_getBlockReceipts gives them. Raises Malformed, OtherRules."""
+    return rlp.ordered_root([encoded(one, rule) for one in receipts])
+
+
+def encoded(receipt: Mapping[str, object], rule: ReceiptRule) -> bytes:
+    """A receipt as it stands in the trie: its type's byte, unless it has none, and its content.
+
+    Its bloom filter is made of its logs: an endpoint need not give one, and a wrong one cannot make right logs look wrong.
+    """
+    kind = 0 if receipt.get("type") is None else _whole(receipt, "type")
+    if kind not in _TYPES[rule]:
+        raise OtherRules(f"a receipt of type {kind:#x} follows rules that are not known here; it proves nothing")
+    logs: list[rlp.Item] = []
+    blooming: list[bytes] = []
+    for entry in _logs(receipt):
+        address, topics = _bytes(entry, "address", 20), _topics(entry)
+        logs.append([address, topics, _bytes(entry, "data")])
+        blooming += [address, *topics]
+    # Until Byzantium a receipt held the state's root in place of a status, which some nodes add to it all the same.
+    root = data(receipt.get("root"))
+    state = root if root is not None and len(root) == 32 else rlp.whole(_whole(receipt, "status"))
+    content: list[rlp.Item] = [state, rlp.whole(_whole(receipt, "cumulativeGasUsed")), bloom_of(blooming), logs]
+    if kind == _DEPOSIT and receipt.get("depositReceiptVersion") is not None:
+        # Before this version existed, the nonce was given by nodes but was not part of what is hashed.
+        content += [rlp.whole(_whole(receipt, name)) for name in ("depositNonce", "depositReceiptVersion")]
+    return (bytes([kind]) if kind else b"") + rlp.encode(content)
+
+
+def _logs(receipt: Mapping[str, object]) -> list[Mapping[str, object]]:
+    found = receipt.get("logs")
+    if not isinstance(found, list) or not all(isinstance(one, Mapping) for one in found):
+        raise Malformed("a receipt lacks its logs; it is asked elsewhere")
+    return found
+
+
+def _topics(entry: Mapping[str, object]) -> list[bytes]:
+    found = entry.get("topics")
+    topics = [data(one) for one in found] if isinstance(found, list) else [None]
+    if not all(topic is not None and len(topic) == 32 for topic in topics):
+        raise Malformed("a receipt's log misspells its topics; it is asked elsewhere")
+    return [topic for topic in topics if topic is not None]
+
+
+def _bytes(entry: Mapping[str, object], name: str, length: int | None = None) -> bytes:
+    found = data(entry.get(name))
+    if found is None or length not in {None, len(found)}:
+        raise Malformed(f"a receipt's {name} is missing or misspelt; it is asked elsewhere")
+    return found
+
+
+def _whole(entry: Mapping[str, object], name: str) -> int:
+    found = quantity(entry.get(name))
+    if found is None:
+        raise Malformed(f"a receipt's {name} is missing or misspelt; it is asked elsewhere")
+    return found

@@ -1,0 +1,211 @@
+"""Differences between two voices, settled block by block, by the block's hash: who dropped or made up logs is proven.
+
+A block is settled only where nothing that anybody saw is left out without disproof: two voices that leave out the same log
+outvote nobody. What does not belong here: asking for whole windows (scan, witness) and what a difference means for a day.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from cryptolake.errors import CryptolakeError
+from cryptolake.net.blocks import Blocks, Header
+from cryptolake.net.bloom import may_hold
+from cryptolake.net.endpoint import Station
+from cryptolake.net.envelope import Json
+from cryptolake.net.faults import Malformed
+from cryptolake.net.logs import BlockWindow, Log, LogFilter, LogQuestion, place
+from cryptolake.net.proof import ProvenBlock, Prover
+from cryptolake.net.rpc import Pool
+from cryptolake.net.voices import among, others, voice
+from cryptolake.net.windows import ask_window
+
+Said = frozenset[Log]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A block about which voices differ: how many logs each saw, and how that was settled.
+
+    `settled` is `receipts_root`, `block_hash` (voices agree on the block by its hash) or "" (nobody could tell); `true` is
+    the number of logs then, `by` who bears it out and `liars` the endpoints whose first answer is proven wrong. `alike` are
+    voices that leave out the same: probably one.
+    """
+
+    block: int
+    block_hash: str
+    said: Mapping[str, int]
+    settled: str = ""
+    true: int | None = None
+    by: tuple[str, ...] = ()
+    liars: tuple[str, ...] = ()
+    alike: tuple[str, ...] = ()
+
+
+class AtBlock(LogQuestion):
+    """The same question about one block, by its hash: another way through a node than a range of numbers."""
+
+    def __init__(self, question: LogQuestion, block_hash: str) -> None:
+        super().__init__(question.chain, [LogFilter(one, wanted) for one, wanted in question.wanted.items()])
+        self._hash = block_hash
+
+    def params(self, start: int, end: int, addresses: Sequence[str], topics: Sequence[str] | None = None) -> list[Json]:
+        """The parameters of eth_getLogs for the block of this hash, whatever numbers are given."""
+        (found,) = super().params(start, end, addresses, topics)
+        assert isinstance(found, dict)
+        return [{"blockHash": self._hash, "address": found["address"], "topics": found["topics"]}]
+
+    def read(self, answer: bytes, start: int, end: int) -> list[Log]:
+        """The wanted logs of that block. Raises Malformed for logs of another one."""
+        found = super().read(answer, start, end)
+        if any(log.block_hash != self._hash for log in found):
+            raise Malformed(f"{self.chain}: a log of another block was answered; it is asked elsewhere")
+        return found
+
+
+def differing(
+    first: Sequence[BlockWindow], logs: Sequence[Log], second: Sequence[BlockWindow], others_logs: Sequence[Log]
+) -> dict[int, dict[str, Said]]:
+    """The blocks that two endpoints answered differently, with what each of the two said of them."""
+    ours, theirs = _by_block(logs), _by_block(others_logs)
+    found: dict[int, dict[str, Said]] = {}
+    for number in sorted(ours.keys() | theirs.keys()):
+        one, other = who(first, number), who(second, number)
+        if one is None or other is None:
+            continue
+        a, b = ours.get(number, frozenset()), theirs.get(number, frozenset())
+        if a != b:
+            found[number] = {one: a, other: b}
+    return found
+
+
+def settle(
+    pool: Pool, question: LogQuestion, number: int, claims: Mapping[str, Said], prover: Prover | None = None
+) -> tuple[Difference, Said]:
+    """Settle one block that endpoints (the keys of `claims`) answered differently: what is known, and the logs to keep.
+
+    Where nothing can be settled the fullest version that anybody gave is kept: versions are never mixed.
+    """
+    said = {name: len(one) for name, one in claims.items()}
+    with suppress(CryptolakeError):  # a ceiling, or nobody to ask: voices may still agree
+        proven = None if prover is None else prover.block(question, number)
+        if isinstance(proven, ProvenBlock):
+            logs = frozenset(proven.logs)
+            return _settled(number, proven.hash, said, "receipts_root", logs, claims, ()), logs
+    header, agreed = _header(pool, number, claims)
+    by_hash = _by_hash(pool, question, number, header.hash, claims) if agreed else {}
+    truth, voices = _borne_out(by_hash, claims, header)
+    if truth is not None:
+        found = _settled(number, header.hash, said, "block_hash", truth, claims, voices)
+        return replace(found, alike=_alike(by_hash, truth)), truth
+    fullest = max([*claims.values(), *by_hash.values()], key=lambda one: (len(one), sorted(map(place, one))))
+    alike = _alike(by_hash, fullest)
+    return Difference(number, header.hash if agreed else "", said, alike=alike), fullest
+
+
+def _alike(by_hash: Mapping[str, Said], fullest: Said) -> tuple[str, ...]:
+    """The voices that err in the same way, where there are several."""
+    wrong = Counter(one for one in by_hash.values() if one != fullest)
+    return tuple(sorted(name for name, one in by_hash.items() if wrong[one] > 1))
+
+
+def _settled(
+    number: int,
+    block_hash: str,
+    said: Mapping[str, int],
+    how: str,
+    truth: Said,
+    claims: Mapping[str, Said],
+    by: Sequence[str],
+) -> Difference:
+    liars = tuple(name for name, claim in claims.items() if claim != truth)
+    return Difference(number, block_hash, said, how, len(truth), tuple(by), liars)
+
+
+def _header(pool: Pool, number: int, claims: Mapping[str, Said]) -> tuple[Header, bool]:
+    """The header that most voices give, and whether two of them do and no other is given as often."""
+    headers = [_header_at(pool, station, number) for station in _speakers(pool, claims)]
+    told = [one for one in headers if one is not None]
+    if not told:
+        return Header(number, 0, ""), False
+    count = Counter(one.hash for one in told).most_common(2)
+    best = next(one for one in told if one.hash == count[0][0])
+    return best, count[0][1] > 1 and (len(count) == 1 or count[1][1] < count[0][1])
+
+
+def _header_at(pool: Pool, station: Station, number: int) -> Header | None:
+    try:
+        return Blocks(among(pool, [station])).fresh_header(number)
+    except CryptolakeError:
+        return None
+
+
+def _by_hash(
+    pool: Pool, question: LogQuestion, number: int, block_hash: str, claims: Mapping[str, Said]
+) -> dict[str, Said]:
+    """What every voice says of the block by its hash; who cannot be asked so is held to what it said before."""
+    at_block = AtBlock(question, block_hash)
+    found: dict[str, Said] = {}
+    for station in _speakers(pool, claims):
+        name = station.endpoint.name
+        try:
+            found[voice(station.endpoint)] = frozenset(ask_window(pool, station, at_block, number, number + 1))
+        except CryptolakeError:
+            if name in claims:
+                found[voice(station.endpoint)] = claims[name]
+    return found
+
+
+def _speakers(pool: Pool, claims: Mapping[str, Said]) -> list[Station]:
+    """One station of every voice: those that spoke already, then one of each other."""
+    found = [one for one in pool.stations if one.endpoint.name in claims]
+    heard = {one.endpoint.name for one in found}
+    while more := others(pool, heard):
+        found.append(more[0])
+        heard.add(more[0].endpoint.name)
+    return found
+
+
+def _borne_out(
+    by_hash: Mapping[str, Said], claims: Mapping[str, Said], header: Header
+) -> tuple[Said | None, tuple[str, ...]]:
+    """What two voices say of the block by its hash and nobody refutes, now or before, and who they are.
+
+    Whoever says otherwise must only have left something out, or numbered it in another way, or tell of logs that the block's
+    bloom filter does not hold. What was said before counts: nodes that do not know the question by hash answer with nothing.
+    """
+    for truth in sorted(set(by_hash.values()), key=len, reverse=True):
+        voices = tuple(name for name, one in by_hash.items() if one == truth)
+        if len(voices) > 1 and all(_adds_nothing(one, truth, header) for one in (*by_hash.values(), *claims.values())):
+            return truth, voices
+    return None, ()
+
+
+def _adds_nothing(other: Said, truth: Said, header: Header) -> bool:
+    events = Counter(map(_event, truth))
+    extra = Counter(_event(one) for one in other if not any(header.bloom) or _held(one, header.bloom)) - events
+    return not extra
+
+
+def _held(log: Log, bloom: bytes) -> bool:
+    return may_hold(bloom, log.address) and all(may_hold(bloom, one) for one in log.topics)
+
+
+def _event(log: Log) -> tuple[str, str, tuple[str, ...], bytes]:
+    """A log without where it stands."""
+    return log.tx, log.address, log.topics, log.data
+
+
+def _by_block(logs: Sequence[Log]) -> dict[int, Said]:
+    found: dict[int, set[Log]] = {}
+    for log in logs:
+        found.setdefault(log.block, set()).add(log)
+    return {number: frozenset(one) for number, one in found.items()}
+
+
+def who(windows: Sequence[BlockWindow], number: int) -> str | None:
+    """The endpoint that answered for a block; None when nobody did."""
+    return next((one.endpoint for one in windows if one.start <= number < one.end), None)

@@ -1,0 +1,175 @@
+"""The second voice: log windows are asked again at another operator's endpoint, whole or by a sample, in spans of its own.
+
+What does not belong here: which endpoints are one voice (voices), and what becomes of a difference (settlement).
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from cryptolake.errors import CryptolakeError, Retry, Stop
+from cryptolake.net.blocks import BlockRange
+from cryptolake.net.choice import HELPS, worth_asking
+from cryptolake.net.endpoint import Station
+from cryptolake.net.logs import METHOD, AnsweredWindow, BlockWindow, Log, LogFilter
+from cryptolake.net.lots import lot
+from cryptolake.net.rpc import Pool
+from cryptolake.net.scan import scan
+from cryptolake.net.voices import among, others, voice
+
+_GIVEN_UP = 2  # periods that a voice could not speak for, until it is asked no more
+
+
+@dataclass(frozen=True, slots=True)
+class Testimony:
+    """What second voices said: who answered which blocks, with which logs, and why no more was asked ("": all was).
+
+    `unread` are emitters of which the second voice gave nothing that can be read.
+    """
+
+    windows: tuple[BlockWindow, ...] = ()
+    logs: tuple[Log, ...] = ()
+    unread: frozenset[str] = frozenset()
+    problem: str = ""
+
+
+@dataclass(slots=True)
+class Witness:
+    """Asks second voices for the windows of one scan. `share` of them are asked again (1.0: all), chosen by lot.
+
+    `known` are answers that an earlier, interrupted run kept; `keep` is given every new one. Thread-safe.
+    """
+
+    pool: Pool
+    filters: Sequence[LogFilter]
+    share: float
+    known: Sequence[AnsweredWindow] = ()
+    keep: Callable[[AnsweredWindow], None] = lambda _answered: None
+    _failed: Counter[str] = field(default_factory=Counter)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def hear(self, windows: Sequence[BlockWindow], within: BlockRange) -> Testimony:
+        """Ask again what the period's windows hold, each at a voice that did not answer it. Never raises for a second voice."""
+        found, problems = list[AnsweredWindow](), list[str]()
+        able, parts = dict[str, list[Station]](), dict[str, list[BlockRange]]()
+        for window in sorted(windows, key=lambda one: one.start):
+            if len(part := _within(window, within)):
+                _add(parts.setdefault(window.endpoint, []), part, joined=self.share >= 1.0)
+        for name in parts:
+            able[name] = self._able(name)
+            if not able[name]:
+                problems.append(self._why_nobody(name))
+        for name, wanted in self._chosen(parts, able).items():
+            problem = self._ask(able[name], wanted, found)
+            problems += [problem] if problem else []
+        return Testimony(
+            tuple(one.window for one in sorted(found, key=lambda one: one.window.start)),
+            tuple(sorted((log for one in found for log in one.logs), key=lambda log: (log.block, log.index))),
+            frozenset().union(*(one.unread for one in found)),
+            "; ".join(dict.fromkeys(problems)),
+        )
+
+    def _able(self, name: str) -> list[Station]:
+        """Who can speak besides the endpoint of this name, the cheapest first."""
+        if not any(one.endpoint.name == name for one in self.pool.stations):
+            return []  # nobody can tell who is somebody else than an endpoint that is no longer configured
+        able = [one for one in others(self.pool, {name}) if self._failed[voice(one.endpoint)] < _GIVEN_UP]
+        return sorted(able, key=_price)
+
+    def _why_nobody(self, name: str) -> str:
+        if others(self.pool, {name}):
+            return "the second voices that are configured do not answer"
+        return "no second operator is configured"
+
+    def _chosen(
+        self, parts: Mapping[str, Sequence[BlockRange]], able: Mapping[str, Sequence[Station]]
+    ) -> dict[str, list[BlockRange]]:
+        """The blocks to ask again, by who answered them: all, or pieces of one question each, drawn by lot.
+
+        The lots fall the same way every time. Where only endpoints can answer that take a tenth of the blocks or less, they are
+        asked as often as an equal would be, and compare fewer blocks.
+        """
+        if self.share >= 1.0:
+            return {name: list(some) for name, some in parts.items() if able[name]}
+        pieces, questions = list[tuple[str, BlockRange]](), 0
+        for name, some in parts.items():
+            step = max((one.learned.span for one in worth_asking(able[name], None)), default=0)
+            for part in some if step else ():
+                cut = [BlockRange(at, min(part.end, at + step)) for at in range(part.start, part.end, step)]
+                pieces += [(name, one) for one in cut]
+                questions += len(cut) if HELPS * len(cut) <= 1 else 1
+        pieces.sort(key=lambda piece: lot(self.pool.chain, piece[1].start))
+        found: dict[str, list[BlockRange]] = {}
+        for name, piece in sorted(pieces[: math.ceil(self.share * questions)], key=lambda one: one[1].start):
+            found.setdefault(name, []).append(piece)
+        return found
+
+    def _ask(self, stations: Sequence[Station], wanted: Sequence[BlockRange], found: list[AnsweredWindow]) -> str:
+        """Ask for these blocks, one voice after the other until all are answered; why some are not, "" when all are."""
+        problem = ""
+        whole = BlockRange(wanted[0].start, wanted[-1].end)
+        names = {one.endpoint.name for one in stations}
+        holes = _between(wanted)
+        told = [one for one in self.known if one.window.endpoint in names and _lies_in(one.window, wanted)]
+        for group in _by_voice(stations):
+            new: list[AnsweredWindow] = []
+            try:
+                answers = scan(among(self.pool, group), self.filters, whole, known=[*holes, *told], keep=self.keep)
+                new.extend(one for one in answers if one.window.endpoint)
+            except (Retry, Stop) as error:
+                problem = _said(error)
+                with self._lock:
+                    self._failed[voice(group[0].endpoint)] += 1
+                told = list({one.window: one for one in (*told, *new)}.values())
+                continue
+            found += new
+            return ""
+        found += told
+        return problem
+
+
+def _add(parts: list[BlockRange], part: BlockRange, *, joined: bool) -> None:
+    """Add blocks to those of an endpoint; where they are `joined`, neighbours become one range."""
+    if joined and parts and parts[-1].end == part.start:
+        part = BlockRange(parts.pop().start, part.end)
+    parts.append(part)
+
+
+def _within(window: BlockWindow, within: BlockRange) -> BlockRange:
+    return BlockRange(max(window.start, within.start), min(window.end, within.end))
+
+
+def _lies_in(window: BlockWindow, wanted: Iterable[BlockRange]) -> bool:
+    return any(one.start <= window.start and window.end <= one.end for one in wanted)
+
+
+def _between(wanted: Sequence[BlockRange]) -> list[AnsweredWindow]:
+    """What lies between the blocks wanted, as windows that need no asking."""
+    found, at = [], wanted[0].start
+    for one in wanted:
+        if at < one.start:
+            found.append(AnsweredWindow(BlockWindow(at, one.start, "", 0), ()))
+        at = max(at, one.end)
+    return found
+
+
+def _by_voice(stations: Sequence[Station]) -> list[list[Station]]:
+    """The stations of each voice, in the order of the first of each."""
+    found: dict[str, list[Station]] = {}
+    for one in stations:
+        found.setdefault(voice(one.endpoint), []).append(one)
+    return list(found.values())
+
+
+def _price(station: Station) -> tuple[float, float]:
+    """What a block of logs costs there: dollars, then questions."""
+    span, limits = station.learned.span, station.endpoint.limits
+    return (station.endpoint.usd_per_million or 0.0) * limits.cost(METHOD) / span, 1 / span
+
+
+def _said(error: CryptolakeError) -> str:
+    return f"a second voice did not answer: {error}"

@@ -1,0 +1,102 @@
+"""Endpoints over a real node that answer over real HTTP, each with a lie of its own about logs; every request is counted."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+from urllib.request import Request, urlopen
+
+Lie = Callable[[dict[str, Any], list[dict[str, Any]]], list[dict[str, Any]]]
+"""Given the filter of an eth_getLogs and its honest logs; what is answered instead."""
+
+
+def honest(_asked: dict[str, Any], logs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """No lie."""
+    return logs
+
+
+def nothing(_asked: dict[str, Any], _logs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """There never was a log."""
+    return []
+
+
+def dropping(blocks: Sequence[int], *, by_hash: bool = True) -> Lie:
+    """Leaves out the logs of some blocks; with `by_hash` false it admits them when it is asked for the block itself."""
+
+    def lie(asked: dict[str, Any], logs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        if "blockHash" in asked and not by_hash:
+            return logs
+        return [one for one in logs if int(one["blockNumber"], 16) not in blocks]
+
+    return lie
+
+
+def by_transaction(_asked: dict[str, Any], logs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Numbers the logs of every transaction from 0."""
+    count: Counter[str] = Counter()
+    told = []
+    for one in logs:
+        told.append({**one, "logIndex": hex(count[one["transactionHash"]])})
+        count[one["transactionHash"]] += 1
+    return told
+
+
+class Liar:
+    """Passes every question on to the node at `url` and what comes of eth_getLogs through `lie`."""
+
+    def __init__(self, url: str, lie: Lie) -> None:
+        self.methods: Counter[str] = Counter()
+        counting = threading.Lock()
+
+        def answered(question: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+            with counting:
+                self.methods[question["method"]] += 1
+            if question["method"] == "eth_getLogs" and "result" in answer:
+                return {**answer, "result": lie(question["params"][0], answer["result"])}
+            return answer
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                with urlopen(Request(url, body, {"Content-Type": "application/json"})) as found:
+                    document = json.loads(found.read())
+                asked = json.loads(body)
+                if isinstance(asked, list):
+                    by_id = {one["id"]: one for one in asked}
+                    document = [answered(by_id[one["id"]], one) for one in document]
+                else:
+                    document = answered(asked, document)
+                told = json.dumps(document).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(told)))
+                self.end_headers()
+                self.wfile.write(told)
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+                """Quiet."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}/"
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

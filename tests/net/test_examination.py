@@ -1,0 +1,297 @@
+"""Whatever voices leave out, make up or number as they like: the logs are right, or the period says that it is suspect."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.net.node import EMITTER, TOPIC, Node, pool_of
+
+from cryptolake.contracts.grades import Grade
+from cryptolake.net.blocks import BlockRange, Blocks
+from cryptolake.net.examination import Examined, Examiner
+from cryptolake.net.logs import BlockWindow, Log, LogFilter, LogQuestion, gather
+from cryptolake.net.rpc import Pool
+from cryptolake.net.scan import scan
+from cryptolake.net.settlement import differing, settle
+from cryptolake.net.voices import among
+from cryptolake.net.witness import Witness
+
+FILTERS = [LogFilter(EMITTER, frozenset({TOPIC}))]
+WITHIN = BlockRange(1000, 2000)
+SPAN = 100
+
+
+class Voice(Node):
+    """Says what it likes of some blocks: `ranges` leaves their logs out of ranges only, `invents` makes some up there.
+
+    With `hashes` false it does not know the question by a block's hash, and answers it with nothing.
+    """
+
+    def __init__(
+        self,
+        *,
+        hidden: Sequence[int] = (),
+        ranges: Sequence[int] = (),
+        invents: Sequence[int] = (),
+        shifted: Sequence[int] = (),
+    ) -> None:
+        super().__init__(hidden=frozenset(hidden))
+        self.ranges, self.invents, self.shifted = frozenset(ranges), frozenset(invents), frozenset(shifted)
+        self.hashes = True
+
+    def _logs(self, asked: Mapping[str, Any]) -> dict[str, object]:
+        found = super()._logs(asked).get("result")
+        if not isinstance(found, list):
+            return {"error": {"code": -32000, "message": "eth_getLogs is limited to a 100 range"}}
+        numbers = [int(one["blockNumber"], 16) for one in found]
+        if "blockHash" in asked and not self.hashes:
+            return {"result": []}
+        if "blockHash" in asked:
+            first = last = int(asked["blockHash"], 16)
+        else:
+            first, last = int(asked["fromBlock"], 16), int(asked["toBlock"], 16)
+            found = [one for one, number in zip(found, numbers, strict=True) if number not in self.ranges]
+        made = [self.log(number, 5) for number in sorted(self.invents) if first <= number <= last]
+        return {"result": sorted([*found, *made], key=lambda one: int(str(one["blockNumber"]), 16))}
+
+    def log(self, number: int, index: int) -> dict[str, object]:
+        told = super().log(number, index)
+        return {**told, "logIndex": hex(index + 1)} if number in self.shifted else told
+
+
+class Deaf(Node):
+    """Fails whenever it is asked for logs."""
+
+    def _logs(self, asked: Mapping[str, Any]) -> dict[str, object]:
+        return {"error": {"code": -32603, "message": "internal error"}}
+
+
+TRUTH = [(number, 0) for number in range(1001, 2000, 7)]
+
+
+def examined(
+    *nodes: Node, grade: Grade = "two_voices", share: float = 1.0, operators: Sequence[str] | None = None
+) -> tuple[Examined, Pool]:
+    """The period asked of the first node, then examined with the help of all."""
+    pool = pool_of(*nodes, span=SPAN, operators=operators)
+    everybody, pool.stations = pool.stations, pool.stations[:1]
+    logs, windows = gather(scan(pool, FILTERS, WITHIN))
+    pool.stations = everybody
+    examiner = Examiner(pool, Blocks(pool), FILTERS, grade, Witness(pool, FILTERS, share))
+    return examiner.examine(windows, logs, WITHIN), pool
+
+
+def places(found: Examined) -> list[tuple[int, int]]:
+    return [(one.block, one.index) for one in found.logs]
+
+
+LIES: dict[str, dict[str, Sequence[int]]] = {
+    "nothing": {},
+    "drops a block": {"hidden": [1400]},
+    "drops a block in ranges": {"ranges": [1400]},
+    "drops all": {"hidden": range(1000, 2000)},
+    "drops all in ranges": {"ranges": range(1000, 2000)},
+    "makes up a log": {"invents": [1450]},
+    "numbers anew": {"shifted": [1400]},
+    "drops and makes up": {"ranges": [1400, 1407], "invents": [1450, 1451]},
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+@pytest.mark.parametrize("liar_is_first", [True, False])
+@pytest.mark.parametrize("honest", [1, 2])
+def test_one_liar_among_voices_changes_nothing_unseen(lie: str, liar_is_first: bool, honest: int) -> None:
+    liar, others = Voice(**LIES[lie]), [Voice() for _ in range(honest)]
+    found, pool = examined(*([liar, *others] if liar_is_first else [others[0], liar, *others[1:]]))
+    if honest == 2:
+        assert not found.suspect
+    assert found.suspect or places(found) == TRUTH
+    assert set(places(found)) >= set(TRUTH) or lie == "numbers anew"
+    name = "node-0" if liar_is_first else "node-1"
+    named = {one for each in found.differences for one in each.liars}
+    assert named <= {name}
+    if named:
+        assert [one.endpoint.name for one in pool.stations if one.stopped] == [name]
+        assert not {one.endpoint for one in (*found.windows, *found.second)} & named
+
+
+@pytest.mark.parametrize("lie", LIES)
+@pytest.mark.parametrize("knowing", range(4))
+def test_who_knows_no_question_by_hash_outvotes_nobody(lie: str, knowing: int) -> None:
+    """Three voices, of which the first lies and only so many know the question; an honest one is never named."""
+    voices = [Voice(**LIES[lie]), Voice(), Voice()]
+    for voice, least in zip(voices, (2, 0, 1), strict=True):
+        voice.hashes = knowing > least
+    found, pool = examined(*voices)
+    assert found.suspect or places(found) == TRUTH
+    assert set(places(found)) >= set(TRUTH) or lie == "numbers anew"
+    assert not any(one.stopped for one in pool.stations[1:])
+
+
+def test_voices_that_agree_are_two() -> None:
+    found, _ = examined(Voice(), Voice())
+    assert (found.grade, found.noticed, found.problem, found.suspect) == ("two_voices", 1.0, "", False)
+    assert {one.endpoint for one in found.second} == {"node-1"}
+    assert sum(one.end - one.start for one in found.second) == len(WITHIN)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_among_any_voices_one_honest_one_is_enough(seed: int) -> None:
+    """One honest voice anywhere among the first two that are heard: nothing is lost that is not said to be suspect."""
+    lots = random.Random(seed)
+    kinds = [LIES[one] for one in lots.sample(sorted(LIES), lots.randint(1, 3))]
+    voices = [Voice(**one) for one in kinds]
+    voices.insert(lots.randint(0, 1), Voice())
+    found, _ = examined(*voices)
+    assert found.suspect or places(found) == TRUTH
+
+
+def test_two_that_leave_out_the_same_log_outvote_nobody() -> None:
+    found, _ = examined(Voice(hidden=[1400]), Voice(), Voice(hidden=[1400]))
+    assert found.suspect
+    assert [one.alike for one in found.differences] == [("operator-0", "operator-2")]  # they are probably one
+    assert places(found) == TRUTH
+
+
+@pytest.mark.parametrize("operators", [["one", "one"], ["", ""]], ids=["two keys", "nobody knows whose"])
+def test_one_operator_is_one_voice(operators: list[str]) -> None:
+    found, pool = examined(Voice(hidden=[1400]), Voice(), operators=operators)
+    assert (found.grade, found.second) == ("one_voice", ())
+    assert found.problem == "no second operator is configured"
+    assert pool.stations[1].requests == 0
+
+
+def test_a_second_voice_that_does_not_answer_earns_nothing() -> None:
+    found, _ = examined(Voice(), Deaf())
+    assert found.grade == "one_voice"
+    assert "did not answer" in found.problem
+    assert places(found) == TRUTH
+
+
+def test_where_a_second_voice_does_not_answer_a_third_one_does() -> None:
+    found, _ = examined(Voice(ranges=[1400]), Deaf(), Voice())
+    assert found.grade == "one_voice"  # who left something out sits out, and who does not answer is no voice
+    assert places(found) == TRUTH
+
+
+def test_the_cheapest_second_voice_is_asked() -> None:
+    pool = pool_of(Voice(), Voice(), Voice(), span=SPAN)
+    pool.stations[1].endpoint = replace(pool.stations[1].endpoint, usd_per_million=1.0)
+    logs, windows = gather(scan(pool, FILTERS, WITHIN))
+    by_first = [replace(one, endpoint="node-0") for one in windows]
+    heard = Witness(pool, FILTERS, 1.0).hear(by_first, WITHIN)
+    assert {one.endpoint for one in heard.windows} == {"node-2"}
+    assert heard.logs == tuple(logs)
+
+
+def test_a_sample_says_how_likely_it_is_to_notice() -> None:
+    """Every single drop is tried: the share of those that are noticed is what the certificate states."""
+    found, _ = examined(Voice(), Voice(), share=0.3, grade="two_voices_sampled")
+    assert found.grade == "two_voices_sampled"
+    noticed = 0
+    for number, _ in TRUTH:
+        one, _ = examined(Voice(hidden=[number]), Voice(), share=0.3, grade="two_voices_sampled")
+        assert one.noticed == found.noticed
+        noticed += one.suspect
+        assert one.suspect or (number, 0) not in places(one)
+    assert noticed / len(TRUTH) == pytest.approx(found.noticed, abs=0.05)
+
+
+def test_the_sample_is_the_same_again() -> None:
+    chosen = [examined(Voice(), Voice(), share=0.2, grade="two_voices_sampled")[0].second for _ in range(2)]
+    assert chosen[0] == chosen[1]
+    assert 1 <= len(chosen[0]) <= 4
+
+
+def test_one_voice_alone_asks_nobody() -> None:
+    found, pool = examined(Voice(), Voice(), grade="one_voice", share=0.0)
+    assert (found.grade, found.second, pool.stations[1].requests) == ("one_voice", (), 0)
+
+
+def test_a_liar_sits_out_and_its_later_windows_are_asked_elsewhere() -> None:
+    """Two periods of one scan: what the liar answered for the second is not believed either."""
+    nodes = [Voice(ranges=[1400], hidden=[1701]), Voice(), Voice()]
+    pool = pool_of(*nodes, span=SPAN)
+    everybody, pool.stations = pool.stations, pool.stations[:1]
+    logs, windows = gather(scan(pool, FILTERS, WITHIN))
+    pool.stations = everybody
+    examiner = Examiner(pool, Blocks(pool), FILTERS, "two_voices", Witness(pool, FILTERS, 1.0))
+    halves = [BlockRange(1000, 1500), BlockRange(1500, 2000)]
+    found = []
+    for half in halves:
+        told = [one for one in windows if one.start < half.end and half.start < one.end]
+        found.append(examiner.examine(told, [log for log in logs if half.start <= log.block < half.end], half))
+    assert [place for one in found for place in places(one)] == TRUTH
+    assert {one.grade for one in found} == {"two_voices"}
+    assert not found[1].differences
+    assert {one.endpoint for one in found[1].windows} <= {"node-1", "node-2"}
+
+
+def test_what_a_second_voice_said_is_not_asked_again_after_a_kill() -> None:
+    kept: list[Any] = []
+    pool = pool_of(Voice(), Voice(), span=SPAN)
+    everybody, pool.stations = pool.stations, pool.stations[:1]
+    _, windows = gather(scan(pool, FILTERS, WITHIN))
+    pool.stations = everybody
+    first = Witness(pool, FILTERS, 1.0, keep=kept.append).hear(windows[::-1], WITHIN)  # in whatever order they came
+    before = pool.stations[1].requests
+    again = Witness(pool, FILTERS, 1.0, known=kept).hear(windows, WITHIN)
+    assert again == first
+    assert pool.stations[1].requests == before
+
+
+def settled(pool: Pool, *spans: int) -> Pool:
+    """The same pool once its endpoints' spans are known."""
+    for one, span in zip(pool.stations, spans, strict=True):
+        one.learned.refused(span + 1, span)
+        one.learned.answered(span)
+    return pool
+
+
+def test_free_keys_make_second_voices_neither_dearer_nor_emptier() -> None:
+    """Three keys of ten blocks beside two good endpoints: the other good one is asked, as often as without the keys."""
+    range_ = BlockRange(0, 40_000)
+    _, windows = gather(scan(settled(pool_of(Node()), 2000), FILTERS, range_))
+    keys, good = [Node(limit=10) for _ in range(3)], [Node(limit=2000) for _ in range(2)]
+    pool = settled(pool_of(*keys, *good), 10, 10, 10, 2000, 2000)
+    heard = Witness(pool, FILTERS, 0.2).hear([replace(one, endpoint="node-3") for one in windows], range_)
+    assert {one.endpoint for one in heard.windows} == {"node-4"}
+    assert sum(one.end - one.start for one in heard.windows) == 4 * 2000
+    assert sum(key.methods["eth_getLogs"] for key in keys) == 0
+    assert good[1].methods["eth_getLogs"] == 4
+
+
+def test_where_only_free_keys_are_left_to_ask_they_compare_fewer_blocks() -> None:
+    range_ = BlockRange(0, 40_000)
+    _, windows = gather(scan(settled(pool_of(Node()), 2000), FILTERS, range_))
+    keys, good = [Node(limit=10) for _ in range(3)], Node(limit=2000)
+    pool = settled(pool_of(good, *keys), 2000, 10, 10, 10)
+    heard = Witness(pool, FILTERS, 0.2).hear([replace(one, endpoint="node-0") for one in windows], range_)
+    assert {one.end - one.start for one in heard.windows} == {10}
+    assert sum(key.methods["eth_getLogs"] for key in keys) == len(heard.windows) == 4
+
+
+def test_a_free_key_helps_to_settle_where_two_good_endpoints_differ() -> None:
+    """It is asked for the blocks in which they differ, not for whole windows."""
+    hiding, honest, key = Voice(hidden=[1400, 1407]), Voice(), Node(limit=10)
+    pool = settled(pool_of(hiding, honest, key), 1000, 1000, 10)
+    everybody, pool.stations = pool.stations, pool.stations[:1]
+    logs, windows = gather(scan(pool, FILTERS, WITHIN))
+    pool.stations = everybody
+    settlements = differing(windows, logs, *_said_by(pool, 1))
+    assert sorted(settlements) == [1400, 1407]
+    for number, claims in settlements.items():
+        found, truth = settle(pool, LogQuestion("test", FILTERS), number, claims)
+        assert (found.settled, found.by, found.liars) == ("block_hash", ("operator-1", "operator-2"), ("node-0",))
+        assert [one.block for one in truth] == [number]
+    assert key.asked == [(1400, 1400), (1407, 1407)]
+
+
+def _said_by(pool: Pool, place: int) -> tuple[list[BlockWindow], list[Log]]:
+    """Windows and logs of the period by one endpoint of the pool."""
+    logs, windows = gather(scan(among(pool, [pool.stations[place]]), FILTERS, WITHIN))
+    return windows, logs
