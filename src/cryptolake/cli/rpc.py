@@ -64,7 +64,7 @@ def probe_command(
 
     app: App = context.obj.open()
     chains = chains_of(app, chosen_chains(app, selected))
-    asked = sum(len(app.endpoints(one)) for one in chains)
+    asked = sum(len(app.nodes(one)) for one in chains)
     print_note(
         f"At most {counted(MOST_CALLS, 'call')} to each of {counted(asked, 'endpoint')}, members of batches counted"
     )

@@ -37,6 +37,7 @@ _CHAIN_KEYS = frozenset(
         "multicall3",
         "public_rpcs",
         "receipts",
+        "sqd_dataset",
         "alchemy_subdomain",
         "alchemy_source",
         "defillama_name",
@@ -131,6 +132,7 @@ def read_chain(row: Row, faults: list[str]) -> Chain | None:
         defillama_name=str(values["defillama_name"]) if values.get("defillama_name") else None,
         clock=clock,
         launched=launched,
+        sqd_dataset=str(values["sqd_dataset"]) if values.get("sqd_dataset") else None,
         receipts=receipts,
         receipts_why=why or UNSAID,
     )
