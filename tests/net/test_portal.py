@@ -13,17 +13,16 @@ from tests.net.archive import Answer, Archive, Rpc, portal
 from tests.net.node import CHAIN_ID, EMITTER, TOPIC, Node, pool_of
 
 from cryptolake.errors import CryptolakeError, Stop
-from cryptolake.net.audit import second_opinions
 from cryptolake.net.blocks import BlockRange
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.net.faults import Malformed
 from cryptolake.net.http import Http
-from cryptolake.net.logs import Log, LogFilter, LogQuestion, gather
+from cryptolake.net.logs import Log, LogFilter, gather
 from cryptolake.net.rpc import Pool
 from cryptolake.net.scan import scan
+from cryptolake.net.witness import Witness
 
 FILTERS = [LogFilter(EMITTER, frozenset({TOPIC}))]
-QUESTION = LogQuestion("test", FILTERS)
 WITHIN = BlockRange(1_000, 1_700)
 TRUTH, _ = gather(scan(pool_of(Node()), FILTERS, WITHIN))
 
@@ -50,7 +49,7 @@ def asking(
     """A pool whose first endpoint is the archive, over real HTTP."""
     with portal(archive) as address, closing(Http()) as http:
         limits = Limits(rate=1e9, log_span=span, max_batch=1)
-        endpoint = Endpoint("archive", SecretUrl(f"{address}/{name}"), limits, provider="sqd", dataset_of=CHAIN_ID)
+        endpoint = Endpoint("archive", SecretUrl(f"{address}/{name}"), limits, operator="sqd", dataset_of=CHAIN_ID)
         yield Pool("test", CHAIN_ID, [endpoint, *more], http, sleep=lambda _: None)
 
 
@@ -164,7 +163,7 @@ def test_a_node_beside_it_answers_what_it_does_not(name: str) -> None:
     with portal(Archive(of_node(node), part=70, fault=FAULTS[name])) as address, closing(Http()) as http:
         served = ServedNode(node, http)
         limits = Limits(rate=1e9, log_span=200, max_batch=1)
-        archive = Endpoint("archive", SecretUrl(f"{address}/testnet"), limits, provider="sqd", dataset_of=CHAIN_ID)
+        archive = Endpoint("archive", SecretUrl(f"{address}/testnet"), limits, operator="sqd", dataset_of=CHAIN_ID)
         pool = Pool(
             "test", CHAIN_ID, [archive, Endpoint("node", SecretUrl("node"), limits)], served, sleep=lambda _: None
         )
@@ -189,17 +188,18 @@ def test_it_is_a_second_opinion_like_any_other(first: bool) -> None:
     liar, honest = Node(hidden=frozenset(range(1_200, 1_300))), Node()
     with portal(Archive(of_node(honest if first else liar))) as address, closing(Http()) as http:
         limits = Limits(rate=1e9, log_span=200, max_batch=1)
-        archive = Endpoint("archive", SecretUrl(f"{address}/testnet"), limits, provider="sqd", dataset_of=CHAIN_ID)
-        node = Endpoint("node", SecretUrl("node"), limits)
+        archive = Endpoint("archive", SecretUrl(f"{address}/testnet"), limits, operator="sqd", dataset_of=CHAIN_ID)
+        node = Endpoint("node", SecretUrl("node"), limits, operator="somebody")
         served = ServedNode(liar if first else honest, http)
         alone = Pool("test", CHAIN_ID, [node], served, sleep=lambda _: None)
         logs, windows = gather(scan(alone, FILTERS, WITHIN))
         pool = Pool("test", CHAIN_ID, [archive, node], served, sleep=lambda _: None)
-        opinions, _ = second_opinions(pool, QUESTION, windows, logs, WITHIN, 1.0)
-    assert {one.second for one in opinions} == {"archive"}
-    assert sum(one.missing + one.extra for one in opinions) == sum(
-        1 for log in TRUTH if log.block in range(1_200, 1_300)
-    )
+        heard = Witness(pool, FILTERS, 1.0).hear(windows, WITHIN)
+    assert {one.endpoint for one in heard.windows} == {"archive"}
+    assert heard.problem == ""
+    differing = set(heard.logs) ^ set(logs)
+    assert {log.block for log in differing} == {log.block for log in TRUTH if log.block in range(1_200, 1_300)}
+    assert set(heard.logs) == set(TRUTH) if first else set(logs) == set(TRUTH)
 
 
 def test_another_data_set_is_told_and_never_asked() -> None:

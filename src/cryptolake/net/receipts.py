@@ -13,8 +13,9 @@ from cryptolake.contracts.receipt_rules import ReceiptRule
 from cryptolake.net import rlp
 from cryptolake.net.abi import checksum
 from cryptolake.net.answers import data, quantity
+from cryptolake.net.bloom import bloom_of
 from cryptolake.net.faults import Malformed
-from cryptolake.net.headers import ProvenHeader, bloom_of
+from cryptolake.net.headers import ProvenHeader
 from cryptolake.net.logs import Log
 
 _TYPES: Mapping[ReceiptRule, frozenset[int]] = {
