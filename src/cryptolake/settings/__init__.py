@@ -86,8 +86,8 @@ class Settings(BaseSettings):
     public_rpc: bool = Field(True, description="fall back to the registry's public endpoints")
     portal_url: SecretStr | None = Field(
         None,
-        description="address of an SQD Portal whose archive is asked for logs beside nodes, as a voice of another kind, where "
-        "it has the chain; the public one, without a key, is https://portal.sqd.dev/datasets. Unset: not asked",
+        description="address of an SQD Portal, whose archive is asked for logs beside nodes where it has the chain: evidence "
+        "of another kind. The public one, without a key, is https://portal.sqd.dev/datasets. Unset: not asked",
     )
     rpc_rate: float | None = Field(
         None,
