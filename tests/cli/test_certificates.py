@@ -59,17 +59,19 @@ def landed(folder: Path, proof: dict[str, Any], partition: Partition = DAY, **mo
 
 
 def test_an_answer_that_nobody_contradicts_is_ok_with_the_grade_it_earned(tmp_path: Path) -> None:
-    bronze, entry = landed(tmp_path, PROOF, grade="two_voices")
+    bronze, entry = landed(tmp_path, PROOF)
     cell = opened(DAY, entry, bronze)
     assert (cell.state, cell.grade, cell.says) == ("ok", "two_voices", ())
     assert cell.certificate == PROOF
 
 
-def test_a_grade_that_is_not_written_is_not_claimed(tmp_path: Path) -> None:
-    bronze, entry = landed(tmp_path, PROOF)
+@pytest.mark.parametrize("grade", [None, "three_voices", 3])
+def test_a_grade_that_is_not_written_is_not_claimed(tmp_path: Path, grade: object) -> None:
+    bronze, entry = landed(tmp_path, PROOF | {"grade": grade})
     assert opened(DAY, entry, bronze).grade == "one_voice"
-    bronze, entry = landed(tmp_path, PROOF | {"verdict": "x"}, grade="three_voices")
-    assert opened(DAY, entry, bronze).grade == "one_voice"
+    of_tvl = Partition("tvl", DAY.key, DAY.period)
+    bronze, entry = landed(tmp_path, {}, of_tvl)
+    assert opened(of_tvl, entry, bronze).grade == "one_voice"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +87,7 @@ def test_a_grade_that_is_not_written_is_not_claimed(tmp_path: Path) -> None:
     ],
 )
 def test_a_hole_or_a_contradiction_is_never_ok(tmp_path: Path, wrong: dict[str, Any]) -> None:
-    bronze, entry = landed(tmp_path, PROOF | wrong, grade="two_voices")
+    bronze, entry = landed(tmp_path, PROOF | wrong)
     cell = opened(DAY, entry, bronze)
     assert cell.state == "suspect"
     assert cell.says

@@ -18,7 +18,7 @@ from cryptolake.contracts.raw import Raw
 from cryptolake.contracts.states import State, state_of, worst
 from cryptolake.errors import BadInput
 from cryptolake.lake.bronze import ONCHAIN, Bronze
-from cryptolake.sources.onchain.certificate import doubts, faults
+from cryptolake.sources.onchain.certificate import doubts, faults, grade
 from cryptolake.work.standing import DATASETS
 
 
@@ -65,6 +65,6 @@ def opened(partition: Partition, entry: Entry | None, bronze: Bronze) -> Cell:
         (*says, *wrong),
         entry,
         raw,
-        grade_of(raw.provenance.get("grade")),
+        grade_of(raw.provenance.get("grade")) if partition.dataset == "tvl" else grade(payload),
         given if isinstance(given, Mapping) else {},
     )
