@@ -40,7 +40,7 @@ PROOF: dict[str, Any] = {
     "blooms": {"blocks": 4, "usable": True, "contradictions": []},
     "verdict": "complete",
 }
-OPEN = {
+OPEN: dict[str, Any] = {
     "block": 12,
     "block_hash": "0x1",
     "said": {"one": 1, "two": 2},
@@ -48,6 +48,7 @@ OPEN = {
     "true": None,
     "by": [],
     "liars": [],
+    "alike": [],
 }
 
 
@@ -91,6 +92,23 @@ def test_a_hole_or_a_contradiction_is_never_ok(tmp_path: Path, wrong: dict[str, 
     cell = opened(DAY, entry, bronze)
     assert cell.state == "suspect"
     assert cell.says
+
+
+def test_what_differed_and_how_it_was_settled_is_shown(tmp_path: Path) -> None:
+    settled = OPEN | {"settled": "block_hash", "true": 2, "by": ["another"], "liars": ["one"], "alike": ["one", "two"]}
+    bronze, entry = landed(
+        tmp_path / "data", PROOF | {"differences": [settled], "liars": ["one"], "problem": "why not"}
+    )
+    with closing(Ledger(tmp_path / "data" / "ledger.sqlite")) as ledger:
+        ledger.append_many([entry])
+    shown = cryptolake(tmp_path, "--data", "data", "verify", "show", str(DAY))
+    assert shown.returncode == 0, shown.stdout
+    told = " ".join(shown.stdout.split())
+    assert "one had 1 log, two had 2 logs; settled by block_hash, 2 logs" in told
+    for part in ("Proven wrong: one", "why not", "one (somebody)"):
+        assert part in told
+    assert "one and two err alike" in told
+    assert bronze.read(DAY, "onchain") is not None
 
 
 @pytest.mark.parametrize(

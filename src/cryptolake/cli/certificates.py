@@ -107,7 +107,8 @@ def _proof(given: Mapping[str, Any]) -> Iterator[str]:
     for one in given.get("differences") or []:
         seen = ", ".join(f"{name} had {counted(logs, 'log')}" for name, logs in one["said"].items())
         how = f"settled by {one['settled']}, {counted(one['true'], 'log')}" if one["settled"] else "not settled"
-        yield f"Block {one['block']:,}: {seen}; {how}"
+        alike = f"; {' and '.join(one['alike'])} err alike and are probably one" if one.get("alike") else ""
+        yield f"Block {one['block']:,}: {seen}; {how}{alike}"
     if given.get("liars"):
         yield f"Proven wrong: {', '.join(given['liars'])}"
     blooms = given.get("blooms") or {}
