@@ -211,6 +211,10 @@ class App:
         found, told = self._endpoints(chain), self._told
         return [told[one.name].applied(one) if one.name in told else one for one in found]
 
+    def nodes(self, chain: Chain) -> list[Endpoint]:
+        """Those of the chain's endpoints that answer everything: an archive has logs only. Raises as `endpoints`."""
+        return [one for one in self.endpoints(chain) if one.dataset_of is None]
+
     def _endpoints(self, chain: Chain) -> list[Endpoint]:
         from cryptolake.registry.endpoints import endpoints_of
 
@@ -222,6 +226,7 @@ class App:
             keys=[one.get_secret_value() for one in settings.alchemy_keys],
             plan=settings.alchemy_plan,
             public=settings.public_rpc,
+            portal=None if settings.portal_url is None else settings.portal_url.get_secret_value(),
         )
 
     @cached_property

@@ -41,6 +41,7 @@ NO_MARKET = {
     "query": "vendors' series by flags, anything else by the condition in the SQL",
     "setup": "makes tables, empty ones",
     "sources": "vendors and what they can be asked",
+    "verify show": "its argument is one market's day",
 }
 # Commands about markets to which a first and last day mean nothing, each with why.
 NO_DAYS = {

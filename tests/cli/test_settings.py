@@ -31,6 +31,7 @@ GOOD: dict[str, tuple[str, object]] = {
     "reader_url": ("postgresql://me@127.0.0.1/x", "postgresql://me@127.0.0.1/x"),
     "rpc": ('{"ethereum": ["https://node/v2/key", "http://[::1]:8545"]}', {"ethereum": 2}),
     "public_rpc": ("false", False),
+    "portal_url": ("http://127.0.0.1:9/datasets", "http://127.0.0.1:9/datasets"),
     "rpc_rate": ("2.5", 2.5),
     "endpoints": ('{"ethereum-own-1": {"rate": 5}}', None),
     "max_calls": ("1000", 1000),
@@ -298,7 +299,7 @@ def test_a_setting_is_never_taken_for_an_endpoint_an_address_or_a_key(
     found = load_settings()
     for other in {"rpc", "urls", "alchemy_keys"} - {name}:
         assert not getattr(found, other)
-    if name not in {"rpc", "alchemy_keys", "database_url", "reader_url"}:
+    if name not in {"rpc", "alchemy_keys", "database_url", "reader_url", "portal_url"}:
         assert found.secrets() == []
 
 

@@ -73,7 +73,9 @@ def telling(node: Anvil, *endpoints: Telling) -> Pool:
             return Answer(200, {}, orjson.dumps(answers if isinstance(document, list) else answers[0]), 0.0)
 
     found = [
-        Endpoint(f"voice-{number}", SecretUrl(str(number)), Limits(rate=1e9), provider=one.operator or str(number))
+        Endpoint(
+            f"voice-{number}", SecretUrl(str(number)), Limits(rate=1e9), operator=one.operator or f"operator-{number}"
+        )
         for number, one in enumerate(endpoints)
     ]
     return Pool("test", CHAIN_ID, found, Through(), sleep=lambda _: None, attempts=2)

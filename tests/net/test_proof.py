@@ -14,7 +14,6 @@ from tests.net.emitting import EMITTERS, TOPICS, Lie, Telling, emit, honest, tel
 from cryptolake.net import rlp
 from cryptolake.net.abi import keccak
 from cryptolake.net.blocks import BlockRange
-from cryptolake.net.endpoint import Endpoint
 from cryptolake.net.headers import proven_header
 from cryptolake.net.logs import Log, LogFilter, LogQuestion
 from cryptolake.net.proof import ProvenBlock, Prover, Unproven
@@ -50,12 +49,8 @@ def world() -> Iterator[World]:
         yield World(node, within, truth)
 
 
-def operator(endpoint: Endpoint) -> str:
-    return endpoint.provider
-
-
 def prover(world: World, *endpoints: Telling, rule: Any = "standard") -> Prover:
-    return Prover(telling(world.node, *endpoints), rule, operator)
+    return Prover(telling(world.node, *endpoints), rule)
 
 
 def proven(found: ProvenBlock | Unproven) -> ProvenBlock:

@@ -1,4 +1,4 @@
-"""Commands about endpoints, block boundaries and proof: rpc probe, blocks build, verify."""
+"""Commands about endpoints, block boundaries and proof: rpc probe, blocks build, verify, verify show."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from cryptolake.cli.certificates import show_command
 from cryptolake.cli.collecting import watched
 from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import (
@@ -23,6 +24,7 @@ from cryptolake.cli.selecting import NOTHING, Selected, selecting
 from cryptolake.cli.show import print_json, print_line, print_note, print_table
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.grades import GRADES, Grade
+from cryptolake.errors import BadInput
 
 if TYPE_CHECKING:
     from cryptolake.app import App
@@ -39,7 +41,14 @@ def add_commands(cli: typer.Typer) -> None:
     blocks = typer.Typer(no_args_is_help=True, help="Block boundaries of days.\n\nExample: cryptolake blocks build")
     blocks.command("build")(build_command)
     cli.add_typer(blocks, name="blocks", rich_help_panel=group)
-    cli.command("verify", rich_help_panel=group)(verify_command)
+    verify = typer.Typer(
+        invoke_without_command=True,
+        help="Check the proof that no liquidation is missing; open the certificate of one cell.\n\n"
+        "Example: cryptolake verify --csu aave_v3_ethereum --days 7",
+    )
+    verify.callback()(verify_command)
+    verify.command("show")(show_command)
+    cli.add_typer(verify, name="verify", rich_help_panel=group)
 
 
 @only_reads
@@ -64,7 +73,7 @@ def probe_command(
 
     app: App = context.obj.open()
     chains = chains_of(app, chosen_chains(app, selected))
-    asked = sum(len(app.endpoints(one)) for one in chains)
+    asked = sum(len(app.nodes(one)) for one in chains)
     print_note(
         f"At most {counted(MOST_CALLS, 'call')} to each of {counted(asked, 'endpoint')}, members of batches counted"
     )
@@ -167,6 +176,10 @@ def verify_command(
     from cryptolake.work.selection import chosen_partitions, held_partitions, named_partitions, snapshots_asked
     from cryptolake.work.verify import verify
 
+    if context.invoked_subcommand is not None:
+        if selected.named or selected.dated or as_json or repair or min_grade != "one_voice":
+            raise BadInput(f"flags go after the subcommand: `cryptolake verify {context.invoked_subcommand} ...`")
+        return
     wish = {"grade": min_grade} if repair and min_grade != "one_voice" else {}
     app: App = context.obj.open(**wish, **selected.settings)
     states = app.ledger.states()

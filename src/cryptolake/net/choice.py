@@ -21,7 +21,11 @@ _UNTRIED_IN_FLIGHT, _GUESSED_IN_FLIGHT = 8, 32  # at an endpoint whose limit nob
 def order(stations: Sequence[Station], method: str, block: int | None, now: float) -> list[Station]:
     """Endpoints to ask now: well ones that reach the block, soonest to answer first; else the others, soonest back."""
     kind = kept(method)
-    usable = [one for one in stations if one.stopped is None and one.learned.allows(kind, block)]
+    usable = [
+        one
+        for one in stations
+        if one.stopped is None and one.endpoint.answers(method) and one.learned.allows(kind, block)
+    ]
     well = [one for one in usable if one.back_at <= now and one.learned.reaches(kind, block)]
     if well:
         # The listed order breaks ties, so that the user's own endpoint comes before public ones.

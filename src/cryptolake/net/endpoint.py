@@ -66,7 +66,8 @@ class Endpoint:
 
     `provider` names whose it is, for ceilings and prices; `usd_per_million` is the price of a million units, None when it is
     not known. `operator` is who runs it and `upstream` whose nodes it passes questions on to, as far as that is known ("":
-    it is not): by these two it counts as a voice of its own or not.
+    it is not): by these two it counts as a voice of its own or not. `dataset_of` is set where no node answers but an archive in
+    a protocol of its own (portal): the id of the chain whose data the URL names.
     """
 
     name: str
@@ -77,6 +78,11 @@ class Endpoint:
     usd_per_million: float | None = None
     operator: str = ""
     upstream: str = ""
+    dataset_of: int | None = None
+
+    def answers(self, method: str) -> bool:
+        """Whether it is worth asking: an archive has logs only."""
+        return self.dataset_of is None or method == "eth_getLogs"
 
 
 class Learned:

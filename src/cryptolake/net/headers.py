@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 
 from cryptolake.net import rlp
 from cryptolake.net.abi import keccak
 from cryptolake.net.answers import data, quantity
+from cryptolake.net.bloom import LENGTH, may_hold
 from cryptolake.net.faults import Malformed
-
-BLOOM = 256  # bytes
 
 # The fields that are hashed, in their order: bytes of a fixed length, bytes of any length (None), or whole numbers (0).
 _FIRST: dict[str, int | None] = {
@@ -25,7 +23,7 @@ _FIRST: dict[str, int | None] = {
     "stateRoot": 32,
     "transactionsRoot": 32,
     "receiptsRoot": 32,
-    "logsBloom": BLOOM,
+    "logsBloom": LENGTH,
     "difficulty": 0,
     "number": 0,
     "gasLimit": 0,
@@ -63,7 +61,7 @@ class ProvenHeader:
 
     def may_hold(self, *texts: str) -> bool:
         """Whether its logs may hold all of these addresses and topics (0x hex). False is certain, True is not."""
-        return all(in_bloom(self.bloom, text) for text in texts)
+        return all(may_hold(self.bloom, text) for text in texts)
 
 
 def proven_header(answer: object) -> ProvenHeader:
@@ -84,7 +82,7 @@ def proven_header(answer: object) -> ProvenHeader:
         parent=str(answer["parentHash"]).lower(),
         timestamp=_number(answer, "timestamp"),
         receipts_root=str(answer["receiptsRoot"]).lower(),
-        bloom=_field(answer, "logsBloom", BLOOM),
+        bloom=_field(answer, "logsBloom", LENGTH),
         transactions=_hashes(listed) if isinstance(listed, Sequence) else None,
     )
 
@@ -92,27 +90,6 @@ def proven_header(answer: object) -> ProvenHeader:
 def chained(headers: Sequence[ProvenHeader]) -> bool:
     """Whether each header is the parent of the next, so that whoever knows the last one's hash knows them all."""
     return all(after.number == before.number + 1 and after.parent == before.hash for before, after in pairwise(headers))
-
-
-def bloom_of(items: Sequence[bytes]) -> bytes:
-    """The 2048-bit bloom filter that holds these addresses and topics (yellow paper, section 4.3.1)."""
-    bits = 0
-    for item in set(items):
-        for bit in _bits(item):
-            bits |= 1 << bit
-    return bits.to_bytes(BLOOM, "big")
-
-
-def in_bloom(bloom: bytes, text: str) -> bool:
-    """Whether a bloom filter may hold an address or topic (0x hex). A filter of another length holds nothing."""
-    return len(bloom) == BLOOM and all(bloom[-1 - bit // 8] >> (bit % 8) & 1 for bit in _bits(bytes.fromhex(text[2:])))
-
-
-@lru_cache(maxsize=4096)
-def _bits(item: bytes) -> tuple[int, int, int]:
-    digest = keccak(item)
-    first, second, third = (int.from_bytes(digest[at : at + 2], "big") & 2047 for at in (0, 2, 4))
-    return first, second, third
 
 
 def _field(answer: Mapping[str, object], name: str, length: int | None) -> bytes:

@@ -7,7 +7,7 @@ headers), which blocks are worth a proof and what becomes of one (sources).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,6 +22,7 @@ from cryptolake.net.logs import Log, LogQuestion
 from cryptolake.net.purse import CeilingReached
 from cryptolake.net.receipts import OtherRules, logs_of
 from cryptolake.net.rpc import Pool
+from cryptolake.net.voices import same_voice
 
 HEADER, RECEIPTS, RECEIPT = "eth_getBlockByNumber", "eth_getBlockReceipts", "eth_getTransactionReceipt"
 _TOGETHER = 100  # headers asked for together
@@ -63,13 +64,10 @@ class Agreed:
 
 
 class Prover:
-    """Proves blocks of one chain. `rule` says how its receipts are encoded, None where that is not known.
+    """Proves blocks of one chain. `rule` says how its receipts are encoded, None where that is not known. Thread-safe."""
 
-    `voice` names the operator behind an endpoint: two endpoints of one operator are one witness. Thread-safe.
-    """
-
-    def __init__(self, pool: Pool, rule: ReceiptRule | None, voice: Callable[[Endpoint], str]) -> None:
-        self._pool, self._rule, self._voice = pool, rule, voice
+    def __init__(self, pool: Pool, rule: ReceiptRule | None) -> None:
+        self._pool, self._rule = pool, rule
 
     def block(self, question: LogQuestion, number: int) -> ProvenBlock | Unproven:
         """The wanted logs of one block: its hash from two operators, its receipts from anybody."""
@@ -99,13 +97,13 @@ class Prover:
         """The header of a block, whose hash two operators give; or why there is none."""
         if self._rule is None:
             return self._unproven(number, "rules", "its receipts follow rules that are not known here")
-        heard: set[str] = set()
+        heard: list[Endpoint] = []
         given: dict[str, list[str]] = {}  # by hash, the endpoints that give it
         for station in self._stations():
-            voice = self._voice(station.endpoint)
-            header = None if voice in heard else self._one_header(station, number)
+            spoke = any(same_voice(station.endpoint, other) for other in heard)
+            header = None if spoke else self._one_header(station, number)
             if header is not None:
-                heard.add(voice)
+                heard.append(station.endpoint)
                 names = given.setdefault(header.hash, [])
                 names.append(station.endpoint.name)
                 if len(names) == 2:
@@ -195,7 +193,7 @@ class Prover:
         return None if isinstance(answer, bytes) else answer
 
     def _stations(self) -> list[Station]:
-        return [station for station in self._pool.stations if station.stopped is None]
+        return [one for one in self._pool.stations if one.stopped is None and one.endpoint.answers(RECEIPTS)]
 
     def _unproven(self, number: int, why: Why, says: str) -> Unproven:
         return Unproven(number, why, f"{self._pool.chain}: block {number} is not proven: {says}")

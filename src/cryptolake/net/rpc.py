@@ -25,8 +25,8 @@ from cryptolake.net.limiter import Limiter, for_limit
 from cryptolake.net.memory import Memory
 from cryptolake.net.purse import Purse
 from cryptolake.net.questions import Question, divisible, newest_block, of_one, state_block
+from cryptolake.net.sending import send
 
-_HEADERS = {"content-type": "application/json"}
 _SIT_OUT_S = 15.0  # how long an endpoint that failed is passed over while others are well
 _LONGEST_WAIT_S = 60.0
 _REFUSALS = 20  # of one question for the rate alone, each after a pause, until it counts as a failure
@@ -373,7 +373,7 @@ class Pool:
         station.requests += 1
         station.units += cost
         try:
-            answer = self._http.post(station.endpoint.url.reveal(), body, headers=_HEADERS)
+            answer = send(self._http, station.endpoint, body)
         except Narrow:
             raise TooBig(of="bytes") from None
         except Retry as error:

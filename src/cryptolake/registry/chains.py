@@ -20,7 +20,7 @@ class Chain:
     `launched` is the first day that may have blocks. `multicall3_block` is the first block at which Multicall3 exists;
     before it calls go as JSON-RPC batches. `receipts` is how receipts are encoded for the root in a header, None where blocks
     cannot be proven by it, and `receipts_why` the source of that, or the reason. `known_block` is how a reading proves which
-    block it is of.
+    block it is of. `sqd_dataset` is its name in the archive of an SQD Portal.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Chain:
     defillama_name: str | None = None
     clock: BlockClock | None = None
     launched: date | None = None
+    sqd_dataset: str | None = None
     receipts: ReceiptRule | None = None
     receipts_why: str = UNSAID
     known_block: KnownBlock = "header"

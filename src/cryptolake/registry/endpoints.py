@@ -11,17 +11,42 @@ from dataclasses import replace
 
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.registry.chains import Chain
-from cryptolake.registry.providers import OWN, PUBLIC, RpcPlan, host_of, operator_of, plan_of, rpc_plans
+from cryptolake.registry.providers import ARCHIVE, OWN, PUBLIC, RpcPlan, host_of, operator_of, plan_of, rpc_plans
 
 
 def endpoints_of(
-    chain: Chain, *, own: Sequence[str], rate: float | None, keys: Sequence[str], plan: str, public: bool
+    chain: Chain,
+    *,
+    own: Sequence[str],
+    rate: float | None,
+    keys: Sequence[str],
+    plan: str,
+    public: bool,
+    portal: str | None = None,
 ) -> list[Endpoint]:
     """The chain's endpoints in the order they are preferred.
 
     `own` are the user's URLs, asked at `rate` units a second (None: as their plan allows); `keys` are accounts of the
-    keyed provider with its `plan`; `public` allows those that need no account. URLs and keys are secrets.
+    keyed provider with its `plan`; `public` allows those that need no account. `portal` is the address of an SQD Portal, whose
+    archive is asked for logs beside them where it has the chain. URLs and keys are secrets.
     """
+    return [*_nodes(chain, own, rate, keys, plan, public=public), *_archive(chain, portal)]
+
+
+def _archive(chain: Chain, portal: str | None) -> list[Endpoint]:
+    if portal is None or chain.sqd_dataset is None:
+        return []
+    offered = rpc_plans()[ARCHIVE]
+    url = f"{portal.rstrip('/')}/{chain.sqd_dataset}"
+    found = _endpoint(f"{chain.name}-{ARCHIVE}", url, offered.limits, offered, account=portal, usd_per_million=0.0)
+    return [
+        replace(found, dataset_of=chain.chain_id, operator=ARCHIVE)
+    ]  # whoever runs the portal: the data are one network's
+
+
+def _nodes(
+    chain: Chain, own: Sequence[str], rate: float | None, keys: Sequence[str], plan: str, *, public: bool
+) -> list[Endpoint]:
     found = []
     for number, url in enumerate(own, start=1):
         offered = plan_of(url, OWN)

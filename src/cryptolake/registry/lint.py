@@ -40,6 +40,7 @@ _CHAIN_KEYS = frozenset(
         "multicall3",
         "public_rpcs",
         "receipts",
+        "sqd_dataset",
         "alchemy_subdomain",
         "alchemy_source",
         "defillama_name",
@@ -139,6 +140,7 @@ def read_chain(row: Row, faults: list[str]) -> Chain | None:
         clock=clock,
         launched=launched,
         known_block=cast(KnownBlock, known),
+        sqd_dataset=str(values["sqd_dataset"]) if values.get("sqd_dataset") else None,
         receipts=receipts,
         receipts_why=why or UNSAID,
     )

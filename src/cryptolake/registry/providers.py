@@ -17,7 +17,7 @@ import yaml
 from cryptolake.errors import BadInput
 from cryptolake.net.endpoint import Limits
 
-OWN, PUBLIC = "own", "other_public"
+OWN, PUBLIC, ARCHIVE = "own", "other_public", "sqd"
 
 
 @dataclass(frozen=True, slots=True)

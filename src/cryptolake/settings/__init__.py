@@ -84,6 +84,11 @@ class Settings(BaseSettings):
         default_factory=dict, description="endpoints per chain: CRYPTOLAKE_RPC_<CHAIN>=url,url"
     )
     public_rpc: bool = Field(True, description="fall back to the registry's public endpoints")
+    portal_url: SecretStr | None = Field(
+        None,
+        description="address of an SQD Portal, whose archive is asked for logs beside nodes where it has the chain: evidence "
+        "of another kind. The public one, without a key, is https://portal.sqd.dev/datasets. Unset: not asked",
+    )
     rpc_rate: float | None = Field(
         None,
         gt=0,
@@ -328,7 +333,7 @@ class Settings(BaseSettings):
         found = [url.get_secret_value() for urls in self.rpc.values() for url in urls]
         found += [key.get_secret_value() for key in self.alchemy_keys]
         found += [key for name in declared if (key := self.key(name))]
-        others = (self.database_url, self.reader_url)
+        others = (self.database_url, self.reader_url, self.portal_url)
         return found + [one.get_secret_value() for one in others if one is not None]
 
 

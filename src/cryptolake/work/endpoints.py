@@ -31,8 +31,8 @@ def chains_of(app: App, names: Sequence[str] | None = None) -> list[Chain]:
 
 
 def probe_all(app: App, chains: Sequence[Chain]) -> list[Probed]:
-    """Ask every configured endpoint of these chains what it can do, many at once."""
-    asked = [(one, endpoint) for one in chains for endpoint in app.endpoints(one)]
+    """Ask every configured node of these chains what it can do, many at once."""
+    asked = [(one, endpoint) for one in chains for endpoint in app.nodes(one)]
     with ThreadPoolExecutor(min(_AT_ONCE, max(1, len(asked)))) as threads:
         return list(threads.map(lambda pair: _probe(app, *pair), asked))
 

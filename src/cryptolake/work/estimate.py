@@ -249,7 +249,7 @@ def planned(
 
     memory = Memory(app.folder.learned)
     known = {
-        name: [_as_learned(memory, name, one) for one in app.endpoints(app.registry.chain(name))]
+        name: [_as_learned(memory, name, one) for one in app.nodes(app.registry.chain(name))]
         for name in {csu.chain for csu in csus}
     }
 

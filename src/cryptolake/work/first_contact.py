@@ -109,7 +109,7 @@ class _Clients:
 def _chains(app: App, csus: Sequence[Csu], clients: _Clients, scratch: Path) -> Iterator[Found]:
     for csu in csus:
         chain = app.registry.chain(csu.chain)
-        endpoints = app.endpoints(chain)
+        endpoints = app.nodes(chain)
         if not endpoints:
             words = f"no endpoint is configured; set CRYPTOLAKE_RPC_{chain.name.upper()}=url"
             yield Found(chain.name, "chain", "endpoint", "an endpoint", "not asked", words, 0)

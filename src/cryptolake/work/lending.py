@@ -147,7 +147,7 @@ def workers_of(app: App, csus: Sequence[Csu]) -> int:
     if "workers" in app.settings.model_fields_set:
         return app.settings.workers
     chains = {csu.chain for csu in csus}
-    endpoints = [one for name in chains for one in app.endpoints(app.registry.chain(name))]
+    endpoints = [one for name in chains for one in app.nodes(app.registry.chain(name))]
     return suggested(endpoints, latencies(read_runs(app.folder.runs)))
 
 

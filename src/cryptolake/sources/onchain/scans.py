@@ -24,7 +24,6 @@ from cryptolake.net.proof import Prover
 from cryptolake.net.reverts import Reverts
 from cryptolake.net.rpc import Pool
 from cryptolake.net.scan import scan
-from cryptolake.net.voices import voice
 from cryptolake.net.witness import Witness
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.markets import Csu
@@ -159,7 +158,7 @@ class LiquidationScan:
         witness = Witness(self.pool, filters, share)
         if journal is not None:
             witness = Witness(self.pool, filters, share, journal.read(), journal.keep)
-        prover = Prover(self.pool, self.chain.receipts, voice)
+        prover = Prover(self.pool, self.chain.receipts)
         return Examiner(self.pool, self.blocks, filters, wanted, witness, prover)
 
     def _emitters(self, csus: Sequence[Csu], block: Header) -> dict[str, Finished[list[LogFilter]] | Failed]:
