@@ -112,13 +112,15 @@ def test_days_that_nobody_asked_for_are_rows_that_say_so(lake: tuple[str, ...], 
     assert found["never_asked"] == 4 * len(STUDY)
 
 
-def test_an_export_holds_the_selection_and_its_pending_days(lake: tuple[str, ...], tmp_path: Path) -> None:
+def test_an_export_holds_the_selection_and_its_days_that_nobody_asked_for(
+    lake: tuple[str, ...], tmp_path: Path
+) -> None:
     out = tmp_path / "panel.parquet"
     more = ("--start-date", str(FIRST), "--end-date", str(LAST + timedelta(days=1)))
     result = run(*lake, "panel", "export", "--out", str(out), "--set", "study", "--csu", "aave_v3_base", *more)
     frame = pl.read_parquet(out)
     assert frame["csu"].unique().to_list() == ["aave_v3_base"]
-    assert frame.sort("date")["status"].to_list()[-1] == "pending"
+    assert frame.sort("date")["status"].to_list()[-1] == "not_asked"
     assert "1 market (aave_v3_base) on 7 days (2024-05-01 .. 2024-05-07)" in " ".join(result.stderr.split())
 
 

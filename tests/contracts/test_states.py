@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import permutations
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -45,3 +46,8 @@ def test_grades_are_ordered_and_never_claimed() -> None:
         assert grade_of(grade) == grade
     assert weakest(["two_voices", "receipts_root"]) == "two_voices"
     assert weakest([]) == grade_of(None) == grade_of("certain") == "one_voice"
+
+
+def test_the_glossary_explains_every_state_and_grade() -> None:
+    glossary = (Path(__file__).parents[2] / "docs" / "glossary.md").read_text("utf-8")
+    assert [word for word in (*STATES, *GRADES) if f"`{word}`: " not in glossary] == []

@@ -60,8 +60,9 @@ def test_a_day_of_hours_shows_its_least_settled_hour(tmp_path: Path) -> None:
     every = [Partition("tvl", "a", hour) for hour in hours(date(2024, 12, 1), date(2024, 12, 2))]
     ledger.append_many(Entry(one, "done", NOW) for one in every)
     ledger.append(Entry(every[30], "failed", NOW))
+    ledger.append(Entry(every[4], "done", NOW, reason="suspect"))
     (row,) = heat(ledger, ["a"], date(2024, 12, 1), date(2024, 12, 2))
-    assert row["tvl"] == "df"
+    assert row["tvl"] == "sf"
 
 
 def test_failures_are_grouped_by_cause_with_a_remedy(ledger: Ledger) -> None:

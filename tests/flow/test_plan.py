@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cryptolake.contracts.entry import SETTLED, SUSPECT, Entry, State
+from cryptolake.contracts.entry import SUSPECT, Entry, State
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.flow.increment import due
 from cryptolake.flow.plan import Span, make_plan
@@ -36,16 +36,24 @@ PARTITIONS = [
     for key in ("aave_v3_ethereum", "aave_v3_base")
     for day in (1, 2, 3)
 ]
-ledgers = st.dictionaries(st.sampled_from(PARTITIONS), st.sampled_from(get_args(State)))
+ledgers = st.dictionaries(
+    st.sampled_from(PARTITIONS),
+    st.tuples(st.sampled_from(get_args(State)), st.sampled_from([None, "rpc", "suspect"])),
+)
+Known = dict[Partition, tuple[State, str | None]]
+
+
+def entries_of(known: Known) -> dict[Partition, Entry]:
+    return {partition: Entry(partition, state, AT, reason=reason) for partition, (state, reason) in known.items()}
 
 
 @given(ledgers, st.booleans())
-def test_missing_and_settled_split_the_wanted_exactly(states: dict[Partition, State], resume: bool) -> None:
-    entries = {partition: Entry(partition, state, AT) for partition, state in states.items()}
+def test_missing_and_settled_split_the_wanted_exactly(known: Known, resume: bool) -> None:
+    entries = entries_of(known)
     plan = make_plan(PARTITIONS, entries, resume=resume)
     assert len(plan.missing) + plan.settled == len(plan.wanted) == len(PARTITIONS)
     for partition in plan.missing:
-        assert not resume or states.get(partition) not in SETTLED
+        assert not resume or partition not in entries or not entries[partition].settled
 
 
 def test_a_settled_answer_whose_bronze_is_damaged_is_asked_again() -> None:
@@ -204,14 +212,14 @@ def test_a_year_of_days_and_a_day_of_hours() -> None:
 @settings(max_examples=30)
 @given(ledgers, st.booleans(), st.booleans())
 def test_comparing_as_text_is_the_same_as_comparing_partitions(
-    tmp_path_factory: pytest.TempPathFactory, states: dict[Partition, State], resume: bool, only_failed: bool
+    tmp_path_factory: pytest.TempPathFactory, known: Known, resume: bool, only_failed: bool
 ) -> None:
     ledger = Ledger(tmp_path_factory.mktemp("plan") / "ledger.sqlite")
-    entries = {partition: Entry(partition, state, AT) for partition, state in states.items()}
+    entries = entries_of(known)
     ledger.append_many(entries.values())
     left = compare(wish_for(PARTITIONS), ledger, resume=resume, only_failed=only_failed)
     if only_failed:
-        assert set(left.missing) == {one for one, state in states.items() if state not in SETTLED}
+        assert set(left.missing) == {one for one, entry in entries.items() if not entry.settled}
     else:
         assert sorted(left.missing) == list(make_plan(PARTITIONS, entries, resume=resume).missing)
     ledger.close()
@@ -226,7 +234,7 @@ def test_an_answer_that_somebody_contradicts_is_wanted_again_by_every_road(tmp_p
     assert compare(wish_for(PARTITIONS), ledger).missing == [doubted]
     assert compare(wish_for(PARTITIONS), ledger, only_failed=True).missing == [doubted]
     assert make_plan(PARTITIONS, ledger.states()).missing == (doubted,)
-    assert [one.partition for one in ledger.left()] == [doubted]
+    assert [one.partition for one in ledger.unsettled()] == [doubted]
     by_series = due([one.key for one in PARTITIONS], datasets=BOTH, until=date(2024, 12, 3), ledger=ledger)
     assert doubted.period in by_series[doubted.dataset, doubted.key]
     ledger.append(Entry(doubted, state, AT, digest="00"))

@@ -49,8 +49,11 @@ def conform(rows: list[dict[str, object]]) -> pl.DataFrame:
     return tvl.value(held, prices.choose(quotes, held.select("date", "chain", "asset")))
 
 
-def expected(tvl: str | None, liq: str | None, tvl_reason: str | None = None, day: date = DAY) -> pl.DataFrame:
-    return pl.DataFrame([("m", day, "c", "f", "p", tvl, tvl_reason, liq, None)], schema=EXPECTED, orient="row")
+def expected(
+    tvl: str | None, liq: str | None, tvl_reason: str | None = None, day: date = DAY, liq_reason: str | None = None
+) -> pl.DataFrame:
+    row = ("m", day, "c", "f", "p", tvl, tvl_reason, "one_voice", liq, liq_reason, "two_voices")
+    return pl.DataFrame([row], schema=EXPECTED, orient="row")
 
 
 def panel_row(frame: pl.DataFrame) -> dict[str, object]:
@@ -72,11 +75,21 @@ def test_zero_missing_and_not_deployed_are_three_things() -> None:
     assert (zero["total_supplied_usd"], zero["utilization_rate"], zero["liquidations_usd"]) == (0.0, None, 0.0)
     gone = panel_row(build(TVL.empty(), LIQUIDATIONS.empty(), expected("gone", None, "not_deployed")))
     assert (gone["status"], gone["total_supplied_usd"], gone["liquidations_usd"]) == ("not_deployed", None, None)
-    assert gone["liquidations_status"] == "pending"
+    assert gone["liquidations_status"] == "not_asked"
+    assert (gone["reason"], gone["tvl_evidence"], gone["liquidations_evidence"]) == ("not_deployed", None, None)
     failed = panel_row(build(TVL.empty(), LIQUIDATIONS.empty(), expected("failed", "failed", "rpc")))
-    assert (failed["status"], failed["total_supplied_usd"]) == ("failed", None)
+    assert (failed["status"], failed["reason"], failed["total_supplied_usd"]) == ("failed", "rpc", None)
     unpriced = panel_row(build(conform([row("a", 5, 0, None)]), LIQUIDATIONS.empty(), expected("done", "empty")))
     assert (unpriced["status"], unpriced["total_supplied_usd"], unpriced["num_assets"]) == ("missing_price", None, 1)
+
+
+def test_an_answer_that_somebody_contradicts_is_suspect_whatever_else_it_is() -> None:
+    events = expected("done", "empty", liq_reason="suspect")
+    found = panel_row(build(conform([row("a", 5, 0, None)]), LIQUIDATIONS.empty(), events))
+    assert (found["liquidations_status"], found["liquidations_reason"]) == ("suspect", "suspect")
+    assert (found["liquidation_count"], found["liquidations_evidence"]) == (0, "two_voices"), "the number is kept"
+    both = panel_row(build(conform([row("a", 5, 0, None)]), LIQUIDATIONS.empty(), expected("done", "empty", "suspect")))
+    assert (both["status"], both["tvl_evidence"]) == ("suspect", "one_voice"), "the worst state wins"
 
 
 def test_a_quote_that_is_not_usd_gives_no_dollars() -> None:

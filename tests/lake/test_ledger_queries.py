@@ -23,7 +23,12 @@ PARTITIONS = [
 ]
 entries = st.lists(
     st.builds(
-        Entry, st.sampled_from(PARTITIONS), st.sampled_from(get_args(State)), st.just(AT), attempt=st.integers(1, 9)
+        Entry,
+        st.sampled_from(PARTITIONS),
+        st.sampled_from(get_args(State)),
+        st.just(AT),
+        attempt=st.integers(1, 9),
+        reason=st.sampled_from([None, "rpc", "suspect"]),
     ),
     max_size=30,
 )
@@ -44,10 +49,11 @@ def test_tally_and_series_equal_the_fold(tmp_path_factory, entries: list[Entry])
         assert {e.partition for e in ledger.series(*series, "2024-12-02", "2024-12-02")} == {
             p for p in mine if p.period.day == date(2024, 12, 2)
         }
+        assert ledger.settled_periods(*series) == {str(p.period) for p, e in mine.items() if e.settled}
         edge = [e.partition for e in ledger.edge(*series)]
         assert set(edge) == {p for p, e in mine.items() if e.state in SETTLED}
         assert edge == list(reversed([e.partition for e in ledger.edge(*series, newest=False)]))
-    assert {e.partition for e in ledger.unsettled()} == {p for p, e in latest.items() if e.state not in SETTLED}
+    assert {e.partition for e in ledger.unsettled()} == {p for p, e in latest.items() if not e.settled}
     assert ledger.of(PARTITIONS) == latest
     assert ledger.rebuild_latest() == 0, "the trigger and a fold over everything agree"
 
@@ -59,6 +65,7 @@ def test_a_file_of_the_first_layout_is_brought_up_to_date(tmp_path: Path) -> Non
     ledger.close()
     old = sqlite3.connect(path)
     old.executescript("DROP TABLE tally; DROP INDEX unsettled; DROP TRIGGER fold; PRAGMA user_version = 0;")
+    old.executescript("ALTER TABLE entries DROP COLUMN grade; ALTER TABLE latest DROP COLUMN grade;")
     old.executescript(
         "CREATE TRIGGER fold AFTER INSERT ON entries BEGIN INSERT OR REPLACE INTO latest SELECT NEW.partition, NEW.state,"
         " NEW.at, NEW.worker, NEW.attempt, NEW.rows, NEW.digest, NEW.block, NEW.cursor, NEW.reason, NEW.error; END;"
@@ -66,5 +73,9 @@ def test_a_file_of_the_first_layout_is_brought_up_to_date(tmp_path: Path) -> Non
     old.close()
     ledger = Ledger(path)
     assert ledger.counts() == {"done": 1, "failed": 1}
-    ledger.append(Entry(PARTITIONS[1], "done", AT))
+    ledger.append(Entry(PARTITIONS[1], "done", AT, grade="two_voices"))
     assert ledger.counts() == {"done": 2}
+    assert {one.partition: one.grade for one in ledger.states().values()} == {
+        PARTITIONS[0]: None,
+        PARTITIONS[1]: "two_voices",
+    }

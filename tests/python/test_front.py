@@ -45,8 +45,8 @@ def test_the_whole_trip_earns_its_ok(sandbox: Sandbox) -> None:
 
 def test_days_that_nobody_asked_for_say_so(lake: cl.Lake) -> None:
     panel = lake.panel(csu="aave_v3_sandbox", start=date(2024, 12, 14), end="2024-12-16")
-    assert panel["status"].to_list() == ["ok", "pending", "pending"]
-    assert panel["reason"].to_list() == [None, "not asked yet", "not asked yet"]
+    assert panel["status"].to_list() == ["ok", "not_asked", "not_asked"]
+    assert panel["reason"].to_list() == [None, "not_asked", "not_asked"]
     assert panel["total_tvl_usd"].null_count() == 2
 
 

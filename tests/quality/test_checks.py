@@ -125,7 +125,7 @@ def drop(table: str) -> At:
 
 def lack(reason: str) -> At:
     """An answer of market `one` that silver cannot vouch for."""
-    row = [("tvl", "one", DAY, "pending", reason, True, False)]
+    row = [("tvl", "one", DAY, "pending", reason, "one_voice", True, False)]
     return lambda tables: replace(tables, lacking=pl.DataFrame(row, schema=EVIDENCE, orient="row"))
 
 
@@ -156,6 +156,8 @@ def lack(reason: str) -> At:
         ("dust_storm", change("panel", flags=pl.lit("dust_storm"))),
         ("failed_days", change("panel", liquidations_status=pl.lit("failed"))),
         ("pending_days", change("panel", status=pl.lit("pending"))),
+        ("pending_days", change("panel", liquidations_status=pl.lit("not_asked"))),
+        ("contradicted_days", change("panel", liquidations_reason=pl.lit("suspect"))),
         ("panel_supported", change("panel", liquidations_usd=pl.lit(0.0))),
         ("panel_supported", change("now", status=pl.lit("pending"), total_tvl_usd=pl.lit(None))),
         ("panel_supported", drop("now")),

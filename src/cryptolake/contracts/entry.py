@@ -13,7 +13,7 @@ from cryptolake.contracts.partition import Partition
 # empty: answered, and the answer is "nothing happened"; failed: may be retried; gone: can never be answered.
 State = Literal["claimed", "landed", "done", "empty", "failed", "gone"]
 SETTLED: frozenset[State] = frozenset({"done", "empty", "gone"})
-SUSPECT = "suspect"  # the reason beside an answer that somebody contradicts: it stands, and is wanted again
+SUSPECT = "suspect"  # the reason beside an answer that somebody contradicts: it is asked for again
 NOT_YET = "not_yet"  # the reason of a failure nobody is to blame for: what was asked for has not come to its end yet
 
 
@@ -22,7 +22,8 @@ class Entry:
     """What happened to a partition, when (`at`, aware UTC), by which worker (`host:pid`) and in which attempt.
 
     `digest` is the SHA-256 of the landed payload, `rows` the parsed row count, `cursor` a resume point inside a trip,
-    `reason` a stable code for failed and gone, `error` one redacted line.
+    `reason` a stable code for failed and gone, and of a doubt beside an answer; `error` one redacted line; `grade` how far an
+    answer is proven (`contracts.grades`), None where nobody graded it.
     """
 
     partition: Partition
@@ -36,10 +37,11 @@ class Entry:
     cursor: str | None = None
     reason: str | None = None
     error: str | None = None
+    grade: str | None = None
 
     @property
     def settled(self) -> bool:
-        """Whether nobody needs to ask again: it has its answer, or never can, and nobody contradicts the answer."""
+        """Whether nobody need ask for it again: settled, and not contradicted."""
         return self.state in SETTLED and self.reason != SUSPECT
 
 

@@ -85,6 +85,7 @@ class Field:
     allowed: tuple[str, ...] = ()
     sql: str | None = None
     formerly: tuple[Former, ...] = ()  # a rename or a new type: what readers of earlier versions still ask for
+    added: bool = False  # rows stored by an earlier version lack it, which reads as null: nobody knew it then
 
     def __post_init__(self) -> None:
         require_types(self)

@@ -51,7 +51,7 @@ def begun(ledger: Ledger, csus: Sequence[Csu], datasets: Sequence[str], until: d
     names = {csu.name for csu in csus}
     return wish_for(
         one.partition
-        for one in ledger.left()
+        for one in ledger.unsettled()
         if one.partition.key in names and one.partition.dataset in datasets and one.partition.period.day >= until
     )
 

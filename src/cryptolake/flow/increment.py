@@ -32,7 +32,7 @@ def due(
     downtime and kills leave no hole.
     """
     begun: dict[tuple[str, str], set[Period]] = {}
-    for one in ledger.left():
+    for one in ledger.unsettled():
         period = one.partition.period
         if period.granularity == granularity and period.boundary == boundary and period.day <= until:
             begun.setdefault((one.partition.dataset, one.partition.key), set()).add(period)

@@ -48,7 +48,7 @@ def make_plan(
     """Compare the wanted partitions with the ledger.
 
     A settled partition is skipped only when `intact` confirms that its bronze still has the recorded digest; with
-    `resume=False` everything is asked again. Failed and suspect partitions are always missing: they are retried.
+    `resume=False` everything is asked again. Failed and suspect partitions are always missing: they are asked again.
     """
     partitions = tuple(sorted(set(wanted)))
     missing, settled, failed = [], 0, 0

@@ -97,6 +97,7 @@ def interpret(source: Source, raw: Raw, bronze: Bronze) -> Entry:
         digest=raw.digest,
         block=raw.block,
         reason=raw.provenance.get("doubt"),
+        grade=raw.provenance.get("grade"),
     )
 
 
@@ -123,6 +124,17 @@ def entry(
     block: int | None = None,
     reason: str | None = None,
     error: str | None = None,
+    grade: str | None = None,
 ) -> Entry:
     """What happened to a partition just now; the run adds who and in which attempt."""
-    return Entry(partition, state, datetime.now(UTC), rows=rows, digest=digest, block=block, reason=reason, error=error)
+    return Entry(
+        partition,
+        state,
+        datetime.now(UTC),
+        rows=rows,
+        digest=digest,
+        block=block,
+        reason=reason,
+        error=error,
+        grade=grade,
+    )

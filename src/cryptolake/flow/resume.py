@@ -72,7 +72,7 @@ def compare(wish: Wish, ledger: Ledger, *, resume: bool = True, only_failed: boo
     `only_failed` leaves out what was never asked: what remains failed before, was cut short or is suspect.
     """
     texts: dict[int, list[str]] = {}
-    tried = {str(entry.partition) for entry in ledger.left()} if only_failed else set()
+    tried = {str(entry.partition) for entry in ledger.unsettled()} if only_failed else set()
     missing: list[Partition] = []
     settled: dict[Series, Sequence[Period]] = {}
     wanted = count = 0

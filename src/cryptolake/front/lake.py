@@ -26,7 +26,7 @@ from cryptolake.quality.coverage import coverage
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.families import families
 from cryptolake.work import lending
-from cryptolake.work.chosen_panel import chosen_panel, with_reasons
+from cryptolake.work.chosen_panel import chosen_panel
 from cryptolake.work.lending import Run
 from cryptolake.work.panel_quality import examine
 from cryptolake.work.selection import (
@@ -77,7 +77,7 @@ class Lake:
     ) -> pl.DataFrame:
         """The balanced daily panel: one row per market and day of the selection, each with statuses and reasons.
 
-        Without a selection all that was ever asked for. A key that was never asked for is a row that says `pending`; amounts
+        Without a selection all that was ever asked for. A key that was never asked for is a row that says `not_asked`; amounts
         are in USD, and null where `status` is not `ok`, `suspect` or `missing_price`. `reason` and `liquidations_reason`
         say why a status is not `ok`. `version` is an older commit of the panel. Raises BadInput when there is nothing, and
         Stop for figures that ledger and silver do not give now.
@@ -86,10 +86,9 @@ class Lake:
         >>> panel.select("date", "liquidation_count", "liquidations_status").row(0)
         (datetime.date(2024, 12, 5), 3, 'ok')
         >>> panel["liquidations_status"][-1], panel["liquidations_reason"][-1]
-        ('missing_price', 'answered, but some asset that is held has no price: sums run over the others')
+        ('missing_price', 'unpriced_event')
         """
-        chosen = self._chosen(markets(self._app, csu, chain, family, set), start, end, days, version)
-        return with_reasons(self._app, chosen, now=version is None)
+        return self._chosen(markets(self._app, csu, chain, family, set), start, end, days, version)
 
     def tables(self) -> pl.DataFrame:
         """Every table there is: name, layer, grain, what it is about, and where its rows are (`lake` or `postgresql`).

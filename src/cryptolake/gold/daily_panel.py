@@ -6,22 +6,21 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from cryptolake.contracts.entry import SUSPECT
+from cryptolake.contracts.entry import NOT_YET, SUSPECT
+from cryptolake.contracts.grades import GRADES
+from cryptolake.contracts.states import STATE_DOCS, STATES
 from cryptolake.contracts.table import Field, Table
 from cryptolake.gold.suspect import LIQUIDATIONS_SUSPECT, TVL_SUSPECT, flagged
 
-# Zero, missing and not-deployed never share one: a code says why the numbers of a row are what they are.
-STATUS_CODES = {
+# What the states mean for the numbers of a row. Zero, missing and not-deployed never share one.
+STATUS_CODES: dict[str, str] = {
+    **{state: STATE_DOCS[state] for state in STATES},
     "ok": "answered, and every asset that is held has a price",
     "missing_price": "answered, but some asset that is held has no price: sums run over the others",
-    "suspect": "answered, but it looks wrong (see `flags`) or an endpoint contradicts it; the numbers are kept as they are",
+    "suspect": "answered, but contradicted by another endpoint or odd (see `flags`); the numbers are kept as they are",
     "not_deployed": "the market did not exist yet",
-    "unsupported_family": "the market's protocol family cannot be read yet",
-    "no_archive": "no endpoint had the state of that day",
-    "failed": "asked and not answered; may be asked again",
-    "pending": "not asked yet",
+    "pending": "not answered yet, or the answers are not in the tables yet",
 }
-STATUSES = tuple(STATUS_CODES)
 
 INPUTS = ("tvl", "liquidations", "market_days")
 TABLE = Table(
@@ -68,9 +67,33 @@ TABLE = Table(
         Field("collateral_usd", "float64", "collateral that is not lent out", unit="USD", null=True, minimum=0),
         Field("priced_share", "float64", "assets with a price / assets", null=True, minimum=0, maximum=1),
         Field("price_age_s_max", "float64", "age of the oldest price used", unit="s", null=True, minimum=0),
-        Field("status", "text", "why the TVL columns are what they are", allowed=STATUSES),
-        Field("liquidations_status", "text", "why the liquidation columns are what they are", allowed=STATUSES),
+        Field("status", "text", "why the TVL columns are what they are", allowed=STATES),
+        Field("liquidations_status", "text", "why the liquidation columns are what they are", allowed=STATES),
         Field("flags", "text", "what looks wrong, codes joined by `;`, empty when nothing does"),
+        Field("reason", "text", "why `status` is not ok, a code; null where it is", null=True, added=True),
+        Field(
+            "liquidations_reason",
+            "text",
+            "why `liquidations_status` is not ok, a code; null where it is",
+            null=True,
+            added=True,
+        ),
+        Field(
+            "tvl_evidence",
+            "text",
+            "how far the TVL answer is proven; null where there is none",
+            null=True,
+            allowed=GRADES,
+            added=True,
+        ),
+        Field(
+            "liquidations_evidence",
+            "text",
+            "how far it is proven that no liquidation is missing; null where there is no answer",
+            null=True,
+            allowed=GRADES,
+            added=True,
+        ),
         Field("block", "int64", "snapshot block", null=True, minimum=0),
         Field("block_time", "timestamp", "timestamp of that block", unit="UTC", null=True),
         Field("chain", "text", "chain of the market"),
@@ -104,8 +127,10 @@ EXPECTED = pl.Schema(
         "protocol": pl.String(),
         "tvl_state": pl.String(),
         "tvl_reason": pl.String(),
+        "tvl_grade": pl.String(),
         "liq_state": pl.String(),
         "liq_reason": pl.String(),
+        "liq_grade": pl.String(),
     }
 )
 
@@ -173,6 +198,12 @@ def build(tvl: pl.DataFrame, liquidations: pl.DataFrame, expected: pl.DataFrame)
             _status("liq", pl.col("unpriced_event").fill_null(False), LIQUIDATIONS_SUSPECT).alias(
                 "liquidations_status"
             ),
+            pl.when(answered).then("tvl_grade").alias("tvl_evidence"),
+            pl.when(scanned).then("liq_grade").alias("liquidations_evidence"),
+        )
+        .with_columns(
+            _reason("tvl", "status", TVL_SUSPECT).alias("reason"),
+            _reason("liq", "liquidations_status", LIQUIDATIONS_SUSPECT).alias("liquidations_reason"),
             pl.when(pl.col("total_supplied_usd") > 0)
             .then(pl.col("total_borrowed_usd") / pl.col("total_supplied_usd"))
             .alias("utilization_rate"),
@@ -182,23 +213,39 @@ def build(tvl: pl.DataFrame, liquidations: pl.DataFrame, expected: pl.DataFrame)
 
 
 def _status(side: str, unpriced: pl.Expr, suspicious: Sequence[str]) -> pl.Expr:
-    """The reason code of one side: zero, missing and not-deployed never share one."""
+    """The state of one side, the worst that holds: zero, missing and not-deployed never share one."""
     state, reason = pl.col(f"{side}_state"), pl.col(f"{side}_reason")
+    answered = state.is_in(["done", "empty"])
     return (
-        pl.when(state.is_in(["done", "empty"]) & (reason == SUSPECT))
+        pl.when(state.is_null())
+        .then(pl.lit("not_asked"))
+        .when(answered & ((reason == SUSPECT).fill_null(False) | _flagged(suspicious)))
         .then(pl.lit("suspect"))
-        .when(state.is_in(["done", "empty"]) & unpriced)
+        .when(answered & unpriced)
         .then(pl.lit("missing_price"))
-        .when(
-            state.is_in(["done", "empty"])
-            & pl.col("flags").str.split(";").list.eval(pl.element().is_in(suspicious)).list.any()
-        )
-        .then(pl.lit("suspect"))
-        .when(state.is_in(["done", "empty"]))
+        .when(answered)
         .then(pl.lit("ok"))
-        .when((state == "gone") & reason.is_in(["not_deployed", "unsupported_family", "no_archive"]))
+        .when((state == "gone") & (reason == "not_deployed"))
         .then(reason)
-        .when((state == "gone") | ((state == "failed") & (reason != "not_yet")))
+        .when((state == "gone") | ((state == "failed") & reason.ne_missing(NOT_YET)))
         .then(pl.lit("failed"))
         .otherwise(pl.lit("pending"))
     )
+
+
+def _reason(side: str, status: str, suspicious: Sequence[str]) -> pl.Expr:
+    """Why a side's state is not ok, a code; null where it is: the ledger's or evidence's, the flags that made it suspect."""
+    state, said = pl.col(status), pl.col(f"{side}_reason")
+    flags = pl.col("flags").str.split(";").list.set_intersection(list(suspicious)).list.sort().list.join(";")
+    return (
+        pl.when(state == "missing_price")
+        .then(pl.lit("unpriced_asset" if side == "tvl" else "unpriced_event"))
+        .when((state == "suspect") & said.ne_missing(SUSPECT))
+        .then(flags)
+        .when(state != "ok")
+        .then(pl.coalesce(said, state))
+    )
+
+
+def _flagged(suspicious: Sequence[str]) -> pl.Expr:
+    return pl.col("flags").str.split(";").list.eval(pl.element().is_in(suspicious)).list.any()

@@ -164,7 +164,7 @@ def _select(one: Stored) -> str:
         return f"SELECT {', '.join(f'NULL::{kinds[name]} AS {identifier(name)}' for name in names)} WHERE false"
     columns = []
     for name, there in names.items():
-        value = identifier(there)
+        value = "NULL" if there is None else identifier(there)
         if name == table.partition:
             # Delta leaves it out of the files. The last folder names it; one above with `=` in its name must not.
             pattern = literal(f".*/{name}=([^/]*)/")

@@ -35,16 +35,20 @@ class Stored:
         uris = self.delta.file_uris(file_pruning_predicate=pruned)
         return [f"{self.folder}{uri.removeprefix('file://').removeprefix(root)}" for uri in uris]
 
-    def names(self, wanted: Sequence[str]) -> dict[str, str]:
-        """Under which name each wanted column is stored: its own, or a former one.
+    def names(self, wanted: Sequence[str]) -> dict[str, str | None]:
+        """Under which name each wanted column is stored: its own, or a former one; None for one that was added since.
 
-        Raises Stop when one is not there: the table was written by an older version.
+        Raises Stop when another one is not there: the table was written by an older version.
         """
         stored = {one.name for one in self.delta.schema().fields}
+        added = {field.name for field in self.table.fields if field.added}
         formerly = {field.name: [one.name for one in field.formerly] for field in self.table.fields}
-        found = {}
+        found: dict[str, str | None] = {}
         for name in wanted:
             there = [one for one in (name, *formerly.get(name, ())) if one in stored]
+            if not there and name in added:
+                found[name] = None
+                continue
             if not there:
                 raise Stop(
                     f"{self.table.name} was written by an older version (no column {name}); run `cryptolake rebuild`, "
@@ -66,7 +70,9 @@ class Stored:
         files = self.paths(among.get(self.table.partition or "", ()))
         if not files:
             return self.table.empty().select(wanted).lazy()
-        frame = self._scanned(files, schema).select(pl.col(there).alias(name) for name, there in needed.items())
+        frame = self._scanned(files, schema).select(
+            pl.lit(None).alias(name) if there is None else pl.col(there).alias(name) for name, there in needed.items()
+        )
         for column, values in among.items():
             frame = frame.filter(pl.col(column).is_in(list(values)))
         return frame.select(wanted).cast({name: schema[name] for name in wanted})

@@ -129,16 +129,17 @@ class Tables:
         return delta.metadata().partition_columns == partition and set(names) == set(table.columns)
 
     def _rename(self, table: Table) -> None:
-        """Give a table that differs from the contract only in former names those of today, in one commit.
+        """Give a table that differs from the contract only in former names and added columns those of today, in one commit.
 
         Raises Stop when it differs in anything else, CommitFailedError when somebody wrote meanwhile.
         """
         delta = DeltaTable(str(self.path(table)))
+        added = {field.name for field in table.fields if field.added}
         former = {one.name: field.name for field in table.fields for one in field.formerly}
         stored = [one.name for one in delta.schema().fields]
         partition = [table.partition] if table.partition else []
         today = [former.get(name, name) for name in stored]
-        if delta.metadata().partition_columns != partition or sorted(today) != sorted(table.columns):
+        if delta.metadata().partition_columns != partition or set(table.columns) - added != set(today) - added:
             raise Stop(f"{table.name} was written by another version; run `cryptolake rebuild`, nothing is lost")
         rows = Stored(table, self.path(table).resolve(), delta).scan().collect().sort(table.key)
         write_deltalake(

@@ -123,5 +123,6 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check("dust_storm", "info", "a day's liquidations are not mostly dust", rules.flag("dust_storm")),
     Check("failed_days", "warning", "every day that was asked was answered", rules.unanswered("failed")),
-    Check("pending_days", "info", "every expected day was asked", rules.unanswered("pending")),
+    Check("pending_days", "info", "every expected day was asked", rules.unanswered("pending", "not_asked")),
+    Check("contradicted_days", "error", "no answer is contradicted by another endpoint", rules.contradicted),
 )

@@ -24,10 +24,9 @@ COLOURS = {
     "suspect": "#cc79a7",
     "not_deployed": "#d0d7de",
     "gone": "#d0d7de",
-    "unsupported_family": "#b6bec7",
-    "no_archive": "#8c959f",
     "failed": "#d55e00",
     "pending": "#f0e442",
+    "not_asked": "#eaeef2",
 }
 _OTHER = "#56b4e9"
 

@@ -11,6 +11,7 @@ from datetime import UTC
 
 import polars as pl
 
+from cryptolake.contracts.entry import SUSPECT
 from cryptolake.contracts.partition import Boundary, Period
 from cryptolake.registry.family import Accounting
 
@@ -244,9 +245,15 @@ def flag(code: str) -> Callable[[FinishedTables], pl.DataFrame]:
     return broken
 
 
-def unanswered(code: str) -> Callable[[FinishedTables], pl.DataFrame]:
+def contradicted(t: FinishedTables) -> pl.DataFrame:
+    bad = t.panel.filter(pl.any_horizontal(pl.col("reason", "liquidations_reason") == SUSPECT))
+    return said(bad, pl.col("csu"), pl.lit("run `cryptolake collect`, which asks again, or `cryptolake verify`"))
+
+
+def unanswered(*codes: str) -> Callable[[FinishedTables], pl.DataFrame]:
     def broken(t: FinishedTables) -> pl.DataFrame:
-        bad = t.panel.filter((pl.col("status") == code) | (pl.col("liquidations_status") == code))
-        return said(bad, pl.col("csu"), pl.lit(code))
+        sides = pl.col("status", "liquidations_status")
+        bad = t.panel.filter(pl.any_horizontal(sides.is_in(codes)))
+        return said(bad, pl.col("csu"), pl.concat_str(sides, separator=" / "))
 
     return broken

@@ -17,12 +17,11 @@ from typing import cast
 from cryptolake.contracts.entry import SUSPECT, Entry, State
 from cryptolake.contracts.partition import Partition
 from cryptolake.errors import Stop
-from cryptolake.state.ledger_schema import COLUMNS, VERSION, lay_out, prepare, rebuild
+from cryptolake.state.ledger_schema import COLUMNS, UNSETTLED, VERSION, lay_out, prepare, rebuild
 from cryptolake.state.look import look_at, may_change
 
 _SETTLED = "('done', 'empty', 'gone')"
-# Word for word the condition of the partial index `unsettled`: only then SQLite uses it.
-_UNSETTLED = "state IN ('failed', 'claimed', 'landed')"
+_STANDS = f"(state IN {_SETTLED} AND reason IS NOT '{SUSPECT}')"
 
 
 class Ledger:
@@ -95,11 +94,12 @@ class Ledger:
                 e.cursor,
                 e.reason,
                 e.error,
+                e.grade,
             )
             for e in entries
         ]
         with self._transaction() as connection:
-            connection.executemany(f"INSERT INTO entries ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?)", rows)
+            connection.executemany(f"INSERT INTO entries ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", rows)
             ended = [(row[0],) for row in rows if row[1] not in {"claimed", "landed"}]
             connection.executemany("DELETE FROM claims WHERE partition = ?", ended)
 
@@ -154,14 +154,14 @@ class Ledger:
             )
         ]
 
-    def states_of_series(self, dataset: str, key: str, first: str, last: str) -> list[tuple[str, State]]:
-        """Period text and state of a series between two days, both included; quicker than whole entries."""
+    def states_of_series(self, dataset: str, key: str, first: str, last: str) -> list[tuple[str, State, str | None]]:
+        """Period text, state and reason of a series between two days, both included; quicker than whole entries."""
         series = f"{dataset}/{key}/"
         rows = self._rows(
-            "SELECT substr(partition, ?), state FROM latest WHERE partition >= ? AND partition <= ?",
+            "SELECT substr(partition, ?), state, reason FROM latest WHERE partition >= ? AND partition <= ?",
             (len(series) + 1, series + first, f"{series}{last}~"),
         )
-        return cast(list[tuple[str, State]], rows)
+        return cast(list[tuple[str, State, str | None]], rows)
 
     def newest(self, dataset: str, key: str) -> Entry | None:
         """The latest entry of a series' newest period, whatever its state."""
@@ -173,14 +173,10 @@ class Ledger:
         return _entry(rows[0]) if rows else None
 
     def settled_periods(self, dataset: str, key: str) -> set[str]:
-        """The periods of a series that are settled, as text: what a resumed run compares its wishes with.
-
-        An answer that somebody contradicts is not: it is wanted again.
-        """
+        """The periods of a series that stand, as text: what a resumed run compares its wishes with."""
         series = f"{dataset}/{key}/"
         rows = self._rows(
-            f"SELECT substr(partition, ?) FROM latest WHERE partition >= ? AND partition < ? AND state IN {_SETTLED}"
-            f" AND reason IS NOT '{SUSPECT}'",
+            f"SELECT substr(partition, ?) FROM latest WHERE partition >= ? AND partition < ? AND {_STANDS}",
             (len(series) + 1, series, f"{series}~"),
         )
         return {str(name) for (name,) in rows}
@@ -211,27 +207,22 @@ class Ledger:
             low, high = (low, str(rows[-1][0])) if newest else (str(rows[-1][0]), high)
 
     def unsettled(self, state: State | None = None, limit: int = -1) -> list[Entry]:
-        """Entries that are not settled (failed, claimed, landed), or of one of these states; at most `limit`."""
+        """Entries that do not stand (failed, claimed, landed, suspect), or of one of these states; at most `limit`."""
         return [
             _entry(row)
             for row in self._rows(
-                f"SELECT {COLUMNS} FROM latest WHERE {_UNSETTLED} AND (? IS NULL OR state = ?) LIMIT ?",
+                f"SELECT {COLUMNS} FROM latest WHERE {UNSETTLED} AND (? IS NULL OR state = ?) LIMIT ?",
                 (state, state, limit),
             )
         ]
 
-    def left(self) -> list[Entry]:
-        """What is to be asked again: entries that are not settled, and answers that somebody contradicts."""
-        doubted = self._rows(f"SELECT {COLUMNS} FROM latest WHERE reason = '{SUSPECT}' AND state IN ('done', 'empty')")
-        return [*self.unsettled(), *map(_entry, doubted)]
-
     def failures(self) -> list[tuple[int, Entry]]:
         """Failed partitions by reason, most frequent first: how many, and the newest of them."""
         rows = self._rows(  # SQLite takes the other columns from the row of the maximum
-            f"SELECT {COLUMNS}, count(*), max(at) FROM latest WHERE {_UNSETTLED} AND state = 'failed'"
-            " GROUP BY reason ORDER BY 12 DESC"
+            f"SELECT {COLUMNS}, count(*), max(at) FROM latest WHERE {UNSETTLED} AND state = 'failed'"
+            " GROUP BY reason ORDER BY 13 DESC"
         )
-        return [(int(str(row[11])), _entry(row[:11])) for row in rows]
+        return [(int(str(row[12])), _entry(row[:12])) for row in rows]
 
     def counts(self) -> dict[str, int]:
         """Partitions by state."""
@@ -349,6 +340,7 @@ def _entry(row: tuple[object, ...]) -> Entry:
         cursor=text[8],
         reason=text[9],
         error=text[10],
+        grade=text[11],
     )
 
 

@@ -8,13 +8,17 @@ from __future__ import annotations
 import sqlite3
 import time
 
+from cryptolake.contracts.entry import SUSPECT
 from cryptolake.waiting import poll
 
-COLUMNS = "partition, state, at, worker, attempt, rows, digest, block, cursor, reason, error"
-VERSION = 2
+COLUMNS = "partition, state, at, worker, attempt, rows, digest, block, cursor, reason, error, grade"
+VERSION = 3
+
+# SQLite uses the partial index of the same name for a question that has this condition word for word.
+UNSETTLED = f"(state IN ('failed', 'claimed', 'landed') OR reason = '{SUSPECT}')"
 
 _KEPT = """state TEXT NOT NULL, at REAL NOT NULL, worker TEXT NOT NULL, attempt INTEGER NOT NULL, rows INTEGER, digest TEXT,
-  block INTEGER, cursor TEXT, reason TEXT, error TEXT"""
+  block INTEGER, cursor TEXT, reason TEXT, error TEXT, grade TEXT"""
 # A series is `dataset/key/`: the partition's text without its period, which is made of these characters only.
 _SERIES = "rtrim({0}, '0123456789-T@ny')"
 
@@ -25,9 +29,8 @@ _TABLES = (
     " WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS tally (series TEXT NOT NULL, state TEXT NOT NULL, count INTEGER NOT NULL,"
     " PRIMARY KEY (series, state)) WITHOUT ROWID",
-    "CREATE INDEX IF NOT EXISTS unsettled ON latest (state) WHERE state IN ('failed', 'claimed', 'landed')",
-    # Older files do without: it only makes a rare question quick.
-    "CREATE INDEX IF NOT EXISTS doubted ON latest (reason) WHERE reason = 'suspect'",
+    "DROP INDEX IF EXISTS unsettled",
+    f"CREATE INDEX unsettled ON latest (state) WHERE {UNSETTLED}",
 )
 _FOLD = (
     "DROP TRIGGER IF EXISTS fold",
@@ -37,7 +40,7 @@ _FOLD = (
   INSERT INTO tally VALUES ({_SERIES.format("NEW.partition")}, NEW.state, 1)
     ON CONFLICT (series, state) DO UPDATE SET count = count + 1;
   INSERT OR REPLACE INTO latest ({COLUMNS}) VALUES (NEW.partition, NEW.state, NEW.at, NEW.worker, NEW.attempt, NEW.rows,
-    NEW.digest, NEW.block, NEW.cursor, NEW.reason, NEW.error);
+    NEW.digest, NEW.block, NEW.cursor, NEW.reason, NEW.error, NEW.grade);
 END""",
 )
 _TALLY = (
@@ -62,6 +65,10 @@ def prepare(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         if connection.execute("PRAGMA user_version").fetchone()[0] < VERSION:
+            for table in ("entries", "latest"):
+                columns = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
+                if columns and "grade" not in columns:  # until version 2
+                    connection.execute(f"ALTER TABLE {table} ADD COLUMN grade TEXT")
             for statement in (*_TABLES, *_FOLD, *_TALLY):
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {VERSION}")

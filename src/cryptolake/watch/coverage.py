@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 
-from cryptolake.contracts.entry import Entry, State, said_counts
+from cryptolake.contracts.entry import SUSPECT, Entry, State, said_counts
 from cryptolake.contracts.partition import Partition
 from cryptolake.state.ledger import Ledger
 from cryptolake.watch.health import RunHealth
@@ -19,7 +19,8 @@ DATASETS = ("tvl", "liquidations")
 WINDOW_DAYS = 62
 # One letter per day; a day of hours shows the least settled of its hours.
 _LETTER: dict[State, str] = {"done": "d", "empty": "e", "gone": "u", "failed": "f", "claimed": "w", "landed": "w"}
-_WORST = ".fwdeu"
+_SUSPECT = "s"
+_WORST = ".fwsdeu"
 
 
 def markets(ledger: Ledger) -> list[str]:
@@ -50,7 +51,10 @@ def vendor_entries(ledger: Ledger) -> dict[Partition, Entry]:
 
 
 def heat(ledger: Ledger, keys: Sequence[str], first: date, last: date) -> list[dict[str, str]]:
-    """Per market a text, a letter a day: d done, e nothing happened, u unanswerable, f failed, w waiting, . never asked."""
+    """Per market a text, a letter a day.
+
+    d done, e nothing happened, u unanswerable, s suspect, f failed, w waiting, . never asked.
+    """
     count = (last - first).days + 1
     numbers = {(first + timedelta(days=number)).isoformat(): number for number in range(count)}
     rows = []
@@ -58,8 +62,8 @@ def heat(ledger: Ledger, keys: Sequence[str], first: date, last: date) -> list[d
         row = {"market": key}
         for dataset in DATASETS:
             letters = ["."] * count
-            for name, state in ledger.states_of_series(dataset, key, first.isoformat(), last.isoformat()):
-                number, letter = numbers[name[:10]], _LETTER[state]
+            for name, state, reason in ledger.states_of_series(dataset, key, first.isoformat(), last.isoformat()):
+                number, letter = numbers[name[:10]], _SUSPECT if reason == SUSPECT else _LETTER[state]
                 known = letters[number]
                 letters[number] = letter if known == "." else min(known, letter, key=_WORST.index)
             row[dataset] = "".join(letters)

@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cryptolake.contracts.entry import NOT_YET, Entry, State, said, said_counts
+from cryptolake.contracts.entry import NOT_YET, SUSPECT, Entry, State, said, said_counts
 from cryptolake.contracts.partition import Partition, Period
 
 _TICK: dict[State, str] = {"done": "✅", "empty": "✅", "gone": "➖", "failed": "❌", "claimed": "⏳", "landed": "⏳"}
-LEGEND = "✅ answered  ➖ unanswerable, e.g. not deployed yet  ❌ failed  ⏳ not finished"
+_SUSPECT = "❗"
+LEGEND = "✅ answered  ❗ suspect, asked again  ➖ unanswerable, e.g. not deployed yet  ❌ failed  ⏳ not finished"
 _LABEL = {"tvl": "TVL", "liquidations": "Liquidations"}
 
 # What to do about each reason a partition failed for; shown next to the count.
@@ -44,7 +45,8 @@ def ticks(found: Mapping[str, Entry]) -> str:
     """The datasets of a market and period as documented: `✅ TVL + Liquidations`, one tick for those of one state."""
     by_tick: dict[str, list[str]] = {}
     for name in sorted(found, key=lambda one: (one != "tvl", one)):
-        by_tick.setdefault(_TICK[found[name].state], []).append(_LABEL.get(name, name))
+        tick = _SUSPECT if found[name].reason == SUSPECT else _TICK[found[name].state]
+        by_tick.setdefault(tick, []).append(_LABEL.get(name, name))
     return "  ".join(f"{tick} {' + '.join(names)}" for tick, names in by_tick.items())
 
 

@@ -15,13 +15,12 @@ import polars as pl
 from cryptolake.app import App
 from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput
-from cryptolake.gold.daily_panel import COLUMNS, EXPECTED, STATUS_CODES, build
+from cryptolake.gold.daily_panel import COLUMNS, EXPECTED, build
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
 from cryptolake.registry.markets import Csu
 from cryptolake.silver.liquidations import TABLE as LIQUIDATIONS
 from cryptolake.silver.tvl import TABLE as TVL
 from cryptolake.work.handing_out import require_supported
-from cryptolake.work.panel import known_days
 from cryptolake.work.standing import DATASETS
 
 
@@ -71,7 +70,7 @@ def chosen_panel(
     version: int | None = None,
     as_stored: bool = False,
 ) -> ChosenPanel:
-    """The stored panel over the chosen markets (None: all of it) and days; keys it lacks are rows that say `pending`.
+    """The stored panel over the chosen markets (None: all of it) and days; keys it lacks are rows that say `not_asked`.
 
     Figures that ledger and silver do not give now raise Stop (`handing_out`), unless they are wanted `as_stored`, to be judged
     or only counted, or are those of an older `version`. An open end means the first or last day that any chosen market was
@@ -115,29 +114,10 @@ def chosen_panel(
     return ChosenPanel(stored.sort(DAILY_PANEL.key), never)
 
 
-def with_reasons(app: App, panel: pl.DataFrame, *, now: bool = True) -> pl.DataFrame:
-    """The panel with `reason` and `liquidations_reason` beside its statuses; null where the status is `ok`.
-
-    A reason is the ledger's own where it has one (`not_deployed`, `not_refined`, ...), else what the status means; of a
-    panel that is not that of `now`, about which the ledger says nothing any more, always the latter.
-    """
-    known = known_days(
-        tables=app.tables, bronze=app.bronze, states=app.ledger.states() if now else {}, csus=app.registry.csus
-    )
-    for dataset, status in (("tvl", "status"), ("liquidations", "liquidations_status")):
-        said = known.filter(pl.col("dataset") == dataset).select("csu", "date", pl.col("reason").alias("said"))
-        name, meaning = status.replace("status", "reason"), pl.col(status).replace_strict(STATUS_CODES)
-        reason = pl.when(pl.col(status) != "ok").then(pl.coalesce("said", meaning)).alias(name)
-        panel = (
-            panel.join(said, on=["csu", "date"], how="left", maintain_order="left").with_columns(reason).drop("said")
-        )
-    return panel
-
-
 def _expected(csus: Sequence[Csu], days: Sequence[date]) -> pl.DataFrame:
     """Every chosen market on every chosen day, as never asked for."""
     about = [(csu.name, csu.chain, csu.family, csu.protocol) for csu in csus]
     markets = pl.DataFrame(about, schema=dict.fromkeys(("csu", "chain", "family", "protocol"), pl.String), orient="row")
-    nothing = [pl.lit(None).alias(name) for name in EXPECTED if name.endswith(("_state", "_reason"))]
+    nothing = [pl.lit(None).alias(name) for name in EXPECTED if name.endswith(("_state", "_reason", "_grade"))]
     keys = markets.join(pl.DataFrame({"date": days}, schema={"date": pl.Date}), how="cross").with_columns(nothing)
     return keys.select(EXPECTED.names()).cast(EXPECTED)

@@ -60,6 +60,7 @@ EVIDENCE = pl.Schema(
         "date": pl.Date(),
         "state": pl.String(),
         "reason": pl.String(),
+        "grade": pl.String(),  # how far the answer is proven (contracts.grades); null where there is none
         "answered": pl.Boolean(),  # whether the ledger says so; with a state that is not done or empty, silver lacks it
         "lost": pl.Boolean(),  # whether the ledger itself calls a day failed that was answered
     }
@@ -99,6 +100,7 @@ def evidence(
             day,
             one.state,
             one.reason,
+            one.grade,
             one.lost,
             (dataset, csu, day) in lost,
             refined.digest_of((str(entry.partition.period), entry.digest) for entry in one.entries),
@@ -107,7 +109,7 @@ def evidence(
         for (dataset, csu, day), one in days.items()
         if csu in csus
     ]
-    schema = {name: EVIDENCE[name] for name in ("dataset", "csu", "date", "state", "reason", "lost")}
+    schema = {name: EVIDENCE[name] for name in ("dataset", "csu", "date", "state", "reason", "grade", "lost")}
     known = pl.DataFrame(
         rows, schema={**schema, "gone": pl.Boolean, "answers": pl.String, "counted": pl.Int64}, orient="row"
     )

@@ -31,8 +31,8 @@ REFINED = tuple(one.TABLE.name for one in (tvl, liquidations, quotes, prices, re
 def expected_rows(found: pl.DataFrame, csus: Mapping[str, Csu]) -> pl.DataFrame:
     """The panel's key set: every market ever asked for, on every day anyone was asked for, with what is known of it.
 
-    `found` is what `work.evidence` says. Columns: csu, date, chain, family, protocol, tvl_state, tvl_reason, liq_state,
-    liq_reason (null if never asked).
+    `found` is what `work.evidence` says. Columns: those of `daily_panel.EXPECTED`; states, reasons and grades
+    are null where nobody asked.
     """
     keys, days = found.select("csu").unique().sort("csu"), found.select("date").unique().sort("date")
     about = [(name, csus[name].chain, csus[name].family, csus[name].protocol) for name in keys["csu"]]
@@ -42,7 +42,7 @@ def expected_rows(found: pl.DataFrame, csus: Mapping[str, Csu]) -> pl.DataFrame:
     frame = keys.join(days, how="cross").join(markets, on="csu", how="left")
     for dataset, side in (("tvl", "tvl"), ("liquidations", "liq")):
         known = found.filter(pl.col("dataset") == dataset).select(
-            "csu", "date", pl.col("state").alias(f"{side}_state"), pl.col("reason").alias(f"{side}_reason")
+            "csu", "date", *(pl.col(name).alias(f"{side}_{name}") for name in ("state", "reason", "grade"))
         )
         frame = frame.join(known, on=["csu", "date"], how="left")
     return frame.select(daily_panel.EXPECTED.names()).cast(daily_panel.EXPECTED).sort("csu", "date")
@@ -72,13 +72,6 @@ def not_in_silver(
 ) -> pl.DataFrame:
     """The market-days that the ledger calls answered and silver cannot vouch for, with the reason."""
     return evidence.lacking(_evidence(tables, bronze, standing(states), csus)[2])
-
-
-def known_days(
-    *, tables: Tables, bronze: Bronze, states: Mapping[Partition, Entry], csus: Mapping[str, Csu]
-) -> pl.DataFrame:
-    """What ledger and silver say together of every market-day (`evidence.EVIDENCE`)."""
-    return _evidence(tables, bronze, standing(states), csus)[2]
 
 
 def _evidence(

@@ -140,7 +140,7 @@ def _read_anew(before: Entry, ledger: Ledger, bronze: Bronze, source: Source) ->
     if raw is None:
         return False
     found = interpret(source, raw, bronze)
-    if (found.state, found.rows) == (before.state, before.rows):
+    if (found.state, found.rows, found.reason, found.grade) == (before.state, before.rows, before.reason, before.grade):
         return False
     ledger.append(replace(found, worker=WORKER, attempt=before.attempt))
     return True

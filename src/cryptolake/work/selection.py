@@ -90,7 +90,7 @@ def unsettled_wish(
 ) -> tuple[list[Csu], Wish]:
     """What failed, was cut short or is suspect of these markets up to a day, included (None: any), and whose that is."""
     names, of, last = {one.name for one in csus}, set(chosen_datasets(dataset)), until or date.max
-    left = [one.partition for one in app.ledger.left()]
+    left = [one.partition for one in app.ledger.unsettled()]
     found = [one for one in left if one.dataset in of and one.key in names and one.period.day <= last]
     keys = {one.key for one in found}
     return [one for one in csus if one.name in keys] or list(csus), wish_for(found)

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from cryptolake.contracts.entry import Entry
+from cryptolake.contracts.entry import SUSPECT, Entry
+from cryptolake.contracts.grades import Grade, grade_of, weakest
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.silver.refined import DAMAGED
 
@@ -34,6 +35,11 @@ class Standing:
     reason: str | None
     entries: tuple[Entry, ...] = ()
     lost: bool = False
+
+    @property
+    def grade(self) -> Grade | None:
+        """How far all of its answers are proven: the weakest of theirs; None where there is no answer."""
+        return weakest(grade_of(entry.grade) for entry in self.entries) if self.entries else None
 
     @property
     def rows(self) -> int | None:
@@ -109,6 +115,6 @@ def _of_hours(dataset: str, entries: Sequence[Entry]) -> Standing:
     answered = tuple(entry for entry in known if entry.state in ANSWERED)
     if not answered:
         return Standing("gone", "not_deployed")
-    doubts = (entry.reason for entry in answered if entry.reason)
+    doubts = sorted({entry.reason for entry in answered if entry.reason}, key=lambda reason: reason != SUSPECT)
     state = "done" if any(entry.state == "done" for entry in answered) else "empty"
-    return Standing(state, next(doubts, None), answered)
+    return Standing(state, doubts[0] if doubts else None, answered)

@@ -1,7 +1,7 @@
 // Draws what /api/events pushes. Everything shown goes through textContent: names come from outside.
 "use strict";
 const DAY = 86400000, DAYS = 62, NAMES = { d: "done", e: "nothing happened", u: "unanswerable", w: "waiting",
-  f: "failed", ".": "never asked" }, WORST = ".fwdeu", STATES = ["done", "empty", "unanswerable", "failed", "claimed", "landed"];
+  f: "failed", s: "suspect: contradicted, asked again", ".": "never asked" }, WORST = ".fwsdeu", STATES = ["done", "empty", "unanswerable", "failed", "claimed", "landed"];
 const SHOWN = { done: "done", empty: "nothing happened", unanswerable: "unanswerable", failed: "failed", claimed: "waiting",
   landed: "not read yet" };
 const at = id => document.getElementById(id), number = n => Number(n).toLocaleString("en");
