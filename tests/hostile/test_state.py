@@ -40,6 +40,11 @@ def row_of(fortnight: Fortnight, **entry: str) -> Csu:
     return Csu("local", "aave_v3", "aave", "3", "local", 31337, stated)
 
 
+def operator_of(number: int, operators: str) -> str:
+    """Whose an endpoint is: one of its own each, the one that is named, or nobody knows (`own`)."""
+    return {"": f"operator-{number}", "own": ""}.get(operators, operators)
+
+
 @contextmanager
 def reading(
     csu: Csu, *urls: str, multicall3: bool = True, audit: float = 0.0, operators: str = ""
@@ -47,7 +52,7 @@ def reading(
     """The real source over these endpoints, of an operator each or of one, in this order; pauses are not slept."""
     http = Http(timeout_s=PATIENCE_S)
     found = [
-        Endpoint(f"server-{n}", SecretUrl(url), Limits(rate=1e5, max_batch=50), provider=operators or f"operator-{n}")
+        Endpoint(f"server-{n}", SecretUrl(url), Limits(rate=1e5, max_batch=50), operator=operator_of(n, operators))
         for n, url in enumerate(urls)
     ]
     pool = Pool("local", 31337, found, http, sleep=lambda _: None)

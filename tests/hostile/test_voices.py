@@ -94,7 +94,7 @@ class Bench:
             pool = Pool("local", 31337, endpoints, http, sleep=lambda _: None)
             # The first endpoint begins: the others have a limit that nobody would prefer.
             for number, station in enumerate(pool.stations):
-                station.learned.latency_s = 0.1 + number
+                station.learned.latency_s = 0.1 + 1000 * number
             chain = Chain("local", 31337, multicall3_address=MULTICALL3, multicall3_block=0, receipts=receipts)
             source = OnchainSource(
                 registry=Registry({csu.name: csu}, {"local": chain}),

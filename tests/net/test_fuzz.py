@@ -141,7 +141,9 @@ def fuzz_readers(seed: int, bodies: int) -> None:
         ]
         truth = node.answer(orjson.dumps(body if len(body) > 1 else body[0]))
         try:
-            for (method, params), reply in zip(asked, replies(grammar.answer(truth), len(asked)), strict=True):
+            for (method, params), reply in zip(
+                asked, replies(grammar.answer(truth), [method for method, _ in asked]), strict=True
+            ):
                 if isinstance(reply, bytes):
                     found = read(method, params, reply)
                     if isinstance(found, bytes):

@@ -189,11 +189,18 @@ LASTING = [
 
 
 @pytest.mark.parametrize(("status", "body"), LASTING, ids=lambda one: str(one)[:50])
-def test_what_lasts_ends_its_endpoint_at_the_first_answer(status: int, body: bytes) -> None:
+def test_what_lasts_ends_its_endpoint_once_a_simple_question_is_refused_too(status: int, body: bytes) -> None:
     pool = pool_saying(status, body, 10**6)
     with pytest.raises(Stop):
         pool.call("eth_blockNumber", [])
-    assert pool.stations[0].requests == 1
+    assert pool.stations[0].requests == 2
+
+
+@pytest.mark.parametrize(("status", "body"), LASTING, ids=lambda one: str(one)[:50])
+def test_what_sounds_lasting_and_passes_ends_no_endpoint(status: int, body: bytes) -> None:
+    pool = pool_saying(status, body, 1)
+    assert pool.call("eth_blockNumber", []) == hex(10**6)
+    assert pool.stations[0].stopped is None
 
 
 @pytest.mark.parametrize(

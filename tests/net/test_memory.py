@@ -9,7 +9,7 @@ import pytest
 from tests.net.node import EMITTER, TOPIC, Node, pool_of
 
 from cryptolake.net.blocks import BlockRange
-from cryptolake.net.endpoint import Endpoint, Learned, Limits, SecretUrl, Station
+from cryptolake.net.endpoint import SURE, Endpoint, Learned, Limits, SecretUrl, Station
 from cryptolake.net.limiter import KEPT_S, for_limit
 from cryptolake.net.logs import LogFilter, gather
 from cryptolake.net.memory import Memory
@@ -27,9 +27,10 @@ def station(**limits: object) -> Station:
 def taught() -> Station:
     """An endpoint that has taught something."""
     one = station()
-    one.learned.refused(2000, 800)
+    one.learned.refused(1000, 800)
     one.learned.answered(800)
-    one.learned.pruned("state", 1000)
+    for _ in range(SURE):
+        one.learned.pruned("state", 1000)
     one.limiter.begin_at(42.0)
     return one
 
@@ -46,15 +47,25 @@ def test_another_run_asks_with_the_span_that_was_found(tmp_path: Path) -> None:
 
 def test_every_kind_of_limit_comes_back(tmp_path: Path) -> None:
     one, other = taught(), station()
-    one.learned.batch.refused(100, 20)
+    one.learned.batch.refused(25, 20)
     one.learned.addresses.refused(60, 50)
-    one.learned.topics.refused(9, 4)
+    one.learned.topics.refused(5, 4)
     for bound, size in ((one.learned.batch, 20), (one.learned.addresses, 50), (one.learned.topics, 4)):
         bound.answered(size)
     Memory(tmp_path).note("chain", one, now=True)
     Memory(tmp_path).recall("chain", other)
     learned = other.learned
     assert [learned.blocks.size, learned.batch.size, learned.addresses.size, learned.topics.size] == [800, 20, 50, 4]
+
+
+def test_what_was_missing_once_is_not_kept(tmp_path: Path) -> None:
+    one, other = taught(), station()
+    one.learned.proved("state", 900)
+    one.learned.pruned("state", 500)
+    Memory(tmp_path).note("chain", one, now=True)
+    Memory(tmp_path).recall("chain", other)
+    assert not one.learned.reaches("state", 500)
+    assert other.learned.reaches("state", 500)
 
 
 def test_what_was_learned_has_an_age(tmp_path: Path) -> None:

@@ -25,9 +25,10 @@ from cryptolake.net.wordings import plain, suggested
 RANGE, LIMIT = BlockRange(0, 6000), 500
 TRUTH = list(range(0, 6000, 7))
 ABOUT_ITSELF = 2  # the chain's id and the head
-# Questions that a search may cost: a limit that is told is tried once; one that is not is found within six, and where
-# even that it is one was not said, each of them may be asked once more.
-TOLD, SEARCHED, GUESSED = 2, 8, 16
+# Questions that a search may cost: a limit that is told is tried once, and one more block once, for a number may mean
+# anything; one that is not told is found within six, and where even that it is one was not said, each of them may be asked
+# once more.
+TOLD, SEARCHED, GUESSED = 3, 8, 16
 
 
 @pytest.fixture(scope="module")

@@ -65,6 +65,8 @@ class AsksBlocks(_Asks, Protocol):
 
     def finalized(self) -> int: ...
 
+    def finalized_below(self, number: int) -> int: ...
+
 
 class FileBlockCache:
     """Proven boundaries of all chains in one JSON file: `{chain: {timestamp: [number, timestamp, hash, parent hash]}}`.
@@ -181,8 +183,7 @@ class Blocks:
         found = {at: known for at in wanted if (known := self._known(at)) is not None}
         if len(found) == len(wanted):
             return found
-        ends = self._fetch([0, self._pool.finalized()])
-        first, head = ends[min(ends)], ends[max(ends)]
+        first, head = self._ends()
         search = {
             at: self._bracket(at, first, head)
             for at in wanted
@@ -204,6 +205,17 @@ class Blocks:
         if proven and self._cache is not None:
             self._cache.put(self._pool.chain, proven)
         return dict(sorted((found | proven).items()))
+
+    def _ends(self) -> tuple[Header, Header]:
+        """The first block, and the newest final one that can be had: an endpoint may call final what nobody has."""
+        number = self._pool.finalized()
+        while True:
+            try:
+                ends = self._fetch([0, number])
+            except Behind:
+                number = self._pool.finalized_below(number)
+            else:
+                return ends[min(ends)], ends[max(ends)]
 
     def _known(self, at: int) -> Header | None:
         return None if self._cache is None else self._cache.get(self._pool.chain, at)

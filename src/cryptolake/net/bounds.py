@@ -17,10 +17,11 @@ _STRIKES = 3
 class Bound:
     """One limit of one endpoint. Thread-safe.
 
-    Searched by halving over the limits providers really set, from a first guess; a refusal that names the limit ends the
-    search at once. A failure that does not say why may have been trouble: what was taken before must fail three times, with
-    answers between, before it counts as refused, and what was found so is tried again sooner. A settled limit is tried
-    again after a while, and less and less often, for limits are raised, and trouble passes.
+    Searched by halving over the limits providers really set, from a first guess. A number that a refusal names is tried
+    next, and is the limit when it is answered and the next larger one is refused: words may name another thing. A failure
+    that does not say why may have been trouble: what was taken before must fail three times, with answers between, before it
+    counts as refused, and what was found so is tried again sooner. A settled limit is tried again after a while, and less
+    and less often, for limits are raised, and trouble passes.
     """
 
     def __init__(self, guess: int = NO_LIMIT, ceiling: int = NO_LIMIT) -> None:
@@ -36,6 +37,9 @@ class Bound:
         self._since, self._patience = 0, _PATIENCE_NAMED
         self._in_doubt, self._strikes = False, 0
         self._probing = False
+        self._again = 0  # a size that is tried again, though it was refused before
+        self._hint = 0  # a size that was named and is tried or was answered just now
+        self._hints = True  # whether such numbers are still worth trying
 
     def begin_at(self, size: int) -> None:
         """Begin with a size that was answered in an earlier run; it is tried again like any that was found."""
@@ -78,26 +82,42 @@ class Bound:
                 return
             self._strikes = 0
             if size > self._most:
-                self._most = size
-                self._refused, self._named = max(self._refused, size + 1), max(self._named, size + 1)
-                self._step()
+                hinted, again = size == self._hint, size == self._again
+                if self._hint and not hinted:
+                    self._hint, self._hints = 0, False  # more than the number named is taken: it meant something else
+                self._most, self._again = size, 0
+                self._named = max(self._named, size + 1) if not again or size < self._named else self._end
+                self._refused = self._named if again else max(self._refused, size + 1)
+                self._step(next_only=hinted)
+                if self._size == size:
+                    self._hint = 0
                 return
             self._since += 1
-            if self._since >= self._patience and self._refused > self._most + 1 and self._between(self._end):
+            if self._since >= self._patience and (above := self._between(self._end)):
                 self._since, self._patience = 0, 2 * self._patience
-                self._refused = self._named  # what was refused without a word may have been trouble
-                self._size = self._between(self._end)[0]
+                self._size = self._again = above[0]  # what was refused may have been trouble, or the limit was raised
+
+    def answered_in_part(self, size: int) -> None:
+        """Of a question of this size some was answered and much was not: that is less than the endpoint was asked."""
+        with self._lock:
+            self._probing = self._in_doubt = False
+            if 1 < size <= self._size:
+                self._lower(size, _PATIENCE_UNNAMED)
 
     def refused(self, size: int, hint: int | None = None) -> None:
         """A question of this size was refused as too big; `hint` is the largest size the endpoint said it accepts."""
         with self._lock:
             self._probing = False
-            if hint is not None and 0 < hint < size:
-                self._refused = self._named = hint + 1
-                self._most, self._size, self._patience = min(self._most, hint), hint, _PATIENCE_NAMED
-            elif size <= self._size:
-                self._named = min(self._named, size)
-                self._lower(size, _PATIENCE_NAMED)
+            if size > self._size:  # more than is asked for by now
+                if hint is not None and self._hints and self._most < hint <= self._size:
+                    self._refused, self._hint, self._size = min(self._refused, size), hint, hint
+                return
+            self._named = min(self._named, size)
+            self._hints = self._hints and size != self._hint
+            self._hint = self._again = 0
+            self._lower(size, _PATIENCE_NAMED)
+            if hint is not None and self._hints and self._most < hint < size:
+                self._hint = self._size = hint
 
     def doubted(self, size: int, *, spoken: bool) -> None:
         """A question of this size failed and nobody said why; `spoken` when the endpoint itself did answer with an error.
@@ -125,6 +145,11 @@ class Bound:
             if self._named == self._end:
                 self._start()
 
+    def forget(self) -> None:
+        """Whatever was refused had another reason, which is known now: start again from the guess."""
+        with self._lock:
+            self._start()
+
     def failed(self) -> None:
         """A question was neither answered nor refused."""
         with self._lock:
@@ -132,7 +157,7 @@ class Bound:
 
     def _lower(self, size: int, patience: int) -> None:
         self._refused, self._patience = size, min(self._patience, patience)
-        self._most = min(self._most, max(0, size - 1))
+        self._most = self._most if self._most < size else 0  # what was answered before is not any more
         self._step()
 
     def _between(self, below: int) -> list[int]:
@@ -142,5 +167,7 @@ class Bound:
         rungs = self._between(below)
         return rungs[len(rungs) // 2] if rungs else 0
 
-    def _step(self) -> None:
-        self._size = self._middle(self._refused) or self._most or max(1, self._refused // 2)
+    def _step(self, *, next_only: bool = False) -> None:
+        rungs = self._between(self._refused)
+        middle = rungs[0] if rungs and next_only else self._middle(self._refused)
+        self._size = middle or self._most or max(1, self._refused // 2)

@@ -26,11 +26,12 @@ def order(stations: Sequence[Station], method: str, block: int | None, now: floa
         for one in stations
         if one.stopped is None and one.endpoint.answers(method) and one.learned.allows(kind, block)
     ]
-    well = [one for one in usable if one.back_at <= now and one.learned.reaches(kind, block)]
+    well = [one for one in usable if one.back_at <= now and one.learned.reaches(kind, block, now)]
     if well:
         # The listed order breaks ties, so that the user's own endpoint comes before public ones.
         waits = {id(one): one.limiter.backlog() + one.learned.latency_s for one in well}
-        return sorted(well, key=lambda one: round(waits[id(one)], 1))
+        # One that has not answered yet and is being asked whether it is there is waited for by nobody else.
+        return sorted(well, key=lambda one: (not one.chain_ok and one.lock.locked(), round(waits[id(one)], 1)))
     return sorted(usable, key=lambda one: (not one.learned.reaches(kind, block), one.back_at))
 
 
@@ -42,7 +43,7 @@ def worth_asking(stations: Sequence[Station], block: int | None, now: float = 0.
     """
     usable = [one for one in stations if one.stopped is None]
     there = [one for one in usable if not (one.lagging and one.back_at > now)]
-    found = [one for one in there if one.learned.reaches(kept(LOGS), block)] or there or usable
+    found = [one for one in there if one.learned.reaches(kept(LOGS), block, now)] or there or usable
     most = max((blocks_a_second(one) for one in found), default=0.0)
     return [one for one in found if blocks_a_second(one) >= HELPS * most]
 

@@ -13,6 +13,9 @@ from typing import Self
 from cryptolake.net.bounds import NO_LIMIT, Bound
 from cryptolake.net.limiter import Limiter
 
+SURE = 2  # times that something must be said to be missing until that is believed for good
+_LOOK_AGAIN_S, _LOOK_AGAIN_MOST_S = 5.0, 3600.0
+
 
 class SecretUrl:
     """An endpoint's URL; may hold a key, so it never prints."""
@@ -118,11 +121,15 @@ class Learned:
             0,
             1,
         )  # answers since it was changed, and how many until it grows
+        self.misnamed: frozenset[str] = frozenset()  # what its words name when they mean blocks
         self.head = -1  # the newest block it is known to have
         self.tells_head = True
         self.latency_s = self.last_s = 0.1  # moving average and latest, seconds
         self.oldest: dict[str, int] = {}  # the oldest block of a kind that was answered
         self.missing: dict[str, int] = {}  # the newest block of a kind that is taken to be missing
+        self.misses: dict[str, int] = {}  # how often that was said, at different times
+        self._look_at: dict[str, float] = {}  # when it is looked whether that still holds
+        self._missed_at: dict[str, float] = {}
         self._margin = 500  # blocks
 
     @classmethod
@@ -201,6 +208,13 @@ class Learned:
         with self._lock:
             self._dense, self._crowded = None, False
 
+    def misname(self, of: str) -> None:
+        """The endpoint speaks of addresses or topics where it means blocks: what was learned of them is forgotten."""
+        with self._lock:
+            self.misnamed |= {of}
+        self.addresses.forget()
+        self.topics.forget()
+
     def failed(self) -> None:
         """A window was neither answered nor refused."""
         self._asking = False
@@ -223,29 +237,46 @@ class Learned:
             return True
         return block >= self.head - self._archive
 
-    def reaches(self, kind: str, block: int | None) -> bool:
-        """Whether `kind` ("state" or "logs") of `block` may be asked here, by what was answered and refused before."""
-        return block is None or block > self.missing.get(kind, -1)
+    def reaches(self, kind: str, block: int | None, now: float | None = None) -> bool:
+        """Whether `kind` ("state" or "logs") of `block` may be asked here, by what was answered and refused before.
 
-    def pruned(self, kind: str, block: int | None) -> None:
-        """`kind` of `block` was missing here.
+        With `now`, also when it is time to look whether what was missing still is.
+        """
+        if block is None or block > self.missing.get(kind, -1):
+            return True
+        return now is not None and now >= self._look_at.get(kind, 0.0)
+
+    def surely_missing(self, kind: str, block: int | None) -> bool:
+        """Whether `kind` of `block` was said to be missing more than once."""
+        return self.misses.get(kind, 0) >= SURE and not self.reaches(kind, block)
+
+    def pruned(self, kind: str, block: int | None, now: float = 0.0, asked_at: float = 0.0) -> None:
+        """`kind` of `block`, asked for at `asked_at`, was missing here.
 
         What is kept reaches back from the head, so blocks a little newer are taken to be missing too, and more of them
-        after every disappointment; an answer corrects it.
+        after every disappointment; an answer corrects it. One such word may be a bad moment's: soon it is looked again, and
+        more and more seldom while it holds. What was under way at the first of several says nothing new.
         """
-        if block is not None:
-            with self._lock:
+        if block is None:
+            return
+        with self._lock:
+            if asked_at >= self._missed_at.get(kind, asked_at):
+                self._missed_at[kind] = now
+                self.misses[kind] = self.misses.get(kind, 0) + 1
+                self._look_at[kind] = now + min(_LOOK_AGAIN_S * 2.0 ** (self.misses[kind] - 1), _LOOK_AGAIN_MOST_S)
                 self._margin = min(2 * self._margin, 1_000_000)
-                guess = max(block + self._margin, self.missing.get(kind, -1))
-                self.missing[kind] = min(guess, self.oldest.get(kind, guess + 1) - 1)
+            guess = max(block + self._margin, self.missing.get(kind, -1))
+            self.missing[kind] = min(guess, self.oldest.get(kind, guess + 1) - 1)
 
     def proved(self, kind: str, block: int | None) -> None:
         """`kind` of `block` was answered here: what was missing at it or above before was no limit of depth."""
-        if block is not None and block < self.oldest.get(kind, block + 1):
-            with self._lock:
-                self.oldest[kind] = block
-                if block <= self.missing.get(kind, -1):
-                    self.missing[kind] = block - 1
+        if block is None:
+            return
+        with self._lock:
+            self.oldest[kind] = min(block, self.oldest.get(kind, block))
+            if block <= self.missing.get(kind, -1):
+                self.missing[kind] = block - 1
+                self.misses[kind] = 0
 
 
 @dataclass(slots=True)
@@ -264,4 +295,18 @@ class Station:
     failures: int = 0  # in a row; those of one burst are one
     failed_at: float = float("-inf")  # the latest failure that counted
     lagging: bool = False  # whether it had not come to the block that it was asked last
+    doubted: str | None = None  # why it refuses for good, which is not believed yet
+    doubted_at: float = float("-inf")
+    cleared_at: float = float("-inf")  # when a simple question was answered after such a refusal
+    strikes: int = 0  # such refusals of single questions since one was answered
+    of_size: set[tuple[str, type[Exception]]] = field(default_factory=set)
+    """Methods and refusals that speak of something else and mean the size of a question, as was found out."""
+    unheard: int = 0  # times that it did not say which chain it is on
+    answered_at: float = float("-inf")
+    slowed_at: float = float("-inf")  # the latest complaint about the rate that was news
+    held: int = 0  # such complaints since the latest answer
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def silent(self, now: float) -> bool:
+        """Whether it did not say which chain it is on when it was asked just before: not worth a deadline for an opinion."""
+        return not self.chain_ok and self.unheard > 0 and self.back_at > now

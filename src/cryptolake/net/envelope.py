@@ -10,9 +10,22 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import orjson
 
-from cryptolake.errors import CryptolakeError, Retry, Stop
+from cryptolake.errors import CryptolakeError, Retry
 from cryptolake.net import wordings
-from cryptolake.net.faults import Doubtful, Elsewhere, Malformed, Overdue, RpcFault, TooBig, TooFast, classify, told
+from cryptolake.net.faults import (
+    Behind,
+    Denied,
+    Doubtful,
+    Elsewhere,
+    Malformed,
+    Overdue,
+    RpcFault,
+    Spent,
+    TooBig,
+    TooFast,
+    classify,
+    told,
+)
 from cryptolake.net.http import Answer, retry_after
 
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
@@ -39,27 +52,41 @@ class Envelope(msgspec.Struct):
 _ONE, _MANY = msgspec.json.Decoder(Envelope), msgspec.json.Decoder(list[Envelope])
 
 
-def replies(answer: Answer, count: int) -> list[Reply]:
-    """The replies to `count` questions with the ids 0 to count - 1, in that order, from an HTTP answer.
+def replies(answer: Answer, methods: Sequence[str]) -> list[Reply]:
+    """The replies to questions of these methods with the ids 0, 1, ..., in that order, from an HTTP answer.
 
-    Raises by reaction when the answer concerns the whole request: none of it is JSON-RPC, one error for all, ids that are
-    not the questions'.
+    Of a batch every answer with an id of its own counts, whatever is missing or given in two ways beside it: that is
+    Malformed. Raises by reaction when the answer concerns the whole request: none of it is JSON-RPC, one error for all, ids
+    that are not the questions'.
     """
+    count = len(methods)
     envelopes = _read(answer.body)
     if not envelopes:
         raise _refusal(answer)
     after_s = retry_after(answer.headers.get("retry-after"))
     found: dict[int, Reply] = {}
+    contents: dict[int, bytes] = {}
     for one in envelopes:
         number = _number(one.id)
-        if one.failed and (number is None or len(envelopes) < count):
-            raise _whole(_meaning(one.error, answer.status, after_s))
-        if number is None or not 0 <= number < count or number in found:
-            raise Malformed("the endpoint's answers do not match the questions")
-        found[number] = _meaning(one.error, answer.status, after_s) if one.failed else bytes(one.result)
-    if len(found) != count:
-        raise Malformed("the endpoint left questions unanswered")
-    return [found[number] for number in range(count)]
+        if one.failed and (number is None or len(envelopes) == 1 < count):  # one error for all of them
+            raise _whole(_meaning(one.error, answer.status, after_s, methods[0]))
+        if number is None or not 0 <= number < count:
+            raise _mixed_up(count)
+        content = bytes(one.error if one.failed else one.result)
+        if contents.setdefault(number, content) != content:
+            found[number] = Malformed("the endpoint gave two answers to one question")
+        elif number not in found:
+            found[number] = _meaning(one.error, answer.status, after_s, methods[number]) if one.failed else content
+    if all(isinstance(one, Malformed) for one in found.values()):
+        raise _mixed_up(count)
+    unanswered = Malformed("the endpoint left questions unanswered")
+    return [found.get(number, unanswered) for number in range(count)]
+
+
+def _mixed_up(count: int) -> CryptolakeError:
+    """Answers that cannot be told apart: of fewer questions at once they may be, and one alone has only one."""
+    error = Malformed("the endpoint's answers do not match the questions")
+    return error if count == 1 else Doubtful(error, spoken=True)
 
 
 def decoded(raw: bytes) -> Json:
@@ -95,7 +122,7 @@ def _whole(reply: RpcFault | CryptolakeError) -> CryptolakeError:
     return Doubtful(Retry(f"the endpoint answered with error {reply.code}; it is asked again"), spoken=True)
 
 
-def _meaning(raw: msgspec.Raw, status: int, after_s: float | None) -> RpcFault | CryptolakeError:
+def _meaning(raw: msgspec.Raw, status: int, after_s: float | None, method: str) -> RpcFault | CryptolakeError:
     """What an error object means; what its words leave open, the HTTP status may tell."""
     try:
         error = decoded(bytes(raw))
@@ -108,9 +135,11 @@ def _meaning(raw: msgspec.Raw, status: int, after_s: float | None) -> RpcFault |
         message = _words(error.get("message"))
         if not (isinstance(data, str) and data.startswith("0x")):
             message = f"{message}. {_words(data)}"
-    fault = classify(code, message, data if isinstance(data, str) else None)
+    fault = classify(code, message, data if isinstance(data, str) else None, method=method, status=status)
     if isinstance(fault, Doubtful) and status in {401, 402, 429}:
         fault = _by_status(status, after_s)
+    elif status == 429 and isinstance(fault, CryptolakeError):
+        fault = _of_rate(fault, after_s)
     if isinstance(fault, TooFast):
         fault.after_s = after_s
     return fault
@@ -138,8 +167,14 @@ def _refusal(answer: Answer) -> CryptolakeError:
     if answer.status != 200 and not page and (said := told(wordings.plain(text))) is not None:
         if isinstance(said, TooFast):
             said.after_s = after_s
-        return said if answer.status != 429 or not isinstance(said, Elsewhere) else _by_status(429, after_s)
+        return said if answer.status != 429 else _of_rate(said, after_s)
     return _by_status(answer.status, after_s)
+
+
+def _of_rate(said: CryptolakeError, after_s: float | None) -> CryptolakeError:
+    """What words mean beside HTTP 429: that it is the rate, unless they speak of a size or a period."""
+    of_rate = isinstance(said, Elsewhere | Behind | Denied) and not isinstance(said, Spent)
+    return _by_status(429, after_s) if of_rate else said
 
 
 def _by_status(status: int, after_s: float | None) -> CryptolakeError:
@@ -147,7 +182,7 @@ def _by_status(status: int, after_s: float | None) -> CryptolakeError:
         case 429:
             return TooFast("the endpoint's rate limit is reached", after_s=after_s)
         case 401 | 402:
-            return Stop(f"the endpoint refuses the key or plan (HTTP {status}); set another key or endpoint")
+            return Denied(f"the endpoint refuses the key or plan (HTTP {status}); set another key or endpoint")
         case 413:
             return TooBig(of="bytes")
         case 408 | 504 | 522 | 524:

@@ -58,7 +58,11 @@ class Overdue(Retry):
     """The endpoint did not finish in time: too much at once, or a bad moment."""
 
 
-class Spent(Stop):
+class Denied(Stop):
+    """The endpoint refuses the key, plan or account, as its words say: believed once a simple question is refused so too."""
+
+
+class Spent(Denied):
     """What the account may use in a month or day is used up: nothing passes until the next one begins."""
 
 
@@ -74,17 +78,23 @@ class Doubtful(Retry):
         self.otherwise, self.spoken = otherwise, spoken
 
 
-def classify(code: int | None, message: str, data: str | None = None) -> CryptolakeError | RpcFault:
-    """What to do about an error object. `RpcFault` means the contract itself answered so (a revert).
+def classify(
+    code: int | None, message: str, data: str | None = None, *, method: str = "eth_call", status: int = 200
+) -> CryptolakeError | RpcFault:
+    """What to do about an error object given to a question of `method` with this HTTP status.
 
-    TooBig carries the largest size the text names, if it names one. The endpoint's text is not repeated: it may hold a key.
+    `RpcFault` means the contract itself answered so (a revert): only a call of one can be, and only where the request as a
+    whole went well. TooBig carries the largest size the text names, if it names one. The endpoint's text is not repeated: it
+    may hold a key.
     """
     text = wordings.plain(message)
-    if code == 3 or wordings.REVERTED.search(text):
+    if method == "eth_call" and status == 200:
         of = None if (data or "").removeprefix("0x") else wordings.dimension(text)
-        if of == "gas" or (of is not None and "revert" not in text):
+        if code == 3 and (of == "gas" or (of is not None and "revert" not in text)):
             return TooBig(of=of)  # the node gave up, not the contract: no revert, whatever code it wears
-        return RpcFault(code, message, data)
+        encoded = code == 3 and data is not None and data.startswith("0x")
+        if encoded or wordings.REVERTED.search(text):
+            return TooBig(of=of) if of == "gas" else RpcFault(code, message, data)
     return told(text) or _by_code(code)
 
 
@@ -99,6 +109,8 @@ def told(text: str) -> CryptolakeError | None:
         return TooBig(of=of, hint=wordings.limit(text))
     if wordings.TIMED_OUT.search(text):
         return Doubtful(Overdue("the endpoint did not finish in time; it will be asked again"), spoken=True)
+    if wordings.AT_ONCE.search(text) and not wordings.PERIOD.search(text):
+        return TooFast("the endpoint's rate limit is reached; it will be asked again")
     if wordings.SPENT.search(text):
         return Spent(
             "what the endpoint's account may use is used up; set another key or endpoint, or wait for its next period"
@@ -108,7 +120,7 @@ def told(text: str) -> CryptolakeError | None:
     if wordings.MISSING.search(text):
         return Elsewhere("the endpoint has no archive state or method for this question; set an archive endpoint")
     if wordings.KEY.search(text):
-        return Stop("the endpoint refuses the key or plan; set another key or endpoint")
+        return Denied("the endpoint refuses the key or plan; set another key or endpoint")
     return None
 
 

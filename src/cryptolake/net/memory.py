@@ -16,7 +16,7 @@ import orjson
 from cryptolake.errors import Stop
 from cryptolake.files.atomic import write_bytes
 from cryptolake.net.bounds import Bound
-from cryptolake.net.endpoint import Learned, Station
+from cryptolake.net.endpoint import SURE, Learned, Station
 from cryptolake.net.limiter import KEPT_S
 
 _EVERY_S = 10.0  # how often a file is written at most
@@ -89,7 +89,9 @@ def _bounds(learned: Learned) -> dict[str, Bound]:
 
 
 def _depths(learned: Learned) -> dict[str, dict[str, int]]:
-    return {"oldest": learned.oldest, "missing": learned.missing}
+    # That something was missing once may have been a bad moment.
+    sure = {kind: block for kind, block in learned.missing.items() if learned.misses.get(kind, 0) >= SURE}
+    return {"oldest": learned.oldest, "missing": sure}
 
 
 def _known(station: Station) -> dict[str, Value]:
@@ -101,10 +103,12 @@ def _known(station: Station) -> dict[str, Value]:
 
 
 def _teach(station: Station, known: Mapping[str, Value]) -> None:
-    bounds, depths = _bounds(station.learned), _depths(station.learned)
+    bounds, learned = _bounds(station.learned), station.learned
+    depths = {"oldest": learned.oldest, "missing": learned.missing}
     for name, value in known.items():
         if name in depths and isinstance(value, dict):
             depths[name].update({str(kind): int(block) for kind, block in value.items()})
+            learned.misses.update(dict.fromkeys(learned.missing, SURE))
         elif name in bounds and isinstance(value, int):
             bounds[name].begin_at(value)
         elif name == "rate" and isinstance(value, int | float) and value > 0 and not station.endpoint.limits.told:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from cryptolake.errors import CryptolakeError, Retry
+from cryptolake.errors import CryptolakeError
 from cryptolake.net.answers import quantity
 from cryptolake.net.envelope import Json
 from cryptolake.net.faults import Doubtful, Elsewhere, TooBig
@@ -49,9 +49,14 @@ def of_one(method: str, error: TooBig | Doubtful) -> CryptolakeError:
     )
 
 
-def worth_waiting(last: CryptolakeError) -> bool:
-    """Whether the same may be answered later."""
-    return isinstance(last, Retry) and not isinstance(last, Elsewhere)
+def smallest(calls: Sequence[Question], *, newest: bool = False) -> list[Question]:
+    """The smallest question of the same kind: one call of several, one block of a window of logs (`newest`: its last)."""
+    (method, params), *_ = calls
+    span = params[0] if method == "eth_getLogs" and params else None
+    if not isinstance(span, Mapping):
+        return [(method, params)]
+    block = span.get("toBlock" if newest else "fromBlock")
+    return [(method, [{**span, "fromBlock": block, "toBlock": block}])]
 
 
 def _last(call: Question) -> int | None:

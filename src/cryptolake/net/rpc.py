@@ -12,23 +12,38 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
-import orjson
-
-from cryptolake.errors import BadInput, CryptolakeError, Narrow, Retry, Skip, Stop
-from cryptolake.net.answers import quantity, read
+from cryptolake.errors import BadInput, CryptolakeError, Retry, Skip, Stop
+from cryptolake.net.answers import quantity
+from cryptolake.net.bounds import Bound
 from cryptolake.net.choice import LOGS, fitting, in_flight, kept, next_for_logs, order, worth_asking
+from cryptolake.net.doubts import Doubts
 from cryptolake.net.endpoint import Endpoint, Learned, Station
-from cryptolake.net.envelope import Json, Reply, decoded, replies
-from cryptolake.net.faults import Behind, Doubtful, Elsewhere, Malformed, Overdue, RpcFault, TooBig, TooFast, passing
-from cryptolake.net.http import Http
+from cryptolake.net.envelope import Json, Reply, decoded
+from cryptolake.net.faults import (
+    Behind,
+    Denied,
+    Doubtful,
+    Elsewhere,
+    Malformed,
+    Overdue,
+    RpcFault,
+    TooBig,
+    TooFast,
+    passing,
+)
+from cryptolake.net.http import Http, TooSlow
 from cryptolake.net.limiter import Limiter, for_limit
 from cryptolake.net.memory import Memory
 from cryptolake.net.purse import Purse
-from cryptolake.net.questions import Question, divisible, newest_block, of_one, state_block
-from cryptolake.net.sending import send
+from cryptolake.net.questions import Question, divisible, of_one, state_block
+from cryptolake.net.wire import Wire
 
 _SIT_OUT_S = 15.0  # how long an endpoint that failed is passed over while others are well
+_OVERDUE = 4  # times as long as a question took that was not answered in time
 _LONGEST_WAIT_S = 60.0
+_FIRST_WAIT_S, _LATELY_S = 1.0, 10.0  # what is waited at most when asked too fast, while answers came this lately
+_AGAIN = 3  # refusals of one question for its rate, after which it is found out whether it is its size
+_SHARE = 1 / 4  # of a batch's calls, from which on it is too large when they are not answered
 _REFUSALS = 20  # of one question for the rate alone, each after a pause, until it counts as a failure
 _STALE_S = 3600.0  # a final block older than this: the chain stands still, or the endpoint, or it is a test's
 
@@ -58,7 +73,9 @@ class Pool:
         if not endpoints:
             raise BadInput(f"no endpoint for chain {chain}; set CRYPTOLAKE_RPC_{chain.upper()}=url")
         self.chain, self.chain_id, self.purse = chain, chain_id, purse
-        self._http, self._attempts, self._clock, self._sleep = http, attempts, clock, sleep
+        self._attempts, self._clock, self._sleep = attempts, clock, sleep
+        self._wire = Wire(chain_id, http, purse)
+        self._doubts = Doubts(self._wire, sleep)
         own = limiters or (
             lambda one: for_limit(one.limits.rate, cost=one.limits.dearest, told=one.limits.told, sleep=sleep)
         )
@@ -106,7 +123,7 @@ class Pool:
         For logs, one of those whose budget yields blocks. Raises Stop or Retry when there is none besides those to `avoid`.
         """
         now = self._clock()
-        others = [one for one in self.stations if one.endpoint.name not in avoid]
+        others = [one for one in self.stations if one.endpoint.name not in avoid and not (avoid and one.silent(now))]
         found = order(worth_asking(others, block, now) if method == LOGS else others, method, block, now)
         if not found:
             raise self._nobody(Retry("no endpoint is left to ask"))
@@ -131,7 +148,7 @@ class Pool:
 
     def at(self, station: Station, method: str, params: Sequence[Json], block: int | None = None) -> Json | bytes:
         """One call at one endpoint; decoded, unless it is logs. Raises by reaction (Doubtful too) and marks its health."""
-        (answer,) = self._patiently(station, [(method, params)], block)
+        answer = self._patiently(station, (method, params), block)
         if isinstance(answer, CryptolakeError):
             raise answer
         if isinstance(answer, RpcFault):
@@ -167,11 +184,18 @@ class Pool:
         # An endpoint that stands still is no chain that does: before days are called not final, the others are heard too.
         return max(number, *self._finalized_everywhere()) if time.time() - (at or 0) > _STALE_S else number
 
+    def finalized_below(self, number: int) -> int:
+        """The newest block that another endpoint calls final, below `number`, which nobody has. Raises Behind if none is."""
+        found = [one for one in self._finalized_everywhere() if 0 < one < number]
+        if not found:
+            raise Behind(f"{self.chain}: the endpoint does not have block {number} yet; run again later")
+        return max(found)
+
     def _finalized_everywhere(self) -> list[int]:
         """What every endpoint calls final, besides those that do not say."""
         found = [0]
         for station in self.stations if len(self.stations) > 1 else ():
-            if station.stopped is None:
+            if station.stopped is None and not station.silent(self._clock()):
                 with suppress(CryptolakeError):
                     (block,) = self._try(station, [("eth_getBlockByNumber", ["finalized", False])], None)
                     found.append((quantity(block.get("number")) if isinstance(block, Mapping) else None) or 0)
@@ -202,7 +226,8 @@ class Pool:
             # That somebody may be well later matters more than that another can never answer.
             last = next((error for error in errors if passing(error)), errors[-1] if errors else last)
             silent = isinstance(last, TooFast) and all(one.limiter.silent for one in stations)
-            if silent or not passing(last) or all(station.stopped for station in self.stations):
+            hopeless = not passing(last) and (attempt or _sure(self.stations, last, kept(method), block))
+            if silent or hopeless or all(station.stopped for station in self.stations):
                 break
             if attempt + 1 < self._attempts:
                 self._sleep(self._pause(attempt, last))
@@ -216,12 +241,22 @@ class Pool:
         What it answers counts, though it refused others beside it. Raises what it says to one call alone.
         """
         bound = station.learned.batch
-        size = min(len(left), bound.size, fitting(station, [calls[number][0] for number in left]))
-        ask = self._patiently if patiently else self._try
+        methods = [calls[number][0] for number in left]
+        size = min(len(left), bound.size, fitting(station, methods))
+        refused = too_many = 0  # times for the rate, and the calls of the latest that should have fitted it
         while True:
             numbers = left[:size]
             try:
-                answers = ask(station, [calls[number] for number in numbers], block)
+                answers = self._try(station, [calls[number] for number in numbers], block)
+            except TooFast:
+                refused += 1
+                if not patiently or station.limiter.silent or refused >= self._patience:
+                    raise
+                fits = min(size, fitting(station, methods))
+                if fits > size // 2:  # it should have fitted, so it may be too many calls at once whatever the rate is
+                    too_many, fits = size, max(1, size // 4)
+                size = fits
+                continue
             except (TooBig, Doubtful) as error:
                 if size == 1:
                     raise of_one(calls[numbers[0]][0], error) from None
@@ -231,45 +266,41 @@ class Pool:
                     bound.doubted(size, spoken=isinstance(error, TooBig) or error.spoken)
                 size = bound.size if bound.size < size else size // 2
                 continue
-            refused = next((one for one in answers if isinstance(one, TooBig) and one.of == "batch"), None)
-            if refused is None:
-                bound.answered(size)
-            else:
-                bound.refused(size, refused.hint)
+            _learn_batch(bound, size, answers)
+            if too_many > size:
+                bound.doubted(too_many, spoken=True)
             return {
                 number: decoded(answer) if isinstance(answer, bytes) else answer
                 for number, answer in zip(numbers, answers, strict=True)
                 if not isinstance(answer, CryptolakeError)
             }
 
-    def _patiently(self, station: Station, calls: Sequence[Question], block: int | None) -> list[Json | Reply]:
-        """Ask one endpoint; while it is asked too fast, again when its limiter lets us."""
-        for _ in range(self._patience - 1):
+    def _patiently(self, station: Station, call: Question, block: int | None) -> Json | Reply:
+        """Ask one endpoint for one thing; while it is asked too fast, again when its limiter lets us."""
+        for refused in range(1, self._patience):
             try:
-                return self._try(station, calls, block)
-            except TooFast:
+                (answer,) = self._try(station, [call], block)
+            except TooFast as error:
                 if station.limiter.silent:
                     raise
-        return self._try(station, calls, block)
+                known = (call[0], TooFast) in station.of_size
+                if (known or refused % _AGAIN == 0) and (found := self._doubts.too_wide(station, [call], error)):
+                    return found[0]
+            else:
+                return answer
+        (answer,) = self._try(station, [call], block)
+        return answer
 
     def _try(self, station: Station, calls: Sequence[Question], block: int | None) -> list[Json | Reply]:
         """Ask one endpoint once and remember how it went. Raises where not one of the calls was answered."""
-        kind = kept(calls[0][0])
+        kind, asked_at = kept(calls[0][0]), self._clock()
         try:
-            if not station.chain_ok:
-                with station.lock:
-                    if not station.chain_ok:
-                        self._check_chain(station)
-            self._check_head(station, calls)
-            answers = self._exchange(station, calls)
-            refusals = [answer for answer in answers if isinstance(answer, CryptolakeError)]
-            if len(refusals) == len(answers):
-                raise refusals[0]
+            answers = self._heard(station, calls)
         except Stop as error:
             station.stopped = str(error)
             raise
         except Elsewhere:
-            station.learned.pruned(kind, block)
+            station.learned.pruned(kind, block, self._clock(), asked_at)
             raise
         except Behind:
             # Nothing is wrong with it: others are asked meanwhile.
@@ -284,28 +315,59 @@ class Pool:
             if isinstance(error, Doubtful) and isinstance(error.otherwise, TooFast):
                 self._slow_down(station, error.otherwise)
                 raise error.otherwise from None
-            station.retries += 1
-            if self._local.sent_at > station.failed_at:  # what was under way when it failed before says nothing new
-                station.failures, station.failed_at = station.failures + 1, station.limiter.now()
-            pause = self._pause(min(station.failures, 8) - 1, error)
-            station.back_at = self._clock() + max(pause, _SIT_OUT_S if error.after_s is None else 0.0)
+            self._sit_out(station, error)
             raise
         station.back_at, station.failures, station.lagging = 0.0, 0, False
-        slower = next((refusal for refusal in refusals if isinstance(refusal, TooFast)), None)
+        station.strikes = station.held = 0
+        station.answered_at = station.limiter.now()
+        slower = next((one for one in answers if isinstance(one, TooFast)), None)
         if slower is not None:
             self._slow_down(station, slower)
         else:
-            station.limiter.answered(self._local.sent_at)
+            station.limiter.answered(self._wire.sent_at)
         station.learned.proved(kind, block)
         if self._memory is not None:
             self._memory.note(self.chain, station)
         return answers
 
-    def _slow_down(self, station: Station, error: TooFast) -> None:
-        """The endpoint was asked too fast; its limiter makes everybody wait who shares it."""
+    def _heard(self, station: Station, calls: Sequence[Question]) -> list[Json | Reply]:
+        """Ask one endpoint, unless it is on another chain, not there yet, or gone for good. Raises what is believed of it."""
+        self._doubts.settle(station)
+        try:
+            if not station.chain_ok:
+                self._wire.check_chain(station)
+            self._wire.check_head(station, calls)
+            return self._doubts.ask(station, calls)
+        except Denied as error:
+            now = self._clock()
+            others = any(one is not station and not one.stopped and one.back_at <= now for one in self.stations)
+            raise self._doubts.denied(station, error, others=others) from None
+
+    def _sit_out(self, station: Station, error: Retry) -> None:
+        """It failed: others are asked first for a while, the longer the more its failures cost."""
+        sent_at, now = self._wire.sent_at, station.limiter.now()
         station.retries += 1
-        asked = None if error.after_s is None else min(_LONGEST_WAIT_S, error.after_s)
-        station.limiter.refused(self._local.sent_at, asked)
+        if sent_at > station.failed_at:  # what was under way when it failed before says nothing new
+            station.failures, station.failed_at = station.failures + 1, now
+        pause = self._pause(min(station.failures, 8) - 1, error)
+        least = _SIT_OUT_S if error.after_s is None else 0.0
+        if isinstance(error, TooSlow) or (isinstance(error, Doubtful) and isinstance(error.otherwise, TooSlow)):
+            station.chain_ok = False  # silent: when it is asked next, one asks for all whether it is there
+            least = max(least, _OVERDUE * (now - sent_at))
+        station.back_at = self._clock() + max(pause, least)
+
+    def _slow_down(self, station: Station, error: TooFast) -> None:
+        """The endpoint was asked too fast; its limiter makes everybody wait who shares it.
+
+        The pause it asks for is kept, but not for the first refusal after answers: some ask for far more than they need.
+        """
+        station.retries += 1
+        sent_at, now = self._wire.sent_at, station.limiter.now()
+        if sent_at > station.slowed_at:
+            station.slowed_at, station.held = now, station.held + 1
+        first = station.held == 1 and now - station.answered_at < _LATELY_S
+        most = _FIRST_WAIT_S if first else _LONGEST_WAIT_S
+        station.limiter.refused(sent_at, None if error.after_s is None else min(most, error.after_s))
 
     def _nobody(self, last: CryptolakeError) -> CryptolakeError:
         names = ", ".join(one.endpoint.name for one in self.stations)
@@ -322,76 +384,20 @@ class Pool:
         backoff = random.uniform(0.1, 0.5) * float(2**attempt)  # noqa: S311  # jitter, not a secret
         return min(_LONGEST_WAIT_S, max(asked, backoff))
 
-    def _check_chain(self, station: Station) -> None:
-        found = quantity(self._alone(station, "eth_chainId"))
-        if found != self.chain_id:
-            raise Stop(f"endpoint {station.endpoint.name} is on chain id {found}, not {self.chain_id}; correct its URL")
-        station.chain_ok = True
 
-    def _check_head(self, station: Station, calls: Sequence[Question]) -> None:
-        """Raise Behind when the endpoint has not come to what is asked: many would answer with nothing, or with the past."""
-        newest = newest_block(calls)
-        if newest is None or newest <= station.learned.head or not station.learned.tells_head:
-            return
-        try:
-            self._alone(station, "eth_blockNumber")
-        except Elsewhere:
-            station.learned.tells_head = False
-            return
-        if newest > station.learned.head:
-            raise Behind(f"{station.endpoint.name} has not come to block {newest} yet; it is asked elsewhere or later")
-
-    def _alone(self, station: Station, method: str) -> Json:
-        """One call about the endpoint itself. Raises by reaction."""
-        try:
-            (answer,) = self._exchange(station, [(method, [])])
-        except Doubtful as error:
-            raise error.otherwise from None
-        if isinstance(answer, CryptolakeError):
-            raise answer.otherwise if isinstance(answer, Doubtful) else answer
-        if isinstance(answer, RpcFault | bytes):
-            raise Elsewhere(f"{station.endpoint.name} does not answer {method}; set another endpoint")
-        return answer
-
-    def _exchange(self, station: Station, calls: Sequence[Question]) -> list[Json | Reply]:
-        cost = sum(station.endpoint.limits.cost(method) for method, _ in calls)
-        self._local.sent_at = station.limiter.now()
-        if self.purse is not None:
-            self.purse.take(station.endpoint, len(calls), cost)
-        try:
-            self._local.sent_at = station.limiter.acquire(cost, monthly=station.endpoint.limits.monthly)
-        except Stop:
-            budget, unit = station.endpoint.limits.monthly or 0.0, station.endpoint.limits.unit
-            raise Stop(
-                f"{station.endpoint.name} has used its {budget:,.0f} {unit} of this month; set another key"
-            ) from None
-        questions = [
-            {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
-            for number, (method, params) in enumerate(calls)
-        ]
-        body = orjson.dumps(questions[0] if len(questions) == 1 else questions)
-        station.requests += 1
-        station.units += cost
-        try:
-            answer = send(self._http, station.endpoint, body)
-        except Narrow:
-            raise TooBig(of="bytes") from None
-        except Retry as error:
-            raise Doubtful(error, spoken=False) from None
-        station.learned.took(answer.elapsed_s)
-        return [_read(station, call, reply) for call, reply in zip(calls, replies(answer, len(calls)), strict=True)]
+def _learn_batch(bound: Bound, size: int, answers: Sequence[Json | Reply]) -> None:
+    """Learn from what came for a batch. What a few calls are refused for by themselves says nothing of how many may be."""
+    refusals = [one for one in answers if isinstance(one, CryptolakeError)]
+    named = next((one for one in refusals if isinstance(one, TooBig) and one.of == "batch"), None)
+    if named is not None:
+        bound.refused(size, named.hint)
+    elif len(refusals) > _SHARE * size:
+        bound.answered_in_part(size)
+    else:
+        bound.answered(size)
 
 
-def _read(station: Station, call: Question, reply: Reply) -> Json | Reply:
-    """A reply's content, well formed, or why it is none; what it says of the endpoint's head is noted."""
-    if not isinstance(reply, bytes):
-        return reply
-    method, params = call
-    try:
-        found = read(method, params, reply)
-    except (Behind, Malformed) as error:
-        return error
-    told = found.get("number") if isinstance(found, Mapping) else found if method == "eth_blockNumber" else None
-    if (block := quantity(told)) is not None:
-        station.learned.saw(block)
-    return found
+def _sure(stations: Sequence[Station], last: CryptolakeError, kind: str, block: int | None) -> bool:
+    """Whether it is known that nobody can answer: one such refusal may have been a bad moment, another is asked for."""
+    left = [one for one in stations if one.stopped is None]
+    return not isinstance(last, Elsewhere) or all(one.learned.surely_missing(kind, block) for one in left)

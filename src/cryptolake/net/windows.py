@@ -47,10 +47,14 @@ def ask_window(
             answer = pool.ask(station, METHOD, question.params(start, end, addresses, topics), start)
         except (TooBig, Doubtful) as error:
             of = error.of if isinstance(error, TooBig) else ""
+            if of in learned.misnamed:
+                of = "blocks"
             if of in {"addresses", "topics"} and len(addresses) * len(topics) > 1:
                 _refused(learned, of, addresses, topics, error.hint if isinstance(error, TooBig) else None)
                 parts.append((addresses, topics))
             elif end - start > 1:
+                if of in {"addresses", "topics"}:  # there is only one left: it was never their number
+                    learned.misname(of)
                 raise
             elif len(addresses) * len(topics) > 1:  # a single block: it can only be the addresses or topics
                 cut.append((len(addresses), len(topics)))
@@ -101,7 +105,7 @@ def teach(learned: Learned, error: TooBig | Doubtful, start: int, end: int) -> l
     elif error.of in {"results", "bytes"}:
         middle = start + learned.crowded(blocks, error.hint, error.results)
     else:
-        learned.refused(blocks, error.hint if error.of == "blocks" else None)
+        learned.refused(blocks, error.hint if error.of in {"blocks", *learned.misnamed} else None)
         return [(start, end)]
     return [(start, middle), (middle, end)]
 

@@ -26,7 +26,8 @@ def _any(*patterns: str) -> re.Pattern[str]:
 
 
 REVERTED = _any(
-    r"revert", r"invalid opcode", r"invalid jump", r"stack underflow", r"bad instruction", r"vm execution error"
+    r"execution reverted|transaction (?:has been |was )?reverted|\breverted\b(?! to\b)|^(?:vm )?(?:error: )?revert\b(?:$|[:.])",
+    r"invalid opcode|invalid jump|stack underflow|bad instruction|vm execution error|vm exception",
 )
 BEHIND = _any(
     r"invalid block range params",  # of a range that is not reversed: its end is not there yet
@@ -39,6 +40,12 @@ BEHIND = _any(
 )
 TIMED_OUT = _any(
     r"time[d]?[ -]?out", r"deadline exceeded", r"took too long", r"query duration", r"execution aborted", r"too slow"
+)
+AT_ONCE = _any(  # of a rate, whatever plans are praised beside it
+    r"per (?:second|minute)|[\d.]+ ?/ ?s(?:ec(?:ond)?)?\b|\brps\b|too many (?:requests|calls)"
+)
+PERIOD = _any(  # of what a period holds, whatever rate is told beside it
+    r"(?:month|da[iy]|week)\w* (?:\w+ ){0,3}(?:limit|quota|count|cap\w*|allowance) (?:\w+ ){0,2}(?:exceeded|reached|used)"
 )
 SPENT = _any(
     r"month",
@@ -99,13 +106,17 @@ _BLOCKS = _any(
 )
 
 
+_RANGE_FIRST = re.compile(r"^(?:(?!address|topic|filters|selector).)*\b(?:blocks? (?:height )?range|range|blocks)\b")
+
+
 def dimension(text: str) -> Dimension | None:
     """What of the question is too much, None when the text does not speak of a size."""
     if _GAS.search(text):
         return "gas"
     if _BATCH.search(text) and "batch response" not in text:
         return "batch"
-    of_filters = _MUCH.search(text) and not _RESULTS.search(text)
+    # Who speaks of a range first and then of filters advises to set some; their number is not the matter.
+    of_filters = _MUCH.search(text) and not _RESULTS.search(text) and not _RANGE_FIRST.match(text)
     if of_filters and _FILTERS.search(text):
         return "addresses"
     if of_filters and _TOPICS.search(text):
@@ -117,7 +128,7 @@ def dimension(text: str) -> Dimension | None:
     return "blocks" if _BLOCKS.search(text) else None
 
 
-_NUMBER = r"([\d][\d,_]*)\s?(k\b|m\b)?"
+_NUMBER = r"(0x[0-9a-f]+|\d{1,3}(?:[ .',_]\d{3})+(?![\d.])|\d[\d,_]*)\s?(k\b|m\b)?"
 _TO = r"[\"']?\s*(?:,|-|\.{2,3}|\bto\b|\band\b|\buntil\b|\bthrough\b|=>|->)?\s*[\"']?(?:to_?\s?block[\"']?\s*[:=]?\s*[\"']?)?"
 _HEX_RANGE = re.compile(rf"(0x[0-9a-f]{{1,16}}\b){_TO}(0x[0-9a-f]{{1,16}}\b)")
 _DECIMAL_RANGE = re.compile(
@@ -135,7 +146,9 @@ _LIMITS = tuple(
         r"narrow your filter: ",
     )
 )
-_RATE_UNIT = re.compile(r"\s*(?:results?|logs?|events?|m?s\b|seconds?|minutes?|[km]i?b\b|bytes|/|%)")
+_OTHER_UNIT = re.compile(
+    r"[\s-]*(?:results?|logs?|events?|m?s\b|sec(?:ond)?s?\b|min(?:ute)?s?\b|h(?:ours?)?\b|d(?:ays?)?\b|weeks?|months?|[km]i?b\b|bytes|/|%|x\b)"
+)
 
 
 def limit(text: str) -> int | None:
@@ -146,7 +159,7 @@ def limit(text: str) -> int | None:
         return 1
     for pattern in _LIMITS:
         for found in pattern.finditer(text):
-            if not _RATE_UNIT.match(text[found.end() :]):
+            if not _OTHER_UNIT.match(text[found.end() :]):
                 return number(found.group(1), found.group(2))
     return None
 
@@ -170,5 +183,7 @@ def suggested(text: str) -> int | None:
 
 
 def number(digits: str, unit: str | None) -> int:
-    """`10,000` and `10k` as a number, at least 1."""
-    return max(1, int(re.sub(r"[,_]", "", digits)) * {"k": 1000, "m": 1_000_000}.get(unit or "", 1))
+    """`10,000`, `10k` and `0x2710` as a number, at least 1."""
+    if digits.startswith("0x"):
+        return max(1, int(digits[:18], 16))
+    return max(1, int(re.sub(r"[ .',_]", "", digits)) * {"k": 1000, "m": 1_000_000}.get(unit or "", 1))

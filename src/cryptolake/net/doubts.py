@@ -1,0 +1,109 @@
+"""Whether a refusal is believed: the smallest question of its kind tells a matter of size, a simple one a refusal for good.
+
+Words are a shortcut that may mislead. So a question that could be smaller is never given up for what its refusal is called,
+and no endpoint for one answer. What does not belong here: what the words seem to say (faults), and asking elsewhere (rpc).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from cryptolake.errors import CryptolakeError, Retry
+from cryptolake.net.endpoint import Station
+from cryptolake.net.envelope import Json, Reply
+from cryptolake.net.faults import Behind, Denied, Doubtful, Elsewhere, TooFast
+from cryptolake.net.questions import Question, divisible, smallest
+from cryptolake.net.wire import Wire
+
+LATER_S = 2.0  # after which a refusal for good must still hold
+_STRIKES = 3  # refusals for good of single questions, while simple ones are answered, that end an endpoint
+
+
+class Doubts:
+    """Asks through `wire` what tells a refusal's worth. Thread-safe."""
+
+    def __init__(self, wire: Wire, sleep: Callable[[float], None]) -> None:
+        self._wire, self._sleep = wire, sleep
+
+    def ask(self, station: Station, calls: Sequence[Question]) -> list[Json | Reply]:
+        """What came for each call. Raises by reaction; Doubtful where a smaller question is answered and this one is not."""
+        try:
+            return self._wire.send(station, calls)
+        except (Denied, Elsewhere, Behind) as error:
+            refusal = error
+        if not divisible(calls):
+            station.of_size.discard((calls[0][0], type(refusal)))
+            raise refusal
+        if isinstance(refusal, Denied) and station.doubted is not None:
+            raise refusal  # that is being found out
+        if (calls[0][0], type(refusal)) in station.of_size:
+            raise Doubtful(refusal, spoken=True)
+        if not self._passes(station, smallest(calls, newest=isinstance(refusal, Behind))):
+            raise refusal
+        return self._again(station, calls, refusal)
+
+    def too_wide(self, station: Station, calls: Sequence[Question], refusal: TooFast) -> list[Json | Reply] | None:
+        """What came for a question that was refused for its rate again and again; None when it is the rate indeed.
+
+        Raises Doubtful when the smallest question of its kind passes, and this one at once after it does not.
+        """
+        if not divisible(calls) or not self._passes(station, smallest(calls)):
+            return None
+        return self._again(station, calls, refusal)
+
+    def denied(self, station: Station, error: Denied, *, others: bool) -> CryptolakeError:
+        """What a refusal for good of one question means: it is believed when a simple one is refused for good later.
+
+        That is found out after a pause where there are no others who can be asked meanwhile, else when it is asked next.
+        """
+        sent_at = self._wire.sent_at
+        again = Retry(str(error))
+        if station.doubted is None and sent_at > station.cleared_at:
+            station.doubted, station.doubted_at = str(error), station.limiter.now()
+        if others:
+            return again
+        with station.lock:
+            if station.stopped is not None:
+                return error
+            if sent_at <= station.cleared_at:  # the same moment's trouble, which is over
+                return again
+            self._confirm(station)
+        station.strikes += 1
+        return again if station.strikes < _STRIKES else error
+
+    def settle(self, station: Station) -> None:
+        """Find out about a refusal that is not believed yet. Raises Denied when it is now, else by reaction."""
+        if station.doubted is not None:
+            with station.lock:
+                if station.doubted is not None:
+                    self._confirm(station)
+        if station.stopped is not None:
+            raise Denied(station.stopped)
+
+    def _confirm(self, station: Station) -> None:
+        if (wait := station.doubted_at + LATER_S - station.limiter.now()) > 0:
+            self._sleep(wait)
+        try:
+            self._wire.alone(station, "eth_blockNumber")
+        except Denied as error:
+            station.stopped, station.doubted = str(error), None
+            raise
+        except Elsewhere:
+            pass  # who does not have this method lets us in
+        station.doubted, station.cleared_at = None, station.limiter.now()
+
+    def _passes(self, station: Station, calls: Sequence[Question]) -> bool:
+        try:
+            self._wire.send(station, calls)
+        except CryptolakeError:
+            return False
+        station.limiter.answered(self._wire.sent_at)
+        return True
+
+    def _again(self, station: Station, calls: Sequence[Question], refusal: CryptolakeError) -> list[Json | Reply]:
+        """The same question once more: what was wrong may have passed, else it is its size."""
+        try:
+            return self._wire.send(station, calls)
+        except type(refusal) as error:
+            station.of_size.add((calls[0][0], type(error)))
+            raise Doubtful(error, spoken=True) from None
