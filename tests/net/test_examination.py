@@ -12,7 +12,7 @@ from tests.net.node import EMITTER, TOPIC, Node, pool_of
 
 from cryptolake.contracts.grades import Grade
 from cryptolake.net.blocks import BlockRange, Blocks
-from cryptolake.net.examination import Examined, Examiner
+from cryptolake.net.examination import ExaminedWindows, Examiner
 from cryptolake.net.logs import BlockWindow, Log, LogFilter, LogQuestion, gather
 from cryptolake.net.rpc import Pool
 from cryptolake.net.scan import scan
@@ -75,7 +75,7 @@ TRUTH = [(number, 0) for number in range(1001, 2000, 7)]
 
 def examined(
     *nodes: Node, grade: Grade = "two_voices", share: float = 1.0, operators: Sequence[str] | None = None
-) -> tuple[Examined, Pool]:
+) -> tuple[ExaminedWindows, Pool]:
     """The period asked of the first node, then examined with the help of all."""
     pool = pool_of(*nodes, span=SPAN, operators=operators)
     everybody, pool.stations = pool.stations, pool.stations[:1]
@@ -85,7 +85,7 @@ def examined(
     return examiner.examine(windows, logs, WITHIN), pool
 
 
-def places(found: Examined) -> list[tuple[int, int]]:
+def places(found: ExaminedWindows) -> list[tuple[int, int]]:
     return [(one.block, one.index) for one in found.logs]
 
 

@@ -16,7 +16,7 @@ from cryptolake.net.endpoint import Station
 from cryptolake.net.logs import METHOD, BlockWindow, Log, LogQuestion
 from cryptolake.net.lots import lot
 from cryptolake.net.rpc import Pool
-from cryptolake.net.settlement import AtBlock, Said, who
+from cryptolake.net.settlement import AtBlock, Said, answered_by
 from cryptolake.net.voices import others
 from cryptolake.net.windows import ask_window
 
@@ -73,12 +73,12 @@ def check_blooms(
             words = "is not in the block's bloom filter"
         else:
             continue
-        said = {who(windows, log.block) or "": frozenset(one for one in logs if one.block == log.block)}
+        said = {answered_by(windows, log.block) or "": frozenset(one for one in logs if one.block == log.block)}
         doubts.setdefault(log.block, Doubt(f"the log {log.index} of block {log.block} {words}", said))
     for number in quiet if usable else ():
         promised = [one for one in question.addresses if may_hold(headers[number].bloom, one)]
         if any(may_hold(headers[number].bloom, topic) for topic in question.topics(promised)) if promised else False:
-            name = who(windows, number) or ""
+            name = answered_by(windows, number) or ""
             left_out = _asked(pool, question, headers[number], promised, name)
             if any(left_out.values()):
                 words = f"block {number} has a wanted log that was left out of the answer"

@@ -88,3 +88,8 @@ def fitting(station: Station, methods: Sequence[str]) -> int:
 def kept(method: str) -> str:
     """What an endpoint must have kept to answer."""
     return "logs" if method == LOGS else "state"
+
+
+def surely_missing(stations: Sequence[Station], kind: str, block: int | None) -> bool:
+    """Whether nobody has what is kept of a block: one such refusal may have been a bad moment, another is asked for."""
+    return all(one.learned.surely_missing(kind, block) for one in stations if one.stopped is None)

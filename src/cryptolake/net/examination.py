@@ -19,13 +19,13 @@ from cryptolake.net.logs import AnsweredWindow, BlockWindow, Log, LogFilter, Log
 from cryptolake.net.proof import ProvenBlock, Prover
 from cryptolake.net.rpc import Pool
 from cryptolake.net.scan import scan
-from cryptolake.net.settlement import Difference, Said, differing, settle, who
+from cryptolake.net.settlement import Difference, Said, answered_by, differing, settle
 from cryptolake.net.voices import UNKNOWN, same_voice, voice
 from cryptolake.net.witness import Testimony, Witness
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
+class ExaminedWindows:
     """A period's logs and how far they are proven.
 
     `noticed` is the probability that one log which the first voice dropped anywhere in the period was noticed; `problem` says
@@ -65,7 +65,7 @@ class Examiner:
         """Whether headers of quiet blocks are looked at."""
         return self.wanted != "one_voice"
 
-    def examine(self, windows: Sequence[BlockWindow], logs: Sequence[Log], within: BlockRange) -> Examined:
+    def examine(self, windows: Sequence[BlockWindow], logs: Sequence[Log], within: BlockRange) -> ExaminedWindows:
         """Examine one covered period. Raises as `scan` where a proven liar's windows cannot be asked elsewhere."""
         windows, logs = self._without_liars(windows, logs, (), within)
         question = LogQuestion(self.pool.chain, self.filters)
@@ -93,7 +93,7 @@ class Examiner:
             number: one for number, one in blooms.doubts.items() if number in settled and not settled[number][0].settled
         }
         grade, noticed = self._grade(heard, within, proven is not None)
-        return Examined(
+        return ExaminedWindows(
             tuple(windows),
             tuple(kept),
             heard.windows,
@@ -137,7 +137,7 @@ class Examiner:
                 return None, one.says
             truth, said = frozenset(one.logs), frozenset(claimed.get(one.number, ()))
             if truth != said:
-                name = who(windows, one.number) or ""
+                name = answered_by(windows, one.number) or ""
                 told = Difference(one.number, one.hash, {name: len(said)}, "receipts_root", len(truth), (), (name,))
                 found[one.number] = told, truth
         return found, ""

@@ -15,7 +15,7 @@ from contextlib import suppress
 from cryptolake.errors import BadInput, CryptolakeError, Retry, Skip, Stop
 from cryptolake.net.answers import quantity
 from cryptolake.net.bounds import Bound
-from cryptolake.net.choice import LOGS, fitting, in_flight, kept, next_for_logs, order, worth_asking
+from cryptolake.net.choice import LOGS, fitting, in_flight, kept, next_for_logs, order, surely_missing, worth_asking
 from cryptolake.net.doubts import Doubts
 from cryptolake.net.endpoint import Endpoint, Learned, Station
 from cryptolake.net.envelope import Json, Reply, decoded
@@ -226,7 +226,9 @@ class Pool:
             # That somebody may be well later matters more than that another can never answer.
             last = next((error for error in errors if passing(error)), errors[-1] if errors else last)
             silent = isinstance(last, TooFast) and all(one.limiter.silent for one in stations)
-            hopeless = not passing(last) and (attempt or _sure(self.stations, last, kept(method), block))
+            hopeless = not passing(last) and (
+                attempt or (not isinstance(last, Elsewhere) or surely_missing(self.stations, kept(method), block))
+            )
             if silent or hopeless or all(station.stopped for station in self.stations):
                 break
             if attempt + 1 < self._attempts:
@@ -395,9 +397,3 @@ def _learn_batch(bound: Bound, size: int, answers: Sequence[Json | Reply]) -> No
         bound.answered_in_part(size)
     else:
         bound.answered(size)
-
-
-def _sure(stations: Sequence[Station], last: CryptolakeError, kind: str, block: int | None) -> bool:
-    """Whether it is known that nobody can answer: one such refusal may have been a bad moment, another is asked for."""
-    left = [one for one in stations if one.stopped is None]
-    return not isinstance(last, Elsewhere) or all(one.learned.surely_missing(kind, block) for one in left)

@@ -73,7 +73,7 @@ def differing(
     ours, theirs = _by_block(logs), _by_block(others_logs)
     found: dict[int, dict[str, Said]] = {}
     for number in sorted(ours.keys() | theirs.keys()):
-        one, other = who(first, number), who(second, number)
+        one, other = answered_by(first, number), answered_by(second, number)
         if one is None or other is None:
             continue
         a, b = ours.get(number, frozenset()), theirs.get(number, frozenset())
@@ -206,6 +206,6 @@ def _by_block(logs: Sequence[Log]) -> dict[int, Said]:
     return {number: frozenset(one) for number, one in found.items()}
 
 
-def who(windows: Sequence[BlockWindow], number: int) -> str | None:
+def answered_by(windows: Sequence[BlockWindow], number: int) -> str | None:
     """The endpoint that answered for a block; None when nobody did."""
     return next((one.endpoint for one in windows if one.start <= number < one.end), None)

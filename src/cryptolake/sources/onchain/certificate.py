@@ -12,12 +12,12 @@ from datetime import datetime
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.grades import Grade, grade_of
 from cryptolake.net.blocks import BlockRange
-from cryptolake.net.examination import Examined
+from cryptolake.net.examination import ExaminedWindows
 from cryptolake.net.logs import BlockWindow
 
 
 def certificate(
-    within: BlockRange, examined: Examined, voices: Mapping[str, str], asked_at: datetime
+    within: BlockRange, examined: ExaminedWindows, voices: Mapping[str, str], asked_at: datetime
 ) -> dict[str, object]:
     """The certificate of the blocks `within`, as JSON values; `voices` names the voice of every endpoint.
 

@@ -20,7 +20,7 @@ from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.errors import CryptolakeError, Skip
 from cryptolake.net.audit import looked_at
 from cryptolake.net.blocks import BlockRange, Blocks, Header
-from cryptolake.net.examination import Examined, Examiner
+from cryptolake.net.examination import ExaminedWindows, Examiner
 from cryptolake.net.faults import Behind, Elsewhere, Malformed
 from cryptolake.net.logs import BlockWindow, Log, LogFilter, LogQuestion, log_to_json
 from cryptolake.net.multicall import Call, Failed, Finished, Program, transcript_to_json
@@ -204,7 +204,7 @@ class Settling:
             block_hash=period.snapshot.hash,
         )
 
-    def _evidence(self, examined: Examined, within: BlockRange) -> dict[str, object]:
+    def _evidence(self, examined: ExaminedWindows, within: BlockRange) -> dict[str, object]:
         """The completeness certificate of a period."""
         voices = {one.endpoint.name: voice(one.endpoint) for one in self.pool.stations}
         return certificate(within, examined, voices, datetime.now(UTC))
