@@ -91,8 +91,8 @@ def url_secrets(url: str) -> list[str]:
         unquote(parts.password or ""),
     )
     words = [*parts.path.split("/"), *host[:1]]
-    # What stands where only a secret does is one however short it is.
-    given = [user, password, f"{user}:{password}" if password else ""]
+    # What stands where only a secret does is one however short it is: a user name only where there is no password.
+    given = [password, f"{user}:{password}"] if password else [user]
     for name, value in parse_qsl(parts.query):
         (given if _NAMES_A_SECRET.search(name) else words).append(value)
     return [*(one for one in words if len(one) >= _KEY_LENGTH), *(one for one in given if len(one) >= _SHORTEST)]

@@ -80,7 +80,7 @@ def texts(source: str) -> Iterator[str]:
 
 # The ledger's files keep their words: its state `gone`, and the names in its schema. Old columns answer to their old names.
 # A rich table's `overflow="fold"` and the name of a thread are nobody's to read.
-UNSHOWN = {"gone", "('done', 'empty', 'gone')", "teller", "tellers", "fold", "trip"}
+UNSHOWN = {"gone", "trips", "('done', 'empty', 'gone')", "teller", "tellers", "fold", "trip"}
 SCHEMA = "state/ledger_schema.py"
 
 

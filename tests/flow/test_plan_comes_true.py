@@ -129,6 +129,7 @@ class Mix:
     endpoints: dict[str, list[Endpoint]]
     partitions: list[Partition]
     audit: float  # the share of log windows asked again
+    state_whole: bool = False  # whether all of the state is asked again where every window is, not a sample
     limiters: dict[str, Limiter] = field(default_factory=dict)
 
 
@@ -209,6 +210,7 @@ def counted(mix: Mix, folder: Path, events_every: int = 0) -> tuple[dict[str, Co
         block_cache=FileBlockCache(folder / "blocks.json"),
         audit=mix.audit,
         grade="two_voices" if mix.audit == 1.0 else "two_voices_sampled",
+        state_grade=None if mix.state_whole else "two_voices_sampled",
     )
     ledger = Ledger(folder / "ledger.sqlite")
     result = collect(source, mix.partitions, bronze=Bronze(folder), ledger=ledger, workers=1)
@@ -240,9 +242,9 @@ def planned(mix: Mix, folder: Path | None = None) -> tuple[dict[str, Counter[str
         return mix.endpoints[chain]
 
     found: dict[str, Counter[str]] = {}
-    for cost in costs(chains, endpoints, audit=mix.audit):
+    for cost in costs(chains, endpoints, audit=mix.audit, state_whole=mix.state_whole):
         found.setdefault(cost.chain, Counter())[cost.method] += cost.calls
-    return found, duration_s(chains, endpoints, audit=mix.audit)
+    return found, duration_s(chains, endpoints, audit=mix.audit, state_whole=mix.state_whole)
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -34,7 +34,7 @@ def bare(text: str, secret: str) -> bool:
         "https://rpc.example/v2/{}aaaaaaaaaaaa",
         "https://rpc.example/?apikey={}",
         "https://rpc.example/x?net=main&access_token={}",
-        "https://{}:pw-of-mine@rpc.example/",
+        "https://{}@rpc.example/",
         "https://me-myself:{}@rpc.example/",
     ],
 )

@@ -227,8 +227,6 @@ def verify_command(
             print_line(f"[red]{one.verdict}[/] {one.partition}: {'; '.join(one.says)}")
         if len(wrong) > 20:
             print_line(f"... and {len(wrong) - 20:,} more; [bold]--json[/] lists them all")
-        if counts["gap"]:
-            print_next("collect", selection=True)
     raise typer.Exit(1 if wrong else 0)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from cryptolake.contracts.wellformed import require_types
 
 _NAME, _VARIABLE = re.compile(r"[a-z][a-z0-9_]*"), re.compile(r"[A-Z][A-Z0-9_]*")
-_ADDRESS = re.compile(r"https?://[A-Za-z0-9.\[\]:-]*[A-Za-z0-9\]](/[!-~]*)?")
+_ADDRESS = re.compile(r"https?://[A-Za-z0-9._\[\]:-]*[A-Za-z0-9\]](/[!-~]*)?")
 
 
 @dataclass(frozen=True, slots=True)

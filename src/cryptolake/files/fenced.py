@@ -69,9 +69,9 @@ class FencedSource:
         with fence(self._file, "trips"):
             found = list(self._source.trips(wanted))
             if not all(isinstance(one, Trip) for one in found):
-                raise TypeError("gave something that is no Trip")
+                raise TypeError("gave something that is no conversation of contracts.source")
             if sorted(one for trip in found for one in trip.partitions) != sorted(wanted):
-                raise ValueError("did not put every partition into exactly one trip")
+                raise ValueError("did not put every partition into exactly one conversation")
         return iter(found)
 
     def fetch(self, trip: Trip) -> Iterator[Raw | Miss]:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from cryptolake.contracts.counting import counted
 from cryptolake.errors import Stop
 from cryptolake.net.answers import quantity
 from cryptolake.net.envelope import Json
@@ -124,7 +125,7 @@ class _Asking:
             if at > last:
                 return found
         covered = at - first
-        raise _NoAnswer(error={"code": -32005, "message": f"the block range is limited to {covered} blocks"})
+        raise _NoAnswer(error={"code": -32005, "message": f"the block range is limited to {counted(covered, 'block')}"})
 
     def _heard(self, answer: Answer) -> Answer:
         """The answer when it holds data; what else it says in the words of JSON-RPC, so that it is treated alike."""

@@ -226,9 +226,8 @@ class Pool:
             # That somebody may be well later matters more than that another can never answer.
             last = next((error for error in errors if passing(error)), errors[-1] if errors else last)
             silent = isinstance(last, TooFast) and all(one.limiter.silent for one in stations)
-            hopeless = not passing(last) and (
-                attempt or (not isinstance(last, Elsewhere) or surely_missing(self.stations, kept(method), block))
-            )
+            missing = not isinstance(last, Elsewhere) or surely_missing(self.stations, kept(method), block)
+            hopeless = not passing(last) and (attempt or missing)
             if silent or hopeless or all(station.stopped for station in self.stations):
                 break
             if attempt + 1 < self._attempts:

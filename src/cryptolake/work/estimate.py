@@ -52,9 +52,15 @@ class Cost:
 
 
 def costs(
-    chains: Sequence[Workload], endpoints: Endpoints, *, log_span: int | None = None, audit: float = 0.0
+    chains: Sequence[Workload],
+    endpoints: Endpoints,
+    *,
+    log_span: int | None = None,
+    audit: float = 0.0,
+    state_whole: bool = False,
 ) -> list[Cost]:
-    """Costs with all configured endpoints; `log_span` overrides their published spans, `audit` is the share asked twice.
+    """Costs with all configured endpoints; `log_span` overrides their published spans, `audit` is the share asked twice,
+    `state_whole` whether all of the state is, not a sample of it.
 
     Logs are asked of every endpoint that helps, each as fast as it may; all else of whoever comes first.
     """
@@ -72,7 +78,9 @@ def costs(
             for method, count in ((CALL, one.eth_calls), (HEADER, one.headers))
             if count
         ]
-        found += [_cost(one.chain, CALL, each, count) for each, count in _snapshots_again(one, known, audit)]
+        found += [
+            _cost(one.chain, CALL, each, count) for each, count in _snapshots_again(one, known, audit, state_whole)
+        ]
         found += [_cost(one.chain, "eth_chainId", each, 1) for each in known]
     return found
 
@@ -83,11 +91,13 @@ def _cost(chain: str, method: str, endpoint: Endpoint, calls: int) -> Cost:
     return Cost(chain, method, endpoint.name, calls, units, endpoint.limits.unit, usd)
 
 
-def _snapshots_again(one: Workload, known: Sequence[Endpoint], audit: float) -> list[tuple[Endpoint, int]]:
+def _snapshots_again(
+    one: Workload, known: Sequence[Endpoint], audit: float, state_whole: bool
+) -> list[tuple[Endpoint, int]]:
     """The calls of snapshots that are asked again at another voice, and which endpoint that is."""
     first = max(known, key=lambda each: each.limits.rate / each.limits.cost(CALL))
     others = [each for each in known if not same_voice(each, first)]
-    return [(others[0], one.snapshots)] if audit and others and one.snapshots else []
+    return [(others[0], one.eth_calls if state_whole else one.snapshots)] if audit and others and one.snapshots else []
 
 
 def _log_calls(one: Workload, known: Sequence[Endpoint], log_span: int | None, audit: float) -> dict[str, int]:
@@ -113,7 +123,12 @@ def _log_calls(one: Workload, known: Sequence[Endpoint], log_span: int | None, a
 
 
 def duration_s(
-    chains: Sequence[Workload], endpoints: Endpoints, log_span: int | None = None, *, audit: float = 0.0
+    chains: Sequence[Workload],
+    endpoints: Endpoints,
+    log_span: int | None = None,
+    *,
+    audit: float = 0.0,
+    state_whole: bool = False,
 ) -> float:
     """Seconds at the known limits: an account serves all its chains in turn, accounts work beside each other."""
     busy: dict[str, float] = {}
@@ -125,7 +140,7 @@ def duration_s(
         scanning = {each.name: logs.get(each.name, 0) * each.limits.cost(LOGS) / each.limits.rate for each in known}
         for each, seconds in zip(known, _shared_out(one, known, scanning), strict=True):
             busy[each.account] = busy.get(each.account, 0.0) + seconds / SHARE
-        for each, count in _snapshots_again(one, known, audit):  # by then the rest was shared out
+        for each, count in _snapshots_again(one, known, audit, state_whole):  # by then the rest was shared out
             busy[each.account] += count * each.limits.cost(CALL) / each.limits.rate / SHARE
     return max(busy.values(), default=0.0)
 
@@ -277,7 +292,8 @@ def planned(
         scanned=kept_histories(app.folder.discovered),
         doubted=audit > 0,
     )
-    found = costs(chains, endpoints, log_span=log_span, audit=audit)
+    whole = share_of(app.settings.wanted_state_grade, 0.0) == 1.0
+    found = costs(chains, endpoints, log_span=log_span, audit=audit, state_whole=whole)
     archive = [one.chain for one in chains if one.snapshots]
     spans = [max(each.limits.log_span for each in endpoints(one.chain)) for one in chains if endpoints(one.chain)]
     return Planned(
@@ -289,7 +305,7 @@ def planned(
         failed_before=plan.failed_before,
         total_calls=sum(cost.calls for cost in found),
         costs=found,
-        expected_seconds=round(duration_s(chains, endpoints, log_span, audit=audit), 1),
+        expected_seconds=round(duration_s(chains, endpoints, log_span, audit=audit, state_whole=whole), 1),
         plans=offers(chains, rpc_plans().values()),
         archive_needed_from=first if archive else None,
         archive_chains=archive,

@@ -52,14 +52,20 @@ def verify(
                 if entry is None
                 else f"{said(entry.state)}: {entry.error or entry.reason or ''}".strip(": ")
             )
-            found.append(Verified(partition, "gap", (f"{why}; run `cryptolake collect`",)))
+            found.append(Verified(partition, "gap", (f"{why}; run `cryptolake collect` with the same selection",)))
             continue
         if entry.state == "gone":
             found.append(Verified(partition, "complete", (entry.reason or said(entry.state),)))
             continue
         raw = bronze.read(partition, source)
         if raw is None or raw.digest != entry.digest:
-            found.append(Verified(partition, "gap", ("its answer is missing or damaged; run `cryptolake collect`",)))
+            found.append(
+                Verified(
+                    partition,
+                    "gap",
+                    ("its answer is missing or damaged; run `cryptolake collect` with the same selection",),
+                )
+            )
             continue
         if partition.dataset != "liquidations":  # a snapshot is of one block: there is nothing between two of them
             found.append(Verified(partition, "complete"))

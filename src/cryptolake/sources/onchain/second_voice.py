@@ -17,6 +17,7 @@ from cryptolake.net.besides import another_voice
 from cryptolake.net.block_identity import BlockIdentity
 from cryptolake.net.faults import Malformed
 from cryptolake.net.multicall import MAX_CALLS, Call, CallResult, Failed, Finished, Program
+from cryptolake.net.reverts import Reverts
 from cryptolake.net.rpc import Pool
 from cryptolake.net.voices import among
 from cryptolake.registry.chains import Chain
@@ -57,8 +58,10 @@ def borne_out(
     outcomes: Mapping[str, Finished[T] | Failed],
     heard: Collection[str],
     wanted: Grade,
+    reverts: Reverts,
 ) -> Borne:
-    """Ask again what was read, as much of it as the `wanted` grade needs; `heard` are the endpoints that answered it.
+    """Ask again what was read, as much of it as the `wanted` grade needs; `heard` are the endpoints that answered it,
+    `reverts` what is known of calls that revert as others than those have said; it is added to.
 
     One voice only where nobody else can say. Raises Disagreed when another voice reads something else there.
     """
@@ -74,12 +77,12 @@ def borne_out(
     if other is None:
         return Borne("one_voice", first)
     lot = list(known) if wanted != "two_voices_sampled" else _lot(chain.name, block.number, list(known))
-    theirs = _said(other, chain, block, lot)
+    theirs = _said(other, chain, block, lot, reverts)
     if theirs is None:
         return Borne("one_voice", first)
     second = other.last_endpoint
     if differing := _differing(lot, known, theirs):
-        _decide(pool, chain, block, lot, known, theirs, heard, second, differing)
+        _decide(pool, chain, block, lot, known, theirs, heard, second, differing, reverts)
     grade: Grade = "two_voices" if len(lot) == len(known) else "two_voices_sampled"
     return Borne(grade, first, second, len(lot), len(known))
 
@@ -94,17 +97,18 @@ def _decide(
     heard: Collection[str],
     second: str,
     differing: Call,
+    reverts: Reverts,
 ) -> None:
     """Return where the difference is none or the second voice's own; raise Disagreed otherwise."""
     first = among(pool, [one for one in pool.stations if one.endpoint.name in heard])
-    again = _said(first, chain, block, lot)
+    again = _said(first, chain, block, lot, Reverts())
     if again is not None and _differing(lot, again, theirs) is None:
         # Calls within one aggregate may change what others of it read: asked in the same order they agree.
         return
     name = ", ".join(sorted(heard))
     words = f"{name} and {second} read different state of block {block.number} (a call to {differing.to})"
     judge = another_voice(pool, {*heard, second})
-    judged = None if judge is None else _said(judge, chain, block, lot)
+    judged = None if judge is None else _said(judge, chain, block, lot, reverts)
     if judge is None or judged is None:
         raise Disagreed(f"{words}; set a third operator's endpoint to decide, or run again")
     if again is not None and _differing(lot, judged, again) is None:
@@ -114,7 +118,9 @@ def _decide(
     raise Disagreed(f"{words}; {judge.last_endpoint} sides with neither; run again")
 
 
-def _said(pool: Pool, chain: Chain, block: BlockIdentity, calls: Sequence[Call]) -> dict[Call, CallResult] | None:
+def _said(
+    pool: Pool, chain: Chain, block: BlockIdentity, calls: Sequence[Call], reverts: Reverts
+) -> dict[Call, CallResult] | None:
     """What the endpoints of a pool answer to these calls at the block; None when they cannot say."""
 
     def program() -> Program[Sequence[CallResult]]:
@@ -122,7 +128,7 @@ def _said(pool: Pool, chain: Chain, block: BlockIdentity, calls: Sequence[Call])
         return answers
 
     try:
-        outcome = run_programs(pool, {"again": program()}, block, chain)["again"]
+        outcome = run_programs(pool, {"again": program()}, block, chain, reverts=reverts)["again"]
     except CryptolakeError:
         return None
     return dict(zip(calls, outcome.value, strict=True)) if isinstance(outcome, Finished) else None

@@ -90,7 +90,7 @@ class OnchainSource:
         # What each market's program asked last time: next time all of it goes in the first request.
         self._likely: dict[str, list[Call]] = {}
         self._answered: dict[str, int] = {}  # the first block at which a market did answer
-        self._reverts: dict[str, Reverts] = {}  # by chain
+        self._reverts: dict[tuple[str, bool], Reverts] = {}  # by chain, and whether those say so who were asked again
         self._teaching: dict[str, threading.Lock] = {}
         self._reading = threading.Lock()
         self._csus = {csu.name: csu for csu in csus}
@@ -157,10 +157,10 @@ class OnchainSource:
                 self._blocks[chain.name] = Blocks(self._pools(chain), self._cache, chain.clock)
             return self._blocks[chain.name]
 
-    def _reverting(self, chain: Chain) -> Reverts:
-        """What is known of the chain's calls that revert, whoever asked them."""
+    def _reverting(self, chain: Chain, *, again: bool = False) -> Reverts:
+        """What is known of the chain's calls that revert, whoever asked; `again`: as those say who bear others out."""
         with self._lock:
-            return self._reverts.setdefault(chain.name, Reverts())
+            return self._reverts.setdefault((chain.name, again), Reverts())
 
     def parse(self, raw: Raw) -> Sequence[Row]:
         """Re-run the family's program over the stored answers. Raises Skip when they do not fit the family's layout."""
@@ -242,7 +242,9 @@ class OnchainSource:
             heard: set[str] = set()
             outcomes = self._asked(pool, blocks, chain, markets, header, heard)
             try:
-                return outcomes, borne_out(pool, chain, block, outcomes, heard, wanted)
+                return outcomes, borne_out(
+                    pool, chain, block, outcomes, heard, wanted, self._reverting(chain, again=True)
+                )
             except Disagreed as error:
                 honest = [one for one in pool.stations if one.endpoint.name != error.liar]
                 if not error.liar or not honest:
