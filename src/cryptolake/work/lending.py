@@ -21,7 +21,7 @@ from cryptolake.catalogue import contracts
 from cryptolake.cluster.asking import asking
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.entry import Entry
-from cryptolake.contracts.grades import Grade, at_least, grade_of
+from cryptolake.contracts.grades import Grade
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.table import Table
 from cryptolake.contracts.versions import document
@@ -36,7 +36,6 @@ from cryptolake.flow.resume import AT_ONCE, Wish, compare, damaged, partitions_o
 from cryptolake.flow.workers import suggested
 from cryptolake.gold import daily_panel
 from cryptolake.gold.metadata import metadata_document
-from cryptolake.lake.bronze import ONCHAIN, Bronze
 from cryptolake.net.purse import REACHED
 from cryptolake.registry.markets import Csu
 from cryptolake.registry.version import registry_version
@@ -61,6 +60,7 @@ from cryptolake.work.price_sources import (
 )
 from cryptolake.work.priority import largest_first, last_known_usd
 from cryptolake.work.standing import DATASETS, MarketDay, market_day, standing
+from cryptolake.work.verify import proven_so_far
 
 CONTRACTS_FILE = "gold/contracts.json"  # what the tables beside it promise; `contracts diff` reads it
 
@@ -124,14 +124,6 @@ def collect(
     result.known = left.settled_count - len(hurt)
     _refuse_beyond_ceiling(app.purse.reached, result)
     return result
-
-
-def proven_so_far(bronze: Bronze, grade: Grade, partition: Partition, digest: str) -> bool:
-    """Whether a settled answer is unharmed and, where it is of liquidations, proven as far as this grade or further."""
-    raw = bronze.read(partition, ONCHAIN)
-    if raw is None or raw.digest != digest:
-        return False
-    return partition.dataset != "liquidations" or at_least(grade_of(raw.provenance.get("grade")), grade)
 
 
 def _refuse_beyond_ceiling(reached: str | None, result: Collected) -> None:

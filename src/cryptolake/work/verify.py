@@ -12,9 +12,9 @@ from typing import Literal
 import orjson
 
 from cryptolake.contracts.entry import SETTLED, Entry, said
-from cryptolake.contracts.grades import Grade, at_least
+from cryptolake.contracts.grades import Grade, at_least, grade_of
 from cryptolake.contracts.partition import Partition, Period
-from cryptolake.lake.bronze import Bronze
+from cryptolake.lake.bronze import ONCHAIN, Bronze
 from cryptolake.sources.onchain.certificate import doubts, faults, grade
 
 Verdict = Literal["complete", "weak", "suspect", "gap"]
@@ -97,3 +97,11 @@ def _weakness(payload: Mapping[str, object], graded: Grade) -> str:
     noticed = given.get("noticed") if isinstance(given, Mapping) and graded == "two_voices_sampled" else None
     chance = f"; one dropped log is noticed with {noticed:.0%}" if isinstance(noticed, float) else ""
     return f"{graded}{chance}{f': {problem}' if problem else ''}; run `cryptolake collect --grade`"
+
+
+def proven_so_far(bronze: Bronze, least: Grade, partition: Partition, digest: str) -> bool:
+    """Whether a settled answer is unharmed and, where it is of liquidations, proven as far as this grade or further."""
+    raw = bronze.read(partition, ONCHAIN)
+    if raw is None or raw.digest != digest:
+        return False
+    return partition.dataset != "liquidations" or at_least(grade_of(raw.provenance.get("grade")), least)
