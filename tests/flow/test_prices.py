@@ -11,6 +11,8 @@ import pytest
 from benchmarks.synthetic_lake import World, fill, market, partitions, source
 from tests.sources.test_price_vendors import Vendor, vendor
 
+from cryptolake.contracts.source import Source
+from cryptolake.errors import Stop
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
 from cryptolake.registry.loader import load_registry
@@ -21,6 +23,7 @@ from cryptolake.state.ledger import Ledger
 from cryptolake.work import prices as flow
 from cryptolake.work.price_sources import read_quotes
 from cryptolake.work.refine import refine, reprice
+from cryptolake.work.repair import repair
 
 __all__ = ["vendor"]
 FIRST = date(2024, 3, 1)
@@ -77,7 +80,31 @@ def test_missing_prices_are_asked_once_and_used(vendor: Vendor, tmp_path: Path) 
     assert before["price"].null_count() == 0
     refine(source(world), partitions(world, FIRST, LAST), bronze=bronze, tables=tables, quotes=quotes, fresh=True)
     assert tables.read(tvl.TABLE).equals(before)
+    _a_lost_price_answer_is_never_silent(asked_source, source(world), bronze, ledger)
     ledger.close()
+
+
+def _a_lost_price_answer_is_never_silent(vendor: Source, chain: Source, bronze: Bronze, ledger: Ledger) -> None:
+    """Gone, cut short or another one: whoever values says so, until it is asked again or the ledger says that it is lost."""
+    told = [one for one in ledger.states() if one.dataset == DATASET.name]
+    path = bronze.raw_path(told[0], vendor.name)
+    whole, other = path.read_bytes(), bronze.raw_path(told[1], vendor.name).read_bytes()
+    for content in (None, whole[:-9], b"", other):
+        path.unlink() if content is None else path.write_bytes(content)
+        with pytest.raises(
+            Stop, match=f"1 answer of price source defillama cannot be found .*{told[0]}.*prices collect"
+        ):
+            read_quotes({"defillama": vendor}, bronze, ledger.states())
+        path.write_bytes(whole)
+    assert read_quotes({"defillama": vendor}, bronze, ledger.states()).height == len(told)
+    path.unlink()
+    found = repair(ledger, bronze, chain, known=lambda _key: True, prices=[vendor])
+    assert found.damaged == (told[0],)
+    lost = ledger.state(told[0])
+    assert lost is not None
+    assert (lost.state, lost.reason) == ("failed", "damaged")
+    assert "prices collect" in str(lost.error)
+    assert read_quotes({"defillama": vendor}, bronze, ledger.states()).height == len(told) - 1
 
 
 def test_an_event_counts_once_and_is_worth_what_the_token_is_worth_in_dollars() -> None:

@@ -103,16 +103,31 @@ def interpret(source: Source, raw: Raw, bronze: Bronze) -> Entry:
 
 def read_rows(source: Source, partitions: Iterable[Partition], bronze: Bronze) -> list[Row]:
     """The rows of every kept answer that can be read. One that cannot stands as failed in the ledger since it landed."""
+    found = (bronze.read(partition, source.name) for partition in partitions)
+    return [row for raw in found if raw is not None for row in _readable(source, raw)]
+
+
+def read_recorded(
+    source: Source, answers: Iterable[tuple[Partition, str]], bronze: Bronze
+) -> tuple[list[Row], list[Partition]]:
+    """The rows of these answers, each with the digest it was recorded by, and those that do not lie there so any more."""
     rows: list[Row] = []
-    for partition in partitions:
+    lost = []
+    for partition, digest in answers:
         raw = bronze.read(partition, source.name)
-        if raw is None:
-            continue
-        try:
-            rows.extend(read(source, raw))
-        except Skip as error:
-            log.warning("answer left out", partition=str(partition), reason=error.reason, error=str(error))
-    return rows
+        if raw is None or raw.digest != digest:
+            lost.append(partition)
+        else:
+            rows.extend(_readable(source, raw))
+    return rows, lost
+
+
+def _readable(source: Source, raw: Raw) -> Sequence[Row]:
+    try:
+        return read(source, raw)
+    except Skip as error:
+        log.warning("answer left out", partition=str(raw.partition), reason=error.reason, error=str(error))
+        return ()
 
 
 def entry(

@@ -12,17 +12,19 @@ import polars as pl
 import structlog
 
 from cryptolake.app import App
+from cryptolake.contracts.counting import counted
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.prices import Wanted
 from cryptolake.contracts.source import Source
 from cryptolake.errors import BadInput, Stop
-from cryptolake.flow.collect import read_rows
+from cryptolake.flow.reading import read_recorded
 from cryptolake.lake.bronze import Bronze
 from cryptolake.silver.prices import Pricing, pricing_of, tidy
 from cryptolake.silver.quotes import TABLE as QUOTES
 from cryptolake.silver.refined import TABLE as REFINED
 from cryptolake.silver.refined import pricing_of_most
+from cryptolake.sources.price_file import PriceFile
 
 log = structlog.get_logger(__name__)
 
@@ -98,18 +100,33 @@ def read_quotes(
 ) -> pl.DataFrame:
     """Every kept quote of these sources (by their name on the ladder), from bronze; the same answers give the same rows.
 
-    Raises Stop when a source's rows bear another name: they would be on no rung.
+    Raises Stop when an answer is gone or another one, for its days would be priced by somebody else in silence, and when a
+    source's rows bear another name: they would be on no rung.
     """
     chosen = None if days is None else set(days)
     frames = [QUOTES.empty()]
     for name, source in sources.items():
         datasets = {one.name for one in source.datasets}
-        kept = [p for p, entry in states.items() if p.dataset in datasets and entry.digest is not None]
+        kept = [(p, entry.digest) for p, entry in states.items() if p.dataset in datasets and entry.digest is not None]
         dated = source.datasets[0].reach != "whole_history"
-        kept = [p for p in kept if chosen is None or not dated or p.period.day in chosen]
-        rows = read_rows(source, sorted(kept), bronze)
+        kept = [one for one in kept if chosen is None or not dated or one[0].period.day in chosen]
+        rows, lost = read_recorded(source, sorted(kept), bronze)
+        if lost:
+            raise Stop(
+                f"{counted(len(lost), 'answer')} of price source {name} cannot be found as recorded (first {lost[0]}): the "
+                f"days would be priced by others in silence; {_again(name)}, or run `cryptolake ledger repair` to go on without"
+            )
         frame = pl.DataFrame(list(rows), schema=QUOTES.polars_schema(), strict=False)
         if strangers := sorted({str(one) for one in frame["source"].unique()} - {name}):
             raise Stop(f"price source {name}: its rows say source {strangers[0]!r}; correct `parse` in its file")
         frames.append(frame if chosen is None else frame.filter(pl.col("date").is_in(sorted(chosen))))
     return tidy(pl.concat(frames))
+
+
+def _again(name: str) -> str:
+    """How an answer of a price source comes again."""
+    return (
+        "import the file again"
+        if name == PriceFile.name
+        else f"ask again by `cryptolake prices collect --source {name} --all`"
+    )

@@ -20,6 +20,7 @@ from cryptolake.sources.onchain.families import families
 from cryptolake.state.checkpoints import Claimed, read_checkpoint
 from cryptolake.state.ledger import Ledger
 from cryptolake.work.market_days import EVERYTHING, MarketDays
+from cryptolake.work.price_sources import price_sources
 from cryptolake.work.standing import DATASETS
 
 
@@ -45,7 +46,7 @@ def repair_ledger(app: App) -> tuple[Repaired, Path | None]:
         return name in app.registry.csus and app.registry.csus[name].family in families()
 
     source = app.onchain(list(app.registry.csus.values()))
-    return repair(app.ledger, app.bronze, source, known=known), aside
+    return repair(app.ledger, app.bronze, source, known=known, prices=price_sources(app).values()), aside
 
 
 def _readable(app: App) -> Path | None:
@@ -91,8 +92,17 @@ def import_checkpoints(
     return replace(found, left_out=left_out), sorted(strangers)
 
 
-def repair(ledger: Ledger, bronze: Bronze, source: Source, *, known: Callable[[str], bool]) -> Repaired:
+def repair(
+    ledger: Ledger,
+    bronze: Bronze,
+    source: Source,
+    *,
+    known: Callable[[str], bool],
+    prices: Iterable[Source] = (),
+) -> Repaired:
     """Check everything against everything; needs no network. `known` tells which markets can be read.
+
+    Answers of price sources are looked for too: what is gone of them counts no more.
 
     A settled partition whose answer is gone or not the recorded one becomes `failed` with reason `damaged`, so that the
     next run asks it again. A whole answer that the ledger does not know is read and recorded, and so is one in which the
@@ -101,11 +111,16 @@ def repair(ledger: Ledger, bronze: Bronze, source: Source, *, known: Callable[[s
     corrected = ledger.rebuild_latest()
     dropped = release_dead(ledger)
     on_disk = set(bronze.answers())
-    states = {partition: one for partition, one in ledger.states().items() if partition.dataset in DATASETS}
+    told_by = {dataset.name: one.name for one in prices for dataset in one.datasets}
+    everything = ledger.states()
+    states = {partition: one for partition, one in everything.items() if partition.dataset in DATASETS}
     damaged = [
         partition
-        for partition, one in states.items()
-        if one.state in SETTLED and one.digest is not None and not bronze.intact(partition, one.digest)
+        for partition, one in everything.items()
+        if (partition in states or partition.dataset in told_by)
+        and one.state in SETTLED
+        and one.digest is not None
+        and not bronze.intact(partition, one.digest, told_by.get(partition.dataset, source.name))
     ]
     ledger.append_many(
         replace(
@@ -113,10 +128,11 @@ def repair(ledger: Ledger, bronze: Bronze, source: Source, *, known: Callable[[s
                 partition,
                 "failed",
                 reason="damaged",
-                error="its answer is missing or damaged; run `cryptolake collect --retry-failed`",
+                error="its answer is missing or damaged; run `cryptolake "
+                f"{'prices collect' if partition.dataset in told_by else 'collect --retry-failed'}`",
             ),
             worker=WORKER,
-            attempt=states[partition].attempt,
+            attempt=everything[partition].attempt,
         )
         for partition in damaged
     )
