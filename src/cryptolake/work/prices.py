@@ -258,6 +258,10 @@ def ask(
     resume: bool = True,
     progress: Progress = lambda _partition, _state: None,
 ) -> Collected:
-    """Collect what the ledger does not have yet."""
-    missing = make_plan(partitions, ledger.states(), resume=resume).missing if resume else partitions
+    """Collect what the ledger does not have yet, or bronze no longer as it was recorded."""
+
+    def intact(partition: Partition, digest: str | None) -> bool:
+        return bronze.intact(partition, digest, source.name)
+
+    missing = make_plan(partitions, ledger.states(), intact=intact).missing if resume else partitions
     return collect_partitions(source, missing, bronze=bronze, ledger=ledger, workers=workers, progress=progress)
