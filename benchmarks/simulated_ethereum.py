@@ -273,8 +273,8 @@ _ANSWERS: dict[str, Answer] = {
     "getEthBalance(address)": _made_amount,
 }
 
-# What a block says of itself, at Multicall3 or ArbSys.
-_BLOCK = {
+# What a block says of itself, at Multicall3 or ArbSys: selector and getter.
+SAYS_OF_ITSELF = {
     selector(one): one
     for one in (
         "getBlockNumber()",
@@ -326,7 +326,7 @@ class Simulated:
     def call(self, to: str, data: bytes, block: int) -> bytes | None:
         """The answer of one contract; None reverts."""
         at = address_word(to)
-        if (told := _BLOCK.get(data[:4])) is not None:
+        if (told := SAYS_OF_ITSELF.get(data[:4])) is not None:
             if "Hash" in told:
                 return bytes.fromhex(self.hash(block - 1)[2:])
             return uint(self.time(block) if told == "getCurrentBlockTimestamp()" else block)

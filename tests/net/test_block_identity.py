@@ -7,26 +7,16 @@ from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 import pytest
+from benchmarks.simulated_ethereum import SAYS_OF_ITSELF
 from tests.net.node import EMITTER, Node, block_named, pool_of
 
 from cryptolake.demo.aggregate3 import SELECTOR, decode_calls, encode_results
-from cryptolake.net.abi import selector
 from cryptolake.net.block_identity import ARBSYS, BlockIdentity, KnownBlock, Unidentified
 from cryptolake.net.blocks import Blocks
 from cryptolake.net.multicall import MULTICALL3, Call, Finished, Program, run
 from cryptolake.net.rpc import Pool
 
 BLOCK = 700_000
-NAMES = {
-    "0x" + selector(one).hex(): one
-    for one in (
-        "getBlockNumber()",
-        "getCurrentBlockTimestamp()",
-        "getLastBlockHash()",
-        "arbBlockNumber()",
-        "arbBlockHash(uint256)",
-    )
-}
 
 
 @dataclass
@@ -59,7 +49,7 @@ class Speaking(Node):
 
     def told(self, to: str, data: str, block: int) -> tuple[bool, str]:
         """One contract's answer."""
-        name = NAMES.get(data[:10])
+        name = SAYS_OF_ITSELF.get(bytes.fromhex(data[2:10]))
         if name is None:
             return True, f"0x{block:064x}"
         if to == ARBSYS and self.kind != "arbsys":

@@ -38,6 +38,21 @@ def data(value: object) -> bytes | None:
         return None
 
 
+def stated_quantity(entry: Mapping[str, object], name: str, of: str) -> int:
+    """A number that `entry` must hold, `of` saying what it is. Raises Malformed."""
+    if (found := quantity(entry.get(name))) is None:
+        raise Malformed(f"{of}'s {name} is missing or misspelt; it is asked elsewhere")
+    return found
+
+
+def stated_data(entry: Mapping[str, object], name: str, of: str, *, length: int | None = None) -> bytes:
+    """Bytes that `entry` must hold, of this length where one is given. Raises Malformed."""
+    found = data(entry.get(name))
+    if found is None or length not in {None, len(found)}:
+        raise Malformed(f"{of}'s {name} is missing or misspelt; it is asked elsewhere")
+    return found
+
+
 def read(method: str, params: Sequence[Json], raw: bytes) -> Json | bytes:
     """A result as its method gives it, decoded and well formed; logs stay as they came, whoever asked for them reads them.
 

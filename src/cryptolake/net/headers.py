@@ -11,9 +11,11 @@ from itertools import pairwise
 
 from cryptolake.net import rlp
 from cryptolake.net.abi import keccak
-from cryptolake.net.answers import data, quantity
+from cryptolake.net.answers import stated_data, stated_quantity
 from cryptolake.net.bloom import LENGTH, may_hold
 from cryptolake.net.faults import Malformed
+
+_HEADER = "a header"
 
 # The fields that are hashed, in their order: bytes of a fixed length, bytes of any length (None), or whole numbers (0).
 _FIRST: dict[str, int | None] = {
@@ -96,17 +98,11 @@ def _field(answer: Mapping[str, object], name: str, length: int | None) -> bytes
     """A field as it is hashed. Raises Malformed when it is missing or no such field."""
     if length == 0:
         return rlp.whole(_number(answer, name))
-    found = data(answer.get(name))
-    if found is None or length not in {None, len(found)}:
-        raise Malformed(f"a header's {name} is missing or misspelt; it is asked elsewhere")
-    return found
+    return stated_data(answer, name, _HEADER, length=length)
 
 
 def _number(answer: Mapping[str, object], name: str) -> int:
-    found = quantity(answer.get(name))
-    if found is None:
-        raise Malformed(f"a header's {name} is missing or misspelt; it is asked elsewhere")
-    return found
+    return stated_quantity(answer, name, _HEADER)
 
 
 def _hashes(listed: Sequence[object]) -> tuple[str, ...]:

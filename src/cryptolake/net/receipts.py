@@ -13,11 +13,13 @@ from typing import Literal
 from cryptolake.contracts.receipt_rules import ReceiptRule
 from cryptolake.net import rlp
 from cryptolake.net.abi import checksum
-from cryptolake.net.answers import data, quantity
+from cryptolake.net.answers import data, quantity, stated_data, stated_quantity
 from cryptolake.net.bloom import bloom_of
 from cryptolake.net.faults import Malformed
 from cryptolake.net.headers import ProvenHeader
 from cryptolake.net.logs import Log
+
+_RECEIPT = "a receipt"
 
 Filters = Literal["as given", "made anew"]
 """Which bloom filters are put into receipts: an endpoint need not give them, and may give wrong ones."""
@@ -124,14 +126,8 @@ def _topics(entry: Mapping[str, object]) -> list[bytes]:
 
 
 def _bytes(entry: Mapping[str, object], name: str, length: int | None = None) -> bytes:
-    found = data(entry.get(name))
-    if found is None or length not in {None, len(found)}:
-        raise Malformed(f"a receipt's {name} is missing or misspelt; it is asked elsewhere")
-    return found
+    return stated_data(entry, name, _RECEIPT, length=length)
 
 
 def _whole(entry: Mapping[str, object], name: str) -> int:
-    found = quantity(entry.get(name))
-    if found is None:
-        raise Malformed(f"a receipt's {name} is missing or misspelt; it is asked elsewhere")
-    return found
+    return stated_quantity(entry, name, _RECEIPT)
