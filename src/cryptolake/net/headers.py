@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from cryptolake.net import rlp
 from cryptolake.net.abi import keccak
@@ -87,11 +86,6 @@ def proven_header(answer: object) -> ProvenHeader:
         bloom=_field(answer, "logsBloom", LENGTH),
         transactions=_hashes(listed) if isinstance(listed, Sequence) else None,
     )
-
-
-def chained(headers: Sequence[ProvenHeader]) -> bool:
-    """Whether each header is the parent of the next, so that whoever knows the last one's hash knows them all."""
-    return all(after.number == before.number + 1 and after.parent == before.hash for before, after in pairwise(headers))
 
 
 def _field(answer: Mapping[str, object], name: str, length: int | None) -> bytes:

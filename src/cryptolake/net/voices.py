@@ -40,20 +40,6 @@ def others(pool: Pool, heard: Collection[str]) -> list[Station]:
     ]
 
 
-def voice_of(pool: Pool, name: str) -> str:
-    """The voice of the endpoint of this name; the name itself where the pool has none of it any more."""
-    return next((voice(one.endpoint) for one in pool.stations if one.endpoint.name == name), name)
-
-
-def one_of_each(stations: Sequence[Station]) -> list[Station]:
-    """The first station of every voice."""
-    found: list[Station] = []
-    for station in stations:
-        if not any(same_voice(station.endpoint, one.endpoint) for one in found):
-            found.append(station)
-    return found
-
-
 def among(pool: Pool, stations: Sequence[Station]) -> Pool:
     """The same pool, asking these stations alone: what they learn and how they fare is shared."""
     found = copy(pool)
