@@ -94,13 +94,4 @@ def lab_machines(folder: Path, count: int, *, open_ssh: bool) -> Iterator[Lab]:
         for process, _ in started:
             process.terminate()
         for process, _ in started:
-            _await_end(process)
-
-
-def _await_end(process: subprocess.Popen[str]) -> None:
-    """A server that was told to end has nothing to keep: one that inherited deaf ears is killed."""
-    try:
-        process.wait(timeout=10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait(timeout=PATIENCE_S)
+            process.wait(timeout=PATIENCE_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +35,15 @@ def sandbox_variables(replay: Replay, folder: Path) -> dict[str, str]:
         "CRYPTOLAKE_END_DATE": "2024-12-14",
         "CRYPTOLAKE_SCHEDULES": "false",
     }
+
+
+@pytest.fixture(autouse=True)
+def signals_as_before() -> Iterator[None]:
+    """A run of Dagster inside a test leaves both signals ignored, and so would be every server that a later test starts."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="module")
