@@ -1,6 +1,7 @@
 """What every test folder shares. Chain fixtures start nothing until a test asks for them."""
 
 import os
+import signal
 import sys
 
 import pytest
@@ -10,6 +11,13 @@ from tests.chain.fixtures import aave_fortnight, anvil, gearbox_market, venus_co
 # Where bytecode is not kept, each of the suite's many processes would compile the program and its libraries anew.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# A shell starts background programs with SIGINT ignored; every server of a test would inherit that, and Dagster would then
+# ignore SIGTERM too (it gives both signals one handler).
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 __all__ = ["aave_fortnight", "anvil", "gearbox_market", "venus_core", "venus_pool"]
 

@@ -1,4 +1,7 @@
-"""`serving`: a real HTTP server on a free loopback port for any fake vendor. What it answers is the caller's."""
+"""Real HTTP servers on free loopback ports: `LoopbackServer` for any handler, `serving` for a fake vendor's answers.
+
+What is answered is the caller's.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 Answer = tuple[int, Mapping[str, str], bytes]  # status, headers, body
+
+
+class LoopbackServer(ThreadingHTTPServer):
+    """Listens on a free port; a busy machine drops no connection, and nobody waits for a conversation left open."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 256
+
+    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(("127.0.0.1", 0), handler)
 
 
 @contextmanager
@@ -33,7 +47,7 @@ def serving(answer: Callable[[str, Mapping[str, str]], Answer]) -> Iterator[str]
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             """Stay quiet."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = LoopbackServer(Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

@@ -7,12 +7,12 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 from tests.command import cryptolake
-from tests.loopback import Answer, serving
+from tests.loopback import Answer, LoopbackServer, serving
 from tests.write_protected import picture
 
 from cryptolake.demo.replay import Replay, sandbox_registry
@@ -125,11 +125,11 @@ def test_nobody_who_is_not_there_and_no_key_that_is_not_set_counts_as_asked(tmp_
     assert code == 1
 
 
-class _Rpc(ThreadingHTTPServer):
+class _Rpc(LoopbackServer):
     """Answers JSON-RPC as `says` tells for one call, and counts the calls as a provider bills them."""
 
     def __init__(self, says: Callable[[str, str], object]) -> None:
-        super().__init__(("127.0.0.1", 0), _RpcHandler)
+        super().__init__(_RpcHandler)
         self.says, self.calls, self.lock = says, 0, threading.Lock()
 
 

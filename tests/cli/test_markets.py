@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from tests.chain.fixtures import require_chain
 from tests.chain.scenario import Fortnight
 from tests.cli.walking import walk
 from tests.command import widest
+from tests.loopback import LoopbackServer
 from tests.waiting import PATIENCE_S
 from typer.testing import CliRunner
 
@@ -260,7 +261,7 @@ def forgetful(node: Anvil, oldest: int) -> Iterator[str]:
 
         def log_message(self, *args: object) -> None: ...
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = LoopbackServer(Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -6,10 +6,12 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import TracebackType
 from typing import Any, Self
 from urllib.request import Request, urlopen
+
+from tests.loopback import LoopbackServer
 
 Lie = Callable[[dict[str, Any], list[dict[str, Any]]], list[dict[str, Any]]]
 """Given the filter of an eth_getLogs and its honest logs; what is answered instead."""
@@ -82,8 +84,7 @@ class Liar:
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
                 """Quiet."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = LoopbackServer(Handler)
 
     @property
     def url(self) -> str:

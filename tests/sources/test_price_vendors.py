@@ -7,11 +7,12 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, urlsplit
 
 import polars as pl
 import pytest
+from tests.loopback import LoopbackServer
 
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Miss, Raw
@@ -79,7 +80,7 @@ def vendor() -> Iterator[Vendor]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = LoopbackServer(Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     found.url = f"http://127.0.0.1:{server.server_address[1]}"
     yield found
