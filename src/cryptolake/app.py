@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from cryptolake.errors import BadInput
+from cryptolake.contracts.partition import DAYS_OF, MARKET_DATASETS, Boundary
+from cryptolake.errors import BadInput, Stop
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.markets import Csu
 from cryptolake.waiting import pause, turn
@@ -122,6 +123,23 @@ class App:
         from cryptolake.state.ledger import Ledger
 
         return Ledger(self.folder.ledger, redact=lambda text: redact_text(text, known_secrets(self.settings)))
+
+    @cached_property
+    def boundary(self) -> Boundary:
+        """Where a day begins: as in the answers that lie here, else as the settings say.
+
+        Raises Stop where the settings name another boundary than the answers have: two days of one date would be one row.
+        """
+        told = self.settings.day_boundary
+        kept = self.ledger.boundary(MARKET_DATASETS)
+        if kept is None or kept == told:
+            return told
+        if "day_boundary" not in self.settings.model_fields_set:
+            return kept
+        raise Stop(
+            f"this data folder holds {DAYS_OF[kept]} and the settings say day_boundary = {told}; leave that setting out, or "
+            "use another --data for days that begin elsewhere"
+        )
 
     def forget_ledger(self) -> None:
         """Close the ledger; the next use opens whatever file lies there then."""

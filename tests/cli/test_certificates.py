@@ -17,12 +17,11 @@ from tests.command import cryptolake
 from tests.compat.kept import KEPT
 
 from cryptolake.contracts.entry import Entry, State
-from cryptolake.contracts.partition import Partition
+from cryptolake.contracts.partition import MARKET_DATASETS, Partition
 from cryptolake.contracts.raw import Raw
 from cryptolake.lake.bronze import Bronze
 from cryptolake.state.ledger import Ledger
 from cryptolake.work.cells import opened
-from cryptolake.work.standing import DATASETS
 
 AT = datetime(2024, 12, 1, 12, tzinfo=UTC)
 DAY = Partition.parse("liquidations/aave_v3_ethereum/2024-12-01")
@@ -151,10 +150,10 @@ def folder(tmp_path: Path) -> Path:
 
 def cells(folder: Path) -> list[Entry]:
     with closing(Ledger(folder / "data" / "ledger.sqlite")) as ledger:
-        return [entry for one, entry in sorted(ledger.states().items()) if one.dataset in DATASETS]
+        return [entry for one, entry in sorted(ledger.states().items()) if one.dataset in MARKET_DATASETS]
 
 
-@pytest.mark.parametrize("dataset", DATASETS)
+@pytest.mark.parametrize("dataset", MARKET_DATASETS)
 def test_every_cell_of_an_earlier_version_can_be_opened(folder: Path, dataset: str) -> None:
     entry = next(one for one in cells(folder) if one.partition.dataset == dataset and one.state in {"done", "empty"})
     shown = cryptolake(folder, "--data", "data", "verify", "show", str(entry.partition))

@@ -73,7 +73,7 @@ def test_describe_and_export(demo: Demo) -> None:
     described = run(demo, "panel", "describe", "--html", "panel.html")
     assert described.returncode == 0, described.stderr
     assert "too short" in described.stdout
-    assert "1 market x 14 days (2024-12-01" in " ".join(described.stdout.split())
+    assert "1 market x 9 days (2024-12-01" in " ".join(described.stdout.split()), "what --balance longest exports"
     assert "<svg" in (demo[0] / "panel.html").read_text()
     for kind, suffix in (("parquet", "parquet"), ("stata", "dta")):
         options = ["--balance", "longest", "--winsorize", "0.05", "--log", "--diff"]

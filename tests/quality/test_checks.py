@@ -215,7 +215,7 @@ def test_coverage_counts_what_was_expected(sound: FinishedTables) -> None:
     rows = {(r["dataset"], r["csu"], r["status"]): r["days"] for r in coverage.coverage(plant).iter_rows(named=True)}
     assert rows["tvl", "one", "not_deployed"] == 1
     assert rows["tvl", "one", "ok"] == DAYS - 1
-    assert coverage.shares(plant)[0] == ("tvl", 3 * DAYS, 3 * DAYS - 1, (3 * DAYS - 1) / (3 * DAYS))
+    assert coverage.shares(plant)[0] == ("tvl", 3 * DAYS, 3 * DAYS - 1, 3 * DAYS - 1, (3 * DAYS - 1) / (3 * DAYS))
 
 
 def test_the_report_has_a_cell_for_every_market_day_and_nothing_from_outside(sound: FinishedTables) -> None:

@@ -28,7 +28,7 @@ from cryptolake.cli.show import print_json, print_line
 from cryptolake.cli.signals import asked_to_stop
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.entry import NOT_YET, said, said_counts
-from cryptolake.contracts.partition import Period
+from cryptolake.contracts.partition import MARKET_DATASETS, Period
 from cryptolake.errors import BadInput
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _chosen(app: App, selected: Selected) -> list[str] | None:
 
 def _print(app: App, chosen: list[str] | None, first: date | None, last: date | None, *, as_json: bool) -> None:
     from cryptolake.cluster.worker_list import read_workers
-    from cryptolake.watch.coverage import DATASETS, entries, markets, newest_day, pace, runs_document, vendor_entries
+    from cryptolake.watch.coverage import entries, markets, newest_day, pace, runs_document, vendor_entries
     from cryptolake.watch.health import read_runs
     from cryptolake.watch.progress import report
 
@@ -118,7 +118,7 @@ def _print(app: App, chosen: list[str] | None, first: date | None, last: date | 
         print_line(line)
     print_workers(read_workers(app.folder.root))
     failed = {one.partition.dataset: one.partition.period for entries in found.failures().values() for one in entries}
-    if failed.keys() & set(DATASETS):
+    if failed.keys() & set(MARKET_DATASETS):
         print_next("collect --retry-failed", selection=True)
     elif failed:
         print_next(*_vendor_calls(app, failed))

@@ -28,6 +28,13 @@ panel_app = typer.Typer(
 )
 
 
+StatusFlag = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--status", help="Whose figures count: ok (default), suspect, missing_price; repeatable. Others are null."
+    ),
+]
+
 STEPS = {"panel": Step(PANEL, 60, "Export the daily panel for R, Stata or Python")}
 
 
@@ -52,6 +59,7 @@ def export_command(
         list[str] | None,
         typer.Option("--column", help="Value column, repeatable (TVL, supplied, borrowed, used, liquidated)."),
     ] = None,
+    status: StatusFlag = None,
     balance: Annotated[
         Literal["strict", "longest", "none"],
         typer.Option(help="strict: only markets complete on all days; longest: largest complete rectangle."),
@@ -74,6 +82,7 @@ def export_command(
     Example: cryptolake panel export --format stata --balance longest --winsorize 0.01 --log --diff
     """
     from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
+    from cryptolake.gold.daily_panel import figures
     from cryptolake.gold.metadata import content_digest
     from cryptolake.research.export import export
     from cryptolake.research.formats import format_named, require_suffix
@@ -84,9 +93,10 @@ def export_command(
     path = out or app.folder.root / "exports" / f"daily_panel{'_wide' * (shape == 'wide')}{kind.suffix}"
     require_suffix(kind, path)  # before anything is read
     panel = chosen_rows(app, selected, version).panel
+    accept = _accepted(status)
     if not allow_empty:
-        require_numbers(panel, tuple(column or VALUES))
-    recipe = Recipe(tuple(column or VALUES), balance, fill_limit(fill), winsorize, log, diff)
+        require_numbers(figures(panel, accept), tuple(column or VALUES))
+    recipe = Recipe(tuple(column or VALUES), balance, fill_limit(fill), winsorize, log, diff, accept)
     prepared = prepare(panel, recipe)
     written = export(
         DAILY_PANEL,
@@ -111,6 +121,7 @@ def describe_command(
     column: Annotated[
         str, typer.Option(help="Column whose balance, unit roots and outliers are looked at.")
     ] = "total_tvl_usd",
+    status: StatusFlag = None,
     html_file: Annotated[Path | None, typer.Option("--html", help="Write the report with plots to this file.")] = None,
     selected: Selected = NOTHING,
     as_json: JsonFlag = False,
@@ -130,7 +141,7 @@ def describe_command(
     if column not in panel.columns or not panel[column].dtype.is_float():
         numeric = [name for name, dtype in panel.schema.items() if dtype.is_float()]
         raise BadInput(f"no such column {column!r}; known: {', '.join(numeric)}")
-    found = describe(panel, column)
+    found = describe(panel, column, _accepted(status))
     if html_file is not None:
         facts = list(_facts(app, content_digest(DAILY_PANEL, panel)).items())
         write_bytes(html_file, html(panel, found, title="daily_panel", facts=facts).encode())
@@ -143,6 +154,15 @@ def describe_command(
         print_next("panel export --format stata --balance longest", selection=True)
 
 
+def _accepted(status: list[str] | None) -> tuple[str, ...]:
+    """The states whose figures count. Raises BadInput for one that never has a figure."""
+    from cryptolake.quality.supported import NUMBERS
+
+    if unknown := [one for one in status or () if one not in NUMBERS]:
+        raise BadInput(f"--status {unknown[0]!r}: no figure has that state; known: {', '.join(NUMBERS)}")
+    return tuple(status or ("ok",))
+
+
 def _facts(app: App, version: str) -> dict[str, object]:
     """Where the numbers come from; goes into every file."""
     from cryptolake.registry.version import registry_version
@@ -152,7 +172,7 @@ def _facts(app: App, version: str) -> dict[str, object]:
         "dataset_version": version,
         "code_version": __version__,
         "registry_version": registry_version(app.registry),
-        "day_boundary": app.settings.day_boundary,
+        "day_boundary": app.boundary,
     }
 
 

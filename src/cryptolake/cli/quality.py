@@ -128,7 +128,7 @@ def quality_command(
                     for r in found
                 ],
                 "coverage": [
-                    dict(zip(("dataset", "expected", "answered", "share"), row, strict=True))
+                    dict(zip(("dataset", "expected", "answered", "ok", "share"), row, strict=True))
                     for row in coverage.shares(panel)
                 ],
                 "by_market": coverage.coverage(panel).to_dicts(),
@@ -160,7 +160,7 @@ def quality_command(
 def _print(
     found: list[Result],
     *,
-    panel_shares: list[tuple[str, int, int, float]],
+    panel_shares: list[tuple[str, int, int, int, float]],
     reconciled: list[Reconciled],
     refused: list[str],
 ) -> None:
@@ -172,8 +172,8 @@ def _print(
     )
     for one in broken[:8]:
         print_line(f"{one.check}: {one.examples[0]}")
-    rows = [(dataset, expected, answered, f"{share:.1%}") for dataset, expected, answered, share in panel_shares]
-    print_table("Coverage", ("dataset", "market-days expected", "answered", "share"), rows)
+    rows = [(*counts, f"{share:.1%}") for *counts, share in panel_shares]
+    print_table("Coverage", ("dataset", "market-days expected", "answered", "ok", "share ok"), rows)
     if reconciled:
         agreed = sum(one.verdict == "agrees" for one in reconciled)
         print_line(

@@ -82,7 +82,7 @@ def release_command(
         csus=csus,
         code_version=__version__,
         registry_version=which,
-        day_boundary=app.settings.day_boundary,
+        day_boundary=app.boundary,
         prices=app.tables.read(PRICES),
         pricing=pricing_document(app.tables.read(REFINED)),
     )

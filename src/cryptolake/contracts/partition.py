@@ -21,6 +21,11 @@ Granularity = Literal["day", "hour"]
 # Where a day begins. "ny" is New York midnight (DST-correct: such a day has 23, 24 or 25 hours).
 ZONES: dict[Boundary, ZoneInfo] = {"utc": ZoneInfo("UTC"), "ny": ZoneInfo("America/New_York")}
 
+MARKET_DATASETS = ("tvl", "liquidations")
+"""What is asked of every lending market on every day."""
+
+DAYS_OF: dict[Boundary, str] = {"utc": "days of UTC", "ny": "days of New York"}
+
 _TEXT = re.compile(r"(\d{4}-\d{2}-\d{2})(?:T(\d{2}))?(@ny)?")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]*")
 NO_NAME = "cannot name a dataset or key; use letters, digits and . _ : + -"

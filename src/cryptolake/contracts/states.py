@@ -22,7 +22,7 @@ STATE_DOCS: Final[dict[State, str]] = {
     "failed": "asked and not answered; the reason says whether it may be asked again",
     "not_deployed": "what it is about did not exist then, which is proven",
     "suspect": "answered, and somebody contradicts the answer or it looks wrong; it is asked again",
-    "missing_price": "answered, and some asset that is held has no price: sums run over the others",
+    "missing_price": "answered, and too much of it has no price: there is no total, only the sum of the rest by its own name",
     "ok": "answered, and nothing speaks against it",
 }
 

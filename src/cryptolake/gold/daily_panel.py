@@ -1,8 +1,12 @@
-"""Gold table `daily_panel`: every expected market and day exactly once, with a reason where there is no number. No I/O."""
+"""Gold table `daily_panel`: every expected market and day exactly once, with a reason where there is no number. No I/O.
+
+A total is a total: where the part of a market that has no price may be more than `MISSING_TOLERANCE` of it, every total is
+null and the sum of the rest is found under a name of its own (`priced_...`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import polars as pl
 
@@ -12,11 +16,17 @@ from cryptolake.contracts.states import STATE_DOCS, STATES
 from cryptolake.contracts.table import Field, Table
 from cryptolake.gold.suspect import LIQUIDATIONS_SUSPECT, TVL_SUSPECT, flagged
 
+# The share of a market's value that may lack a price while its totals still count as totals: a tenth of a percent.
+MISSING_TOLERANCE = 0.001
+# What one token that never had a price is taken to be worth at most. No token that is lent was ever worth so much, so that
+# only dust of it passes.
+_MOST_PER_TOKEN_USD = 1_000_000.0
+
 # What the states mean for the numbers of a row. Zero, missing and not-deployed never share one.
 STATUS_CODES: dict[str, str] = {
     **{state: STATE_DOCS[state] for state in STATES},
     "ok": "answered, and every asset that is held has a price",
-    "missing_price": "answered, but some asset that is held has no price: sums run over the others",
+    "missing_price": "answered, but more than 0.1 % of its value may lack a price: totals are null, the `priced_` sums are not",
     "suspect": "answered, but contradicted by another endpoint or odd (see `flags`); the numbers are kept as they are",
     "not_deployed": "the market did not exist yet",
     "pending": "not answered yet, or the answers are not in the tables yet",
@@ -66,6 +76,24 @@ TABLE = Table(
         Field("cash_usd", "float64", "deposits that are not lent out", unit="USD", null=True, minimum=0),
         Field("collateral_usd", "float64", "collateral that is not lent out", unit="USD", null=True, minimum=0),
         Field("priced_share", "float64", "assets with a price / assets", null=True, minimum=0, maximum=1),
+        Field(
+            "priced_value_share",
+            "float64",
+            "value with a price / all value; what has none counts at most what its last price gives, or 1,000,000 USD a token",
+            null=True,
+            minimum=0,
+            maximum=1,
+            added=True,
+        ),
+        *(
+            Field(name, "float64", doc, unit="USD", null=True, minimum=0, added=True)
+            for name, doc in (
+                ("priced_tvl_usd", "net TVL of the assets that have a price; the total only where that is not null"),
+                ("priced_supplied_usd", "deposits of the assets that have a price"),
+                ("priced_borrowed_usd", "debt in the assets that have a price"),
+                ("priced_liquidations_usd", "debt repaid by liquidators in the assets that have a price"),
+            )
+        ),
         Field("price_age_s_max", "float64", "age of the oldest price used", unit="s", null=True, minimum=0),
         Field("status", "text", "why the TVL columns are what they are", allowed=STATES),
         Field("liquidations_status", "text", "why the liquidation columns are what they are", allowed=STATES),
@@ -101,10 +129,12 @@ TABLE = Table(
         Field("protocol", "text", "protocol"),
     ),
     doc="The balanced daily panel of lending markets.",
-    methodology="Sums run over the assets that have a price; `priced_share` and status `missing_price` say when some have "
-    "none. A day that was asked and had no liquidation is 0; a day that was not asked, or a market that did not exist, is "
-    "null with its reason. Liquidations are valued at the day's snapshot price. TVL and liquidations of a row cover the same "
-    "day: the snapshot block is the last block of the window that was scanned. Nothing is filled forward.",
+    methodology="A total is null (status `missing_price`) where what has no price may be more than 0.1 % of the market's value "
+    "(of the day's liquidations), bounded by the asset's last price in this market, and by 1,000,000 USD a token for one that "
+    "never had any; the sums of what has a price are the `priced_` columns. A market that holds nothing is 0, and so is a day "
+    "that was asked and had no liquidation; a day that was not asked, or a market that did not exist, is null with its "
+    "reason. Liquidations are valued at the day's snapshot price. TVL and liquidations of a row cover the same day: the "
+    "snapshot block is the last block of the window that was scanned. Nothing is filled forward.",
     publish_as="gold/daily_panel.parquet",
 )
 
@@ -113,7 +143,10 @@ _TVL_COLUMNS = (
     *("csu", "date", "asset", "supplied", "borrowed", "cash", "collateral", "price", "price_age_s", "price_flag"),
     *("supplied_usd", "borrowed_usd", "cash_usd", "collateral_usd", "block", "block_time"),
 )
-_LIQUIDATION_COLUMNS = ("chain", "tx", "log_index", "csu", "date", "debt_usd", "collateral_usd", "is_dust")
+_LIQUIDATION_COLUMNS = (
+    *("chain", "tx", "log_index", "csu", "date", "debt_asset", "debt_amount", "debt_usd"),
+    *("collateral_asset", "collateral_amount", "collateral_usd", "is_dust"),
+)
 
 COLUMNS = {"tvl": _TVL_COLUMNS, "liquidations": _LIQUIDATION_COLUMNS}
 
@@ -135,67 +168,69 @@ EXPECTED = pl.Schema(
 )
 
 
+# The columns that the liquidations' state speaks of; the other figures are the TVL's.
+_OF_LIQUIDATIONS = (
+    *("liquidations_usd", "liquidation_count", "liquidations_dust_count", "collateral_seized_usd"),
+    "priced_liquidations_usd",
+)
+_ABOUT_THE_ROW = ("block", "num_assets", "priced_share", "priced_value_share", "price_age_s_max")
+
+
 def build(tvl: pl.DataFrame, liquidations: pl.DataFrame, expected: pl.DataFrame) -> pl.DataFrame:
     """Sum silver over the expected key set. Depends on the rows only, not on their order; sorted by csu and date."""
-    held = pl.max_horizontal("supplied", "borrowed", "cash", "collateral") > 0
-    assets = (
-        tvl.sort("csu", "date", "asset")
-        .group_by("csu", "date", maintain_order=True)
-        .agg(
-            (pl.col("cash_usd") + pl.col("collateral_usd")).sum().alias("total_tvl_usd"),
-            pl.col("supplied_usd").sum().alias("total_supplied_usd"),
-            pl.col("borrowed_usd").sum().alias("total_borrowed_usd"),
-            (pl.col("supplied_usd") + pl.col("collateral_usd")).sum().alias("gross_tvl_usd"),
-            pl.col("cash_usd").sum(),
-            pl.col("collateral_usd").sum(),
-            pl.len().cast(pl.Int32).alias("num_assets"),
-            pl.col("price").is_not_null().mean().alias("priced_share"),
-            pl.col("price_age_s").filter(pl.col("price").is_not_null()).abs().max().alias("price_age_s_max"),
-            (pl.col("price").is_null() & held).any().alias("unpriced"),
-            (pl.col("price").is_not_null() | ~held).any().alias("summable"),
-            pl.col("supplied_usd").filter(pl.col("price_flag") == "disagrees").sum().alias("disagreeing_usd"),
-            pl.col("block").max(),
-            pl.col("block_time").max(),
-        )
-    )
-    events = (
-        liquidations.sort("csu", "date", "tx", "log_index")
-        .group_by("csu", "date", maintain_order=True)
-        .agg(
-            pl.when(pl.col("debt_usd").is_not_null().any()).then(pl.col("debt_usd").sum()).alias("liquidations_usd"),
-            pl.when(pl.col("collateral_usd").is_not_null().any())
-            .then(pl.col("collateral_usd").sum())
-            .alias("collateral_seized_usd"),
-            pl.len().cast(pl.Int32).alias("liquidation_count"),
-            pl.col("is_dust").fill_null(False).sum().cast(pl.Int32).alias("liquidations_dust_count"),
-            pl.col("debt_usd").is_null().any().alias("unpriced_event"),
-        )
-    )
+    bounded = _bounded(tvl)
+    assets, events = _assets(bounded), _events(liquidations, bounded)
     joined = expected.join(assets, on=["csu", "date"], how="left").join(events, on=["csu", "date"], how="left")
     scanned = pl.col("liq_state").is_in(["done", "empty"])
     answered = pl.col("tvl_state").is_in(["done", "empty"])
-    nothing = pl.col("liquidation_count").is_null()
-    sums = [name for name in assets.columns if name.endswith("_usd") and name != "disagreeing_usd"]
-    facts = ["num_assets", "priced_share", "price_age_s_max", "block", "block_time"]
+    nothing_held = pl.col("num_assets").is_null() & (pl.col("tvl_state") == "empty")
+    nothing_happened = pl.col("liquidation_count").is_null()
+    sums = ("total_tvl_usd", "total_supplied_usd", "total_borrowed_usd", "gross_tvl_usd", "cash_usd", "collateral_usd")
+    facts = ("num_assets", "priced_share", "priced_value_share", "price_age_s_max", "block", "block_time")
     frame = (
-        joined.with_columns(
-            *(pl.when(answered & pl.col("summable")).then(pl.col(name)).alias(name) for name in sums),
+        joined.with_columns(pl.when(nothing_held).then(0.0).otherwise(pl.col(name)).alias(name) for name in sums)
+        .with_columns(
+            pl.when(nothing_held).then(0).otherwise(pl.col("num_assets")).cast(pl.Int32).alias("num_assets"),
+            pl.when(nothing_held).then(1.0).otherwise(pl.col("priced_value_share")).alias("priced_value_share"),
+            pl.when(scanned & nothing_happened)
+            .then(0.0)
+            .otherwise(pl.col("liquidations_usd"))
+            .alias("liquidations_usd"),
+            pl.when(scanned & nothing_happened)
+            .then(0.0)
+            .otherwise("collateral_seized_usd")
+            .alias("collateral_seized_usd"),
+            pl.col("summable").fill_null(nothing_held),
+            pl.col("unpriced", "unpriced_debt", "unpriced_collateral").fill_null(False),
+        )
+        .with_columns(
             *(pl.when(answered).then(pl.col(name)).alias(name) for name in facts),
-            # asked, and nothing happened: zero; null when no event of the day has a price
             *(
-                pl.when(scanned & nothing).then(0.0).when(scanned).then(pl.col(name)).alias(name)
-                for name in ("liquidations_usd", "collateral_seized_usd")
+                pl.when(answered & pl.col("summable")).then(pl.col(total)).alias(partial)
+                for total, partial in (
+                    ("total_tvl_usd", "priced_tvl_usd"),
+                    ("total_supplied_usd", "priced_supplied_usd"),
+                    ("total_borrowed_usd", "priced_borrowed_usd"),
+                )
             ),
+            pl.when(scanned).then("liquidations_usd").alias("priced_liquidations_usd"),
             *(
                 pl.when(scanned).then(pl.col(name).fill_null(0)).alias(name)
                 for name in ("liquidation_count", "liquidations_dust_count")
             ),
         )
+        .with_columns(
+            *(pl.when(answered & pl.col("summable") & ~pl.col("unpriced")).then(pl.col(n)).alias(n) for n in sums),
+            pl.when(scanned & ~pl.col("unpriced_debt")).then("liquidations_usd").alias("liquidations_usd"),
+            pl.when(scanned & ~pl.col("unpriced_collateral"))
+            .then("collateral_seized_usd")
+            .alias("collateral_seized_usd"),
+        )
         .sort("csu", "date")
         .pipe(flagged)
         .with_columns(
-            _status("tvl", pl.col("unpriced").fill_null(False), TVL_SUSPECT).alias("status"),
-            _status("liq", pl.col("unpriced_event").fill_null(False), LIQUIDATIONS_SUSPECT).alias(
+            _status("tvl", pl.col("unpriced"), TVL_SUSPECT).alias("status"),
+            _status("liq", pl.col("unpriced_debt") | pl.col("unpriced_collateral"), LIQUIDATIONS_SUSPECT).alias(
                 "liquidations_status"
             ),
             pl.when(answered).then("tvl_grade").alias("tvl_evidence"),
@@ -210,6 +245,90 @@ def build(tvl: pl.DataFrame, liquidations: pl.DataFrame, expected: pl.DataFrame)
         )
     )
     return frame.select(TABLE.columns).cast(TABLE.polars_schema()).sort("csu", "date")
+
+
+def side_of(column: str) -> str:
+    """The column that says the state of a figure: `liquidations_status` or `status`."""
+    return "liquidations_status" if column in _OF_LIQUIDATIONS else "status"
+
+
+def figures(panel: pl.DataFrame, accept: Collection[str] = ("ok",)) -> pl.DataFrame:
+    """`panel` with null for every figure whose side has another state than those accepted.
+
+    Whoever counts complete market-days, or hands figures to a study, counts what this leaves. Rows and other columns stay.
+    """
+    names = [name for name, dtype in panel.schema.items() if dtype.is_numeric() and name not in _ABOUT_THE_ROW]
+    return panel.with_columns(
+        pl.when(pl.col(side_of(name)).is_in(list(accept))).then(pl.col(name)).alias(name) for name in names
+    )
+
+
+def _bounded(tvl: pl.DataFrame) -> pl.DataFrame:
+    """`tvl` sorted by key with `at_most`: the price, else the asset's last one in this market, else what no token exceeds.
+
+    A market's own past and no other market's, so that a row does not depend on what else lies in the lake.
+    """
+    last = pl.col("price").forward_fill().over("csu", "asset", order_by="date")
+    return tvl.sort("csu", "date", "asset").with_columns(last.fill_null(_MOST_PER_TOKEN_USD).alias("at_most"))
+
+
+def _exceeds(value: pl.Expr, priced: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
+    """The share of the value that has a price, and whether the rest exceeds what may be missing from a total."""
+    with_price, without = value.filter(priced).sum(), value.filter(~priced).sum()
+    share = pl.when(without > 0).then(with_price / (with_price + without)).otherwise(1.0)
+    return share, (without > MISSING_TOLERANCE * (with_price + without)) & (without > 0)
+
+
+def _assets(tvl: pl.DataFrame) -> pl.DataFrame:
+    """The sums of each market and day over its assets; `unpriced`: they are no totals, `summable`: some have a price."""
+    priced = pl.col("price").is_not_null()
+    amount = pl.max_horizontal("supplied", "borrowed", "cash") + pl.col("collateral")
+    share, unpriced = _exceeds(amount * pl.col("at_most"), priced)
+    return tvl.group_by("csu", "date", maintain_order=True).agg(
+        (pl.col("cash_usd") + pl.col("collateral_usd")).sum().alias("total_tvl_usd"),
+        pl.col("supplied_usd").sum().alias("total_supplied_usd"),
+        pl.col("borrowed_usd").sum().alias("total_borrowed_usd"),
+        (pl.col("supplied_usd") + pl.col("collateral_usd")).sum().alias("gross_tvl_usd"),
+        pl.col("cash_usd").sum(),
+        pl.col("collateral_usd").sum(),
+        pl.len().cast(pl.Int32).alias("num_assets"),
+        priced.mean().alias("priced_share"),
+        share.alias("priced_value_share"),
+        pl.col("price_age_s").filter(priced).abs().max().alias("price_age_s_max"),
+        unpriced.alias("unpriced"),
+        (priced | ~(amount > 0)).any().alias("summable"),
+        pl.col("supplied_usd").filter(pl.col("price_flag") == "disagrees").sum().alias("disagreeing_usd"),
+        pl.col("block").max(),
+        pl.col("block_time").max(),
+    )
+
+
+def _events(liquidations: pl.DataFrame, bounded: pl.DataFrame) -> pl.DataFrame:
+    """The sums of each market and day over its liquidations; `unpriced_debt`, `unpriced_collateral`: one is no total."""
+    bounds = bounded.select("csu", "date", "asset", "at_most")
+    events = liquidations.sort("csu", "date", "tx", "log_index")
+    for side in ("debt", "collateral"):
+        at_most = bounds.rename({"asset": f"{side}_asset", "at_most": f"{side}_at_most"})
+        events = events.join(at_most, on=["csu", "date", f"{side}_asset"], how="left", maintain_order="left")
+    worth = {
+        side: pl.coalesce(
+            f"{side}_usd", pl.col(f"{side}_amount") * pl.col(f"{side}_at_most").fill_null(_MOST_PER_TOKEN_USD)
+        )
+        for side in ("debt", "collateral")
+    }
+    unpriced = [
+        _exceeds(value, pl.col(f"{side}_usd").is_not_null())[1].alias(f"unpriced_{side}")
+        for side, value in worth.items()
+    ]
+    return events.group_by("csu", "date", maintain_order=True).agg(
+        pl.when(pl.col("debt_usd").is_not_null().any()).then(pl.col("debt_usd").sum()).alias("liquidations_usd"),
+        pl.when(pl.col("collateral_usd").is_not_null().any())
+        .then(pl.col("collateral_usd").sum())
+        .alias("collateral_seized_usd"),
+        pl.len().cast(pl.Int32).alias("liquidation_count"),
+        pl.col("is_dust").fill_null(False).sum().cast(pl.Int32).alias("liquidations_dust_count"),
+        *unpriced,
+    )
 
 
 def _status(side: str, unpriced: pl.Expr, suspicious: Sequence[str]) -> pl.Expr:

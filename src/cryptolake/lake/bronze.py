@@ -23,7 +23,7 @@ from pathlib import Path
 import orjson
 import polars as pl
 
-from cryptolake.contracts.partition import Partition, Period
+from cryptolake.contracts.partition import MARKET_DATASETS, Partition, Period
 from cryptolake.contracts.raw import Raw
 from cryptolake.contracts.source import Row
 from cryptolake.files.atomic import sync_all, write_bytes
@@ -206,7 +206,7 @@ class Bronze:
     def answers(self) -> Iterator[Partition]:
         """Every on-chain partition that has a file; whether it is whole is another question."""
         suffix = ".raw.json.gz"
-        for dataset in ("tvl", "liquidations"):
+        for dataset in MARKET_DATASETS:
             for path in (self._root / dataset).glob(f"*/*{suffix}"):
                 yield Partition(dataset, path.parent.name, Period.parse(path.name.removesuffix(suffix)))
 

@@ -6,6 +6,8 @@ from datetime import date
 
 import polars as pl
 
+from cryptolake.quality.supported import NUMBERS
+
 _SIDES = (("tvl", "status"), ("liquidations", "liquidations_status"))
 
 
@@ -18,13 +20,16 @@ def coverage(panel: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(pieces).sort("dataset", "csu", "status")
 
 
-def shares(panel: pl.DataFrame) -> list[tuple[str, int, int, float]]:
-    """Per dataset: market-days expected, answered (with numbers, priced or not) and the share."""
-    answered = ["ok", "missing_price", "suspect"]
+def shares(panel: pl.DataFrame) -> list[tuple[str, int, int, int, float]]:
+    """Per dataset: market-days expected, answered (whatever speaks against the answer), ok, and the share that is ok.
+
+    Ok are those that an export and its balance count (`gold.daily_panel.figures`).
+    """
     rows = []
     for dataset, column in _SIDES:
-        count = int(panel[column].is_in(answered).sum())
-        rows.append((dataset, panel.height, count, count / panel.height if panel.height else 0.0))
+        count = int(panel[column].is_in(NUMBERS).sum())
+        ok = int((panel[column] == "ok").sum())
+        rows.append((dataset, panel.height, count, ok, ok / panel.height if panel.height else 0.0))
     return rows
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from cryptolake.contracts.partition import MARKET_DATASETS
 from cryptolake.quality import page
 from cryptolake.quality.coverage import grid, shares
 from cryptolake.quality.reconcile import Reconciled
@@ -30,9 +31,9 @@ def html(
             page.table(("severity", "check", "rows", "should hold", "for example"), rows)
             + page.note("Holding: " + (", ".join(held) or "none")),
         ),
-        ("Coverage", page.table(("dataset", "market-days expected", "answered", "share"), shares(panel))),
+        ("Coverage", page.table(("dataset", "market-days expected", "answered", "ok", "share ok"), shares(panel))),
     ]
-    for dataset in ("tvl", "liquidations"):
+    for dataset in MARKET_DATASETS:
         days, codes = grid(panel, dataset)
         sections.append(
             (f"Coverage of {dataset} by market and day", page.heat_map(f"coverage of {dataset}", days, codes))

@@ -11,7 +11,8 @@ from cryptolake.contracts.figures import other
 from cryptolake.quality.rules import FinishedTables, said
 
 _KEY = ("csu", "date")
-_NUMBERS = ("ok", "missing_price", "suspect")
+NUMBERS = ("ok", "missing_price", "suspect")
+"""The states of market-days that have figures."""
 
 
 def answers_missing(t: FinishedTables) -> pl.DataFrame:
@@ -44,7 +45,7 @@ def differing(stored: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
         here, there = pl.col(name), pl.col(f"{name}_now")
         differs = other(here, there) if dtype.is_float() else here.ne_missing(there)
         terms.append(pl.when(differs).then(pl.lit(name)))
-    number = pl.any_horizontal(pl.col("status", "liquidations_status").is_in(_NUMBERS))
+    number = pl.any_horizontal(pl.col("status", "liquidations_status").is_in(NUMBERS))
     return both.select(
         *_KEY,
         number.fill_null(False).alias("has_number"),

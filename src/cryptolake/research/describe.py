@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from cryptolake.contracts.counting import counted
+from cryptolake.gold.daily_panel import figures
 from cryptolake.quality import page
 from cryptolake.research import unitroot
 from cryptolake.research.transforms import VALUES, Rectangle, largest_window
@@ -34,6 +35,7 @@ class Description:
     levels: list[unitroot.Screen]
     changes: list[unitroot.Screen]
     value: str
+    accept: tuple[str, ...]
 
     @property
     def tests(self) -> list[tuple[str, unitroot.PanelTest]]:
@@ -42,8 +44,13 @@ class Description:
         return [(what, test) for what, screens in both for test in unitroot.panel_tests(screens)]
 
 
-def describe(panel: pl.DataFrame, value: str = "total_tvl_usd") -> Description:
-    """Describe a `daily_panel`; unit roots and outliers are of ln(1 + `value`)."""
+def describe(panel: pl.DataFrame, value: str = "total_tvl_usd", accept: Collection[str] = ("ok",)) -> Description:
+    """Describe a `daily_panel`; unit roots and outliers are of ln(1 + `value`).
+
+    Only figures of the accepted states count, as in an export; the largest window is the one `--balance longest` exports.
+    """
+    panel = figures(panel, accept)
+    studied = [name for name in VALUES if name in panel.columns]
     present = pl.col(value).is_not_null()
     logged = panel.sort("csu", "date").select("csu", "date", "status", "flags", pl.col(value).log1p().alias("log"))
     changes = logged.with_columns(pl.col("log").diff().over("csu", order_by="date").alias("change"))
@@ -51,14 +58,15 @@ def describe(panel: pl.DataFrame, value: str = "total_tvl_usd") -> Description:
         markets=panel["csu"].n_unique(),
         days=panel["date"].n_unique(),
         share_present=float(panel.select(present.mean()).item() or 0.0) if panel.height else 0.0,
-        window=largest_window(panel, [value]),
+        window=largest_window(panel, list(dict.fromkeys([*studied, value]))),
         balance=_balance(panel, present),
         missing=_missing(panel),
-        summary=_summary(panel, [name for name in VALUES if name in panel.columns]),
+        summary=_summary(panel, studied),
         outliers=_outliers(changes),
         levels=unitroot.screen(logged, "log"),
         changes=unitroot.screen(changes, "change"),
         value=value,
+        accept=tuple(accept),
     )
 
 
@@ -134,7 +142,7 @@ def _outliers(changes: pl.DataFrame, limit: int = 25) -> pl.DataFrame:
 
 def html(panel: pl.DataFrame, found: Description, *, title: str, facts: Sequence[tuple[str, object]] = ()) -> str:
     """The self-contained report with plots."""
-    panel = panel.sort("csu", "date")
+    panel = figures(panel, found.accept).sort("csu", "date")
     days = panel["date"].unique().sort().to_list()
     status = {str(csu): rows["status"].to_list() for (csu,), rows in _by_market(panel)}
     logged = {

@@ -16,6 +16,7 @@ import polars as pl
 
 from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput, Stop
+from cryptolake.gold.daily_panel import figures
 
 Balance = Literal["strict", "longest", "none"]
 
@@ -27,7 +28,10 @@ _FILL = re.compile(r"ffill(?:\((\d+)\))?")
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What to do. `fill_limit` is in days (0: no filling), `winsorize` a share per tail (0: none)."""
+    """What to do. `fill_limit` is in days (0: no filling), `winsorize` a share per tail (0: none).
+
+    Figures count where their side's status is one of `accept`; the others are null, whatever comes after.
+    """
 
     values: tuple[str, ...] = VALUES
     balance: Balance = "none"
@@ -35,6 +39,7 @@ class Recipe:
     winsorize: float = 0.0
     log: bool = False
     diff: bool = False
+    accept: tuple[str, ...] = ("ok",)
 
 
 @dataclass(slots=True)
@@ -95,6 +100,8 @@ def prepare(panel: pl.DataFrame, recipe: Recipe) -> Prepared:
     if not 0 <= recipe.winsorize < 0.5:
         raise BadInput(f"--winsorize {recipe.winsorize}: the share per tail lies between 0 and 0.5, e.g. 0.01")
     done = Prepared(panel.sort("csu", "date"))
+    if {"status", "liquidations_status"} <= set(panel.columns):
+        _accept(done, recipe)
     if recipe.fill_limit:
         _fill(done, recipe)
     _balance(done, recipe)
@@ -107,6 +114,16 @@ def prepare(panel: pl.DataFrame, recipe: Recipe) -> Prepared:
     if recipe.diff:
         _difference(done, last)
     return done
+
+
+def _accept(done: Prepared, recipe: Recipe) -> None:
+    """Leave the figures of the accepted states, and say how many of the study's values that took away."""
+    before, done.frame = done.frame, figures(done.frame, recipe.accept)
+    count = sum(int(done.frame[name].null_count() - before[name].null_count()) for name in recipe.values)
+    done.steps.append(
+        f"status: figures of market-days that are {' or '.join(recipe.accept)}; "
+        f"{counted(count, 'value')} of other states made null"
+    )
 
 
 def _fill(done: Prepared, recipe: Recipe) -> None:

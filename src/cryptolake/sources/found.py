@@ -15,7 +15,7 @@ from types import ModuleType
 import cryptolake.sources
 from cryptolake.contracts.contact import Assumption
 from cryptolake.contracts.declared import fault_of
-from cryptolake.contracts.partition import can_name
+from cryptolake.contracts.partition import MARKET_DATASETS, can_name
 from cryptolake.contracts.prices import PriceSource, Wanted
 from cryptolake.contracts.source import Dataset, Source, SourceTable
 from cryptolake.contracts.vendor import Vendor
@@ -52,7 +52,7 @@ _CALLED: Mapping[str, tuple[str, ...]] = {
     "first_contact": ("access",),
 }
 # What answers for the chain itself, whose names no vendor's file may take.
-CHAIN, CHAIN_DATASETS = "cryptolake.sources.onchain", ("tvl", "liquidations")
+CHAIN = "cryptolake.sources.onchain"
 _MARKS = ("VENDOR", "PRICES", "TABLES", "open_source", "open_prices")
 
 
@@ -199,7 +199,7 @@ def open_all(found: FoundSources, access: Access, tables: Collection[str], taken
         except CryptolakeError as error:  # the user's own watch list or address, which the words name
             opened.refused[file.module] = str(error).removeprefix(f"{file.module}: ")
     claims = {file.module: _claims(file, sound.get(file.module)) for file in found.files}
-    claims[CHAIN] = {("source", "onchain"), *(("dataset", one) for one in CHAIN_DATASETS)}
+    claims[CHAIN] = {("source", "onchain"), *(("dataset", one) for one in MARKET_DATASETS)}
     opened.refused |= _doubled(claims)
     opened.refused.pop(CHAIN, None)
     for file in found.files:

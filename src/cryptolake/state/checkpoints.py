@@ -13,12 +13,10 @@ from pathlib import Path
 import orjson
 
 from cryptolake.contracts.entry import SETTLED, Entry
-from cryptolake.contracts.partition import Partition, Period
+from cryptolake.contracts.partition import MARKET_DATASETS, Partition, Period
 from cryptolake.errors import BadInput
 from cryptolake.files.atomic import write_bytes
 from cryptolake.state.ledger import Ledger
-
-DATASETS = ("tvl", "liquidations")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +38,7 @@ def write_checkpoints(ledger: Ledger, folder: Path, chosen: Callable[[Partition]
     Completed means settled: answered, empty or gone.
     """
     written = []
-    for dataset in DATASETS:
+    for dataset in MARKET_DATASETS:
         progress: dict[str, dict[str, object]] = {}
         completed: dict[str, list[str]] = {}
         failed: dict[str, list[str]] = {}
@@ -66,13 +64,13 @@ def write_tasks(ledger: Ledger, path: Path, chosen: Callable[[Partition], bool] 
     """Write `checkpoint.json`: a task per chosen market and period with what is completed of it, and every failure."""
     done: dict[tuple[str, str], dict[str, object]] = {}
     failed, last = [], ""
-    for dataset in DATASETS:
+    for dataset in MARKET_DATASETS:
         for partition, entry in ledger.states(dataset).items():
             if not chosen(partition):
                 continue
             last = max(last, _stamp(entry))
             if entry.state in SETTLED:
-                task = {"csu": partition.key, "date": str(partition.period), **dict.fromkeys(DATASETS, False)}
+                task = {"csu": partition.key, "date": str(partition.period), **dict.fromkeys(MARKET_DATASETS, False)}
                 done.setdefault((partition.key, str(partition.period)), task)[dataset] = True
             elif entry.state == "failed":
                 error = f"{dataset}: {entry.error or entry.reason}"
@@ -97,7 +95,7 @@ def read_checkpoint(path: Path, dataset: str | None = None) -> list[Claimed]:
         raise BadInput(f"{path.name} is no JSON object; see `cryptolake ledger export` for the two shapes")
     if "completed_tasks" in document:
         return list(_tasks(path, document))
-    named = dataset or next((one for one in DATASETS if path.name.startswith(one)), None)
+    named = dataset or next((one for one in MARKET_DATASETS if path.name.startswith(one)), None)
     if named is None:
         raise BadInput(f"{path.name} does not say its dataset; add --dataset tvl or --dataset liquidations")
     return [
@@ -112,14 +110,14 @@ def _tasks(path: Path, document: Mapping[str, object]) -> Iterator[Claimed]:
     done = set()
     for task in _listed(path, "the file", document, "completed_tasks"):
         csu, period = _named(path, task)
-        for dataset in DATASETS:
+        for dataset in MARKET_DATASETS:
             if isinstance(task, Mapping) and task.get(dataset) is True:
                 done.add((dataset, csu, period))
                 yield Claimed(Partition(dataset, csu, period), True)
     for task in _listed(path, "the file", document, "failed_tasks"):
         csu, period = _named(path, task)
         error = str(task.get("error", "")) if isinstance(task, Mapping) else ""
-        for dataset in DATASETS:
+        for dataset in MARKET_DATASETS:
             if (dataset, csu, period) not in done:
                 yield Claimed(Partition(dataset, csu, period), False, error)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import cast
 
 from cryptolake.contracts.entry import SUSPECT, Entry, State
-from cryptolake.contracts.partition import Partition
+from cryptolake.contracts.partition import Boundary, Partition
 from cryptolake.errors import Stop
 from cryptolake.state.ledger_schema import COLUMNS, UNSETTLED, VERSION, lay_out, prepare, rebuild
 from cryptolake.state.look import look_at, may_change
@@ -171,6 +171,14 @@ class Ledger:
             (series, f"{series}~"),
         )
         return _entry(rows[0]) if rows else None
+
+    def boundary(self, datasets: Collection[str]) -> Boundary | None:
+        """Where the days of these datasets begin, by the newest of any series; None where no day was ever asked for."""
+        for dataset, key in sorted(self.tally()):
+            newest = self.newest(dataset, key) if dataset in datasets else None
+            if newest is not None and newest.partition.period.granularity == "day":
+                return newest.partition.period.boundary
+        return None
 
     def settled_periods(self, dataset: str, key: str) -> set[str]:
         """The periods of a series that stand, as text: what a resumed run compares its wishes with."""

@@ -10,12 +10,11 @@ from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 
 from cryptolake.contracts.entry import SUSPECT, Entry, State, said_counts
-from cryptolake.contracts.partition import Partition
+from cryptolake.contracts.partition import MARKET_DATASETS, Partition
 from cryptolake.state.ledger import Ledger
 from cryptolake.watch.health import RunHealth
 from cryptolake.watch.progress import remedy
 
-DATASETS = ("tvl", "liquidations")
 WINDOW_DAYS = 62
 # One letter per day; a day of hours shows the least settled of its hours.
 _LETTER: dict[State, str] = {"done": "d", "empty": "e", "gone": "u", "failed": "f", "claimed": "w", "landed": "w"}
@@ -25,12 +24,12 @@ _WORST = ".fwsdeu"
 
 def markets(ledger: Ledger) -> list[str]:
     """Every market the ledger knows, sorted."""
-    return sorted({key for dataset, key in ledger.tally() if dataset in DATASETS})
+    return sorted({key for dataset, key in ledger.tally() if dataset in MARKET_DATASETS})
 
 
 def newest_day(ledger: Ledger, keys: Iterable[str]) -> date | None:
     """The newest day that was ever asked for, of these markets."""
-    found = (ledger.newest(dataset, key) for key in keys for dataset in DATASETS)
+    found = (ledger.newest(dataset, key) for key in keys for dataset in MARKET_DATASETS)
     return max((one.partition.period.day for one in found if one is not None), default=None)
 
 
@@ -39,14 +38,14 @@ def entries(ledger: Ledger, keys: Iterable[str], first: date | None, last: date 
     low, high = first.isoformat() if first else "", last.isoformat() if last else "~"
     found = {}
     for key in keys:
-        for dataset in DATASETS:
+        for dataset in MARKET_DATASETS:
             found.update({one.partition: one for one in ledger.series(dataset, key, low, high)})
     return found
 
 
 def vendor_entries(ledger: Ledger) -> dict[Partition, Entry]:
     """The newest entry of every vendor series."""
-    newest = (ledger.newest(dataset, key) for dataset, key in ledger.tally() if dataset not in DATASETS)
+    newest = (ledger.newest(dataset, key) for dataset, key in ledger.tally() if dataset not in MARKET_DATASETS)
     return {one.partition: one for one in newest if one is not None}
 
 
@@ -60,7 +59,7 @@ def heat(ledger: Ledger, keys: Sequence[str], first: date, last: date) -> list[d
     rows = []
     for key in keys:
         row = {"market": key}
-        for dataset in DATASETS:
+        for dataset in MARKET_DATASETS:
             letters = ["."] * count
             for name, state, reason in ledger.states_of_series(dataset, key, first.isoformat(), last.isoformat()):
                 number, letter = numbers[name[:10]], _SUSPECT if reason == SUSPECT else _LETTER[state]

@@ -13,13 +13,12 @@ import orjson
 
 from cryptolake.contracts.entry import SETTLED, Entry
 from cryptolake.contracts.grades import Grade, grade_of
-from cryptolake.contracts.partition import Partition
+from cryptolake.contracts.partition import MARKET_DATASETS, Partition
 from cryptolake.contracts.raw import Raw
 from cryptolake.contracts.states import State, state_of, worst
 from cryptolake.errors import BadInput
 from cryptolake.lake.bronze import ONCHAIN, Bronze
 from cryptolake.sources.onchain.certificate import doubts, faults, grade
-from cryptolake.work.standing import DATASETS
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +41,10 @@ class Cell:
 
 def opened(partition: Partition, entry: Entry | None, bronze: Bronze) -> Cell:
     """Everything that is known of one cell. Raises BadInput for a dataset that is none of the markets'."""
-    if partition.dataset not in DATASETS:
-        raise BadInput(f"{partition}: cells of {' and '.join(DATASETS)} can be opened, {partition.dataset} has none")
+    if partition.dataset not in MARKET_DATASETS:
+        raise BadInput(
+            f"{partition}: cells of {' and '.join(MARKET_DATASETS)} can be opened, {partition.dataset} has none"
+        )
     state = state_of(None if entry is None else entry.state, None if entry is None else entry.reason)
     if entry is None:
         return Cell(partition, state, ("nobody asked for it; run `cryptolake collect`",), None, None, None, {})

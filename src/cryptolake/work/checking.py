@@ -101,5 +101,5 @@ def finished(app: App, chosen: pl.DataFrame | None = None) -> QualityTables:
         named = [(tvl, "asset"), (liquidations, "debt_asset"), (liquidations, "collateral_asset")]
         valued = pl.concat([one.select("chain", "date", pl.col(name).alias("asset")) for one, name in named])
         prices = prices.join(valued, on=["chain", "asset", "date"], how="semi")
-    boundary, accounting = app.settings.day_boundary, app.registry.accounting
+    boundary, accounting = app.boundary, app.registry.accounting
     return QualityTables(tvl, liquidations, prices, panel, now, lacks, boundary, accounting)

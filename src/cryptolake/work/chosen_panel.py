@@ -14,6 +14,7 @@ import polars as pl
 
 from cryptolake.app import App
 from cryptolake.contracts.counting import counted
+from cryptolake.contracts.partition import MARKET_DATASETS
 from cryptolake.errors import BadInput
 from cryptolake.gold.daily_panel import COLUMNS, EXPECTED, build
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
@@ -21,7 +22,6 @@ from cryptolake.registry.markets import Csu
 from cryptolake.silver.liquidations import TABLE as LIQUIDATIONS
 from cryptolake.silver.tvl import TABLE as TVL
 from cryptolake.work.handing_out import require_supported
-from cryptolake.work.standing import DATASETS
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,9 @@ def chosen_panel(
     else:
         stored = stored.filter(pl.col("csu").is_in([csu.name for csu in csus]))
     names = {csu.name for csu in csus}
-    asked = {(one.key, one.period.day) for one in app.ledger.states() if one.dataset in DATASETS and one.key in names}
+    asked = {
+        (one.key, one.period.day) for one in app.ledger.states() if one.dataset in MARKET_DATASETS and one.key in names
+    }
     days = sorted({day for _, day in asked} & set(stored["date"].unique()))
     if not days:
         raise BadInput(

@@ -12,6 +12,7 @@ from itertools import groupby
 
 from cryptolake.app import App
 from cryptolake.catalogue import found_tables
+from cryptolake.contracts.partition import MARKET_DATASETS
 from cryptolake.contracts.source import Dataset, Source
 from cryptolake.errors import BadInput
 from cryptolake.flow import increment
@@ -30,7 +31,6 @@ from cryptolake.work.alerts import alert, require_ways
 from cryptolake.work.evidence import lines
 from cryptolake.work.lineage import Node, lineage
 from cryptolake.work.series import Operation, Pulled
-from cryptolake.work.standing import DATASETS
 from cryptolake.work.vendors import ask_vendor
 
 ONCHAIN = "onchain"
@@ -133,7 +133,7 @@ def collect_days(app: App, datasets: Sequence[str], first: date, last: date) -> 
 
 def refine_days(app: App, first: date, last: date) -> list[Output]:
     """Bronze to silver for the days, both included, the week before, and whatever else silver lacks."""
-    return lending.refine(app, partitions_of(_wish(app, markets(app)[0], DATASETS, _mended(app, first), last)))
+    return lending.refine(app, partitions_of(_wish(app, markets(app)[0], MARKET_DATASETS, _mended(app, first), last)))
 
 
 def due(app: App, csus: Sequence[Csu], datasets: Sequence[str], until: date) -> Wish:
@@ -144,7 +144,7 @@ def due(app: App, csus: Sequence[Csu], datasets: Sequence[str], until: date) -> 
         until=until,
         ledger=app.ledger,
         granularity=app.settings.granularity,
-        boundary=app.settings.day_boundary,
+        boundary=app.boundary,
     )
 
 
@@ -211,7 +211,7 @@ def _mended(app: App, first: date) -> date:
 
 
 def _wish(app: App, csus: Sequence[Csu], datasets: Sequence[str], first: date, last: date) -> Wish:
-    span = Span(first, last, app.settings.granularity, app.settings.day_boundary)
+    span = Span(first, last, app.settings.granularity, app.boundary)
     return wish_of(app.onchain(csus), datasets, [one.name for one in csus], span)
 
 

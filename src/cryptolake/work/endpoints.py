@@ -68,7 +68,7 @@ class Boundaries:
 def find_boundaries(app: App, chains: Sequence[Chain]) -> list[Boundaries]:
     """Find and keep the first and last block of every period of the settings' days, a month in a few requests."""
     first, last = app.settings.span()
-    periods = Span(first, last, app.settings.granularity, app.settings.day_boundary).periods()
+    periods = Span(first, last, app.settings.granularity, app.boundary).periods()
     with ThreadPoolExecutor(min(_AT_ONCE, max(1, len(chains)))) as threads:
         return list(threads.map(lambda one: _boundaries(app, one, periods), chains))
 

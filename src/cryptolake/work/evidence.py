@@ -10,11 +10,12 @@ from collections.abc import Collection, Mapping
 import polars as pl
 
 from cryptolake.contracts.counting import counted
+from cryptolake.contracts.partition import MARKET_DATASETS
 from cryptolake.silver import refined
 from cryptolake.silver.refined import DAMAGED, UNREADABLE
 from cryptolake.work import derivation
 from cryptolake.work.derivation import AMOUNTS_DIFFER, PRICES_DIFFER, QUOTES_DIFFER
-from cryptolake.work.standing import ANSWERED, DATASETS, MarketDay, Standing
+from cryptolake.work.standing import ANSWERED, MarketDay, Standing
 
 LADDERS_DIFFER = "ladders_differ"
 
@@ -118,7 +119,7 @@ def evidence(
     doubts = derivation.not_following(amounts, events, prices, quotes)
     changed = _changed(recorded, {"quotes": quotes, "prices": prices})
     pieces = []
-    for dataset in DATASETS:
+    for dataset in MARKET_DATASETS:
         of = pl.col("dataset") == dataset
         pieces.append(
             known.filter(of)

@@ -22,7 +22,7 @@ from cryptolake.cluster.asking import asking
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.grades import Grade
-from cryptolake.contracts.partition import Partition
+from cryptolake.contracts.partition import MARKET_DATASETS, Partition
 from cryptolake.contracts.table import Table
 from cryptolake.contracts.versions import document
 from cryptolake.errors import BadInput, Stop
@@ -59,7 +59,7 @@ from cryptolake.work.price_sources import (
     warn_of_other_settings,
 )
 from cryptolake.work.priority import largest_first, last_known_usd
-from cryptolake.work.standing import DATASETS, MarketDay, market_day, standing
+from cryptolake.work.standing import MarketDay, market_day, standing
 from cryptolake.work.verify import proven_so_far
 
 CONTRACTS_FILE = "gold/contracts.json"  # what the tables beside it promise; `contracts diff` reads it
@@ -182,7 +182,7 @@ def _to_make_good(app: App, states: Mapping[Partition, Entry], how: Pricing) -> 
     otherwise = set(refined.priced_otherwise(app.tables.read(REFINED_DAYS), how))
     # A day whose answer is lost keeps what silver has of it: there is nothing to make it of.
     days = set(lacking.filter("answered").select("dataset", "csu", "date").iter_rows())
-    return days | {market_day(one) for one in states if one.period.day in otherwise and one.dataset in DATASETS}
+    return days | {market_day(one) for one in states if one.period.day in otherwise and one.dataset in MARKET_DATASETS}
 
 
 def build(app: App) -> Built:
@@ -221,7 +221,7 @@ def publish(app: App) -> list[Output]:
         csus={name: csus[name] for name in gold["csu"].unique() if name in csus},
         code_version=__version__,
         registry_version=registry_version(app.registry),
-        day_boundary=app.settings.day_boundary,
+        day_boundary=app.boundary,
         prices=frames[PRICES],
         pricing=refined.pricing_document(tables.read(REFINED_DAYS)),
     )
@@ -296,7 +296,7 @@ def extend(
     csus: Sequence[Csu],
     *,
     until: date,
-    datasets: Sequence[str] = DATASETS,
+    datasets: Sequence[str] = MARKET_DATASETS,
     stopping: threading.Event | None = None,
     show: Show | None = None,
     told: Callable[[backwards.Walk], None] = lambda _walk: None,
@@ -322,7 +322,7 @@ def extend(
         datasets=datasets,
         ask=month,
         granularity=app.settings.granularity,
-        boundary=app.settings.day_boundary,
+        boundary=app.boundary,
         told=told,
     )
     return Extended(walks, total)
@@ -336,7 +336,7 @@ def rebuild(app: App, *, reparse: bool = False, only: MarketDays = EVERYTHING) -
     knows and that are missing raise Stop before anything is written; of `only`, they are listed as in `build`.
     """
     states, csus = app.ledger.states(), app.registry.csus
-    every = [one for one in states if one.dataset in DATASETS and one.key in csus]
+    every = [one for one in states if one.dataset in MARKET_DATASETS and one.key in csus]
     partitions = [one for one in every if only.holds(one)]
     if not partitions:
         of, first = ("", " first") if only.whole else (" of this selection", " with the same flags first")
@@ -368,10 +368,10 @@ def rebuild(app: App, *, reparse: bool = False, only: MarketDays = EVERYTHING) -
 
 def refuse_without_ledger(app: App) -> None:
     """A lost ledger is not an empty lake: silver still says of which answers it was made."""
-    if any(states for (dataset, _), states in app.ledger.tally().items() if dataset in DATASETS):
+    if any(states for (dataset, _), states in app.ledger.tally().items() if dataset in MARKET_DATASETS):
         return
     recorded = app.tables.read(REFINED_DAYS, columns=REFINED_DAYS.key)
-    days = recorded.filter(pl.col("dataset").is_in(DATASETS)).height
+    days = recorded.filter(pl.col("dataset").is_in(MARKET_DATASETS)).height
     if days:
         raise Stop(
             f"the ledger knows of no answer, but silver was made of those of {counted(days, 'market-day')}; nothing was "
@@ -383,7 +383,7 @@ def _refuse_to_empty(app: App, frames: Mapping[Table, pl.DataFrame]) -> None:
     """A lost lake must not empty what was published: the ledger tells "lost" from "there is nothing"."""
     answered = {dataset for (dataset, _), states in app.ledger.tally().items() if states.get("done")}
     for table, frame in frames.items():
-        of = {table.name} if table.name in DATASETS else set(DATASETS)
+        of = {table.name} if table.name in MARKET_DATASETS else set(MARKET_DATASETS)
         if frame.height or not answered & of:
             continue
         file = app.folder.root / (table.publish_as or "").format(csu="")

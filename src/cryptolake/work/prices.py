@@ -70,7 +70,7 @@ def collect(
     A vendor is asked for the tokens without a price, or with `everything` for all of them; `only` for those that these
     markets hold on these days. `watch` is told how much there is to ask and gives back who is told of every answer.
     """
-    boundary, states = app.settings.day_boundary, app.ledger.states()
+    boundary, states = app.boundary, app.ledger.states()
     source = price_source(app, name)
     dataset = source.datasets[0].name
     if app.found.price_sources[name].asked == "snapshots":

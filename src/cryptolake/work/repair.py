@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cryptolake.app import App
 from cryptolake.contracts.entry import SETTLED, Entry
-from cryptolake.contracts.partition import Partition
+from cryptolake.contracts.partition import MARKET_DATASETS, Partition
 from cryptolake.contracts.source import Source
 from cryptolake.errors import BadInput, CryptolakeError, Stop
 from cryptolake.flow.collect import WORKER, release_dead
@@ -21,7 +21,6 @@ from cryptolake.state.checkpoints import Claimed, read_checkpoint
 from cryptolake.state.ledger import Ledger
 from cryptolake.work.market_days import EVERYTHING, MarketDays
 from cryptolake.work.price_sources import price_sources
-from cryptolake.work.standing import DATASETS
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +112,7 @@ def repair(
     on_disk = set(bronze.answers())
     told_by = {dataset.name: one.name for one in prices for dataset in one.datasets}
     everything = ledger.states()
-    states = {partition: one for partition, one in everything.items() if partition.dataset in DATASETS}
+    states = {partition: one for partition, one in everything.items() if partition.dataset in MARKET_DATASETS}
     damaged = [
         partition
         for partition, one in everything.items()

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from cryptolake.app import App
 from cryptolake.contracts.entry import SETTLED
-from cryptolake.contracts.partition import Partition
+from cryptolake.contracts.partition import MARKET_DATASETS, Partition
 from cryptolake.errors import BadInput
 from cryptolake.flow.increment import due
 from cryptolake.flow.plan import Span, wanted
@@ -20,8 +20,6 @@ from cryptolake.registry.markets import Csu
 from cryptolake.settings import days_back
 from cryptolake.sources.onchain.families import families
 from cryptolake.watch.coverage import markets
-
-DATASETS = ("tvl", "liquidations")
 
 
 def selected_csus(
@@ -52,9 +50,9 @@ def collected_csus(app: App) -> list[Csu]:
 def chosen_datasets(dataset: Sequence[str] | None) -> list[str]:
     """The selected on-chain datasets, both when none was named. Raises BadInput for an unknown one."""
     for name in dataset or ():
-        if name not in DATASETS:
-            raise BadInput(f"unknown dataset {name!r}; known: {', '.join(DATASETS)}")
-    return list(dataset or DATASETS)
+        if name not in MARKET_DATASETS:
+            raise BadInput(f"unknown dataset {name!r}; known: {', '.join(MARKET_DATASETS)}")
+    return list(dataset or MARKET_DATASETS)
 
 
 def chosen_span(app: App, *, first: date | None = None, last: date | None = None, days: int | None = None) -> Span:
@@ -68,7 +66,7 @@ def chosen_span(app: App, *, first: date | None = None, last: date | None = None
     if first is not None or days is not None:
         require_one_start(first, days)
         settings = settings.model_copy(update={"start_date": first, "days": settings.days if days is None else days})
-    return Span(*settings.span(), settings.granularity, settings.day_boundary)
+    return Span(*settings.span(), settings.granularity, app.boundary)
 
 
 def chosen_partitions(
@@ -104,7 +102,7 @@ def due_wish(app: App, csus: Sequence[Csu], dataset: Sequence[str] | None, until
         until=until or datetime.now(UTC).date() - timedelta(days=1),
         ledger=app.ledger,
         granularity=app.settings.granularity,
-        boundary=app.settings.day_boundary,
+        boundary=app.boundary,
     )
 
 

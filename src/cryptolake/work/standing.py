@@ -12,10 +12,10 @@ from datetime import date, timedelta
 
 from cryptolake.contracts.entry import SUSPECT, Entry
 from cryptolake.contracts.grades import Grade, grade_of, weakest
-from cryptolake.contracts.partition import Partition, Period
+from cryptolake.contracts.partition import DAYS_OF, MARKET_DATASETS, Boundary, Partition, Period
+from cryptolake.errors import Stop
 from cryptolake.silver.refined import DAMAGED
 
-DATASETS = ("tvl", "liquidations")
 ANSWERED = ("done", "empty")
 _PENDING = "pending"
 _HOUR = timedelta(hours=1)
@@ -61,15 +61,24 @@ def answers_of(entries: Iterable[Entry]) -> Iterator[tuple[Partition, str]]:
 def standing(states: Mapping[Partition, Entry], among: Iterable[MarketDay] | None = None) -> dict[MarketDay, Standing]:
     """What the ledger knows of every market's day, or of those `among`. A day that nobody asked for is left out.
 
-    Where a day was asked both whole and by the hour, what is answered counts; of two answers the hours'.
+    Where a day was asked both whole and by the hour, what is answered counts; of two answers the hours'. Raises Stop where
+    days of two boundaries lie together: one date would be two spans of time.
     """
     wanted = None if among is None else set(among)
     groups: dict[MarketDay, list[Entry]] = {}
+    boundaries: set[Boundary] = set()
     for partition, entry in states.items():
-        if partition.dataset in DATASETS:
+        if partition.dataset in MARKET_DATASETS:
             day = market_day(partition)
+            if partition.period.granularity == "day":
+                boundaries.add(partition.period.boundary)
             if wanted is None or day in wanted:
                 groups.setdefault(day, []).append(entry)
+    if len(boundaries) > 1:
+        raise Stop(
+            f"this data folder holds {' and '.join(DAYS_OF[one] for one in sorted(boundaries))} of markets; collect the "
+            "days of one boundary into another --data, for one date cannot be both"
+        )
     return {day: _standing(day[0], found) for day, found in groups.items()}
 
 
