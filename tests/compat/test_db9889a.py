@@ -6,6 +6,8 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -16,9 +18,12 @@ from tests.compat.kept import KEPT, LENDING, RENAMED, TABLES, as_named_today, co
 from tests.server_folder import server_folder
 
 from cryptolake.catalogue import contracts
+from cryptolake.contracts.partition import MARKET_DATASETS, Partition
 from cryptolake.contracts.versions import changes, promises, read_document
+from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
 from cryptolake.publish.warehouse import Warehouse
+from cryptolake.state.ledger import Ledger
 
 pytestmark = pytest.mark.xdist_group("compat")
 DAYS = [f"2024-12-{day:02}" for day in range(1, 15)]
@@ -86,6 +91,53 @@ def test_figures_wait_until_silver_says_what_it_was_made_of(folder: Path) -> Non
     run(folder, "refine")
     run(folder, "build")
     run(folder, "quality")
+
+
+def test_its_answers_are_graded_by_their_certificates(folder: Path) -> None:
+    """That commit knew no grades: ledger, panel and verification all say what the certificates prove; nothing is asked."""
+    data = folder / "data"
+    compared = {DAYS[2]: (1.0, "two_voices"), DAYS[3]: (0.5, "two_voices_sampled")}
+    with closing(Ledger(data / "ledger.sqlite")) as ledger:
+        for day, (share, _) in compared.items():
+            _compare(Bronze(data), ledger, Partition.parse(f"liquidations/aave_v3_sandbox/{day}"), share)
+        assert {one.grade for one in ledger.states().values()} == {None}
+    verified = json.loads(run(folder, "verify", "--json"))
+    run(folder, "refine")
+    run(folder, "build")
+    with closing(Ledger(data / "ledger.sqlite")) as ledger:
+        recorded = {
+            (one.partition.dataset, str(one.partition.period)): one.grade
+            for one in ledger.states().values()
+            if one.partition.dataset in MARKET_DATASETS
+        }
+    told = {day: dict(compared).get(day, (0.0, "one_voice"))[1] for day in DAYS}
+    assert recorded == {("tvl", day): "one_voice" for day in DAYS} | {("liquidations", day): told[day] for day in DAYS}
+    (panel,) = (one for one in contracts() if one.name == "daily_panel")
+    rows = (
+        Tables(data).read(panel).select(pl.col("date").cast(pl.String), "tvl_evidence", "liquidations_evidence").rows()
+    )
+    assert sorted(rows) == [(day, "one_voice", told[day]) for day in DAYS]
+    assert json.loads(run(folder, "verify", "--json"))["grades"] == verified["grades"]
+    assert verified["grades"] == {"one_voice": 12, "two_voices_sampled": 1, "two_voices": 1, "receipts_root": 0}
+    said = run(folder, "verify", "--min-grade", "two_voices", code=1)
+    assert "noticed with 50%" in said
+    shown = json.loads(run(folder, "verify", "show", f"liquidations/aave_v3_sandbox/{DAYS[0]}", "--json"))
+    assert (shown["grade"], shown["weak"]) == ("one_voice", "no other endpoint was asked then")
+    assert "0 calls" in run(folder, "plan", "--csu", "aave_v3_sandbox", "--start-date", DAYS[0], "--end-date", DAYS[-1])
+
+
+def _compare(bronze: Bronze, ledger: Ledger, partition: Partition, share: float) -> None:
+    """Have a day's certificate tell that a share of its blocks was compared, as earlier versions wrote it."""
+    raw, entry = bronze.read(partition, "onchain"), ledger.state(partition)
+    assert raw is not None
+    assert entry is not None
+    content = json.loads(raw.payload)
+    given = content["certificate"]
+    start, end = given["from_block"], given["to_block"] + 1
+    said = {"start": start, "end": start + round(share * (end - start)), "first": "alchemy-1", "second": "x-publicnode"}
+    given["opinions"] = [said | {"verdict": "same", "missing": 0, "extra": 0, "third": "", "sides_with": ""}]
+    digest = bronze.land(replace(raw, payload=json.dumps(content).encode()))
+    ledger.append(replace(entry, digest=digest))
 
 
 @pytest.mark.parametrize("steps", [("refine", "build", "publish"), ("rebuild",)], ids=" ".join)

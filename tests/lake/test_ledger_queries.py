@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from datetime import UTC, date, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import get_args
 
@@ -79,3 +80,16 @@ def test_a_file_of_the_first_layout_is_brought_up_to_date(tmp_path: Path) -> Non
         PARTITIONS[0]: None,
         PARTITIONS[1]: "two_voices",
     }
+
+
+def test_what_is_said_more_of_an_answer_never_overrules_a_newer_one(tmp_path: Path) -> None:
+    """Another process may record a partition anew between reading the ledger and saying more of what it read."""
+    at = datetime(2025, 1, 1, 3, 4, 5, 678901, tzinfo=UTC)
+    first, second, third = (Entry(one, "done", at, digest=str(one), rows=3) for one in PARTITIONS[:3])
+    again = replace(second, at=at + timedelta(microseconds=1), state="failed", digest=None, reason="damaged")
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    ledger.append_many([first, second])
+    ledger.append(again)
+    ledger.amend(replace(one, grade="two_voices") for one in (first, second, third))
+    assert ledger.states() == {PARTITIONS[0]: replace(first, grade="two_voices"), PARTITIONS[1]: again}
+    assert ledger.rebuild_latest() == 0

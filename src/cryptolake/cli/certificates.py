@@ -55,6 +55,7 @@ def _document(cell: Cell) -> dict[str, Any]:
         "state": cell.state,
         "says": cell.says,
         "grade": cell.grade,
+        "weak": cell.weak or None,
         "rows": None if entry is None else entry.rows,
         "recorded_at": None if entry is None else entry.at,
         "attempt": None if entry is None else entry.attempt,
@@ -79,6 +80,8 @@ def _print(cell: Cell) -> None:
         from cryptolake.contracts.grades import GRADE_DOCS
 
         print_line(f"[bold]{cell.grade}[/]: {GRADE_DOCS[cell.grade]}")
+        if cell.weak:
+            print_line(f"It is proven no further: {cell.weak}")
     if cell.certificate:
         print_table(
             "Who answered which blocks",
@@ -102,8 +105,6 @@ def _proof(given: Mapping[str, Any]) -> Iterator[str]:
     """What else the certificate says, in words."""
     if "noticed" in given:
         yield f"One dropped log would have been noticed with {given['noticed']:.1%}"
-    if given.get("problem"):
-        yield f"The evidence is weaker than wished for: {given['problem']}"
     for one in given.get("differences") or []:
         seen = ", ".join(f"{name} had {counted(logs, 'log')}" for name, logs in one["said"].items())
         how = f"settled by {one['settled']}, {counted(one['true'], 'log')}" if one["settled"] else "not settled"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
+from cryptolake.contracts.grades import Grade
 from cryptolake.contracts.partition import NO_NAME, Granularity, Partition, can_name
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.wellformed import require_types
@@ -121,6 +122,15 @@ class Stamps(Protocol):
 
     def reader(self, key: str) -> str:
         """Digest of the code that reads the key's answers: what other code read is read again."""
+        ...
+
+
+@runtime_checkable
+class Grades(Protocol):
+    """A source whose answers tell how far they are proven."""
+
+    def grade(self, raw: Raw) -> Grade:
+        """How far an answer is proven, by what lies in it. Pure."""
         ...
 
 

@@ -12,7 +12,7 @@ from cryptolake.contracts.entry import Entry, State
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.points import COLUMNS, Points
 from cryptolake.contracts.raw import Raw
-from cryptolake.contracts.source import Row, Source, Stamps
+from cryptolake.contracts.source import Grades, Row, Source, Stamps
 from cryptolake.errors import Skip
 from cryptolake.lake.bronze import Bronze
 
@@ -97,7 +97,7 @@ def interpret(source: Source, raw: Raw, bronze: Bronze) -> Entry:
         digest=raw.digest,
         block=raw.block,
         reason=raw.provenance.get("doubt"),
-        grade=raw.provenance.get("grade"),
+        grade=source.grade(raw) if isinstance(source, Grades) else None,
     )
 
 

@@ -11,7 +11,18 @@ from dataclasses import replace
 
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.registry.chains import Chain
-from cryptolake.registry.providers import ARCHIVE, OWN, PUBLIC, RpcPlan, host_of, operator_of, plan_of, rpc_plans
+from cryptolake.registry.providers import (
+    ARCHIVE,
+    OWN,
+    PUBLIC,
+    Operator,
+    RpcPlan,
+    host_of,
+    operator_of,
+    operators,
+    plan_of,
+    rpc_plans,
+)
 
 
 def endpoints_of(
@@ -77,6 +88,19 @@ def _nodes(
 def alchemy_url(subdomain: str, key: str) -> str:
     """The address of a chain at Alchemy with this key. A secret."""
     return f"https://{subdomain}.g.alchemy.com/v2/{key}"
+
+
+def operator_named(name: str) -> Operator | None:
+    """Whose an endpoint of this name is, as `endpoints_of` names them; None where a name does not tell, as the user's own.
+
+    An answer keeps the names of who gave it, and no addresses.
+    """
+    provider, _, rest = name.partition("-")
+    if provider in operators() and rest.isdecimal():
+        return operators()[provider]
+    if rest in rpc_plans():
+        return next(filter(None, (operator_of(f"https://{host}") for host in rpc_plans()[rest].hosts)), None)
+    return operator_of(f"https://{rest}") if "." in rest else None
 
 
 def _endpoint(

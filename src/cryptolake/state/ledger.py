@@ -81,27 +81,21 @@ class Ledger:
 
     def append_many(self, entries: Iterable[Entry]) -> None:
         """Add entries in one transaction. A settled or failed partition is no longer claimed."""
-        rows = [
-            (
-                str(e.partition),
-                e.state,
-                e.at.timestamp(),
-                e.worker,
-                e.attempt,
-                e.rows,
-                e.digest,
-                e.block,
-                e.cursor,
-                e.reason,
-                e.error,
-                e.grade,
-            )
-            for e in entries
-        ]
+        rows = [_row(entry) for entry in entries]
         with self._transaction() as connection:
             connection.executemany(f"INSERT INTO entries ({COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", rows)
             ended = [(row[0],) for row in rows if row[1] not in {"claimed", "landed"}]
             connection.executemany("DELETE FROM claims WHERE partition = ?", ended)
+
+    def amend(self, entries: Iterable[Entry]) -> None:
+        """Say more of answers that are recorded already, in one transaction; what was recorded anew meanwhile is left alone."""
+        rows = [(*_row(entry), str(entry.partition), entry.digest, entry.at.timestamp()) for entry in entries]
+        with self._transaction() as connection:
+            connection.executemany(
+                f"INSERT INTO entries ({COLUMNS}) SELECT ?,?,?,?,?,?,?,?,?,?,?,? WHERE EXISTS"
+                " (SELECT 1 FROM latest WHERE partition = ? AND digest = ? AND at = ?)",
+                rows,
+            )
 
     def _rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[object, ...]]:
         with self._lock:
@@ -361,3 +355,21 @@ def _refused(error: Exception, path: Path) -> Stop:
             "from the answers that are kept"
         )
     return Stop(f"the ledger {path} cannot be used ({error}); check the folder's permissions or set --data")
+
+
+def _row(entry: Entry) -> tuple[object, ...]:
+    """An entry in the order of `COLUMNS`."""
+    return (
+        str(entry.partition),
+        entry.state,
+        entry.at.timestamp(),
+        entry.worker,
+        entry.attempt,
+        entry.rows,
+        entry.digest,
+        entry.block,
+        entry.cursor,
+        entry.reason,
+        entry.error,
+        entry.grade,
+    )

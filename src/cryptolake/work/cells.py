@@ -12,13 +12,14 @@ from typing import Any
 import orjson
 
 from cryptolake.contracts.entry import SETTLED, Entry
-from cryptolake.contracts.grades import Grade, grade_of
+from cryptolake.contracts.grades import Grade
 from cryptolake.contracts.partition import MARKET_DATASETS, Partition
 from cryptolake.contracts.raw import Raw
 from cryptolake.contracts.states import State, state_of, worst
 from cryptolake.errors import BadInput
 from cryptolake.lake.bronze import ONCHAIN, Bronze
-from cryptolake.sources.onchain.certificate import doubts, faults, grade
+from cryptolake.sources.onchain.certificate import doubts, faults
+from cryptolake.sources.onchain.grading import graded
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,8 @@ class Cell:
 
     `state` is computed from both: an answer that is missing or not the recorded one makes it `failed`, one whose proof has a
     hole or that somebody contradicts `suspect`. `says` are the reasons, one line each; `certificate` is what the answer itself
-    says of its proof, empty where it says nothing; `grade` is None without an answer.
+    says of its proof, empty where it says nothing; `grade` is None without an answer; `weak` says why it is no
+    better, where that is known.
     """
 
     partition: Partition
@@ -37,6 +39,7 @@ class Cell:
     answer: Raw | None
     grade: Grade | None
     certificate: Mapping[str, Any]
+    weak: str = ""
 
 
 def opened(partition: Partition, entry: Entry | None, bronze: Bronze) -> Cell:
@@ -59,6 +62,7 @@ def opened(partition: Partition, entry: Entry | None, bronze: Bronze) -> Cell:
     payload = orjson.loads(raw.payload)
     given = payload.get("certificate") if isinstance(payload, Mapping) else None
     wrong = [] if partition.dataset == "tvl" else [*faults(payload), *doubts(payload)]
+    proof = graded(raw, payload)
     states: list[State] = [state, "suspect" if wrong else "ok"]
     return Cell(
         partition,
@@ -66,6 +70,7 @@ def opened(partition: Partition, entry: Entry | None, bronze: Bronze) -> Cell:
         (*says, *wrong),
         entry,
         raw,
-        grade_of(raw.provenance.get("grade")) if partition.dataset == "tvl" else grade(payload),
+        proof.grade,
         given if isinstance(given, Mapping) else {},
+        proof.says,
     )

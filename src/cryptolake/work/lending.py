@@ -49,6 +49,7 @@ from cryptolake.watch.health import Reporter, latencies, read_runs
 from cryptolake.watch.pace import Pace, Show
 from cryptolake.work import panel
 from cryptolake.work import refine as refining
+from cryptolake.work.grading import graded_states
 from cryptolake.work.handing_out import require_supported
 from cryptolake.work.market_days import EVERYTHING, MarketDays
 from cryptolake.work.price_sources import (
@@ -154,7 +155,7 @@ def refine(app: App, partitions: Iterable[Partition] = ()) -> list[Output]:
 
 def made_good(app: App, partitions: Iterable[Partition] = ()) -> list[Output]:
     """The same, whatever the settings say of prices: what comes before all of silver is valued by them."""
-    states, csus = app.ledger.states(), app.registry.csus
+    states, csus = graded_states(app.ledger, app.bronze), app.registry.csus
     how = lake_pricing(app)
     days = {market_day(one) for one in partitions} | _to_make_good(app, states, how)
     asked = [one for one in states if market_day(one) in days and one.key in csus]
@@ -335,7 +336,7 @@ def rebuild(app: App, *, reparse: bool = False, only: MarketDays = EVERYTHING) -
     answer again instead of the monthly twins. Raises BadInput when nothing (of it) was collected. Answers that the ledger
     knows and that are missing raise Stop before anything is written; of `only`, they are listed as in `build`.
     """
-    states, csus = app.ledger.states(), app.registry.csus
+    states, csus = graded_states(app.ledger, app.bronze), app.registry.csus
     every = [one for one in states if one.dataset in MARKET_DATASETS and one.key in csus]
     partitions = [one for one in every if only.holds(one)]
     if not partitions:

@@ -19,6 +19,7 @@ from cryptolake.lake.set_aside import move_damaged
 from cryptolake.sources.onchain.families import families
 from cryptolake.state.checkpoints import Claimed, read_checkpoint
 from cryptolake.state.ledger import Ledger
+from cryptolake.work.grading import graded_states
 from cryptolake.work.market_days import EVERYTHING, MarketDays
 from cryptolake.work.price_sources import price_sources
 
@@ -111,7 +112,7 @@ def repair(
     dropped = release_dead(ledger)
     on_disk = set(bronze.answers())
     told_by = {dataset.name: one.name for one in prices for dataset in one.datasets}
-    everything = ledger.states()
+    everything = graded_states(ledger, bronze)
     states = {partition: one for partition, one in everything.items() if partition.dataset in MARKET_DATASETS}
     damaged = [
         partition
@@ -154,7 +155,8 @@ def _read_anew(before: Entry, ledger: Ledger, bronze: Bronze, source: Source) ->
     raw = bronze.read(before.partition, source.name)
     if raw is None:
         return False
-    found = interpret(source, raw, bronze)
+    read = interpret(source, raw, bronze)
+    found = replace(read, grade=read.grade or before.grade)  # what cannot be graded now may have been
     if (found.state, found.rows, found.reason, found.grade) == (before.state, before.rows, before.reason, before.grade):
         return False
     ledger.append(replace(found, worker=WORKER, attempt=before.attempt))

@@ -12,10 +12,11 @@ from typing import Literal
 import orjson
 
 from cryptolake.contracts.entry import SETTLED, Entry, said
-from cryptolake.contracts.grades import Grade, at_least, grade_of
+from cryptolake.contracts.grades import Grade, at_least
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.lake.bronze import ONCHAIN, Bronze
-from cryptolake.sources.onchain.certificate import doubts, faults, grade
+from cryptolake.sources.onchain.certificate import doubts, faults
+from cryptolake.sources.onchain.grading import Graded, graded
 
 Verdict = Literal["complete", "weak", "suspect", "gap"]
 
@@ -82,21 +83,19 @@ def verify(
                 wrong.append(f"it begins at block {payload['from_block']}, the period before ended at {before[1]}")
             ends[partition.key] = (partition.period, payload["to_block"])
         doubted = doubts(payload)
-        graded = grade(payload)
-        weak = not at_least(graded, least)
+        proof = graded(raw, payload)
+        weak = not at_least(proof.grade, least)
         verdict: Verdict = "gap" if wrong else "suspect" if doubted else "weak" if weak else "complete"
-        said_weak = [_weakness(payload, graded)] if verdict == "weak" else []
-        found.append(Verified(partition, verdict, (*wrong, *doubted, *said_weak), graded))
+        said_weak = [_weakness(proof)] if verdict == "weak" else []
+        found.append(Verified(partition, verdict, (*wrong, *doubted, *said_weak), proof.grade))
     return found
 
 
-def _weakness(payload: Mapping[str, object], graded: Grade) -> str:
+def _weakness(proof: Graded) -> str:
     """Why an answer is proven no further, in words."""
-    given = payload.get("certificate")
-    problem = given.get("problem") if isinstance(given, Mapping) else None
-    noticed = given.get("noticed") if isinstance(given, Mapping) and graded == "two_voices_sampled" else None
-    chance = f"; one dropped log is noticed with {noticed:.0%}" if isinstance(noticed, float) else ""
-    return f"{graded}{chance}{f': {problem}' if problem else ''}; run `cryptolake collect --grade`"
+    sampled = proof.grade == "two_voices_sampled" and proof.noticed is not None
+    chance = f"; one dropped log is noticed with {proof.noticed:.0%}" if sampled else ""
+    return f"{proof.grade}{chance}{f': {proof.says}' if proof.says else ''}; run `cryptolake collect --grade`"
 
 
 def proven_so_far(bronze: Bronze, least: Grade, partition: Partition, digest: str) -> bool:
@@ -104,4 +103,4 @@ def proven_so_far(bronze: Bronze, least: Grade, partition: Partition, digest: st
     raw = bronze.read(partition, ONCHAIN)
     if raw is None or raw.digest != digest:
         return False
-    return partition.dataset != "liquidations" or at_least(grade_of(raw.provenance.get("grade")), least)
+    return partition.dataset != "liquidations" or at_least(graded(raw).grade, least)

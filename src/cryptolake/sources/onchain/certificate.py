@@ -10,7 +10,6 @@ from dataclasses import asdict
 from datetime import datetime
 
 from cryptolake.contracts.counting import counted
-from cryptolake.contracts.grades import Grade, grade_of
 from cryptolake.net.blocks import BlockRange
 from cryptolake.net.examination import ExaminedWindows
 from cryptolake.net.logs import BlockWindow
@@ -44,16 +43,6 @@ def certificate(
         },
         "verdict": "suspect" if examined.suspect else "complete",
     }
-
-
-def grade(payload: Mapping[str, object]) -> Grade:
-    """How far a stored liquidations answer is proven. What was collected before grades were given is graded by what it says.
-
-    Earlier certificates tell of the pieces of windows that were asked again elsewhere, and not whose the endpoints were:
-    such an answer counts as one voice.
-    """
-    given = payload.get("certificate")
-    return grade_of(str(given.get("grade")) if isinstance(given, Mapping) else None)
 
 
 def faults(payload: Mapping[str, object]) -> list[str]:

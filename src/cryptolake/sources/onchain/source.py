@@ -28,6 +28,7 @@ from cryptolake.registry.loader import Registry
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.discovery import Discoveries
 from cryptolake.sources.onchain.families import discovering, families
+from cryptolake.sources.onchain.grading import graded
 from cryptolake.sources.onchain.proven import run_proven
 from cryptolake.sources.onchain.reader import reader_digest
 from cryptolake.sources.onchain.records import Reserve
@@ -176,6 +177,10 @@ class OnchainSource:
         settled = replay(families()[csu.family].settle(csu, events), transcript_from_json(document["context"]))
         stamps = document["timestamps"]
         return [liquidation_row(csu, raw, stamps[str(one.block)], one, settled.facts) for one in settled.events]
+
+    def grade(self, raw: Raw) -> Grade:
+        """How far an answer is proven, by its certificate and provenance."""
+        return graded(raw).grade
 
     def reader(self, key: str) -> str:
         """Digest of all that decides how the market's answers are read: its family's code, its chain and addresses."""

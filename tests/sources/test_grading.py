@@ -1,0 +1,125 @@
+"""Answers kept before grades existed are graded by what their certificates prove, and claim no more."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import combinations
+from typing import Any
+
+import orjson
+import pytest
+
+from cryptolake.contracts.partition import Partition
+from cryptolake.contracts.raw import Raw
+from cryptolake.registry.endpoints import endpoints_of, operator_named
+from cryptolake.registry.loader import load_registry
+from cryptolake.sources.onchain.families import declared
+from cryptolake.sources.onchain.grading import Graded, graded
+
+AT = datetime(2024, 12, 2, tzinfo=UTC)
+FIRST, BLOCKS = 1000, 200
+
+
+def answer(given: dict[str, Any] | None, dataset: str = "liquidations", **provenance: str) -> Raw:
+    payload = {"logs": []} if given is None else {"logs": [], "certificate": given}
+    partition = Partition.parse(f"{dataset}/aave_v3_ethereum/2024-12-01")
+    return Raw(partition, "onchain", AT, AT, orjson.dumps(payload), provenance=provenance)
+
+
+def earlier(*opinions: dict[str, Any], first: str = "alchemy-1") -> Raw:
+    """An answer with a certificate as it was written before grades."""
+    return answer(
+        {
+            "from_block": FIRST,
+            "to_block": FIRST + BLOCKS - 1,
+            "asked_at": "2024-12-02T00:00:00+00:00",
+            "windows": [[FIRST, FIRST + BLOCKS - 1, first, 2]],
+            "opinions": list(opinions),
+            "blooms": {"blocks": 4, "usable": True, "contradictions": []},
+            "verdict": "complete",
+        }
+    )
+
+
+def opinion(start: int, end: int, first: str, second: str, verdict: str = "same") -> dict[str, Any]:
+    said = {"start": start, "end": end, "first": first, "second": second, "verdict": verdict}
+    return {**said, "missing": 0, "extra": 0, "third": "", "sides_with": ""}
+
+
+def test_who_was_not_compared_is_one_voice() -> None:
+    for one in (earlier(), earlier(opinion(1000, 1100, "alchemy-1", "", "unanswered"))):
+        assert graded(one) == Graded("one_voice", 0.0, "no other endpoint was asked then")
+    assert graded(answer(None)).grade == "one_voice"
+    assert graded(answer(None)).says
+    assert graded(replace(answer(None), payload=b"<html>")) == Graded("one_voice", says="its content cannot be read")
+    assert graded(answer(None, "tvl")).grade == "one_voice"
+    assert graded(answer(None, "tvl", grade="two_voices")) == Graded("two_voices")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("alchemy-1", "alchemy-2"),
+        ("alchemy-1", "ethereum-own-1"),
+        ("ethereum-own-1", "ethereum-own-2"),
+        ("ethereum-publicnode", "ethereum-publicnode"),
+        ("ethereum-rpc.nobody-knows.example", "alchemy-1"),
+        ("ethereum-a.example", "ethereum-b.example"),
+        ("", "alchemy-1"),
+    ],
+)
+def test_names_that_may_be_one_operator_are_one_voice(first: str, second: str) -> None:
+    found = graded(earlier(opinion(FIRST, FIRST + BLOCKS, first, second), first=first))
+    assert (found.grade, found.noticed) == ("one_voice", 0.0)
+    assert "not known" in found.says
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_the_share_that_two_operators_compared_is_the_probability(seed: int) -> None:
+    lots = random.Random(seed)
+    cuts = sorted(lots.sample(range(FIRST, FIRST + BLOCKS + 1), 2 * lots.randint(1, 6)))
+    pieces = list(zip(cuts[::2], cuts[1::2], strict=True))
+    some = [
+        opinion(start, end, "alchemy-1", lots.choice(("ethereum-publicnode", "ethereum-ankr", "alchemy-2")))
+        for start, end in pieces
+    ]
+    counts = sum(one["end"] - one["start"] for one in some if one["second"] != "alchemy-2")
+    found = graded(earlier(*some))
+    assert found.noticed == pytest.approx(counts / BLOCKS)
+    assert found.grade == ("two_voices" if counts == BLOCKS else "two_voices_sampled" if counts else "one_voice")
+
+
+def test_all_of_it_compared_by_two_is_two_voices() -> None:
+    cut = FIRST + 77
+    found = graded(
+        earlier(
+            opinion(FIRST, cut, "alchemy-1", "ethereum-publicnode"),
+            opinion(cut, FIRST + BLOCKS, "alchemy-1", "ethereum-drpc", "different"),
+        )
+    )
+    assert found == Graded("two_voices", 1.0)
+
+
+def test_a_name_tells_the_operator_of_its_endpoint_or_nothing() -> None:
+    """Every name that any chain's endpoints have: it names the operator that the endpoint itself names."""
+    for chain in load_registry(declared()).chains.values():
+        for one in endpoints_of(chain, own=[], rate=None, keys=["k1", "k2"], plan="free", public=True):
+            named = operator_named(one.name)
+            assert (named.name if named else "") == one.operator, one.name
+        own = endpoints_of(chain, own=["https://eth.alchemy.com/v2/x"], rate=None, keys=[], plan="free", public=False)
+        assert [operator_named(one.name) for one in own] == [None]
+
+
+def test_operators_that_share_an_upstream_are_one_voice(monkeypatch: pytest.MonkeyPatch) -> None:
+    from cryptolake.registry.providers import Operator
+    from cryptolake.sources.onchain import grading
+
+    passing_on = {"a": Operator("a", (), "b", ""), "b": Operator("b", (), "", ""), "c": Operator("c", (), "", "")}
+    monkeypatch.setattr(grading, "operator_named", passing_on.get)
+    verdicts = {
+        (one, other): graded(earlier(opinion(FIRST, FIRST + BLOCKS, one, other))).grade
+        for one, other in combinations("abc", 2)
+    }
+    assert verdicts == {("a", "b"): "one_voice", ("a", "c"): "two_voices", ("b", "c"): "two_voices"}
