@@ -11,6 +11,7 @@ NO_BENCHMARK = {
     "__main__",
     "report",
     "enforcing",
+    "linked_ethereum",
     "provider",
     "peers",
     "race_provider",

@@ -9,7 +9,10 @@ from cryptolake.cli.show import print_line, print_table
 from cryptolake.contracts.counting import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cryptolake.work.estimate import Cost, Planned
+    from cryptolake.work.grade_prices import GradePrice
 
 
 def print_plan(found: Planned, markets: int) -> None:
@@ -26,6 +29,11 @@ def print_plan(found: Planned, markets: int) -> None:
         "The same under one account of a priced plan, at its own log span",
         ("plan", "calls", "million units", "USD", "hours", "fits the month"),
         [(o.plan, o.calls, o.units / 1e6, o.usd, o.hours, o.fits) for o in found.plans],
+    )
+    print_table(
+        "The same at each grade of evidence (--grade)",
+        ("grade", "calls", "million compute units", "USD", "time", "less on"),
+        [_graded(one) for one in found.grades],
     )
     for reason in sorted(set(found.set_aside.values())):
         names = [name for name, why in found.set_aside.items() if why == reason]
@@ -60,6 +68,15 @@ def _row(found: list[Cost]) -> tuple[object, ...]:
     usd = sum(prices) if len(prices) == len(found) else None
     units = round(sum(cost.units for cost in found))
     return (*_asked_of(found[0]), *(calls.get(method, 0) for method in METHODS), units, found[0].unit, usd)
+
+
+def _graded(one: GradePrice) -> tuple[object, ...]:
+    units = sum(count for unit, count in one.units.items() if unit != "calls") / 1e6
+    return one.grade, one.calls, units, one.usd, _span_of_time(one.seconds), _few(one.not_on)
+
+
+def _few(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:2])}{f' and {len(names) - 2} more' if len(names) > 2 else ''}"
 
 
 def _span_of_time(seconds: float) -> str:

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from typing import TYPE_CHECKING
 
 from cryptolake.app import App
 from cryptolake.contracts.counting import counted
@@ -29,6 +30,9 @@ from cryptolake.sources.onchain.scans import share_of
 from cryptolake.work.asked_again import asked_again
 from cryptolake.work.habits import kept_histories, known_habits
 from cryptolake.work.workload import Workload, work
+
+if TYPE_CHECKING:
+    from cryptolake.work.grade_prices import GradePrice
 
 METHODS = (LOGS, CALL, HEADER, "eth_chainId")
 NO_ENDPOINT = "none configured"
@@ -72,20 +76,21 @@ def costs(
             found += [Cost(one.chain, method, NO_ENDPOINT, count, count, "calls") for method, count in calls.items()]
             continue
         logs = _log_calls(one, known, log_span, audit)
-        found += [_cost(one.chain, LOGS, each, logs[each.name]) for each in known if logs.get(each.name)]
+        found += [cost_of(one.chain, LOGS, each, logs[each.name]) for each in known if logs.get(each.name)]
         found += [
-            _cost(one.chain, method, known[0], count)
+            cost_of(one.chain, method, known[0], count)
             for method, count in ((CALL, one.eth_calls), (HEADER, one.headers))
             if count
         ]
         found += [
-            _cost(one.chain, CALL, each, count) for each, count in _snapshots_again(one, known, audit, state_whole)
+            cost_of(one.chain, CALL, each, count) for each, count in _snapshots_again(one, known, audit, state_whole)
         ]
-        found += [_cost(one.chain, "eth_chainId", each, 1) for each in known]
+        found += [cost_of(one.chain, "eth_chainId", each, 1) for each in known]
     return found
 
 
-def _cost(chain: str, method: str, endpoint: Endpoint, calls: int) -> Cost:
+def cost_of(chain: str, method: str, endpoint: Endpoint, calls: int) -> Cost:
+    """What so many calls of one method cost at an endpoint."""
     units, price = calls * endpoint.limits.cost(method), endpoint.usd_per_million
     usd = None if price is None else units * price / 1e6
     return Cost(chain, method, endpoint.name, calls, units, endpoint.limits.unit, usd)
@@ -94,10 +99,17 @@ def _cost(chain: str, method: str, endpoint: Endpoint, calls: int) -> Cost:
 def _snapshots_again(
     one: Workload, known: Sequence[Endpoint], audit: float, state_whole: bool
 ) -> list[tuple[Endpoint, int]]:
-    """The calls of snapshots that are asked again at another voice, and which endpoint that is."""
-    first = max(known, key=lambda each: each.limits.rate / each.limits.cost(CALL))
+    """The calls of snapshots that are asked again at other voices, shared out by how fast each answers calls."""
+    speed = {each.name: each.limits.rate / each.limits.cost(CALL) for each in known}
+    first = max(known, key=lambda each: speed[each.name])
     others = [each for each in known if not same_voice(each, first)]
-    return [(others[0], one.eth_calls if state_whole else one.snapshots)] if audit and others and one.snapshots else []
+    if not (audit and others and one.snapshots):
+        return []
+    count, total = one.eth_calls if state_whole else one.snapshots, sum(speed[each.name] for each in others)
+    ends = [
+        round(count * sum(speed[each.name] for each in others[: place + 1]) / total) for place in range(len(others))
+    ]
+    return [(each, end - start) for each, start, end in zip(others, [0, *ends[:-1]], ends, strict=True) if end > start]
 
 
 def _log_calls(one: Workload, known: Sequence[Endpoint], log_span: int | None, audit: float) -> dict[str, int]:
@@ -129,8 +141,12 @@ def duration_s(
     *,
     audit: float = 0.0,
     state_whole: bool = False,
+    besides: Sequence[Cost] = (),
 ) -> float:
-    """Seconds at the known limits: an account serves all its chains in turn, accounts work beside each other."""
+    """Seconds at the known limits: an account serves all its chains in turn, accounts work beside each other.
+
+    `besides` are calls that only the endpoint named answers.
+    """
     busy: dict[str, float] = {}
     for one in chains:
         known = endpoints(one.chain)
@@ -142,6 +158,8 @@ def duration_s(
             busy[each.account] = busy.get(each.account, 0.0) + seconds / SHARE
         for each, count in _snapshots_again(one, known, audit, state_whole):  # by then the rest was shared out
             busy[each.account] += count * each.limits.cost(CALL) / each.limits.rate / SHARE
+        for cost, each in ((cost, each) for cost in besides for each in known if cost.chain == one.chain):
+            busy[each.account] += cost.units / each.limits.rate / SHARE if each.name == cost.endpoint else 0.0
     return max(busy.values(), default=0.0)
 
 
@@ -236,6 +254,7 @@ class Planned:
     """What a collection would ask and cost; days included at both ends, `expected_seconds` at the known limits.
 
     `set_aside` are markets that will give no numbers, with the reason; `archive_needed_from` is None without snapshots.
+    `grades` is the price of the same at each grade of evidence.
     """
 
     start_date: date
@@ -252,6 +271,7 @@ class Planned:
     archive_chains: list[str]
     set_aside: dict[str, str]
     advice: tuple[str, ...]
+    grades: list[GradePrice]
 
 
 def planned(
@@ -261,6 +281,7 @@ def planned(
 
     `log_span` overrides the blocks per log call that the endpoints' plans publish.
     """
+    from cryptolake.work.grade_prices import emitters_of, grade_prices  # which counts by the functions of this module
 
     memory = Memory(app.folder.learned)
     known = {
@@ -311,4 +332,13 @@ def planned(
         archive_chains=archive,
         set_aside=silent,
         advice=advice(chains, found, log_span or min(spans, default=2000)).lines,
+        grades=grade_prices(
+            chains,
+            endpoints,
+            emitters=emitters_of(able, plan.missing),
+            rules={one.chain: app.registry.chain(one.chain).receipts for one in chains},
+            audit=app.settings.audit,
+            doubted=audit > 0,
+            log_span=log_span,
+        ),
     )

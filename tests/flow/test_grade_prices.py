@@ -1,0 +1,128 @@
+"""The price of every grade beside counted requests of the real collection at that grade. Synthetic chains and providers.
+
+As in `test_plan_comes_true`: requests go without HTTP, time is what the limiters add up. Blocks that receipts prove are linked
+and hashed as real ones; other chains' rules are not known, and there less is done.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import date
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+from benchmarks.linked_ethereum import Linked
+from benchmarks.simulated_ethereum import Simulated
+from tests.command import cryptolake
+from tests.flow.test_plan_comes_true import Mix, clock_of, counted, mixed, registry, simulated
+from tests.net.simulated_clock import SimulatedClock
+
+from cryptolake.contracts.grades import GRADES
+from cryptolake.contracts.partition import Partition, days
+from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
+from cryptolake.net.voices import same_voice
+from cryptolake.work.grade_prices import WORDS, GradePrice, emitters_of, grade_prices
+from cryptolake.work.workload import work
+
+EVERY_GRADE = list(WORDS)
+AUDIT = 0.02
+
+
+def priced(mix: Mix, *, doubted: bool = True) -> dict[str, GradePrice]:
+    csus = registry().csus
+    chains = work(mix.partitions, csus, registry().chains, doubted=doubted)
+
+    def endpoints(chain: str) -> Sequence[Endpoint]:
+        return mix.endpoints[chain]
+
+    found = grade_prices(
+        chains,
+        endpoints,
+        emitters=emitters_of(csus, mix.partitions),
+        rules={one.chain: registry().chains[one.chain].receipts for one in chains},
+        audit=AUDIT,
+        doubted=doubted,
+    )
+    return {one.grade: one for one in found}
+
+
+def collected(mix: Mix, word: str, folder: Path, made: Callable[..., Simulated] = simulated) -> tuple[int, float]:
+    mix = replace(mix, grade=WORDS[word], audit=AUDIT)
+    real, seconds = counted(mix, folder, made=made)
+    return sum(one.total() for one in real.values()), seconds
+
+
+@pytest.mark.parametrize("seed", range(3, 9))
+@pytest.mark.parametrize("word", [one for one in EVERY_GRADE if one != "receipts"])
+def test_the_price_of_a_grade_comes_true(tmp_path: Path, seed: int, word: str) -> None:
+    mix = mixed(seed)
+    told = priced(mix)[word]
+    calls, seconds = collected(mix, word, tmp_path)
+    assert told.calls == pytest.approx(calls, rel=0.1)
+    assert told.seconds == pytest.approx(seconds, rel=0.2, abs=1.0)
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_the_price_of_proofs_by_receipts_comes_true(tmp_path: Path, full: bool) -> None:
+    """Two days of Ethereum with filters as full blocks have them; empty ones promise nothing, and cost less than told."""
+    periods = list(days(date(2024, 12, 3), date(2024, 12, 4)))
+    markets = ["aave_v3_ethereum", "compound_v3_eth_usdc"]
+    limits = Limits(rate=25.0, log_span=2000, max_batch=100)
+    endpoints = [Endpoint(one, SecretUrl(one), limits, one, "own", 0.0, one) for one in ("first", "second")]
+    partitions = [Partition("liquidations", name, period) for name in markets for period in periods]
+    mix = Mix({"ethereum": markets}, {"ethereum": endpoints}, partitions, AUDIT)
+    at = clock_of("ethereum")
+    first, end = (bisect_left(range(at.head), one.timestamp(), key=at) for one in (periods[0].start, periods[-1].end))
+
+    def linked(chain: str, clock: SimulatedClock, names: Sequence[str]) -> Linked:
+        return Linked(chain, first - 10, end + 10, {}, full=full, time=clock, head=clock.head, only=names)
+
+    told = priced(mix)["receipts"]
+    calls, seconds = collected(mix, "receipts", tmp_path, linked)
+    assert calls > end - first, "every header is asked for"
+    assert told.calls == pytest.approx(calls, rel=0.1)
+    assert told.seconds == pytest.approx(seconds, rel=0.2)
+    assert told.not_on == ()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_stronger_grade_never_costs_less_and_says_where_it_cannot_be_had(seed: int) -> None:
+    mix = mixed(seed)
+    found = priced(mix)
+    assert list(found) == EVERY_GRADE
+    assert [WORDS[one] for one in found] == list(GRADES)
+    calls = [one.calls for one in found.values()]
+    assert calls == sorted(calls)
+    assert found == priced(mix, doubted=False)
+    alone = {
+        chain
+        for chain, some in mix.endpoints.items()
+        if all(same_voice(one, other) for one, other in combinations(some, 2))
+    }
+    unknown = {chain for chain in mix.endpoints if registry().chains[chain].receipts is None}
+    assert {word: set(one.not_on) for word, one in found.items()} == {
+        "one_voice": set(),
+        "two_voices_sampled": alone,
+        "two_voices": alone,
+        "receipts": alone | unknown,
+    }
+
+
+def test_plan_shows_the_prices_within_a_hundred_columns(tmp_path: Path) -> None:
+    words = ["plan", "--set", "thesis-43", "--start-date", "2024-12-01", "--end-date", "2024-12-03"]
+    shown = cryptolake(tmp_path, *words, COLUMNS="100")
+    assert shown.returncode == 0, shown.stderr
+    head, _, table = shown.stdout.partition("at each grade of evidence")
+    assert head
+    for word in EVERY_GRADE:
+        assert any(line.split()[:1] == [word] for line in table.splitlines()), word
+    # The last line is the command to go on with, for copying.
+    assert max(map(len, shown.stdout.splitlines()[:-1])) <= 100
+    told = json.loads(cryptolake(tmp_path, *words, "--json").stdout)["grades"]
+    assert [one["grade"] for one in told] == EVERY_GRADE
+    assert [one["calls"] for one in told] == sorted(one["calls"] for one in told)
+    assert all(one["seconds"] > 0 for one in told)
