@@ -185,7 +185,11 @@ class Examiner:
         if proven:
             return "receipts_root", 1.0
         covered = sum(one.end - one.start for one in heard.windows) / len(within) if len(within) else 0.0
-        if heard.problem or heard.unread or not covered:
+        if (
+            heard.unread
+        ):  # whose logs they are that nobody could compare is anybody's guess: no drop is sure to be noticed
+            return "one_voice", 0.0
+        if heard.problem or not covered:
             return "one_voice", covered
         return ("two_voices", 1.0) if covered == 1.0 else ("two_voices_sampled", covered)
 
