@@ -245,10 +245,19 @@ def worlds() -> Iterator[tuple[str, Sequence[Lie], Sequence[str]]]:
     yield "two honest operators", [honest, honest], ["a", "b"]
 
 
+def before_grades() -> dict[str, list[str]]:
+    """What the reader of commit f79e129, the last one before grades, did in these worlds at its default: `audit` 1/50."""
+    lines = Path(__file__).with_name("evidence_before.tsv").read_text().splitlines()[1:]
+    return {what: numbers for what, *numbers in (line.split("\t") for line in lines)}
+
+
 def losses() -> None:
     """The worlds at every grade."""
     rows: list[tuple[object, ...]] = []
+    before = before_grades()
     for what, lies, operators in worlds():
+        lost, said_complete, suspect, questions, calls = before[what]
+        rows.append((what, "before grades", lost, said_complete, suspect, "", questions, calls, ""))
         for grade in GRADES:
             found = collected(lies, operators, grade)
             earned = ", ".join(f"{name} {found.grades[name]}" for name in GRADES if found.grades[name])
@@ -270,7 +279,7 @@ def losses() -> None:
         "evidence_losses",
         f"{(LAST - FIRST).days + 1} days of one market with {LOGS} logs on a synthetic linked Ethereum, spans of {SPAN:,} "
         f"blocks, windows shared as limits of 25 calls a second let them, a sample of 1/{1 / AUDIT:.0f}. CPU without that of "
-        "answering",
+        "answering. Before grades: commit f79e129 in the same worlds (evidence_before.tsv)",
         (
             "endpoints",
             "grade wished for",

@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -66,27 +67,45 @@ def test_the_price_of_a_grade_comes_true(tmp_path: Path, seed: int, word: str) -
     assert told.seconds == pytest.approx(seconds, rel=0.2, abs=1.0)
 
 
-@pytest.mark.parametrize("full", [True, False])
-def test_the_price_of_proofs_by_receipts_comes_true(tmp_path: Path, full: bool) -> None:
-    """Two days of Ethereum with filters as full blocks have them; empty ones promise nothing, and cost less than told."""
-    periods = list(days(date(2024, 12, 3), date(2024, 12, 4)))
+PERIODS = list(days(date(2024, 12, 3), date(2024, 12, 4)))
+
+
+def of_ethereum(*operators: str) -> tuple[Mix, Callable[..., Linked], int]:
+    """Two days of logs of two markets, a chain that is linked for them, and how many blocks they have."""
     markets = ["aave_v3_ethereum", "compound_v3_eth_usdc"]
     limits = Limits(rate=25.0, log_span=2000, max_batch=100)
-    endpoints = [Endpoint(one, SecretUrl(one), limits, one, "own", 0.0, one) for one in ("first", "second")]
-    partitions = [Partition("liquidations", name, period) for name in markets for period in periods]
-    mix = Mix({"ethereum": markets}, {"ethereum": endpoints}, partitions, AUDIT)
+    endpoints = [
+        Endpoint(f"{n}", SecretUrl(f"{n}"), limits, f"{n}", "own", 0.0, name) for n, name in enumerate(operators)
+    ]
+    partitions = [Partition("liquidations", name, period) for name in markets for period in PERIODS]
     at = clock_of("ethereum")
-    first, end = (bisect_left(range(at.head), one.timestamp(), key=at) for one in (periods[0].start, periods[-1].end))
+    first, end = (bisect_left(range(at.head), one.timestamp(), key=at) for one in (PERIODS[0].start, PERIODS[-1].end))
 
-    def linked(chain: str, clock: SimulatedClock, names: Sequence[str]) -> Linked:
+    def linked(full: bool, chain: str, clock: SimulatedClock, names: Sequence[str]) -> Linked:
         return Linked(chain, first - 10, end + 10, {}, full=full, time=clock, head=clock.head, only=names)
 
+    return Mix({"ethereum": markets}, {"ethereum": endpoints}, partitions, AUDIT), linked, end - first
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_the_price_of_proofs_by_receipts_comes_true(tmp_path: Path, full: bool) -> None:
+    """Filters as full blocks have them promise in vain; empty ones promise nothing, and cost less than told."""
+    mix, linked, blocks = of_ethereum("first", "second")
     told = priced(mix)["receipts"]
-    calls, seconds = collected(mix, "receipts", tmp_path, linked)
-    assert calls > end - first, "every header is asked for"
+    calls, seconds = collected(mix, "receipts", tmp_path, partial(linked, full))
+    assert calls > blocks, "every header is asked for"
     assert told.calls == pytest.approx(calls, rel=0.1)
     assert told.seconds == pytest.approx(seconds, rel=0.2)
     assert told.not_on == ()
+
+
+def test_where_nobody_can_agree_on_a_block_proofs_cost_next_to_nothing(tmp_path: Path) -> None:
+    mix, linked, _ = of_ethereum("first", "first")
+    told = priced(mix)
+    made = partial(linked, True)
+    more = collected(mix, "receipts", tmp_path / "1", made)[0] - collected(mix, "two_voices", tmp_path / "2", made)[0]
+    assert told["receipts"].calls - told["two_voices"].calls == more == len(PERIODS)
+    assert told["receipts"].not_on == ("ethereum",)
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -185,7 +185,13 @@ def test_a_range_needs_two_voices_for_its_last_block_only(world: World) -> None:
     first, second = Telling(), Telling()
     assert len(list(prover(world, first, second).blocks(QUESTION, world.within))) == len(world.within)
     asked = [one for one in first.asked + second.asked if one == "eth_getBlockByNumber"]
-    assert len(asked) == len(world.within) + 2
+    assert len(asked) == len(world.within) + 1
+
+
+def test_where_nobody_agrees_on_the_last_block_no_other_is_asked_for(world: World) -> None:
+    alone = Telling(operator="a")
+    assert isinstance(next(iter(prover(world, alone).blocks(QUESTION, world.within))), Unproven)
+    assert alone.asked.count("eth_getBlockByNumber") == 1
 
 
 def test_a_bloom_that_excludes_what_is_wanted_saves_the_receipts(world: World) -> None:

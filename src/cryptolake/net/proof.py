@@ -83,9 +83,11 @@ class Prover:
         expected: str | None = None
         for end in range(within.end, within.start, -_TOGETHER):
             numbers = list(range(max(within.start, end - _TOGETHER), end))
-            given = {} if self._rule is None or len(numbers) == 1 else self._together(numbers)
+            given: dict[int, Json] | None = None
             for number in reversed(numbers):
-                found = self._header(number, expected, given.get(number))
+                if given is None and expected is not None:  # before two operators agree, nothing would come of them
+                    given = self._together(numbers[: number - numbers[0] + 1])
+                found = self._header(number, expected, (given or {}).get(number))
                 if isinstance(found, Unproven):
                     expected = None
                     yield found
