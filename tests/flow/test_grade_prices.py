@@ -26,6 +26,7 @@ from cryptolake.contracts.grades import GRADES
 from cryptolake.contracts.partition import Partition, days
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.net.voices import same_voice
+from cryptolake.work.estimate import costs, duration_s
 from cryptolake.work.grade_prices import WORDS, GradePrice, emitters_of, grade_prices
 from cryptolake.work.workload import work
 
@@ -43,6 +44,8 @@ def priced(mix: Mix, *, doubted: bool = True) -> dict[str, GradePrice]:
     found = grade_prices(
         chains,
         endpoints,
+        costs,
+        duration_s,
         emitters=emitters_of(csus, mix.partitions),
         rules={one.chain: registry().chains[one.chain].receipts for one in chains},
         audit=AUDIT,

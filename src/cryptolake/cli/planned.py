@@ -11,7 +11,8 @@ from cryptolake.contracts.counting import counted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cryptolake.work.estimate import Cost, Planned
+    from cryptolake.work.cost import Cost
+    from cryptolake.work.estimate import Planned
     from cryptolake.work.grade_prices import GradePrice
 
 

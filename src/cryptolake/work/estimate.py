@@ -8,10 +8,9 @@ which partitions are missing (flow.plan).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import TYPE_CHECKING
 
 from cryptolake.app import App
 from cryptolake.contracts.counting import counted
@@ -28,31 +27,13 @@ from cryptolake.sources.onchain.families import families
 from cryptolake.sources.onchain.planning import CALL, HEADER, LOGS
 from cryptolake.sources.onchain.scans import share_of
 from cryptolake.work.asked_again import asked_again
+from cryptolake.work.cost import Cost, Endpoints, cost_of
+from cryptolake.work.grade_prices import GradePrice, emitters_of, grade_prices
 from cryptolake.work.habits import kept_histories, known_habits
 from cryptolake.work.workload import Workload, work
 
-if TYPE_CHECKING:
-    from cryptolake.work.grade_prices import GradePrice
-
 METHODS = (LOGS, CALL, HEADER, "eth_chainId")
 NO_ENDPOINT = "none configured"
-Endpoints = Callable[[str], Sequence[Endpoint]]
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """Expected calls of one method on one chain, whom they would be asked of, and the units that costs there.
-
-    `usd` is what those units cost, None where the price is not known.
-    """
-
-    chain: str
-    method: str
-    endpoint: str
-    calls: int
-    units: float
-    unit: str
-    usd: float | None = None
 
 
 def costs(
@@ -87,13 +68,6 @@ def costs(
         ]
         found += [cost_of(one.chain, "eth_chainId", each, 1) for each in known]
     return found
-
-
-def cost_of(chain: str, method: str, endpoint: Endpoint, calls: int) -> Cost:
-    """What so many calls of one method cost at an endpoint."""
-    units, price = calls * endpoint.limits.cost(method), endpoint.usd_per_million
-    usd = None if price is None else units * price / 1e6
-    return Cost(chain, method, endpoint.name, calls, units, endpoint.limits.unit, usd)
 
 
 def _snapshots_again(
@@ -281,8 +255,6 @@ def planned(
 
     `log_span` overrides the blocks per log call that the endpoints' plans publish.
     """
-    from cryptolake.work.grade_prices import emitters_of, grade_prices  # which counts by the functions of this module
-
     memory = Memory(app.folder.learned)
     known = {
         name: [_as_learned(memory, name, one) for one in app.nodes(app.registry.chain(name))]
@@ -335,6 +307,8 @@ def planned(
         grades=grade_prices(
             chains,
             endpoints,
+            costs,
+            duration_s,
             emitters=emitters_of(able, plan.missing),
             rules={one.chain: app.registry.chain(one.chain).receipts for one in chains},
             audit=app.settings.audit,

@@ -6,7 +6,7 @@ What does not belong here: what a grade proves (contracts.grades) and which one 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cryptolake.contracts.grades import Grade
@@ -18,7 +18,7 @@ from cryptolake.net.voices import same_voice
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.planning import QUIET_BLOCKS
 from cryptolake.sources.onchain.scans import share_of
-from cryptolake.work.estimate import Cost, Endpoints, cost_of, costs, duration_s
+from cryptolake.work.cost import Cost, Endpoints, cost_of
 from cryptolake.work.workload import EVENTS, Workload
 
 # As `--grade` names them, the weakest first.
@@ -54,6 +54,8 @@ class GradePrice:
 def grade_prices(
     chains: Sequence[Workload],
     endpoints: Endpoints,
+    costs: Callable[..., Sequence[Cost]],
+    duration_s: Callable[..., float],
     *,
     emitters: Mapping[str, Mapping[str, int]],
     rules: Mapping[str, ReceiptRule | None],
@@ -61,7 +63,7 @@ def grade_prices(
     doubted: bool,
     log_span: int | None = None,
 ) -> list[GradePrice]:
-    """The price of every grade, the weakest first.
+    """The price of every grade, the weakest first; `costs` and `duration_s` count as the plan does (work.estimate).
 
     `emitters` are how many contracts of each family are listened to, by chain; `rules` how a chain's receipts are encoded;
     `audit` is the share of a sample, `doubted` whether headers of quiet blocks are counted in the work already.
