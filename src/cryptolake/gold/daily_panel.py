@@ -7,6 +7,8 @@ null and the sum of the rest is found under a name of its own (`priced_...`).
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import reduce
+from operator import add
 
 import polars as pl
 
@@ -168,11 +170,26 @@ EXPECTED = pl.Schema(
 )
 
 
+# What each total sums over silver `tvl`; a row lacking a price lacks all of them.
+SUMS: dict[str, tuple[str, ...]] = {
+    "total_tvl_usd": ("cash_usd", "collateral_usd"),
+    "total_supplied_usd": ("supplied_usd",),
+    "total_borrowed_usd": ("borrowed_usd",),
+    "gross_tvl_usd": ("supplied_usd", "collateral_usd"),
+    "cash_usd": ("cash_usd",),
+    "collateral_usd": ("collateral_usd",),
+}
+# What each total sums over silver `liquidations`.
+EVENT_SUMS = {"liquidations_usd": "debt_usd", "collateral_seized_usd": "collateral_usd"}
+# The sums of what has a price, and the total that each is where nothing lacks one.
+PARTIAL = {
+    "priced_tvl_usd": "total_tvl_usd",
+    "priced_supplied_usd": "total_supplied_usd",
+    "priced_borrowed_usd": "total_borrowed_usd",
+    "priced_liquidations_usd": "liquidations_usd",
+}
 # The columns that the liquidations' state speaks of; the other figures are the TVL's.
-_OF_LIQUIDATIONS = (
-    *("liquidations_usd", "liquidation_count", "liquidations_dust_count", "collateral_seized_usd"),
-    "priced_liquidations_usd",
-)
+_OF_LIQUIDATIONS = (*EVENT_SUMS, "liquidation_count", "liquidations_dust_count", "priced_liquidations_usd")
 _ABOUT_THE_ROW = ("block", "num_assets", "priced_share", "priced_value_share", "price_age_s_max")
 
 
@@ -185,10 +202,9 @@ def build(tvl: pl.DataFrame, liquidations: pl.DataFrame, expected: pl.DataFrame)
     answered = pl.col("tvl_state").is_in(["done", "empty"])
     nothing_held = pl.col("num_assets").is_null() & (pl.col("tvl_state") == "empty")
     nothing_happened = pl.col("liquidation_count").is_null()
-    sums = ("total_tvl_usd", "total_supplied_usd", "total_borrowed_usd", "gross_tvl_usd", "cash_usd", "collateral_usd")
     facts = ("num_assets", "priced_share", "priced_value_share", "price_age_s_max", "block", "block_time")
     frame = (
-        joined.with_columns(pl.when(nothing_held).then(0.0).otherwise(pl.col(name)).alias(name) for name in sums)
+        joined.with_columns(pl.when(nothing_held).then(0.0).otherwise(pl.col(name)).alias(name) for name in SUMS)
         .with_columns(
             pl.when(nothing_held).then(0).otherwise(pl.col("num_assets")).cast(pl.Int32).alias("num_assets"),
             pl.when(nothing_held).then(1.0).otherwise(pl.col("priced_value_share")).alias("priced_value_share"),
@@ -207,11 +223,8 @@ def build(tvl: pl.DataFrame, liquidations: pl.DataFrame, expected: pl.DataFrame)
             *(pl.when(answered).then(pl.col(name)).alias(name) for name in facts),
             *(
                 pl.when(answered & pl.col("summable")).then(pl.col(total)).alias(partial)
-                for total, partial in (
-                    ("total_tvl_usd", "priced_tvl_usd"),
-                    ("total_supplied_usd", "priced_supplied_usd"),
-                    ("total_borrowed_usd", "priced_borrowed_usd"),
-                )
+                for partial, total in PARTIAL.items()
+                if total in SUMS
             ),
             pl.when(scanned).then("liquidations_usd").alias("priced_liquidations_usd"),
             *(
@@ -220,7 +233,7 @@ def build(tvl: pl.DataFrame, liquidations: pl.DataFrame, expected: pl.DataFrame)
             ),
         )
         .with_columns(
-            *(pl.when(answered & pl.col("summable") & ~pl.col("unpriced")).then(pl.col(n)).alias(n) for n in sums),
+            *(pl.when(answered & pl.col("summable") & ~pl.col("unpriced")).then(pl.col(n)).alias(n) for n in SUMS),
             pl.when(scanned & ~pl.col("unpriced_debt")).then("liquidations_usd").alias("liquidations_usd"),
             pl.when(scanned & ~pl.col("unpriced_collateral"))
             .then("collateral_seized_usd")
@@ -285,12 +298,7 @@ def _assets(tvl: pl.DataFrame) -> pl.DataFrame:
     amount = pl.max_horizontal("supplied", "borrowed", "cash") + pl.col("collateral")
     share, unpriced = _exceeds(amount * pl.col("at_most"), priced)
     return tvl.group_by("csu", "date", maintain_order=True).agg(
-        (pl.col("cash_usd") + pl.col("collateral_usd")).sum().alias("total_tvl_usd"),
-        pl.col("supplied_usd").sum().alias("total_supplied_usd"),
-        pl.col("borrowed_usd").sum().alias("total_borrowed_usd"),
-        (pl.col("supplied_usd") + pl.col("collateral_usd")).sum().alias("gross_tvl_usd"),
-        pl.col("cash_usd").sum(),
-        pl.col("collateral_usd").sum(),
+        *(reduce(add, map(pl.col, parts)).sum().alias(total) for total, parts in SUMS.items()),
         pl.len().cast(pl.Int32).alias("num_assets"),
         priced.mean().alias("priced_share"),
         share.alias("priced_value_share"),
@@ -321,10 +329,10 @@ def _events(liquidations: pl.DataFrame, bounded: pl.DataFrame) -> pl.DataFrame:
         for side, value in worth.items()
     ]
     return events.group_by("csu", "date", maintain_order=True).agg(
-        pl.when(pl.col("debt_usd").is_not_null().any()).then(pl.col("debt_usd").sum()).alias("liquidations_usd"),
-        pl.when(pl.col("collateral_usd").is_not_null().any())
-        .then(pl.col("collateral_usd").sum())
-        .alias("collateral_seized_usd"),
+        *(
+            pl.when(pl.col(part).is_not_null().any()).then(pl.col(part).sum()).alias(total)
+            for total, part in EVENT_SUMS.items()
+        ),
         pl.len().cast(pl.Int32).alias("liquidation_count"),
         pl.col("is_dust").fill_null(False).sum().cast(pl.Int32).alias("liquidations_dust_count"),
         *unpriced,

@@ -1,0 +1,169 @@
+"""The command that opens a figure of the panel: why CSU DATE COLUMN."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cryptolake.cli import values
+from cryptolake.cli.next_step import print_next
+from cryptolake.cli.options import JsonFlag, refuse_unfinished
+from cryptolake.cli.reading import only_reads
+from cryptolake.cli.screens import PANEL, Step
+from cryptolake.cli.selecting import completed_by
+from cryptolake.cli.show import print_json, print_line, print_table
+from cryptolake.contracts.counting import counted
+
+if TYPE_CHECKING:
+    from cryptolake.app import App
+    from cryptolake.work.why import Term, Told, Why
+
+STEPS = {"why": Step(PANEL, 55, "Open a figure: amounts, prices, answers")}
+_SHOWN = 40  # terms on a screen; --json has all
+
+
+def add_commands(cli: typer.Typer) -> None:
+    """Register this module's command."""
+    cli.command("why", rich_help_panel="Research")(why_command)
+
+
+@only_reads
+def why_command(
+    context: typer.Context,
+    csu: Annotated[str, typer.Argument(help="Market.", autocompletion=completed_by(values.markets))],
+    day: Annotated[str, typer.Argument(metavar="DATE", help="Day, e.g. 2024-12-31.")],
+    column: Annotated[str, typer.Argument(help="Figure of the panel.")] = "total_tvl_usd",
+    as_json: JsonFlag = False,
+) -> None:
+    """Why a figure of the panel is what it is: the amounts and prices it sums, who told them, and the kept answers.
+
+    Exits 1 when the figure is not ok. Needs no network.
+
+    Example: cryptolake why aave_v3_ethereum 2024-12-31 total_tvl_usd
+    """
+    from cryptolake.contracts.partition import Period
+    from cryptolake.work.why import why
+
+    app: App = context.obj.open()
+    refuse_unfinished(app)
+    found = why(app, app.registry.csu(csu), Period.parse(day).day, column)
+    if as_json:
+        print_json(_document(found))
+    else:
+        _print(found)
+        print_next(f"verify show {found.answers[0].cell.partition}")
+    raise typer.Exit(0 if found.state in {"ok", "not_deployed"} else 1)
+
+
+def _document(found: Why) -> dict[str, Any]:
+    cells = [
+        {
+            "partition": str(one.cell.partition),
+            "state": one.cell.state,
+            "says": one.cell.says,
+            "grade": one.cell.grade,
+            "file": one.path or None,
+            "digest": one.digest,
+            "block": None if one.cell.answer is None else one.cell.answer.block,
+            "block_hash": None if one.cell.answer is None else one.cell.answer.block_hash,
+            "request": {} if one.cell.answer is None else dict(one.cell.answer.request),
+            "provenance": {} if one.cell.answer is None else dict(one.cell.answer.provenance),
+        }
+        for one in found.answers
+    ]
+    figure = {
+        name: getattr(found, name)
+        for name in (
+            *("csu", "day", "column", "value", "unit", "meaning", "state", "reason", "evidence", "flags"),
+            *("formula", "inputs", "adds_up"),
+        )
+    }
+    terms = [asdict(one) for one in found.terms]
+    return {**figure, "terms": terms, "prices": [asdict(one) for one in found.prices], "answers": cells}
+
+
+def _print(found: Why) -> None:
+    value = "no figure" if found.value is None else f"{_number(found.value)} {found.unit}".strip()
+    how = ", ".join(one for one in (found.state, found.reason, found.evidence) if one)
+    print_line(f"[bold]{found.column} of {found.csu} on {found.day}: {value}[/] ({how})")
+    print_line(found.meaning)
+    if found.flags:
+        print_line(f"Flags: {found.flags}")
+    print_line(f"= {found.formula}")
+    if found.terms:
+        print_table(
+            "Amount x price", ("of", "symbol", "amount", "price", "USD"), [*_products(found.terms), _sum(found.terms)]
+        )
+    for name, figure in found.inputs.items():
+        print_line(f"  {name} = {'none' if figure is None else _number(figure)}")
+    if found.adds_up is not None and not found.terms:
+        print_line(f"  comes to {_number(found.adds_up)}")
+    if found.prices:
+        print_table(
+            "Who told the price",
+            ("asset", "price", "source", "quoted by", "age s", "flag"),
+            list(map(_price, found.prices)),
+        )
+        others = [line for one in found.prices for line in _others(one)]
+        if others:
+            print_table("What others said", ("asset", "source", "quoted by", "price", "in"), others[:_SHOWN])
+    for answer in found.answers:
+        print_table(f"Answer {answer.cell.partition}", ("what", "value"), list(_answer(answer)))
+
+
+def _products(terms: list[Term] | Any) -> Iterator[tuple[object, ...]]:
+    rows = [term for term in terms if term.amount]
+    for term in rows[:_SHOWN]:
+        price = None if term.price is None else f"{term.price:,.8g}"
+        yield _place(term), term.symbol, f"{term.amount:,.6f}", price, _cents(term.usd)
+    if len(rows) > _SHOWN:
+        yield f"{counted(len(rows) - _SHOWN, 'more term')}, see --json", "", "", "", ""
+
+
+def _place(term: Term) -> str:
+    return term.what if term.where == term.asset else f"{term.what} {term.where[:10]}…:{term.where.rpartition(':')[2]}"
+
+
+def _sum(terms: list[Term] | Any) -> tuple[object, ...]:
+    without = sum(term.usd is None and bool(term.amount) for term in terms)
+    said = f"sum, {counted(without, 'term')} without a price" if without else "sum"
+    return said, "", "", "", _cents(sum(term.usd for term in terms if term.usd is not None))
+
+
+def _price(told: Told) -> tuple[object, ...]:
+    price = None if told.price is None else f"{told.price:,.8g}"
+    age = None if told.age_s is None else f"{told.age_s:,.0f}"
+    return f"{told.symbol} {told.asset[:10]}…", price, told.source, told.quoted_by, age, told.flag
+
+
+def _others(told: Told) -> Iterator[tuple[object, ...]]:
+    for one in told.others:
+        yield told.symbol, one["source"], one["quoted_by"], f"{one['quote_price']:,.8g}", one["quote"]
+
+
+def _answer(answer: Any) -> Iterator[tuple[str, object]]:
+    cell = answer.cell
+    yield "state", cell.state
+    for said in cell.says:
+        yield "said", said
+    if cell.answer is not None:
+        yield "block", cell.answer.block
+        yield "block hash", cell.answer.block_hash
+        yield "state at", cell.answer.observed_at
+        yield "endpoint", cell.answer.provenance.get("endpoint")
+        yield "asked", ", ".join(f"{name} {what}" for name, what in cell.answer.request.items())
+    if answer.path:
+        yield "file", answer.path
+    yield "digest", answer.digest
+    yield "proven", cell.grade
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.6f}".rstrip("0").rstrip(".")
+
+
+def _cents(value: float | None) -> str | None:
+    return None if value is None else f"{value:,.2f}"

@@ -1,0 +1,253 @@
+"""Why a figure of the panel is what it is: the amounts and prices it is the sum of, who told them, and the kept answers.
+
+Reads only, asks nobody. What does not belong here: making figures (gold), and opening one answer's certificate (cells).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import polars as pl
+
+from cryptolake.app import App
+from cryptolake.contracts.grades import Grade
+from cryptolake.contracts.partition import Partition, Period
+from cryptolake.contracts.states import State
+from cryptolake.contracts.table import Table
+from cryptolake.errors import BadInput
+from cryptolake.gold.daily_panel import EVENT_SUMS, PARTIAL, SUMS, side_of
+from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
+from cryptolake.lake.bronze import ONCHAIN
+from cryptolake.registry.markets import Csu
+from cryptolake.silver import liquidations, prices, quotes, tvl
+from cryptolake.work.cells import Cell, opened
+from cryptolake.work.chosen_panel import chosen_panel
+from cryptolake.work.standing import standing
+
+# Figures that are made of other figures of the same row.
+_RATIOS = {"utilization_rate": ("total_borrowed_usd", "total_supplied_usd")}
+_COUNTS = {
+    "num_assets": "the assets listed at the snapshot",
+    "liquidation_count": "the liquidations of the day",
+    "liquidations_dust_count": "the liquidations of the day that repaid less than 5 USD",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One product in the sum: `amount` (tokens; `raw` unscaled, with `decimals`) x `price` (USD) = `usd`.
+
+    `what` is the side of silver (cash, collateral, supplied, borrowed, debt), `where` the asset, or the event as transaction
+    and log index. `price` and `usd` are null where nobody told a price.
+    """
+
+    what: str
+    where: str
+    asset: str
+    symbol: str
+    amount: float
+    raw: str
+    decimals: int | None
+    price: float | None
+    usd: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The day's price of one asset: who told it, what is known against it, and what others said (USD or their own quote)."""
+
+    asset: str
+    symbol: str
+    price: float | None
+    source: str | None
+    quoted_by: str | None
+    age_s: float | None
+    flag: str
+    others: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A kept answer that the figure rests on: its cell, where it lies (under the data folder) and its digest."""
+
+    cell: Cell
+    path: str
+    digest: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """A figure opened. `formula` says in words what it is; `terms` add up to it, `inputs` are the figures of a ratio.
+
+    `adds_up` is the sum of the terms (the quotient of the inputs, or the number of what is counted); it equals `value`
+    wherever there is one. `state`, `reason` and `evidence` are those of its side.
+    """
+
+    csu: str
+    day: date
+    column: str
+    value: float | int | None
+    unit: str
+    meaning: str
+    state: State
+    reason: str | None
+    evidence: Grade | None
+    flags: str
+    formula: str
+    terms: Sequence[Term]
+    inputs: Mapping[str, float | None]
+    adds_up: float | None
+    prices: Sequence[Told]
+    answers: Sequence[Answer]
+
+
+def why(app: App, csu: Csu, day: date, column: str) -> Why:
+    """Open one figure. Raises BadInput for a column that is no figure, Stop for a panel that its tables do not bear out."""
+    field = next((one for one in DAILY_PANEL.fields if one.name == column), None)
+    figures = [name for name, dtype in DAILY_PANEL.polars_schema().items() if dtype.is_numeric()]
+    if field is None or column not in figures:
+        raise BadInput(f"{column!r} is no figure of the panel; known: {', '.join(figures)}")
+    row = chosen_panel(app, [csu], day, day).panel.row(0, named=True)
+    status = side_of(column)
+    events = status == "liquidations_status"
+    dataset = "liquidations" if events else "tvl"
+    held = _rows(app, tvl.TABLE, csu, day)
+    happened = _rows(app, liquidations.TABLE, csu, day)
+    total = PARTIAL.get(column, column)
+    inputs = {name: row[name] for name in _RATIOS.get(column, ())}
+    terms, formula, adds_up = _opened(total, column, held, happened, row)
+    assets = {(term.asset, term.symbol) for term in terms}
+    return Why(
+        csu.name,
+        day,
+        column,
+        row[column],
+        field.unit or "",
+        field.doc,
+        row[status],
+        row["liquidations_reason" if events else "reason"],
+        row["liquidations_evidence" if events else "tvl_evidence"],
+        row["flags"],
+        formula,
+        terms,
+        inputs,
+        adds_up,
+        _told(app, csu, day, sorted(assets), held),
+        _answers(app, csu, day, dataset),
+    )
+
+
+def _opened(
+    total: str, column: str, held: pl.DataFrame, happened: pl.DataFrame, row: Mapping[str, Any]
+) -> tuple[list[Term], str, float | None]:
+    """The terms of a figure, its formula, and what the terms come to."""
+    if total in SUMS:
+        sides = [part.removesuffix("_usd") for part in SUMS[total]]
+        terms = [
+            _term(side, one["asset"], one["asset"], one["symbol"], one, side)
+            for one in held.iter_rows(named=True)
+            for side in sides
+        ]
+        formula = "the sum over all assets of " + " + ".join(f"{side} x price" for side in sides)
+    elif total in EVENT_SUMS:
+        side = EVENT_SUMS[total].removesuffix("_usd")
+        terms = [
+            _term(
+                side,
+                f"{one['tx']}:{one['log_index']}",
+                one[f"{side}_asset"],
+                one[f"{side}_symbol"],
+                one,
+                f"{side}_amount",
+                side,
+            )
+            for one in happened.sort("tx", "log_index").iter_rows(named=True)
+        ]
+        formula = f"the sum over all liquidations of {'repaid' if side == 'debt' else 'seized'} x price"
+    elif column in _RATIOS:
+        above, below = (row[name] for name in _RATIOS[column])
+        quotient = above / below if above is not None and below else None
+        return [], " / ".join(_RATIOS[column]), quotient
+    elif column in _COUNTS:
+        counted = {
+            "num_assets": held.height,
+            "liquidation_count": happened.height,
+            "liquidations_dust_count": happened.filter("is_dust").height,
+        }
+        return [], f"the number of {_COUNTS[column].removeprefix('the ')}", float(counted[column])
+    else:
+        return [], DAILY_PANEL.methodology if column == "priced_value_share" else "a fact about the row", None
+    valued = [term.usd for term in terms if term.usd is not None]
+    return terms, formula, math.fsum(valued)
+
+
+def _term(what: str, where: str, asset: str, symbol: str, row: Mapping[str, Any], amount: str, side: str = "") -> Term:
+    return Term(
+        what,
+        where,
+        asset,
+        symbol,
+        row[amount],
+        row[f"{amount}_raw"],
+        row.get("decimals"),
+        row[f"{side}_price" if side else "price"],
+        row[f"{side or amount}_usd"],
+    )
+
+
+def _rows(app: App, table: Table, csu: Csu, day: date) -> pl.DataFrame:
+    """Silver's rows of a market's day."""
+    return app.tables.read(table, among={"csu": [csu.name], "date": [day]})
+
+
+def _told(app: App, csu: Csu, day: date, assets: Sequence[tuple[str, str]], held: pl.DataFrame) -> list[Told]:
+    """Whose price each asset has, and what everybody else said of it that day."""
+    chosen = app.tables.read(prices.TABLE, among={"date": [day], "chain": [csu.chain]})
+    said = app.tables.read(quotes.TABLE, among={"date": [day], "chain": [csu.chain]})
+    own = {one["asset"]: one for one in held.iter_rows(named=True)}
+    told = []
+    for asset, symbol in assets:
+        shared = chosen.filter(pl.col("asset") == asset).to_dicts()
+        taken = shared[0] if shared else {}
+        row = own.get(asset, {})
+        source = row.get("price_source", taken.get("price_source"))
+        by = taken.get("quoted_by") if source == taken.get("price_source") else csu.name
+        others = [
+            {name: one[name] for name in ("source", "quoted_by", "quote_price", "quote", "age_s")}
+            for one in said.filter(pl.col("asset") == asset).sort("source", "quoted_by").iter_rows(named=True)
+            if (one["source"], one["quoted_by"]) != (source, by)
+        ]
+        told.append(
+            Told(
+                asset,
+                symbol,
+                row.get("price", taken.get("price")),
+                source,
+                by if source else None,
+                row.get("price_age_s", taken.get("price_age_s")),
+                row.get("price_flag", taken.get("flag", "no_source")),
+                others,
+            )
+        )
+    return told
+
+
+def _answers(app: App, csu: Csu, day: date, dataset: str) -> list[Answer]:
+    """The answers that the ledger counts for the market's day, each opened."""
+    partition = Partition(dataset, csu.name, Period.of_day(day, app.boundary))
+    stands = standing({one.partition: one for one in app.ledger.series(dataset, csu.name, str(day), f"{day}~")})
+    entries = next((one.entries for key, one in stands.items() if key == (dataset, csu.name, day)), ())
+    if not entries:
+        known = app.ledger.of([partition]).get(partition)
+        return [Answer(opened(partition, known, app.bronze), "", None if known is None else known.digest)]
+    found = []
+    for entry in entries:
+        path = app.bronze.raw_path(entry.partition, ONCHAIN)
+        found.append(
+            Answer(opened(entry.partition, entry, app.bronze), str(path.relative_to(app.folder.root)), entry.digest)
+        )
+    return found
