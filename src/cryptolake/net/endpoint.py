@@ -288,6 +288,7 @@ class Station:
     learned: Learned
     back_at: float = 0.0
     stopped: str | None = None
+    lied: str | None = None  # what an earlier run proved of its logs: it gives none while another one can
     chain_ok: bool = False
     requests: int = 0
     units: float = 0.0

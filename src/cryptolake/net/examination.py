@@ -60,6 +60,12 @@ class Examiner:
     liars: dict[str, str] = field(default_factory=dict)  # endpoints that sit out, and why
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def __post_init__(self) -> None:
+        """What liars of earlier runs had answered, in a run that was cut short, is asked elsewhere where somebody else is."""
+        known = [one for one in self.pool.stations if one.stopped is None]
+        if any(one.lied is None for one in known):
+            self.liars.update({one.endpoint.name: one.lied for one in known if one.lied is not None})
+
     @property
     def doubts(self) -> bool:
         """Whether headers of quiet blocks are looked at."""

@@ -32,6 +32,7 @@ from cryptolake.net.faults import (
     passing,
 )
 from cryptolake.net.http import Http, TooSlow
+from cryptolake.net.liars import Liars
 from cryptolake.net.limiter import Limiter, for_limit
 from cryptolake.net.memory import Memory
 from cryptolake.net.purse import Purse
@@ -52,8 +53,8 @@ class Pool:
     """The endpoints of one chain. Thread-safe. Errors name endpoints, never their URLs.
 
     `limiters` gives the limiter of an account, so that one account's budget holds over all its chains; by default each
-    endpoint has its own. `purse` says what may be spent, `memory` keeps what endpoints teach between runs. `attempts` bounds
-    the rounds over all endpoints.
+    endpoint has its own. `purse` says what may be spent, `memory` keeps what endpoints teach between runs, `liars` whom earlier
+    runs proved to answer logs wrongly. `attempts` bounds the rounds over all endpoints.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Pool:
         limiters: Callable[[Endpoint], Limiter] | None = None,
         memory: Memory | None = None,
         purse: Purse | None = None,
+        liars: Liars | None = None,
         attempts: int = 4,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -81,6 +83,9 @@ class Pool:
         )
         self._patience = _REFUSALS if attempts > 1 else 1
         self.stations = [Station(one, own(one), Learned.within(one.limits)) for one in endpoints]
+        for station in self.stations:
+            liar = None if liars is None else liars.of(chain, station.endpoint)
+            station.lied = None if liar is None else f"{liar.says}; believe it again with `cryptolake rpc clear`"
         self._memory = memory
         if memory is not None:
             for station in self.stations:

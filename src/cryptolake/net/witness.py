@@ -77,11 +77,18 @@ class Witness:
         """Who can speak besides the endpoint of this name, the cheapest first."""
         if not any(one.endpoint.name == name for one in self.pool.stations):
             return []  # nobody can tell who is somebody else than an endpoint that is no longer configured
-        able = [one for one in others(self.pool, {name}) if self._failed[voice(one.endpoint)] < _GIVEN_UP]
+        able = [
+            one
+            for one in others(self.pool, {name})
+            if one.lied is None and self._failed[voice(one.endpoint)] < _GIVEN_UP
+        ]
         return sorted(able, key=_price)
 
     def _why_nobody(self, name: str) -> str:
-        if others(self.pool, {name}):
+        there = others(self.pool, {name})
+        if there and all(one.lied is not None for one in there):
+            return "; ".join(str(one.lied) for one in there)
+        if there:
             return "the second voices that are configured do not answer"
         return "no second operator is configured"
 

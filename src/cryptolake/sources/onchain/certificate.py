@@ -25,6 +25,7 @@ def certificate(
     voice dropped was noticed. `windows` and `second` say who answered which blocks, first and again.
     """
     names = dict.fromkeys(one.endpoint for one in (*examined.windows, *examined.second))
+    names |= dict.fromkeys(name for one in examined.differences for name in one.said if name)
     return {
         "from_block": within.start,
         "to_block": within.end - 1,
