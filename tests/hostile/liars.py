@@ -17,6 +17,15 @@ Lie = Callable[[dict[str, Any], list[dict[str, Any]]], list[dict[str, Any]]]
 """Given the filter of an eth_getLogs and its honest logs; what is answered instead."""
 
 
+HeaderLie = Callable[[dict[str, Any]], dict[str, Any]]
+"""What is answered instead of an honest header."""
+
+
+def without_blooms(header: dict[str, Any]) -> dict[str, Any]:
+    """A header whose bloom filter excludes everything, which does not hash to its hash, whatever its filter was before."""
+    return {**header, "logsBloom": "0x" + "00" * 256, "extraData": "0x11e5"}
+
+
 def honest(_asked: dict[str, Any], logs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """No lie."""
     return logs
@@ -49,9 +58,9 @@ def by_transaction(_asked: dict[str, Any], logs: list[dict[str, Any]]) -> list[d
 
 
 class Liar:
-    """Passes every question on to the node at `url` and what comes of eth_getLogs through `lie`."""
+    """Passes every question on to the node at `url` and what comes of eth_getLogs through `lie`, headers through `headers`."""
 
-    def __init__(self, url: str, lie: Lie) -> None:
+    def __init__(self, url: str, lie: Lie, headers: HeaderLie = lambda header: header) -> None:
         self.methods: Counter[str] = Counter()
         counting = threading.Lock()
 
@@ -60,6 +69,8 @@ class Liar:
                 self.methods[question["method"]] += 1
             if question["method"] == "eth_getLogs" and "result" in answer:
                 return {**answer, "result": lie(question["params"][0], answer["result"])}
+            if question["method"] == "eth_getBlockByNumber" and isinstance(answer.get("result"), dict):
+                return {**answer, "result": headers(answer["result"])}
             return answer
 
         class Handler(BaseHTTPRequestHandler):

@@ -81,6 +81,7 @@ def costs(
         found += [
             _cost(one.chain, CALL, each, count) for each, count in _snapshots_again(one, known, audit, state_whole)
         ]
+        found += [_cost(one.chain, HEADER, each, count) for each, count in _headers_again(one, known, audit)]
         found += [_cost(one.chain, "eth_chainId", each, 1) for each in known]
     return found
 
@@ -95,9 +96,20 @@ def _snapshots_again(
     one: Workload, known: Sequence[Endpoint], audit: float, state_whole: bool
 ) -> list[tuple[Endpoint, int]]:
     """The calls of snapshots that are asked again at another voice, and which endpoint that is."""
-    first = max(known, key=lambda each: each.limits.rate / each.limits.cost(CALL))
-    others = [each for each in known if not same_voice(each, first)]
+    others = _others(known)
     return [(others[0], one.eth_calls if state_whole else one.snapshots)] if audit and others and one.snapshots else []
+
+
+def _headers_again(one: Workload, known: Sequence[Endpoint], audit: float) -> list[tuple[Endpoint, int]]:
+    """The headers of blocks without events that another voice is asked for too, and which endpoint that is."""
+    others = _others(known)
+    return [(others[0], one.quiet)] if audit and others and one.quiet else []
+
+
+def _others(known: Sequence[Endpoint]) -> list[Endpoint]:
+    """Those of another voice than whoever is asked first for what is no log."""
+    first = max(known, key=lambda each: each.limits.rate / each.limits.cost(CALL))
+    return [each for each in known if not same_voice(each, first)]
 
 
 def _log_calls(one: Workload, known: Sequence[Endpoint], log_span: int | None, audit: float) -> dict[str, int]:
@@ -142,6 +154,8 @@ def duration_s(
             busy[each.account] = busy.get(each.account, 0.0) + seconds / SHARE
         for each, count in _snapshots_again(one, known, audit, state_whole):  # by then the rest was shared out
             busy[each.account] += count * each.limits.cost(CALL) / each.limits.rate / SHARE
+        for each, count in _headers_again(one, known, audit):
+            busy[each.account] += count * each.limits.cost(HEADER) / each.limits.rate / SHARE
     return max(busy.values(), default=0.0)
 
 

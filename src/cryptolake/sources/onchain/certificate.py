@@ -42,6 +42,9 @@ def certificate(
             "blocks": examined.blooms.blocks,
             "usable": examined.blooms.usable,
             "contradictions": list(examined.blooms.contradictions),
+            "quiet": examined.blooms.quiet,
+            "agreed": examined.blooms.agreed,
+            "problem": examined.blooms.problem,
         },
         "verdict": "suspect" if examined.suspect else "complete",
     }
