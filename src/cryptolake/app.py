@@ -239,7 +239,11 @@ class App:
         return [told[one.name].applied(one) if one.name in told else one for one in found]
 
     def nodes(self, chain: Chain) -> list[Endpoint]:
-        """Those of the chain's endpoints that answer everything: an archive has logs only. Raises as `endpoints`."""
+        """Those of the chain's endpoints that answer everything and first: an archive has logs only. Raises as `endpoints`."""
+        return [one for one in self.voices(chain) if not one.besides]
+
+    def voices(self, chain: Chain) -> list[Endpoint]:
+        """The same, with those that only give second opinions."""
         return [one for one in self.endpoints(chain) if one.dataset_of is None]
 
     def _endpoints(self, chain: Chain) -> list[Endpoint]:

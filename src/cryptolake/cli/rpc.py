@@ -256,6 +256,9 @@ def verify_command(
     else:
         print_table("Verified", ("verdict", "market-days"), [(n, counts[n]) for n in verdicts])
         print_table("Proven by", ("grade", "market-days"), [(n, grades[n]) for n in GRADES if grades[n]])
+        why = Counter(f"{one.grade}: {one.problem}" for one in found if one.problem and one.verdict == "complete")
+        for problem, count in why.most_common(5):
+            print_line(f"{counted(count, 'market-day is', 'market-days are')} proven by {problem}")
         for one in wrong[:20]:
             print_line(f"[red]{one.verdict}[/] {one.partition}: {'; '.join(one.says)}")
         if len(wrong) > 20:

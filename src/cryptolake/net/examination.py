@@ -79,7 +79,7 @@ class Examiner:
         windows, logs = self._without_liars(windows, logs, (), within)
         question = LogQuestion(self.pool.chain, self.filters)
         settled: dict[int, tuple[Difference, Said]] = {}
-        for _ in range(len(self.pool.stations) + 1):
+        for _ in range(len(self.pool.everybody) + 1):
             proven, unproven = self._by_receipts(question, windows, logs, within)
             heard = Testimony() if proven is not None else self._second(windows, within)
             blooms = self._blooms(question, windows, logs, within)
@@ -162,10 +162,10 @@ class Examiner:
         """Ask proven liars nothing more, with all that is theirs, unless nobody would be left; whether any went now."""
         with self._lock:
             new = {name: number for name, number in liars.items() if name and name not in self.liars}
-            spoke = [one.endpoint for one in self.pool.stations if one.endpoint.name in new]
+            spoke = [one.endpoint for one in self.pool.everybody if one.endpoint.name in new]
             theirs = [
                 one
-                for one in self.pool.stations
+                for one in self.pool.everybody
                 if one.endpoint.name in new
                 or any(voice(other) != UNKNOWN and same_voice(one.endpoint, other) for other in spoke)
             ]

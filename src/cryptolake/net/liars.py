@@ -86,9 +86,10 @@ class Liars:
         named = self.named(chain)
         return lambda name, of: next((one for one in named if one.speaks_as(name, of)), None)
 
-    def of(self, chain: str, endpoint: Endpoint) -> ProvenLiar | None:
-        """What was proven of an endpoint."""
-        return self.accused(chain)(endpoint.name, voice(endpoint))
+    def words_of(self, chain: str, endpoint: Endpoint) -> str | None:
+        """What was proven of an endpoint, and what to do about it; None: nothing."""
+        found = self.accused(chain)(endpoint.name, voice(endpoint))
+        return None if found is None else f"{found.says}; believe it again with `cryptolake rpc clear`"
 
     def learn(self, chain: str, certificate: Mapping[str, object]) -> None:
         """Remember whom a certificate proves to be a liar, unless a person cleared it since."""

@@ -198,7 +198,7 @@ class Prover:
         return None if isinstance(answer, bytes) else answer
 
     def _stations(self) -> list[Station]:
-        return [one for one in self._pool.stations if one.stopped is None and one.endpoint.answers(RECEIPTS)]
+        return [one for one in self._pool.everybody if one.stopped is None and one.endpoint.answers(RECEIPTS)]
 
     def _unproven(self, number: int, why: Why, says: str) -> Unproven:
         return Unproven(number, why, f"{self._pool.chain}: block {number} is not proven: {says}")

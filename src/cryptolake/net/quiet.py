@@ -66,7 +66,7 @@ class QuietHeaders:
         heard, failure = set[str](), ""
         able = [self._pool.pick(HEADER, block)]
         while able and len(given) < (2 if self._provable else 1):
-            group = [one for one in self._pool.stations if one.stopped is None and _same(one, able[0])]
+            group = [one for one in self._pool.everybody if one.stopped is None and _same(one, able[0])]
             heard |= {one.endpoint.name for one in group}
             able = [one for one in others(self._pool, heard) if one.endpoint.answers(HEADER)]
             try:

@@ -84,7 +84,7 @@ def endpoints_of(pools: Sequence[Pool]) -> list[EndpointHealth]:
             problem=one.stopped or one.lied,
         )
         for pool in pools
-        for one in pool.stations
+        for one in (*pool.stations, *(each for each in pool.besides if each.requests))
     ]
 
 

@@ -82,7 +82,8 @@ def costs(
             _cost(one.chain, CALL, each, count) for each, count in _snapshots_again(one, known, audit, state_whole)
         ]
         found += [_cost(one.chain, HEADER, each, count) for each, count in _headers_again(one, known, audit)]
-        found += [_cost(one.chain, "eth_chainId", each, 1) for each in known]
+        asked = {cost.endpoint for cost in found if cost.chain == one.chain}
+        found += [_cost(one.chain, "eth_chainId", each, 1) for each in known if not each.besides or each.name in asked]
     return found
 
 
@@ -108,7 +109,8 @@ def _headers_again(one: Workload, known: Sequence[Endpoint], audit: float) -> li
 
 def _others(known: Sequence[Endpoint]) -> list[Endpoint]:
     """Those of another voice than whoever is asked first for what is no log."""
-    first = max(known, key=lambda each: each.limits.rate / each.limits.cost(CALL))
+    firsts = [each for each in known if not each.besides]
+    first = max(firsts, key=lambda each: each.limits.rate / each.limits.cost(CALL))
     return [each for each in known if not same_voice(each, first)]
 
 
@@ -117,7 +119,9 @@ def _log_calls(one: Workload, known: Sequence[Endpoint], log_span: int | None, a
     if not one.log_blocks:
         return {}
     span = {each.name: log_span or each.limits.log_span for each in known}
-    speed = {each.name: span[each.name] * each.limits.rate / each.limits.cost(LOGS) for each in known}
+    speed = {
+        each.name: span[each.name] * each.limits.rate / each.limits.cost(LOGS) for each in known if not each.besides
+    }
     helping = {name: fast for name, fast in speed.items() if fast >= HELPS * max(speed.values())}
     total = sum(helping.values())
     if len(helping) == 1:
@@ -150,8 +154,11 @@ def duration_s(
             continue
         logs = _log_calls(one, known, log_span, audit)
         scanning = {each.name: logs.get(each.name, 0) * each.limits.cost(LOGS) / each.limits.rate for each in known}
-        for each, seconds in zip(known, _shared_out(one, known, scanning), strict=True):
-            busy[each.account] = busy.get(each.account, 0.0) + seconds / SHARE
+        firsts = [each for each in known if not each.besides]
+        own = {each.name: scanning[each.name] for each in firsts}
+        shared = {each.name: taken for each, taken in zip(firsts, _shared_out(one, firsts, own), strict=True)}
+        for each in known:
+            busy[each.account] = busy.get(each.account, 0.0) + shared.get(each.name, scanning[each.name]) / SHARE
         for each, count in _snapshots_again(one, known, audit, state_whole):  # by then the rest was shared out
             busy[each.account] += count * each.limits.cost(CALL) / each.limits.rate / SHARE
         for each, count in _headers_again(one, known, audit):
@@ -278,7 +285,7 @@ def planned(
 
     memory = Memory(app.folder.learned)
     known = {
-        name: [_as_learned(memory, name, one) for one in app.nodes(app.registry.chain(name))]
+        name: [_as_learned(memory, name, one) for one in app.voices(app.registry.chain(name))]
         for name in {csu.chain for csu in csus}
     }
 
@@ -309,7 +316,11 @@ def planned(
     whole = share_of(app.settings.wanted_state_grade, 0.0) == 1.0
     found = costs(chains, endpoints, log_span=log_span, audit=audit, state_whole=whole)
     archive = [one.chain for one in chains if one.snapshots]
-    spans = [max(each.limits.log_span for each in endpoints(one.chain)) for one in chains if endpoints(one.chain)]
+    spans = [
+        max(each.limits.log_span for each in endpoints(one.chain) if not each.besides)
+        for one in chains
+        if endpoints(one.chain)
+    ]
     return Planned(
         start_date=first,
         end_date=last,

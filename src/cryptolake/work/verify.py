@@ -23,12 +23,16 @@ Verdict = Literal["complete", "weak", "suspect", "gap"]
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """One market and period of a dataset, and what its proof is worth; `grade` is None where no liquidations were read."""
+    """One market and period of a dataset, and what its proof is worth; `grade` is None where no liquidations were read.
+
+    `problem` says why it is proven no further than it is ("": it is as far as was wished for).
+    """
 
     partition: Partition
     verdict: Verdict
     says: tuple[str, ...] = ()
     grade: Grade | None = None
+    problem: str = ""
 
 
 def verify(
@@ -91,7 +95,7 @@ def verify(
         weak = not at_least(graded, least)
         verdict: Verdict = "gap" if wrong else "suspect" if doubted else "weak" if weak else "complete"
         said_weak = [_weakness(payload, graded)] if verdict == "weak" else []
-        found.append(Verified(partition, verdict, (*wrong, *doubted, *said_weak), graded))
+        found.append(Verified(partition, verdict, (*wrong, *doubted, *said_weak), graded, _problem(payload)))
     return found
 
 
@@ -104,10 +108,14 @@ def _accused(payload: Mapping[str, object], accused: Callable[[str], Accuser] | 
     return [words] if words else []
 
 
+def _problem(payload: Mapping[str, object]) -> str:
+    given = payload.get("certificate")
+    return str(given.get("problem") or "") if isinstance(given, Mapping) else ""
+
+
 def _weakness(payload: Mapping[str, object], graded: Grade) -> str:
     """Why an answer is proven no further, in words."""
-    given = payload.get("certificate")
-    problem = given.get("problem") if isinstance(given, Mapping) else None
+    given, problem = payload.get("certificate"), _problem(payload)
     noticed = given.get("noticed") if isinstance(given, Mapping) and graded == "two_voices_sampled" else None
     chance = f"; one dropped log is noticed with {noticed:.0%}" if isinstance(noticed, float) else ""
     return f"{graded}{chance}{f': {problem}' if problem else ''}; run `cryptolake collect --grade`"

@@ -209,7 +209,7 @@ class Settling:
 
     def _evidence(self, examined: ExaminedWindows, within: BlockRange) -> dict[str, object]:
         """The completeness certificate of a period."""
-        voices = {one.endpoint.name: voice(one.endpoint) for one in self.pool.stations}
+        voices = {one.endpoint.name: voice(one.endpoint) for one in self.pool.everybody}
         return certificate(within, examined, voices, datetime.now(UTC))
 
 
