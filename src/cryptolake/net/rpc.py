@@ -51,8 +51,7 @@ class Pool:
     """The endpoints of one chain. Thread-safe. Errors name endpoints, never their URLs.
 
     `limiters` gives the limiter of an account, so that one account's budget holds over all its chains; by default each
-    endpoint has its own. `purse` says what may be spent, `memory` keeps what endpoints teach between runs, `liars` whom earlier
-    runs proved to answer logs wrongly. `attempts` bounds the rounds over all endpoints.
+    endpoint has its own. `purse` says what may be spent, `memory` keeps what endpoints teach, `liars` who gave wrong logs.
     """
 
     def __init__(
