@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from cryptolake.net.endpoint import Endpoint
     from cryptolake.net.gates import Gates
     from cryptolake.net.http import Http
+    from cryptolake.net.liars import Liars
     from cryptolake.net.memory import Memory
     from cryptolake.net.purse import Purse
     from cryptolake.net.rpc import Pool
@@ -165,8 +166,16 @@ class App:
                     memory=self._memory,
                     purse=self.purse,
                     sleep=pause,
+                    liars=self.liars,
                 )
             return self._pools[chain.name]
+
+    @cached_property
+    def liars(self) -> Liars:
+        """Who was proven to answer logs wrongly and is not cleared."""
+        from cryptolake.net.liars import Liars
+
+        return Liars(self.folder.liars)
 
     @cached_property
     def _memory(self) -> Memory:
@@ -230,7 +239,11 @@ class App:
         return [told[one.name].applied(one) if one.name in told else one for one in found]
 
     def nodes(self, chain: Chain) -> list[Endpoint]:
-        """Those of the chain's endpoints that answer everything: an archive has logs only. Raises as `endpoints`."""
+        """Those of the chain's endpoints that answer everything and first: an archive has logs only. Raises as `endpoints`."""
+        return [one for one in self.voices(chain) if not one.besides]
+
+    def voices(self, chain: Chain) -> list[Endpoint]:
+        """The same, with those that only give second opinions."""
         return [one for one in self.endpoints(chain) if one.dataset_of is None]
 
     def _endpoints(self, chain: Chain) -> list[Endpoint]:
@@ -278,6 +291,7 @@ class App:
             grade=self.settings.wanted_grade,
             state_grade=self.settings.wanted_state_grade,
             watch=watch,
+            liars=self.liars,
         )
 
     @cached_property

@@ -17,6 +17,17 @@ Lie = Callable[[dict[str, Any], list[dict[str, Any]]], list[dict[str, Any]]]
 """Given the filter of an eth_getLogs and its honest logs; what is answered instead."""
 
 
+Instead = Callable[[list[dict[str, Any]]], tuple[int, bytes | None] | None]
+"""Given the questions of a request: status and body that are answered instead (no body: nothing until the end), or None."""
+HeaderLie = Callable[[dict[str, Any]], dict[str, Any]]
+"""What is answered instead of an honest header."""
+
+
+def without_blooms(header: dict[str, Any]) -> dict[str, Any]:
+    """A header whose bloom filter excludes everything, which does not hash to its hash, whatever its filter was before."""
+    return {**header, "logsBloom": "0x" + "00" * 256, "extraData": "0x11e5"}
+
+
 def honest(_asked: dict[str, Any], logs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """No lie."""
     return logs
@@ -49,17 +60,26 @@ def by_transaction(_asked: dict[str, Any], logs: list[dict[str, Any]]) -> list[d
 
 
 class Liar:
-    """Passes every question on to the node at `url` and what comes of eth_getLogs through `lie`."""
+    """Passes every question on to the node at `url` and what comes of eth_getLogs through `lie`, headers through `headers`."""
 
-    def __init__(self, url: str, lie: Lie) -> None:
+    def __init__(
+        self,
+        url: str,
+        lie: Lie,
+        headers: HeaderLie = lambda header: header,
+        instead: Instead = lambda _asked: None,
+    ) -> None:
+        self.ended = threading.Event()
         self.methods: Counter[str] = Counter()
-        counting = threading.Lock()
+        counting, ended = threading.Lock(), self.ended
 
         def answered(question: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
             with counting:
                 self.methods[question["method"]] += 1
             if question["method"] == "eth_getLogs" and "result" in answer:
                 return {**answer, "result": lie(question["params"][0], answer["result"])}
+            if question["method"] == "eth_getBlockByNumber" and isinstance(answer.get("result"), dict):
+                return {**answer, "result": headers(answer["result"])}
             return answer
 
         class Handler(BaseHTTPRequestHandler):
@@ -67,9 +87,18 @@ class Liar:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                asked = json.loads(body)
+                if (other := instead(asked if isinstance(asked, list) else [asked])) is not None:
+                    status, told = other
+                    if told is None:
+                        ended.wait()
+                    self.send_response(status)
+                    self.send_header("Content-Length", str(len(told or b"")))
+                    self.end_headers()
+                    self.wfile.write(told or b"")
+                    return
                 with urlopen(Request(url, body, {"Content-Type": "application/json"})) as found:
                     document = json.loads(found.read())
-                asked = json.loads(body)
                 if isinstance(asked, list):
                     by_id = {one["id"]: one for one in asked}
                     document = [answered(by_id[one["id"]], one) for one in document]
@@ -98,6 +127,7 @@ class Liar:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.ended.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

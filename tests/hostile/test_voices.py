@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
-from tests.chain.collecting import told
+from tests.chain.collecting import told as told_row
 from tests.chain.scenario import Fortnight
-from tests.hostile.liars import Liar, Lie, by_transaction, dropping, honest, nothing
+from tests.hostile.liars import HeaderLie, Liar, Lie, by_transaction, dropping, honest, nothing, without_blooms
 from tests.sources.test_onchain_equals_contracts import DAYS, csu_on
 
 from cryptolake.contracts.grades import Grade
@@ -47,6 +48,7 @@ class Study:
     wrong: list[Partition]
     wanted_again: list[Partition]
     liars: set[str]
+    blooms: dict[Partition, dict[str, Any]]
     verified_to: Callable[[Grade], list[Verified]]
 
     @property
@@ -73,12 +75,14 @@ class Bench:
         operators: Sequence[str] | None = None,
         receipts: ReceiptRule | None = "standard",
         span: int = SPAN,
+        headers: Sequence[HeaderLie] = (),
     ) -> Study:
         self.runs += 1
         folder = self.folder / str(self.runs)
         csu = csu_on(self.fortnight)
         with ExitStack() as stack:
-            servers = [stack.enter_context(Liar(self.fortnight.node.url, lie)) for lie in lies]
+            told = [*headers, *[lambda header: header] * len(lies)]
+            servers = [stack.enter_context(Liar(self.fortnight.node.url, lie, told[n])) for n, lie in enumerate(lies)]
             names = operators or [f"operator-{number}" for number, _ in enumerate(servers)]
             endpoints = [
                 Endpoint(
@@ -105,14 +109,15 @@ class Bench:
             ledger, bronze = Ledger(folder / "ledger.sqlite"), Bronze(folder)
             result = collect(source, WANTED, bronze=bronze, ledger=ledger, workers=1)
             assert not result.failed, result.failures[0]
-        wrong, liars = [], set[str]()
+        wrong, liars, blooms = [], set[str](), {}
         for partition in WANTED:
             raw = bronze.read(partition, source.name)
             assert raw is not None
             truth = self.fortnight.liquidations_on(partition.period.day)
-            if [told(row) for row in source.parse(raw)] != truth:
+            if [told_row(row) for row in source.parse(raw)] != truth:
                 wrong.append(partition)
             liars.update(orjson.loads(raw.payload)["certificate"]["liars"])
+            blooms[partition] = orjson.loads(raw.payload)["certificate"]["blooms"]
             doubt = "suspect" if orjson.loads(raw.payload)["certificate"]["verdict"] == "suspect" else None
             assert raw.provenance.get("doubt") == doubt
         states = ledger.states()
@@ -122,7 +127,7 @@ class Bench:
 
         again = compare(wish_for(WANTED), ledger).missing
         ledger.close()
-        return Study(verified_to("one_voice"), wrong, again, liars, verified_to)
+        return Study(verified_to("one_voice"), wrong, again, liars, blooms, verified_to)
 
 
 @pytest.fixture(scope="module")
@@ -210,3 +215,39 @@ def test_what_a_liar_answered_before_it_was_proven_one_is_asked_again(bench: Ben
     study = bench.collect(lie, honest, grade="two_voices_sampled", audit=0.5, span=1)
     assert study.liars == {"voice-0"}
     assert (study.wrong, study.suspect) == ([], [])
+
+
+def test_quiet_blocks_prove_something_where_two_operators_give_their_headers(bench: Bench) -> None:
+    for blooms in bench.collect(honest, honest).blooms.values():
+        assert (blooms["usable"], blooms["problem"]) == (True, "")
+        assert 0 <= blooms["agreed"] <= blooms["quiet"]
+    assert sum(one["agreed"] for one in bench.collect(honest, honest).blooms.values())
+
+
+@pytest.mark.parametrize("lie", [honest, nothing])
+def test_one_voice_proves_nothing_against_itself_by_its_headers(bench: Bench, lie: Lie) -> None:
+    for blooms in bench.collect(lie).blooms.values():
+        assert not blooms["agreed"]
+        assert not blooms["quiet"] or "prove" in blooms["problem"]
+        assert not blooms["quiet"] or "against voice-0: nobody but voice-0 gives headers" in blooms["problem"]
+
+
+def test_rules_that_are_not_known_prove_nothing(bench: Bench) -> None:
+    for blooms in bench.collect(honest, honest, receipts=None).blooms.values():
+        assert not blooms["agreed"]
+        assert not blooms["quiet"] or "rules that are not known" in blooms["problem"]
+
+
+@pytest.mark.parametrize("liar_is_first", [True, False])
+def test_a_bloom_that_is_not_the_headers_excludes_nothing(bench: Bench, liar_is_first: bool) -> None:
+    """A liar that leaves out all logs and says so in its headers too: they do not hash to the hash that the other gives."""
+    said = [(nothing, without_blooms), (honest, lambda header: header)]
+    said = said if liar_is_first else said[::-1]
+    study = bench.collect(
+        *[lie for lie, _ in said], headers=[told for _, told in said], grade="two_voices_sampled", audit=1e-9, span=1
+    )
+    for partition, blooms in study.blooms.items():
+        assert blooms["agreed"] == 0, partition
+    if liar_is_first:  # the other's headers promise what was left out; with one proven header nobody can settle it
+        assert study.suspect
+    assert set(study.suspect) >= {one for one, blooms in study.blooms.items() if blooms["contradictions"]}

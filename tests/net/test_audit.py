@@ -9,6 +9,7 @@ from tests.net.node import EMITTER, TOPIC, Node, pool_of
 from cryptolake.net.audit import check_blooms
 from cryptolake.net.blocks import BlockRange, Blocks
 from cryptolake.net.logs import LogFilter, LogQuestion, gather
+from cryptolake.net.quiet import QuietHeaders
 from cryptolake.net.scan import scan
 
 FILTERS = [LogFilter(EMITTER, frozenset({TOPIC}))]
@@ -19,7 +20,7 @@ WITHIN = BlockRange(1000, 2000)
 def test_blooms_agree_with_honest_logs() -> None:
     logs, windows = gather(scan(pool_of(Node()), FILTERS, WITHIN))
     pool = pool_of(Node())
-    check = check_blooms(pool, Blocks(pool), QUESTION, windows, logs, WITHIN, sample=True)
+    check = check_blooms(pool, Blocks(pool), QUESTION, windows, logs, WITHIN, quiet=QuietHeaders(pool, provable=True))
     assert check.usable
     assert not check.contradictions
     assert check.blocks >= len(logs)
@@ -30,7 +31,7 @@ def test_a_bloom_betrays_a_log_that_was_left_out() -> None:
     every = Node(logs_of=lambda _number: [0], hidden=frozenset(range(1000, 1990)))
     logs, windows = gather(scan(pool_of(every), FILTERS, WITHIN))
     pool = pool_of(every, Node(logs_of=lambda _number: [0]))  # who left them out would only do so again
-    check = check_blooms(pool, Blocks(pool), QUESTION, windows, logs, WITHIN, sample=True)
+    check = check_blooms(pool, Blocks(pool), QUESTION, windows, logs, WITHIN, quiet=QuietHeaders(pool, provable=True))
     assert any("left out" in one for one in check.contradictions)
 
 
@@ -43,7 +44,7 @@ def test_a_log_that_the_header_does_not_know(change: str, word: str) -> None:
         else replace(logs[0], topics=("0x" + "77" * 32,))
     )
     pool = pool_of(Node())
-    check = check_blooms(pool, Blocks(pool), QUESTION, windows, [told, *logs[1:]], WITHIN, sample=False)
+    check = check_blooms(pool, Blocks(pool), QUESTION, windows, [told, *logs[1:]], WITHIN, quiet=None)
     assert any(word in one for one in check.contradictions)
 
 
@@ -54,6 +55,6 @@ def test_a_chain_without_blooms_is_not_suspect_for_that() -> None:
 
     logs, windows = gather(scan(pool_of(Bare()), FILTERS, WITHIN))
     pool = pool_of(Bare())
-    check = check_blooms(pool, Blocks(pool), QUESTION, windows, logs, WITHIN, sample=True)
+    check = check_blooms(pool, Blocks(pool), QUESTION, windows, logs, WITHIN, quiet=QuietHeaders(pool, provable=True))
     assert not check.usable
     assert not check.contradictions

@@ -88,7 +88,7 @@ def test_settings_are_read_by_name_from_file_and_environment(tmp_path: Path, mon
     monkeypatch.setenv("CRYPTOLAKE_RPC_ETHEREUM", "http://127.0.0.1:1/,http://127.0.0.1:2/")
     Path("cryptolake.toml").write_text("[endpoints.ethereum-own-1]\nspan = 500\nrate = 12.5\nbatch = 3\n")
     app = App(load_settings())
-    first, second = app.endpoints(app.registry.chain("ethereum"))
+    first, second = app.nodes(app.registry.chain("ethereum"))
     assert (first.limits.log_span, first.limits.most_blocks, first.limits.max_batch) == (500, 500, 3)
     assert (first.limits.rate, first.limits.told) == (12.5, True)
     assert second.limits.log_span != 500

@@ -116,3 +116,12 @@ def _proof(given: Mapping[str, Any]) -> Iterator[str]:
     if blooms:
         usable = "agree" if blooms.get("usable") else "are of no use on this chain"
         yield f"{counted(blooms.get('blocks', 0), 'header')} looked at, bloom filters {usable}"
+        if blooms.get("agreed"):
+            blocks = counted(
+                blooms["agreed"],
+                "block without logs that was looked at has",
+                "blocks without logs that were looked at have",
+            )
+            yield f"{blocks} none of the wanted ones, by headers that two operators agree on"
+        if blooms.get("problem"):
+            yield str(blooms["problem"])

@@ -29,6 +29,7 @@ from cryptolake.errors import BadInput
 if TYPE_CHECKING:
     from cryptolake.app import App
     from cryptolake.contracts.partition import Partition
+    from cryptolake.net.liars import Accuser
     from cryptolake.net.probe import Probed
 
 
@@ -37,6 +38,7 @@ def add_commands(cli: typer.Typer) -> None:
     group = "Endpoints and proof"
     rpc = typer.Typer(no_args_is_help=True, help="Endpoints: what they can do.\n\nExample: cryptolake rpc probe")
     rpc.command("probe")(probe_command)
+    rpc.command("clear")(clear_command)
     cli.add_typer(rpc, name="rpc", rich_help_panel=group)
     blocks = typer.Typer(no_args_is_help=True, help="Block boundaries of days.\n\nExample: cryptolake blocks build")
     blocks.command("build")(build_command)
@@ -120,6 +122,33 @@ def _keep(tables: Mapping[str, Mapping[str, int]]) -> None:
     print_note(f"Kept in {path}{said}" if changes else "Nothing to keep: no limit changed")
 
 
+def clear_command(
+    context: typer.Context,
+    name: Annotated[
+        str | None, typer.Argument(help="Endpoint or operator to believe again; without one, who is not believed.")
+    ] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Believe an endpoint again that was proven to drop logs; without a name, list those that were.
+
+    Days that it alone answered stay suspect until they are asked again, or read again by `ledger repair`.
+
+    Example: cryptolake rpc clear ethereum-own-1
+    """
+    app: App = context.obj.open()
+    found = app.liars.named() if name is None else app.liars.clear(name)
+    if name is not None and not found:
+        raise BadInput(
+            f"{name}: nothing was proven of an endpoint or operator of this name; `cryptolake rpc clear` lists them"
+        )
+    if as_json:
+        print_json([asdict(one) for one in found])
+    else:
+        title = "Proven to drop logs" if name is None else "Believed again"
+        columns = ("chain", "endpoint", "operator", "block", "proven at (UTC)")
+        print_table(title, columns, [(one.chain, one.endpoint, one.voice, one.block, one.proven) for one in found])
+
+
 @selecting()
 def build_command(
     context: typer.Context,
@@ -195,10 +224,14 @@ def verify_command(
     else:
         partitions = held_partitions(app, list(app.registry.csus.values()), None)
     least: Grade = "receipts_root" if min_grade == "receipts" else min_grade
-    found = verify(partitions, states, app.bronze, "onchain", least=least)
+
+    def accused(csu: str) -> Accuser:
+        return app.liars.accused(app.registry.csu(csu).chain)
+
+    found = verify(partitions, states, app.bronze, "onchain", least=least, accused=accused)
     if repair and (wanting := [one.partition for one in found if one.verdict != "complete"]):
         _ask_again(app, wanting)
-        found = verify(partitions, app.ledger.states(), app.bronze, "onchain", least=least)
+        found = verify(partitions, app.ledger.states(), app.bronze, "onchain", least=least, accused=accused)
     counts: Counter[str] = Counter(one.verdict for one in found)
     grades = Counter(one.grade for one in found if one.grade is not None)
     verdicts = [name for name in ("complete", "weak", "suspect", "gap") if name != "weak" or min_grade != "one_voice"]
@@ -223,6 +256,9 @@ def verify_command(
     else:
         print_table("Verified", ("verdict", "market-days"), [(n, counts[n]) for n in verdicts])
         print_table("Proven by", ("grade", "market-days"), [(n, grades[n]) for n in GRADES if grades[n]])
+        why = Counter(f"{one.grade}: {one.problem}" for one in found if one.problem and one.verdict == "complete")
+        for problem, count in why.most_common(5):
+            print_line(f"{counted(count, 'market-day is', 'market-days are')} proven by {problem}")
         for one in wrong[:20]:
             print_line(f"[red]{one.verdict}[/] {one.partition}: {'; '.join(one.says)}")
         if len(wrong) > 20:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from cryptolake.cluster.worker_list import WorkerList
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
-from cryptolake.contracts.source import Dataset, Row, Source, Stamps, Trip
+from cryptolake.contracts.source import Dataset, Row, Source, Stamps, Trip, Weighs
 from cryptolake.errors import CryptolakeError
 from cryptolake.net.blocks import FileBlockCache, Header
 
@@ -61,8 +61,8 @@ class CarriedFiles:
     keep: Callable[[Files], None]
 
 
-class Asking(Source, Stamps, Protocol):
-    """What is asked through a cluster: a source that says by which code its answers are read."""
+class Asking(Source, Stamps, Weighs, Protocol):
+    """What is asked through a cluster: a source that says by which code its answers are read, and weighs them."""
 
 
 class RemoteSource:
@@ -105,6 +105,10 @@ class RemoteSource:
     def reader(self, key: str) -> str:
         """As the inner source: answers are read here, when they land."""
         return self._inner.reader(key)
+
+    def weigh(self, raw: Raw) -> str | None:
+        """As the inner source: whoever is proven a liar by a worker's answer is known here."""
+        return self._inner.weigh(raw)
 
     def trips(self, partitions: Iterable[Partition]) -> Iterator[Trip]:
         """As the inner source. The boundaries that all of them need are remembered, to be found together."""

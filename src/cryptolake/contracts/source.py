@@ -134,6 +134,15 @@ class Grades(Protocol):
         ...
 
 
+@runtime_checkable
+class Weighs(Protocol):
+    """A source whose answers prove something of who gave them, so that another answer may be believed no longer."""
+
+    def weigh(self, raw: Raw) -> str | None:
+        """Remember what a landed answer proves of who answers; why it is suspect by all that is proven, None: it is not."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What an operation cost so far: requests sent, and how many of them were refused with 429."""

@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import structlog
 
-from cryptolake.contracts.entry import Entry, State
+from cryptolake.contracts.entry import SUSPECT, Entry, State
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.points import COLUMNS, Points
 from cryptolake.contracts.raw import Raw
-from cryptolake.contracts.source import Grades, Row, Source, Stamps
+from cryptolake.contracts.source import Grades, Row, Source, Stamps, Weighs
 from cryptolake.errors import Skip
 from cryptolake.lake.bronze import Bronze
 
@@ -90,13 +90,16 @@ def interpret(source: Source, raw: Raw, bronze: Bronze) -> Entry:
     if isinstance(source, Stamps):
         bronze.keep_rows(raw, rows, reader=source.reader(raw.partition.key))
     # A source marks an answer it has reason to doubt; the row says so instead of passing for sound.
+    doubt = raw.provenance.get("doubt")
+    why = source.weigh(raw) if isinstance(source, Weighs) else None
     return entry(
         raw.partition,
         "done" if rows else "empty",
         rows=len(rows),
         digest=raw.digest,
         block=raw.block,
-        reason=raw.provenance.get("doubt"),
+        reason=doubt or (SUSPECT if why else None),
+        error=why,
         grade=source.grade(raw) if isinstance(source, Grades) else None,
     )
 

@@ -19,8 +19,12 @@ def another_endpoint(pool: Pool, names: Collection[str]) -> Pool | None:
 
 
 def another_voice(pool: Pool, names: Collection[str]) -> Pool | None:
-    """The endpoints whose voices are none of those of the named endpoints; None where there is none."""
-    return _only(pool, others(pool, names))
+    """The endpoints whose voices are none of those of the named endpoints; None where there is none.
+
+    Those that only give second opinions where there is nobody else.
+    """
+    found = others(pool, names)
+    return _only(pool, [one for one in found if not one.endpoint.besides] or found)
 
 
 def _only(pool: Pool, stations: Sequence[Station]) -> Pool | None:

@@ -39,13 +39,20 @@ def worth_asking(stations: Sequence[Station], block: int | None, now: float = 0.
     """Endpoints that help with logs at `block`: those whose budget yields a fair share of the best one's blocks a second.
 
     One that fails again and again is worth half as much with every failure, so that others take over from it in the end. One
-    that has not come to the blocks asked for counts again when it is asked again.
+    that was proven to lie gives none while another one can; one that has not come to the blocks asked for counts again when it
+    is asked again.
     """
-    usable = [one for one in stations if one.stopped is None]
+    usable = believed(stations)
     there = [one for one in usable if not (one.lagging and one.back_at > now)]
     found = [one for one in there if one.learned.reaches(kept(LOGS), block, now)] or there or usable
     most = max((blocks_a_second(one) for one in found), default=0.0)
     return [one for one in found if blocks_a_second(one) >= HELPS * most]
+
+
+def believed(stations: Sequence[Station]) -> list[Station]:
+    """Endpoints that may be asked for logs: none that was proven to answer them wrongly, unless there is nobody else."""
+    usable = [one for one in stations if one.stopped is None]
+    return [one for one in usable if one.lied is None] or usable
 
 
 def next_for_logs(stations: Sequence[Station], block: int, now: float) -> Station | None:

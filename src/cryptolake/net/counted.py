@@ -69,10 +69,11 @@ class CountedHttp(Http):
         params: Mapping[str, str] | None,
         body: bytes | None,
         headers: Mapping[str, str] | None,
+        timeout_s: float | None = None,
     ) -> Answer:
         methods = _methods(body)
         self.count(max(1, len(methods)))
-        answer = super()._send(method, url, params=params, body=body, headers=headers)
+        answer = super()._send(method, url, params=params, body=body, headers=headers, timeout_s=timeout_s)
         parts = urlsplit(url)
         query = "&".join(one for one in (parts.query, urlencode(params or {})) if one)
         asked = " ".join(methods) if methods else f"{parts.path}?{query}".rstrip("?")

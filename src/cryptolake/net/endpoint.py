@@ -14,6 +14,7 @@ from cryptolake.net.bounds import NO_LIMIT, Bound
 from cryptolake.net.limiter import Limiter
 
 SURE = 2  # times that something must be said to be missing until that is believed for good
+_MISSES = 3
 _LOOK_AGAIN_S, _LOOK_AGAIN_MOST_S = 5.0, 3600.0
 
 
@@ -70,7 +71,8 @@ class Endpoint:
     `provider` names whose it is, for ceilings and prices; `usd_per_million` is the price of a million units, None when it is
     not known. `operator` is who runs it and `upstream` whose nodes it passes questions on to, as far as that is known ("":
     it is not): by these two it counts as a voice of its own or not. `dataset_of` is set where no node answers but an archive in
-    a protocol of its own (portal): the id of the chain whose data the URL names.
+    a protocol of its own (portal): the id of the chain whose data the URL names. `besides` says that it is only asked for a
+    second opinion, beside what others answered: it may fail, and is not waited for.
     """
 
     name: str
@@ -82,6 +84,7 @@ class Endpoint:
     operator: str = ""
     upstream: str = ""
     dataset_of: int | None = None
+    besides: bool = False
 
     def answers(self, method: str) -> bool:
         """Whether it is worth asking: an archive has logs only."""
@@ -288,6 +291,7 @@ class Station:
     learned: Learned
     back_at: float = 0.0
     stopped: str | None = None
+    lied: str | None = None  # what an earlier run proved of its logs: it gives none while another one can
     chain_ok: bool = False
     requests: int = 0
     units: float = 0.0
@@ -306,6 +310,13 @@ class Station:
     slowed_at: float = float("-inf")  # the latest complaint about the rate that was news
     held: int = 0  # such complaints since the latest answer
     lock: threading.Lock = field(default_factory=threading.Lock)
+    missed: int = 0  # opinions that it did not give, where it is only asked besides
+
+    def miss(self, why: object) -> None:
+        """It did not answer: who is only asked besides is soon asked no more."""
+        self.missed += 1
+        if self.endpoint.besides and self.missed >= _MISSES:
+            self.stopped = f"{self.endpoint.name} sits out as a second voice: {why}"
 
     def silent(self, now: float) -> bool:
         """Whether it did not say which chain it is on when it was asked just before: not worth a deadline for an opinion."""

@@ -17,6 +17,7 @@ from cryptolake.net.audit import BloomCheck, check_blooms
 from cryptolake.net.blocks import BlockRange, Blocks
 from cryptolake.net.logs import AnsweredWindow, BlockWindow, Log, LogFilter, LogQuestion, gather, place
 from cryptolake.net.proof import ProvenBlock, Prover
+from cryptolake.net.quiet import QuietHeaders
 from cryptolake.net.rpc import Pool
 from cryptolake.net.scan import scan
 from cryptolake.net.settlement import Difference, Said, answered_by, differing, settle
@@ -58,7 +59,15 @@ class Examiner:
     witness: Witness
     prover: Prover | None = None
     liars: dict[str, str] = field(default_factory=dict)  # endpoints that sit out, and why
+    quiet: QuietHeaders = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        """What liars of earlier runs had answered, in a run that was cut short, is asked elsewhere where somebody else is."""
+        self.quiet = QuietHeaders(self.pool, provable=self.prover is not None and self.prover.knows_rules)
+        known = [one for one in self.pool.stations if one.stopped is None]
+        if any(one.lied is None for one in known):
+            self.liars.update({one.endpoint.name: one.lied for one in known if one.lied is not None})
 
     @property
     def doubts(self) -> bool:
@@ -70,7 +79,7 @@ class Examiner:
         windows, logs = self._without_liars(windows, logs, (), within)
         question = LogQuestion(self.pool.chain, self.filters)
         settled: dict[int, tuple[Difference, Said]] = {}
-        for _ in range(len(self.pool.stations) + 1):
+        for _ in range(len(self.pool.everybody) + 1):
             proven, unproven = self._by_receipts(question, windows, logs, within)
             heard = Testimony() if proven is not None else self._second(windows, within)
             blooms = self._blooms(question, windows, logs, within)
@@ -118,7 +127,8 @@ class Examiner:
     def _blooms(
         self, question: LogQuestion, windows: Sequence[BlockWindow], logs: Sequence[Log], within: BlockRange
     ) -> BloomCheck:
-        return check_blooms(self.pool, self.blocks, question, windows, logs, within, sample=self.doubts)
+        quiet = self.quiet if self.doubts else None
+        return check_blooms(self.pool, self.blocks, question, windows, logs, within, quiet=quiet)
 
     def _by_receipts(
         self, question: LogQuestion, windows: Sequence[BlockWindow], logs: Sequence[Log], within: BlockRange
@@ -152,10 +162,10 @@ class Examiner:
         """Ask proven liars nothing more, with all that is theirs, unless nobody would be left; whether any went now."""
         with self._lock:
             new = {name: number for name, number in liars.items() if name and name not in self.liars}
-            spoke = [one.endpoint for one in self.pool.stations if one.endpoint.name in new]
+            spoke = [one.endpoint for one in self.pool.everybody if one.endpoint.name in new]
             theirs = [
                 one
-                for one in self.pool.stations
+                for one in self.pool.everybody
                 if one.endpoint.name in new
                 or any(voice(other) != UNKNOWN and same_voice(one.endpoint, other) for other in spoke)
             ]

@@ -69,6 +69,11 @@ class Prover:
     def __init__(self, pool: Pool, rule: ReceiptRule | None) -> None:
         self._pool, self._rule = pool, rule
 
+    @property
+    def knows_rules(self) -> bool:
+        """Whether it is known how the chain's headers and receipts are hashed."""
+        return self._rule is not None
+
     def block(self, question: LogQuestion, number: int) -> ProvenBlock | Unproven:
         """The wanted logs of one block: its hash from two operators, its receipts from anybody."""
         (proven,) = self.blocks(question, BlockRange(number, number + 1))
@@ -195,7 +200,7 @@ class Prover:
         return None if isinstance(answer, bytes) else answer
 
     def _stations(self) -> list[Station]:
-        return [one for one in self._pool.stations if one.stopped is None and one.endpoint.answers(RECEIPTS)]
+        return [one for one in self._pool.everybody if one.stopped is None and one.endpoint.answers(RECEIPTS)]
 
     def _unproven(self, number: int, why: Why, says: str) -> Unproven:
         return Unproven(number, why, f"{self._pool.chain}: block {number} is not proven: {says}")

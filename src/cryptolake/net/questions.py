@@ -9,13 +9,16 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from cryptolake.errors import CryptolakeError
 from cryptolake.net.answers import quantity
-from cryptolake.net.envelope import Json
+from cryptolake.net.bounds import Bound
+from cryptolake.net.envelope import Json, Reply
 from cryptolake.net.faults import Doubtful, Elsewhere, TooBig
 from cryptolake.net.state import AtHash
 
 Question = tuple[str, Sequence[Json]]
 """A method and its parameters."""
 
+
+_SHARE = 1 / 4  # of a batch's calls, from which on it is too large when they are not answered
 
 # Where the block stands among the parameters of what reads a chain's state.
 _STATE = {"eth_call": 1, "eth_getBalance": 1, "eth_getCode": 1, "eth_getStorageAt": 2, "eth_getTransactionCount": 1}
@@ -67,3 +70,15 @@ def _last(call: Question) -> int | None:
     if method == "eth_getLogs" and params and isinstance(params[0], Mapping):
         return quantity(params[0].get("toBlock"))
     return None
+
+
+def learn_batch(bound: Bound, size: int, answers: Sequence[Json | Reply]) -> None:
+    """Learn from what came for a batch. What a few calls are refused for by themselves says nothing of how many may be."""
+    refusals = [one for one in answers if isinstance(one, CryptolakeError)]
+    named = next((one for one in refusals if isinstance(one, TooBig) and one.of == "batch"), None)
+    if named is not None:
+        bound.refused(size, named.hint)
+    elif len(refusals) > _SHARE * size:
+        bound.answered_in_part(size)
+    else:
+        bound.answered(size)

@@ -14,7 +14,6 @@ from contextlib import suppress
 
 from cryptolake.errors import BadInput, CryptolakeError, Retry, Skip, Stop
 from cryptolake.net.answers import quantity
-from cryptolake.net.bounds import Bound
 from cryptolake.net.choice import LOGS, fitting, in_flight, kept, next_for_logs, order, surely_missing, worth_asking
 from cryptolake.net.doubts import Doubts
 from cryptolake.net.endpoint import Endpoint, Learned, Station
@@ -32,10 +31,11 @@ from cryptolake.net.faults import (
     passing,
 )
 from cryptolake.net.http import Http, TooSlow
+from cryptolake.net.liars import Liars
 from cryptolake.net.limiter import Limiter, for_limit
 from cryptolake.net.memory import Memory
 from cryptolake.net.purse import Purse
-from cryptolake.net.questions import Question, divisible, of_one, state_block
+from cryptolake.net.questions import Question, divisible, learn_batch, of_one, state_block
 from cryptolake.net.wire import Wire
 
 _SIT_OUT_S = 15.0  # how long an endpoint that failed is passed over while others are well
@@ -43,7 +43,6 @@ _OVERDUE = 4  # times as long as a question took that was not answered in time
 _LONGEST_WAIT_S = 60.0
 _FIRST_WAIT_S, _LATELY_S = 1.0, 10.0  # what is waited at most when asked too fast, while answers came this lately
 _AGAIN = 3  # refusals of one question for its rate, after which it is found out whether it is its size
-_SHARE = 1 / 4  # of a batch's calls, from which on it is too large when they are not answered
 _REFUSALS = 20  # of one question for the rate alone, each after a pause, until it counts as a failure
 _STALE_S = 3600.0  # a final block older than this: the chain stands still, or the endpoint, or it is a test's
 
@@ -52,8 +51,7 @@ class Pool:
     """The endpoints of one chain. Thread-safe. Errors name endpoints, never their URLs.
 
     `limiters` gives the limiter of an account, so that one account's budget holds over all its chains; by default each
-    endpoint has its own. `purse` says what may be spent, `memory` keeps what endpoints teach between runs. `attempts` bounds
-    the rounds over all endpoints.
+    endpoint has its own. `purse` says what may be spent, `memory` keeps what endpoints teach, `liars` who gave wrong logs.
     """
 
     def __init__(
@@ -66,6 +64,7 @@ class Pool:
         limiters: Callable[[Endpoint], Limiter] | None = None,
         memory: Memory | None = None,
         purse: Purse | None = None,
+        liars: Liars | None = None,
         attempts: int = 4,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -80,13 +79,26 @@ class Pool:
             lambda one: for_limit(one.limits.rate, cost=one.limits.dearest, told=one.limits.told, sleep=sleep)
         )
         self._patience = _REFUSALS if attempts > 1 else 1
-        self.stations = [Station(one, own(one), Learned.within(one.limits)) for one in endpoints]
+        stations = [Station(one, own(one), Learned.within(one.limits)) for one in endpoints]
+        self.stations = [one for one in stations if not one.endpoint.besides]
+        self.besides = [one for one in stations if one.endpoint.besides]  # found by `voices` alone
         self._memory = memory
-        if memory is not None:
-            for station in self.stations:
+        for station in self.everybody:
+            station.lied = None if liars is None else liars.words_of(chain, station.endpoint)
+            if memory is not None:
                 memory.recall(chain, station)
         self._local = threading.local()
         self.finality_assumed = False  # whether the chain has no `finalized` tag, as far as it was asked
+
+    @property
+    def everybody(self) -> list[Station]:
+        """Every station, also those that only give second opinions."""
+        return [*self.stations, *self.besides]
+
+    @property
+    def hurried(self) -> bool:
+        """Whether everybody is asked besides, and so not waited for."""
+        return all(one.endpoint.besides for one in self.stations)
 
     @property
     def last_endpoint(self) -> str:
@@ -101,7 +113,7 @@ class Pool:
     @property
     def requests(self) -> int:
         """HTTP requests sent so far."""
-        return sum(station.requests for station in self.stations)
+        return sum(station.requests for station in self.everybody)
 
     def call(self, method: str, params: Sequence[Json]) -> Json:
         """One call. Raises Skip(reason="revert") for a revert, Narrow when too big, Retry or Stop when nobody answers."""
@@ -158,7 +170,7 @@ class Pool:
     def remember(self) -> None:
         """Keep what the endpoints have taught for the next run."""
         if self._memory is not None:
-            for station in self.stations:
+            for station in self.everybody:
                 if station.requests:
                     self._memory.note(self.chain, station, now=True)
 
@@ -205,7 +217,7 @@ class Pool:
         """Ask until somebody answers some of what is left: other endpoints first, then later. Answers by place."""
         method, block = calls[left[0]][0], state_block(calls[number] for number in left)
         last: CryptolakeError = Retry("no endpoint answered")
-        for attempt in range(self._attempts):
+        for attempt in range(1 if self.hurried else self._attempts):
             errors: list[CryptolakeError] = []
             stations = order(self.stations, method, block, self._clock())
             if not any(one.learned.allows(kept(method), block) for one in self.stations):
@@ -251,7 +263,7 @@ class Pool:
                 answers = self._try(station, [calls[number] for number in numbers], block)
             except TooFast:
                 refused += 1
-                if not patiently or station.limiter.silent or refused >= self._patience:
+                if not patiently or station.limiter.silent or refused >= self._patience or self.hurried:
                     raise
                 fits = min(size, fitting(station, methods))
                 if fits > size // 2:  # it should have fitted, so it may be too many calls at once whatever the rate is
@@ -259,7 +271,7 @@ class Pool:
                 size = fits
                 continue
             except (TooBig, Doubtful) as error:
-                if size == 1:
+                if size == 1 or (self.hurried and isinstance(error, Doubtful)):
                     raise of_one(calls[numbers[0]][0], error) from None
                 if isinstance(error, TooBig) and error.of == "batch":
                     bound.refused(size, error.hint)
@@ -267,7 +279,7 @@ class Pool:
                     bound.doubted(size, spoken=isinstance(error, TooBig) or error.spoken)
                 size = bound.size if bound.size < size else size // 2
                 continue
-            _learn_batch(bound, size, answers)
+            learn_batch(bound, size, answers)
             if too_many > size:
                 bound.doubted(too_many, spoken=True)
             return {
@@ -278,7 +290,7 @@ class Pool:
 
     def _patiently(self, station: Station, call: Question, block: int | None) -> Json | Reply:
         """Ask one endpoint for one thing; while it is asked too fast, again when its limiter lets us."""
-        for refused in range(1, self._patience):
+        for refused in range(1, 1 if station.endpoint.besides else self._patience):
             try:
                 (answer,) = self._try(station, [call], block)
             except TooFast as error:
@@ -308,9 +320,11 @@ class Pool:
             station.back_at, station.lagging = self._clock() + _SIT_OUT_S, True
             raise
         except TooFast as error:
+            station.miss(error)
             self._slow_down(station, error)
             raise
         except Retry as error:
+            station.miss(error)
             if isinstance(error, Doubtful) and error.spoken and divisible(calls):
                 raise  # it is alive and may only have been asked too much
             if isinstance(error, Doubtful) and isinstance(error.otherwise, TooFast):
@@ -384,15 +398,3 @@ class Pool:
         asked = last.after_s if isinstance(last, Retry) and last.after_s is not None else 0.0
         backoff = random.uniform(0.1, 0.5) * float(2**attempt)  # noqa: S311  # jitter, not a secret
         return min(_LONGEST_WAIT_S, max(asked, backoff))
-
-
-def _learn_batch(bound: Bound, size: int, answers: Sequence[Json | Reply]) -> None:
-    """Learn from what came for a batch. What a few calls are refused for by themselves says nothing of how many may be."""
-    refusals = [one for one in answers if isinstance(one, CryptolakeError)]
-    named = next((one for one in refusals if isinstance(one, TooBig) and one.of == "batch"), None)
-    if named is not None:
-        bound.refused(size, named.hint)
-    elif len(refusals) > _SHARE * size:
-        bound.answered_in_part(size)
-    else:
-        bound.answered(size)

@@ -23,6 +23,7 @@ from cryptolake.net.windows import ask_window, teach
 
 _LOOK_AGAIN_S = 0.1  # while another scan of the same endpoints finds their span, which nobody tells this one
 _ATTEMPTS = 6  # per window, each at the endpoint that is best then
+_IN_A_HURRY = 2  # where only those are asked who are not waited for
 # What may be in flight, and so be lost when this process is killed: so many windows, so many blocks, or this part of what
 # was answered, whichever is most.
 _WINDOWS, _BLOCKS, _PART = 2, 4000, 1 / 25
@@ -76,6 +77,7 @@ class _Work:
         answered: int,
     ) -> None:
         self._answered = answered  # blocks
+        self._attempts = _IN_A_HURRY if pool.hurried else _ATTEMPTS
         self._pool, self._question, self._gaps, self._keep = pool, question, gaps, keep
         heapq.heapify(self._gaps)
         self._state = threading.Condition()
@@ -153,16 +155,20 @@ class _Work:
         """Ask for a window; put back what of it is to be asked in another way."""
         attempt = self._failures.get(start, 0)
         back: list[tuple[int, int]] = []
-        unread: set[str] | None = set() if attempt + 1 == _ATTEMPTS else None  # what nobody gave well fails whose it is
+        unread: set[str] | None = (
+            set() if attempt + 1 == self._attempts else None
+        )  # what nobody gave well fails whose it is
         try:
             if attempt:
                 self._pool.rest(attempt)
             logs = ask_window(self._pool, station, self._question, start, stop, unread=unread)
         except (TooBig, Doubtful) as error:
+            if isinstance(error, Doubtful) and self._pool.hurried:
+                raise error.otherwise from None
             back = teach(station.learned, error, start, stop)
         except (Retry, Stop) as error:
             station.learned.failed()
-            if attempt + 1 >= _ATTEMPTS or (isinstance(error, Stop) and station.stopped is None):
+            if attempt + 1 >= self._attempts or (isinstance(error, Stop) and station.stopped is None):
                 raise
             self._failures[start] = attempt + 1
             if isinstance(error, Malformed):

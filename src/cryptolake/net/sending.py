@@ -6,6 +6,7 @@ from cryptolake.net import portal
 from cryptolake.net.endpoint import Endpoint
 from cryptolake.net.http import Answer, Http
 
+_NOT_WAITED_FOR_S = 10.0  # who is only asked besides has so long for a whole answer
 _HEADERS = {"content-type": "application/json"}
 
 
@@ -14,4 +15,6 @@ def send(http: Http, endpoint: Endpoint, body: bytes) -> Answer:
     url = endpoint.url.reveal()
     if endpoint.dataset_of is not None:
         return portal.post(http, url, endpoint.dataset_of, body)
+    if endpoint.besides:
+        return http.post(url, body, headers=_HEADERS, timeout_s=_NOT_WAITED_FOR_S)
     return http.post(url, body, headers=_HEADERS)

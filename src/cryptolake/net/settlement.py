@@ -161,7 +161,7 @@ def _by_hash(
 
 def _speakers(pool: Pool, claims: Mapping[str, Said]) -> list[Station]:
     """One station of every voice: those that spoke already, then one of each other."""
-    found = [one for one in pool.stations if one.endpoint.name in claims]
+    found = [one for one in pool.everybody if one.endpoint.name in claims]
     heard = {one.endpoint.name for one in found}
     while more := others(pool, heard):
         found.append(more[0])

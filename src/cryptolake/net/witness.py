@@ -9,8 +9,10 @@ import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 
+from cryptolake.contracts.counting import counted
 from cryptolake.errors import CryptolakeError, Retry, Stop
 from cryptolake.net.blocks import BlockRange
 from cryptolake.net.choice import HELPS, worth_asking
@@ -19,9 +21,10 @@ from cryptolake.net.logs import METHOD, AnsweredWindow, BlockWindow, Log, LogFil
 from cryptolake.net.lots import lot
 from cryptolake.net.rpc import Pool
 from cryptolake.net.scan import scan
-from cryptolake.net.voices import among, others, voice
+from cryptolake.net.voices import among, others, voice, why_none
 
-_GIVEN_UP = 2  # periods that a voice could not speak for, until it is asked no more
+_GIVEN_UP = 2  # periods that a voice could not speak for, until it is asked no more; one where it is only asked besides
+DEARER = 10  # times as many questions as the first voice took, from which on nobody is asked besides
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,8 @@ class Witness:
             if not able[name]:
                 problems.append(self._why_nobody(name))
         for name, wanted in self._chosen(parts, able).items():
-            problem = self._ask(able[name], wanted, found)
+            asked = sum(one.endpoint == name for one in windows)
+            problem = self._ask(able[name], wanted, found, DEARER * asked)
             problems += [problem] if problem else []
         return Testimony(
             tuple(one.window for one in sorted(found, key=lambda one: one.window.start)),
@@ -75,15 +79,22 @@ class Witness:
 
     def _able(self, name: str) -> list[Station]:
         """Who can speak besides the endpoint of this name, the cheapest first."""
-        if not any(one.endpoint.name == name for one in self.pool.stations):
+        if not any(one.endpoint.name == name for one in self.pool.everybody):
             return []  # nobody can tell who is somebody else than an endpoint that is no longer configured
-        able = [one for one in others(self.pool, {name}) if self._failed[voice(one.endpoint)] < _GIVEN_UP]
+        able = [
+            one
+            for one in others(self.pool, {name})
+            if one.lied is None and self._failed[voice(one.endpoint)] < (1 if one.endpoint.besides else _GIVEN_UP)
+        ]
         return sorted(able, key=_price)
 
     def _why_nobody(self, name: str) -> str:
-        if others(self.pool, {name}):
+        there = others(self.pool, {name})
+        if there and all(one.lied is not None for one in there):
+            return "; ".join(str(one.lied) for one in there)
+        if there:
             return "the second voices that are configured do not answer"
-        return "no second operator is configured"
+        return why_none(self.pool, {name})
 
     def _chosen(
         self, parts: Mapping[str, Sequence[BlockRange]], able: Mapping[str, Sequence[Station]]
@@ -108,8 +119,13 @@ class Witness:
             found.setdefault(name, []).append(piece)
         return found
 
-    def _ask(self, stations: Sequence[Station], wanted: Sequence[BlockRange], found: list[AnsweredWindow]) -> str:
-        """Ask for these blocks, one voice after the other until all are answered; why some are not, "" when all are."""
+    def _ask(
+        self, stations: Sequence[Station], wanted: Sequence[BlockRange], found: list[AnsweredWindow], most: int
+    ) -> str:
+        """Ask for these blocks, one voice after the other until all are answered; why some are not, "" when all are.
+
+        Who is only asked besides answers at most so many questions.
+        """
         problem = ""
         whole = BlockRange(wanted[0].start, wanted[-1].end)
         names = {one.endpoint.name for one in stations}
@@ -117,9 +133,16 @@ class Witness:
         told = [one for one in self.known if one.window.endpoint in names and _lies_in(one.window, wanted)]
         for group in _by_voice(stations):
             new: list[AnsweredWindow] = []
+            pool = among(self.pool, group)
             try:
-                answers = scan(among(self.pool, group), self.filters, whole, known=[*holes, *told], keep=self.keep)
-                new.extend(one for one in answers if one.window.endpoint)
+                if pool.hurried:
+                    _refuse_dearer(group, 0, _blocks(wanted, told), most)
+                with closing(scan(pool, self.filters, whole, known=[*holes, *told], keep=self.keep)) as answers:
+                    for answered in answers:
+                        if answered.window.endpoint:
+                            new.append(answered)
+                        if pool.hurried and new:
+                            _refuse_dearer(group, len(new) - len(told), _blocks(wanted, new), most)
             except (Retry, Stop) as error:
                 problem = _said(error)
                 with self._lock:
@@ -141,6 +164,11 @@ def _add(parts: list[BlockRange], part: BlockRange, *, joined: bool) -> None:
 
 def _within(window: BlockWindow, within: BlockRange) -> BlockRange:
     return BlockRange(max(window.start, within.start), min(window.end, within.end))
+
+
+def _blocks(wanted: Iterable[BlockRange], told: Iterable[AnsweredWindow]) -> int:
+    """How many of the blocks wanted nobody has answered yet."""
+    return sum(map(len, wanted)) - sum(one.window.end - one.window.start for one in told)
 
 
 def _lies_in(window: BlockWindow, wanted: Iterable[BlockRange]) -> bool:
@@ -165,10 +193,21 @@ def _by_voice(stations: Sequence[Station]) -> list[list[Station]]:
     return list(found.values())
 
 
-def _price(station: Station) -> tuple[float, float]:
-    """What a block of logs costs there: dollars, then questions."""
+def _price(station: Station) -> tuple[float, bool, float]:
+    """What a block of logs costs there: dollars, then whether it is only asked besides, then questions."""
     span, limits = station.learned.span, station.endpoint.limits
-    return (station.endpoint.usd_per_million or 0.0) * limits.cost(METHOD) / span, 1 / span
+    return (station.endpoint.usd_per_million or 0.0) * limits.cost(METHOD) / span, station.endpoint.besides, 1 / span
+
+
+def _refuse_dearer(group: Sequence[Station], asked: int, left: int, most: int) -> None:
+    """Raise Retry, which says the price, where so many questions and those about the blocks left are more than are worth it."""
+    span = max(one.learned.span for one in group)
+    questions = asked + math.ceil(left / span)
+    if questions > most:
+        raise Retry(
+            f"{group[0].endpoint.name} would take {counted(questions, 'question')} of {counted(span, 'block')}, more than "
+            f"{DEARER} times those of the first voice; set another operator's endpoint"
+        )
 
 
 def _said(error: CryptolakeError) -> str:

@@ -1,4 +1,6 @@
-"""Which endpoints a chain is asked at and in what order: the user's own alone; else the keyed ones, then public ones.
+"""Which endpoints a chain is asked at and in what order: the user's own, else the keyed ones, then public ones.
+
+Beside the user's own ones those that need no account give second opinions alone.
 
 What does not belong here: asking them (net) and where keys come from (settings).
 """
@@ -38,7 +40,8 @@ def endpoints_of(
     """The chain's endpoints in the order they are preferred.
 
     `own` are the user's URLs, asked at `rate` units a second (None: as their plan allows); `keys` are accounts of the
-    keyed provider with its `plan`; `public` allows those that need no account. `portal` is the address of an SQD Portal, whose
+    keyed provider with its `plan`; `public` allows those that need no account (beside own ones
+    for second opinions alone). `portal` is the address of an SQD Portal, whose
     archive is asked for logs beside them where it has the chain. URLs and keys are secrets.
     """
     return [*_nodes(chain, own, rate, keys, plan, public=public), *_archive(chain, portal)]
@@ -65,7 +68,7 @@ def _nodes(
         name = f"{chain.name}-own-{number}"
         found.append(_endpoint(name, url, limits, offered, account=url, usd_per_million=offered.usd_per_million))
     if found:
-        return found
+        return [*found, *(replace(one, besides=True) for one in (_public(chain) if public else ()))]
     if chain.alchemy_subdomain:
         offered = rpc_plans()[f"alchemy_{plan}"]
         for number, key in enumerate(keys, start=1):
@@ -74,14 +77,16 @@ def _nodes(
             found.append(
                 _endpoint(f"alchemy-{number}", url, offered.limits, offered, account=key, usd_per_million=price)
             )
-    if public:
-        for url in chain.public_rpcs:
-            offered = plan_of(url, PUBLIC)
-            name = offered.name if offered.name != PUBLIC else (host_of(url) or PUBLIC)
-            # Without an account nobody can be billed.
-            found.append(
-                _endpoint(f"{chain.name}-{name}", url, offered.limits, offered, account=url, usd_per_million=0.0)
-            )
+    return [*found, *(_public(chain) if public else ())]
+
+
+def _public(chain: Chain) -> list[Endpoint]:
+    found = []
+    for url in chain.public_rpcs:
+        offered = plan_of(url, PUBLIC)
+        name = offered.name if offered.name != PUBLIC else (host_of(url) or PUBLIC)
+        # Without an account nobody can be billed.
+        found.append(_endpoint(f"{chain.name}-{name}", url, offered.limits, offered, account=url, usd_per_million=0.0))
     return found
 
 

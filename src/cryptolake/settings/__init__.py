@@ -83,7 +83,11 @@ class Settings(BaseSettings):
     rpc: dict[str, list[SecretStr]] = Field(
         default_factory=dict, description="endpoints per chain: CRYPTOLAKE_RPC_<CHAIN>=url,url"
     )
-    public_rpc: bool = Field(True, description="fall back to the registry's public endpoints")
+    public_rpc: bool = Field(
+        True,
+        description="ask the registry's public endpoints: where no endpoint is yours, and beside yours for second opinions "
+        "alone, which never fail or hold up a day",
+    )
     portal_url: SecretStr | None = Field(
         None,
         description="address of an SQD Portal, whose archive is asked for logs beside nodes where it has the chain: evidence "

@@ -77,6 +77,11 @@ class DataFolder:
         return self.root / "workers.json"
 
     @property
+    def liars(self) -> Path:
+        """One small file per endpoint that was proven to answer logs wrongly."""
+        return self.root / "liars"
+
+    @property
     def journals(self) -> Path:
         """Unfinished log scans."""
         return self.root / "scans"

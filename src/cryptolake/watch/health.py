@@ -81,10 +81,10 @@ def endpoints_of(pools: Sequence[Pool]) -> list[EndpointHealth]:
             rate=one.limiter.rate,
             log_span=one.learned.span,
             waits_s=round(max(0.0, one.back_at - now), 1),
-            problem=one.stopped,
+            problem=one.stopped or one.lied,
         )
         for pool in pools
-        for one in pool.stations
+        for one in (*pool.stations, *(each for each in pool.besides if each.requests))
     ]
 
 

@@ -75,6 +75,14 @@ class Report:
                 grouped.setdefault(entry.reason or "unknown", []).append(entry)
         return grouped
 
+    def suspects(self) -> dict[str, list[Entry]]:
+        """Answers that somebody contradicts, by why that is so."""
+        grouped: dict[str, list[Entry]] = {}
+        for entry in self._all():
+            if entry.reason == SUSPECT and entry.state != "failed":
+                grouped.setdefault(entry.error or "another endpoint contradicts it", []).append(entry)
+        return grouped
+
     def lines(self) -> list[str]:
         """One line per market and period, then the failures grouped by cause with the remedy."""
         lines, last_key = [], ""
@@ -94,6 +102,8 @@ class Report:
             )
         for reason, entries in sorted(self.failures().items()):
             lines.append(f"[red]{len(entries)} failed[/] ({reason}): {remedy(reason, entries[0])}")
+        for why, doubted in sorted(self.suspects().items()):
+            lines.append(f"[red]{len(doubted):,} suspect[/]: {why}; the next collection asks again")
         pending = [entry for entry in self._all() if entry.state == "failed" and entry.reason == NOT_YET]
         if pending:
             lines.append(f"[yellow]{len(pending):,} pending[/]: {remedy(NOT_YET, pending[0])}")
@@ -110,6 +120,11 @@ class Report:
             "failures": [
                 {"partition": str(entry.partition), "reason": reason, "error": entry.error}
                 for reason, entries in sorted(self.failures().items())
+                for entry in entries
+            ],
+            "suspects": [
+                {"partition": str(entry.partition), "error": why}
+                for why, entries in sorted(self.suspects().items())
                 for entry in entries
             ],
             "periods": [

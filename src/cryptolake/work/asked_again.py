@@ -12,6 +12,7 @@ from cryptolake.net.choice import HELPS
 from cryptolake.net.endpoint import Endpoint
 from cryptolake.net.logs import METHOD as LOGS
 from cryptolake.net.voices import same_voice
+from cryptolake.net.witness import DEARER
 from cryptolake.work.workload import Workload
 
 
@@ -31,7 +32,11 @@ def asked_again(
     found: dict[str, float] = {}
     for first, part in shares.items() if share else ():
         speaker = next(each for each in known if each.name == first)  # addresses of one provider share its name
-        others = [each for each in known if not same_voice(each, speaker)]
+        others = [
+            each
+            for each in known
+            if not same_voice(each, speaker) and (not each.besides or DEARER * span[each.name] >= span[first])
+        ]
         if not others:
             continue
         if share >= 1.0:
@@ -50,5 +55,5 @@ def asked_again(
     return found
 
 
-def _price(endpoint: Endpoint, span: int) -> tuple[float, float]:
-    return (endpoint.usd_per_million or 0.0) * endpoint.limits.cost(LOGS) / span, 1 / span
+def _price(endpoint: Endpoint, span: int) -> tuple[float, bool, float]:
+    return (endpoint.usd_per_million or 0.0) * endpoint.limits.cost(LOGS) / span, endpoint.besides, 1 / span

@@ -66,24 +66,44 @@ def costs(
         found += [
             cost_of(one.chain, CALL, each, count) for each, count in _snapshots_again(one, known, audit, state_whole)
         ]
-        found += [cost_of(one.chain, "eth_chainId", each, 1) for each in known]
+        found += [cost_of(one.chain, HEADER, each, count) for each, count in _headers_again(one, known, audit)]
+        asked = {cost.endpoint for cost in found if cost.chain == one.chain}
+        found += [
+            cost_of(one.chain, "eth_chainId", each, 1) for each in known if not each.besides or each.name in asked
+        ]
     return found
 
 
 def _snapshots_again(
     one: Workload, known: Sequence[Endpoint], audit: float, state_whole: bool
 ) -> list[tuple[Endpoint, int]]:
-    """The calls of snapshots that are asked again at other voices, shared out by how fast each answers calls."""
-    speed = {each.name: each.limits.rate / each.limits.cost(CALL) for each in known}
-    first = max(known, key=lambda each: speed[each.name])
-    others = [each for each in known if not same_voice(each, first)]
+    """The calls of snapshots that are asked again at other voices, shared out by how fast each answers calls.
+
+    Those that only give second opinions where there is nobody else.
+    """
+    found = _others(known)
+    others = [each for each in found if not each.besides] or found
     if not (audit and others and one.snapshots):
         return []
-    count, total = one.eth_calls if state_whole else one.snapshots, sum(speed[each.name] for each in others)
+    speed = {each.name: each.limits.rate / each.limits.cost(CALL) for each in others}
+    count, total = one.eth_calls if state_whole else one.snapshots, sum(speed.values())
     ends = [
         round(count * sum(speed[each.name] for each in others[: place + 1]) / total) for place in range(len(others))
     ]
     return [(each, end - start) for each, start, end in zip(others, [0, *ends[:-1]], ends, strict=True) if end > start]
+
+
+def _headers_again(one: Workload, known: Sequence[Endpoint], audit: float) -> list[tuple[Endpoint, int]]:
+    """The headers of blocks without events that another voice is asked for too, and which endpoint that is."""
+    others = _others(known)
+    return [(others[0], one.quiet)] if audit and others and one.quiet else []
+
+
+def _others(known: Sequence[Endpoint]) -> list[Endpoint]:
+    """Those of another voice than whoever is asked first for what is no log."""
+    firsts = [each for each in known if not each.besides]
+    first = max(firsts, key=lambda each: each.limits.rate / each.limits.cost(CALL))
+    return [each for each in known if not same_voice(each, first)]
 
 
 def _log_calls(one: Workload, known: Sequence[Endpoint], log_span: int | None, audit: float) -> dict[str, int]:
@@ -91,7 +111,9 @@ def _log_calls(one: Workload, known: Sequence[Endpoint], log_span: int | None, a
     if not one.log_blocks:
         return {}
     span = {each.name: log_span or each.limits.log_span for each in known}
-    speed = {each.name: span[each.name] * each.limits.rate / each.limits.cost(LOGS) for each in known}
+    speed = {
+        each.name: span[each.name] * each.limits.rate / each.limits.cost(LOGS) for each in known if not each.besides
+    }
     helping = {name: fast for name, fast in speed.items() if fast >= HELPS * max(speed.values())}
     total = sum(helping.values())
     if len(helping) == 1:
@@ -128,12 +150,17 @@ def duration_s(
             continue
         logs = _log_calls(one, known, log_span, audit)
         scanning = {each.name: logs.get(each.name, 0) * each.limits.cost(LOGS) / each.limits.rate for each in known}
-        for each, seconds in zip(known, _shared_out(one, known, scanning), strict=True):
-            busy[each.account] = busy.get(each.account, 0.0) + seconds / SHARE
+        firsts = [each for each in known if not each.besides]
+        own = {each.name: scanning[each.name] for each in firsts}
+        shared = {each.name: taken for each, taken in zip(firsts, _shared_out(one, firsts, own), strict=True)}
+        for each in known:
+            busy[each.account] = busy.get(each.account, 0.0) + shared.get(each.name, scanning[each.name]) / SHARE
         for each, count in _snapshots_again(one, known, audit, state_whole):  # by then the rest was shared out
             busy[each.account] += count * each.limits.cost(CALL) / each.limits.rate / SHARE
         for cost, each in ((cost, each) for cost in besides for each in known if cost.chain == one.chain):
             busy[each.account] += cost.units / each.limits.rate / SHARE if each.name == cost.endpoint else 0.0
+        for each, count in _headers_again(one, known, audit):
+            busy[each.account] += count * each.limits.cost(HEADER) / each.limits.rate / SHARE
     return max(busy.values(), default=0.0)
 
 
@@ -257,7 +284,7 @@ def planned(
     """
     memory = Memory(app.folder.learned)
     known = {
-        name: [_as_learned(memory, name, one) for one in app.nodes(app.registry.chain(name))]
+        name: [_as_learned(memory, name, one) for one in app.voices(app.registry.chain(name))]
         for name in {csu.chain for csu in csus}
     }
 
@@ -288,7 +315,11 @@ def planned(
     whole = share_of(app.settings.wanted_state_grade, 0.0) == 1.0
     found = costs(chains, endpoints, log_span=log_span, audit=audit, state_whole=whole)
     archive = [one.chain for one in chains if one.snapshots]
-    spans = [max(each.limits.log_span for each in endpoints(one.chain)) for one in chains if endpoints(one.chain)]
+    spans = [
+        max(each.limits.log_span for each in endpoints(one.chain) if not each.besides)
+        for one in chains
+        if endpoints(one.chain)
+    ]
     return Planned(
         start_date=first,
         end_date=last,

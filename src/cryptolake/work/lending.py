@@ -51,6 +51,7 @@ from cryptolake.work import panel
 from cryptolake.work import refine as refining
 from cryptolake.work.grading import graded_states
 from cryptolake.work.handing_out import require_supported
+from cryptolake.work.liars import judge_earlier_days
 from cryptolake.work.market_days import EVERYTHING, MarketDays
 from cryptolake.work.price_sources import (
     lake_pricing,
@@ -88,6 +89,7 @@ def collect(
     """
     stopping = stopping or threading.Event()
     app.purse.ends(stopping)
+    judge_earlier_days(app)
     since = datetime.now(UTC)
     left = compare(wish, app.ledger, resume=resume, only_failed=only_failed)
     few = left.settled_count <= AT_ONCE
@@ -123,6 +125,7 @@ def collect(
                 stopping.set()  # the check must not hold up the end
                 raise
     result.known = left.settled_count - len(hurt)
+    judge_earlier_days(app)
     _refuse_beyond_ceiling(app.purse.reached, result)
     return result
 

@@ -20,6 +20,7 @@ from cryptolake.sources.onchain.families import families
 from cryptolake.state.checkpoints import Claimed, read_checkpoint
 from cryptolake.state.ledger import Ledger
 from cryptolake.work.grading import graded_states
+from cryptolake.work.liars import judge_earlier_days
 from cryptolake.work.market_days import EVERYTHING, MarketDays
 from cryptolake.work.price_sources import price_sources
 
@@ -46,7 +47,9 @@ def repair_ledger(app: App) -> tuple[Repaired, Path | None]:
         return name in app.registry.csus and app.registry.csus[name].family in families()
 
     source = app.onchain(list(app.registry.csus.values()))
-    return repair(app.ledger, app.bronze, source, known=known, prices=price_sources(app).values()), aside
+    repaired = repair(app.ledger, app.bronze, source, known=known, prices=price_sources(app).values())
+    judge_earlier_days(app)  # answers that were read before the one that proves a liar
+    return repaired, aside
 
 
 def _readable(app: App) -> Path | None:

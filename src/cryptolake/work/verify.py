@@ -5,16 +5,17 @@ Reads every answer, and writes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import orjson
 
-from cryptolake.contracts.entry import SETTLED, Entry, said
+from cryptolake.contracts.entry import SETTLED, SUSPECT, Entry, said
 from cryptolake.contracts.grades import Grade, at_least
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.lake.bronze import ONCHAIN, Bronze
+from cryptolake.net.liars import Accuser, alone, resting_on
 from cryptolake.sources.onchain.certificate import doubts, faults
 from cryptolake.sources.onchain.grading import Graded, graded
 
@@ -23,12 +24,16 @@ Verdict = Literal["complete", "weak", "suspect", "gap"]
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """One market and period of a dataset, and what its proof is worth; `grade` is None where no liquidations were read."""
+    """One market and period of a dataset, and what its proof is worth; `grade` is None where no liquidations were read.
+
+    `problem` says why it is proven no further than it is ("": it is as far as was wished for).
+    """
 
     partition: Partition
     verdict: Verdict
     says: tuple[str, ...] = ()
     grade: Grade | None = None
+    problem: str = ""
 
 
 def verify(
@@ -38,10 +43,12 @@ def verify(
     source: str,
     *,
     least: Grade = "one_voice",
+    accused: Callable[[str], Accuser] | None = None,
 ) -> list[Verified]:
     """Judge every wanted partition: its answer must be whole. Of liquidations, touching periods must also touch in blocks.
 
-    What is complete and proven less far than `least` is weak.
+    What is complete and proven less far than `least` is weak; what the ledger calls suspect is, and what rests alone on those
+    that `accused` names of a market's chain.
     """
     found = []
     ends: dict[str, tuple[Period, int]] = {}
@@ -82,13 +89,24 @@ def verify(
             ):
                 wrong.append(f"it begins at block {payload['from_block']}, the period before ended at {before[1]}")
             ends[partition.key] = (partition.period, payload["to_block"])
-        doubted = doubts(payload)
+        doubted = [*doubts(payload), *_accused(payload, accused, partition.key)]
+        if entry.reason == SUSPECT and not doubted:
+            doubted = [entry.error or "somebody contradicted it"]
         proof = graded(raw, payload)
         weak = not at_least(proof.grade, least)
         verdict: Verdict = "gap" if wrong else "suspect" if doubted else "weak" if weak else "complete"
         said_weak = [_weakness(proof)] if verdict == "weak" else []
-        found.append(Verified(partition, verdict, (*wrong, *doubted, *said_weak), proof.grade))
+        found.append(Verified(partition, verdict, (*wrong, *doubted, *said_weak), proof.grade, proof.says))
     return found
+
+
+def _accused(payload: Mapping[str, object], accused: Callable[[str], Accuser] | None, csu: str) -> list[str]:
+    """Why an answer is suspect that rests on proven liars alone; empty where it does not."""
+    given = payload.get("certificate")
+    if accused is None or not isinstance(given, Mapping):
+        return []
+    words = resting_on(alone(given, accused(csu)))
+    return [words] if words else []
 
 
 def _weakness(proof: Graded) -> str:

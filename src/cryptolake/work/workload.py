@@ -18,6 +18,7 @@ from cryptolake.sources.onchain.planning import (
     CALL,
     HEADER,
     LOGS,
+    QUIET_BLOCKS,
     Habit,
     boundary_headers,
     emitter_calls,
@@ -35,7 +36,8 @@ KnowsInstant = Callable[[str, datetime], bool]
 @dataclass(frozen=True, slots=True)
 class Workload:
     """What one chain has to answer, whoever is asked: blocks of every run of touching periods and of every history of
-    events that names a market's parts, contract calls, headers; `scan_blocks` are the blocks of each period of logs.
+    events that names a market's parts, contract calls, headers; `scan_blocks` are the blocks of each period of logs and
+    `quiet` the headers of blocks without events that two voices are asked for.
     """
 
     chain: str
@@ -45,6 +47,7 @@ class Workload:
     scan_blocks: tuple[int, ...]
     eth_calls: int
     headers: int
+    quiet: int = 0
 
     @property
     def log_blocks(self) -> int:
@@ -121,6 +124,7 @@ def _workload(
         tuple(counted_blocks.values()),
         calls,
         headers,
+        QUIET_BLOCKS * len(events) if doubted and chain.receipts is not None else 0,
     )
 
 

@@ -24,6 +24,7 @@ def certificate(
     voice dropped was noticed. `windows` and `second` say who answered which blocks, first and again.
     """
     names = dict.fromkeys(one.endpoint for one in (*examined.windows, *examined.second))
+    names |= dict.fromkeys(name for one in examined.differences for name in one.said if name)
     return {
         "from_block": within.start,
         "to_block": within.end - 1,
@@ -40,6 +41,9 @@ def certificate(
             "blocks": examined.blooms.blocks,
             "usable": examined.blooms.usable,
             "contradictions": list(examined.blooms.contradictions),
+            "quiet": examined.blooms.quiet,
+            "agreed": examined.blooms.agreed,
+            "problem": examined.blooms.problem,
         },
         "verdict": "suspect" if examined.suspect else "complete",
     }

@@ -19,7 +19,7 @@ from cryptolake.net.faults import Malformed
 from cryptolake.net.multicall import MAX_CALLS, Call, CallResult, Failed, Finished, Program
 from cryptolake.net.reverts import Reverts
 from cryptolake.net.rpc import Pool
-from cryptolake.net.voices import among
+from cryptolake.net.voices import among, why_none
 from cryptolake.registry.chains import Chain
 from cryptolake.sources.onchain.proven import run_programs
 
@@ -28,18 +28,22 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Borne:
-    """How a reading was borne out: its grade, who read it first and who again, and how many of its calls were asked again."""
+    """How a reading was borne out: its grade, who read it first and who again, and how many of its calls were asked again.
+
+    `problem` says why nobody bears it out who was wished for.
+    """
 
     grade: Grade
     first: str
     second: str = ""
     again: int = 0
     calls: int = 0
+    problem: str = ""
 
     def told(self) -> dict[str, str]:
         """The words for an answer's provenance."""
         if not self.second:
-            return {"grade": self.grade}
+            return {"grade": self.grade, **({"problem": self.problem} if self.problem else {})}
         return {"grade": self.grade, "second": self.second, "asked_again": f"{self.again} of {self.calls}"}
 
 
@@ -75,11 +79,13 @@ def borne_out(
     }
     other = another_voice(pool, heard) if known and wanted != "one_voice" else None
     if other is None:
-        return Borne("one_voice", first)
+        wished = known and wanted != "one_voice"
+        return Borne("one_voice", first, problem=why_none(pool, heard) if wished else "")
     lot = list(known) if wanted != "two_voices_sampled" else _lot(chain.name, block.number, list(known))
     theirs = _said(other, chain, block, lot, reverts)
     if theirs is None:
-        return Borne("one_voice", first)
+        names = " and ".join(one.endpoint.name for one in other.stations)
+        return Borne("one_voice", first, problem=f"a second voice ({names}) did not answer")
     second = other.last_endpoint
     if differing := _differing(lot, known, theirs):
         _decide(pool, chain, block, lot, known, theirs, heard, second, differing, reverts)

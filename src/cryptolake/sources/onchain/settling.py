@@ -7,7 +7,7 @@ belong here: how windows are asked (net/scan), which period is covered (scans), 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -18,12 +18,13 @@ from cryptolake.contracts.grades import at_least
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.errors import CryptolakeError, Skip
-from cryptolake.net.audit import looked_at
+from cryptolake.net.audit import quiet_blocks
 from cryptolake.net.blocks import BlockRange, Blocks, Header
 from cryptolake.net.examination import ExaminedWindows, Examiner
 from cryptolake.net.faults import Behind, Elsewhere, Malformed
 from cryptolake.net.logs import BlockWindow, Log, LogFilter, LogQuestion, log_to_json
 from cryptolake.net.multicall import Call, Failed, Finished, Program, transcript_to_json
+from cryptolake.net.quiet import TOGETHER
 from cryptolake.net.reverts import Reverts
 from cryptolake.net.rpc import Pool
 from cryptolake.net.voices import voice
@@ -35,7 +36,6 @@ from cryptolake.sources.onchain.proven import run_programs
 from cryptolake.sources.onchain.records import Settled
 
 AT_ONCE = 16  # periods settled side by side
-_HEADERS = 50  # in one request; several requests go at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +107,17 @@ class Settling:
 
     def _headers_of(self, question: LogQuestion, periods: Sequence[CoveredPeriod]) -> None:
         """Ask the headers of all periods in a few requests at once; each period finds its own there."""
-        wanted: set[int] = set()
-        for one in periods:
-            wanted.update(looked_at(self.pool, question, one.logs, one.within, sample=self.examiner.doubts))
-        numbers = sorted(wanted)
-        pieces = [numbers[start : start + _HEADERS] for start in range(0, len(numbers), _HEADERS)]
-        if pieces:
-            with ThreadPoolExecutor(min(AT_ONCE, len(pieces)), thread_name_prefix="headers") as threads:
-                list(threads.map(self.blocks.headers, pieces))
+        with_logs = {log.block for one in periods for log in one.logs}
+        doubted = periods if self.examiner.doubts else ()
+        quiet = {number for one in doubted for number in quiet_blocks(self.pool, question, one.logs, one.within)}
+        asked: list[tuple[Callable[[Sequence[int]], object], list[int]]] = [
+            (ask, sorted(numbers)[start : start + TOGETHER])
+            for ask, numbers in ((self.blocks.headers, with_logs), (self.examiner.quiet.ask, quiet))
+            for start in range(0, len(numbers), TOGETHER)
+        ]
+        if asked:
+            with ThreadPoolExecutor(min(AT_ONCE, len(asked)), thread_name_prefix="headers") as threads:
+                list(threads.map(lambda one: one[0](one[1]), asked))
 
     def _period(self, question: LogQuestion, period: CoveredPeriod) -> list[Raw | Miss]:
         """The answers of one period."""
@@ -206,7 +209,7 @@ class Settling:
 
     def _evidence(self, examined: ExaminedWindows, within: BlockRange) -> dict[str, object]:
         """The completeness certificate of a period."""
-        voices = {one.endpoint.name: voice(one.endpoint) for one in self.pool.stations}
+        voices = {one.endpoint.name: voice(one.endpoint) for one in self.pool.everybody}
         return certificate(within, examined, voices, datetime.now(UTC))
 
 

@@ -18,6 +18,7 @@ from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Dataset, Row, Trip
 from cryptolake.errors import CryptolakeError, Skip
 from cryptolake.net.blocks import BlockRange, Blocks, FileBlockCache, Header
+from cryptolake.net.liars import Liars, alone, resting_on
 from cryptolake.net.logs import parse_logs
 from cryptolake.net.multicall import Call, Failed, Finished, Program, replay, transcript_from_json, transcript_to_json
 from cryptolake.net.reverts import Reverts
@@ -59,7 +60,7 @@ class OnchainSource:
     `journals` is the folder where unfinished log scans are kept (None: nowhere). `grade` says how far answers are to be proven,
     `state_grade` how far state, where that differs, and `audit` the share of log windows that a second voice is asked for where
     that is a sample (0: nor for state). `watch` is told how far every scan has come, `discovered` is the folder where the
-    events that name markets' parts are kept for ever (None: in memory).
+    events that name markets' parts are kept for ever (None: in memory), `liars` who was proven to answer logs wrongly.
     """
 
     name = "onchain"
@@ -79,10 +80,12 @@ class OnchainSource:
         grade: Grade = "two_voices_sampled",
         state_grade: Grade | None = None,
         watch: Watch = lambda _scanned: None,
+        liars: Liars | None = None,
     ) -> None:
         self._registry, self._pools, self._cache = registry, pools, block_cache
         self._journals, self._audit, self._grade, self._watch = journals, audit, grade, watch
         self._state_grade = state_grade or grade
+        self._liars = liars or Liars()
         self._discoveries = Discoveries(discovered, share_of(grade, audit))
         self._blocks: dict[str, Blocks] = {}
         self._lock = threading.Lock()
@@ -181,6 +184,19 @@ class OnchainSource:
     def grade(self, raw: Raw) -> Grade:
         """How far an answer is proven, by its certificate and provenance."""
         return graded(raw).grade
+
+    def weigh(self, raw: Raw) -> str | None:
+        """Remember whom the answer's certificate proves a liar; why it is suspect where it rests on liars alone."""
+        if raw.partition.dataset != LIQUIDATIONS.name:
+            return None
+        chain = self._csus[raw.partition.key].chain
+        if b'"liars":[]' in raw.payload and not self._liars.named(chain):
+            return None
+        certificate = orjson.loads(raw.payload).get("certificate")
+        if not isinstance(certificate, Mapping):
+            return None
+        self._liars.learn(chain, certificate)
+        return resting_on(alone(certificate, self._liars.accused(chain))) or None
 
     def reader(self, key: str) -> str:
         """Digest of all that decides how the market's answers are read: its family's code, its chain and addresses."""
