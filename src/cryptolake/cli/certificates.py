@@ -79,6 +79,8 @@ def _print(cell: Cell) -> None:
         from cryptolake.contracts.grades import GRADE_DOCS
 
         print_line(f"[bold]{cell.grade}[/]: {GRADE_DOCS[cell.grade]}")
+    if alike := document["provenance"].get("interchangeable"):
+        print_line(f"Nothing that the registry states tells this market's {alike} from a sibling (markets check)")
     if cell.certificate:
         print_table(
             "Who answered which blocks",

@@ -35,6 +35,12 @@ ANCHORS = (
     Anchor("pool_addresses_provider", "getPoolDataProvider()", "address", "protocol_data_provider"),
     Anchor("pool_addresses_provider", "getPoolConfigurator()", "address", "pool_configurator"),
 )
+# Rows that leave the provider open state a data provider, which must name the same one.
+_BY_DATA_PROVIDER = (
+    *ANCHORS,
+    Anchor("protocol_data_provider", "ADDRESSES_PROVIDER()", "address", "pool_addresses_provider", lasting=True),
+)
+PROTOCOL_ANCHORS = {"hyperlend": _BY_DATA_PROVIDER, "hypurrfi": _BY_DATA_PROVIDER}
 ACCOUNTING = Accounting(lends_deposits=True, cash_is_the_rest=True)
 
 # Words of Pool.getReserveData(asset) that hold token addresses.

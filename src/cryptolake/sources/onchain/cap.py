@@ -38,7 +38,9 @@ METHODOLOGY = (
 PRIMARY_ENTRY = "cap_token_vault"
 ANCHORS = (
     Anchor("cap_token_vault", "assets()", "list", lasting=True),
+    Anchor("staked_token", "asset()", "address", "cap_token_vault", lasting=True),
     Anchor("lender", "reservesCount()", "count", lasting=True),
+    Anchor("lender", "reservesData(address)", "address", "cap_token_vault", ("usdc",), lasting=True, place=1),
     Anchor("delegation", "agents()", "list", lasting=True),
 )
 ACCOUNTING = Accounting(lends_deposits=False, cash_is_the_rest=False)

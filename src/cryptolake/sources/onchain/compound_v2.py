@@ -45,6 +45,9 @@ ANCHORS = (
     Anchor("comptroller", "oracle()", "address", "oracle"),
     # The one that takes part below is not compared with the row's: oracles are replaced.
     Anchor("comptroller", "oracle()", "address", lasting=True),
+    Anchor("comptroller", "markets(address)", "true", arguments=("native_ctoken",), lasting=True),
+    Anchor("ctoken", "comptroller()", "address", "comptroller", lasting=True),
+    Anchor("psm", "vaiMinted()", "number", lasting=True),
 )
 PROTOCOL_ANCHORS = {
     "layerbank": (  # Core of layerbank/contracts names the same things otherwise

@@ -33,7 +33,7 @@ METHODOLOGY = (
 )
 PRIMARY_ENTRY = "comet"
 ANCHORS = (
-    Anchor("comet", "baseToken()", "address", lasting=True),
+    Anchor("comet", "baseToken()", "address", "base_token", lasting=True),  # no two Comets of a chain lend the same
     Anchor("comet", "totalsBasic()", "count", lasting=True),  # the supply index: 0 in an implementation
     Anchor("comet", "baseTokenPriceFeed()", "address"),
     Anchor("comet", "numAssets()", "number"),

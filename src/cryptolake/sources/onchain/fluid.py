@@ -40,6 +40,8 @@ ANCHORS = (
     ),
     Anchor("lending_factory", "allTokens()", "list"),
     Anchor("vault_factory", "totalVaults()", "count", lasting=True),
+    Anchor("vault_factory", "getVaultAddress(uint256)", "address", "first_vault", (1,), lasting=True),
+    Anchor("first_vault", "constantsView()", "address", "liquidity", lasting=True),
     Anchor("lending_resolver", "LENDING_FACTORY()", "address", "lending_factory"),
     Anchor("vault_resolver", "FACTORY()", "address", "vault_factory"),
     Anchor("dex_reserves_resolver", "FACTORY()", "address", "dex_factory"),

@@ -40,14 +40,14 @@ ANCHORS = (
     Anchor("morpho", "owner()", "address"),
     Anchor("morpho", "isIrmEnabled(address)", "true", arguments=("adaptive_curve_irm",), lasting=True),
     Anchor("morpho", "idToMarketParams(bytes32)", "number", arguments=(0,), lasting=True),
-    Anchor("adaptive_curve_irm", "MORPHO()", "address", "morpho"),
+    Anchor("adaptive_curve_irm", "MORPHO()", "address", "morpho", lasting=True),
     Anchor("metamorpho_factory", "MORPHO()", "address", "morpho"),
 )
 PROTOCOL_ANCHORS = {
     "lista": (  # Moolah of lista-dao/moolah has roles where Morpho has an owner
         Anchor("morpho", "getRoleMemberCount(bytes32)", "count", arguments=(0,), lasting=True),
         Anchor("morpho", "idToMarketParams(bytes32)", "number", arguments=(0,), lasting=True),
-        Anchor("vault_factory", "MOOLAH()", "address", "morpho"),
+        Anchor("vault_factory", "MOOLAH()", "address", "morpho", lasting=True),
     ),
 }
 ACCOUNTING = Accounting(lends_deposits=True, cash_is_the_rest=False)
