@@ -38,7 +38,7 @@ class Finding:
     correction: str | None = None
 
 
-NOTHING = frozenset({"no answer", "the zero address", "0 listed", "0"})
+NOTHING = frozenset({"no answer", "nothing yet", "the zero address", "0 listed", "0"})
 """What a contract says that is not there yet, or that was not set up yet; anything else it says wrongly contradicts the row."""
 
 
@@ -131,7 +131,8 @@ def _judge(csu: Csu, anchor: Anchor, answer: CallResult, roles: dict[str, str], 
     """The finding of one answer; an address that names another role is learned."""
     name = f"{anchor.role}.{anchor.getter}"
     if not answer.success or len(answer.data) < 32 * (anchor.place + 1):
-        return Finding(name, "wrong", _expected(anchor, roles), "reverted" if not answer.success else "no answer")
+        said = "no answer" if answer.success else "nothing yet" if anchor.by_now else "reverted"
+        return Finding(name, "wrong", _expected(anchor, roles), said)
     if anchor.gives == "list":
         listed = addresses_at(answer.data, 0)
         return Finding(name, "confirmed" if listed else "wrong", "at least one", f"{len(listed)} listed")

@@ -19,7 +19,7 @@ class Anchor:
 
     `same_as` names the entry, or the fact, that the address must be; `place` is the word it stands in. An argument that is a
     text is the role whose address is passed. `lasting`: it holds at every block of the market's life, so that every reading
-    asks it too; what governance may replace is not.
+    asks it too; what governance may replace is not. `by_now`: before it held, its contract reverted.
     """
 
     role: str
@@ -29,6 +29,7 @@ class Anchor:
     arguments: tuple[int | str, ...] = ()
     lasting: bool = False
     place: int = 0
+    by_now: bool = False
 
     def __post_init__(self) -> None:
         require_types(self)
