@@ -62,7 +62,7 @@ def broken(answers: Answers, token: str, fault: str, contracts: Iterable[str]) -
         if BALANCE[0] in getters and derived and (call.to in contracts or address_word(token) in call.data[4:]):
             found[call] = REVERTS
             for current, stored in STORED.items():
-                if call.data == selector(current):
+                if call.data == selector(current) and answers[call].success:
                     found[Call(call.to, selector(stored))] = answers[call]
     return found
 
