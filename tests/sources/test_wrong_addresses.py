@@ -75,7 +75,7 @@ class World:
         endpoint = Endpoint("anvil", SecretUrl(self.node.url), Limits(rate=1e5))
         return Pool("local", 31337, [endpoint], http, sleep=lambda _: None)
 
-    def town(self, siblings: int = 3) -> Town:
+    def town(self, siblings: int = 12) -> Town:
         """The market and its siblings, as the node answers at its newest final block."""
         with closing(Http()) as http:
             pool = self.pool(http)

@@ -64,7 +64,7 @@ def priceless(value: Any) -> Any:
     return [replace(one, price_raw=None, price_unit=None, price_quote="") for one in value]
 
 
-def town(csu: Csu, pool: Pool, blocks: Blocks, header: Header, siblings: int = 3) -> Town:
+def town(csu: Csu, pool: Pool, blocks: Blocks, header: Header, siblings: int = 12) -> Town:
     """Read the market on the node at a block, and found its siblings."""
     read = _read(pool, blocks, csu, header, Chain(csu.chain, csu.chain_id, MULTICALL3, multicall3_block=0))
     answers = {call: answer for _, transcript in read.values() for stored in transcript for call, answer in stored}
@@ -75,7 +75,7 @@ def town(csu: Csu, pool: Pool, blocks: Blocks, header: Header, siblings: int = 3
     )
 
 
-def raised(csu: Csu, truth: Mapping[str, Any], answers: Answers, tokens: Iterable[str], siblings: int = 3) -> Town:
+def raised(csu: Csu, truth: Mapping[str, Any], answers: Answers, tokens: Iterable[str], siblings: int = 12) -> Town:
     """The town of these answers. Tokens are everybody's, but for one that only this market names (a fact of its row)."""
     named = {one.same_as for one in declared()[csu.family].anchors_of(csu.protocol)}
     shared = {*tokens, MULTICALL3} - {csu.facts[name] for name in named & csu.facts.keys()}

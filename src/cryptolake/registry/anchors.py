@@ -64,7 +64,8 @@ def interchangeable(csu: Csu, family: FamilyFacts) -> tuple[str, ...]:
         named = given | ({anchor.same_as} if anchor.same_as else set())
         group = {anchor.role, *named}.union(*(together.get(one, ()) for one in (anchor.role, *named)))
         together |= dict.fromkeys(group, group)
-    asked = dict.fromkeys(one.role for one in lasting if one.role in csu.entry and addresses(csu, one.role))
+    read = [one for one in family.anchors_of(csu.protocol) if one.lasting or one.gives == "number"]
+    asked = dict.fromkeys(one.role for one in read if one.role in csu.entry and addresses(csu, one.role))
     tied = {role for role in asked for other in together.get(role, ()) if other != role and addresses(csu, other)}
     return tuple(role for role in asked if role not in tied)
 
@@ -147,6 +148,8 @@ def _judge(csu: Csu, anchor: Anchor, answer: CallResult, roles: dict[str, str], 
         return Finding(name, "wrong", _expected(anchor, roles), "the zero address")
     role = anchor.same_as
     if role is None:
+        return Finding(name, "confirmed", None, found)
+    if role not in csu.entry and len(addresses(csu, anchor.role)) > 1:  # each of them may name another
         return Finding(name, "confirmed", None, found)
     if len(several := addresses(csu, role)) > 1:
         return Finding(name, "confirmed" if found in several else "wrong", ", ".join(several), found)

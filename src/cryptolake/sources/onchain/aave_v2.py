@@ -44,7 +44,7 @@ ANCHORS = (
     Anchor("pool", "getReservesList()", "list"),
     Anchor("pool_addresses_provider", "getPriceOracle()", "address", "oracle"),
     Anchor("addresses_provider_registry", "getAddressesProvidersList()", "number", lasting=True),
-    Anchor("addresses_provider_registry_old", "getAddressesProvidersList()", "number", lasting=True),
+    Anchor("addresses_provider_registry_old", "getAddressesProvidersList()", "number"),
 )
 BEGINNINGS = ("pool", "addresses_provider_registry", "addresses_provider_registry_old")
 ACCOUNTING = Accounting(lends_deposits=True, cash_is_the_rest=True)
