@@ -72,10 +72,12 @@ class Anvil:
 
     Use as a context manager. Blocks are sparse: only those that `block()` and `empty_blocks()` make. `any_size` lifts the
     limit of 24,576 bytes a contract, which some published artifacts exceed because they were compiled for tests. `fork` is the
-    set of rules that its blocks follow.
+    set of rules that its blocks follow, `network` the family of chains they are of.
     """
 
-    def __init__(self, start: datetime = _START, *, any_size: bool = False, fork: str = "cancun") -> None:
+    def __init__(
+        self, start: datetime = _START, *, any_size: bool = False, fork: str = "cancun", network: str = "ethereum"
+    ) -> None:
         executable = binary()
         if executable is None:
             raise FileNotFoundError("anvil is not installed; run: npm ci --ignore-scripts")
@@ -86,6 +88,7 @@ class Anvil:
                 "--gas-limit", "1000000000", "--block-base-fee-per-gas", "0", "--gas-price", "0",
                 "--slots-in-an-epoch", "1", "--max-persisted-states", "10000", "--color", "never",
                 *(["--disable-code-size-limit"] if any_size else []),
+                *(["--network", network] if network != "ethereum" else []),
             ],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
         )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -21,6 +22,7 @@ from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.families import declared
 from cryptolake.work.market_check import Checked, check_markets
 
+CTOKEN = "0x39AA39c021dfbaE8faC545936693aC917d5E7563"
 COMPTROLLER = "0x3d9819210A31b4961b30EF54bE2aeD79B9c9Cd3B"
 CHAIN = Chain("local", 31337)
 DAY = 86_400
@@ -65,7 +67,8 @@ class CodeChain:
 def market(block: int | None = None, day: str | None = None, **entry: str) -> Csu:
     on = None if day is None else datetime.fromisoformat(day).date()
     found = {"comptroller": COMPTROLLER, **entry}
-    return Csu("one", "compound_v2", "compound", "2", "local", 31337, found, deployed_block=block, deployed_on=on)
+    csu = Csu("one", "compound_v2", "compound", "2", "local", 31337, found, deployed_block=block, deployed_on=on)
+    return replace(csu, facts={"ctoken": CTOKEN})
 
 
 def check(chain: CodeChain, csu: Csu) -> Checked:
@@ -114,6 +117,15 @@ def test_no_contract_at_the_stated_address() -> None:
     checked = check(CodeChain(11, 10), market(5))
     assert [(one.field, one.found) for one in checked.of("wrong")] == [("entry.comptroller", "no contract")]
     assert not checked.settled
+
+
+def test_a_row_that_says_nothing_that_its_siblings_do_not_settles_nothing() -> None:
+    checked = check(CodeChain(0, 10), replace(market(0, "1970-01-01"), facts={}))
+    (alike,) = checked.of("interchangeable")
+    assert (alike.field, alike.stated, alike.correction) == ("entry.comptroller", COMPTROLLER, None)
+    assert not checked.of("wrong", "unknown", "bound", "missing")
+    assert not checked.settled
+    assert not check(CodeChain(0, 10), market(0)).of("interchangeable")
 
 
 def test_a_wrong_helper_is_corrected_and_an_open_one_is_learned() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.chain.anvil import Anvil
+from tests.chain.anvil import Anvil, Tx
 from tests.chain.fixtures import require_chain
 from tests.net.emitting import EMITTERS, TOPICS, emit
 
@@ -23,6 +23,7 @@ from cryptolake.net.headers import proven_header
 from cryptolake.net.receipts import OtherRules, encoded, logs_of, receipts_root
 
 PUBLISHED = json.loads((Path(__file__).parent / "data" / "published_blocks.json").read_text("utf-8"))
+LOCAL = json.loads((Path(__file__).parent / "data" / "local_block.json").read_text("utf-8"))
 FORKS = ["london", "cancun", "prague", "osaka"]
 # 128 is where the keys of the trie get a second byte; 0 is a block without transactions.
 EVENTS = [0, 1, 2, 17, 200]
@@ -60,6 +61,48 @@ def test_the_local_nodes_blocks_are_rebuilt(mined: list[Block]) -> None:
 @pytest.mark.chain
 def test_every_type_was_there(mined: list[Block]) -> None:
     assert {receipt["type"] for _, receipts in mined for receipt in receipts} == {"0x0", "0x1", "0x2"}
+
+
+@pytest.mark.chain
+@pytest.mark.parametrize("fork", ["canyon", "isthmus"])
+def test_deposits_of_the_op_stack_since_canyon_are_rebuilt(fork: str) -> None:
+    """Beside ordinary transactions, with events; the node gives the deposits' nonce and version, and hashes both."""
+    require_chain()
+    with Anvil(fork=fork, network="optimism") as node:
+        (number,) = emit(node, [3])
+        for place, more in enumerate(
+            ({"type": "0x7e", "sourceHash": "0x" + "11" * 32, "mint": "0x0", "isSystemTx": False}, {})
+        ):
+            tx = Tx(node.accounts[place], EMITTERS[place], TOPICS[place])
+            node.rpc("eth_sendTransaction", tx.fields() | more)
+        node.rpc("evm_mine")
+        for header, receipts in blocks(node, [number, number + 1]):
+            logs = logs_of(proven_header(header), receipts, "op_stack")
+            assert [log.index for log in logs] == list(range(len(header["transactions"])))
+        deposit = next(one for one in receipts if int(one["type"], 16) == 0x7E)
+        assert deposit["depositReceiptVersion"] == "0x1"
+        for changed in ({"depositNonce": hex(int(deposit["depositNonce"], 16) + 1)}, {"depositReceiptVersion": None}):
+            told = [one | changed if one is deposit else one for one in receipts]
+            with pytest.raises(Malformed):
+                logs_of(proven_header(header), told, "op_stack")
+        with pytest.raises(OtherRules):
+            logs_of(proven_header(header), receipts, "standard")
+
+
+def test_blobs_and_set_codes_are_rebuilt() -> None:
+    """A recorded block of the local node: mining a blob takes it half a minute."""
+    header, receipts = LOCAL["header"], LOCAL["receipts"]
+    assert [one["type"] for one in receipts] == ["0x3", "0x4"]
+    proven = proven_header(header)
+    logs = logs_of(proven, receipts, "standard")
+    assert [(log.index, log.tx, log.topics) for log in logs] == [
+        (place, tx, (TOPICS[0],)) for place, tx in enumerate(header["transactions"])
+    ]
+    for place in range(2):
+        told = copy.deepcopy(receipts)
+        told[place]["type"] = "0x2"
+        with pytest.raises(Malformed):
+            logs_of(proven, told, "standard")
 
 
 def drop_a_log(receipts: list[dict[str, Any]]) -> None:

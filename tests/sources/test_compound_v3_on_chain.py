@@ -15,6 +15,7 @@ from tests.chain.compiled import compiler_missing
 from tests.chain.compound_v3 import DESTROYED_DAY, PRICELESS_DAY, CometFortnight, CometMarket, play, synthetic
 from tests.chain.fixtures import require_chain
 
+from cryptolake.contracts.dead_tokens import DEAD
 from cryptolake.contracts.raw import Miss
 from cryptolake.contracts.source import Row
 from cryptolake.net.abi import checksum
@@ -74,9 +75,9 @@ def expected(market: CometMarket, block: int, quote: str, *, destroyed: str = ""
                 "total_borrowed_raw": "0",
                 "cash_raw": str(for_sale),
                 "collateral_raw": str(pledged),
-                "price_raw": price(symbol),
-                "price_unit": "100000000",
-                "price_quote": quote,
+                "price_raw": None if gone else price(symbol),
+                "price_unit": None if gone else "100000000",
+                "price_quote": DEAD if gone else quote,
             }
         )
     return rows

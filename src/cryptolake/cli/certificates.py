@@ -82,6 +82,8 @@ def _print(cell: Cell) -> None:
         print_line(f"[bold]{cell.grade}[/]: {GRADE_DOCS[cell.grade]}")
         if cell.weak:
             print_line(f"It is proven no further: {cell.weak}")
+    if alike := document["provenance"].get("interchangeable"):
+        print_line(f"Nothing that the registry states tells this market's {alike} from a sibling (markets check)")
     if cell.certificate:
         print_table(
             "Who answered which blocks",

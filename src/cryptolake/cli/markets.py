@@ -209,14 +209,30 @@ def check_command(
 
 def _offline(app: App, csus: list[Csu], as_json: bool) -> None:
     """What the files leave open; loading them has linted them."""
-    left = [csu for csu in csus if csu.status != "verified" or csu.deployed_block is None or csu.deployed_on is None]
+    from cryptolake.registry.anchors import interchangeable
+
+    alike = {csu.name: interchangeable(csu, app.registry.families[csu.family]) for csu in csus}
+    left = [
+        csu
+        for csu in csus
+        if csu.status != "verified" or csu.deployed_block is None or csu.deployed_on is None or alike[csu.name]
+    ]
     if as_json:
         print_json([_document(app, csu) for csu in left])
         return
     print_table(
         f"{counted(len(left), 'row leaves', 'rows leave')} something open, of {len(csus):,}",
-        ("market", "status", "deployed block", "deployed on"),
-        [(csu.name, csu.status, str(csu.deployed_block or "missing"), csu.deployed_on or "missing") for csu in left],
+        ("market", "status", "deployed block", "deployed on", "not told from a sibling"),
+        [
+            (
+                csu.name,
+                csu.status,
+                str(csu.deployed_block or "missing"),
+                csu.deployed_on or "missing",
+                ", ".join(alike[csu.name]),
+            )
+            for csu in left
+        ],
     )
     print_next("markets check --live", said="The files are sound", selection=True)
 
@@ -226,14 +242,17 @@ def _print_checked(checked: list[Checked], fixes: list[dict[str, object]], patch
     rows = [
         (one.csu.name, finding.field, finding.verdict, finding.stated, finding.found)
         for one in checked
-        for finding in one.of("wrong", "unknown", "bound", "missing")
+        for finding in one.of("wrong", "unknown", "interchangeable", "bound", "missing")
     ]
     if rows:
         print_table("What the chains say otherwise", ("market", "field", "verdict", "registry", "chain"), rows)
-    wrong, unknown = (sum(bool(one.of(verdict)) for one in checked) for verdict in ("wrong", "unknown"))
+    wrong, unknown, alike = (
+        sum(bool(one.of(verdict)) for one in checked) for verdict in ("wrong", "unknown", "interchangeable")
+    )
     print_line(
         f"{counted(len(checked), 'market')} checked: {counted(counts['confirmed'], 'statement')} confirmed, "
-        f"{counted(wrong, 'market')} wrong, {unknown} not fully asked, {counted(counts['missing'], 'value')} found, "
+        f"{counted(wrong, 'market')} wrong, {unknown} not fully asked, {alike} that a sibling could stand in for, "
+        f"{counted(counts['missing'], 'value')} found, "
         f"{counted(counts['bound'], 'bound')} made exact."
     )
     if patch is not None:
@@ -266,6 +285,7 @@ def _selected(app: App, selected: Selected, status: list[str] | None, protocol: 
 
 
 def _document(app: App, csu: Csu) -> dict[str, object]:
+    from cryptolake.registry.anchors import interchangeable
     from cryptolake.sources.onchain.families import families
 
     sets = app.registry.sets_with(csu.name)
@@ -281,6 +301,8 @@ def _document(app: App, csu: Csu) -> dict[str, object]:
         "deployed_block": csu.deployed_block,
         "deployed_on": csu.deployed_on,
         "entry": {role: stated.split(",") if "," in stated else stated for role, stated in csu.entry.items()},
+        "facts": dict(csu.facts),
+        "interchangeable": interchangeable(csu, app.registry.families[csu.family]),
         "aliases": csu.aliases,
         "in_seed_43": "thesis-43" in sets,
         "in_thesis_46": "thesis-46" in sets,

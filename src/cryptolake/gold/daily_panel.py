@@ -12,6 +12,7 @@ from operator import add
 
 import polars as pl
 
+from cryptolake.contracts.dead_tokens import DEAD
 from cryptolake.contracts.entry import NOT_YET, SUSPECT
 from cryptolake.contracts.grades import GRADES
 from cryptolake.contracts.states import STATE_DOCS, STATES
@@ -297,13 +298,15 @@ def _assets(tvl: pl.DataFrame) -> pl.DataFrame:
     priced = pl.col("price").is_not_null()
     amount = pl.max_horizontal("supplied", "borrowed", "cash") + pl.col("collateral")
     share, unpriced = _exceeds(amount * pl.col("at_most"), priced)
+    dead = (pl.col("price_flag") == DEAD).any()  # of which the market itself may not know how much it has
     return tvl.group_by("csu", "date", maintain_order=True).agg(
         *(reduce(add, map(pl.col, parts)).sum().alias(total) for total, parts in SUMS.items()),
         pl.len().cast(pl.Int32).alias("num_assets"),
         priced.mean().alias("priced_share"),
         share.alias("priced_value_share"),
         pl.col("price_age_s").filter(priced).abs().max().alias("price_age_s_max"),
-        unpriced.alias("unpriced"),
+        (unpriced | dead).alias("unpriced"),
+        dead.alias("dead_token"),
         (priced | ~(amount > 0)).any().alias("summable"),
         pl.col("supplied_usd").filter(pl.col("price_flag") == "disagrees").sum().alias("disagreeing_usd"),
         pl.col("block").max(),
@@ -364,9 +367,14 @@ def _reason(side: str, status: str, suspicious: Sequence[str]) -> pl.Expr:
     """Why a side's state is not ok, a code; null where it is: the ledger's or evidence's, the flags that made it suspect."""
     state, said = pl.col(status), pl.col(f"{side}_reason")
     flags = pl.col("flags").str.split(";").list.set_intersection(list(suspicious)).list.sort().list.join(";")
+    unpriced = (
+        pl.when(pl.col("dead_token").fill_null(False)).then(pl.lit(DEAD)).otherwise(pl.lit("unpriced_asset"))
+        if side == "tvl"
+        else pl.lit("unpriced_event")
+    )
     return (
         pl.when(state == "missing_price")
-        .then(pl.lit("unpriced_asset" if side == "tvl" else "unpriced_event"))
+        .then(unpriced)
         .when((state == "suspect") & said.ne_missing(SUSPECT))
         .then(flags)
         .when(state != "ok")

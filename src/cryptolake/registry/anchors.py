@@ -16,7 +16,7 @@ from cryptolake.registry.family import Anchor, FamilyFacts
 from cryptolake.registry.lint import RESOLVED
 from cryptolake.registry.markets import Csu
 
-Verdict = Literal["confirmed", "wrong", "bound", "missing", "unknown"]
+Verdict = Literal["confirmed", "wrong", "bound", "missing", "unknown", "interchangeable"]
 
 _ZERO = "0x0000000000000000000000000000000000000000"
 
@@ -26,8 +26,9 @@ class Finding:
     """One statement of a row and what the chain says of it.
 
     `confirmed`: true. `wrong`: the chain says otherwise. `bound`: true only as a lower bound, the exact value is known
-    now. `missing`: the row leaves open what the chain knows. `unknown`: nobody could be asked. `correction` is the value
-    that would make the row true, None where a person must look.
+    now. `missing`: the row leaves open what the chain knows. `unknown`: nobody could be asked. `interchangeable`: another
+    contract of its kind would be confirmed as well. `correction` is the value that would make the row true, None where a
+    person must look.
     """
 
     field: str
@@ -37,13 +38,36 @@ class Finding:
     correction: str | None = None
 
 
-NOTHING = frozenset({"no answer", "the zero address", "0 listed", "0"})
+NOTHING = frozenset({"no answer", "nothing yet", "the zero address", "0 listed", "0"})
 """What a contract says that is not there yet, or that was not set up yet; anything else it says wrongly contradicts the row."""
 
 
 def addresses(csu: Csu, role: str) -> tuple[str, ...]:
     """The addresses a row states under `role`; empty where it says `resolve_on_chain:` or nothing."""
-    return tuple(one for one in csu.entry.get(role, "").split(",") if one and not one.startswith(RESOLVED))
+    stated = csu.entry.get(role) or csu.facts.get(role, "")
+    return tuple(one for one in stated.split(",") if one and not one.startswith(RESOLVED))
+
+
+def interchangeable(csu: Csu, family: FamilyFacts) -> tuple[str, ...]:
+    """The roles at which another contract of the same kind would pass every lasting anchor.
+
+    An anchor tells a contract from its siblings when it ties it to something else that the row states. A sibling in a role
+    that is tied to nothing answers all that is asked, and nobody can know whose figures it gives.
+    """
+    lasting = [one for one in family.anchors_of(csu.protocol) if one.lasting]
+    known = {one.same_as for one in lasting} | {*csu.entry, *csu.facts}
+    together: dict[str, set[str]] = {}
+    for anchor in lasting:
+        given = {one for one in anchor.arguments if isinstance(one, str)}
+        if not given <= known:  # it is never asked
+            continue
+        named = given | ({anchor.same_as} if anchor.same_as else set())
+        group = {anchor.role, *named}.union(*(together.get(one, ()) for one in (anchor.role, *named)))
+        together |= dict.fromkeys(group, group)
+    read = [one for one in family.anchors_of(csu.protocol) if one.lasting or one.gives == "number"]
+    asked = dict.fromkeys(one.role for one in read if one.role in csu.entry and addresses(csu, one.role))
+    tied = {role for role in asked for other in together.get(role, ()) if other != role and addresses(csu, other)}
+    return tuple(role for role in asked if role not in tied)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +88,11 @@ def identity(
     A role that another contract names is asked at the address it named, so that one wrong address is one finding.
     """
     primary = family.primary_role(csu.entry)
-    roles = {role: stated[0] for role in csu.entry if len(stated := addresses(csu, role)) == 1}
+    stated = {*csu.entry, *csu.facts}
+    roles = {role: known[0] for role in stated if len(known := addresses(csu, role)) == 1}
     anchors = [one for one in family.anchors_of(csu.protocol) if one.lasting or not lasting]
-    named = {anchor.same_as for anchor in anchors if anchor.role in csu.entry}
-    waiting = [anchor for anchor in anchors if anchor.role in csu.entry or anchor.role in named]
+    named = {anchor.same_as for anchor in anchors if anchor.role in stated}
+    waiting = [anchor for anchor in anchors if anchor.role in stated or anchor.role in named]
     findings: list[Finding] = []
     while waiting:
         named = {anchor.same_as for anchor in waiting} - {primary}
@@ -88,7 +113,7 @@ def identity(
     findings += [
         Finding(f"{one.role}.{one.getter}", "unknown", None, "the address was never learned")
         for one in waiting
-        if one.role in csu.entry
+        if one.role in stated
     ]
     return Identity(tuple(findings), roles)
 
@@ -106,23 +131,28 @@ def _call(anchor: Anchor, target: str, roles: Mapping[str, str]) -> Call:
 def _judge(csu: Csu, anchor: Anchor, answer: CallResult, roles: dict[str, str], primary: str) -> Finding:
     """The finding of one answer; an address that names another role is learned."""
     name = f"{anchor.role}.{anchor.getter}"
-    if not answer.success or len(answer.data) < 32:
-        return Finding(name, "wrong", _expected(anchor, roles), "reverted" if not answer.success else "no answer")
+    if not answer.success or len(answer.data) < 32 * (anchor.place + 1):
+        said = "no answer" if answer.success else "nothing yet" if anchor.by_now else "reverted"
+        return Finding(name, "wrong", _expected(anchor, roles), said)
     if anchor.gives == "list":
         listed = addresses_at(answer.data, 0)
         return Finding(name, "confirmed" if listed else "wrong", "at least one", f"{len(listed)} listed")
     if anchor.gives == "number":
-        return Finding(name, "confirmed", None, str(word(answer.data, 0)))
+        return Finding(name, "confirmed", None, str(word(answer.data, anchor.place)))
     if anchor.gives in ("count", "true"):
-        count = word(answer.data, 0)
+        count = word(answer.data, anchor.place)
         good = count > 0 if anchor.gives == "count" else count == 1
         return Finding(name, "confirmed" if good else "wrong", _expected(anchor, roles), str(count))
-    found = address_at(answer.data, 0)
+    found = address_at(answer.data, anchor.place)
     if found == _ZERO:
         return Finding(name, "wrong", _expected(anchor, roles), "the zero address")
     role = anchor.same_as
     if role is None:
         return Finding(name, "confirmed", None, found)
+    if role not in csu.entry and len(addresses(csu, anchor.role)) > 1:  # each of them may name another
+        return Finding(name, "confirmed", None, found)
+    if len(several := addresses(csu, role)) > 1:
+        return Finding(name, "confirmed" if found in several else "wrong", ", ".join(several), found)
     if role not in roles:
         roles[role] = found
         return Finding(f"entry.{role}" if role in csu.entry else name, "confirmed", csu.entry.get(role), found)

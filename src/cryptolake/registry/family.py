@@ -17,8 +17,9 @@ from cryptolake.contracts.wellformed import require_types
 class Anchor:
     """A getter of the contract under `role`: `gives` an address, a list that is not empty, a count above 0 or true.
 
-    `same_as` names the entry the address must be. An argument that is a text is the role whose address is passed. `lasting`:
-    it holds at every block of the market's life, so that every reading asks it too; what governance may replace is not.
+    `same_as` names the entry, or the fact, that the address must be; `place` is the word it stands in. An argument that is a
+    text is the role whose address is passed. `lasting`: it holds at every block of the market's life, so that every reading
+    asks it too; what governance may replace is not. `by_now`: before it held, its contract reverted.
     """
 
     role: str
@@ -27,6 +28,8 @@ class Anchor:
     same_as: str | None = None
     arguments: tuple[int | str, ...] = ()
     lasting: bool = False
+    place: int = 0
+    by_now: bool = False
 
     def __post_init__(self) -> None:
         require_types(self)
@@ -73,6 +76,13 @@ class FamilyFacts:
     def anchors_of(self, protocol: str) -> tuple[Anchor, ...]:
         """What the contracts of this protocol must answer."""
         return self.protocol_anchors.get(protocol, self.anchors)
+
+    def facts_of(self, protocol: str) -> frozenset[str]:
+        """The names that this protocol's contracts are asked about: what a row may state of them."""
+        named: set[str] = set()
+        for one in self.anchors_of(protocol):
+            named |= {one.role, one.same_as or one.role, *(text for text in one.arguments if isinstance(text, str))}
+        return frozenset(named)
 
     def primary_role(self, entry: Mapping[str, str]) -> str:
         """The entry a market is identified by; the first of its entries where the family has none."""

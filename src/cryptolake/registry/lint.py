@@ -59,6 +59,7 @@ _CSU_KEYS = frozenset(
         "chain",
         "chain_id",
         "entry",
+        "facts",
         "deployment",
         "sources",
         "status",
@@ -179,6 +180,7 @@ def read_csu(
     elif chain is not None and values.get("chain_id", chain.chain_id) != chain.chain_id:
         fault(f"chain_id {values.get('chain_id')!r} is not {chain.name}'s {chain.chain_id}")
     entry = _entry(values.get("entry"), families.get(family), fault)
+    facts = _facts(values, families.get(family), fault)
     sandbox = values.get("sandbox", False)
     sources = _texts("sources", values.get("sources"), fault)
     if not sources and sandbox is not True:
@@ -211,6 +213,7 @@ def read_csu(
         sandbox=sandbox is True,
         price_numeraire=str(values["price_numeraire"]) if values.get("price_numeraire") else None,
         deployed_later=deployed_later,
+        facts=facts,
     )
 
 
@@ -233,6 +236,24 @@ def _entry(found: object, family: FamilyFacts | None, fault: _Faults) -> dict[st
     if not entry or (primary and primary not in entry):
         fault(f"entry needs {primary or 'an address'}, written as {primary or 'pool'}: '0x...'")
     return entry
+
+
+def _facts(values: Mapping[str, object], family: FamilyFacts | None, fault: _Faults) -> dict[str, str]:
+    """What tells the market from its siblings: its `facts`, and its base token where the row describes one."""
+    given = values.get("facts", {})
+    if not isinstance(given, dict):
+        fault("facts names addresses, e.g. facts: {ctoken: '0x...'}")
+        return {}
+    facts = {str(key): value for key, value in given.items() if key != LINE}
+    known = family.facts_of(str(values.get("protocol") or family.name)) if family is not None else frozenset()
+    for key, value in facts.items():
+        _check_address(f"facts.{key}", value, fault)
+        if key not in known:
+            fault(f"facts.{key}: no contract of this family is asked about it; known: {', '.join(sorted(known))}")
+    base = values.get("base_token")
+    if isinstance(base, dict) and base.get("address") and "base_token" in known:
+        facts.setdefault("base_token", base["address"])
+    return {key: str(value) for key, value in facts.items()}
 
 
 def _check_address(key: str, value: object, fault: _Faults) -> None:

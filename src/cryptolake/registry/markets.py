@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 
@@ -14,7 +14,8 @@ class Csu:
     `entry` holds the EIP-55 addresses a family starts from (`pool`, `comet`, ...); a value `resolve_on_chain:<call>` is
     read from the chain. `deployed_block` and `deployed_on` may be bounds; `deployed_later` says that the block is one: the
     market may be younger, so that its absence after it contradicts nothing. `status` says how many independent
-    organisations state the main address. `sandbox` marks demonstration markets. `price_numeraire` is what the market's
+    organisations state the main address. `facts` are addresses that are not read from but that this market's contracts alone
+    name: by them it is told from its siblings. `sandbox` marks demonstration markets. `price_numeraire` is what the market's
     oracle quotes in (`USD`, `ETH`, ...) where the row says so. `found` is not in the registry: what the chain's events say
     exists at the block asked about, for families whose parts no contract lists, e.g. Morpho's markets.
     """
@@ -36,3 +37,4 @@ class Csu:
     price_numeraire: str | None = None
     found: tuple[str, ...] = ()
     deployed_later: bool = False
+    facts: Mapping[str, str] = field(default_factory=dict)

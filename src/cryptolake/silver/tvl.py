@@ -10,11 +10,12 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from cryptolake.contracts.dead_tokens import DEAD
 from cryptolake.contracts.source import Row
 from cryptolake.contracts.table import Field, Table
 from cryptolake.silver.amounts import ratio, scaled
 
-FLAGS = ("ok", "disagrees", "stale", "no_numeraire", "no_source")
+FLAGS = ("ok", "disagrees", "stale", "no_numeraire", "no_source", DEAD)
 
 INPUTS = ("prices",)
 TABLE = Table(
@@ -114,7 +115,10 @@ def conform(answers: pl.DataFrame | Sequence[Row]) -> pl.DataFrame:
             pl.lit(None, pl.Float64).alias("price"),
             pl.lit(None, pl.Float64).alias("price_age_s"),
             pl.lit(None, pl.String).alias("price_source"),
-            pl.lit("no_source").alias("price_flag"),
+            pl.when(pl.col("price_quote") == DEAD)
+            .then(pl.lit(DEAD))
+            .otherwise(pl.lit("no_source"))
+            .alias("price_flag"),
         )
         .with_columns(
             pl.when(found).then(pl.col("oracle_price")).alias("oracle_price"),
@@ -127,15 +131,22 @@ def conform(answers: pl.DataFrame | Sequence[Row]) -> pl.DataFrame:
 
 
 def value(tvl: pl.DataFrame, prices: pl.DataFrame) -> pl.DataFrame:
-    """The same rows with the prices of `prices` (its contract) put to them anew; whatever they were valued at is dropped."""
+    """The same rows with the prices of `prices` (its contract) put to them anew; whatever they were valued at is dropped.
+
+    A token that does not answer is worth nothing that anybody could say: it stays without a price, and flagged.
+    """
     chosen = prices.select(
         "chain", "asset", "date", "price", "price_source", "price_age_s", pl.col("flag").alias("price_flag")
     )
-    bare = tvl.drop("price", "price_source", "price_age_s", "price_flag")
+    bare = tvl.drop("price", "price_source", "price_age_s").rename({"price_flag": "was"})
+    dead = pl.col("was") == DEAD
     return (
         bare.join(chosen, on=["chain", "asset", "date"], how="left")
         .with_columns(
-            pl.col("price_flag").fill_null("no_source"),
+            pl.when(dead).then(pl.lit(DEAD)).otherwise(pl.col("price_flag").fill_null("no_source")).alias("price_flag"),
+            *(pl.when(~dead).then(pl.col(name)).alias(name) for name in ("price", "price_source", "price_age_s")),
+        )
+        .with_columns(
             *((pl.col(name) * pl.col("price")).alias(f"{name}_usd") for name in _AMOUNTS),
         )
         .select(TABLE.columns)

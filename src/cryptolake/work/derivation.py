@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from cryptolake.contracts.dead_tokens import DEAD
 from cryptolake.contracts.figures import other
 from cryptolake.silver.amounts import scaled
 from cryptolake.silver.liquidations import DUST_USD
@@ -70,7 +71,9 @@ def not_following(
                 _doubt(dataset, PRICES_DIFFER, frame.filter(other(usd, pl.col(amount) * pl.col(price)))),
             ]
         for asset, price in dict.fromkeys(_PRICED[dataset].values()):
-            rows = frame.select("csu", "date", "chain", pl.col(asset).alias("asset"), *_TAKEN[price])
+            # A token that does not answer takes nobody's price.
+            live = pl.col("price_flag").ne_missing(DEAD) | pl.col("price").is_not_null() if dataset == "tvl" else True
+            rows = frame.filter(live).select("csu", "date", "chain", pl.col(asset).alias("asset"), *_TAKEN[price])
             of_day = prices.select(
                 *_TOKEN_DAY, *(pl.col(there).alias(f"of_{here}") for here, there in _TAKEN[price].items())
             )

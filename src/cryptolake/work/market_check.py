@@ -14,7 +14,7 @@ from cryptolake.errors import CryptolakeError, Skip, Stop
 from cryptolake.net.envelope import Json
 from cryptolake.net.faults import RpcFault
 from cryptolake.net.multicall import Failed, run
-from cryptolake.registry.anchors import Finding, Verdict, addresses, identity
+from cryptolake.registry.anchors import Finding, Verdict, addresses, identity, interchangeable
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.family import FamilyFacts
 from cryptolake.registry.loader import Registry
@@ -101,6 +101,13 @@ def _check_chain(
         else:
             findings[csu.name] += outcome.value.findings
             roles = outcome.value.roles
+        findings[csu.name] += [
+            Finding(
+                f"entry.{role}", "interchangeable", csu.entry[role], "nothing that the row states tells its siblings"
+            )
+            for role in interchangeable(csu, families[csu.family])
+            if not bare.issuperset(addresses(csu, role))
+        ]
         role = families[csu.family].primary_role(csu.entry)
         first = roles.get(role) or next(iter(addresses(csu, role)), None)
         if first is not None and first not in bare:

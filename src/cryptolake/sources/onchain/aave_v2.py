@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from cryptolake.contracts.counting import counted
+from cryptolake.contracts.dead_tokens import DEAD
 from cryptolake.errors import Skip
 from cryptolake.net.abi import address_at, call_data, word
 from cryptolake.net.logs import Log, LogFilter
@@ -17,7 +18,15 @@ from cryptolake.net.multicall import Call, CallResult, Program
 from cryptolake.registry.family import Accounting, Anchor
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.aave import LIQUIDATION_CALL, liquidation_call, price_in, prices_in
-from cryptolake.sources.onchain.answers import ZERO, address_of, addresses_of, symbol_of, uint_of, uint_or_none
+from cryptolake.sources.onchain.answers import (
+    ZERO,
+    address_of,
+    addresses_of,
+    symbol_of,
+    token_facts,
+    uint_of,
+    uint_or_none,
+)
 from cryptolake.sources.onchain.records import AssetFacts, Liquidation, Reserve, Settled
 
 METHODOLOGY = (
@@ -34,6 +43,8 @@ ANCHORS = (
     Anchor("protocol_data_provider", "ADDRESSES_PROVIDER()", "address", "pool_addresses_provider"),
     Anchor("pool", "getReservesList()", "list"),
     Anchor("pool_addresses_provider", "getPriceOracle()", "address", "oracle"),
+    Anchor("addresses_provider_registry", "getAddressesProvidersList()", "number", lasting=True),
+    Anchor("addresses_provider_registry_old", "getAddressesProvidersList()", "number"),
 )
 BEGINNINGS = ("pool", "addresses_provider_registry", "addresses_provider_registry_old")
 ACCOUNTING = Accounting(lends_deposits=True, cash_is_the_rest=True)
@@ -91,13 +102,7 @@ def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:
             price = price_in(prices[number], unit)
             if asset in facts and price is None:
                 continue
-            facts[asset] = AssetFacts(
-                symbol_of(symbol, asset),
-                uint_of(decimals, f"{csu.name}: decimals of {asset}"),
-                price,
-                unit,
-                quote,
-            )
+            facts[asset] = token_facts(asset, symbol, decimals, price, unit, quote)
     return Settled(events, facts)
 
 
@@ -167,6 +172,7 @@ def _pool(csu: Csu, pool: str) -> Program[list[Reserve]]:
     for asset, (decimals, *_), price in zip(assets, listed_as, prices, strict=True):
         symbol, supplied, stable, variable, held = (next(amounts) for _ in range(5))
         # A token that is broken or destroyed must not lose the market: nothing that could be taken out is held of it.
+        cash = uint_or_none(held)
         reserves.append(
             Reserve(
                 asset=asset,
@@ -175,11 +181,11 @@ def _pool(csu: Csu, pool: str) -> Program[list[Reserve]]:
                 supplied_raw=uint_of(supplied, f"{csu.name}: aToken supply of {asset}"),
                 borrowed_raw=uint_of(stable, f"{csu.name}: stable debt of {asset}")
                 + uint_of(variable, f"{csu.name}: variable debt of {asset}"),
-                cash_raw=uint_or_none(held) or 0,
+                cash_raw=cash or 0,
                 collateral_raw=0,
-                price_raw=price,
-                price_unit=unit,
-                price_quote=quote,
+                price_raw=None if cash is None else price,
+                price_unit=None if cash is None else unit,
+                price_quote=DEAD if cash is None else quote,
             )
         )
     return reserves

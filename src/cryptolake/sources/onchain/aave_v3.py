@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cryptolake.contracts.counting import counted
+from cryptolake.contracts.dead_tokens import DEAD
 from cryptolake.errors import Skip
 from cryptolake.net.abi import address_at, call_data, word
 from cryptolake.net.logs import Log, LogFilter
@@ -16,8 +17,16 @@ from cryptolake.net.multicall import Call, CallResult, Program
 from cryptolake.registry.family import Accounting, Anchor
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.aave import LIQUIDATION_CALL, liquidation_call, price_in, prices_in
-from cryptolake.sources.onchain.answers import ZERO, address_of, addresses_of, symbol_of, uint_of, uint_or_none
-from cryptolake.sources.onchain.records import AssetFacts, Liquidation, Reserve, Settled
+from cryptolake.sources.onchain.answers import (
+    ZERO,
+    address_of,
+    addresses_of,
+    symbol_of,
+    token_facts,
+    uint_of,
+    uint_or_none,
+)
+from cryptolake.sources.onchain.records import Liquidation, Reserve, Settled
 
 METHODOLOGY = (
     "supplied = aToken.totalSupply(); borrowed = variable + stable debt token totalSupply(), both with interest to the "
@@ -35,6 +44,12 @@ ANCHORS = (
     Anchor("pool_addresses_provider", "getPoolDataProvider()", "address", "protocol_data_provider"),
     Anchor("pool_addresses_provider", "getPoolConfigurator()", "address", "pool_configurator"),
 )
+# Rows that leave the provider open state a data provider, which must name the same one.
+_BY_DATA_PROVIDER = (
+    *ANCHORS,
+    Anchor("protocol_data_provider", "ADDRESSES_PROVIDER()", "address", "pool_addresses_provider", lasting=True),
+)
+PROTOCOL_ANCHORS = {"hyperlend": _BY_DATA_PROVIDER, "hypurrfi": _BY_DATA_PROVIDER}
 ACCOUNTING = Accounting(lends_deposits=True, cash_is_the_rest=True)
 
 # Words of Pool.getReserveData(asset) that hold token addresses.
@@ -89,8 +104,8 @@ def snapshot(csu: Csu) -> Program[list[Reserve]]:
                 cash_raw=uint_of(cash, f"{csu.name}: cash of {asset}") if whole else 0,
                 collateral_raw=0,
                 price_raw=price if whole else None,
-                price_unit=unit,
-                price_quote=quote,
+                price_unit=unit if whole else None,
+                price_quote=quote if whole else DEAD,
             )
         )
     return reserves
@@ -123,12 +138,8 @@ def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:
     unit, quote = _quote(answers)
     prices, tokens = answers[2 : 2 + len(assets)], answers[2 + len(assets) :]
     found = {
-        asset: AssetFacts(
-            symbol_of(tokens[2 * number], asset),
-            uint_of(tokens[2 * number + 1], f"{csu.name}: decimals of {asset}"),
-            price_in(prices[number], unit),
-            unit,
-            quote,
+        asset: token_facts(
+            asset, tokens[2 * number], tokens[2 * number + 1], price_in(prices[number], unit), unit, quote
         )
         for number, asset in enumerate(assets)
     }

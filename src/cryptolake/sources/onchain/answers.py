@@ -12,8 +12,10 @@ from cryptolake.errors import Skip
 from cryptolake.net.abi import WORD, address_at, addresses_at, call_data, text, word
 from cryptolake.net.multicall import MULTICALL3, Call, CallResult
 from cryptolake.registry.markets import Csu
+from cryptolake.sources.onchain.records import AssetFacts
 
 ZERO = "0x0000000000000000000000000000000000000000"
+_MOST = 10_000  # of anything that is counted and then asked one by one
 # The block's own timestamp, asked within a program: Multicall3 is older than every deployment that needs it.
 CLOCK = Call(MULTICALL3, call_data("getCurrentBlockTimestamp()"))
 
@@ -21,6 +23,14 @@ CLOCK = Call(MULTICALL3, call_data("getCurrentBlockTimestamp()"))
 def uint_of(answer: CallResult, what: str) -> int:
     """The number answered. Raises Skip for a revert, no contract and less than a word; `what` names the read."""
     return word(_needed(answer, what), 0)
+
+
+def count_of(answer: CallResult, what: str) -> int:
+    """How many there are. Raises Skip as `uint_of` does, and for more than any contract lists: that is no count."""
+    count = uint_of(answer, what)
+    if count > _MOST:
+        raise Skip(f"{what} says {count}, at most {_MOST:,} expected: another contract or layout", reason="layout")
+    return count
 
 
 def address_of(answer: CallResult, what: str) -> str:
@@ -45,7 +55,17 @@ def price_or_none(answer: CallResult) -> int | None:
 
 def symbol_of(answer: CallResult, asset: str) -> str:
     """The token's symbol, or its short address where it has none. Raises Skip(reason="layout") for what is no text."""
-    return text(answer.data) if answer.success and answer.data else _short(asset)
+    return text(answer.data) if answer.success and answer.data else short(asset)
+
+
+def token_facts(
+    asset: str, symbol: CallResult, decimals: CallResult, price: int | None, unit: int | None, quote: str
+) -> AssetFacts:
+    """The facts of a token; it is a dead one where it does not say its decimals. Raises Skip as `uint_or_none` does."""
+    places = uint_or_none(decimals)
+    if places is None:
+        return AssetFacts.dead(symbol_of(symbol, asset))
+    return AssetFacts(symbol_of(symbol, asset), places, price, unit, quote)
 
 
 def any_uint(answer: CallResult) -> int | None:
@@ -64,9 +84,9 @@ def any_address(answer: CallResult) -> str | None:
 def any_symbol(answer: CallResult, asset: str) -> str:
     """The token's symbol, or its short address where it has none, an empty one, or says something that is no text."""
     try:
-        return symbol_of(answer, asset) or _short(asset)
+        return symbol_of(answer, asset) or short(asset)
     except Skip:
-        return _short(asset)
+        return short(asset)
 
 
 def block_time(csu: Csu, answer: CallResult) -> int:
@@ -83,5 +103,6 @@ def _needed(answer: CallResult, what: str) -> bytes:
     return data
 
 
-def _short(asset: str) -> str:
+def short(asset: str) -> str:
+    """An address as people recognise it, in place of a symbol."""
     return f"{asset[:6]}..{asset[-4:]}"

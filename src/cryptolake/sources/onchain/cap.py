@@ -21,8 +21,9 @@ from cryptolake.sources.onchain.answers import (
     address_of,
     addresses_of,
     price_or_none,
-    symbol_of,
+    token_facts,
     uint_of,
+    uint_or_none,
 )
 from cryptolake.sources.onchain.events import check_layout, liquidation, topic_address
 from cryptolake.sources.onchain.records import AssetFacts, Liquidation, Reserve, Settled
@@ -38,7 +39,9 @@ METHODOLOGY = (
 PRIMARY_ENTRY = "cap_token_vault"
 ANCHORS = (
     Anchor("cap_token_vault", "assets()", "list", lasting=True),
+    Anchor("staked_token", "asset()", "address", "cap_token_vault", lasting=True),
     Anchor("lender", "reservesCount()", "count", lasting=True),
+    Anchor("lender", "reservesData(address)", "address", "cap_token_vault", ("usdc",), lasting=True, place=1),
     Anchor("delegation", "agents()", "list", lasting=True),
 )
 ACCOUNTING = Accounting(lends_deposits=False, cash_is_the_rest=False)
@@ -85,13 +88,16 @@ def snapshot(csu: Csu) -> Program[list[Reserve]]:
     )
     reserves = []
     for number, asset in enumerate(assets):
-        supplied, borrowed, cash = (
+        supplied, borrowed = (
             uint_of(answer, f"{csu.name}: vault.{what} of {asset}")
-            for answer, (what, _) in zip(amounts[4 * number : 4 * number + 3], per_asset[:3], strict=True)
+            for answer, (what, _) in zip(amounts[4 * number : 4 * number + 2], per_asset[:2], strict=True)
         )
+        cash = uint_or_none(amounts[4 * number + 2])
+        if cash is None:  # the vault cannot read its own balance: the token is broken or gone
+            facts[number] = AssetFacts.dead(facts[number].symbol, facts[number].decimals)
         if lent[number]:
             borrowed = sum(uint_of(next(owed), f"{csu.name}: Lender.debt of {agent}") for agent in agents)
-        reserves.append(facts[number].reserve(asset, supplied=supplied, borrowed=borrowed, cash=cash))
+        reserves.append(facts[number].reserve(asset, supplied=supplied, borrowed=borrowed, cash=cash or 0))
     return reserves
 
 
@@ -224,10 +230,4 @@ def _facts_calls(csu: Csu, asset: str) -> list[Call]:
 def _facts(csu: Csu, asset: str, answers: Sequence[CallResult]) -> AssetFacts:
     """The oracle reverts when both its sources are stale or 0: then there is no price."""
     symbol, decimals, price = answers
-    return AssetFacts(
-        symbol_of(symbol, asset),
-        uint_of(decimals, f"{csu.name}: decimals of {asset}"),
-        price_or_none(price),
-        _PRICE_UNIT,
-        "usd",
-    )
+    return token_facts(asset, symbol, decimals, price_or_none(price), _PRICE_UNIT, "usd")

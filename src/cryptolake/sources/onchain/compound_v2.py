@@ -22,6 +22,7 @@ from cryptolake.sources.onchain.answers import (
     addresses_of,
     any_address,
     any_uint,
+    short,
     symbol_of,
     uint_of,
     uint_or_none,
@@ -45,6 +46,9 @@ ANCHORS = (
     Anchor("comptroller", "oracle()", "address", "oracle"),
     # The one that takes part below is not compared with the row's: oracles are replaced.
     Anchor("comptroller", "oracle()", "address", lasting=True),
+    Anchor("comptroller", "markets(address)", "true", arguments=("native_ctoken",), lasting=True),
+    Anchor("ctoken", "comptroller()", "address", "comptroller", lasting=True),
+    Anchor("psm", "vaiMinted()", "number", lasting=True),
 )
 PROTOCOL_ANCHORS = {
     "layerbank": (  # Core of layerbank/contracts names the same things otherwise
@@ -138,25 +142,36 @@ def snapshot(csu: Csu) -> Program[list[Reserve]]:
             grown[2 * number : 2 * number + 2] = again[3 * place + 1 : 3 * place + 3]
 
     totals: dict[str, list[int]] = {}
+    dead: set[str] = set()
     for number, market in enumerate(markets):
         own = amounts[number * len(plain) : (number + 1) * len(plain)]
-        rate = uint_of(grown[2 * number], f"{csu.name}: exchange rate of {market}")
+        asset = assets.of[market]
         borrowed = uint_of(grown[2 * number + 1], f"{csu.name}: borrows of {market}")
-        shares, cash = (
-            uint_of(one, f"{csu.name}: {what} of {market}") for one, what in zip(own, plain[:2], strict=False)
-        )
-        if dialect.mints and uint_or_none(own[2]) == 0:
-            cash = 0  # deposits of a minted token are burned
-        total = totals.setdefault(assets.of[market], [0, 0, 0])
-        for place, amount in enumerate((shares * rate // _ONE, borrowed, cash)):
+        shares, held = uint_of(own[0], f"{csu.name}: totalSupply() of {market}"), uint_or_none(own[1])
+        if (
+            held is None and asset != NATIVE
+        ):  # its token is broken or gone, and with it the rate that its balance is part of
+            dead.add(asset)
+            supplied = borrowed
+        else:
+            supplied = shares * uint_of(grown[2 * number], f"{csu.name}: exchange rate of {market}") // _ONE
+        cash = 0 if dialect.mints and uint_or_none(own[2]) == 0 else held or 0  # deposits of a minted token are burned
+        total = totals.setdefault(asset, [0, 0, 0])
+        for place, amount in enumerate((supplied, borrowed, cash)):
             total[place] += amount
+    facts = {
+        asset: AssetFacts.dead(one.symbol, one.decimals) if asset in dead else one
+        for asset, one in assets.facts.items()
+    }
     rows = [
-        assets.facts[asset].reserve(asset, supplied=supplied, borrowed=borrowed, cash=cash)
+        facts[asset].reserve(asset, supplied=supplied, borrowed=borrowed, cash=cash)
         for asset, (supplied, borrowed, cash) in totals.items()
     ]
     if assets.vai is not None:
         minted = yield from _minted(csu, assets.vai)
-        rows.append(assets.facts[assets.vai].reserve(assets.vai, supplied=0, borrowed=minted, cash=0))
+        if minted is None:
+            facts[assets.vai] = AssetFacts.dead(facts[assets.vai].symbol, facts[assets.vai].decimals)
+        rows.append(facts[assets.vai].reserve(assets.vai, supplied=0, borrowed=minted or 0, cash=0))
     return rows
 
 
@@ -194,10 +209,7 @@ def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:
     markets = list(dict.fromkeys([*listed.markets, *sorted(debts), *seized]))
     names = _name_calls(listed, markets)
     answers = yield [*names, *(Call(market, call_data(dialect.stored_rate)) for market in seized)]
-    rates = {
-        market: uint_of(answer, f"{csu.name}: exchange rate of {market}")
-        for market, answer in zip(seized, answers[len(names) :], strict=True)
-    }
+    rates = {market: uint_or_none(answer) for market, answer in zip(seized, answers[len(names) :], strict=True)}
     assets = yield from _facts(csu, dialect, listed, markets, answers[: len(names)])
     settled = []
     for event in events:
@@ -207,6 +219,9 @@ def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:
                 f"{csu.name}: VAI was liquidated in {event.tx}, but there is no VAI at this block", reason="layout"
             )
         rate = rates[event.collateral_asset]
+        if rate is None:  # its token is broken or gone: the shares stand for themselves
+            settled.append(replace(event, debt_asset=debt))
+            continue
         settled.append(
             replace(
                 event,
@@ -216,8 +231,9 @@ def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:
                 extra={**event.extra, "exchange_rate": str(rate)},
             )
         )
+    facts = {**assets.facts, **{one: AssetFacts.dead(short(one)) for one, rate in rates.items() if rate is None}}
     named = {asset for event in settled for asset in (event.collateral_asset, event.debt_asset)}
-    return Settled(settled, {asset: assets.facts[asset] for asset in sorted(named)})
+    return Settled(settled, {asset: facts[asset] for asset in sorted(named)})
 
 
 def _listed(csu: Csu, dialect: _Dialect) -> Program[_Listed]:
@@ -267,29 +283,35 @@ def _facts(
     if vai is not None and (price := any_uint(answers[0])):
         prices.setdefault(vai, price)
     told = answers[len(calls) - 2 * len(tokens) :]
-    shapes = {NATIVE: (NATIVE_SYMBOLS.get(csu.chain, "COIN"), 18)} if NATIVE in of.values() else {}
+    shapes: dict[str, tuple[str, int | None]] = {}
+    if NATIVE in of.values():
+        shapes[NATIVE] = (NATIVE_SYMBOLS.get(csu.chain, "COIN"), 18)
     for number, token in enumerate(tokens):
-        decimals = uint_of(told[2 * number + 1], f"{csu.name}: decimals of {token}")
-        shapes[token] = (symbol_of(told[2 * number], token), decimals)
+        shapes[token] = (symbol_of(told[2 * number], token), uint_or_none(told[2 * number + 1]))
     # No dollar price of ETH is exactly 1: an oracle that says so counts in ETH (Compound until August 2020, Lodestar).
     ether = [prices.get(asset) for asset, (symbol, _) in shapes.items() if symbol in ("ETH", "WETH")]
     quote = "eth" if _ONE in ether and dialect.price_digits is None else "usd"
     facts = {}
     for asset, (symbol, decimals) in shapes.items():
+        if decimals is None:
+            facts[asset] = AssetFacts.dead(symbol)
+            continue
         digits = 36 - decimals if dialect.price_digits is None else dialect.price_digits
         unit = 10**digits if digits >= 0 else None
         facts[asset] = AssetFacts(symbol, decimals, prices.get(asset) if unit else None, unit, quote)
     return _Assets(of, facts, vai)
 
 
-def _minted(csu: Csu, vai: str) -> Program[int]:
-    """VAI owed by its minters: what circulates less what peg stability modules minted against other stablecoins."""
+def _minted(csu: Csu, vai: str) -> Program[int | None]:
+    """VAI owed by its minters: what circulates less what peg stability modules minted; None where VAI does not answer."""
     modules = csu.entry["psm"].split(",") if "psm" in csu.entry else []
     supply, *pegged = yield [
         Call(vai, call_data("totalSupply()")),
         *(Call(module, call_data("vaiMinted()")) for module in modules),
     ]
-    circulating = uint_of(supply, f"{csu.name}: VAI supply")
+    circulating = uint_or_none(supply)
+    if circulating is None:
+        return None
     # Before a module was deployed it had minted nothing.
     return circulating - sum(
         uint_of(one, f"{csu.name}: vaiMinted") for one in pegged if not (one.success and one.empty)

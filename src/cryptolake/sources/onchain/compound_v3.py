@@ -17,7 +17,15 @@ from cryptolake.net.logs import Log, LogFilter
 from cryptolake.net.multicall import Call, CallResult, Program
 from cryptolake.registry.family import Accounting, Anchor
 from cryptolake.registry.markets import Csu
-from cryptolake.sources.onchain.answers import address_of, price_or_none, symbol_of, uint_of, uint_or_none
+from cryptolake.sources.onchain.answers import (
+    address_of,
+    count_of,
+    price_or_none,
+    symbol_of,
+    token_facts,
+    uint_of,
+    uint_or_none,
+)
 from cryptolake.sources.onchain.events import check_layout, liquidation, topic_address
 from cryptolake.sources.onchain.records import AssetFacts, Liquidation, Reserve, Settled
 
@@ -33,7 +41,7 @@ METHODOLOGY = (
 )
 PRIMARY_ENTRY = "comet"
 ANCHORS = (
-    Anchor("comet", "baseToken()", "address", lasting=True),
+    Anchor("comet", "baseToken()", "address", "base_token", lasting=True),  # no two Comets of a chain lend the same
     Anchor("comet", "totalsBasic()", "count", lasting=True),  # the supply index: 0 in an implementation
     Anchor("comet", "baseTokenPriceFeed()", "address"),
     Anchor("comet", "numAssets()", "number"),
@@ -108,7 +116,7 @@ def _comets(csu: Csu) -> list[str]:
 
 def _comet(csu: Csu, comet: str) -> Program[list[Reserve]]:
     base, (supplied, borrowed, count) = yield from _base(csu, comet, ("totalSupply()", "totalBorrow()", "numAssets()"))
-    assets = uint_of(count, f"{csu.name}: Comet.numAssets")
+    assets = count_of(count, f"{csu.name}: Comet.numAssets")
     symbol, held, price, description, *infos = yield [
         *_token_calls(comet, base),
         Call(base.feed, call_data("description()")),
@@ -118,18 +126,14 @@ def _comet(csu: Csu, comet: str) -> Program[list[Reserve]]:
     tokens = [_listed(csu, comet, info) for info in infos]
     if len({base.asset, *(token.asset for token in tokens)}) != assets + 1:
         raise Skip(f"{csu.name}: Comet {comet} lists a token twice", reason="layout")
+    balance = uint_or_none(held)
+    facts = _token_facts(base, symbol, price, quote, dead=balance is None)
     reserves = [
-        Reserve(
-            asset=base.asset,
-            symbol=symbol_of(symbol, base.asset),
-            decimals=base.decimals,
-            supplied_raw=uint_of(supplied, f"{csu.name}: Comet.totalSupply"),
-            borrowed_raw=uint_of(borrowed, f"{csu.name}: Comet.totalBorrow"),
-            cash_raw=uint_of(held, f"{csu.name}: cash of {base.asset}"),
-            collateral_raw=0,
-            price_raw=_price(price, quote),
-            price_unit=_PRICE_UNIT,
-            price_quote=quote,
+        facts.reserve(
+            base.asset,
+            supplied=uint_of(supplied, f"{csu.name}: Comet.totalSupply"),
+            borrowed=uint_of(borrowed, f"{csu.name}: Comet.totalBorrow"),
+            cash=balance or 0,
         )
     ]
     answers = iter(
@@ -149,21 +153,17 @@ def _comet(csu: Csu, comet: str) -> Program[list[Reserve]]:
         collateral = uint_of(pledged, f"{csu.name}: totalsCollateral of {token.asset}")
         # A token that is broken or destroyed must not lose the market: what is pledged is in the Comet's own books.
         balance = uint_or_none(held)
-        reserves.append(
-            Reserve(
-                asset=token.asset,
-                symbol=symbol_of(symbol, token.asset),
-                decimals=token.decimals,
-                supplied_raw=0,
-                borrowed_raw=0,
-                cash_raw=0 if balance is None else max(balance - collateral, 0),
-                collateral_raw=collateral,
-                price_raw=_price(price, quote),
-                price_unit=_PRICE_UNIT,
-                price_quote=quote,
-            )
-        )
+        cash = 0 if balance is None else max(balance - collateral, 0)
+        facts = _token_facts(token, symbol, price, quote, dead=balance is None)
+        reserves.append(facts.reserve(token.asset, supplied=0, borrowed=0, cash=cash, collateral=collateral))
     return reserves
+
+
+def _token_facts(token: _Token, symbol: CallResult, price: CallResult, quote: str, *, dead: bool) -> AssetFacts:
+    """What a token is and costs as the Comet counts it; without a price where the token itself does not answer."""
+    if dead:
+        return AssetFacts.dead(symbol_of(symbol, token.asset), token.decimals)
+    return AssetFacts(symbol_of(symbol, token.asset), token.decimals, _price(price, quote), _PRICE_UNIT, quote)
 
 
 def _base(csu: Csu, comet: str, more: Sequence[str]) -> Program[tuple[_Token, Sequence[CallResult]]]:
@@ -330,11 +330,9 @@ def _facts(csu: Csu, comet: str, base: _Token, seized: Sequence[str]) -> Program
         (base.asset, AssetFacts(symbol_of(symbol, base.asset), base.decimals, _price(price, quote), _PRICE_UNIT, quote))
     ]
     for number, asset in enumerate(seized):
-        decimals = (
-            listed[asset].decimals
-            if asset in listed
-            else uint_of(tokens[2 * number + 1], f"{csu.name}: decimals of {asset}")
-        )
-        value = _price(priced[asset], quote) if asset in priced else None
-        found.append((asset, AssetFacts(symbol_of(tokens[2 * number], asset), decimals, value, _PRICE_UNIT, quote)))
+        symbol, decimals = tokens[2 * number : 2 * number + 2]
+        if asset in listed:
+            found.append((asset, _token_facts(listed[asset], symbol, priced[asset], quote, dead=False)))
+        else:
+            found.append((asset, token_facts(asset, symbol, decimals, None, _PRICE_UNIT, quote)))
     return found

@@ -242,6 +242,10 @@ def _facts(shapes: Mapping[str, int], ways: Mapping[str, Sequence[_Way]]) -> Pro
         quote = "usd" if unit == USD else unit
         symbol = any_symbol(told[number], asset)
         facts[asset] = AssetFacts(symbol, decimals, quoted[0] if quoted else None, scale[unit], quote)
+        if (
+            told[number].success and told[number].empty
+        ):  # no contract: what decimals its vaults took for it nobody can tell
+            facts[asset] = AssetFacts.dead(symbol, decimals)
     return facts
 
 

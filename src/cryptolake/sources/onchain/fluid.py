@@ -17,7 +17,15 @@ from cryptolake.net.multicall import MULTICALL3, Call, CallResult, Program
 from cryptolake.registry.family import Accounting, Anchor
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain import fluid_storage as storage
-from cryptolake.sources.onchain.answers import CLOCK, address_of, block_time, symbol_of, uint_of, uint_or_none
+from cryptolake.sources.onchain.answers import (
+    CLOCK,
+    address_of,
+    block_time,
+    count_of,
+    token_facts,
+    uint_of,
+    uint_or_none,
+)
 from cryptolake.sources.onchain.events import check_layout, liquidation
 from cryptolake.sources.onchain.records import AssetFacts, Liquidation, Reserve, Settled
 
@@ -40,6 +48,8 @@ ANCHORS = (
     ),
     Anchor("lending_factory", "allTokens()", "list"),
     Anchor("vault_factory", "totalVaults()", "count", lasting=True),
+    Anchor("vault_factory", "getVaultAddress(uint256)", "address", "first_vault", (1,), lasting=True),
+    Anchor("first_vault", "constantsView()", "address", "liquidity", lasting=True),
     Anchor("lending_resolver", "LENDING_FACTORY()", "address", "lending_factory"),
     Anchor("vault_resolver", "FACTORY()", "address", "vault_factory"),
     Anchor("dex_reserves_resolver", "FACTORY()", "address", "dex_factory"),
@@ -51,8 +61,6 @@ LOG_LIQUIDATE = topic("LogLiquidate(address,uint256,uint256,address)")
 NATIVE = "0xEeeeeEeeeEeEeeEeEeEeeEEEeeeeEeeeeeeeEEeE"
 _NATIVE_SYMBOLS = {56: "BNB", 137: "POL", 9745: "XPL"}  # by chain id; ETH elsewhere
 _NATIVE_DECIMALS = _SHARE_DECIMALS = 18
-
-_MOST_TOKENS = 10_000  # a longer list is no list but another layout
 
 # Ethereum: these tokens are staked at Zircuit by the Liquidity contract itself, balance(token, staker).
 _ZIRCUIT = "0xF047ab4c75cebf0eB9ed34Ae2c186f3611aEAfa6"
@@ -70,12 +78,7 @@ def snapshot(csu: Csu) -> Program[list[Reserve]]:
         _read(liquidity, storage.LIQUIDITY_TOKENS),
         CLOCK,
     ]
-    count = uint_of(length, f"{csu.name}: the list of tokens")
-    if count > _MOST_TOKENS:
-        raise Skip(
-            f"{csu.name}: {counted(count, 'token is', 'tokens are')} listed: the storage has another layout",
-            reason="layout",
-        )
+    count = count_of(length, f"{csu.name}: the list of tokens")
     first = storage.first_of_list(storage.LIQUIDITY_TOKENS)
     listed = yield [_read(liquidity, first + number) for number in range(count)]
     tokens = [address_of(one, f"{csu.name}: token of the list") for one in listed]
@@ -90,7 +93,7 @@ def emitters(csu: Csu) -> Program[list[LogFilter]]:
     """Every vault of the factory emits its own liquidations."""
     factory = csu.entry["vault_factory"]
     (answer,) = yield [Call(factory, call_data("totalVaults()"))]
-    count = uint_of(answer, f"{csu.name}: VaultFactory.totalVaults")
+    count = count_of(answer, f"{csu.name}: VaultFactory.totalVaults")
     answers = yield [Call(factory, call_data("getVaultAddress(uint256)", number + 1)) for number in range(count)]
     vaults = [address_of(one, f"{csu.name}: VaultFactory.getVaultAddress") for one in answers]
     return [LogFilter(vault, frozenset({LOG_LIQUIDATE})) for vault in vaults]
@@ -120,8 +123,7 @@ def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:
     facts = {NATIVE: AssetFacts(_native_symbol(csu), _NATIVE_DECIMALS, None, None, "usd")}
     for token in tokens:
         symbol, decimals = next(answered), next(answered)
-        places = uint_of(decimals, f"{csu.name}: decimals of {token}")
-        facts[token] = AssetFacts(symbol_of(symbol, token), places, None, None, "usd")
+        facts[token] = token_facts(token, symbol, decimals, None, None, "usd")
     contents = {
         side: _content(csu, side, [next(answered) for _ in calls])
         for side, calls in zip(pools, pool_calls, strict=True)
@@ -263,20 +265,23 @@ def _token_calls(csu: Csu, liquidity: str, token: str) -> list[Call]:
 
 
 def _reserve(csu: Csu, token: str, now: int, answers: Sequence[CallResult]) -> Reserve:
-    prices, amounts, balance = (
+    prices, amounts = (
         uint_of(one, f"{csu.name}: {what} of {token}")
-        for one, what in zip(answers, ("exchange prices", "totals", "balance"), strict=False)
+        for one, what in zip(answers, ("exchange prices", "totals"), strict=False)
     )
-    symbol, decimals = _native_symbol(csu), _NATIVE_DECIMALS
+    facts, balance = AssetFacts(_native_symbol(csu), _NATIVE_DECIMALS, None, None, "usd"), uint_or_none(answers[2])
     if token != NATIVE:
-        symbol = symbol_of(answers[3], token)
-        decimals = uint_of(answers[4], f"{csu.name}: decimals of {token}")
-        if answers[5:]:
+        facts = token_facts(token, answers[3], answers[4], None, None, "usd")
+        if balance is None:
+            facts = AssetFacts.dead(facts.symbol, facts.decimals)
+        elif answers[5:]:
             balance += uint_or_none(answers[5]) or 0  # before Zircuit existed nothing was staked there
+    elif balance is None:
+        raise Skip(f"{csu.name}: Multicall3 does not tell the coins that are held", reason="revert")
     supplied = borrowed = 0
     if amounts:
         supplied, borrowed = storage.totals(amounts, *_exchange_prices(csu, token, prices, now))
-    return Reserve(token, symbol, decimals, supplied, borrowed, balance, 0, None, None, "usd")
+    return facts.reserve(token, supplied=supplied, borrowed=borrowed, cash=balance or 0)
 
 
 def _native_symbol(csu: Csu) -> str:

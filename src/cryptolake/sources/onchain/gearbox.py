@@ -44,6 +44,8 @@ ANCHORS = (
         "getAddressOrRevert(bytes32,uint256)",
         "address",
         arguments=(bytes32("MARKET_CONFIGURATOR_FACTORY"), 0),
+        lasting=True,
+        by_now=True,  # the provider stands on its chain before it knows its factory
     ),
     Anchor("address_provider_v1", "getContractsRegister()", "address", lasting=True),
     Anchor("legacy_market_configurators", "contractsRegister()", "address", lasting=True),
@@ -64,6 +66,7 @@ class _Pool:
     cash: int
     borrowed: int
     oracles: tuple[str, ...]
+    dead: bool  # it cannot read its own balance: its token is broken or gone
 
 
 def snapshot(csu: Csu) -> Program[list[Reserve]]:
@@ -88,18 +91,15 @@ def snapshot(csu: Csu) -> Program[list[Reserve]]:
         preferred = [oracle for pool in members for oracle in pool.oracles] + every
         symbol, decimals, prices = facts[asset]
         price = next((prices[oracle] for oracle in preferred if prices[oracle]), None)
+        asset_facts = _asset_facts(symbol, decimals, price)
+        if any(pool.dead for pool in members):
+            asset_facts = AssetFacts.dead(symbol, decimals or 0)
         reserves.append(
-            Reserve(
-                asset=asset,
-                symbol=symbol,
-                decimals=decimals,
-                supplied_raw=sum(pool.supplied for pool in members),
-                borrowed_raw=sum(pool.borrowed for pool in members),
-                cash_raw=sum(pool.cash for pool in members),
-                collateral_raw=0,
-                price_raw=price,
-                price_unit=_USD,
-                price_quote="usd",
+            asset_facts.reserve(
+                asset,
+                supplied=sum(pool.supplied for pool in members),
+                borrowed=sum(pool.borrowed for pool in members),
+                cash=sum(pool.cash for pool in members),
             )
         )
     return reserves
@@ -164,7 +164,7 @@ def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:
     return Settled(
         settled,
         {
-            asset: AssetFacts(symbol, decimals, next((one for one in prices.values() if one), None), _USD, "usd")
+            asset: _asset_facts(symbol, decimals, next((one for one in prices.values() if one), None))
             for asset, (symbol, decimals, prices) in facts.items()
         },
     )
@@ -249,23 +249,30 @@ def _oracles(managers: Sequence[str], answers: Sequence[CallResult]) -> list[tup
 
 
 def _pool(csu: Csu, pool: str, answers: Sequence[CallResult], oracles: Iterable[tuple[str, str]]) -> _Pool:
-    what = ("underlyingToken", "expectedLiquidity", "availableLiquidity", "totalBorrowed")
-    data = [_must(answer, f"{csu.name}: {name} of {pool}") for name, answer in zip(what, answers, strict=True)]
-    supplied, cash, principal = (word(one, 0) for one in data[1:])
+    underlying, expected, available, borrowed = answers
+    cash = uint_or_none(available)
+    named = (("underlyingToken", underlying), ("expectedLiquidity", expected), ("totalBorrowed", borrowed))
+    data = [_must(answer, f"{csu.name}: {name} of {pool}") for name, answer in named]
+    supplied, principal = (word(one, 0) for one in data[1:])
     return _Pool(
         pool,
         address_at(data[0], 0),
         supplied,
-        cash,
-        max(principal, supplied - cash),
+        cash or 0,
+        max(principal, supplied - (cash or 0)),
         tuple(dict.fromkeys(oracle for of, oracle in oracles if of == pool)),
+        dead=cash is None,
     )
+
+
+def _asset_facts(symbol: str, decimals: int | None, price: int | None) -> AssetFacts:
+    return AssetFacts.dead(symbol) if decimals is None else AssetFacts(symbol, decimals, price, _USD, "usd")
 
 
 def _facts(
     csu: Csu, assets: Sequence[str], priced: Sequence[tuple[str, str]]
-) -> Program[dict[str, tuple[str, int, Mapping[str, int]]]]:
-    """Symbol, decimals and prices by oracle of each asset; an oracle that reverts or says 0 has no price."""
+) -> Program[dict[str, tuple[str, int | None, Mapping[str, int]]]]:
+    """Symbol, decimals (None of a dead token) and prices by oracle; an oracle that reverts or says 0 has no price."""
     answers = yield [
         *(Call(asset, call_data(what)) for asset in assets for what in ("symbol()", "decimals()")),
         *(Call(oracle, call_data("getPrice(address)", asset)) for oracle, asset in priced),
@@ -276,7 +283,7 @@ def _facts(
     return {
         asset: (
             symbol_of(answers[2 * number], asset),
-            word(_must(answers[2 * number + 1], f"{csu.name}: decimals of {asset}"), 0),
+            uint_or_none(answers[2 * number + 1]),
             prices[asset],
         )
         for number, asset in enumerate(assets)

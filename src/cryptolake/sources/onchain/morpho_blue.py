@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cryptolake.contracts.counting import counted
+from cryptolake.contracts.dead_tokens import DEAD
 from cryptolake.errors import Skip
 from cryptolake.net.abi import WORD, address_at, call_data, keccak, selector, topic, word
 from cryptolake.net.logs import Log, LogFilter
@@ -40,14 +41,14 @@ ANCHORS = (
     Anchor("morpho", "owner()", "address"),
     Anchor("morpho", "isIrmEnabled(address)", "true", arguments=("adaptive_curve_irm",), lasting=True),
     Anchor("morpho", "idToMarketParams(bytes32)", "number", arguments=(0,), lasting=True),
-    Anchor("adaptive_curve_irm", "MORPHO()", "address", "morpho"),
+    Anchor("adaptive_curve_irm", "MORPHO()", "address", "morpho", lasting=True),
     Anchor("metamorpho_factory", "MORPHO()", "address", "morpho"),
 )
 PROTOCOL_ANCHORS = {
     "lista": (  # Moolah of lista-dao/moolah has roles where Morpho has an owner
         Anchor("morpho", "getRoleMemberCount(bytes32)", "count", arguments=(0,), lasting=True),
         Anchor("morpho", "idToMarketParams(bytes32)", "number", arguments=(0,), lasting=True),
-        Anchor("vault_factory", "MOOLAH()", "address", "morpho"),
+        Anchor("vault_factory", "MOOLAH()", "address", "morpho", lasting=True),
     ),
 }
 ACCOUNTING = Accounting(lends_deposits=True, cash_is_the_rest=False)
@@ -140,7 +141,9 @@ def snapshot(csu: Csu) -> Program[list[Reserve]]:
     markets = [_accrued(market, rates.get(market.id), prices.get(market.id), now) for market in markets]
 
     sums = _sums(markets, balances)
-    held = [token for token in tokens if any(sums[token])]
+    # What is pledged for a debt is a balance: where that cannot be read the token is not left out as if it were none.
+    pledged_for = {market.collateral for market in indebted}
+    held = [token for token in tokens if any(sums[token]) or (balances[token] is None and token in pledged_for)]
     metadata = _metadata(held, (yield _metadata_calls(held)))
     collateral = {token: sums[token][3] for token in held}
     quoted = _quotes([market for market in markets if market.borrowed], metadata, collateral)
@@ -149,6 +152,7 @@ def snapshot(csu: Csu) -> Program[list[Reserve]]:
         symbol, decimals = metadata[token]
         supplied, borrowed, cash, pledged = sums[token]
         price = _dollar(dollars, token, decimals) if _is_lista(csu) else quoted.get(token, _PRICELESS)
+        price = _DEAD if decimals is None or balances[token] is None else price
         reserves.append(Reserve(token, symbol, decimals or 0, supplied, borrowed, cash, pledged, *price))
     return reserves
 
@@ -188,7 +192,7 @@ def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:
     facts = {}
     for token, (symbol, decimals) in metadata.items():
         price = _dollar(dollars, token, decimals) if _is_lista(csu) else quoted.get(token, _PRICELESS)
-        facts[token] = AssetFacts(symbol, decimals or 0, *price)
+        facts[token] = AssetFacts.dead(symbol) if decimals is None else AssetFacts(symbol, decimals, *price)
     return Settled(
         [
             replace(
@@ -286,6 +290,7 @@ def _metadata(tokens: Sequence[str], answers: Sequence[CallResult]) -> dict[str,
 
 _Price = tuple[int | None, int | None, str]
 _PRICELESS: _Price = (None, None, "usd")
+_DEAD: _Price = (None, None, DEAD)
 
 
 def _quotes(

@@ -20,7 +20,7 @@ from cryptolake.net.faults import RpcFault
 from cryptolake.net.multicall import Call, CallResult, Failed, Finished, Program, run
 from cryptolake.net.reverts import Reverts
 from cryptolake.net.rpc import Pool
-from cryptolake.registry.anchors import NOTHING, Finding, Identity, identity
+from cryptolake.registry.anchors import NOTHING, Finding, Identity, identity, interchangeable
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.family import FamilyFacts
 from cryptolake.registry.markets import Csu
@@ -170,6 +170,12 @@ def _with_anchors(csu: Csu, family: FamilyFacts, program: Program[T]) -> Program
             raise error
     assert ours.done
     return _Proven(ours.value, tuple(odd))  # type: ignore[arg-type]  # done: the value is the program's
+
+
+def told_apart(csu: Csu) -> dict[str, str]:
+    """What an answer's provenance says of its market's identity: the roles at which a sibling would have passed, if any."""
+    alike = interchangeable(csu, declared()[csu.family])
+    return {"interchangeable": " ".join(alike)} if alike else {}
 
 
 def _nothing_at(findings: Sequence[Finding], role: str) -> bool:

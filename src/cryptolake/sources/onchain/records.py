@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from cryptolake.contracts.dead_tokens import DEAD
+
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
     """One asset of a market at a block. All amounts are unscaled integers in the asset's own units.
 
     `supplied_raw` and `borrowed_raw` include interest up to the block. `price_raw / price_unit` is the protocol oracle's
-    price of one whole token in `price_quote` ("usd", or the numeraire's address); None when the oracle has no price.
+    price of one whole token in `price_quote` ("usd", or the numeraire's address); None when the oracle has no price. The quote
+    of a token that does not answer is `dead_token`.
     """
 
     asset: str
@@ -56,6 +59,11 @@ class AssetFacts:
     price_raw: int | None
     price_unit: int | None
     price_quote: str
+
+    @classmethod
+    def dead(cls, symbol: str, decimals: int = 0) -> AssetFacts:
+        """The facts of a token that does not answer: no price, and decimals only where its market knows them."""
+        return cls(symbol, decimals, None, None, DEAD)
 
     def reserve(self, asset: str, *, supplied: int, borrowed: int, cash: int, collateral: int = 0) -> Reserve:
         """The reserve of `asset`, whose facts these are, with these raw amounts."""

@@ -32,7 +32,7 @@ from cryptolake.registry.chains import Chain
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.certificate import certificate
 from cryptolake.sources.onchain.families import families
-from cryptolake.sources.onchain.proven import run_programs
+from cryptolake.sources.onchain.proven import run_programs, told_apart
 from cryptolake.sources.onchain.records import Settled
 
 AT_ONCE = 16  # periods settled side by side
@@ -199,6 +199,7 @@ class Settling:
             request={"chain": self.chain.name, "dataset": partition.dataset},
             provenance={
                 **self.provenance,
+                **told_apart(self.csus[partition.key]),
                 **doubt,
                 "grade": str(evidence["grade"]),
                 "endpoint": self.pool.last_endpoint,

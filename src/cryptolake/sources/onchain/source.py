@@ -30,7 +30,7 @@ from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.discovery import Discoveries
 from cryptolake.sources.onchain.families import discovering, families
 from cryptolake.sources.onchain.grading import graded
-from cryptolake.sources.onchain.proven import run_proven
+from cryptolake.sources.onchain.proven import run_proven, told_apart
 from cryptolake.sources.onchain.reader import reader_digest
 from cryptolake.sources.onchain.records import Reserve
 from cryptolake.sources.onchain.rows import liquidation_row, tvl_row
@@ -248,7 +248,12 @@ class OnchainSource:
                 observed_at=header.time,
                 payload=orjson.dumps(payload),
                 request={"chain": chain.name, "dataset": TVL.name},
-                provenance={**self._provenance, **borne.told(), "endpoint": borne.first},
+                provenance={
+                    **self._provenance,
+                    **told_apart(markets[name]),
+                    **borne.told(),
+                    "endpoint": borne.first,
+                },
                 block=header.number,
                 block_hash=header.hash,
             )
