@@ -96,7 +96,7 @@ class Chain:
             "r": "0x" + "11" * 32, "s": "0x" + "22" * 32,
         }  # fmt: skip
         return {
-            "number": hex(number), "hash": self.hash(number), "parentHash": self.hash(number - 1),
+            "number": hex(number), "hash": self.hash(number), "parentHash": self.hash(max(0, number - 1)),
             "timestamp": hex(block_time(number)), "logsBloom": self.bloom if events else NO_BLOOM,
             "nonce": "0x0000000000000000", "sha3Uncles": "0x" + "33" * 32, "transactionsRoot": "0x" + "55" * 32,
             "stateRoot": "0x" + "66" * 32, "receiptsRoot": "0x" + "77" * 32, "miner": "0x" + "88" * 20,

@@ -199,6 +199,7 @@ _ANSWERS: dict[str, Answer] = {
     "totalBorrow()": _made_amount,
     "numAssets()": lambda market, _t, _d: uint(market.size),
     "getAssetInfo(uint8)": _asset_info,
+    "getAssetInfoByAddress(address)": lambda market, to, data: _asset_info(market, to, uint(index_of(data) - 1)),
     "description()": _constant(_text("USDC / USD")),
     "totalsCollateral(address)": _constant(uint(10**20) + uint(0)),
     # compound_v2; no VAI and no Liquidator on Ethereum: the getters revert
@@ -247,6 +248,7 @@ _ANSWERS: dict[str, Answer] = {
     "totalAssets()": _made_amount,
     "totalBorrows()": _made_amount,
     "cash()": _made_amount,
+    "convertToAssets(uint256)": lambda _m, _t, data: data[:WORD],
     "getQuote(uint256,address,address)": _constant(uint(10**18)),
     # fluid, morpho_blue
     "readFromStorage(bytes32)": lambda market, _t, data: market.slots.get(word(data, 0), _ZERO),

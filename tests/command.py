@@ -21,6 +21,7 @@ from tests.waiting import PATIENCE_S
 # The machine's own settings and keys must not decide what a test sees.
 _OURS = ("CRYPTOLAKE", "ALCHEMY", "DATABASE_URL", "DEFILLAMA", "ARTEMIS", "COINGECKO")
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+CLEAN["CRYPTOLAKE_PUBLIC_RPC"] = "0"  # no test asks the public endpoints of real chains
 MAIN = "from cryptolake.cli import main; main()"
 # What Python and libraries read while they start, so that a process that has started does not obey it any more.
 _AT_START = ("PYTHON", "POLARS", "LC_", "LANG", "TZ", "TMP", "LD_", "MALLOC", "XDG_", "HOME", "PATH")

@@ -9,13 +9,21 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.queues import Queue
 from pathlib import Path
 
+import psycopg
 import pytest
+from benchmarks.enforcing import CALLS, Sliding
 from tests.net.grants import assert_spaced, bounds_of_a_grant
+from tests.net.simulated import Simulation
 from tests.waiting import PATIENCE_S
 
 from cryptolake.errors import BadInput, Retry, Stop
+from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
+from cryptolake.net.limiter import SHARE
+from cryptolake.net.limiter_state import packed, unpacked
 from cryptolake.publish.server import ensure_running
-from cryptolake.state.budgets import BudgetLimiter, Budgets
+from cryptolake.state.account_limits import AccountLimits
+from cryptolake.state.budget_limiter import BudgetLimiter
+from cryptolake.state.budgets import Budgets
 
 CLOCKS = 0.05  # what the server's clock and ours may drift apart within a test, seconds
 
@@ -25,6 +33,13 @@ def budgets(pg_data: Path) -> Iterator[Budgets]:
     opened = Budgets(ensure_running(pg_data))
     yield opened
     opened.close()
+
+
+def said(budgets: Budgets, statement: str) -> tuple[object, ...]:
+    """What the server answers a statement of nobody's limiter."""
+    with psycopg.connect(budgets._url, autocommit=True) as connection:
+        cursor = connection.execute(statement.encode())
+        return tuple(cursor.fetchone() or ()) if cursor.description else ()
 
 
 def test_grants_are_spaced_by_the_rate_and_bursts_are_free(budgets: Budgets) -> None:
@@ -54,20 +69,81 @@ def test_accounts_do_not_share(budgets: Budgets) -> None:
 
 
 def test_units_of_the_month_survive_their_process_and_a_new_month_begins_at_nothing(budgets: Budgets) -> None:
-    BudgetLimiter(budgets, "month", 1000.0).reserve(30)
-    assert BudgetLimiter(budgets, "month", 1000.0).used() == 30
-    budgets.ask("UPDATE rate_budgets SET month = month - 1 WHERE account = %s RETURNING month", ("month",))
-    later = BudgetLimiter(budgets, "month", 1000.0)
-    assert later.used() == 0
-    later.reserve(2)
-    assert later.used() == 2
+    before = BudgetLimiter(budgets, "month", 1000.0, wall=lambda: time.time() - 40 * 86400)
+    before.reserve(30)
+    assert before.used() == 30
+    now = BudgetLimiter(budgets, "month", 1000.0)
+    assert now.used() == 0
+    now.reserve(2)
+    assert BudgetLimiter(budgets, "month", 1000.0).used() == 2
+
+
+def test_the_month_of_a_table_from_before_holds(budgets: Budgets) -> None:
+    BudgetLimiter(budgets, "former", 1000.0).reserve(30)
+    said(budgets, "UPDATE rate_budgets SET state = NULL WHERE account = 'former'")
+    assert BudgetLimiter(budgets, "former", 1000.0).used() == 30
+    (month,) = said(budgets, "SELECT month FROM rate_budgets WHERE account = 'former'")
+    assert month == int(time.strftime("%Y%m", time.gmtime()))
 
 
 def test_a_server_clock_that_was_set_back_does_not_stop_the_work(budgets: Budgets) -> None:
     limiter = BudgetLimiter(budgets, "clock", 10.0)
-    limiter.reserve()
-    budgets.ask("UPDATE rate_budgets SET full_at = full_at + 1e6 WHERE account = %s RETURNING 1", ("clock",))
-    assert limiter.reserve() <= 601
+    limiter.reserve(100)
+    with budgets.row("clock") as row:
+        later = time.monotonic() + row.ahead_s + 1e6
+        state = unpacked(row.state, limiter._fresh(), later)
+        state.full_at += 1e6
+        row.keep(packed(state, later), state.full_at, row.used, row.month)
+    assert limiter.reserve() <= 1
+    limiter.answered(limiter.now())
+
+
+@pytest.mark.parametrize(("told", "given"), [(True, CALLS), (False, 10_000.0), (False, 5.0)])
+def test_machines_learn_together_in_both_directions(budgets: Budgets, told: bool, given: float) -> None:
+    """The rule of the processes of one machine: a limit that nobody told is found from above and from below."""
+    now = [1000.0]
+    account = f"learned-{told}-{given}"
+    limiters = [
+        BudgetLimiter(
+            budgets, account, SHARE * given, exact=True, told=told, clock=lambda: now[0], wall=lambda: 1e9 + now[0]
+        )
+        for _ in range(3)
+    ]
+    world = Simulation(Sliding(CALLS), limiters, now=now)
+    world.run(40)
+    assert world.rate(15) >= (0.95 if told else 0.9) * CALLS
+    assert world.refused_share <= 0.01
+    fresh = BudgetLimiter(
+        budgets, account, SHARE * given, exact=True, told=told, clock=lambda: now[0], wall=lambda: 1e9
+    )
+    fresh.backlog()
+    assert fresh.rate == limiters[0].rate or fresh.rate > 0.9 * CALLS * SHARE
+
+
+def test_a_rate_that_was_told_is_never_exceeded_over_machines(budgets: Budgets) -> None:
+    now = [1000.0]
+    limiters = [
+        BudgetLimiter(budgets, "told", SHARE * CALLS, exact=True, told=True, clock=lambda: now[0]) for _ in range(2)
+    ]
+    world = Simulation(Sliding(1e9), limiters, now=now)
+    world.run(10)
+    for first in range(len(world.sent) - int(CALLS)):
+        assert world.sent[first + int(CALLS)] - world.sent[first] >= 1.0
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_an_account_is_limited_alike_on_one_machine_and_on_several(
+    budgets: Budgets, tmp_path: Path, told: bool
+) -> None:
+    """What an endpoint's limits say reaches the rule wherever the account's state is kept."""
+    endpoint = Endpoint("one", SecretUrl("x"), Limits(rate=20.0, told=told), f"alike-{told}")
+    here, there = AccountLimits(tmp_path).of(endpoint), AccountLimits(None, lambda: budgets).of(endpoint)
+    for limiter in (here, there):
+        for _ in range(60):
+            limiter.take()
+    assert there.at_once == here.at_once
+    assert there.rate == here.rate == SHARE * 20
+    assert there.backlog() == pytest.approx(here.backlog(), abs=CLOCKS + 0.05)
 
 
 def test_threads_that_come_together_each_get_their_own_place(budgets: Budgets) -> None:
@@ -104,13 +180,11 @@ def test_an_unreachable_server_is_one_clear_line() -> None:
 def test_a_lost_connection_is_opened_again(budgets: Budgets) -> None:
     limiter = BudgetLimiter(budgets, "lost", 100.0)
     limiter.reserve()
-    killer = Budgets(budgets._url)
-    killer.ask(
+    said(
+        budgets,
         "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
-        "WHERE pid <> pg_backend_pid() AND query LIKE %s AND backend_type = 'client backend'",
-        ("%rate_budgets%",),
+        "WHERE pid <> pg_backend_pid() AND query = 'COMMIT' AND backend_type = 'client backend'",
     )
-    killer.close()
     limiter.reserve()
     assert limiter.used() >= 2
 

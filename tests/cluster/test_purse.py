@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,8 +38,10 @@ def counts(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SpendingF
         yield file
         file.close()
         return
-    budgets = Budgets(ensure_running(request.getfixturevalue("pg_data")))
-    budgets.ask("DELETE FROM spending", ())
+    url = ensure_running(request.getfixturevalue("pg_data"))
+    budgets = Budgets(url)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DELETE FROM spending")
     yield SpendingTable(budgets)
     budgets.close()
 

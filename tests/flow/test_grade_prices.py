@@ -56,7 +56,7 @@ def priced(mix: Mix, *, doubted: bool = True) -> dict[str, GradePrice]:
 
 def collected(mix: Mix, word: str, folder: Path, made: Callable[..., Simulated] = simulated) -> tuple[int, float]:
     mix = replace(mix, grade=WORDS[word], audit=AUDIT)
-    real, seconds = counted(mix, folder, made=made)
+    real, seconds = counted(mix, folder, lively=made is simulated, made=made)
     return sum(one.total() for one in real.values()), seconds
 
 

@@ -18,13 +18,13 @@ from typing import Any
 import orjson
 import pytest
 from benchmarks.simulated_ethereum import Simulated
+from tests.flow.lively import Liquidations
 from tests.net.simulated_clock import SimulatedClock
 
 from cryptolake.contracts.grades import Grade
 from cryptolake.contracts.partition import Partition, days
 from cryptolake.flow.collect import collect
 from cryptolake.lake.bronze import Bronze
-from cryptolake.net.abi import topic
 from cryptolake.net.blocks import FileBlockCache
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.net.http import Answer, Http
@@ -50,7 +50,6 @@ COMPUTE_UNITS = {
     "eth_getLogs": 60.0,
     "*": 26.0,
 }
-LIQUIDATION = topic("LiquidationCall(address,address,address,uint256,uint256,address,bool)")
 END = datetime(2026, 6, 1, tzinfo=UTC)
 
 
@@ -77,7 +76,7 @@ class Providers(Http):
         self.chains: dict[str, Simulated] = {}
         self.endpoints: dict[str, tuple[str, Endpoint]] = {}
         self.asked: dict[str, Counter[str]] = {}
-        self.events_every = 0  # so many blocks one liquidation of the emitters asked for; 0: none
+        self.liquidations: dict[str, Liquidations] = {}  # by chain; none: nobody is liquidated
 
     def post(self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None) -> Answer:
         chain, endpoint = self.endpoints[url]
@@ -95,31 +94,10 @@ class Providers(Http):
             asked = one["params"][0]
             if int(asked["toBlock"], 16) - int(asked["fromBlock"], 16) >= span:
                 return {"error": {"code": -32602, "message": f"eth_getLogs is limited to a {span} range"}}
-            if self.events_every:
-                return {"result": self._events(asked)}
+            if chain in self.liquidations:
+                return {"result": self.liquidations[chain].logs(asked)}
         result = self.chains[chain].rpc(str(one["method"]), list(one["params"]))
         return {"error": {"code": 3, "message": "execution reverted"}} if result is None else {"result": result}
-
-    def _events(self, asked: dict[str, Any]) -> list[dict[str, object]]:
-        """Aave's LiquidationCall of made tokens, in every so-many-th block."""
-        emitter = asked["address"] if isinstance(asked["address"], str) else asked["address"][0]
-        (market,) = [
-            one for chain in self.chains.values() for one in chain.markets if emitter in one.csu.entry.values()
-        ]
-        tokens = ["0x" + market.made("token", number).hex() for number in range(2)]
-        first, last = int(asked["fromBlock"], 16), int(asked["toBlock"], 16)
-        return [
-            {
-                "address": emitter,
-                "topics": [LIQUIDATION, *tokens, f"0x{7:064x}"],
-                "data": "0x" + "".join(f"{word:064x}" for word in (10**18, 10**18, 9, 0)),
-                "blockNumber": hex(number),
-                "blockHash": f"0x{number:064x}",
-                "transactionHash": f"0x{number:064x}",
-                "logIndex": "0x0",
-            }
-            for number in range(-(-first // self.events_every) * self.events_every, last + 1, self.events_every)
-        ]
 
 
 @dataclass
@@ -189,15 +167,16 @@ def simulated(chain: str, clock: SimulatedClock, markets: Sequence[str]) -> Simu
 
 
 def counted(
-    mix: Mix, folder: Path, events_every: int = 0, made: Callable[..., Simulated] = simulated
+    mix: Mix, folder: Path, *, lively: bool = True, made: Callable[..., Simulated] = simulated
 ) -> tuple[dict[str, Counter[str]], float]:
     """Collect the mix for real; the calls by chain and method, and the seconds that the busiest account would need."""
     http = Providers()
-    http.events_every = events_every
     pools: dict[str, Pool] = {}
     for chain, endpoints in mix.endpoints.items():
         clock = clock_of(chain)
-        http.chains[chain] = made(chain, clock, mix.markets[chain])
+        chain_made = http.chains[chain] = made(chain, clock, mix.markets[chain])
+        if lively:
+            http.liquidations[chain] = Liquidations(chain_made, clock)
         http.endpoints |= {one.name: (chain, one) for one in endpoints}
         for one in endpoints:
             mix.limiters[one.account] = Limiter(
@@ -266,10 +245,10 @@ def test_the_plan_comes_true(tmp_path: Path, seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("market", "events_every"), [("aave_v3_ethereum", 0), ("aave_v3_ethereum", 240), ("euler_v2_ethereum", 0)]
+    ("market", "lively"), [("aave_v3_ethereum", False), ("aave_v3_ethereum", True), ("euler_v2_ethereum", True)]
 )
-def test_what_was_collected_makes_the_next_plan_true(tmp_path: Path, market: str, events_every: int) -> None:
-    """Blocks with events and large markets are known from a first day, which the plan before it cannot know."""
+def test_what_was_collected_makes_the_next_plan_true(tmp_path: Path, market: str, lively: bool) -> None:
+    """Large markets and quiet ones are known from a first day, which the plan before it cannot know."""
     limits = Limits(rate=10.0, log_span=2000)
     endpoint = Endpoint("ethereum-0", SecretUrl("ethereum-0"), limits, "ethereum-0", "own", 0.0)
 
@@ -278,9 +257,9 @@ def test_what_was_collected_makes_the_next_plan_true(tmp_path: Path, market: str
         partitions = [Partition(dataset, market, period) for period in periods for dataset in ("tvl", "liquidations")]
         return Mix({"ethereum": [market]}, {"ethereum": [endpoint]}, partitions, 0.02)
 
-    counted(mix(1, 1), tmp_path, events_every)
+    counted(mix(1, 1), tmp_path, lively=lively)
     later = mix(2, 8)
     told, told_s = planned(later, tmp_path)
-    real, real_s = counted(later, tmp_path, events_every)
+    real, real_s = counted(later, tmp_path, lively=lively)
     assert told["ethereum"].total() == pytest.approx(real["ethereum"].total(), rel=0.1), (told, real)
     assert told_s == pytest.approx(real_s, rel=0.2), (told, real)

@@ -46,7 +46,7 @@ class SimulatedClock:
         return all(one.fixed for one in self.clock.times if one.since < self.end)
 
     @cached_property
-    def _firsts(self) -> list[int]:
+    def firsts(self) -> list[int]:
         """The first block of every day."""
         uneven, _ = UNEVEN.get(self.name, OTHERS)
         first, found = 0.0, []
@@ -61,13 +61,13 @@ class SimulatedClock:
     @property
     def head(self) -> int:
         """The newest block."""
-        return self._firsts[-1] - 1
+        return self.firsts[-1] - 1
 
     def __call__(self, number: int) -> int:
         """The time of a block, whole seconds since 1970."""
-        day = min(bisect_right(self._firsts, number), len(self._firsts) - 1) - 1
-        count = self._firsts[day + 1] - self._firsts[day]
-        within = number - self._firsts[day]
+        day = min(bisect_right(self.firsts, number), len(self.firsts) - 1) - 1
+        count = self.firsts[day + 1] - self.firsts[day]
+        within = number - self.firsts[day]
         at = datetime.fromtimestamp(self.start.timestamp() + day * DAY, UTC)
         if self.clock.at(at).fixed:
             return int(at.timestamp() + within * DAY / count)

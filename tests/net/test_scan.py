@@ -88,9 +88,9 @@ def test_a_named_limit_is_believed_at_once() -> None:
 
 def test_dense_windows_are_split_without_losing_the_span_for_ever() -> None:
     node = Node(most_logs=40, logs_of=lambda number: range(30) if 5000 <= number < 5020 else [])
-    logs, windows = gather(scan(pool_of(node), FILTERS, BlockRange(0, 150_000)))
+    logs, windows = gather(scan(pool_of(node), FILTERS, BlockRange(0, 300_000)))
     assert len(logs) == 600
-    assert windows[-1].end - windows[-2].start > 1000
+    assert max(one.end - one.start for one in windows[-20:]) > 1000
 
 
 def test_a_log_that_was_not_asked_for_is_not_believed() -> None:
@@ -216,12 +216,15 @@ class Watched(Node):
 
 
 @pytest.mark.parametrize(("span", "blocks"), [(10, 20_000), (2000, 1_000_000), (10_000, 2_000_000)])
-def test_what_a_kill_may_lose_stays_a_small_part_of_what_was_answered(span: int, blocks: int) -> None:
-    """Two windows, 4,000 blocks, or a twenty-fifth of what was answered: whichever is most."""
+def test_what_a_kill_may_lose_stays_a_small_part_of_what_was_answered_or_is_left(span: int, blocks: int) -> None:
+    """Two windows, 4,000 blocks, or a twenty-fifth of what was answered or is left: whichever is most, in whole windows."""
     node = Watched(limit=span, head=3_000_000, logs_of=lambda _number: ())
     gather(scan(pool_of(node, span=span), FILTERS, BlockRange(0, blocks)))
     assert node.known >= blocks
-    assert all(flying <= max(2 * span, 4000, known / 25) for flying, known, width in node.seen if width <= span)
+    for flying, known, width in node.seen:
+        # What was answered on the way is not counted at the endpoint's side at the same moment: one window either way.
+        most = max(known, blocks - known) + max(width, span)
+        assert flying <= max(2 * span, 4000, most / 25 + span / 2) or width > span
 
 
 def test_a_scan_that_goes_on_counts_what_was_answered_before() -> None:

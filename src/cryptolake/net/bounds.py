@@ -115,7 +115,10 @@ class Bound:
             self._named = min(self._named, size)
             self._hints = self._hints and size != self._hint
             self._hint = self._again = 0
-            self._lower(size, _PATIENCE_NAMED)
+            believed = (
+                hint is not None and hint == self._most
+            )  # the words name what was answered before: that is the limit
+            self._lower(self._most + 1 if believed else size, _PATIENCE_NAMED)
             if hint is not None and self._hints and self._most < hint < size:
                 self._hint = self._size = hint
 

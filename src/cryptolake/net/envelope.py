@@ -6,6 +6,7 @@ What does not belong here: asking (rpc), what an error's words mean (faults), wh
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 import orjson
@@ -39,7 +40,7 @@ _BOM = b"\xef\xbb\xbf"
 class Envelope(msgspec.Struct):
     """One JSON-RPC answer; its content stays undecoded until it is known what it should be."""
 
-    id: int | float | str | None = None
+    id: Any = None
     result: msgspec.Raw = _NOTHING
     error: msgspec.Raw = _NOTHING
 
@@ -56,8 +57,9 @@ def replies(answer: Answer, methods: Sequence[str]) -> list[Reply]:
     """The replies to questions of these methods with the ids 0, 1, ..., in that order, from an HTTP answer.
 
     Of a batch every answer with an id of its own counts, whatever is missing or given in two ways beside it: that is
-    Malformed. Raises by reaction when the answer concerns the whole request: none of it is JSON-RPC, one error for all, ids
-    that are not the questions'.
+    Malformed. An error whose id is no question's (null, missing, another) refuses whatever nobody answered; a result with
+    such an id is never believed. Raises by reaction when the answer concerns the whole request: none of it is JSON-RPC, one
+    error for all, ids that are not the questions'.
     """
     count = len(methods)
     envelopes = _read(answer.body)
@@ -66,11 +68,14 @@ def replies(answer: Answer, methods: Sequence[str]) -> list[Reply]:
     after_s = retry_after(answer.headers.get("retry-after"))
     found: dict[int, Reply] = {}
     contents: dict[int, bytes] = {}
+    refusal: CryptolakeError | None = None
     for one in envelopes:
         number = _number(one.id)
-        if one.failed and (number is None or len(envelopes) == 1 < count):  # one error for all of them
-            raise _whole(_meaning(one.error, answer.status, after_s, methods[0]))
-        if number is None or not 0 <= number < count:
+        ours = number is not None and 0 <= number < count
+        if one.failed and (not ours or len(envelopes) == 1 < count):  # one error for all of them
+            refusal = refusal or _whole(_meaning(one.error, answer.status, after_s, methods[0]))
+            continue
+        if number is None or not ours:
             raise _mixed_up(count)
         content = bytes(one.error if one.failed else one.result)
         if contents.setdefault(number, content) != content:
@@ -78,8 +83,8 @@ def replies(answer: Answer, methods: Sequence[str]) -> list[Reply]:
         elif number not in found:
             found[number] = _meaning(one.error, answer.status, after_s, methods[number]) if one.failed else content
     if all(isinstance(one, Malformed) for one in found.values()):
-        raise _mixed_up(count)
-    unanswered = Malformed("the endpoint left questions unanswered")
+        raise refusal or _mixed_up(count)
+    unanswered = refusal or Malformed("the endpoint left questions unanswered")
     return [found.get(number, unanswered) for number in range(count)]
 
 
@@ -108,11 +113,13 @@ def _read(body: bytes) -> list[Envelope]:
     return [] if any(one.result == _NOTHING and not one.failed for one in found) else found
 
 
-def _number(given: float | str | None) -> int | None:
+def _number(given: object) -> int | None:
     """The id as the number we gave; some endpoints send it back as text or with a decimal point."""
     if isinstance(given, str):
         return int(given) if given.isascii() and given.isdecimal() and len(given) < 10 else None
-    return None if given is None or (isinstance(given, float) and not given.is_integer()) else int(given)
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        return None
+    return int(given) if given == given // 1 else None
 
 
 def _whole(reply: RpcFault | CryptolakeError) -> CryptolakeError:
@@ -164,7 +171,7 @@ def _refusal(answer: Answer) -> CryptolakeError:
             text = _words(decoded(answer.body.removeprefix(_BOM)))
         except Malformed:
             text = ""
-    if answer.status != 200 and not page and (said := told(wordings.plain(text))) is not None:
+    if not page and (said := told(wordings.plain(text))) is not None:
         if isinstance(said, TooFast):
             said.after_s = after_s
         return said if answer.status != 429 else _of_rate(said, after_s)

@@ -23,9 +23,8 @@ from cryptolake.net.speed import Speed
 SHARE = 0.985  # of the limit that is used: arrivals jitter on the way, a provider counts them when they arrive
 _SECOND = 2 - SHARE  # seconds that hold at most a second's limit, for the same reason
 _BUSY = 0.6  # of a second's units, from which on the rate is what holds the asking up
-_LATE_S = _SECOND - 1  # from which on a request is counted when it is sent, less what the window has to spare
+_LATE_S = _SECOND - 1  # what a window of a second has to spare
 _TRIAL = 1.5  # times as long as a refusal took, in which the first request after one goes alone
-_NOTE_S = 0.1  # how often answers are noted
 _PIECE = 1 / 10  # of a second's limit that one request costs at most: larger ones leave gaps before and behind them
 KEPT_S = 7 * 86400.0  # how long a learned rate is believed
 _threads = threading.RLock()
@@ -46,6 +45,9 @@ class Limiter:
     but that. A unit is a call or a compute unit, whatever the provider counts. `told` limits are never exceeded; others
     are searched upwards while nobody complains.
     """
+
+    late_s = _LATE_S  # from which on a request is counted when it is sent, less what the window has to spare
+    note_s = 0.1  # how often answers are noted
 
     def __init__(
         self,
@@ -69,6 +71,14 @@ class Limiter:
         second = Granted(_SECOND, kept_s=3.0, grain_s=1 / 128)
         minute = Granted(60 * _SECOND, kept_s=62.0, grain_s=1.0)
         return LimiterState(Speed(self._given, self._given, self._told), second, minute)
+
+    def _restored(self, stored: bytes) -> LimiterState:
+        """What was stored; what was learned of another limit than the given one, or long ago, is nothing."""
+        state = unpacked(stored, self._fresh(), self._clock())
+        if state.speed.given != self._given or 0.0 < state.learned_at < self._wall() - KEPT_S:
+            state.speed = Speed(self._given, self._given, self._told)
+        state.speed.told = self._told
+        return state
 
     @property
     def rate(self) -> float:
@@ -100,24 +110,27 @@ class Limiter:
         Raises Stop when that would be more than `monthly` units in this month.
         """
         with self._held() as state:
-            now, month = self._clock(), _month(self._wall())
-            used = state.used if state.month == month else 0.0
-            if monthly is not None and not again and used + cost > monthly:
-                raise Stop(f"the {monthly:,.0f} units of this month are used")
-            speed, rate = state.speed, state.speed.rate
-            full_at = max(state.full_at, now) + cost / rate
-            tolerance = (max(self._burst, cost) if self._exact else self._burst) / rate
-            at = max(now, full_at - tolerance, speed.resumes_at)
-            if self._exact:
-                at = state.second.earliest(at, cost, self._in_a_second(rate))
-                if speed.minute < float("inf"):
-                    at = state.minute.earliest(at, cost, speed.minute)
-                state.second.add(at, cost, now)
-                state.minute.add(at, cost, now)
-                full_at = max(full_at, at + self._burst / rate)
-            # The first one after a second complaint goes alone: the others wait as long as the refusal took to come.
-            state.full_at, state.trial_s = max(full_at, at + state.trial_s), 0.0
-            state.used, state.month = used + (0.0 if again else cost), month
+            return self._granted(state, cost, again, monthly)
+
+    def _granted(self, state: LimiterState, cost: float, again: bool, monthly: float | None) -> Place:
+        now, month = self._clock(), _month(self._wall())
+        used = state.used if state.month == month else 0.0
+        if monthly is not None and not again and used + cost > monthly:
+            raise Stop(f"the {monthly:,.0f} units of this month are used")
+        speed, rate = state.speed, state.speed.rate
+        full_at = max(state.full_at, now) + cost / rate
+        tolerance = (max(self._burst, cost) if self._exact else self._burst) / rate
+        at = max(now, full_at - tolerance, speed.resumes_at)
+        if self._exact:
+            at = state.second.earliest(at, cost, self._in_a_second(rate))
+            if speed.minute < float("inf"):
+                at = state.minute.earliest(at, cost, speed.minute)
+            state.second.add(at, cost, now)
+            state.minute.add(at, cost, now)
+            full_at = max(full_at, at + self._burst / rate)
+        # The first one after a second complaint goes alone: the others wait as long as the refusal took to come.
+        state.full_at, state.trial_s = max(full_at, at + state.trial_s), 0.0
+        state.used, state.month = used + (0.0 if again else cost), month
         if at > now:
             self._waited_at = at
         return Place(at, speed.complained_at)
@@ -132,7 +145,7 @@ class Limiter:
         What is sent much later than it might have been is counted when it is sent.
         """
         now = self._clock()
-        late = self._exact and now - place.at > _LATE_S
+        late = self._exact and now - place.at > self.late_s
         with self._held(write=late) as state:
             if place.complaint < state.speed.complained_at < place.at:
                 return False
@@ -186,7 +199,7 @@ class Limiter:
     def answered(self, sent_at: float) -> None:
         """An answer came to a request sent at `sent_at`: the rate may rise, or find back to the limit given."""
         now = self._clock()
-        if now - self._noted_at < _NOTE_S:
+        if now - self._noted_at < self.note_s:
             return
         self._noted_at = now
         with self._held() as state:
@@ -258,11 +271,7 @@ class SharedLimiter(Limiter):
 
     def _load(self) -> LimiterState:
         os.lseek(self._file, 0, os.SEEK_SET)
-        state = unpacked(os.read(self._file, 1 << 16), self._fresh(), self._clock())
-        if state.speed.given != self._given or 0.0 < state.learned_at < self._wall() - KEPT_S:
-            state.speed = Speed(self._given, self._given, self._told)
-        state.speed.told = self._told
-        return state
+        return self._restored(os.read(self._file, 1 << 16))
 
     def close(self) -> None:
         """Close the file."""

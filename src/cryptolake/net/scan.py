@@ -25,7 +25,7 @@ _LOOK_AGAIN_S = 0.1  # while another scan of the same endpoints finds their span
 _ATTEMPTS = 6  # per window, each at the endpoint that is best then
 _IN_A_HURRY = 2  # where only those are asked who are not waited for
 # What may be in flight, and so be lost when this process is killed: so many windows, so many blocks, or this part of what
-# was answered, whichever is most.
+# was answered or of what is left, whichever is most.
 _WINDOWS, _BLOCKS, _PART = 2, 4000, 1 / 25
 _SAME_SIZE = 3  # so many of them with the window as it is; after that its halves
 
@@ -65,7 +65,8 @@ def scan(
 class _Work:
     """The windows still to be asked, and the threads that ask: lowest blocks first, as many as the limits can feed.
 
-    What is in flight is lost when this process is killed, so it stays a small part of what was answered before.
+    What is in flight is lost when this process is killed, so it stays a small part of what was answered before, or of what
+    is to be asked anyway.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class _Work:
     ) -> None:
         self._answered = answered  # blocks
         self._attempts = _IN_A_HURRY if pool.hurried else _ATTEMPTS
+        self._total = answered + sum(end - start for start, end in gaps)
         self._pool, self._question, self._gaps, self._keep = pool, question, gaps, keep
         heapq.heapify(self._gaps)
         self._state = threading.Condition()
@@ -109,7 +111,8 @@ class _Work:
     def _at_once(self) -> int:
         """How many windows may be in flight, as wide as they are now."""
         widest = max((one.learned.span for one in self._pool.stations if one.stopped is None), default=1)
-        return max(_WINDOWS, max(_BLOCKS, int(_PART * self._answered)) // widest)
+        most = max(self._answered, self._total - self._answered)
+        return max(_WINDOWS, _BLOCKS // widest, round(_PART * most / widest))
 
     def _run(self) -> None:
         try:

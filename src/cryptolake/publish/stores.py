@@ -8,14 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.runs import Runs
 from cryptolake.lake.tables import Tables
-from cryptolake.publish.warehouse import Warehouse
 from cryptolake.state.ledger import Ledger
 
-OpenWarehouse = Callable[[], AbstractContextManager[Warehouse]]
+if TYPE_CHECKING:  # a step that needs no database need not load its driver
+    from cryptolake.publish.warehouse import Warehouse
+
+OpenWarehouse = Callable[[], AbstractContextManager["Warehouse"]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cryptolake.net.endpoint import Endpoint
-from cryptolake.net.limiter import Limiter, for_limit
+from cryptolake.net.limiter import SHARE, Limiter, for_limit
+from cryptolake.state.budget_limiter import BudgetLimiter
 from cryptolake.state.budgets import Budgets
 from cryptolake.waiting import turn
 
@@ -31,10 +32,12 @@ class AccountLimits:
         account, rate, cost = endpoint.account, endpoint.limits.rate, endpoint.limits.dearest
         with self._lock:
             if account not in self._limiters:
+                told = endpoint.limits.told
                 if self._budgets is not None:
-                    self._limiters[account] = self._budgets().limiter(account, rate, cost)
+                    self._limiters[account] = BudgetLimiter(
+                        self._budgets(), account, rate * SHARE, cost, exact=True, told=told
+                    )
                 else:
                     path = self._files and self._files / account
-                    told = endpoint.limits.told
                     self._limiters[account] = for_limit(rate, cost=cost, told=told, path=path, sleep=turn)
             return self._limiters[account]

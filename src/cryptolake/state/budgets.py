@@ -1,56 +1,68 @@
-"""Budgets in PostgreSQL: one row per account holds its rate, one per purpose what was spent, over all machines in sum.
+"""Budgets in PostgreSQL: one row per account holds its limiter, one per purpose what was spent, over all machines in sum.
 
-What does not belong here: which account has which limit (registry) and how a limiter is used (net).
+What does not belong here: which account has which limit (registry), and what a limiter does with its row (budget_limiter).
 """
 
 from __future__ import annotations
 
 import queue
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from typing import TypeVar
 
 import psycopg
 
-from cryptolake.errors import BadInput, CryptolakeError, Retry, Stop
-from cryptolake.net.limiter import SHARE, Limiter, Place
-from cryptolake.waiting import pause, turn
+from cryptolake.errors import BadInput, Retry, Stop
+from cryptolake.waiting import pause
 
 T = TypeVar("T")
 _CONNECTIONS = 4  # per process; an account uses one at a time
 _PATIENCE_S = 20.0  # how long a server that went away is waited for
-_NOW = "extract(epoch FROM clock_timestamp())::float8"
-_MONTH = "to_char(now() AT TIME ZONE 'UTC', 'YYYYMM')::int"
-# `clock_timestamp()` is read while the row is locked. A value more than ten minutes ahead comes from a server clock that
-# was set back, not from a queue.
-_FROM = f"least(greatest(b.full_at, {_NOW}), {_NOW} + 600)"
+_SILENT = "the rate budgets in PostgreSQL do not answer; check DATABASE_URL and run again"
 _SETUP = (
     # No table of results but a counter: rows are rewritten in place, so pages keep room for that.
     "CREATE TABLE IF NOT EXISTS rate_budgets (account text PRIMARY KEY, full_at float8 NOT NULL, used float8 NOT NULL, "
     "month int NOT NULL) WITH (fillfactor = 50)",
-    "COMMENT ON TABLE rate_budgets IS 'When everything granted to an account so far will have been earned (seconds since "
-    "1970 on this server), and the units granted this month (UTC). Accounts are digests of keys.'",
+    "ALTER TABLE rate_budgets ADD COLUMN IF NOT EXISTS state bytea",
+    "ALTER TABLE rate_budgets SET (toast_tuple_target = 8160)",
+    "COMMENT ON TABLE rate_budgets IS 'What each account''s limiter knows (state; its clock is this server''s), when all that "
+    "was granted will have been earned (seconds since 1970 on this server), and the units granted this month (UTC). Accounts "
+    "are digests of keys.'",
     "CREATE TABLE IF NOT EXISTS spending (purpose text PRIMARY KEY, calls float8 NOT NULL DEFAULT 0, "
     "units float8 NOT NULL DEFAULT 0, usd float8 NOT NULL DEFAULT 0, at timestamptz NOT NULL DEFAULT now()) "
     "WITH (fillfactor = 50)",
     "COMMENT ON TABLE spending IS 'What was spent on chains'' endpoints by run, month, and month and provider (UTC).'",
     "DELETE FROM spending WHERE at < now() - interval '40 days'",
 )
-_RESERVE = f"""
-INSERT INTO rate_budgets AS b VALUES (%(account)s, {_NOW} + %(step)s, %(used)s, {_MONTH})
-ON CONFLICT (account) DO UPDATE SET full_at = {_FROM} + %(step)s,
-  used = %(used)s + CASE WHEN b.month = excluded.month THEN b.used ELSE 0 END, month = excluded.month
-RETURNING b.full_at - {_NOW}, b.used"""
-_PUSH_BACK = f"""
-INSERT INTO rate_budgets AS b VALUES (%(account)s, {_NOW} + %(step)s, 0, {_MONTH})
-ON CONFLICT (account) DO UPDATE SET full_at = greatest(b.full_at, {_NOW} + %(step)s)"""
+_LOCK = "SELECT state, used, month FROM rate_budgets WHERE account = %(account)s FOR UPDATE"
+_NOW = "SELECT extract(epoch FROM clock_timestamp())::float8"  # a statement of its own: read when the row is locked
+_BEGIN_ROW = "INSERT INTO rate_budgets VALUES (%(account)s, 0, 0, 0) ON CONFLICT DO NOTHING"
+_KEEP = """UPDATE rate_budgets SET state = %(state)s, full_at = %(full_at)s, used = %(used)s, month = %(month)s
+WHERE account = %(account)s"""
 _OPEN = "INSERT INTO spending (purpose) SELECT unnest(%(purposes)s::text[]) ON CONFLICT DO NOTHING"
 _HELD = "SELECT purpose, calls, units, usd FROM spending WHERE purpose = ANY(%(purposes)s) ORDER BY purpose FOR UPDATE"
 _SPEND = """UPDATE spending SET calls = calls + %(calls)s, units = units + %(units)s, usd = usd + %(usd)s, at = now()
 WHERE purpose = ANY(%(purposes)s)"""
-_USED = f"SELECT used FROM rate_budgets WHERE account = %s AND month = {_MONTH}"
+
+
+@dataclass(slots=True)
+class Row:
+    """What an account's row holds: its limiter's bytes (none yet: empty), the units of a month (YYYYMM), and how far this
+    server's clock is ahead of this process's monotonic one, in seconds.
+    """
+
+    account: str
+    state: bytes
+    used: float
+    month: int
+    ahead_s: float
+    kept: dict[str, object] | None = None
+
+    def keep(self, state: bytes, full_at: float, used: float, month: int) -> None:
+        """Let the row hold this at the end of its block."""
+        self.kept = {"account": self.account, "state": state, "full_at": full_at, "used": used, "month": month}
 
 
 class Budgets:
@@ -92,27 +104,62 @@ class Budgets:
         finally:
             self._idle.put(connection)
 
-    def ask(self, statement: str, values: dict[str, object] | tuple[object, ...]) -> tuple[float, ...]:
-        """The row a statement answers, or nothing; a server that went away is waited for a while. Raises Retry."""
+    def reach(self) -> None:
+        """Raise Retry unless the server answers within a while."""
 
-        def once(connection: psycopg.Connection) -> tuple[float, ...]:
-            cursor = connection.execute(statement.encode(), values)
-            return tuple(cursor.fetchone() or ()) if cursor.description else ()
+        def once() -> None:
+            with self._session() as connection:
+                connection.execute("SELECT 1")
 
-        return self._patiently(once)
+        self.patiently(once)
 
-    def _patiently(self, work: Callable[[psycopg.Connection], T]) -> T:
+    @contextmanager
+    def row(self, account: str) -> Iterator[Row]:
+        """The row of an account, nobody else's until the end of the block; `keep` of it is done then.
+
+        Raises Retry without the server, OperationalError when it goes away before the end: `patiently` does all of it again.
+        """
+        with ExitStack() as stack:
+            connection, row = self.patiently(lambda: self._locked(stack, account))
+            try:
+                yield row
+            except BaseException:
+                with suppress(psycopg.Error):
+                    connection.execute("ROLLBACK")
+                raise
+            with connection.pipeline():
+                if row.kept is not None:
+                    connection.execute(_KEEP, row.kept)
+                connection.execute("COMMIT")
+
+    def _locked(self, stack: ExitStack, account: str) -> tuple[psycopg.Connection, Row]:
+        """A connection in a transaction that holds the row, in one trip to the server; `stack` gives it back."""
+        with ExitStack() as mine:
+            connection = mine.enter_context(self._session())
+            while True:
+                with connection.pipeline():
+                    connection.execute("BEGIN")
+                    found = connection.execute(_LOCK, {"account": account})
+                    clock = connection.execute(_NOW)
+                at = time.monotonic()
+                stored, now = found.fetchone(), clock.fetchone()
+                if stored is not None and now is not None:
+                    break
+                connection.execute(_BEGIN_ROW, {"account": account})
+                connection.execute("COMMIT")
+            stack.push(mine.pop_all())
+        return connection, Row(account, bytes(stored[0] or b""), float(stored[1]), int(stored[2]), float(now[0]) - at)
+
+    def patiently(self, work: Callable[[], T]) -> T:
+        """Do some work again while the server is away, for a while. Raises Retry."""
         deadline = time.monotonic() + _PATIENCE_S
         while True:
             try:
-                with self._session() as connection:
-                    return work(connection)
+                return work()
             except psycopg.OperationalError:
-                # Never go on without the budget: others count on it. A reservation lost on the way costs its units only.
+                # Never go on without the budget: others count on it.
                 if time.monotonic() > deadline:
-                    raise Retry(
-                        "the rate budgets in PostgreSQL do not answer; check DATABASE_URL and run again"
-                    ) from None
+                    raise Retry(_SILENT) from None
                 pause(0.2, "PostgreSQL")
 
     def spend(
@@ -127,19 +174,15 @@ class Budgets:
         """
         values = {"purposes": list(purposes), "calls": spent[0], "units": spent[1], "usd": spent[2]}
 
-        def once(connection: psycopg.Connection) -> T | None:
-            with connection.transaction():
+        def once() -> T | None:
+            with self._session() as connection, connection.transaction():
                 connection.execute(_OPEN, values)
                 held = {name: (calls, units, usd) for name, calls, units, usd in connection.execute(_HELD, values)}
                 if (objection := decide(held)) is None:
                     connection.execute(_SPEND, values)
                 return objection
 
-        return self._patiently(once)
-
-    def limiter(self, account: str, limit: float, cost: float = 1.0) -> Limiter:
-        """A limiter for an account whose provider counts `limit` units in any second; see `net.limiter.for_limit`."""
-        return BudgetLimiter(self, account, limit * SHARE, cost)
+        return self.patiently(once)
 
     def close(self) -> None:
         """Close every connection."""
@@ -148,102 +191,3 @@ class Budgets:
             if connection is not None:
                 connection.close()
             self._idle.put(None)
-
-
-class _Request:
-    """One thread's wish for units, until it is granted or failed."""
-
-    __slots__ = ("ahead", "cost", "error", "used")
-
-    def __init__(self, cost: float, used: float) -> None:
-        self.cost, self.used = cost, used
-        self.ahead: float | None = None
-        self.error: CryptolakeError | None = None
-
-    @property
-    def settled(self) -> bool:
-        return self.ahead is not None or self.error is not None
-
-
-class BudgetLimiter(Limiter):
-    """A limiter whose state is a row of `budgets`: the same promise as `Limiter`, over all machines.
-
-    Threads that come while a statement is under way go together into the next one, so that neither a far server nor many
-    threads make reservations the bottleneck. `backlog` and `used` are as of this process's latest reservation.
-    """
-
-    def __init__(
-        self,
-        budgets: Budgets,
-        account: str,
-        rate: float,
-        burst: float = 1.0,
-        *,
-        sleep: Callable[[float], None] = turn,
-    ) -> None:
-        super().__init__(rate, burst, sleep=sleep)
-        self._budgets, self._account = budgets, account
-        self._changed = threading.Condition()
-        self._waiting: list[_Request] = []
-        self._asking = False
-        self._full_at = float("-inf")  # on this process's monotonic clock
-        self._used: float | None = None
-
-    def take(self, cost: float = 1.0, *, again: bool = False, monthly: float | None = None) -> Place:
-        """As `Limiter.take`, over all machines. Raises Retry without the server."""
-        if monthly is not None and not again and self.used() + cost > monthly:
-            raise Stop(f"the {monthly:,.0f} units of this month are used")
-        mine, complaint = _Request(cost, 0.0 if again else cost), self._state.speed.complained_at
-        with self._changed:
-            self._waiting.append(mine)
-            self._changed.wait_for(lambda: mine.settled or not self._asking)
-            if not mine.settled:
-                self._asking, together, self._waiting = True, self._waiting, []
-        if not mine.settled:
-            self._reserve_together(together)
-        if mine.error is not None:
-            raise mine.error
-        return Place(self._clock() + (mine.ahead or 0.0) - self._burst / self.rate, complaint)
-
-    def _reserve_together(self, requests: list[_Request]) -> None:
-        """One statement for all; each gets its place in the order asked."""
-        rate, cost = self.rate, sum(one.cost for one in requests)
-        values = {"account": self._account, "step": cost / rate, "used": sum(one.used for one in requests)}
-        try:
-            ahead, used = self._budgets.ask(_RESERVE, values)
-        except CryptolakeError as error:
-            for one in requests:
-                one.error = error
-        except BaseException:
-            for one in requests:
-                one.error = Retry("the rate budgets could not be asked; run again")
-            raise
-        else:
-            self._full_at, self._used = self._clock() + ahead, used
-            for one in reversed(requests):
-                one.ahead = ahead
-                ahead -= one.cost / rate
-        finally:
-            with self._changed:
-                self._asking = False
-                self._changed.notify_all()
-
-    def backlog(self) -> float:
-        """Seconds until a unit would be free, as far as this process has seen."""
-        return max(0.0, self._full_at - self._clock())
-
-    def used(self) -> float:
-        """Units taken in this calendar month (UTC) by everybody, as of this process's latest reservation."""
-        if self._used is None:
-            found = self._budgets.ask(_USED, (self._account,))
-            self._used = found[0] if found else 0.0
-        return self._used
-
-    def refused(self, sent_at: float, after_s: float | None = None) -> bool:
-        """As `Limiter.refused`: nothing is granted to anybody for as long; each process learns its own rate, not above."""
-        news = super().refused(sent_at, after_s)
-        pause = max(0.0, self._state.speed.resumes_at - self._clock())
-        if news or after_s is not None:
-            self._budgets.ask(_PUSH_BACK, {"account": self._account, "step": pause + self._burst / self.rate})
-            self._full_at = max(self._full_at, self._clock() + pause)
-        return news

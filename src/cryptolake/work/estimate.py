@@ -21,6 +21,7 @@ from cryptolake.net.endpoint import Endpoint, Learned, Limits, Station
 from cryptolake.net.limiter import SHARE, Limiter
 from cryptolake.net.memory import Memory
 from cryptolake.net.voices import same_voice
+from cryptolake.registry.event_rates import events_a_day
 from cryptolake.registry.markets import Csu
 from cryptolake.registry.providers import RpcPlan, rpc_plans
 from cryptolake.sources.onchain.families import families
@@ -30,7 +31,7 @@ from cryptolake.work.asked_again import asked_again
 from cryptolake.work.cost import Cost, Endpoints, cost_of
 from cryptolake.work.grade_prices import GradePrice, emitters_of, grade_prices
 from cryptolake.work.habits import kept_histories, known_habits
-from cryptolake.work.workload import Workload, work
+from cryptolake.work.workload import EVENTS, Workload, work
 
 METHODS = (LOGS, CALL, HEADER, "eth_chainId")
 NO_ENDPOINT = "none configured"
@@ -241,6 +242,17 @@ def advice(chains: Sequence[Workload], found: Sequence[Cost], log_span: int) -> 
     return Advice(tuple(lines))
 
 
+def _guessed(markets: Sequence[Csu]) -> tuple[str, ...]:
+    """How many events the plan takes for markets that nobody has collected, and that real days differ."""
+    if not markets:
+        return ()
+    rates = [events_a_day(csu) for csu in markets]
+    return (
+        f"Events of {counted(len(markets), 'market')} not collected yet are counted as on an average day "
+        f"({sum(rates) / len(rates):.1f} liquidations each); a day of a crash has many times as many.",
+    )
+
+
 def _as_learned(memory: Memory, chain: str, endpoint: Endpoint) -> Endpoint:
     """The endpoint with the rate and the span that earlier runs learned of it, where they did."""
     limits = endpoint.limits
@@ -302,13 +314,15 @@ def planned(
     }
     able = {csu.name: csu for csu in csus if csu.name not in silent}
     audit = share_of(app.settings.wanted_grade, app.settings.audit)
+    habits = known_habits(able, states, app.bronze)
+    strange = {one.key for one in plan.missing if one.dataset == EVENTS} - habits.keys()
     chains = work(
         plan.missing,
         able,
         app.registry.chains,
         blocks=app.block_cache.blocks,
         known=lambda chain, instant: app.block_cache.get(chain, int(instant.timestamp())) is not None,
-        habits=known_habits(able, states, app.bronze),
+        habits=habits,
         scanned=kept_histories(app.folder.discovered),
         doubted=audit > 0,
     )
@@ -334,7 +348,10 @@ def planned(
         archive_needed_from=first if archive else None,
         archive_chains=archive,
         set_aside=silent,
-        advice=advice(chains, found, log_span or min(spans, default=2000)).lines,
+        advice=(
+            *advice(chains, found, log_span or min(spans, default=2000)).lines,
+            *_guessed([csu for name, csu in able.items() if name in strange]),
+        ),
         grades=grade_prices(
             chains,
             endpoints,

@@ -29,7 +29,7 @@ def known_habits(csus: Mapping[str, Csu], states: Mapping[Partition, Entry], bro
         snapshots = _latest(answered.get((name, "tvl"), []), 1, bronze)
         events = _latest(answered.get((name, "liquidations"), []), _DAYS, bronze)
         if snapshots or events:
-            found[name] = learned(habit(csu.family), snapshots[0] if snapshots else None, events)
+            found[name] = learned(habit(csu), snapshots[0] if snapshots else None, events)
     return found
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -16,7 +17,9 @@ from cryptolake.errors import Stop
 from cryptolake.files.foreign import fence
 from cryptolake.lake.tables import Tables
 from cryptolake.publish.stores import Stores
-from cryptolake.publish.warehouse import Loaded, Warehouse
+
+if TYPE_CHECKING:  # a step that needs no database need not load its driver
+    from cryptolake.publish.warehouse import Loaded, Warehouse
 
 Read = Callable[[Table, Sequence[str] | None], pl.DataFrame]
 

@@ -110,9 +110,11 @@ def _workload(
     instants = {instant for period in {*snapshots, *events} for instant in (period.start, period.end)}
     unknown = sorted(instant for instant in instants if not known(chain.name, instant))
     shot, watched = (_habits(of, learned) for of in (snapshots, events))
-    calls = snapshot_calls(shot, len(snapshots)) + settling_calls(watched, len(events))
-    calls += sum(emitter_calls(watched, len(run)) for run in runs)
-    headers = boundary_headers(chain.clock, unknown) + event_headers(watched, len(events), doubted=doubted)
+    calls = snapshot_calls(shot, len(snapshots))
+    calls += sum(emitter_calls(watched, len(run)) + settling_calls(watched, len(run), _days(run)) for run in runs)
+    headers = boundary_headers(chain.clock, unknown) + event_headers(
+        watched, len(events), _days(events), doubted=doubted
+    )
     found_by_events = {} if scanned else {csu.name: csu for of in snapshots.values() for csu in of if _by_events(csu)}
     last = max((period.end for period in snapshots), default=None)
     histories = [_history(chain, csu, last) for csu in found_by_events.values()] if last is not None else []
@@ -130,7 +132,11 @@ def _workload(
 
 def _habits(asked: Mapping[Period, Sequence[Csu]], learned: Mapping[str, Habit]) -> list[Habit]:
     csus = {csu.name: csu for of in asked.values() for csu in of}
-    return [learned.get(name) or habit(csu.family) for name, csu in csus.items()]
+    return [learned.get(name) or habit(csu) for name, csu in csus.items()]
+
+
+def _days(periods: Iterable[Period]) -> float:
+    return sum((period.end - period.start).total_seconds() for period in periods) / 86400
 
 
 def _by_events(csu: Csu) -> bool:

@@ -16,10 +16,13 @@ import orjson
 from cryptolake.contracts.block_clock import BlockClock
 from cryptolake.net.multicall import MAX_CALLS
 from cryptolake.net.reverts import TRUSTED_BLOCKS
+from cryptolake.registry.event_rates import events_a_day
+from cryptolake.registry.markets import Csu
 
 HEADER, CALL, LOGS = "eth_getBlockByNumber", "eth_call", "eth_getLogs"
 QUIET_BLOCKS = 4  # headers of blocks without events that a doubted period looks at (net/audit)
 _ENDS = 3  # the finalized block's number, and the headers of both ends of the chain
+_NEW_ASSETS = 0.5  # of the periods with events have one of an asset that the first of them had none of
 _PILOTS = 1  # more headers for the first boundaries, which are looked for from far away
 _STEADY, _SLOTS, _UNEVEN, _CROWDED = 2.0, 3.05, 3.3, 4.5  # headers a boundary, by how even blocks are (net/boundary)
 
@@ -31,7 +34,7 @@ class Habit:
     A snapshot takes `rounds` of `calls` contract reads in all the first time, one request of all of them later on; `alone` of
     them revert and have to prove it by themselves, once for many blocks. `emitters` calls find the contracts whose events are
     wanted and prove the market.
-    `event_blocks` and `settling` are the blocks with events of a day, and the calls that value them, on average.
+    `event_blocks` are the blocks with events of a day on average, `settling` the rounds of contract reads that value them.
     """
 
     rounds: int = 3
@@ -39,7 +42,7 @@ class Habit:
     alone: int = 0
     emitters: int = 0
     event_blocks: float = 0.0
-    settling: float = 0.0
+    settling: int = 3
 
 
 # Counted against simulated contracts (benchmarks/simulated_ethereum); sizes are about those of 2025. What a market really
@@ -47,8 +50,8 @@ class Habit:
 _HABITS = {
     "aave_v2": Habit(3, 112, emitters=2),
     "aave_v3": Habit(3, 91, emitters=2),
-    "cap": Habit(3, 80, emitters=3),
-    "compound_v2": Habit(3, 95, alone=2, emitters=3),
+    "cap": Habit(3, 80, emitters=3, settling=2),
+    "compound_v2": Habit(3, 95, alone=2, emitters=3, settling=4),
     "compound_v3": Habit(3, 66, emitters=1),
     "euler_v2": Habit(4, 400, emitters=1),
     "fluid": Habit(3, 150, emitters=2),
@@ -57,9 +60,9 @@ _HABITS = {
 }
 
 
-def habit(family: str) -> Habit:
-    """What a market of this family asks as far as is known without having asked it."""
-    return _HABITS.get(family, Habit())
+def habit(csu: Csu) -> Habit:
+    """What a market asks as far as is known without having asked it: its family's size, its events by the registry's rates."""
+    return replace(_HABITS.get(csu.family, Habit()), event_blocks=events_a_day(csu))
 
 
 def learned(before: Habit, snapshot: bytes | None, liquidations: Sequence[bytes]) -> Habit:
@@ -72,7 +75,8 @@ def learned(before: Habit, snapshot: bytes | None, liquidations: Sequence[bytes]
     if liquidations:
         days = [orjson.loads(one) for one in liquidations]
         blocks = sum(len(one["timestamps"]) for one in days) / len(days)
-        found = replace(found, event_blocks=blocks, settling=sum(len(one["context"]) for one in days) / len(days))
+        rounds = max(len(one["context"]) for one in days) or found.settling
+        found = replace(found, event_blocks=blocks, settling=rounds)
     return found
 
 
@@ -92,14 +96,22 @@ def emitter_calls(habits: Sequence[Habit], periods: int) -> int:
     return (1 if periods == 1 else 2) * max((one.emitters for one in habits), default=0)
 
 
-def settling_calls(habits: Iterable[Habit], periods: int) -> int:
-    """Contract calls that value the events of so many periods."""
-    return round(periods * sum(one.settling for one in habits))
+def settling_calls(habits: Iterable[Habit], periods: int, days: float) -> int:
+    """Contract calls that value the events of one run of so many periods, `days` in all.
+
+    All markets' programs run side by side, once a period with events of any of them, once more where an asset is new; the
+    first period teaches what to ask.
+    """
+    lively = [one for one in habits if one.event_blocks]
+    if not lively or not periods:
+        return 0
+    some = -math.expm1(-sum(one.event_blocks for one in lively) * days / periods)
+    return round(periods * some * (1 + _NEW_ASSETS) + max(one.settling for one in lively) - 1)
 
 
-def event_headers(habits: Iterable[Habit], periods: int, *, doubted: bool) -> int:
-    """Headers of blocks with events, and of some without, for so many periods."""
-    return round(periods * (sum(one.event_blocks for one in habits) + (QUIET_BLOCKS if doubted else 0)))
+def event_headers(habits: Iterable[Habit], periods: int, days: float, *, doubted: bool) -> int:
+    """Headers of blocks with events, and of some without, for so many periods, `days` in all."""
+    return round(days * sum(one.event_blocks for one in habits) + periods * (QUIET_BLOCKS if doubted else 0))
 
 
 def boundary_headers(clock: BlockClock | None, unknown: Sequence[datetime]) -> int:

@@ -19,7 +19,7 @@ from cryptolake.net.blocks import BlockRange, Blocks, Header
 from cryptolake.net.examination import Examiner
 from cryptolake.net.journal import ScanJournal
 from cryptolake.net.logs import AnsweredWindow, BlockWindow, Log, LogFilter
-from cryptolake.net.multicall import Failed, Finished
+from cryptolake.net.multicall import Call, Failed, Finished
 from cryptolake.net.proof import Prover
 from cryptolake.net.reverts import Reverts
 from cryptolake.net.rpc import Pool
@@ -32,7 +32,7 @@ from cryptolake.sources.onchain.proven import run_proven
 from cryptolake.sources.onchain.settling import CoveredPeriod, Settling, miss
 
 # Periods are settled together that were covered within so many seconds, at most so many of them.
-_TOGETHER_S, _TOGETHER = 5.0, 31
+_TOGETHER_S, _TOGETHER = 2.0, 31
 Bounds = tuple[BlockRange, Header]
 
 
@@ -91,14 +91,16 @@ class LiquidationScan:
         first, last = (ranges[period][1] for period in (min(ranges), max(ranges)))
         csus = [self.csus[name] for name in sorted({partition.key for partition in asked})]
         filters: dict[str, list[LogFilter]] = {}
+        likely: list[Call] = []
         for name, outcome in self._emitters(csus, last).items():
             if isinstance(outcome, Failed):
                 yield from (miss(partition, outcome.error) for partition in asked if partition.key == name)
             else:
                 filters[name] = outcome.value
+                likely += [call for stored in outcome.transcript for call, _ in stored]
         if first.number != last.number:
             # An emitter replaced on the way stands only in the first list. No list yet: the market was born on the way.
-            for name, outcome in self._emitters([csu for csu in csus if csu.name in filters], first).items():
+            for name, outcome in self._emitters([csu for csu in csus if csu.name in filters], first, likely).items():
                 if isinstance(outcome, Finished):
                     filters[name] = _united([*filters[name], *outcome.value])
                 elif not _absent(outcome.error):  # refused or odd: whose events there were is not known
@@ -161,7 +163,9 @@ class LiquidationScan:
         prover = Prover(self.pool, self.chain.receipts)
         return Examiner(self.pool, self.blocks, filters, wanted, witness, prover)
 
-    def _emitters(self, csus: Sequence[Csu], block: Header) -> dict[str, Finished[list[LogFilter]] | Failed]:
+    def _emitters(
+        self, csus: Sequence[Csu], block: Header, likely: Sequence[Call] = ()
+    ) -> dict[str, Finished[list[LogFilter]] | Failed]:
         markets = {csu.name: csu for csu in csus}
         return run_proven(
             self.pool,
@@ -170,6 +174,7 @@ class LiquidationScan:
             markets,
             lambda csu: families()[csu.family].emitters(csu),
             block,
+            likely,
             reverts=self.reverts,
         )
 
