@@ -62,7 +62,7 @@ class Lake:
             rpc={"local": list(own)},
             endpoints=endpoints | dict(told_of_public or {}),
             workers=1,
-            **settings,
+            **{"public_rpc": True} | settings,
         )
         with closing(App(given)) as app:
             yield app

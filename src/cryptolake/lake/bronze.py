@@ -34,6 +34,13 @@ _ANSWERS, _READER = "cryptolake.answers", "cryptolake.reader"  # what a twin say
 ONCHAIN = "onchain"  # its bronze lies directly under the dataset, as documented; vendors' under their name
 
 
+_PROOF = (
+    "grade",
+    "doubt",
+    "problem",
+)  # what an answer's provenance says of how far it is proven; the ledger says the same
+
+
 class Bronze:
     """The bronze folder under the data folder `root`."""
 
@@ -54,7 +61,7 @@ class Bronze:
         return stem.with_name(f"{stem.name}.raw.json.gz")
 
     def land(self, raw: Raw) -> str:
-        """Keep an answer; returns its digest. The same answer again changes nothing.
+        """Keep an answer; returns its digest. The same answer again changes nothing, unless it is proven otherwise now.
 
         Another answer supersedes the old one, which stays beside it as `.superseded-<digest>`. The payload is stored
         as text whose code points are its bytes, so that any bytes survive.
@@ -62,9 +69,9 @@ class Bronze:
         path = self.raw_path(raw.partition, raw.source)
         alone = raw.source == ONCHAIN
         old = self.read(raw.partition, raw.source) if path.exists() or not alone else None
-        if old is not None and old.digest == raw.digest:
+        if old is not None and old.digest == raw.digest and not (alone and _proof(old) != _proof(raw)):
             return raw.digest
-        if old is not None and path.exists():
+        if old is not None and old.digest != raw.digest and path.exists():
             path.replace(path.with_name(f"{path.name}.superseded-{old.digest[:12]}"))
         envelope = {
             "partition": str(raw.partition),
@@ -249,3 +256,7 @@ class Bronze:
             return pl.read_parquet(io.BytesIO(content)), answers
         except (FileNotFoundError, KeyError, orjson.JSONDecodeError, pl.exceptions.PolarsError):
             return None  # the answers themselves are read again
+
+
+def _proof(raw: Raw) -> list[str | None]:
+    return [raw.provenance.get(name) for name in _PROOF]
