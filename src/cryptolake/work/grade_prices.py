@@ -71,7 +71,7 @@ def grade_prices(
     found = []
     for word, grade in WORDS.items():
         share = share_of(grade, audit)
-        some = [_quietly(one, doubted) if not share else _quietly(one, doubted, QUIET_BLOCKS) for one in chains]
+        some = [_quietly(one, doubted, QUIET_BLOCKS if share else 0, rules) for one in chains]
         receipts: list[Cost] = []
         if grade == "receipts_root":
             for place, one in enumerate(some):
@@ -106,10 +106,14 @@ def _price(word: str, told: Sequence[Cost], seconds: float, not_on: Sequence[str
     return GradePrice(word, sum(one.calls for one in told), units, usd, round(seconds, 1), tuple(not_on))
 
 
-def _quietly(one: Workload, doubted: bool, quiet: int = 0) -> Workload:
-    """The work with so many headers of quiet blocks a period of logs, instead of those counted."""
-    before = QUIET_BLOCKS if doubted else 0
-    return replace(one, headers=one.headers + (quiet - before) * len(one.scan_blocks))
+def _quietly(one: Workload, doubted: bool, quiet: int, rules: Mapping[str, ReceiptRule | None]) -> Workload:
+    """The work with so many headers of quiet blocks a period of logs, instead of those counted.
+
+    Another voice is asked for them too where the chain's rules let a header be proven.
+    """
+    before, periods = QUIET_BLOCKS if doubted else 0, len(one.scan_blocks)
+    agreed = quiet * periods if rules.get(one.chain) is not None else 0
+    return replace(one, headers=one.headers + (quiet - before) * periods, quiet=agreed)
 
 
 def _by_receipts(one: Workload) -> Workload:
