@@ -81,8 +81,8 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> FinishedTables:
     lake.write(TVL, held)
     lake.write(LIQUIDATIONS, events)
     csus = {csu.name: csu for csu in world.csus}
-    built = build(stores_of(root, ledger), csus=csus)
-    now, _ = panel_now(tables=lake, bronze=Bronze(root), states=ledger.states(), csus=csus)
+    built = build(stores_of(root, ledger), csus=csus, left_out=())
+    now = panel_now(tables=lake, bronze=Bronze(root), states=ledger.states(), csus=csus, left_out=()).panel
     ledger.close()
     accounting = {one.name: one.accounting for one in declared().values() if one.accounting is not None}
     panel = lake.read(DAILY_PANEL)

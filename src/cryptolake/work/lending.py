@@ -195,7 +195,7 @@ def build(app: App) -> Built:
     Raises Stop when the ledger that told the answers apart is lost.
     """
     refuse_without_ledger(app)
-    return panel.build(app.stores, csus=app.registry.csus)
+    return panel.build(app.stores, csus=app.registry.csus, left_out=app.registry.exclusions)
 
 
 def publish(app: App) -> list[Output]:
@@ -366,7 +366,7 @@ def rebuild(app: App, *, reparse: bool = False, only: MarketDays = EVERYTHING) -
         fresh=only.whole,
         reparse=reparse,
     )
-    built = panel.build(app.stores, csus=csus, states=states, known=known)
+    built = panel.build(app.stores, csus=csus, left_out=app.registry.exclusions, states=states, known=known)
     return Built([*made, *built.outputs], built.lacking)
 
 

@@ -20,6 +20,7 @@ from cryptolake.registry.family import Accounting, Anchor
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.answers import CLOCK, ZERO, any_symbol, any_uint, block_time
 from cryptolake.sources.onchain.events import check_layout, liquidation, topic_address
+from cryptolake.sources.onchain.isolated import Isolated
 from cryptolake.sources.onchain.records import AssetFacts, Liquidation, Reserve, Settled
 
 METHODOLOGY = (
@@ -103,8 +104,74 @@ def discover(csu: Csu, logs: Sequence[Log]) -> Csu:
     return replace(csu, found=tuple(found))
 
 
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What one conversation told: every market with its interest, each token's sums and facts, and what oracles said."""
+
+    markets: Sequence[_Market]
+    sums: Mapping[str, tuple[int, int, int, int]]
+    unread: frozenset[str]  # tokens whose balance cannot be read
+    metadata: Mapping[str, tuple[str, int | None]]
+    peeked: Mapping[tuple[str, str], int]  # Lista: USD price by oracle and token
+
+
 def snapshot(csu: Csu) -> Program[list[Reserve]]:
-    """Every token lent or pledged: three rounds for the markets' state, rates with balances, and token facts."""
+    """Every token lent or pledged."""
+    state = yield from _state(csu)
+    collateral = {token: state.sums[token][3] for token in state.metadata}
+    quoted = _quotes([market for market in state.markets if market.borrowed], state.metadata, collateral)
+    dollars = _first_peeked(state.peeked)
+    reserves = []
+    for token, (symbol, decimals) in state.metadata.items():
+        supplied, borrowed, cash, pledged = state.sums[token]
+        price = _dollar(dollars, token, decimals) if _is_lista(csu) else quoted.get(token, _PRICELESS)
+        price = _DEAD if decimals is None or token in state.unread else price
+        reserves.append(Reserve(token, symbol, decimals or 0, supplied, borrowed, cash, pledged, *price))
+    return reserves
+
+
+def isolated(csu: Csu) -> Program[list[Isolated]]:
+    """Every isolated market in which something is lent or owed, or certainly pledged; asks what `snapshot` asks.
+
+    The contract does not say how much of a token is pledged where: all of it is in a market that alone takes the token.
+    """
+    state = yield from _state(csu)
+    takers = Counter(market.collateral for market in state.markets if market.collateral != ZERO)
+    found = []
+    for market in state.markets:
+        many = takers[market.collateral]
+        pledged = state.sums[market.collateral][3] if many and market.collateral not in state.unread else None
+        mine = pledged if many == 1 else None
+        if not (market.supplied or market.borrowed or mine):
+            continue
+        symbol, decimals = state.metadata.get(market.loan, ("", None))
+        pledged_symbol, pledged_decimals = state.metadata.get(market.collateral, (None, None))
+        one = Isolated(
+            market=f"0x{market.id:064x}",
+            loan=market.loan,
+            loan_symbol=symbol,
+            loan_decimals=decimals or 0,
+            collateral=_or_none(market.collateral),
+            collateral_symbol=pledged_symbol,
+            collateral_decimals=pledged_decimals,
+            oracle=_or_none(market.oracle),
+            rate_model=_or_none(market.irm),
+            lltv_raw=word(market.params, 4),
+            supplied_raw=market.supplied,
+            borrowed_raw=market.borrowed,
+            interest_raw=market.borrowed - word(market.state, 2),
+            touched=word(market.state, 4),
+            collateral_raw=mine,
+            pledged_raw=pledged,
+            takers=many,
+            own_price=_own_price(market, state),
+        )
+        found.append(one)
+    return found
+
+
+def _state(csu: Csu) -> Program[_State]:
+    """Three rounds for the markets' state, rates with balances, and token facts."""
     contract = csu.entry["morpho"]
     if not csu.found:
         raise Skip(
@@ -137,24 +204,15 @@ def snapshot(csu: Csu) -> Program[list[Reserve]]:
     rates = {market.id: any_uint(next(answers)) for market in accruing}
     prices = {market.id: any_uint(next(answers)) for market in priced}
     balances = {token: any_uint(next(answers)) for token in tokens}
-    dollars = _peeked(peeks, answers)
+    peeked = _peeked(peeks, answers)
     markets = [_accrued(market, rates.get(market.id), prices.get(market.id), now) for market in markets]
 
     sums = _sums(markets, balances)
     # What is pledged for a debt is a balance: where that cannot be read the token is not left out as if it were none.
+    unread = frozenset(token for token, balance in balances.items() if balance is None)
     pledged_for = {market.collateral for market in indebted}
-    held = [token for token in tokens if any(sums[token]) or (balances[token] is None and token in pledged_for)]
-    metadata = _metadata(held, (yield _metadata_calls(held)))
-    collateral = {token: sums[token][3] for token in held}
-    quoted = _quotes([market for market in markets if market.borrowed], metadata, collateral)
-    reserves = []
-    for token in held:
-        symbol, decimals = metadata[token]
-        supplied, borrowed, cash, pledged = sums[token]
-        price = _dollar(dollars, token, decimals) if _is_lista(csu) else quoted.get(token, _PRICELESS)
-        price = _DEAD if decimals is None or balances[token] is None else price
-        reserves.append(Reserve(token, symbol, decimals or 0, supplied, borrowed, cash, pledged, *price))
-    return reserves
+    held = [token for token in tokens if any(sums[token]) or (token in unread and token in pledged_for)]
+    return _State(markets, sums, unread, _metadata(held, (yield _metadata_calls(held))), peeked)
 
 
 def emitters(csu: Csu) -> Program[list[LogFilter]]:
@@ -187,7 +245,7 @@ def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:
     metadata, answers = _metadata(tokens, answered[: len(metadata_calls)]), iter(answered[len(metadata_calls) :])
     for one, market in priced.items():
         markets[one] = replace(market, price=any_uint(next(answers)))
-    dollars = _peeked(peeks, answers)
+    dollars = _first_peeked(_peeked(peeks, answers))
     quoted = _quotes(markets.values(), metadata, {})
     facts = {}
     for token, (symbol, decimals) in metadata.items():
@@ -332,14 +390,37 @@ def _peek_calls(csu: Csu, markets: Iterable[_Market]) -> list[Call]:
     return [Call(oracle, call_data("peek(address)", token)) for oracle, token in sorted(pairs)]
 
 
-def _peeked(calls: Sequence[Call], answers: Iterable[CallResult]) -> dict[str, int]:
-    """The USD price (8 decimals) of each token by the first oracle that has one."""
-    found: dict[str, int] = {}
+def _peeked(calls: Sequence[Call], answers: Iterable[CallResult]) -> dict[tuple[str, str], int]:
+    """The USD price (8 decimals) that each oracle has for each token it was asked for."""
+    found: dict[tuple[str, str], int] = {}
     for call, answer in zip(calls, answers, strict=True):
-        token = address_at(call.data[4:], 0)
         if price := any_uint(answer):
-            found.setdefault(token, price)
+            found[call.to, address_at(call.data[4:], 0)] = price
     return found
+
+
+def _first_peeked(peeked: Mapping[tuple[str, str], int]) -> dict[str, int]:
+    """The USD price of each token by the first oracle that has one."""
+    found: dict[str, int] = {}
+    for (_, token), price in peeked.items():
+        found.setdefault(token, price)
+    return found
+
+
+def _or_none(address: str) -> str | None:
+    return None if address == ZERO else address
+
+
+def _own_price(market: _Market, state: _State) -> tuple[int, int] | None:
+    """What the market's own oracle says of one whole collateral token in whole loan tokens, as a ratio."""
+    pledged, lent = (state.metadata.get(token, ("", None))[1] for token in (market.collateral, market.loan))
+    if pledged is None or lent is None:
+        return None
+    if market.price:
+        exponent = _ORACLE_DECIMALS + lent - pledged
+        return market.price * 10 ** max(0, -exponent), 10 ** max(0, exponent)
+    dollars = [state.peeked.get((market.oracle, token)) for token in (market.collateral, market.loan)]
+    return (dollars[0], dollars[1]) if dollars[0] is not None and dollars[1] is not None else None
 
 
 def _dollar(dollars: Mapping[str, int], token: str, decimals: int | None) -> _Price:
