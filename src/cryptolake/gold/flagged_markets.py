@@ -136,7 +136,7 @@ def _judged(markets: pl.DataFrame) -> pl.DataFrame:
     outside_worth = pl.when(pl.col("collateral_outside")).then(pledged * pl.col("collateral_price"))
     share = pl.max_horizontal("supplied_usd", "pledged_own_usd") / pl.col("gross_usd")
     rules = {
-        "self_dealt": pl.col("collateral_asset").is_not_null() & ~pl.col("collateral_outside") & (share > _NOTABLE),
+        "self_dealt": (pledged > 0) & ~pl.col("collateral_outside") & (share > _NOTABLE),
         "stuck_debt": (owed > 0)
         & pl.col("rate_model").is_not_null()
         & (pl.col("utilization") >= _TOP)

@@ -110,12 +110,16 @@ def doubts(tvl: pl.DataFrame, flagged: pl.DataFrame) -> pl.DataFrame:
         )
     )
     rest = flagged.filter((pl.col("kind") == "market") & pl.col("excluded").is_null())
+    tokens = flagged.filter((pl.col("kind") == "token") & pl.col("excluded").is_not_null()).select(
+        *_KEY, pl.col("id").alias("collateral_asset")
+    )
     for code in FLAGS[:-1]:
         mine = rest.filter(pl.col("flags").str.split(";").list.contains(code))
         lent = mine.group_by(_KEY).agg(pl.max_horizontal("supplied_usd", "borrowed_usd").sum().alias(f"_{code}"))
         # Once for each token, however many isolated markets take it.
         worth = (
-            mine.group_by(*_KEY, "collateral_asset")
+            mine.join(tokens, on=[*_KEY, "collateral_asset"], how="anti")
+            .group_by(*_KEY, "collateral_asset")
             .agg(pl.col("pledged_own_usd").max())
             .group_by(_KEY)
             .agg(pl.col("pledged_own_usd").sum().alias(f"_{code}_pledged"))
