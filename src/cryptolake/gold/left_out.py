@@ -9,12 +9,13 @@ from __future__ import annotations
 import polars as pl
 
 from cryptolake.contracts.dead_tokens import DEAD
-from cryptolake.gold.flagged_markets import FLAGS, OWN
+from cryptolake.gold.flagged_markets import FLAGS, OF_TOKENS, OWN
 
 _LARGE = 0.05  # of the totals: from this share on a doubt about a part is one about the day
 _DUST = 1e-9  # of an amount: what is left of it by rounding when all of it is taken out
 _AMOUNTS = ("supplied", "borrowed", "cash", "collateral")
 _KEY = ["csu", "date"]
+_OF_MARKETS = tuple(code for code in FLAGS if code != OF_TOKENS)
 
 
 def left_out(tvl: pl.DataFrame, flagged: pl.DataFrame) -> pl.DataFrame:
@@ -113,7 +114,7 @@ def doubts(tvl: pl.DataFrame, flagged: pl.DataFrame) -> pl.DataFrame:
     tokens = flagged.filter((pl.col("kind") == "token") & pl.col("excluded").is_not_null()).select(
         *_KEY, pl.col("id").alias("collateral_asset")
     )
-    for code in FLAGS[:-1]:
+    for code in _OF_MARKETS:
         mine = rest.filter(pl.col("flags").str.split(";").list.contains(code))
         lent = mine.group_by(_KEY).agg(pl.max_horizontal("supplied_usd", "borrowed_usd").sum().alias(f"_{code}"))
         # Once for each token, however many isolated markets take it.
@@ -130,14 +131,14 @@ def doubts(tvl: pl.DataFrame, flagged: pl.DataFrame) -> pl.DataFrame:
         code: (pl.col(f"_{code}") > _LARGE * pl.col("_supplied"))
         if code in debt
         else (pl.col(f"_{code}") + pl.col(f"_{code}_pledged").fill_null(0.0) > _LARGE * pl.col("_gross"))
-        for code in FLAGS[:-1]
+        for code in _OF_MARKETS
     }
-    anyone = flagged.filter(pl.col("flags").str.contains(FLAGS[-1], literal=True)).select(_KEY).unique()
+    anyone = flagged.filter(pl.col("flags").str.contains(OF_TOKENS, literal=True)).select(_KEY).unique()
     own = (pl.col("_own_net") > _LARGE * pl.col("_net")) | (pl.col("_own_gross") > _LARGE * pl.col("_gross"))
     return totals.join(anyone.with_columns(pl.lit(True).alias("_anyone")), on=_KEY, how="left").select(
         *_KEY,
         *(rule.fill_null(False).alias(code) for code, rule in large.items()),
-        (own & pl.col("_anyone").fill_null(False)).fill_null(False).alias(FLAGS[-1]),
+        (own & pl.col("_anyone").fill_null(False)).fill_null(False).alias(OF_TOKENS),
     )
 
 
