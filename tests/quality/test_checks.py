@@ -14,7 +14,6 @@ from benchmarks.synthetic_lake import World, fill, market, partitions, source
 from tests.stores import stores_of
 
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
-from cryptolake.gold.flagged_markets import FLAGS
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables as Lake
 from cryptolake.quality import checks, coverage, report
@@ -153,7 +152,11 @@ def lack(reason: str) -> At:
         ("tvl_vanished", change("panel", total_supplied_usd=pl.lit(0.0))),
         ("unpriced_share", change("panel", status=pl.lit("missing_price"))),
         ("tvl_spike", change("panel", flags=pl.lit("price_disagrees;tvl_spike"))),
-        *((code, change("panel", flags=pl.lit(f"tvl_spike;{code}"))) for code in FLAGS),
+        ("self_dealt", change("panel", flags=pl.lit("self_dealt;tvl_spike"))),
+        ("stuck_debt", change("panel", flags=pl.lit("stuck_debt"))),
+        ("insolvent", change("panel", flags=pl.lit("insolvent"))),
+        ("frozen_oracle", change("panel", flags=pl.lit("frozen_oracle"))),
+        ("own_price_only", change("panel", flags=pl.lit("own_price_only"))),
         ("liquidations_exceed_debt", change("panel", flags=pl.lit("liquidations_exceed_debt"))),
         ("dust_storm", change("panel", flags=pl.lit("dust_storm"))),
         ("failed_days", change("panel", liquidations_status=pl.lit("failed"))),
