@@ -13,14 +13,16 @@ from dataclasses import dataclass, replace
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.dead_tokens import DEAD
 from cryptolake.errors import Skip
-from cryptolake.net.abi import WORD, address_at, call_data, keccak, selector, topic, word
+from cryptolake.net.abi import WORD, address_at, call_data, keccak, selector, word
 from cryptolake.net.logs import Log, LogFilter
 from cryptolake.net.multicall import Call, CallResult, Program
 from cryptolake.registry.family import Accounting, Anchor
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.answers import CLOCK, ZERO, any_symbol, any_uint, block_time
-from cryptolake.sources.onchain.events import check_layout, liquidation, topic_address
 from cryptolake.sources.onchain.isolated import Isolated
+from cryptolake.sources.onchain.morpho_events import CREATE_MARKET as CREATE_MARKET
+from cryptolake.sources.onchain.morpho_events import LIQUIDATE as LIQUIDATE
+from cryptolake.sources.onchain.morpho_events import liquidation_of
 from cryptolake.sources.onchain.records import AssetFacts, Liquidation, Reserve, Settled
 
 METHODOLOGY = (
@@ -53,9 +55,6 @@ PROTOCOL_ANCHORS = {
     ),
 }
 ACCOUNTING = Accounting(lends_deposits=True, cash_is_the_rest=False)
-
-CREATE_MARKET = topic("CreateMarket(bytes32,(address,address,address,address,uint256))")
-LIQUIDATE = topic("Liquidate(bytes32,address,address,uint256,uint256,uint256,uint256,uint256)")
 
 _WAD = 10**18
 _PARAMS_WORDS, _MARKET_WORDS = 5, 6
@@ -223,7 +222,7 @@ def emitters(csu: Csu) -> Program[list[LogFilter]]:
 
 def liquidations(csu: Csu, logs: Sequence[Log]) -> list[Liquidation]:
     """Liquidate events; both assets are the market's id until `settle` looks up its tokens."""
-    return [_liquidation(csu, log) for log in logs if log.topics[0] == LIQUIDATE]
+    return [liquidation_of(csu, log) for log in logs if log.topics[0] == LIQUIDATE]
 
 
 def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:
@@ -261,28 +260,6 @@ def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:
             for event in events
         ],
         facts,
-    )
-
-
-def _liquidation(csu: Csu, log: Log) -> Liquidation:
-    check_layout(csu, log, "Liquidate", topics=4, words=5)
-    market = log.topics[1]
-    repaid, repaid_shares, seized, bad_debt, bad_debt_shares = (word(log.data, number) for number in range(5))
-    # Moolah's liquidateBrokerPosition: nothing is seized or repaid, the whole "repaid" amount is bad debt.
-    written_off = not seized and bad_debt_shares > 0 and (repaid, repaid_shares) == (bad_debt, bad_debt_shares)
-    return liquidation(
-        log,
-        liquidator=topic_address(log, 2),
-        borrower=topic_address(log, 3),
-        seized=(market, seized),
-        repaid=(market, 0 if written_off else repaid),
-        extra={
-            "market": market,
-            "repaid_shares": str(repaid_shares),
-            "bad_debt_raw": str(bad_debt),
-            "bad_debt_shares": str(bad_debt_shares),
-            "write_off": "true" if written_off else "false",
-        },
     )
 
 
