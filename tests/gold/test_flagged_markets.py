@@ -324,3 +324,8 @@ def test_silver_says_what_the_stored_words_say() -> None:
     assert (row["lltv"], row["own_price"], row["pledged"], row["collateral"]) == (0.86, 2000.0, 3.0, None)
     assert row["touched_at"] == datetime.fromtimestamp(1_741_600_000, UTC)
     assert ISOLATED.violations(isolated_markets.conform([answer])) == []
+    unknown = {"collateral_decimals": None, "collateral_symbol": None}
+    gone = isolated_markets.conform(
+        [{**answer, **unknown, "pledged_raw": "0"}, {**answer, **unknown, "market": HONEST}]
+    )
+    assert dict(gone.select("market", "pledged").iter_rows()) == {TOY: 0.0, HONEST: None}, "none is not unknown"

@@ -335,7 +335,9 @@ def _assets(tvl: pl.DataFrame) -> pl.DataFrame:
     amount = pl.max_horizontal("supplied", "borrowed", "cash") + pl.col("collateral")
     share, unpriced = _exceeds(amount * pl.col("at_most"), priced)
     dead = (pl.col("price_flag") == DEAD).any()  # of which the market itself may not know how much it has
-    unfiltered_unpriced = _exceeds(pl.col("unfiltered") * pl.col("at_most"), priced)[1] | pl.col("unfiltered_dead").any()
+    unfiltered_unpriced = (
+        _exceeds(pl.col("unfiltered") * pl.col("at_most"), priced)[1] | pl.col("unfiltered_dead").any()
+    )
     return tvl.group_by("csu", "date", maintain_order=True).agg(
         *(reduce(add, map(pl.col, parts)).sum().alias(total) for total, parts in SUMS.items()),
         pl.col("unfiltered_usd").sum().alias("unfiltered_tvl_usd"),

@@ -61,7 +61,9 @@ def left_out(tvl: pl.DataFrame, flagged: pl.DataFrame) -> pl.DataFrame:
         if usd in tvl.columns
     ]
     flag = pl.when(whole).then(pl.lit("ok")).otherwise("price_flag").alias("price_flag")
-    return rows.with_columns(flag, *values, *(pl.col(f"_left_{name}").alias(name) for name in _AMOUNTS)).select(tvl.columns)
+    return rows.with_columns(flag, *values, *(pl.col(f"_left_{name}").alias(name) for name in _AMOUNTS)).select(
+        tvl.columns
+    )
 
 
 def _less(name: str, taken: pl.Expr) -> pl.Expr:

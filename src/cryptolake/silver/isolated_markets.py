@@ -128,7 +128,13 @@ def conform(answers: pl.DataFrame | Sequence[Row]) -> pl.DataFrame:
         .with_columns(
             scaled("lltv_raw", "lltv_decimals").alias("lltv"),
             *(scaled(f"{name}_raw", "loan_decimals").alias(name) for name in ("supplied", "borrowed", "interest")),
-            *(scaled(f"{name}_raw", "collateral_decimals").alias(name) for name in ("collateral", "pledged")),
+            *(  # nobody asks the decimals of a token of which nothing is there: none of it is none at any scale
+                pl.when(pl.col(f"{name}_raw") == "0")
+                .then(0.0)
+                .otherwise(scaled(f"{name}_raw", "collateral_decimals"))
+                .alias(name)
+                for name in ("collateral", "pledged")
+            ),
             ratio("price_raw", "price_unit").alias("own_price"),
         )
         .with_columns(

@@ -64,8 +64,7 @@ from cryptolake.work.priority import largest_first, last_known_usd
 from cryptolake.work.standing import MarketDay, market_day, standing
 from cryptolake.work.verify import proven_so_far
 
-# Nothing being left out or flagged any more is no loss.
-_MAY_BE_EMPTY = {exclusions.TABLE.name, flagged_markets.TABLE.name}
+_MAY_BE_EMPTY = {exclusions.TABLE.name, flagged_markets.TABLE.name}  # nothing left out or flagged any more is no loss
 CONTRACTS_FILE = "gold/contracts.json"  # what the tables beside it promise; `contracts diff` reads it
 
 

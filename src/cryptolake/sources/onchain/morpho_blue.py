@@ -111,7 +111,7 @@ class _State:
     sums: Mapping[str, tuple[int, int, int, int]]
     unread: frozenset[str]  # tokens whose balance cannot be read
     metadata: Mapping[str, tuple[str, int | None]]
-    peeked: Mapping[tuple[str, str], int]  # Lista: USD price by oracle and token
+    peeked: dict[tuple[str, str], int]  # Lista: USD price by oracle and token
 
 
 def snapshot(csu: Csu) -> Program[list[Reserve]]:
@@ -376,12 +376,9 @@ def _peeked(calls: Sequence[Call], answers: Iterable[CallResult]) -> dict[tuple[
     return found
 
 
-def _first_peeked(peeked: Mapping[tuple[str, str], int]) -> dict[str, int]:
+def _first_peeked(peeked: dict[tuple[str, str], int]) -> dict[str, int]:
     """The USD price of each token by the first oracle that has one."""
-    found: dict[str, int] = {}
-    for (_, token), price in peeked.items():
-        found.setdefault(token, price)
-    return found
+    return {token: price for (_, token), price in reversed(peeked.items())}
 
 
 def _or_none(address: str) -> str | None:
