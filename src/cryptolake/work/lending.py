@@ -34,12 +34,12 @@ from cryptolake.flow.outputs import Built as Built
 from cryptolake.flow.outputs import Output as Output
 from cryptolake.flow.resume import AT_ONCE, Wish, compare, damaged, partitions_of
 from cryptolake.flow.workers import suggested
-from cryptolake.gold import daily_panel, flagged_markets
+from cryptolake.gold import daily_panel
 from cryptolake.gold.metadata import metadata_document
 from cryptolake.net.purse import REACHED
 from cryptolake.registry.markets import Csu
 from cryptolake.registry.version import registry_version
-from cryptolake.silver import exclusions, refined
+from cryptolake.silver import refined
 from cryptolake.silver.prices import TABLE as PRICES
 from cryptolake.silver.prices import Pricing
 from cryptolake.silver.refined import TABLE as REFINED_DAYS
@@ -64,7 +64,6 @@ from cryptolake.work.priority import largest_first, last_known_usd
 from cryptolake.work.standing import MarketDay, market_day, standing
 from cryptolake.work.verify import proven_so_far
 
-_MAY_BE_EMPTY = {exclusions.TABLE.name, flagged_markets.TABLE.name}  # nothing left out or flagged any more is no loss
 CONTRACTS_FILE = "gold/contracts.json"  # what the tables beside it promise; `contracts diff` reads it
 
 
@@ -390,7 +389,7 @@ def _refuse_to_empty(app: App, frames: Mapping[Table, pl.DataFrame]) -> None:
     answered = {dataset for (dataset, _), states in app.ledger.tally().items() if states.get("done")}
     for table, frame in frames.items():
         of = {table.name} if table.name in MARKET_DATASETS else set(MARKET_DATASETS)
-        if frame.height or table.name in _MAY_BE_EMPTY or not answered & of:
+        if frame.height or table.name in panel.MAY_BE_EMPTY or not answered & of:
             continue
         file = app.folder.root / (table.publish_as or "").format(csu="")
         with app.warehouse() as warehouse:

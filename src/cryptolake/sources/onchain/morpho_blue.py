@@ -150,11 +150,11 @@ def isolated(csu: Csu) -> Program[list[Isolated]]:
             loan=market.loan,
             loan_symbol=symbol,
             loan_decimals=decimals or 0,
-            collateral=_or_none(market.collateral),
+            collateral=market.collateral if many else None,
             collateral_symbol=pledged_symbol,
             collateral_decimals=pledged_decimals,
-            oracle=_or_none(market.oracle),
-            rate_model=_or_none(market.irm),
+            oracle=market.oracle if market.oracle != ZERO else None,
+            rate_model=market.irm if market.irm != ZERO else None,
             lltv_raw=word(market.params, 4),
             supplied_raw=market.supplied,
             borrowed_raw=market.borrowed,
@@ -379,10 +379,6 @@ def _peeked(calls: Sequence[Call], answers: Iterable[CallResult]) -> dict[tuple[
 def _first_peeked(peeked: dict[tuple[str, str], int]) -> dict[str, int]:
     """The USD price of each token by the first oracle that has one."""
     return {token: price for (_, token), price in reversed(peeked.items())}
-
-
-def _or_none(address: str) -> str | None:
-    return None if address == ZERO else address
 
 
 def _own_price(market: _Market, state: _State) -> tuple[int, int] | None:
