@@ -14,21 +14,11 @@ What does not belong here: taking amounts out of totals (`gold.left_out`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import polars as pl
 
+from cryptolake.contracts.market_flags import OF_TOKENS
 from cryptolake.contracts.table import Field, Table
 
-# What looks wrong of a part of a market, as one reads it after "a part that".
-FLAGS: Mapping[str, str] = {
-    "self_dealt": "rests on collateral that nobody but the market prices",
-    "stuck_debt": "is debt that compounds while nothing is left to withdraw",
-    "insolvent": "is debt worth more than all that can be pledged for it",
-    "frozen_oracle": "is priced by an oracle that stood still while others moved",
-    "own_price_only": "is held in tokens that nobody but the market prices",
-}
-OF_TOKENS = "own_price_only"
 OWN = "protocol_oracle"  # the price source that is a market's own oracle
 
 # Of the market's deposits and collateral. Less is not worth a row; thousands of such parts make no large one.

@@ -9,7 +9,8 @@ from __future__ import annotations
 import polars as pl
 
 from cryptolake.contracts.dead_tokens import DEAD
-from cryptolake.gold.flagged_markets import FLAGS, OF_TOKENS, OWN
+from cryptolake.contracts.market_flags import FLAGS, OF_TOKENS
+from cryptolake.gold.flagged_markets import OWN
 
 _LARGE = 0.05  # of the totals: from this share on a doubt about a part is one about the day
 _DUST = 1e-9  # of an amount: what is left of it by rounding when all of it is taken out

@@ -16,7 +16,7 @@ import math
 
 import polars as pl
 
-from cryptolake.gold.flagged_markets import FLAGS
+from cryptolake.contracts.market_flags import FLAGS
 
 TVL_SUSPECT = ("price_disagrees", "tvl_spike", *FLAGS)
 LIQUIDATIONS_SUSPECT = ("liquidations_exceed_debt",)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from cryptolake.gold.flagged_markets import FLAGS
+from cryptolake.contracts.market_flags import FLAGS
 from cryptolake.quality import rules, supported
 from cryptolake.quality.results import SEVERITIES, Result, Severity
 from cryptolake.quality.rules import FinishedTables
