@@ -48,7 +48,13 @@ def rebuild(bronze: Path, out: Path, reparse: bool) -> None:
     wanted, states = partitions(world, FIRST, LAST), ledger.states()
     known = standing(states)
     refine(source(world), wanted, bronze=store, tables=tables, states=states, known=known, fresh=True, reparse=reparse)
-    build(stores_of(out, ledger, bronze=store), csus={csu.name: csu for csu in world.csus}, states=states, known=known)
+    build(
+        stores_of(out, ledger, bronze=store),
+        csus={csu.name: csu for csu in world.csus},
+        left_out=(),
+        states=states,
+        known=known,
+    )
 
 
 def one_day(bronze: Path, out: Path) -> None:
@@ -62,7 +68,7 @@ def one_day(bronze: Path, out: Path) -> None:
     world, ledger, tables = World(planned_markets()), Ledger(bronze / "ledger.sqlite"), Tables(out)
     store, states = Bronze(bronze), ledger.states()
     refine(source(world), partitions(world, LAST, LAST), bronze=store, tables=tables, states=states)
-    build(stores_of(out, ledger, bronze=store), csus={csu.name: csu for csu in world.csus}, states=states)
+    build(stores_of(out, ledger, bronze=store), csus={csu.name: csu for csu in world.csus}, left_out=(), states=states)
 
 
 def pandas_script(bronze: Path, out: Path) -> None:

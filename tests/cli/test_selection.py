@@ -65,7 +65,7 @@ def lake(one_reader: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[st
         ledger = fill(root, world, first, last, quiet_events=2)
         refine(source(world), partitions(world, first, last), bronze=Bronze(root), tables=lake)
         csus = {name: load_registry(declared()).csus[name] for name in (*STUDY, OTHER)}
-        build(stores_of(root, ledger), csus=csus)
+        build(stores_of(root, ledger), csus=csus, left_out=())
         ledger.close()
     (root / "registry.yaml").write_text(f"sets:\n  study: [{', '.join(STUDY)}]\n")
     return ("--data", str(root), "--registry", str(root / "registry.yaml"))

@@ -94,6 +94,9 @@ class Reader:
             raise Skip(f"{raw.partition}: the answer has an unknown layout", reason="layout")
         return self._real.parse(raw)[raw.partition in self.shorter :]
 
+    def isolated_reader(self, key: str) -> None:
+        """Its markets are of no permissionless contract."""
+
     def reader(self, key: str) -> str:
         """The same whatever it does not understand: an upgrade is told by `forget_readings`."""
         return self._real.reader(key)
@@ -137,7 +140,7 @@ class Lake:
             ledger=self.ledger,
             bronze=self.bronze,
             tables=self.tables,
-            registry=SimpleNamespace(csus={csu.name: csu for csu in self.csus}, chains={}),
+            registry=SimpleNamespace(csus={csu.name: csu for csu in self.csus}, chains={}, exclusions=()),
             onchain=lambda _csus: self.source,
             found=SimpleNamespace(told=lambda *_: {}, price_sources={}),
             access=dict,
@@ -177,10 +180,8 @@ class Lake:
         refine(
             cast(Source, self.source), states, bronze=self.bronze, tables=tables, states=states, pricing=how, fresh=True
         )
-        frame, _ = panel_now(
-            tables=tables, bronze=self.bronze, states=states, csus={csu.name: csu for csu in self.csus}
-        )
-        return frame
+        csus = {csu.name: csu for csu in self.csus}
+        return panel_now(tables=tables, bronze=self.bronze, states=states, csus=csus, left_out=()).panel
 
 
 def assert_supported(found: pl.DataFrame, wanted: pl.DataFrame) -> None:

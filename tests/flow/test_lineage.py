@@ -36,7 +36,10 @@ def test_every_kind_of_table_finds_its_step_and_parents() -> None:
             FoundTable(_table("mart", "gold"), "", ("staging",), build=made),
             FoundTable(_table("tvl", "silver", "csu"), "", ("prices",)),
             FoundTable(_table("prices", "silver", "chain"), ""),
-            FoundTable(_table("panel", "gold", "csu"), "", ("tvl", "prices"), build=made),
+            FoundTable(_table("panel", "gold", "csu"), "", ("tvl", "prices", "listed"), build=made),
+            FoundTable(_table("listed", "silver", "csu"), ""),
+            FoundTable(_table("apart", "silver", "csu"), ""),
+            FoundTable(_table("made_of", "silver", "csu"), "", ("tvl", "apart")),
         )
     }
     chain, vendors = _Source("onchain", "tvl"), [_Source("v", "metrics"), _Source("w", "metrics", "staging")]
@@ -48,7 +51,11 @@ def test_every_kind_of_table_finds_its_step_and_parents() -> None:
     assert (found["mart"].step, found["mart"].tables) == ("vendor", ("staging",))
     assert (found["tvl"].step, found["tvl"].datasets) == ("refine", (("onchain", "about_tvl"),))
     assert (found["prices"].step, found["prices"].datasets) == ("refine", (("onchain", "about_tvl"),))
-    assert (found["panel"].step, found["panel"].tables) == ("build", ("tvl", "prices"))
+    assert (found["panel"].step, found["panel"].tables) == ("build", ("tvl", "prices", "listed"))
+    assert (found["listed"].step, found["listed"].datasets) == ("build", ()), "who uses it writes it"
+    assert [(found[name].step, found[name].datasets) for name in ("apart", "made_of")] == [
+        ("refine", (("onchain", "about_tvl"),))
+    ] * 2
 
 
 ODD = Table(

@@ -81,8 +81,8 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> FinishedTables:
     lake.write(TVL, held)
     lake.write(LIQUIDATIONS, events)
     csus = {csu.name: csu for csu in world.csus}
-    built = build(stores_of(root, ledger), csus=csus)
-    now, _ = panel_now(tables=lake, bronze=Bronze(root), states=ledger.states(), csus=csus)
+    built = build(stores_of(root, ledger), csus=csus, left_out=())
+    now = panel_now(tables=lake, bronze=Bronze(root), states=ledger.states(), csus=csus, left_out=()).panel
     ledger.close()
     accounting = {one.name: one.accounting for one in declared().values() if one.accounting is not None}
     panel = lake.read(DAILY_PANEL)
@@ -152,6 +152,11 @@ def lack(reason: str) -> At:
         ("tvl_vanished", change("panel", total_supplied_usd=pl.lit(0.0))),
         ("unpriced_share", change("panel", status=pl.lit("missing_price"))),
         ("tvl_spike", change("panel", flags=pl.lit("price_disagrees;tvl_spike"))),
+        ("self_dealt", change("panel", flags=pl.lit("self_dealt;tvl_spike"))),
+        ("stuck_debt", change("panel", flags=pl.lit("stuck_debt"))),
+        ("insolvent", change("panel", flags=pl.lit("insolvent"))),
+        ("frozen_oracle", change("panel", flags=pl.lit("frozen_oracle"))),
+        ("own_price_only", change("panel", flags=pl.lit("own_price_only"))),
         ("liquidations_exceed_debt", change("panel", flags=pl.lit("liquidations_exceed_debt"))),
         ("dust_storm", change("panel", flags=pl.lit("dust_storm"))),
         ("failed_days", change("panel", liquidations_status=pl.lit("failed"))),

@@ -78,6 +78,8 @@ def test_twins_give_what_the_answers_give_and_are_not_trusted_blindly(lake: tupl
         name = "onchain"
         reader = staticmethod(source(world).reader)
 
+        isolated_reader = staticmethod(source(world).isolated_reader)
+
         def parse(self, raw: object) -> list[dict[str, object]]:
             raise AssertionError("an answer was read although its twin is good")
 

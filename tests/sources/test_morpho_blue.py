@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,10 +18,14 @@ from tests.chain.fixtures import require_chain
 from tests.chain.morpho_blue import DONATED, FIRST_DAY, LAST_DAY, MorphoBlue, cannot_play, play
 from tests.chain.solidity import call_data
 
+from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Row
 from cryptolake.errors import Skip
+from cryptolake.gold import daily_panel
+from cryptolake.lake.bronze import Bronze
+from cryptolake.lake.tables import Tables
 from cryptolake.net.abi import checksum, selector
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl, Station
 from cryptolake.net.envelope import Json
@@ -29,10 +34,14 @@ from cryptolake.net.logs import Log, parse_logs
 from cryptolake.net.multicall import replay, transcript_from_json
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
+from cryptolake.registry.exclusions import Exclusion
 from cryptolake.registry.loader import Registry
 from cryptolake.registry.markets import Csu
+from cryptolake.silver import isolated_markets, quotes, refined
 from cryptolake.sources.onchain import morpho_blue
 from cryptolake.sources.onchain.source import OnchainSource
+from cryptolake.work.panel import panel_now
+from cryptolake.work.refine import refine
 
 DAYS = [FIRST_DAY + timedelta(days=number) for number in range((LAST_DAY - FIRST_DAY).days + 1)]
 
@@ -167,6 +176,121 @@ class TestOnTheNode:
             assert row["collateral_price_quote"] == checksum(truth.market.loan)
         assert morpho.liquidations[1].bad_debt > 0
 
+    @pytest.mark.parametrize("day", DAYS, ids=str)
+    def test_every_isolated_market_on_every_day(self, morpho: MorphoBlue, day: date) -> None:
+        source = source_on(CountingPool(morpho.node.url), csu_on(morpho))
+        (raw,) = collected(source, "tvl", day)
+        assert isinstance(raw, Raw)
+        found = {str(row["market"]): row for row in source.isolated(raw)}
+        block = morpho.last_block_of(day)
+        truths = {market.id: (market, morpho.state(market, block)) for market in morpho.created(block)}
+        assert {name for name, (_, state) in truths.items() if state[0]} <= set(found) <= set(truths)
+        for name, row in found.items():
+            market, state = truths[name]
+            assert (int(str(row["supplied_raw"])), int(str(row["borrowed_raw"]))) == (state[0], state[2])
+            assert (row["loan_asset"], row["lltv_raw"]) == (checksum(market.loan), str(market.lltv))
+            assert 0 <= int(str(row["interest_raw"])) <= state[2]
+            if row["collateral_raw"] is not None:  # the only market that takes the token: its positions are all of it
+                assert int(str(row["collateral_raw"])) == morpho.truth(morpho.symbol_of(market.collateral), block)[2]
+        self.check_sums(source, raw)
+
+    @staticmethod
+    def check_sums(source: OnchainSource, raw: Raw) -> None:
+        """The tokens' rows are sums over the isolated markets'."""
+        sums: dict[str, tuple[int, int]] = {}
+        for row in source.isolated(raw):
+            supplied, borrowed = sums.get(str(row["loan_asset"]), (0, 0))
+            sums[str(row["loan_asset"])] = (
+                supplied + int(str(row["supplied_raw"])),
+                borrowed + int(str(row["borrowed_raw"])),
+            )
+        for row in source.parse(raw):
+            totals = int(str(row["total_supplied_raw"])), int(str(row["total_borrowed_raw"]))
+            assert sums.get(str(row["asset"]), (0, 0)) == totals
+
+    def test_a_toy_token_raises_no_total_that_is_called_ok(self, morpho: MorphoBlue, tmp_path: Path) -> None:
+        """One account lends a million to itself against 900 million of a token it minted, priced by an oracle of its own."""
+        day, snapshot = LAST_DAY + timedelta(days=1), morpho.node.rpc("evm_snapshot")
+        before = {name: dict(getattr(morpho, name)) for name in ("tokens", "decimals", "markets")}
+        thief, start = morpho.users[8], Period.of_day(day).start + timedelta(hours=13)
+        try:
+            morpho.token(start, "TOY", 18)
+            toy = morpho.market(
+                start + timedelta(minutes=1), "TOY/USDC", loan="USDC", collateral="TOY", price=1, lltv=0.86
+            )
+            acts = [
+                *morpho.supply(thief, "TOY/USDC", 1_000_000),
+                *morpho.pledge(thief, "TOY/USDC", 900_000_000),
+                *morpho.borrow(thief, "TOY/USDC", 950_000),
+            ]
+            morpho.node.block(start + timedelta(hours=1), acts)
+            morpho.node.block(Period.of_day(day).end)
+            morpho.node.empty_blocks(70, 12)
+            source = source_on(CountingPool(morpho.node.url), csu_on(morpho))
+            raws = [raw for raw in collected(source, "tvl", LAST_DAY, day) if isinstance(raw, Raw)]
+        finally:
+            morpho.node.rpc("evm_revert", snapshot)
+            for name, kept in before.items():
+                setattr(morpho, name, kept)
+        assert len(raws) == 2
+        lake = Lake(tmp_path, source, csu_on(morpho), raws, morpho)
+        honest, inflated = lake.rows()
+        assert float(str(inflated["total_tvl_usd"])) > 900e6
+        assert inflated["status"] == "suspect"
+        assert {"own_price_only", "self_dealt"} <= set(str(inflated["reason"]).split(";"))
+        left_out = Exclusion("local", "market", toy.id, "self_dealt", "A test.", ("a page",))
+        without, clean = lake.rows(left_out)
+        assert without["total_tvl_usd"] == honest["total_tvl_usd"], "before it was opened nothing is left out"
+        assert "self_dealt" not in str(without["excluded"])
+        assert f"self_dealt:{toy.id[:10]}" in str(clean["excluded"]).split(";")
+        for name in (
+            "total_tvl_usd",
+            "cash_usd",
+            "collateral_usd",
+        ):  # no interest of others between the days moves these
+            assert float(str(clean[name])) == pytest.approx(float(str(honest[name])), rel=1e-9), name
+
+    def test_isolated_markets_are_the_same_from_answers_and_twins(self, morpho: MorphoBlue, tmp_path: Path) -> None:
+        source = source_on(CountingPool(morpho.node.url), csu_on(morpho))
+        raws = [raw for raw in collected(source, "tvl", *DAYS) if isinstance(raw, Raw)]
+        lake = Lake(tmp_path, source, csu_on(morpho), raws, morpho)
+        first = lake.isolated()
+        assert first.height
+        (twin,) = (tmp_path / "bronze" / "isolated_markets" / "local").glob("*.parquet")
+        kept = twin.read_bytes()
+        assert lake.refine(fresh=True).isolated().equals(first)
+        assert twin.read_bytes() == kept
+        twin.unlink()
+        assert lake.refine(fresh=True, reparse=True).isolated().equals(first)
+        assert twin.read_bytes() == kept
+        one_by_one = Lake(tmp_path / "again", source, csu_on(morpho), raws, morpho, refined=False)
+        for raw in reversed(raws):
+            one_by_one.refine(raw.partition)
+        assert one_by_one.isolated().equals(first)
+
+    def test_without_its_isolated_markets_a_day_has_no_number(self, morpho: MorphoBlue, tmp_path: Path) -> None:
+        """What is to be left out could not be: such a day waits, and refining makes it good."""
+        source = source_on(CountingPool(morpho.node.url), csu_on(morpho))
+        raws = [raw for raw in collected(source, "tvl", *DAYS[1:3]) if isinstance(raw, Raw)]
+        lake = Lake(tmp_path, source, csu_on(morpho), raws, morpho)
+        whole, good = lake.isolated(), [row["status"] for row in lake.rows()]
+        assert "pending" not in good
+        for broken in (
+            whole.filter(pl.col("date") != DAYS[1]),
+            whole.filter((pl.col("date") != DAYS[1]) | (pl.col("market") != whole["market"][0])),
+            whole.with_columns(pl.when(pl.col("date") == DAYS[1]).then(0.0).otherwise("supplied").alias("supplied")),
+        ):
+            lake.tables.write(isolated_markets.TABLE, broken)
+            assert [(row["status"], row["total_tvl_usd"] is None) for row in lake.rows()] == [
+                ("pending", True),
+                (good[1], False),
+            ]
+            assert [row["status"] for row in lake.refine().rows()] == good
+        recorded = lake.tables.read(refined.TABLE)
+        lake.tables.write(refined.TABLE, recorded.filter(pl.col("dataset") != isolated_markets.TABLE.name))
+        assert {(row["status"], row["reason"]) for row in lake.rows()} == {("pending", "not_refined")}, "an older lake"
+        assert [row["status"] for row in lake.refine().rows()] == good
+
     def test_lista_prices_are_dollars_of_the_market_oracle(self, morpho: MorphoBlue) -> None:
         """Lista's own contracts are on no registry: Morpho's code with roles, and an oracle with peek(token)."""
         market = morpho.markets["wstETH/WETH"]
@@ -229,6 +353,84 @@ class TestOnTheNode:
         assert [orjson.loads(one.payload) for one in repaired if isinstance(one, Raw)] == [
             orjson.loads(one.payload) for one in whole if isinstance(one, Raw)
         ]
+
+
+class Lake:
+    """A lake of these answers, refined, in which somebody says every day that a USDC is a dollar.
+
+    What nobody prices is named as left out, so that there are totals.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        source: OnchainSource,
+        csu: Csu,
+        raws: Sequence[Raw],
+        morpho: MorphoBlue,
+        *,
+        refined: bool = True,
+    ) -> None:
+        self.source, self.csu, self._raws = source, csu, raws
+        self.usdc, *priceless = (checksum(morpho.tokens[one]) for one in ("USDC", "JUNK", "NONAME", "MKR"))
+        self._priceless = [Exclusion("local", "token", one, "not_said", "A test.", ("a page",)) for one in priceless]
+        self.bronze, self.tables = Bronze(root), Tables(root)
+        self.states = {}
+        for raw in raws:
+            digest, count = self.bronze.land(raw), len(source.parse(raw))
+            self.states[raw.partition] = Entry(
+                raw.partition, "done", raw.fetched_at, "test", rows=count, digest=digest, grade="one_voice"
+            )
+        if refined:
+            self.refine()
+
+    def refine(self, *asked: Partition, fresh: bool = False, reparse: bool = False) -> Lake:
+        told = pl.DataFrame(
+            [
+                (
+                    raw.partition.period.day,
+                    "local",
+                    self.usdc,
+                    "coingecko",
+                    "a vendor",
+                    1.0,
+                    "usd",
+                    raw.observed_at,
+                    0.0,
+                    1.0,
+                )
+                for raw in self._raws
+            ],
+            schema=quotes.TABLE.polars_schema(),
+            orient="row",
+        )
+        states = self.states
+        refine(
+            self.source,
+            asked or list(states),
+            bronze=self.bronze,
+            tables=self.tables,
+            states=states,
+            quotes=told,
+            fresh=fresh,
+            reparse=reparse,
+        )
+        return self
+
+    def isolated(self) -> pl.DataFrame:
+        return self.tables.read(isolated_markets.TABLE)
+
+    def rows(self, *left_out: Exclusion) -> list[dict[str, object]]:
+        """The panel, day by day."""
+        now = panel_now(
+            tables=self.tables,
+            bronze=self.bronze,
+            states=self.states,
+            csus={"local": self.csu},
+            left_out=[*left_out, *self._priceless],
+        )
+        assert daily_panel.TABLE.violations(now.panel) == []
+        return list(now.panel.sort("date").iter_rows(named=True))
 
 
 def price(row: Row) -> tuple[float, str] | None:
@@ -315,6 +517,22 @@ def test_a_snapshot_of_listas_own_contract_equals_its_truth(number: int) -> None
     assert found == stored["truth"]
     assert {one.symbol: str(one.price_raw) for one in reserves} == stored["prices"]
     assert {(one.price_unit, one.price_quote) for one in reserves} == {(10**8, "usd")}
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_isolated_markets_of_listas_own_contract_add_up_and_have_prices(number: int) -> None:
+    csu, recorded = recorded_lista()
+    transcript = transcript_from_json(recorded["snapshots"][number]["rounds"])
+    totals = {one.asset: one for one in replay(morpho_blue.snapshot(csu), transcript)}
+    markets = replay(morpho_blue.isolated(csu), transcript)
+    for asset, total in totals.items():
+        mine = [one for one in markets if one.loan == asset]
+        assert sum(one.supplied_raw for one in mine) == total.supplied_raw
+        assert sum(one.borrowed_raw for one in mine) == total.borrowed_raw
+    for one in markets:
+        assert one.collateral is not None
+        dollars = [totals[token].price_raw for token in (one.collateral, one.loan)]
+        assert one.own_price == tuple(dollars)
 
 
 def test_liquidations_of_listas_own_contract_equal_what_changed_hands() -> None:

@@ -17,6 +17,8 @@ from cryptolake.contracts.entry import NOT_YET, SUSPECT
 from cryptolake.contracts.grades import GRADES
 from cryptolake.contracts.states import STATE_DOCS, STATES
 from cryptolake.contracts.table import Field, Table
+from cryptolake.gold.flagged_markets import TABLE as FLAGGED_MARKETS
+from cryptolake.gold.left_out import doubts, left_out, named
 from cryptolake.gold.suspect import LIQUIDATIONS_SUSPECT, TVL_SUSPECT, flagged
 
 # The share of a market's value that may lack a price while its totals still count as totals: a tenth of a percent.
@@ -35,7 +37,7 @@ STATUS_CODES: dict[str, str] = {
     "pending": "not answered yet, or the answers are not in the tables yet",
 }
 
-INPUTS = ("tvl", "liquidations", "market_days")
+INPUTS = ("tvl", "liquidations", "market_days", "flagged_markets")
 TABLE = Table(
     name="daily_panel",
     layer="gold",
@@ -78,6 +80,22 @@ TABLE = Table(
         ),
         Field("cash_usd", "float64", "deposits that are not lent out", unit="USD", null=True, minimum=0),
         Field("collateral_usd", "float64", "collateral that is not lent out", unit="USD", null=True, minimum=0),
+        Field(
+            "unfiltered_tvl_usd",
+            "float64",
+            "net TVL with what the other totals leave out (`excluded`)",
+            unit="USD",
+            null=True,
+            minimum=0,
+            added=True,
+        ),
+        Field(
+            "excluded",
+            "text",
+            "what the totals leave out: reason and start of the id, joined by `;`, see `flagged_markets`; null: nothing",
+            null=True,
+            added=True,
+        ),
         Field("priced_share", "float64", "assets with a price / assets", null=True, minimum=0, maximum=1),
         Field(
             "priced_value_share",
@@ -137,13 +155,16 @@ TABLE = Table(
     "never had any; the sums of what has a price are the `priced_` columns. A market that holds nothing is 0, and so is a day "
     "that was asked and had no liquidation; a day that was not asked, or a market that did not exist, is null with its "
     "reason. Liquidations are valued at the day's snapshot price. TVL and liquidations of a row cover the same day: the "
-    "snapshot block is the last block of the window that was scanned. Nothing is filled forward.",
+    "snapshot block is the last block of the window that was scanned. Nothing is filled forward. Totals leave out what the "
+    "table `exclusions` names and nothing else, an isolated market by its own deposits and debt; `unfiltered_tvl_usd` leaves "
+    "out nothing, and liquidations are all counted.",
     publish_as="gold/daily_panel.parquet",
 )
 
 # What `build` needs of silver; the rest need not be read.
 _TVL_COLUMNS = (
-    *("csu", "date", "asset", "supplied", "borrowed", "cash", "collateral", "price", "price_age_s", "price_flag"),
+    *("csu", "date", "asset", "supplied", "borrowed", "cash", "collateral", "price", "price_source", "price_age_s"),
+    "price_flag",
     *("supplied_usd", "borrowed_usd", "cash_usd", "collateral_usd", "block", "block_time"),
 )
 _LIQUIDATION_COLUMNS = (
@@ -194,19 +215,31 @@ _OF_LIQUIDATIONS = (*EVENT_SUMS, "liquidation_count", "liquidations_dust_count",
 _ABOUT_THE_ROW = ("block", "num_assets", "priced_share", "priced_value_share", "price_age_s_max")
 
 
-def build(tvl: pl.DataFrame, liquidations: pl.DataFrame, expected: pl.DataFrame) -> pl.DataFrame:
-    """Sum silver over the expected key set. Depends on the rows only, not on their order; sorted by csu and date."""
-    bounded = _bounded(tvl)
-    assets, events = _assets(bounded), _events(liquidations, bounded)
-    joined = expected.join(assets, on=["csu", "date"], how="left").join(events, on=["csu", "date"], how="left")
+def build(
+    tvl: pl.DataFrame,
+    liquidations: pl.DataFrame,
+    expected: pl.DataFrame,
+    flagged_markets: pl.DataFrame | None = None,
+) -> pl.DataFrame:
+    """Sum silver over the expected key set. Depends on the rows only, not on their order; sorted by csu and date.
+
+    `flagged_markets` (its contract; None: nothing) says what totals leave out and what looks wrong.
+    """
+    doubted = FLAGGED_MARKETS.empty() if flagged_markets is None else flagged_markets
+    counted = left_out(tvl, doubted)
+    bounded = _bounded(counted)
+    joined = expected
+    for part in (_assets(bounded), _events(liquidations, bounded), named(doubted), doubts(counted, doubted)):
+        joined = joined.join(part, on=["csu", "date"], how="left")
     scanned = pl.col("liq_state").is_in(["done", "empty"])
     answered = pl.col("tvl_state").is_in(["done", "empty"])
     nothing_held = pl.col("num_assets").is_null() & (pl.col("tvl_state") == "empty")
     nothing_happened = pl.col("liquidation_count").is_null()
-    facts = ("num_assets", "priced_share", "priced_value_share", "price_age_s_max", "block", "block_time")
+    facts = ("excluded", "num_assets", "priced_share", "priced_value_share", "price_age_s_max", "block", "block_time")
     frame = (
         joined.with_columns(pl.when(nothing_held).then(0.0).otherwise(pl.col(name)).alias(name) for name in SUMS)
         .with_columns(
+            pl.when(nothing_held).then(0.0).otherwise("unfiltered_tvl_usd").alias("unfiltered_tvl_usd"),
             pl.when(nothing_held).then(0).otherwise(pl.col("num_assets")).cast(pl.Int32).alias("num_assets"),
             pl.when(nothing_held).then(1.0).otherwise(pl.col("priced_value_share")).alias("priced_value_share"),
             pl.when(scanned & nothing_happened)
@@ -227,6 +260,9 @@ def build(tvl: pl.DataFrame, liquidations: pl.DataFrame, expected: pl.DataFrame)
                 for partial, total in PARTIAL.items()
                 if total in SUMS
             ),
+            pl.when(answered & ~pl.col("unfiltered_unpriced").fill_null(False))
+            .then("unfiltered_tvl_usd")
+            .alias("unfiltered_tvl_usd"),
             pl.when(scanned).then("liquidations_usd").alias("priced_liquidations_usd"),
             *(
                 pl.when(scanned).then(pl.col(name).fill_null(0)).alias(name)
@@ -299,8 +335,13 @@ def _assets(tvl: pl.DataFrame) -> pl.DataFrame:
     amount = pl.max_horizontal("supplied", "borrowed", "cash") + pl.col("collateral")
     share, unpriced = _exceeds(amount * pl.col("at_most"), priced)
     dead = (pl.col("price_flag") == DEAD).any()  # of which the market itself may not know how much it has
+    unfiltered_unpriced = (
+        _exceeds(pl.col("unfiltered") * pl.col("at_most"), priced)[1] | pl.col("unfiltered_dead").any()
+    )
     return tvl.group_by("csu", "date", maintain_order=True).agg(
         *(reduce(add, map(pl.col, parts)).sum().alias(total) for total, parts in SUMS.items()),
+        pl.col("unfiltered_usd").sum().alias("unfiltered_tvl_usd"),
+        unfiltered_unpriced.alias("unfiltered_unpriced"),
         pl.len().cast(pl.Int32).alias("num_assets"),
         priced.mean().alias("priced_share"),
         share.alias("priced_value_share"),

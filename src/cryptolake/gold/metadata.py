@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
 from cryptolake.contracts.table import Table
 from cryptolake.gold.daily_panel import STATUS_CODES
+from cryptolake.registry.exclusions import Exclusion, plain
 from cryptolake.registry.markets import Csu
 
 CONVENTIONS = {
     "day": "half-open [start, end) of the named day boundary; TVL is the state at the last block before the end, "
     "liquidations are those in the blocks of the same window",
     "net_tvl": "total_tvl_usd = cash + collateral that is not lent out: what could be withdrawn or seized today",
+    "exclusions": "totals leave out what `exclusions` names, an isolated market by its own deposits and debt; "
+    "unfiltered_tvl_usd leaves out nothing",
     "gross_tvl": "gross_tvl_usd = deposits (lent on or not) + collateral that is not lent out",
     "liquidations": "debt repaid, in USD at the day's snapshot price; bad debt written off is none",
     "missing": "null with a status code; never filled, never zero. Zero means asked and nothing there",
@@ -37,10 +40,12 @@ def metadata_document(
     day_boundary: str = "utc",
     prices: pl.DataFrame | None = None,
     pricing: Mapping[str, object] | None = None,
+    exclusions: Sequence[Exclusion] = (),
 ) -> dict[str, object]:
     """The document: version id, date range, definitions, sources, and per market its row counts by status.
 
-    `prices` (silver) tells which sources priced how many token-days, `pricing` how they were chosen (null: not known).
+    `prices` (silver) tells which sources priced how many token-days, `pricing` how they were chosen (null: not known);
+    `exclusions` is what totals leave out.
     """
     sandbox = sorted(name for name, csu in csus.items() if csu.sandbox)
     priced = prices if prices is not None else pl.DataFrame(schema={"price_source": pl.String, "flag": pl.String})
@@ -64,6 +69,7 @@ def metadata_document(
         "price_sources": _counts(priced["price_source"].fill_null("none")),
         "pricing": pricing,
         "price_flags": _counts(priced["flag"]),
+        "exclusions": plain(exclusions),
         "sandbox": bool(sandbox),
         "sandbox_note": f"demonstration data, not a public chain: {', '.join(sandbox)}" if sandbox else None,
         "csus": {

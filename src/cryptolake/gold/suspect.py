@@ -6,7 +6,8 @@
     liquidations_exceed_debt  more was liquidated than was owed on that day and the day before together
     dust_storm                a thousand liquidations or more, at least half of them dust
 
-The first two make a day's TVL `suspect`, `liquidations_exceed_debt` its liquidations.
+and the flags of `flagged_markets` where what they are about is a large part of the totals. The first two and those make a
+day's TVL `suspect`, `liquidations_exceed_debt` its liquidations.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import math
 
 import polars as pl
 
-TVL_SUSPECT = ("price_disagrees", "tvl_spike")
+from cryptolake.contracts.market_flags import FLAGS
+
+TVL_SUSPECT = ("price_disagrees", "tvl_spike", *FLAGS)
 LIQUIDATIONS_SUSPECT = ("liquidations_exceed_debt",)
 
 _DISAGREEING_SHARE = 0.05
@@ -28,6 +31,7 @@ _STORM, _DUST_SHARE = 1_000, 0.5
 def flagged(panel: pl.DataFrame) -> pl.DataFrame:
     """`panel` (sorted by csu and date, with `disagreeing_usd` and `dust_count`) with a column `flags`: codes joined by `;`.
 
+    A column named as a flag of `flagged_markets` says whether that holds of a large part of the day's totals.
     A null in a rule's inputs means that the rule says nothing.
     """
     supplied, borrowed = pl.col("total_supplied_usd"), pl.col("total_borrowed_usd")
@@ -45,6 +49,7 @@ def flagged(panel: pl.DataFrame) -> pl.DataFrame:
         "liquidations_exceed_debt": borrowed.is_not_null() & (liquidated > borrowed + before) & (liquidated > 1.0),
         "dust_storm": (pl.col("liquidation_count") >= _STORM)
         & (pl.col("liquidations_dust_count") >= _DUST_SHARE * pl.col("liquidation_count")),
+        **{code: pl.col(code) for code in FLAGS if code in panel.columns},
     }
     codes = [pl.when(rule.fill_null(False)).then(pl.lit(code)) for code, rule in rules.items()]
     flags = pl.concat_list(codes).list.drop_nulls().list.join(";")

@@ -4,6 +4,7 @@
     bronze/tvl/<csu>/<period>.json                  the documented form
     bronze/tvl/<csu>/<period>.rows.parquet          its rows, typed, until they are in the month's
     bronze/tvl/<csu>/<YYYY-MM>.parquet              the month's rows, typed
+    bronze/isolated_markets/<csu>/<YYYY-MM>.parquet another reading of the month's tvl answers, typed
     bronze/whole.json                               which of these answers were found whole; may be deleted
     bronze/<source>/<dataset>/<period>/<key>.raw.json.gz    vendors
     bronze/<source>/<dataset>/<period>.zip                  the same files of a finished hour, packed into one

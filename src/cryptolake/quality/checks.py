@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from cryptolake.contracts.market_flags import FLAGS
 from cryptolake.quality import rules, supported
 from cryptolake.quality.results import SEVERITIES, Result, Severity
 from cryptolake.quality.rules import FinishedTables
@@ -115,6 +116,10 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check("unpriced_share", "warning", "every asset that is held has a price", rules.unpriced),
     Check("tvl_spike", "warning", "no day stands out from the days around it", rules.flag("tvl_spike")),
+    *(
+        Check(code, "warning", f"no large part of a permissionless market {what}", rules.flag(code))
+        for code, what in FLAGS.items()
+    ),
     Check(
         "liquidations_exceed_debt",
         "warning",

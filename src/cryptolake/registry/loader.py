@@ -16,6 +16,7 @@ from typing import TypeVar
 from cryptolake.errors import BadInput
 from cryptolake.files.text import read_text
 from cryptolake.registry.chains import Chain
+from cryptolake.registry.exclusions import Exclusion, read_exclusions
 from cryptolake.registry.family import Accounting, FamilyFacts
 from cryptolake.registry.lint import read_chain, read_csu
 from cryptolake.registry.markets import Csu
@@ -27,7 +28,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """All known markets, chains and families by name, and the named sets with their markets' names and their origin.
+    """All known markets, chains and families by name, the named sets with their markets' names, and what totals leave out.
 
     An origin is the file (and line) that lists the set; empty for what the package ships. `refused` are the sets of the
     settings that do not fit this registry, each with what is wrong and where: another folder's may have what they name.
@@ -39,6 +40,7 @@ class Registry:
     sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
+    exclusions: tuple[Exclusion, ...] = ()
 
     @property
     def accounting(self) -> Mapping[str, Accounting]:
@@ -115,23 +117,36 @@ def configured(registry: Registry, markets: Iterable[str], sets: Iterable[str]) 
     return [found[name] for name in sorted(found)]
 
 
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The rows of one or several registry files, by what they are."""
+
+    chains: list[Row]
+    csus: list[Row]
+    sets: list[Row]
+    exclusions: list[Row]
+
+
 @lru_cache(maxsize=1)
-def _package_rows() -> tuple[list[Row], list[Row], list[Row]]:
-    """The package's chain, market and set rows; they cannot change while the program runs."""
+def _package_rows() -> _Rows:
+    """The package's rows; they cannot change while the program runs."""
     folder = files("cryptolake.registry") / "data"
     faults: list[str] = []
     chains = read_rows("chains.yaml", (folder / "chains.yaml").read_text("utf-8"), faults)["chains"]
     csus: list[Row] = []
     for file in sorted((folder / "markets").iterdir(), key=lambda one: one.name):
         csus += read_rows(file.name, file.read_text("utf-8"), faults)["csus"]
-    sets = read_rows("sets.yaml", (folder / "sets.yaml").read_text("utf-8"), faults)["sets"]
+    sets, exclusions = (
+        read_rows(f"{name}.yaml", (folder / f"{name}.yaml").read_text("utf-8"), faults)[name]
+        for name in ("sets", "exclusions")
+    )
     _report(faults)
-    return chains, csus, sets
+    return _Rows(chains, csus, sets, exclusions)
 
 
 @lru_cache(maxsize=4)
 def _package_registry(families: tuple[FamilyFacts, ...]) -> Registry:
-    return _registry(*_package_rows(), families, [])
+    return _registry(_package_rows(), families, [])
 
 
 def load_registry(
@@ -141,7 +156,8 @@ def load_registry(
     *,
     listed_in: str = "own sets",
 ) -> Registry:
-    """The package's registry, with the rows of a user's YAML file (keys `csus:`, `chains:`, `sets:`) added or overriding.
+    """The package's registry, with the rows of a user's YAML file (keys `csus:`, `chains:`, `sets:`, `exclusions:`)
+    added or overriding.
 
     `families` are those a row may belong to, as they declare themselves. `own_sets` are added to the others (`listed_in`:
     where they stand) and take no other's place; one that names what this registry lacks is refused when it is used. Raises
@@ -152,7 +168,7 @@ def load_registry(
         found = _package_registry(known)
     else:
         faults: list[str] = []
-        found = _registry(*_rows(extra, faults), known, faults)
+        found = _registry(_rows(extra, faults), known, faults)
     return _with_own_sets(found, own_sets, listed_in) if own_sets else found
 
 
@@ -185,18 +201,18 @@ def _with_own_sets(registry: Registry, own: Mapping[str, Sequence[str]], where: 
 def package_chains() -> Mapping[str, Chain]:
     """The package's chains by name, for whoever needs no markets. Raises BadInput as `load_registry`."""
     faults: list[str] = []
-    chains = _chains(_package_rows()[0], faults)
+    chains = _chains(_package_rows().chains, faults)
     _report(faults)
     return chains
 
 
 def market_rows(extra: Path | None = None) -> dict[str, Row]:
     """The markets' rows as written, by name, with everything a `Csu` leaves out. Raises BadInput as `load_registry`."""
-    return {str(row.values.get("name")): row for row in _all_rows(extra)[1]}
+    return {str(row.values.get("name")): row for row in _all_rows(extra).csus}
 
 
-def _all_rows(extra: Path | None) -> tuple[list[Row], list[Row], list[Row]]:
-    """The package's chain, market and set rows, those of a user's file added or overriding. Raises BadInput."""
+def _all_rows(extra: Path | None) -> _Rows:
+    """The package's rows, those of a user's file added or overriding. Raises BadInput."""
     if extra is None:
         return _package_rows()
     faults: list[str] = []
@@ -205,12 +221,17 @@ def _all_rows(extra: Path | None) -> tuple[list[Row], list[Row], list[Row]]:
     return found
 
 
-def _rows(extra: Path, faults: list[str]) -> tuple[list[Row], list[Row], list[Row]]:
-    """Chain, market and set rows of the package with those of a user's file added or overriding."""
+def _rows(extra: Path, faults: list[str]) -> _Rows:
+    """The rows of the package with those of a user's file added or overriding."""
     text = read_text(extra, name=f"registry file {extra}", remedy="correct --registry or CRYPTOLAKE_REGISTRY")
     mine = read_rows(str(extra), text, faults)
-    chains, csus, sets = _package_rows()
-    return override(chains, mine["chains"]), override(csus, mine["csus"]), override(sets, mine["sets"])
+    ours = _package_rows()
+    return _Rows(
+        override(ours.chains, mine["chains"]),
+        override(ours.csus, mine["csus"]),
+        override(ours.sets, mine["sets"]),
+        [*ours.exclusions, *mine["exclusions"]],
+    )
 
 
 def _chains(chain_rows: Sequence[Row], faults: list[str]) -> dict[str, Chain]:
@@ -230,14 +251,9 @@ def _chains(chain_rows: Sequence[Row], faults: list[str]) -> dict[str, Chain]:
     return chains
 
 
-def _registry(
-    chain_rows: Sequence[Row],
-    csu_rows: Sequence[Row],
-    set_rows: Sequence[Row],
-    known: Sequence[FamilyFacts],
-    faults: list[str],
-) -> Registry:
+def _registry(rows: _Rows, known: Sequence[FamilyFacts], faults: list[str]) -> Registry:
     """Build and lint; raises BadInput with all of `faults` and those found here."""
+    chain_rows, csu_rows, set_rows = rows.chains, rows.csus, rows.sets
     families = {one.name: one for one in known}
     chains = _chains(chain_rows, faults)
     csus: dict[str, Csu] = {}
@@ -259,10 +275,12 @@ def _registry(
                 faults.append(f"{row.where}: {csu.name} and {other} claim the same contract {primary}; leave one")
     _clashes([(row.where, csus.get(str(row.values.get("name")))) for row in csu_rows], "market", faults)
     sets = read_sets(set_rows, csu_rows, csus, faults)
+    written = [str(row.values.get("name")) for row in csu_rows]
+    exclusions = read_exclusions(rows.exclusions, csus, written, faults)
     _report(faults)
-    shipped = {row.where for row in _package_rows()[2]}
+    shipped = {row.where for row in _package_rows().sets}
     origins = {str(row.values.get("name")): row.where for row in set_rows if row.where not in shipped}
-    return Registry(csus, chains, families, sets, origins)
+    return Registry(csus, chains, families, sets, origins, exclusions=exclusions)
 
 
 def _clashes(rows: Iterable[tuple[str, Csu | Chain | None]], kind: str, faults: list[str]) -> None:
@@ -283,9 +301,9 @@ def _report(faults: Sequence[str]) -> None:
 
 def set_names(extra: Path | None = None) -> list[str]:
     """The names of the sets, a user's file included. Raises BadInput as `load_registry`."""
-    return [str(row.values.get("name")) for row in _all_rows(extra)[2]]
+    return [str(row.values.get("name")) for row in _all_rows(extra).sets]
 
 
 def chain_names(extra: Path | None = None) -> list[str]:
     """The names of the chains, a user's file included. Raises BadInput as `load_registry`."""
-    return [str(row.values.get("name")) for row in _all_rows(extra)[0]]
+    return [str(row.values.get("name")) for row in _all_rows(extra).chains]

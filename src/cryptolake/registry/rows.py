@@ -14,7 +14,7 @@ import yaml
 from cryptolake.errors import BadInput
 
 LINE = "__line__"
-_SECTIONS = ("chains", "csus", "sets")
+_SECTIONS = ("chains", "csus", "sets", "exclusions")
 
 # libyaml reads the package's rows about ten times as fast as the pure Python loader.
 _Base: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -43,7 +43,7 @@ class _Loader(_Base):  # type: ignore[misc, valid-type]  # chosen at run time
 
 
 def read_rows(file: str, text: str, faults: list[str]) -> dict[str, list[Row]]:
-    """The rows of `chains:`, `csus:` and `sets:` in `text`; the name of a chain or set is put among its values.
+    """The rows of `chains:`, `csus:`, `sets:` and `exclusions:` in `text`; the name of a chain or set is put among its values.
 
     Raises BadInput with file and line when the text is no YAML; what is wrong inside it is appended to `faults`.
     """
@@ -60,7 +60,7 @@ def read_rows(file: str, text: str, faults: list[str]) -> dict[str, list[Row]]:
     if document is None:
         return rows
     if not isinstance(document, dict):
-        raise BadInput(f"{file}:1: a registry file holds the keys `csus:`, `chains:` and `sets:`")
+        raise BadInput(f"{file}:1: a registry file holds the keys `csus:`, `chains:`, `sets:` and `exclusions:`")
     report_unknown(document, (*_SECTIONS, "schema_version"), f"{file}:1", faults)
     for section in _SECTIONS:
         found = document.get(section)

@@ -8,14 +8,16 @@ from dataclasses import asdict
 import orjson
 
 from cryptolake.registry.chainlink import feeds
+from cryptolake.registry.exclusions import plain
 from cryptolake.registry.loader import Registry
 
 
 def registry_version(registry: Registry) -> str:
-    """SHA-256 over all markets, chains and feeds in order. Endpoints are left out: they change no number."""
+    """SHA-256 over all markets, chains, feeds and exclusions in order. Endpoints are left out: they change no number."""
     said = {
         "csus": {name: asdict(csu) for name, csu in sorted(registry.csus.items())},
         "chains": {name: {**asdict(chain), "public_rpcs": []} for name, chain in sorted(registry.chains.items())},
         "feeds": [asdict(feed) for feed in feeds()],
+        "exclusions": plain(registry.exclusions),
     }
     return hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS, default=dict)).hexdigest()

@@ -13,12 +13,12 @@ from datetime import date
 import polars as pl
 
 from cryptolake.contracts.table import Field, Table
-from cryptolake.silver import liquidations, prices, quotes, tvl
+from cryptolake.silver import isolated_markets, liquidations, prices, quotes, tvl
 
 # Why a day's answers gave no rows: the kept answer is not the recorded one, or the present reader cannot read it.
 DAMAGED, UNREADABLE = "damaged", "unreadable"
 
-INPUTS = ("tvl", "liquidations", "quotes", "prices")
+INPUTS = ("tvl", "isolated_markets", "liquidations", "quotes", "prices")
 TABLE = Table(
     name="refined",
     layer="silver",
@@ -27,7 +27,9 @@ TABLE = Table(
     partition="date",
     fields=(
         Field("date", "date", "day, by the day boundary of the run"),
-        Field("dataset", "text", "which table", allowed=("tvl", "liquidations", "quotes", "prices")),
+        Field(
+            "dataset", "text", "which table", allowed=("tvl", "isolated_markets", "liquidations", "quotes", "prices")
+        ),
         Field("csu", "text", "market; `all` for quotes and prices, which all markets share"),
         Field(
             "answers",
@@ -57,7 +59,13 @@ EVERYBODY = "all"  # whose a day's quotes and prices are
 # anew changes. A column that is added is vouched for without being named here.
 SAID = {
     one.TABLE.name: tuple(name for name in one.TABLE.columns if name not in {"csu", "date", *follows})
-    for one, follows in ((tvl, tvl.FOLLOWS), (liquidations, liquidations.FOLLOWS), (quotes, ()), (prices, ()))
+    for one, follows in (
+        (tvl, tvl.FOLLOWS),
+        (isolated_markets, ()),
+        (liquidations, liquidations.FOLLOWS),
+        (quotes, ()),
+        (prices, ()),
+    )
 }
 
 NOTHING = hashlib.sha256(b"").hexdigest()  # the content of a day without rows

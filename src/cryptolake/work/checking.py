@@ -85,8 +85,14 @@ def check_panel(app: App, tables: QualityTables, at: datetime, *, keep: bool = T
 
 def finished(app: App, chosen: pl.DataFrame | None = None) -> QualityTables:
     """The finished tables of lending markets as the quality rules read them, or what of them belongs to a chosen panel."""
-    now, found = panel_now(tables=app.tables, bronze=app.bronze, states=app.ledger.states(), csus=app.registry.csus)
-    lacks = lacking(found)
+    made = panel_now(
+        tables=app.tables,
+        bronze=app.bronze,
+        states=app.ledger.states(),
+        csus=app.registry.csus,
+        left_out=app.registry.exclusions,
+    )
+    now, lacks = made.panel, lacking(made.evidence)
     tvl, liquidations, prices = (app.tables.read(one) for one in (TVL, LIQUIDATIONS, PRICES))
     stored = app.tables.read(DAILY_PANEL)
     panel = stored if chosen is None else chosen

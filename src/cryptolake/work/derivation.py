@@ -161,7 +161,9 @@ def _worth(quotes: pl.DataFrame, tokens: pl.DataFrame, hops: int) -> pl.DataFram
     further = through.select("date", pl.col("numeraire_chain").alias("chain"), pl.col("quote").alias("asset")).unique()
     worth = _worth(quotes, further, hops - 1).rename({"chain": "numeraire_chain", "asset": "quote"})
     reached = through.join(worth, on=["date", "numeraire_chain", "quote"], how="inner")
-    return pl.concat([direct, reached.select(*_TOKEN_DAY, pl.col("quote_price") * pl.col("usd"))]).unique()
+    return pl.concat(
+        [direct, reached.select(*_TOKEN_DAY, (pl.col("quote_price") * pl.col("usd")).alias("usd"))]
+    ).unique()
 
 
 def _numeraire_chain() -> pl.Expr:

@@ -11,7 +11,7 @@ import polars as pl
 
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.partition import MARKET_DATASETS
-from cryptolake.silver import refined
+from cryptolake.silver import isolated_markets, refined
 from cryptolake.silver.refined import DAMAGED, UNREADABLE
 from cryptolake.work import derivation
 from cryptolake.work.derivation import AMOUNTS_DIFFER, PRICES_DIFFER, QUOTES_DIFFER
@@ -72,6 +72,8 @@ TVL_COLUMNS = tuple(dict.fromkeys(("csu", "date", *derivation.COLUMNS["tvl"], *r
 LIQUIDATION_COLUMNS = tuple(
     dict.fromkeys(("csu", "date", *derivation.COLUMNS["liquidations"], *refined.SAID["liquidations"]))
 )
+_ISOLATED, _SUMMED = isolated_markets.TABLE.name, ("supplied", "borrowed")
+_ROUNDING = 1e-9  # sums of scaled amounts and the scaled sum differ by no more
 
 
 def evidence(
@@ -84,10 +86,14 @@ def evidence(
     prices: pl.DataFrame,
     quotes: pl.DataFrame,
     lost: Collection[MarketDay],
+    isolated: pl.DataFrame | None = None,
+    isolating: Collection[str] = (),
 ) -> pl.DataFrame:
     """One row (`EVIDENCE`) per day of these markets that the ledger knows; `recorded` is the table `refined`.
 
     `lost` are the days of which an answer is not there or not whole: whatever silver has of it, nothing can prove it.
+    `isolating` are the markets whose snapshots also give rows of `isolated` (the table `isolated_markets`): what totals
+    leave out is taken from those, so that such a day is only known where they were read from the same answers too.
 
     A day keeps the ledger's `done` or `empty` only if silver was made of those very answers, with as many rows as the
     ledger counted, still holds what it was made of, and every figure in it follows from that (`derivation`): amounts from
@@ -118,6 +124,7 @@ def evidence(
     frames = {"tvl": amounts, "liquidations": events}
     doubts = derivation.not_following(amounts, events, prices, quotes)
     changed = _changed(recorded, {"quotes": quotes, "prices": prices})
+    apart = _apart(record, isolated_markets.TABLE.empty() if isolated is None else isolated, amounts)
     pieces = []
     for dataset in MARKET_DATASETS:
         of = pl.col("dataset") == dataset
@@ -127,6 +134,8 @@ def evidence(
             .join(refined.contents(dataset, frames[dataset]), on=["csu", "date"], how="left")
             .join(doubts.filter(of).drop("dataset"), on=["csu", "date"], how="left")
             .join(changed, on="date", how="left")
+            .join(apart, on=["csu", "date"], how="left")
+            .with_columns((of & pl.col("csu").is_in(list(isolating))).alias("isolating"))
         )
     answered = pl.col("state").is_in(ANSWERED)
     holds = (pl.col("rows").fill_null(0) == pl.col("held")) & (
@@ -143,6 +152,12 @@ def evidence(
         .then(pl.lit("rows_differ"))
         .when(~holds)
         .then(pl.lit("silver_differs"))
+        .when(pl.col("isolating") & pl.col("apart_of").ne_missing(pl.col("answers")))
+        .then(pl.lit("not_refined"))
+        .when(pl.col("isolating") & pl.col("no_apart_for").is_not_null())
+        .then(pl.col("no_apart_for"))
+        .when(pl.col("isolating") & ~pl.col("apart_holds"))
+        .then(pl.lit("silver_differs"))
         .otherwise(pl.coalesce("doubt", pl.when(pl.col("rows") > 0).then(pl.col("priced_by"))))
     )
     states = {reason: state for reason, (state, _) in LACKING.items()}
@@ -155,6 +170,46 @@ def evidence(
         )
         .select(EVIDENCE.names())
         .sort("dataset", "csu", "date")
+    )
+
+
+def _apart(record: pl.DataFrame, isolated: pl.DataFrame, amounts: pl.DataFrame) -> pl.DataFrame:
+    """Of each market's day whose isolated markets were read: the answers, why there are no rows, and whether all are there.
+
+    All are there when they are what was written and their sums are the market's deposits and debt of each token.
+    """
+    now = refined.contents(_ISOLATED, isolated).rename({"content": "is"})
+    sums = isolated.group_by("csu", "date", pl.col("loan_asset").alias("asset")).agg(
+        pl.col(name).sum().alias(f"sum_{name}") for name in _SUMMED
+    )
+    totals = amounts.select("csu", "date", "asset", *_SUMMED).join(
+        isolated.select("csu", "date").unique(), on=["csu", "date"], how="semi"
+    )
+    differing = (
+        totals.join(sums, on=["csu", "date", "asset"], how="full", coalesce=True)
+        .filter(
+            pl.any_horizontal(
+                (pl.col(name).fill_null(0.0) - pl.col(f"sum_{name}").fill_null(0.0)).abs()
+                > _ROUNDING * pl.max_horizontal(name, f"sum_{name}")
+                for name in _SUMMED
+            )
+        )
+        .select("csu", "date", pl.lit(True).alias("differs"))
+        .unique()
+    )
+    return (
+        record.filter(pl.col("dataset") == _ISOLATED)
+        .join(now, on=["csu", "date"], how="left")
+        .join(differing, on=["csu", "date"], how="left")
+        .select(
+            "csu",
+            "date",
+            pl.col("made_of").alias("apart_of"),
+            pl.col("no_rows_for").alias("no_apart_for"),
+            ((pl.col("is").fill_null(refined.NOTHING) == pl.col("was")) & ~pl.col("differs").fill_null(False)).alias(
+                "apart_holds"
+            ),
+        )
     )
 
 

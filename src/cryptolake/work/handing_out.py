@@ -39,8 +39,14 @@ def require_table_supported(app: App, table: Table) -> None:
 
 def unsupported(app: App, stated: pl.DataFrame) -> pl.DataFrame:
     """The rows of a panel, as `quality.supported.differing` has them, that state a number which is not what there is now."""
-    now, _ = panel.panel_now(tables=app.tables, bronze=app.bronze, states=app.ledger.states(), csus=app.registry.csus)
-    return differing(stated, now).filter("has_number")
+    now = panel.panel_now(
+        tables=app.tables,
+        bronze=app.bronze,
+        states=app.ledger.states(),
+        csus=app.registry.csus,
+        left_out=app.registry.exclusions,
+    )
+    return differing(stated, now.panel).filter("has_number")
 
 
 def refuse_rows(wrong: pl.DataFrame) -> None:

@@ -195,7 +195,7 @@ def build(app: App) -> Built:
     Raises Stop when the ledger that told the answers apart is lost.
     """
     refuse_without_ledger(app)
-    return panel.build(app.stores, csus=app.registry.csus)
+    return panel.build(app.stores, csus=app.registry.csus, left_out=app.registry.exclusions)
 
 
 def publish(app: App) -> list[Output]:
@@ -228,6 +228,7 @@ def publish(app: App) -> list[Output]:
         day_boundary=app.boundary,
         prices=frames[PRICES],
         pricing=refined.pricing_document(tables.read(REFINED_DAYS)),
+        exclusions=[one for one in app.registry.exclusions if one.csu in set(gold["csu"])],
     )
     made.append(Output("file metadata", 1, str(tables.publish_json("gold/metadata.json", about))))
     promises = app.folder.root / CONTRACTS_FILE
@@ -366,7 +367,7 @@ def rebuild(app: App, *, reparse: bool = False, only: MarketDays = EVERYTHING) -
         fresh=only.whole,
         reparse=reparse,
     )
-    built = panel.build(app.stores, csus=csus, states=states, known=known)
+    built = panel.build(app.stores, csus=csus, left_out=app.registry.exclusions, states=states, known=known)
     return Built([*made, *built.outputs], built.lacking)
 
 
@@ -388,7 +389,7 @@ def _refuse_to_empty(app: App, frames: Mapping[Table, pl.DataFrame]) -> None:
     answered = {dataset for (dataset, _), states in app.ledger.tally().items() if states.get("done")}
     for table, frame in frames.items():
         of = {table.name} if table.name in MARKET_DATASETS else set(MARKET_DATASETS)
-        if frame.height or not answered & of:
+        if frame.height or table.name in panel.MAY_BE_EMPTY or not answered & of:
             continue
         file = app.folder.root / (table.publish_as or "").format(csu="")
         with app.warehouse() as warehouse:

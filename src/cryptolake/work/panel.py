@@ -6,6 +6,7 @@ What does not belong here: what a figure rests on (evidence), how it is made (go
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import polars as pl
 
@@ -14,18 +15,21 @@ from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.table import Table
 from cryptolake.flow.outputs import Built, Output
-from cryptolake.gold import daily_panel
+from cryptolake.gold import daily_panel, flagged_markets
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
 from cryptolake.publish.stores import Stores
+from cryptolake.registry.exclusions import Exclusion
 from cryptolake.registry.markets import Csu
-from cryptolake.silver import liquidations, prices, quotes, refined, tvl
+from cryptolake.silver import exclusions, isolated_markets, liquidations, prices, quotes, refined, tvl
+from cryptolake.sources.onchain.families import isolating
 from cryptolake.work import evidence
 from cryptolake.work.standing import MarketDay, Standing, answers_of, market_day, standing
 from cryptolake.work.tables import derive, read_from
 
 # What `refine` makes of answers.
-REFINED = tuple(one.TABLE.name for one in (tvl, liquidations, quotes, prices, refined))
+REFINED = tuple(one.TABLE.name for one in (tvl, isolated_markets, liquidations, quotes, prices, refined))
+MAY_BE_EMPTY = {exclusions.TABLE.name, flagged_markets.TABLE.name}  # nothing left out or flagged any more is no loss
 
 
 def expected_rows(found: pl.DataFrame, csus: Mapping[str, Csu]) -> pl.DataFrame:
@@ -48,30 +52,45 @@ def expected_rows(found: pl.DataFrame, csus: Mapping[str, Csu]) -> pl.DataFrame:
     return frame.select(daily_panel.EXPECTED.names()).cast(daily_panel.EXPECTED).sort("csu", "date")
 
 
+@dataclass(frozen=True, slots=True)
+class PanelNow:
+    """The panel, the evidence it rests on, and what of it is flagged or left out, with the list of what is to be left out."""
+
+    panel: pl.DataFrame
+    evidence: pl.DataFrame
+    flagged: pl.DataFrame
+    exclusions: pl.DataFrame
+
+
 def panel_now(
     *,
     tables: Tables,
     bronze: Bronze,
     states: Mapping[Partition, Entry],
     csus: Mapping[str, Csu],
+    left_out: Sequence[Exclusion],
     known: Mapping[MarketDay, Standing] | None = None,
-) -> tuple[pl.DataFrame, pl.DataFrame]:
+) -> PanelNow:
     """The panel that ledger and silver give now, and the evidence (`evidence.EVIDENCE`) it rests on. Writes nothing.
 
-    Figures and their statuses are made from the same rows, read once. `known` is `standing(states)`, for a caller that has
-    it already.
+    Figures and their statuses are made from the same rows, read once. `left_out` is what totals leave out. `known` is
+    `standing(states)`, for a caller that has it already.
     """
     columns = daily_panel.COLUMNS
     stands = standing(states) if known is None else known
-    amounts, events, found = _evidence(tables, bronze, stands, csus, columns["tvl"], columns["liquidations"])
-    return daily_panel.build(amounts, events, expected_rows(found, csus)), found
+    of_tvl = [*columns["tvl"], *flagged_markets.COLUMNS["tvl"]]
+    amounts, events, apart, found = _evidence(tables, bronze, stands, csus, of_tvl, columns["liquidations"])
+    named = exclusions.conform(left_out)
+    flagged = flagged_markets.build(amounts, apart, named)
+    panel = daily_panel.build(amounts, events, expected_rows(found, csus), flagged)
+    return PanelNow(panel, found, flagged, named)
 
 
 def not_in_silver(
     *, tables: Tables, bronze: Bronze, states: Mapping[Partition, Entry], csus: Mapping[str, Csu]
 ) -> pl.DataFrame:
     """The market-days that the ledger calls answered and silver cannot vouch for, with the reason."""
-    return evidence.lacking(_evidence(tables, bronze, standing(states), csus)[2])
+    return evidence.lacking(_evidence(tables, bronze, standing(states), csus)[-1])
 
 
 def _evidence(
@@ -81,11 +100,12 @@ def _evidence(
     csus: Mapping[str, Csu],
     of_tvl: Sequence[str] = (),
     of_liquidations: Sequence[str] = (),
-) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Silver's amounts and events with these columns more, and what they and the ledger say together."""
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Silver's amounts and events with these columns more, its isolated markets, and what they and the ledger say together."""
     amounts = tables.read(tvl.TABLE, columns=list(dict.fromkeys([*of_tvl, *evidence.TVL_COLUMNS])))
     columns = list(dict.fromkeys([*of_liquidations, *evidence.LIQUIDATION_COLUMNS]))
     events = tables.read(liquidations.TABLE, columns=columns)
+    apart = tables.read(isolated_markets.TABLE)
     lost = bronze.lost(answers_of(entry for (_, csu, _), one in stands.items() if csu in csus for entry in one.entries))
     found = evidence.evidence(
         stands,
@@ -96,13 +116,19 @@ def _evidence(
         prices=tables.read(prices.TABLE),
         quotes=tables.read(quotes.TABLE),
         lost={market_day(one) for one in lost},
+        isolated=apart,
+        isolating={name for name, csu in csus.items() if isolating(csu.family) is not None},
     )
-    return amounts, events, found
+    return amounts, events, apart, found
 
 
 def finished() -> list[FoundTable]:
     """The tables that `publish` takes to files and PostgreSQL: what `refine` and `build` make, inputs first."""
-    made = {*REFINED, *(one.table.name for one in downstream([*REFINED, MARKET_DAYS, *asked_alone()]))}
+    made = {
+        *REFINED,
+        exclusions.TABLE.name,
+        *(one.table.name for one in downstream([*REFINED, MARKET_DAYS, *asked_alone()])),
+    }
     kept = (one for name, one in found_tables().items() if name in made and one.table.in_lake)
     return [one for one in kept if one.table.in_postgres or one.table.publish_as is not None]
 
@@ -111,6 +137,7 @@ def build(
     stores: Stores,
     *,
     csus: Mapping[str, Csu],
+    left_out: Sequence[Exclusion],
     states: Mapping[Partition, Entry] | None = None,
     known: Mapping[MarketDay, Standing] | None = None,
 ) -> Built:
@@ -123,12 +150,21 @@ def build(
     """
     tables = stores.tables
     states = stores.ledger.states() if states is None else states
-    frame, found = panel_now(tables=tables, bronze=stores.bronze, states=states, csus=csus, known=known)
+    now = panel_now(tables=tables, bronze=stores.bronze, states=states, csus=csus, left_out=left_out, known=known)
     stores.bronze.keep_whole()
-    daily_panel.TABLE.require(frame)
-    built = [(daily_panel.TABLE, frame)]
+    built = [
+        (exclusions.TABLE, now.exclusions),
+        (flagged_markets.TABLE, now.flagged),
+        (daily_panel.TABLE, now.panel),
+    ]
+    for table, rows in built:
+        table.require(rows)
     stored: dict[str, pl.DataFrame | None] = dict.fromkeys([*REFINED, *asked_alone()])
-    changed = {**stored, MARKET_DAYS: expected_rows(found, csus), daily_panel.TABLE.name: frame}
+    changed = {
+        **stored,
+        MARKET_DAYS: expected_rows(now.evidence, csus),
+        **{table.name: rows for table, rows in built},
+    }
     with read_from(stores, changed) as read:
         built += [(one.table, rows) for one, rows in derive(changed, read)]
     for table, rows in built:
@@ -138,7 +174,7 @@ def build(
             with stores.warehouse() as warehouse:
                 warehouse.load(table, rows, table.load)
     made = [Output(f"{table.layer} {table.name}", rows.height, _place(table, tables)) for table, rows in built]
-    return Built(made, evidence.lacking(found))
+    return Built(made, evidence.lacking(now.evidence))
 
 
 def _place(table: Table, tables: Tables) -> str:

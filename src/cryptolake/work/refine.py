@@ -7,7 +7,7 @@ written last (`silver.refined`), so that a step that was cut short is seen.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from operator import attrgetter
@@ -18,6 +18,7 @@ import structlog
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition
+from cryptolake.contracts.raw import Raw
 from cryptolake.contracts.source import Row
 from cryptolake.contracts.table import Table
 from cryptolake.errors import Skip, Stop
@@ -25,7 +26,7 @@ from cryptolake.flow.outputs import Output
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
 from cryptolake.registry.chainlink import named_tokens
-from cryptolake.silver import liquidations, prices, refined, tvl
+from cryptolake.silver import isolated_markets, liquidations, prices, refined, tvl
 from cryptolake.silver.quotes import TABLE as QUOTES
 from cryptolake.silver.refined import TABLE as REFINED
 from cryptolake.sources.onchain.source import OnchainSource
@@ -33,10 +34,39 @@ from cryptolake.work.standing import MarketDay, Standing, answers_of, market_day
 
 log = structlog.get_logger(__name__)
 
-_ANSWERS: dict[str, pl.Schema] = {"tvl": tvl.ANSWER, "liquidations": liquidations.ANSWER}
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A table that is read from answers: of which dataset they are, the rows they give, and how those become the table's.
+
+    `apart` says that it is a second reading of the dataset, which the source has for some markets only: the ledger does not
+    count its rows, and none were kept when the answer landed.
+    """
+
+    table: Table
+    dataset: str
+    schema: pl.Schema
+    conform: Callable[[pl.DataFrame], pl.DataFrame]
+    apart: bool = False
+
+    def reader(self, source: OnchainSource, key: str) -> str | None:
+        """Digest of the code that reads a market's answers so; None where they are not read so."""
+        return source.isolated_reader(key) if self.apart else source.reader(key)
+
+    def rows(self, source: OnchainSource, raw: Raw) -> Sequence[Row]:
+        """What the answer says. Raises Skip when it does not fit."""
+        return source.isolated(raw) if self.apart else source.parse(raw)
+
+
+_READ = (
+    _Read(tvl.TABLE, "tvl", tvl.ANSWER, tvl.conform),
+    _Read(isolated_markets.TABLE, "tvl", isolated_markets.ANSWER, isolated_markets.conform, apart=True),
+    _Read(liquidations.TABLE, "liquidations", liquidations.ANSWER, liquidations.conform),
+)
+_BY_NAME = {one.table.name: one for one in _READ}
 # As partitions compare; comparing each with each instead takes ten times as long.
 _ORDER = attrgetter("dataset", "key", "period.start", "period.end", "period.boundary")
-SILVER: tuple[Table, ...] = (tvl.TABLE, liquidations.TABLE, QUOTES, prices.TABLE)
+SILVER: tuple[Table, ...] = (tvl.TABLE, isolated_markets.TABLE, liquidations.TABLE, QUOTES, prices.TABLE)
 
 
 def refine(
@@ -77,35 +107,34 @@ def refine(
         set() if states is None or reparse else bronze.lost(answers_of(states[one] for one in asked if one in states))
     )
     kept_days: set[MarketDay] = set()
-    for dataset, table, conform in (
-        ("tvl", tvl.TABLE, tvl.conform),
-        ("liquidations", liquidations.TABLE, liquidations.conform),
-    ):
+    for one in _READ:
+        name, dataset = one.table.name, one.dataset
         chosen = sorted((partition for partition in asked if partition.dataset == dataset), key=_ORDER)
-        found, readings = answers(source, dataset, chosen, bronze=bronze, states=states, hurt=hurt, reparse=reparse)
-        lost += [one.partition for one in readings if one.reason is not None]
-        unread = {market_day(one.partition) for one in readings if one.reason is not None}
-        new = conform(_others(found, unread))  # what a day's other answers say would pass for all of it
+        found, readings = answers(source, name, chosen, bronze=bronze, states=states, hurt=hurt, reparse=reparse)
+        lost += [reading.partition for reading in readings if reading.reason is not None]
+        unread = {market_day(reading.partition) for reading in readings if reading.reason is not None}
+        new = one.conform(_others(found, unread))  # what a day's other answers say would pass for all of it
         del found
         if not fresh:
-            stored = tables.read(table, among={"date": touched})
-            made_of_them = _vouched(dataset, readings, before, stored) & unread
-            kept_days |= made_of_them
-            readings = [one for one in readings if market_day(one.partition) not in made_of_them]
-            kept = _others(stored, [one for one in days if one[0] == dataset and one not in made_of_them])
+            stored = tables.read(one.table, among={"date": touched})
+            made_of_them = _vouched(name, readings, before, stored) & unread
+            kept_days |= {(name, csu, day) for _, csu, day in made_of_them}
+            readings = [reading for reading in readings if market_day(reading.partition) not in made_of_them]
+            kept = _others(stored, [day for day in days if day[0] == dataset and day not in made_of_them])
             if kept.height:
                 # By market, so that an event two markets claim is given to the same one in whatever order they come.
                 both = pl.concat([kept, new]).sort("csu", maintain_order=True)
-                new = both.unique(subset=table.key, keep="last", maintain_order=True)
-        records.append(_records(dataset, readings, new))
-        frames[dataset] = new
+                new = both.unique(subset=one.table.key, keep="last", maintain_order=True)
+        records.append(_records(name, readings, new))
+        frames[name] = new
         del new
     if lost and fresh:
         raise Stop(
             f"{counted(len(lost), 'answer')} that the ledger knows cannot be read any more ({min(lost)}); nothing was "
             "written. Run `cryptolake ledger repair`, then `cryptolake collect`"
         )
-    records.append(_others(before, days - kept_days))
+    made = {(one.table.name, csu, day) for one in _READ for dataset, csu, day in days if dataset == one.dataset}
+    records.append(_others(before, made - kept_days))
     told = QUOTES.empty() if quotes is None else quotes
     if not fresh:
         told = told.filter(pl.col("date").is_in(touched))
@@ -138,7 +167,7 @@ class Reading:
 
 def answers(
     source: OnchainSource,
-    dataset: str,
+    name: str,
     chosen: Sequence[Partition],
     *,
     bronze: Bronze,
@@ -146,22 +175,26 @@ def answers(
     hurt: Collection[Partition] = frozenset(),
     reparse: bool = False,
 ) -> tuple[pl.DataFrame, list[Reading]]:
-    """The typed rows of the answers of `chosen` and how reading each went; brings the monthly twins up to date on the way.
+    """The rows that table `name` is made of from the answers of `chosen`, and how reading each went.
+
+    Brings the monthly twins up to date on the way. Markets whose answers are not read so are passed over.
 
     An answer is read once, when it lands: a twin's rows, and what was kept of that reading, are used where the code that
     reads answers now made them and the digests say that they stand for the answer that is kept. Else the answer is read
     again; one that is missing, not the recorded one or unreadable is said to be so in its reading. `hurt` are those that no
     twin stands for, because the answer itself is not there any more.
     """
-    schema = _ANSWERS[dataset]
+    read_as = _BY_NAME[name]
+    dataset, schema = read_as.dataset, read_as.schema
     months: dict[tuple[str, str], list[Partition]] = {}
     for partition in chosen:
         months.setdefault((partition.key, str(partition.period.day)[:7]), []).append(partition)
     found = []
     readings: list[Reading] = []
     for (key, month), members in sorted(months.items()):
-        reader = source.reader(key)
-        twin = None if reparse else bronze.compacted(dataset, key, month, reader=reader)
+        if (reader := read_as.reader(source, key)) is None:
+            continue
+        twin = None if reparse else bronze.compacted(name, key, month, reader=reader)
         rows, digests = twin if twin is not None else (pl.DataFrame(schema={"period": pl.String(), **schema}), {})
         before = dict(digests) if twin is not None else None
         wanted = {str(member.period): member for member in members}
@@ -176,13 +209,12 @@ def answers(
             read = {str(one.period): one for one in all_of_it}
         for period, member in read.items():
             entry = states.get(member) if states is not None else None
-            sound = (
-                entry is None or counts.get(period, 0) == entry.rows
-            )  # else the twin lost rows, or was read otherwise
+            # Else the twin lost rows, or was read otherwise; the ledger counts the rows of the dataset's own reading only.
+            sound = read_as.apart or entry is None or counts.get(period, 0) == entry.rows
             kept = entry.digest if entry is not None and member not in hurt else None
             if sound and kept is not None and digests.get(period) == kept:
                 continue
-            if entry is not None and kept is not None and period not in digests and not reparse:
+            if entry is not None and kept is not None and period not in digests and not reparse and not read_as.apart:
                 typed = bronze.kept_rows(member, kept, reader=reader)
                 if typed is not None and len(typed) == entry.rows:
                     new += ({"period": period, **row} for row in typed)
@@ -199,7 +231,7 @@ def answers(
             if raw is None:
                 continue
             try:
-                new += ({"period": period, **row} for row in source.parse(raw))
+                new += ({"period": period, **row} for row in read_as.rows(source, raw))
             except Skip as error:
                 log.warning("answer left out", partition=str(member), reason=error.reason, error=str(error))
                 wrong.setdefault(period, refined.UNREADABLE)
@@ -210,7 +242,7 @@ def answers(
             again = pl.DataFrame(new, schema=rows.schema, strict=False)
             rows = pl.concat([rows.filter(~pl.col("period").is_in(stale)), again]).sort("period", maintain_order=True)
             if not wrong:  # else the twin may be the last that knows what an answer said
-                bronze.compact(dataset, key, month, rows, answers=digests, reader=reader)
+                bronze.compact(name, key, month, rows, answers=digests, reader=reader)
             counts = dict(rows.group_by("period").len().iter_rows())
         for period, member in wanted.items():
             entry = states.get(member) if states is not None else None
@@ -222,17 +254,18 @@ def answers(
     return (pl.concat(found, rechunk=False) if found else pl.DataFrame(schema=schema)), readings
 
 
-def _vouched(dataset: str, readings: Sequence[Reading], before: pl.DataFrame, stored: pl.DataFrame) -> set[MarketDay]:
+def _vouched(name: str, readings: Sequence[Reading], before: pl.DataFrame, stored: pl.DataFrame) -> set[MarketDay]:
     """The days that silver was made of these very answers already, when they could still be read, and still holds."""
     by_day: dict[MarketDay, list[tuple[str, str | None]]] = {}
     for one in readings:
         by_day.setdefault(market_day(one.partition), []).append((str(one.partition.period), one.digest))
-    now = refined.contents(dataset, stored).rename({"rows": "held", "content": "holds"})
+    now = refined.contents(name, stored).rename({"rows": "held", "content": "holds"})
     sound = (
-        before.filter((pl.col("dataset") == dataset) & pl.col("reason").is_null())
+        before.filter((pl.col("dataset") == name) & pl.col("reason").is_null())
         .join(now, on=["csu", "date"], how="left")
         .filter(pl.col("content") == pl.col("holds").fill_null(refined.NOTHING))
     )
+    dataset = _BY_NAME[name].dataset
     made_of = {(dataset, csu, day): answers for csu, day, answers in sound.select("csu", "date", "answers").iter_rows()}
     return {day for day, parts in by_day.items() if made_of.get(day) == refined.digest_of(parts)}
 
@@ -288,6 +321,7 @@ def _store(
     Takes the frames out of `unvalued` and lets go of each as soon as it is written: a year's are a gigabyte together.
     """
     held, events = unvalued.pop("tvl"), unvalued.pop("liquidations")
+    isolated = unvalued.pop("isolated_markets", None)  # carries no value: valuing anew leaves it as it is
     said = prices.oracle_quotes(held, events, named_tokens())
     quotes = prices.tidy(pl.concat([said, told])) if told.height else said
     wanted = pl.concat(
@@ -310,10 +344,12 @@ def _store(
         QUOTES: quotes,
         prices.TABLE: chosen,
     }
-    own = records.filter(pl.col("dataset").is_in(list(_ANSWERS)))
+    if isolated is not None:
+        frames[isolated_markets.TABLE] = isolated
+    own = records.filter(pl.col("dataset").is_in(list(_BY_NAME)))
     of_all = [refined.shared(QUOTES.name, quotes), refined.shared(prices.TABLE.name, chosen, how.text())]
     frames[REFINED] = pl.concat([own, *of_all]).sort(REFINED.key)
-    del held, events, said, quotes, chosen, told
+    del held, events, isolated, said, quotes, chosen, told
     for table, frame in frames.items():
         table.require(frame)
     made = []

@@ -21,6 +21,7 @@ from cryptolake.net.multicall import Call, Program
 from cryptolake.registry.family import Accounting, Anchor, FamilyFacts
 from cryptolake.registry.markets import Csu
 from cryptolake.sources import onchain
+from cryptolake.sources.onchain.isolated import Isolated
 from cryptolake.sources.onchain.records import Liquidation, Reserve, Settled
 
 
@@ -68,6 +69,16 @@ class Discovering(Family, Protocol):
     def discover(csu: Csu, logs: Sequence[Log]) -> Csu: ...
 
 
+class Isolating(Family, Protocol):
+    """A family whose contract holds isolated markets that anyone may open: `isolated` tells each of them apart.
+
+    It asks what `snapshot` asks and nothing else, so that a snapshot's stored answers are enough for it.
+    """
+
+    @staticmethod
+    def isolated(csu: Csu) -> Program[list[Isolated]]: ...
+
+
 _DECLARED = ("PRIMARY_ENTRY", "ANCHORS")
 _READ = ("METHODOLOGY", "ACCOUNTING", "snapshot", "emitters", "liquidations", "settle")
 _MARKS = (*_DECLARED, "METHODOLOGY", "snapshot")  # one of these makes a module a family
@@ -78,6 +89,12 @@ def discovering(name: str) -> Discovering | None:
     """The family of this name if it needs discovery."""
     family = families()[name]
     return cast(Discovering, family) if hasattr(family, "discovery") else None
+
+
+def isolating(name: str) -> Isolating | None:
+    """The family of this name if it tells isolated markets apart; None also where it cannot be read at all."""
+    family = families().get(name)
+    return cast(Isolating, family) if hasattr(family, "isolated") else None
 
 
 def families() -> Mapping[str, Family]:
@@ -243,10 +260,13 @@ _KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "METHODOLOGY": (_text, "a text"),
     "ACCOUNTING": (lambda value: isinstance(value, Accounting), "a cryptolake.registry.family.Accounting"),
-    **dict.fromkeys(("snapshot", "emitters", "liquidations", "settle", *_DISCOVERING), (callable, "a function")),
+    **dict.fromkeys(
+        ("snapshot", "isolated", "emitters", "liquidations", "settle", *_DISCOVERING), (callable, "a function")
+    ),
 }
 _CALLED: Mapping[str, tuple[str, ...]] = {
     "snapshot": ("csu",),
+    "isolated": ("csu",),
     "emitters": ("csu",),
     "liquidations": ("csu", "logs"),
     "settle": ("csu", "events"),
@@ -254,5 +274,5 @@ _CALLED: Mapping[str, tuple[str, ...]] = {
     "discover": ("csu", "logs"),
 }
 # What each of them gives at its end: those that ask (programs), and those that only read.
-_PROGRAMS: Mapping[str, type] = {"snapshot": list, "emitters": list, "settle": Settled}
+_PROGRAMS: Mapping[str, type] = {"snapshot": list, "isolated": list, "emitters": list, "settle": Settled}
 _FUNCTIONS: Mapping[str, type] = {"liquidations": list, "discovery": LogFilter, "discover": Csu}

@@ -13,13 +13,16 @@ from dataclasses import dataclass, replace
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.dead_tokens import DEAD
 from cryptolake.errors import Skip
-from cryptolake.net.abi import WORD, address_at, call_data, keccak, selector, topic, word
+from cryptolake.net.abi import WORD, address_at, call_data, keccak, selector, word
 from cryptolake.net.logs import Log, LogFilter
 from cryptolake.net.multicall import Call, CallResult, Program
 from cryptolake.registry.family import Accounting, Anchor
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.answers import CLOCK, ZERO, any_symbol, any_uint, block_time
-from cryptolake.sources.onchain.events import check_layout, liquidation, topic_address
+from cryptolake.sources.onchain.isolated import Isolated
+from cryptolake.sources.onchain.morpho_events import CREATE_MARKET as CREATE_MARKET
+from cryptolake.sources.onchain.morpho_events import LIQUIDATE as LIQUIDATE
+from cryptolake.sources.onchain.morpho_events import liquidation_of
 from cryptolake.sources.onchain.records import AssetFacts, Liquidation, Reserve, Settled
 
 METHODOLOGY = (
@@ -52,9 +55,6 @@ PROTOCOL_ANCHORS = {
     ),
 }
 ACCOUNTING = Accounting(lends_deposits=True, cash_is_the_rest=False)
-
-CREATE_MARKET = topic("CreateMarket(bytes32,(address,address,address,address,uint256))")
-LIQUIDATE = topic("Liquidate(bytes32,address,address,uint256,uint256,uint256,uint256,uint256)")
 
 _WAD = 10**18
 _PARAMS_WORDS, _MARKET_WORDS = 5, 6
@@ -103,8 +103,74 @@ def discover(csu: Csu, logs: Sequence[Log]) -> Csu:
     return replace(csu, found=tuple(found))
 
 
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What one conversation told: every market with its interest, each token's sums and facts, and what oracles said."""
+
+    markets: Sequence[_Market]
+    sums: Mapping[str, tuple[int, int, int, int]]
+    unread: frozenset[str]  # tokens whose balance cannot be read
+    metadata: Mapping[str, tuple[str, int | None]]
+    peeked: dict[tuple[str, str], int]  # Lista: USD price by oracle and token
+
+
 def snapshot(csu: Csu) -> Program[list[Reserve]]:
-    """Every token lent or pledged: three rounds for the markets' state, rates with balances, and token facts."""
+    """Every token lent or pledged."""
+    state = yield from _state(csu)
+    collateral = {token: state.sums[token][3] for token in state.metadata}
+    quoted = _quotes([market for market in state.markets if market.borrowed], state.metadata, collateral)
+    dollars = _first_peeked(state.peeked)
+    reserves = []
+    for token, (symbol, decimals) in state.metadata.items():
+        supplied, borrowed, cash, pledged = state.sums[token]
+        price = _dollar(dollars, token, decimals) if _is_lista(csu) else quoted.get(token, _PRICELESS)
+        price = _DEAD if decimals is None or token in state.unread else price
+        reserves.append(Reserve(token, symbol, decimals or 0, supplied, borrowed, cash, pledged, *price))
+    return reserves
+
+
+def isolated(csu: Csu) -> Program[list[Isolated]]:
+    """Every isolated market in which something is lent or owed, or certainly pledged; asks what `snapshot` asks.
+
+    The contract does not say how much of a token is pledged where: all of it is in a market that alone takes the token.
+    """
+    state = yield from _state(csu)
+    takers = Counter(market.collateral for market in state.markets if market.collateral != ZERO)
+    found = []
+    for market in state.markets:
+        many = takers[market.collateral]
+        pledged = state.sums[market.collateral][3] if many and market.collateral not in state.unread else None
+        mine = pledged if many == 1 else None
+        if not (market.supplied or market.borrowed or mine):
+            continue
+        symbol, decimals = state.metadata.get(market.loan, ("", None))
+        pledged_symbol, pledged_decimals = state.metadata.get(market.collateral, (None, None))
+        one = Isolated(
+            market=f"0x{market.id:064x}",
+            loan=market.loan,
+            loan_symbol=symbol,
+            loan_decimals=decimals or 0,
+            collateral=market.collateral if many else None,
+            collateral_symbol=pledged_symbol,
+            collateral_decimals=pledged_decimals,
+            oracle=market.oracle if market.oracle != ZERO else None,
+            rate_model=market.irm if market.irm != ZERO else None,
+            lltv_raw=word(market.params, 4),
+            supplied_raw=market.supplied,
+            borrowed_raw=market.borrowed,
+            interest_raw=market.borrowed - word(market.state, 2),
+            touched=word(market.state, 4),
+            collateral_raw=mine,
+            pledged_raw=pledged,
+            takers=many,
+            own_price=_own_price(market, state),
+        )
+        found.append(one)
+    return found
+
+
+def _state(csu: Csu) -> Program[_State]:
+    """Three rounds for the markets' state, rates with balances, and token facts."""
     contract = csu.entry["morpho"]
     if not csu.found:
         raise Skip(
@@ -137,24 +203,15 @@ def snapshot(csu: Csu) -> Program[list[Reserve]]:
     rates = {market.id: any_uint(next(answers)) for market in accruing}
     prices = {market.id: any_uint(next(answers)) for market in priced}
     balances = {token: any_uint(next(answers)) for token in tokens}
-    dollars = _peeked(peeks, answers)
+    peeked = _peeked(peeks, answers)
     markets = [_accrued(market, rates.get(market.id), prices.get(market.id), now) for market in markets]
 
     sums = _sums(markets, balances)
     # What is pledged for a debt is a balance: where that cannot be read the token is not left out as if it were none.
+    unread = frozenset(token for token, balance in balances.items() if balance is None)
     pledged_for = {market.collateral for market in indebted}
-    held = [token for token in tokens if any(sums[token]) or (balances[token] is None and token in pledged_for)]
-    metadata = _metadata(held, (yield _metadata_calls(held)))
-    collateral = {token: sums[token][3] for token in held}
-    quoted = _quotes([market for market in markets if market.borrowed], metadata, collateral)
-    reserves = []
-    for token in held:
-        symbol, decimals = metadata[token]
-        supplied, borrowed, cash, pledged = sums[token]
-        price = _dollar(dollars, token, decimals) if _is_lista(csu) else quoted.get(token, _PRICELESS)
-        price = _DEAD if decimals is None or balances[token] is None else price
-        reserves.append(Reserve(token, symbol, decimals or 0, supplied, borrowed, cash, pledged, *price))
-    return reserves
+    held = [token for token in tokens if any(sums[token]) or (token in unread and token in pledged_for)]
+    return _State(markets, sums, unread, _metadata(held, (yield _metadata_calls(held))), peeked)
 
 
 def emitters(csu: Csu) -> Program[list[LogFilter]]:
@@ -165,7 +222,7 @@ def emitters(csu: Csu) -> Program[list[LogFilter]]:
 
 def liquidations(csu: Csu, logs: Sequence[Log]) -> list[Liquidation]:
     """Liquidate events; both assets are the market's id until `settle` looks up its tokens."""
-    return [_liquidation(csu, log) for log in logs if log.topics[0] == LIQUIDATE]
+    return [liquidation_of(csu, log) for log in logs if log.topics[0] == LIQUIDATE]
 
 
 def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:
@@ -187,7 +244,7 @@ def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:
     metadata, answers = _metadata(tokens, answered[: len(metadata_calls)]), iter(answered[len(metadata_calls) :])
     for one, market in priced.items():
         markets[one] = replace(market, price=any_uint(next(answers)))
-    dollars = _peeked(peeks, answers)
+    dollars = _first_peeked(_peeked(peeks, answers))
     quoted = _quotes(markets.values(), metadata, {})
     facts = {}
     for token, (symbol, decimals) in metadata.items():
@@ -203,28 +260,6 @@ def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:
             for event in events
         ],
         facts,
-    )
-
-
-def _liquidation(csu: Csu, log: Log) -> Liquidation:
-    check_layout(csu, log, "Liquidate", topics=4, words=5)
-    market = log.topics[1]
-    repaid, repaid_shares, seized, bad_debt, bad_debt_shares = (word(log.data, number) for number in range(5))
-    # Moolah's liquidateBrokerPosition: nothing is seized or repaid, the whole "repaid" amount is bad debt.
-    written_off = not seized and bad_debt_shares > 0 and (repaid, repaid_shares) == (bad_debt, bad_debt_shares)
-    return liquidation(
-        log,
-        liquidator=topic_address(log, 2),
-        borrower=topic_address(log, 3),
-        seized=(market, seized),
-        repaid=(market, 0 if written_off else repaid),
-        extra={
-            "market": market,
-            "repaid_shares": str(repaid_shares),
-            "bad_debt_raw": str(bad_debt),
-            "bad_debt_shares": str(bad_debt_shares),
-            "write_off": "true" if written_off else "false",
-        },
     )
 
 
@@ -332,14 +367,30 @@ def _peek_calls(csu: Csu, markets: Iterable[_Market]) -> list[Call]:
     return [Call(oracle, call_data("peek(address)", token)) for oracle, token in sorted(pairs)]
 
 
-def _peeked(calls: Sequence[Call], answers: Iterable[CallResult]) -> dict[str, int]:
-    """The USD price (8 decimals) of each token by the first oracle that has one."""
-    found: dict[str, int] = {}
+def _peeked(calls: Sequence[Call], answers: Iterable[CallResult]) -> dict[tuple[str, str], int]:
+    """The USD price (8 decimals) that each oracle has for each token it was asked for."""
+    found: dict[tuple[str, str], int] = {}
     for call, answer in zip(calls, answers, strict=True):
-        token = address_at(call.data[4:], 0)
         if price := any_uint(answer):
-            found.setdefault(token, price)
+            found[call.to, address_at(call.data[4:], 0)] = price
     return found
+
+
+def _first_peeked(peeked: dict[tuple[str, str], int]) -> dict[str, int]:
+    """The USD price of each token by the first oracle that has one."""
+    return {token: price for (_, token), price in reversed(peeked.items())}
+
+
+def _own_price(market: _Market, state: _State) -> tuple[int, int] | None:
+    """What the market's own oracle says of one whole collateral token in whole loan tokens, as a ratio."""
+    pledged, lent = (state.metadata.get(token, ("", None))[1] for token in (market.collateral, market.loan))
+    if pledged is None or lent is None:
+        return None
+    if market.price:
+        exponent = _ORACLE_DECIMALS + lent - pledged
+        return market.price * 10 ** max(0, -exponent), 10 ** max(0, exponent)
+    dollars = [state.peeked.get((market.oracle, token)) for token in (market.collateral, market.loan)]
+    return (dollars[0], dollars[1]) if dollars[0] is not None and dollars[1] is not None else None
 
 
 def _dollar(dollars: Mapping[str, int], token: str, decimals: int | None) -> _Price:

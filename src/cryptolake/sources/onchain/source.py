@@ -28,8 +28,9 @@ from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.discovery import Discoveries
-from cryptolake.sources.onchain.families import discovering, families
+from cryptolake.sources.onchain.families import discovering, families, isolating
 from cryptolake.sources.onchain.grading import graded
+from cryptolake.sources.onchain.isolated import isolated_row
 from cryptolake.sources.onchain.proven import run_proven, told_apart
 from cryptolake.sources.onchain.reader import reader_digest
 from cryptolake.sources.onchain.records import Reserve
@@ -198,11 +199,29 @@ class OnchainSource:
         self._liars.learn(chain, certificate)
         return resting_on(alone(certificate, self._liars.accused(chain))) or None
 
+    def isolated(self, raw: Raw) -> Sequence[Row]:
+        """The isolated markets in a stored snapshot, none where the family has no such thing. Raises Skip as `parse`."""
+        csu = self._csus[raw.partition.key]
+        family = isolating(csu.family)
+        if family is None:
+            return []
+        document = orjson.loads(raw.payload)
+        csu = replace(csu, found=tuple(document.get("found", ())))
+        found = replay(family.isolated(csu), transcript_from_json(document["rounds"]))
+        return [isolated_row(csu, raw, document["timestamp"], one) for one in found]
+
     def reader(self, key: str) -> str:
         """Digest of all that decides how the market's answers are read: its family's code, its chain and addresses."""
+        return self._stamp(key, OnchainSource.parse)
+
+    def isolated_reader(self, key: str) -> str | None:
+        """The same for its isolated markets; None where its snapshots tell of none."""
+        return self._stamp(key, OnchainSource.isolated) if isolating(self._csus[key].family) is not None else None
+
+    def _stamp(self, key: str, parse: Callable[..., object]) -> str:
         csu = self._csus[key]
         with self._reading:  # every conversation of a run wants it at the same moment
-            code = reader_digest(csu.family, OnchainSource.parse)
+            code = reader_digest(csu.family, parse)
         row = orjson.dumps([csu.family, csu.chain, dict(csu.entry)], option=orjson.OPT_SORT_KEYS)
         return sha256(code.encode() + row).hexdigest()[:32]
 
