@@ -26,7 +26,16 @@ from cryptolake.work.why import why
 pytestmark = pytest.mark.xdist_group("demo")
 MARKET = "aave_v3_sandbox"
 FIGURES = [name for name, dtype in DAILY_PANEL.polars_schema().items() if dtype.is_numeric()]
-ADDED = (*SUMS, *EVENT_SUMS, *PARTIAL, "utilization_rate", "num_assets", "liquidation_count", "liquidations_dust_count")
+ADDED = (
+    "unfiltered_tvl_usd",
+    *SUMS,
+    *EVENT_SUMS,
+    *PARTIAL,
+    "utilization_rate",
+    "num_assets",
+    "liquidation_count",
+    "liquidations_dust_count",
+)
 
 
 @pytest.fixture

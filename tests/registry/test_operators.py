@@ -50,7 +50,7 @@ def test_keys_and_addresses_of_one_operator_are_one_voice() -> None:
 def test_what_the_user_tells_of_an_endpoint_counts() -> None:
     chain = load_registry(declared()).chains["ethereum"]
     one, other = endpoints_of(
-        chain, own=["https://a.example", "https://b.example"], rate=None, keys=[], plan="free", public=True
+        chain, own=["https://a.example", "https://b.example"], rate=None, keys=[], plan="free", public=False
     )
     assert voice(one) == voice(other) == UNKNOWN
     assert same_voice(one, other)

@@ -19,8 +19,10 @@ from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.states import State
 from cryptolake.contracts.table import Table
 from cryptolake.errors import BadInput
+from cryptolake.gold import flagged_markets
 from cryptolake.gold.daily_panel import EVENT_SUMS, PARTIAL, SUMS, side_of
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
+from cryptolake.gold.left_out import left_out
 from cryptolake.lake.bronze import ONCHAIN
 from cryptolake.registry.markets import Csu
 from cryptolake.silver import liquidations, prices, quotes, tvl
@@ -28,6 +30,7 @@ from cryptolake.work.cells import Cell, opened
 from cryptolake.work.chosen_panel import chosen_panel
 from cryptolake.work.standing import standing
 
+_UNFILTERED = "unfiltered_tvl_usd"  # net TVL of which nothing is left out
 # Figures that are made of other figures of the same row.
 _RATIOS = {"utilization_rate": ("total_borrowed_usd", "total_supplied_usd")}
 _COUNTS = {
@@ -57,7 +60,7 @@ class Term:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class PriceTold:
     """The day's price of one asset: who told it, what is known against it, and what others said (USD or their own quote)."""
 
     asset: str
@@ -71,7 +74,7 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class KeptAnswer:
     """A kept answer that the figure rests on: its cell, where it lies (under the data folder) and its digest."""
 
     cell: Cell
@@ -84,7 +87,8 @@ class Why:
     """A figure opened. `formula` says in words what it is; `terms` add up to it, `inputs` are the figures of a ratio.
 
     `adds_up` is the sum of the terms (the quotient of the inputs, or the number of what is counted); it equals `value`
-    wherever there is one. `state`, `reason` and `evidence` are those of its side.
+    wherever there is one. `left_out` is what the registry's exclusions take out of it. `state`, `reason` and `evidence` are
+    those of its side.
     """
 
     csu: str
@@ -101,8 +105,9 @@ class Why:
     terms: Sequence[Term]
     inputs: Mapping[str, float | None]
     adds_up: float | None
-    prices: Sequence[Told]
-    answers: Sequence[Answer]
+    left_out: Sequence[Mapping[str, Any]]
+    prices: Sequence[PriceTold]
+    answers: Sequence[KeptAnswer]
 
 
 def why(app: App, csu: Csu, day: date, column: str) -> Why:
@@ -115,9 +120,11 @@ def why(app: App, csu: Csu, day: date, column: str) -> Why:
     status = side_of(column)
     events = status == "liquidations_status"
     dataset = "liquidations" if events else "tvl"
-    held = _rows(app, tvl.TABLE, csu, day)
+    named = _rows(app, flagged_markets.TABLE, csu, day)
+    everything = _rows(app, tvl.TABLE, csu, day)
+    held = everything if column == _UNFILTERED else left_out(everything, named)
     happened = _rows(app, liquidations.TABLE, csu, day)
-    total = PARTIAL.get(column, column)
+    total = "total_tvl_usd" if column == _UNFILTERED else PARTIAL.get(column, column)
     inputs = {name: row[name] for name in _RATIOS.get(column, ())}
     terms, formula, adds_up = _opened(total, column, held, happened, row)
     assets = {(term.asset, term.symbol) for term in terms}
@@ -136,6 +143,7 @@ def why(app: App, csu: Csu, day: date, column: str) -> Why:
         terms,
         inputs,
         adds_up,
+        [] if events or column == _UNFILTERED else _excluded(named),
         _told(app, csu, day, sorted(assets), held),
         _answers(app, csu, day, dataset),
     )
@@ -204,7 +212,13 @@ def _rows(app: App, table: Table, csu: Csu, day: date) -> pl.DataFrame:
     return app.tables.read(table, among={"csu": [csu.name], "date": [day]})
 
 
-def _told(app: App, csu: Csu, day: date, assets: Sequence[tuple[str, str]], held: pl.DataFrame) -> list[Told]:
+def _excluded(named: pl.DataFrame) -> Sequence[Mapping[str, Any]]:
+    """What the figure leaves out: isolated markets and tokens with their reason and the facts for it."""
+    columns = ("kind", "id", "loan_symbol", "collateral_symbol", "supplied", "borrowed", "excluded", "why")
+    return named.filter(pl.col("excluded").is_not_null()).select(columns).to_dicts()
+
+
+def _told(app: App, csu: Csu, day: date, assets: Sequence[tuple[str, str]], held: pl.DataFrame) -> list[PriceTold]:
     """Whose price each asset has, and what everybody else said of it that day."""
     chosen = app.tables.read(prices.TABLE, among={"date": [day], "chain": [csu.chain]})
     said = app.tables.read(quotes.TABLE, among={"date": [day], "chain": [csu.chain]})
@@ -222,7 +236,7 @@ def _told(app: App, csu: Csu, day: date, assets: Sequence[tuple[str, str]], held
             if (one["source"], one["quoted_by"]) != (source, by)
         ]
         told.append(
-            Told(
+            PriceTold(
                 asset,
                 symbol,
                 row.get("price", taken.get("price")),
@@ -236,18 +250,18 @@ def _told(app: App, csu: Csu, day: date, assets: Sequence[tuple[str, str]], held
     return told
 
 
-def _answers(app: App, csu: Csu, day: date, dataset: str) -> list[Answer]:
+def _answers(app: App, csu: Csu, day: date, dataset: str) -> list[KeptAnswer]:
     """The answers that the ledger counts for the market's day, each opened."""
     partition = Partition(dataset, csu.name, Period.of_day(day, app.boundary))
     stands = standing({one.partition: one for one in app.ledger.series(dataset, csu.name, str(day), f"{day}~")})
     entries = next((one.entries for key, one in stands.items() if key == (dataset, csu.name, day)), ())
     if not entries:
         known = app.ledger.of([partition]).get(partition)
-        return [Answer(opened(partition, known, app.bronze), "", None if known is None else known.digest)]
+        return [KeptAnswer(opened(partition, known, app.bronze), "", None if known is None else known.digest)]
     found = []
     for entry in entries:
         path = app.bronze.raw_path(entry.partition, ONCHAIN)
         found.append(
-            Answer(opened(entry.partition, entry, app.bronze), str(path.relative_to(app.folder.root)), entry.digest)
+            KeptAnswer(opened(entry.partition, entry, app.bronze), str(path.relative_to(app.folder.root)), entry.digest)
         )
     return found

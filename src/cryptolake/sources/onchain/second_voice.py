@@ -13,13 +13,12 @@ from typing import TypeVar
 
 from cryptolake.contracts.grades import Grade
 from cryptolake.errors import CryptolakeError
-from cryptolake.net.besides import another_voice
+from cryptolake.net.besides import among, another_voice, why_none
 from cryptolake.net.block_identity import BlockIdentity
 from cryptolake.net.faults import Malformed
 from cryptolake.net.multicall import MAX_CALLS, Call, CallResult, Failed, Finished, Program
 from cryptolake.net.reverts import Reverts
 from cryptolake.net.rpc import Pool
-from cryptolake.net.voices import among, why_none
 from cryptolake.registry.chains import Chain
 from cryptolake.sources.onchain.proven import run_programs
 
