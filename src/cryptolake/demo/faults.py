@@ -25,6 +25,7 @@ from cryptolake.demo.replay import Lie, VendorLie
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
 from cryptolake.lake.bronze import ONCHAIN, Bronze
 from cryptolake.lake.tables import Tables
+from cryptolake.silver.isolated_markets import TABLE as ISOLATED
 from cryptolake.silver.prices import TABLE as PRICES
 from cryptolake.silver.tvl import TABLE as TVL
 from cryptolake.state.ledger import Ledger
@@ -81,6 +82,9 @@ class Lake(Protocol):
 
     def liar_named(self) -> Noticed | None:
         """Who is proven a liar, of days that are whole all the same."""
+
+    def judged(self, held: pl.DataFrame, isolated: pl.DataFrame) -> Noticed | None:
+        """What the panel would say of `DAY` if the market held this (rows of silver tvl), in these isolated markets."""
 
     def graded(self) -> Noticed | None:
         """How far the days are proven, where that is by one voice."""
@@ -150,6 +154,7 @@ def _from(*lies: Lie) -> Callable[[Lake], None]:
     return lambda lake: lake.collect_anew(*lies)
 
 
+_TOY = f"0x{7:040x}"
 _POOL, _SIBLING = "0x94099942864EA81cCF197E9D71ac53310b1468D8", "0x000000000000000000000000000000000000bEEF"
 
 
@@ -163,6 +168,31 @@ def _wrong_contract(lake: Lake) -> None:
     path.write_text(path.read_text().replace(_POOL, _SIBLING))
     lake.set(registry=path)
     lake.collect_anew(lying.with_sibling(_POOL, _SIBLING))
+
+
+def _toy(lake: Lake) -> Noticed | None:
+    """900 million of a token that its borrower made, at the price that the borrower's own oracle gives.
+
+    The recorded chain has no market that anyone may open: these are rows as such a market would give, judged as the panel is.
+    """
+    rows = lake.tables.read(TVL).with_columns(price_source=pl.lit("chainlink"))
+    model = rows.filter(pl.col("date") == DAY).head(1)
+    nothing = dict.fromkeys(("supplied", "borrowed", "cash", "supplied_usd", "borrowed_usd", "cash_usd"), 0.0)
+    much = dict.fromkeys(("collateral", "collateral_usd"), 900e6)
+    toy = {**model.row(0, named=True), **nothing, **much, "asset": _TOY, "symbol": "TOY", "price": 1.0}
+    held = pl.concat([rows, pl.DataFrame([{**toy, "price_source": "protocol_oracle"}], schema=rows.schema)])
+    loan, block_time = model["asset"].item(), model["block_time"].item()
+    pair = {
+        **dict.fromkeys(ISOLATED.columns),
+        "csu": CSU, "date": DAY, "chain": toy["chain"], "block": toy["block"], "market": f"0x{7:064x}",
+        "loan_asset": loan, "loan_symbol": "LOAN", "collateral_asset": _TOY, "collateral_symbol": "TOY",
+        "oracle": f"0x{8:040x}", "rate_model": f"0x{9:040x}", "lltv": 0.86, "supplied": 1.0, "borrowed": 0.9,
+        "utilization": 0.9, "interest": 0.0, "touched_at": block_time, "collateral": 900e6, "pledged": 900e6,
+        "takers": 1, "own_price": 1.0, "supplied_raw": "0", "borrowed_raw": "0",
+    }  # fmt: skip
+    if lake.judged(rows, ISOLATED.empty()) is not None:
+        return None  # it is not the toy that is noticed
+    return lake.judged(held, pl.DataFrame([pair], schema=ISOLATED.polars_schema()))
 
 
 def _collected(lake: Lake) -> Noticed | None:
@@ -209,6 +239,7 @@ FAULTS: Sequence[Fault] = (
         _other_boundary,
         _collected,
     ),
+    Fault("a toy token, 900 million by its owner's oracle, pledged for a loan to oneself", lambda _lake: None, _toy),
     Fault("a row of the registry that names a sibling's contract", _wrong_contract, _collected),
     Fault(
         "one of two nodes drops logs, and admits it",

@@ -25,14 +25,16 @@ from cryptolake.demo.faults import DAY, Fault, Noticed
 from cryptolake.demo.replay import Lie, Replay, VendorLie, sandbox_registry
 from cryptolake.errors import CryptolakeError, Stop
 from cryptolake.flow.collect import collect
+from cryptolake.gold import daily_panel, flagged_markets
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
 from cryptolake.lake.bronze import ONCHAIN, Bronze
 from cryptolake.lake.tables import Tables
+from cryptolake.silver.liquidations import TABLE as LIQUIDATIONS
 from cryptolake.state.ledger import Ledger
 from cryptolake.work import evidence, lending
 from cryptolake.work.cells import opened
 from cryptolake.work.coin_runs import run_of
-from cryptolake.work.panel import panel_now
+from cryptolake.work.panel import PanelNow, expected_rows, panel_now
 from cryptolake.work.panel_quality import examine
 from cryptolake.work.selection import chosen_wish, collected_csus, held_partitions
 from cryptolake.work.verify import verify
@@ -235,15 +237,34 @@ class _Copy:
                 return self._noticed("verify show", f"{cell.grade}: {cell.weak}")
         return None
 
+    def judged(self, held: pl.DataFrame, isolated: pl.DataFrame) -> Noticed | None:
+        """What the panel would say of `DAY` if the market held this (rows of silver tvl), in these isolated markets."""
+        now = self._now()
+        flagged = flagged_markets.build(held, isolated, now.exclusions)
+        events = self.tables.read(LIQUIDATIONS)
+        panel = daily_panel.build(held, events, expected_rows(now.evidence, self.app.registry.csus), flagged)
+        row = panel.filter(pl.col("date") == DAY).row(0, named=True)
+        if row["status"] == "ok":
+            return None
+        return self._noticed("build: daily_panel", f"total_tvl_usd is {row['status']}: {row['reason']}")
+
     def _noticed(self, who: str, said: str) -> Noticed:
         """By which command, and what it said, with paths as they are inside the copy."""
         return Noticed(f"cryptolake {who}", said.replace(f"{self.root}/", ""))
 
     def panel(self) -> pl.DataFrame:
         """What the panel would be if it were built now."""
+        return self._now().panel
+
+    def _now(self) -> PanelNow:
         app = self.app
-        states, csus = app.ledger.states(), app.registry.csus
-        return panel_now(tables=app.tables, bronze=app.bronze, states=states, csus=csus)[0]
+        return panel_now(
+            tables=app.tables,
+            bronze=app.bronze,
+            states=app.ledger.states(),
+            csus=app.registry.csus,
+            left_out=app.registry.exclusions,
+        )
 
     def wrong(self, true: pl.DataFrame) -> tuple[date, ...]:
         """The days of which the panel would show another figure than the true one and say `ok`."""
