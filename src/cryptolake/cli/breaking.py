@@ -58,7 +58,7 @@ def _document(one: Broken) -> dict[str, object]:
         "done": one.fault.done,
         "provable": one.fault.provable,
         "caught": one.caught,
-        "noticed_by": None if one.noticed is None else one.noticed.who,
+        "noticed_by": None if one.noticed is None else one.noticed.by,
         "said": None if one.noticed is None else one.noticed.said,
         "wrong_days": [str(day) for day in one.wrong],
         "seconds": round(one.seconds, 1),
@@ -93,4 +93,4 @@ def _row(one: Broken) -> tuple[str, str, str]:
     said = re.sub(r"(0x\w{8})\w{32}\b", r"\1…", one.noticed.said.replace(f"/{CSU}", "").replace(f"{CSU}: ", ""))
     if len(said) > _LONGEST:
         said = f"{said[:_LONGEST].rpartition(' ')[0]} …"
-    return one.fault.done, one.noticed.who.removeprefix("cryptolake "), said
+    return one.fault.done, one.noticed.by.removeprefix("cryptolake "), said

@@ -22,6 +22,7 @@ from cryptolake.contracts.table import Table
 from cryptolake.demo import lying
 from cryptolake.demo.journey import CSU
 from cryptolake.demo.replay import Lie, VendorLie
+from cryptolake.files.atomic import write_bytes
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
 from cryptolake.lake.bronze import ONCHAIN, Bronze
 from cryptolake.lake.tables import Tables
@@ -40,11 +41,11 @@ _EVENTS = Partition("liquidations", CSU, Period.of_day(DAY))
 class Noticed:
     """Who noticed that something is wrong (a command as it is typed, and its check) and what it said."""
 
-    who: str
+    by: str
     said: str
 
 
-class Lake(Protocol):
+class Breakable(Protocol):
     """A copy of the demo's lake, to break and to look at by what the commands do."""
 
     @property
@@ -98,15 +99,15 @@ class Fault:
     """
 
     done: str
-    plant: Callable[[Lake], None]
-    look: Callable[[Lake], Noticed | None]
+    plant: Callable[[Breakable], None]
+    look: Callable[[Breakable], Noticed | None]
     provable: bool = True
 
 
-def _edit(table: Table, **columns: pl.Expr) -> Callable[[Lake], None]:
+def _edit(table: Table, **columns: pl.Expr) -> Callable[[Breakable], None]:
     """Changes columns of a stored table on the day; the table's own record of it is left as it was."""
 
-    def plant(lake: Lake) -> None:
+    def plant(lake: Breakable) -> None:
         rows = lake.tables.read(table)
         of_day = pl.col("date") == DAY
         changed = [pl.when(of_day).then(value).otherwise(pl.col(name)).alias(name) for name, value in columns.items()]
@@ -115,11 +116,11 @@ def _edit(table: Table, **columns: pl.Expr) -> Callable[[Lake], None]:
     return plant
 
 
-def _lose_day(lake: Lake) -> None:
+def _lose_day(lake: Breakable) -> None:
     lake.tables.write(TVL, lake.tables.read(TVL).filter(pl.col("date") != DAY))
 
 
-def _edit_answer(lake: Lake) -> None:
+def _edit_answer(lake: Breakable) -> None:
     """Another payload under a digest that fits it: the file alone looks sound."""
     path = lake.bronze.raw_path(_EVENTS, ONCHAIN)
     envelope = orjson.loads(gzip.decompress(path.read_bytes()))
@@ -127,30 +128,30 @@ def _edit_answer(lake: Lake) -> None:
     payload["logs"] = payload["logs"][:-1]
     envelope["payload"] = orjson.dumps(payload).decode("latin-1")
     envelope["digest"] = hashlib.sha256(envelope["payload"].encode("latin-1")).hexdigest()
-    path.write_bytes(gzip.compress(orjson.dumps(envelope)))
+    write_bytes(path, gzip.compress(orjson.dumps(envelope)))
 
 
-def _lose_answer(lake: Lake) -> None:
+def _lose_answer(lake: Breakable) -> None:
     lake.bronze.raw_path(_SNAPSHOT, ONCHAIN).unlink()
 
 
-def _edit_ledger(lake: Lake) -> None:
+def _edit_ledger(lake: Breakable) -> None:
     entry = lake.ledger.state(_SNAPSHOT)
     assert entry is not None
     lake.ledger.append(replace(entry, digest="0" * 64))
 
 
-def _lose_ledger(lake: Lake) -> None:
+def _lose_ledger(lake: Breakable) -> None:
     for path in lake.root.glob("ledger.sqlite*"):
         path.unlink()
 
 
-def _cut_gold(lake: Lake) -> None:
+def _cut_gold(lake: Breakable) -> None:
     for path in lake.tables.path(DAILY_PANEL).rglob("*.parquet"):
-        path.write_bytes(path.read_bytes()[:-100])
+        write_bytes(path, path.read_bytes()[:-100])
 
 
-def _from(*lies: Lie) -> Callable[[Lake], None]:
+def _from(*lies: Lie) -> Callable[[Breakable], None]:
     return lambda lake: lake.collect_anew(*lies)
 
 
@@ -158,19 +159,19 @@ _TOY = f"0x{7:040x}"
 _POOL, _SIBLING = "0x94099942864EA81cCF197E9D71ac53310b1468D8", "0x000000000000000000000000000000000000bEEF"
 
 
-def _other_boundary(lake: Lake) -> None:
+def _other_boundary(lake: Breakable) -> None:
     lake.set(day_boundary="ny")
     lake.collect(lying.honest)
 
 
-def _wrong_contract(lake: Lake) -> None:
+def _wrong_contract(lake: Breakable) -> None:
     path = lake.root / "registry.yaml"
-    path.write_text(path.read_text().replace(_POOL, _SIBLING))
+    write_bytes(path, path.read_bytes().replace(_POOL.encode(), _SIBLING.encode()))
     lake.set(registry=path)
     lake.collect_anew(lying.with_sibling(_POOL, _SIBLING))
 
 
-def _toy(lake: Lake) -> Noticed | None:
+def _toy(lake: Breakable) -> Noticed | None:
     """900 million of a token that its borrower made, at the price that the borrower's own oracle gives.
 
     The recorded chain has no market that anyone may open: these are rows as such a market would give, judged as the panel is.
@@ -195,27 +196,27 @@ def _toy(lake: Lake) -> Noticed | None:
     return lake.judged(held, pl.DataFrame([pair], schema=ISOLATED.polars_schema()))
 
 
-def _collected(lake: Lake) -> Noticed | None:
+def _collected(lake: Breakable) -> Noticed | None:
     return lake.collected()
 
 
-def _verified(lake: Lake) -> Noticed | None:
+def _verified(lake: Breakable) -> Noticed | None:
     return lake.verified()
 
 
-def _checked(lake: Lake) -> Noticed | None:
+def _checked(lake: Breakable) -> Noticed | None:
     return lake.checked()
 
 
-def _built(lake: Lake) -> Noticed | None:
+def _built(lake: Breakable) -> Noticed | None:
     return lake.built()
 
 
-def _liar_named(lake: Lake) -> Noticed | None:
+def _liar_named(lake: Breakable) -> Noticed | None:
     return lake.liar_named()
 
 
-def _graded(lake: Lake) -> Noticed | None:
+def _graded(lake: Breakable) -> Noticed | None:
     return lake.graded()
 
 

@@ -94,13 +94,13 @@ def empty_calls(chain: ChainRecording, method: str, params: list[Json]) -> Json:
 def with_sibling(contract: str, sibling: str) -> Lie:
     """No lie of the node's: a chain on which another contract of the same kind stands, which gives the same figures."""
     contract, sibling = contract.lower(), sibling.lower()
-    made: list[ChainRecording] = []
+    twins: list[ChainRecording] = []
 
     def told(chain: ChainRecording, method: str, params: list[Json]) -> Json:
-        if not made:
+        if not twins:
             alike = {(n, sibling, data): said for (n, to, data), said in chain.calls.items() if to == contract}
-            made.append(replace(chain, calls={**chain.calls, **alike}))
-        return made[0].answer(method, params)
+            twins.append(replace(chain, calls={**chain.calls, **alike}))
+        return twins[0].answer(method, params)
 
     return told
 

@@ -76,7 +76,7 @@ def break_all(open_app: Opener, faults: Sequence[Fault]) -> Iterator[Broken]:
         true = honest.panel()
         for look in (honest.collected, honest.verified, honest.checked, honest.built, honest.liar_named, honest.graded):
             if (noticed := look()) is not None:
-                raise Stop(f"the demo's lake is not sound before it is broken; {noticed.who}: {noticed.said}")
+                raise Stop(f"the demo's lake is not sound before it is broken; {noticed.by}: {noticed.said}")
         if (
             true.is_empty()
             or true.filter(pl.col("date") == DAY, *(pl.col(one) == "ok" for one in _STATE.values())).is_empty()
@@ -103,7 +103,7 @@ def break_all(open_app: Opener, faults: Sequence[Fault]) -> Iterator[Broken]:
 
 
 class _Copy:
-    """A lake of its own (`demo.faults.Lake`), with what lies in `of`; opened anew whenever its settings change."""
+    """A lake of its own (`demo.faults.Breakable`), with what lies in `of`; opened anew whenever its settings change."""
 
     def __init__(self, root: Path, open_app: Opener, of: Path | None = None) -> None:
         self.root, self._open = root, open_app
@@ -248,9 +248,9 @@ class _Copy:
             return None
         return self._noticed("build: daily_panel", f"total_tvl_usd is {row['status']}: {row['reason']}")
 
-    def _noticed(self, who: str, said: str) -> Noticed:
+    def _noticed(self, by: str, said: str) -> Noticed:
         """By which command, and what it said, with paths as they are inside the copy."""
-        return Noticed(f"cryptolake {who}", said.replace(f"{self.root}/", ""))
+        return Noticed(f"cryptolake {by}", said.replace(f"{self.root}/", ""))
 
     def panel(self) -> pl.DataFrame:
         """What the panel would be if it were built now."""
