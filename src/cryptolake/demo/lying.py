@@ -94,13 +94,13 @@ def empty_calls(chain: ChainRecording, method: str, params: list[Json]) -> Json:
 def with_sibling(contract: str, sibling: str) -> Lie:
     """No lie of the node's: a chain on which another contract of the same kind stands, which gives the same figures."""
     contract, sibling = contract.lower(), sibling.lower()
-    twins: list[ChainRecording] = []
+    beside: list[ChainRecording] = []
 
     def told(chain: ChainRecording, method: str, params: list[Json]) -> Json:
-        if not twins:
+        if not beside:
             alike = {(n, sibling, data): said for (n, to, data), said in chain.calls.items() if to == contract}
-            twins.append(replace(chain, calls={**chain.calls, **alike}))
-        return twins[0].answer(method, params)
+            beside.append(replace(chain, calls={**chain.calls, **alike}))
+        return beside[0].answer(method, params)
 
     return told
 
