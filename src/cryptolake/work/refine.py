@@ -274,7 +274,9 @@ def _vouched(name: str, readings: Sequence[Reading], before: pl.DataFrame, store
         by_day.setdefault(market_day(one.partition), []).append((str(one.partition.period), one.digest))
     now = refined.contents(name, stored).rename({"rows": "held", "content": "holds"})
     sound = (
-        before.filter((pl.col("dataset") == name) & pl.col("reason").is_null())
+        before.filter(
+            (pl.col("dataset") == name) & (pl.col("reason").is_null() | (pl.col("reason") == refined.NOT_ASKED))
+        )
         .join(now, on=["csu", "date"], how="left")
         .filter(pl.col("content") == pl.col("holds").fill_null(refined.NOTHING))
     )
