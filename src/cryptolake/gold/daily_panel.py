@@ -66,8 +66,8 @@ TABLE = Table(
         Field(
             "utilization_rate",
             "float64",
-            "borrowed / supplied; null when nothing is supplied. Debt of minted assets counts as borrowed without supplied: with "
-            "it the rate may exceed 1",
+            "borrowed / supplied; null when nothing is supplied. Minted assets are borrowed without being supplied: with them "
+            "the rate may exceed 1",
             null=True,
             minimum=0,
         ),
