@@ -105,9 +105,11 @@ def made(root: Path, world: World, to: Path, **how: bool) -> Tables:
 def daily(root: Path, world: World, tables: Tables) -> pl.DataFrame:
     ledger = Ledger(root / "ledger.sqlite")
     csus = {csu.name: csu for csu in world.csus}
-    _, found = panel_now(tables=tables, bronze=Bronze(root), states=ledger.states(), csus=csus)
+    now = panel_now(tables=tables, bronze=Bronze(root), states=ledger.states(), csus=csus, left_out=())
     ledger.close()
-    frame = bad_debt_daily.build(tables.read(bad_debt.TABLE), tables.read(refined.TABLE), expected_rows(found, csus))
+    frame = bad_debt_daily.build(
+        tables.read(bad_debt.TABLE), tables.read(refined.TABLE), expected_rows(now.evidence, csus)
+    )
     bad_debt_daily.TABLE.require(frame)
     return frame
 
