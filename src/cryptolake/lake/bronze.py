@@ -5,6 +5,7 @@
     bronze/tvl/<csu>/<period>.rows.parquet          its rows, typed, until they are in the month's
     bronze/tvl/<csu>/<YYYY-MM>.parquet              the month's rows, typed
     bronze/isolated_markets/<csu>/<YYYY-MM>.parquet another reading of the month's tvl answers, typed
+    bronze/bad_debt/<csu>/<YYYY-MM>.parquet         another reading of the month's liquidations answers, typed
     bronze/whole.json                               which of these answers were found whole; may be deleted
     bronze/<source>/<dataset>/<period>/<key>.raw.json.gz    vendors
     bronze/<source>/<dataset>/<period>.zip                  the same files of a finished hour, packed into one
