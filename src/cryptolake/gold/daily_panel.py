@@ -58,7 +58,7 @@ TABLE = Table(
         Field(
             "total_borrowed_usd",
             "float64",
-            "all debt, also of assets minted when they are borrowed, of which nothing is supplied (GHO before Aave 3.4, VAI)",
+            "all debt, also of assets minted when they are borrowed",
             unit="USD",
             null=True,
             minimum=0,
