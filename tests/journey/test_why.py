@@ -16,8 +16,8 @@ from tests.command import cryptolake
 from cryptolake.app import App
 from cryptolake.demo.replay import sandbox_registry
 from cryptolake.errors import BadInput, Stop
-from cryptolake.gold.daily_panel import EVENT_SUMS, PARTIAL, SUMS
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
+from cryptolake.gold.totals import EVENT_SUMS, PARTIAL, SUMS
 from cryptolake.lake.tables import Tables
 from cryptolake.settings import Settings
 from cryptolake.silver.tvl import TABLE as TVL
