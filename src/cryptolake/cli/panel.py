@@ -20,6 +20,7 @@ from cryptolake.research.formats import format_names
 
 if TYPE_CHECKING:
     from cryptolake.app import App
+    from cryptolake.contracts.grades import Grade
     from cryptolake.research.describe import Description
 
 panel_app = typer.Typer(
@@ -60,13 +61,27 @@ def export_command(
         typer.Option("--column", help="Value column, repeatable (TVL, supplied, borrowed, used, liquidated)."),
     ] = None,
     status: StatusFlag = None,
+    min_grade: Annotated[
+        Literal["one_voice", "two_voices_sampled", "two_voices", "receipts"],
+        typer.Option("--min-grade", help="How far a figure must be borne out; weaker ones are null."),
+    ] = "one_voice",
     balance: Annotated[
         Literal["strict", "longest", "none"],
         typer.Option(help="strict: only markets complete on all days; longest: largest complete rectangle."),
     ] = "none",
-    fill: Annotated[str, typer.Option(help="none, or ffill(N): carry a value at most N days forward.")] = "none",
+    fill: Annotated[
+        str, typer.Option(help="none, or ffill(N): carry a stock at most N days forward; never a flow.")
+    ] = "none",
     winsorize: Annotated[float, typer.Option(help="Share per tail, e.g. 0.01; makes columns *_w.")] = 0.0,
-    log: Annotated[bool, typer.Option("--log", help="ln(1 + x) of the USD columns; makes columns *_log.")] = False,
+    within: Annotated[
+        Literal["market", "day", "pooled"],
+        typer.Option(
+            "--winsorize-within", help="Whose tails are cut: each market's, each day's, or those of all rows."
+        ),
+    ] = "market",
+    log: Annotated[
+        bool, typer.Option("--log", help="ln(1 + x) of USD columns and counts; makes columns *_log.")
+    ] = False,
     diff: Annotated[bool, typer.Option("--diff", help="First differences; makes columns *_d.")] = False,
     shape: Annotated[
         Literal["long", "wide"], typer.Option(help="One row per market-day, or one row per day.")
@@ -94,10 +109,21 @@ def export_command(
     require_suffix(kind, path)  # before anything is read
     panel = chosen_rows(app, selected, version).panel
     accept = _accepted(status)
+    least: Grade = "receipts_root" if min_grade == "receipts" else min_grade
     if not allow_empty:
-        require_numbers(figures(panel, accept), tuple(column or VALUES))
-    recipe = Recipe(tuple(column or VALUES), balance, fill_limit(fill), winsorize, log, diff, accept)
-    prepared = prepare(panel, recipe)
+        require_numbers(figures(panel, accept, least), tuple(column or VALUES))
+    recipe = Recipe(
+        tuple(column or VALUES),
+        balance,
+        fill_limit(fill),
+        winsorize,
+        within,
+        log,
+        diff,
+        accept,
+        least,
+    )
+    prepared = prepare(panel, recipe, {name: one.number for name, one in app.registry.csus.items()})
     written = export(
         DAILY_PANEL,
         prepared,

@@ -14,7 +14,8 @@ from cryptolake.contracts.counting import counted
 from cryptolake.gold.daily_panel import figures
 from cryptolake.quality import page
 from cryptolake.research import unitroot
-from cryptolake.research.transforms import VALUES, Rectangle, largest_window
+from cryptolake.research.rectangle import Rectangle, largest_window
+from cryptolake.research.transforms import VALUES
 
 _ROBUST = 1.4826  # makes the median absolute deviation comparable with a standard deviation
 _OUTLIER_Z = 8.0  # robust z of a daily log change; daily crypto changes have fat tails
