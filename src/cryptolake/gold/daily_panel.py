@@ -10,7 +10,7 @@ from cryptolake.contracts.entry import NOT_YET, SUSPECT
 from cryptolake.contracts.grades import GRADES
 from cryptolake.contracts.states import STATE_DOCS, STATES
 from cryptolake.contracts.table import Field, Table
-from cryptolake.gold.suspect import LIQUIDATIONS_SUSPECT, TVL_SUSPECT, flagged
+from cryptolake.gold.suspect import LIQUIDATIONS_SUSPECT, TVL_SUSPECT, flagged, with_frozen
 
 # What the states mean for the numbers of a row. Zero, missing and not-deployed never share one.
 STATUS_CODES: dict[str, str] = {
@@ -94,6 +94,15 @@ TABLE = Table(
             allowed=GRADES,
             added=True,
         ),
+        Field(
+            "total_tvl_own_usd",
+            "float64",
+            "net TVL at the market's own oracle alone, to check `total_tvl_usd` by; null unless that prices every asset held",
+            unit="USD",
+            null=True,
+            minimum=0,
+            added=True,
+        ),
         Field("block", "int64", "snapshot block", null=True, minimum=0),
         Field("block_time", "timestamp", "timestamp of that block", unit="UTC", null=True),
         Field("chain", "text", "chain of the market"),
@@ -102,18 +111,24 @@ TABLE = Table(
     ),
     doc="The balanced daily panel of lending markets.",
     methodology="Sums run over the assets that have a price; `priced_share` and status `missing_price` say when some have "
-    "none. A day that was asked and had no liquidation is 0; a day that was not asked, or a market that did not exist, is "
-    "null with its reason. Liquidations are valued at the day's snapshot price. TVL and liquidations of a row cover the same "
-    "day: the snapshot block is the last block of the window that was scanned. Nothing is filled forward.",
+    "none. An asset is valued at the price that all markets share, else at the market's own oracle (silver `tvl`); "
+    "`total_tvl_own_usd` is the same at the market's own oracle throughout. A day that was asked and had no liquidation is 0; "
+    "a day that was not asked, or a market that did not exist, is null with its reason. Liquidations are valued at the day's "
+    "snapshot price. TVL and liquidations of a row cover the same day: the snapshot block is the last block of the window that "
+    "was scanned. Nothing is filled forward.",
     publish_as="gold/daily_panel.parquet",
 )
 
 # What `build` needs of silver; the rest need not be read.
 _TVL_COLUMNS = (
     *("csu", "date", "asset", "supplied", "borrowed", "cash", "collateral", "price", "price_age_s", "price_flag"),
-    *("supplied_usd", "borrowed_usd", "cash_usd", "collateral_usd", "block", "block_time"),
+    *("supplied_usd", "borrowed_usd", "cash_usd", "collateral_usd", "block", "block_time", "price_source", "own_price"),
+    *("supplied_own_usd", "borrowed_own_usd", "cash_own_usd", "collateral_own_usd"),
 )
-_LIQUIDATION_COLUMNS = ("chain", "tx", "log_index", "csu", "date", "debt_usd", "collateral_usd", "is_dust")
+_LIQUIDATION_COLUMNS = (
+    *("chain", "tx", "log_index", "csu", "date", "debt_usd", "collateral_usd", "is_dust"),
+    *("price_flag", "debt_own_usd", "collateral_own_usd"),
+)
 
 COLUMNS = {"tvl": _TVL_COLUMNS, "liquidations": _LIQUIDATION_COLUMNS}
 
@@ -138,8 +153,12 @@ EXPECTED = pl.Schema(
 def build(tvl: pl.DataFrame, liquidations: pl.DataFrame, expected: pl.DataFrame) -> pl.DataFrame:
     """Sum silver over the expected key set. Depends on the rows only, not on their order; sorted by csu and date."""
     held = pl.max_horizontal("supplied", "borrowed", "cash", "collateral") > 0
+    doubted = (pl.col("price_flag") == "disagrees").fill_null(value=False)
     assets = (
-        tvl.sort("csu", "date", "asset")
+        with_frozen(tvl)
+        .sort("csu", "date", "asset")
+        .with_columns(_exposure("usd").alias("exposure_usd"))
+        .with_columns(pl.max_horizontal("exposure_usd", _exposure("own_usd")).alias("larger_usd"))
         .group_by("csu", "date", maintain_order=True)
         .agg(
             (pl.col("cash_usd") + pl.col("collateral_usd")).sum().alias("total_tvl_usd"),
@@ -153,7 +172,12 @@ def build(tvl: pl.DataFrame, liquidations: pl.DataFrame, expected: pl.DataFrame)
             pl.col("price_age_s").filter(pl.col("price").is_not_null()).abs().max().alias("price_age_s_max"),
             (pl.col("price").is_null() & held).any().alias("unpriced"),
             (pl.col("price").is_not_null() | ~held).any().alias("summable"),
-            pl.col("supplied_usd").filter(pl.col("price_flag") == "disagrees").sum().alias("disagreeing_usd"),
+            pl.col("exposure_usd").sum(),
+            pl.col("larger_usd").filter(doubted).sum().alias("disagreeing_usd"),
+            pl.col("larger_usd").filter("frozen").sum().alias("frozen_usd"),
+            pl.when((pl.col("own_price").is_not_null() | ~held).all())
+            .then((pl.col("cash_own_usd") + pl.col("collateral_own_usd")).sum())
+            .alias("total_tvl_own_usd"),
             pl.col("block").max(),
             pl.col("block_time").max(),
         )
@@ -169,13 +193,25 @@ def build(tvl: pl.DataFrame, liquidations: pl.DataFrame, expected: pl.DataFrame)
             pl.len().cast(pl.Int32).alias("liquidation_count"),
             pl.col("is_dust").fill_null(False).sum().cast(pl.Int32).alias("liquidations_dust_count"),
             pl.col("debt_usd").is_null().any().alias("unpriced_event"),
+            *(
+                pl.max_horizontal(f"{side}_usd", f"{side}_own_usd")
+                .filter(pl.col("price_flag") == "disagrees")
+                .sum()
+                .alias(f"disagreeing_{side}_usd")
+                for side in ("debt", "collateral")
+            ),
+            *(
+                pl.col(f"{side}_usd").filter(pl.col(f"{other}_usd").is_not_null()).sum().alias(f"{name}_of_priced_usd")
+                for name, side, other in (("repaid", "debt", "collateral"), ("seized", "collateral", "debt"))
+            ),
         )
     )
     joined = expected.join(assets, on=["csu", "date"], how="left").join(events, on=["csu", "date"], how="left")
     scanned = pl.col("liq_state").is_in(["done", "empty"])
     answered = pl.col("tvl_state").is_in(["done", "empty"])
     nothing = pl.col("liquidation_count").is_null()
-    sums = [name for name in assets.columns if name.endswith("_usd") and name != "disagreeing_usd"]
+    weights = ("disagreeing_usd", "frozen_usd", "exposure_usd")
+    sums = [name for name in assets.columns if name.endswith("_usd") and name not in weights]
     facts = ["num_assets", "priced_share", "price_age_s_max", "block", "block_time"]
     frame = (
         joined.with_columns(
@@ -210,6 +246,11 @@ def build(tvl: pl.DataFrame, liquidations: pl.DataFrame, expected: pl.DataFrame)
         )
     )
     return frame.select(TABLE.columns).cast(TABLE.polars_schema()).sort("csu", "date")
+
+
+def _exposure(unit: str) -> pl.Expr:
+    """What hangs on an asset's price: what was deposited or pledged, or what is owed where that is more (minted coins)."""
+    return pl.max_horizontal(pl.col(f"supplied_{unit}") + pl.col(f"collateral_{unit}"), f"borrowed_{unit}")
 
 
 def _status(side: str, unpriced: pl.Expr, suspicious: Sequence[str]) -> pl.Expr:
