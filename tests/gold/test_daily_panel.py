@@ -135,11 +135,10 @@ def series(levels: list[float], **more: list[float]) -> pl.DataFrame:
             "exposure_usd": levels,
             "disagreeing_usd": columns["disagreeing"],
             "frozen_usd": columns["frozen"],
-            "collateral_seized_usd": columns["liquidated"],
             "repaid_of_priced_usd": columns["liquidated"],
             "seized_of_priced_usd": columns["seized"],
-            "disagreeing_debt_usd": columns["contradicted"],
-            "disagreeing_collateral_usd": [0.0] * count,
+            "events_usd": columns["liquidated"],
+            "disagreeing_events_usd": columns["contradicted"],
         }
     )
 

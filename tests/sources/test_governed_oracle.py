@@ -7,9 +7,9 @@ from datetime import date
 
 import polars as pl
 import pytest
-from tests.chain.scenario import DAYS, Fortnight
+from tests.chain.scenario import Fortnight
 from tests.sources.answering import array, at, run_by_book, uint
-from tests.sources.test_onchain_equals_contracts import csu_on, source_on
+from tests.sources.test_onchain_equals_contracts import DAYS, csu_on, source_on
 
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Miss, Raw
@@ -32,6 +32,7 @@ POOL, OTHER, LATER, PROVIDER, ORACLE, ELSE, TOKEN, DEAD = (at(number) for number
 
 
 @pytest.mark.chain
+@pytest.mark.xdist_group("fortnight")
 def test_it_says_what_the_markets_own_reading_of_the_same_contracts_says(aave_fortnight: Fortnight) -> None:
     csu = csu_on(aave_fortnight)
     chain = Chain("local", 31337, multicall3_address="0xcA11bde05977b3631167028862bE2a173976CA11", multicall3_block=0)

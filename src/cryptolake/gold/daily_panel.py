@@ -123,7 +123,7 @@ TABLE = Table(
 _TVL_COLUMNS = (
     *("csu", "date", "asset", "supplied", "borrowed", "cash", "collateral", "price", "price_age_s", "price_flag"),
     *("supplied_usd", "borrowed_usd", "cash_usd", "collateral_usd", "block", "block_time", "price_source", "own_price"),
-    *("supplied_own_usd", "borrowed_own_usd", "cash_own_usd", "collateral_own_usd"),
+    *("cash_own_usd", "collateral_own_usd", "highest_price"),
 )
 _LIQUIDATION_COLUMNS = (
     *("chain", "tx", "log_index", "csu", "date", "debt_usd", "collateral_usd", "is_dust"),
@@ -157,8 +157,10 @@ def build(tvl: pl.DataFrame, liquidations: pl.DataFrame, expected: pl.DataFrame)
     assets = (
         with_frozen(tvl)
         .sort("csu", "date", "asset")
-        .with_columns(_exposure("usd").alias("exposure_usd"))
-        .with_columns(pl.max_horizontal("exposure_usd", _exposure("own_usd")).alias("larger_usd"))
+        .with_columns((_exposure() * pl.col("price")).alias("exposure_usd"), _exposure().alias("exposure"))
+        .with_columns(
+            (pl.col("exposure") * pl.max_horizontal("price", "own_price", "highest_price")).alias("larger_usd")
+        )
         .group_by("csu", "date", maintain_order=True)
         .agg(
             (pl.col("cash_usd") + pl.col("collateral_usd")).sum().alias("total_tvl_usd"),
@@ -184,6 +186,11 @@ def build(tvl: pl.DataFrame, liquidations: pl.DataFrame, expected: pl.DataFrame)
     )
     events = (
         liquidations.sort("csu", "date", "tx", "log_index")
+        .with_columns(
+            pl.max_horizontal(
+                [f"{side}_{name}" for side in ("debt", "collateral") for name in ("usd", "own_usd")]
+            ).alias("size_usd")
+        )
         .group_by("csu", "date", maintain_order=True)
         .agg(
             pl.when(pl.col("debt_usd").is_not_null().any()).then(pl.col("debt_usd").sum()).alias("liquidations_usd"),
@@ -193,13 +200,8 @@ def build(tvl: pl.DataFrame, liquidations: pl.DataFrame, expected: pl.DataFrame)
             pl.len().cast(pl.Int32).alias("liquidation_count"),
             pl.col("is_dust").fill_null(False).sum().cast(pl.Int32).alias("liquidations_dust_count"),
             pl.col("debt_usd").is_null().any().alias("unpriced_event"),
-            *(
-                pl.max_horizontal(f"{side}_usd", f"{side}_own_usd")
-                .filter(pl.col("price_flag") == "disagrees")
-                .sum()
-                .alias(f"disagreeing_{side}_usd")
-                for side in ("debt", "collateral")
-            ),
+            pl.col("size_usd").sum().alias("events_usd"),
+            pl.col("size_usd").filter(pl.col("price_flag") == "disagrees").sum().alias("disagreeing_events_usd"),
             *(
                 pl.col(f"{side}_usd").filter(pl.col(f"{other}_usd").is_not_null()).sum().alias(f"{name}_of_priced_usd")
                 for name, side, other in (("repaid", "debt", "collateral"), ("seized", "collateral", "debt"))
@@ -248,9 +250,9 @@ def build(tvl: pl.DataFrame, liquidations: pl.DataFrame, expected: pl.DataFrame)
     return frame.select(TABLE.columns).cast(TABLE.polars_schema()).sort("csu", "date")
 
 
-def _exposure(unit: str) -> pl.Expr:
-    """What hangs on an asset's price: what was deposited or pledged, or what is owed where that is more (minted coins)."""
-    return pl.max_horizontal(pl.col(f"supplied_{unit}") + pl.col(f"collateral_{unit}"), f"borrowed_{unit}")
+def _exposure() -> pl.Expr:
+    """Tokens whose price matters: what was deposited or pledged, or what is owed where that is more (minted coins)."""
+    return pl.max_horizontal(pl.col("supplied") + pl.col("collateral"), "borrowed")
 
 
 def _status(side: str, unpriced: pl.Expr, suspicious: Sequence[str]) -> pl.Expr:

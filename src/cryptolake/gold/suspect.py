@@ -8,12 +8,12 @@
                               (three before, three after)
     borrowed_over_supplied    more than 105 % of the deposits are lent out
     liquidations_exceed_debt  more was liquidated than was owed on that day and the day before together
-    seizure_disagrees         more than 5 % of what was repaid or seized is at contradicted prices, or more than twice as much
+    seizure_disagrees         more than 5 % of what was liquidated is at contradicted prices, or more than twice as much
                               was seized as was repaid
     dust_storm                a thousand liquidations or more, at least half of them dust
 
 The first three make a day's TVL `suspect`, `liquidations_exceed_debt` and `seizure_disagrees` its liquidations. What is
-contradicted is weighed by the larger of its two valuations, never by the price in doubt alone.
+contradicted is weighed by the highest of its valuations, never by the price in doubt alone.
 """
 
 from __future__ import annotations
@@ -69,12 +69,12 @@ def with_frozen(assets: pl.DataFrame) -> pl.DataFrame:
 def flagged(panel: pl.DataFrame) -> pl.DataFrame:
     """`panel` with a column `flags`: codes joined by `;`. It is sorted by csu and date and says what is in doubt.
 
-    That is `disagreeing_usd` and `frozen_usd` of `exposure_usd`, and of liquidations `disagreeing_debt_usd` and
-    `disagreeing_collateral_usd`; `seized_of_priced_usd` and `repaid_of_priced_usd` are of those with both prices. A null in a
-    rule's inputs means that the rule says nothing.
+    That is `disagreeing_usd` and `frozen_usd` of `exposure_usd`, and of liquidations `disagreeing_events_usd` of `events_usd`;
+    `seized_of_priced_usd` and `repaid_of_priced_usd` are of those with both prices. A null in a rule's inputs means that the
+    rule says nothing.
     """
     supplied, borrowed = pl.col("total_supplied_usd"), pl.col("total_borrowed_usd")
-    liquidated, seized = pl.col("liquidations_usd"), pl.col("collateral_seized_usd")
+    liquidated = pl.col("liquidations_usd")
     levels = {name: pl.when(pl.col(name) > 0).then(pl.col(name).log()) for name in _LEVELS}
     around = [
         pl.concat_list(
@@ -95,8 +95,9 @@ def flagged(panel: pl.DataFrame) -> pl.DataFrame:
         "tvl_spike": pl.any_horizontal([one.fill_null(value=False) for one in spikes]),
         "borrowed_over_supplied": borrowed > _OVER_LENT * supplied,
         "liquidations_exceed_debt": borrowed.is_not_null() & (liquidated > borrowed + before) & (liquidated > 1.0),
-        "seizure_disagrees": (pl.col("disagreeing_debt_usd") > _DISAGREEING_SHARE * liquidated).fill_null(value=False)
-        | (pl.col("disagreeing_collateral_usd") > _DISAGREEING_SHARE * seized).fill_null(value=False)
+        "seizure_disagrees": (pl.col("disagreeing_events_usd") > _DISAGREEING_SHARE * pl.col("events_usd")).fill_null(
+            value=False
+        )
         | (
             (pl.col("seized_of_priced_usd") > _SEIZED_OVER_REPAID * pl.col("repaid_of_priced_usd"))
             & (pl.col("seized_of_priced_usd") > _SMALL_USD)

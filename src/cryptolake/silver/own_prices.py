@@ -64,7 +64,7 @@ def worth(used: pl.DataFrame, held: pl.DataFrame, prices: pl.DataFrame) -> pl.Da
 
 
 _WORTH = ("numeraire_usd", "numeraire_age_s")
-PRICED = ("price", "price_source", "price_age_s", "price_flag", "own_price")
+PRICED = ("price", "price_source", "price_age_s", "price_flag", "own_price", "highest_price")
 
 
 def priced(
@@ -80,13 +80,13 @@ def priced(
 
     The oracle's words are in the columns `oracle_price` and `oracle_quote` after the prefix; `worth_of` is `worth` for them.
     `price_flag` is `disagrees` where the shared sources disagree, or the market's own oracle with them, by more than the
-    tolerance: the price is kept and the flag is this row's alone.
+    tolerance: the price is kept and the flag is this row's alone. `highest_price` is null where nobody disagrees.
     """
     shared = prices.select(
         "chain",
         pl.col("asset").alias(asset),
         "date",
-        *(pl.col(name).alias(f"_{name}") for name in ("price", "price_source", "price_age_s", "flag")),
+        *(pl.col(name).alias(f"_{name}") for name in ("price", "price_source", "price_age_s", "flag", "highest_usd")),
     )
     numeraires = worth_of.rename({"quote": f"{prefix}oracle_quote"})
     oracle, quoted = pl.col(f"{prefix}oracle_price"), pl.col(f"{prefix}oracle_quote")
@@ -122,7 +122,8 @@ def priced(
         "price_age_s": age,
         "price_flag": flag,
         "own_price": pl.col("_own"),
+        "highest_price": pl.when(flag == "disagrees").then(pl.max_horizontal("_own", "_highest_usd")),
     }
     return frame.with_columns(one.alias(f"{prefix}{name}") for name, one in made.items()).drop(
-        "_own", "_price", "_price_source", "_price_age_s", "_flag", *_WORTH
+        "_own", "_price", "_price_source", "_price_age_s", "_flag", "_highest_usd", *_WORTH
     )

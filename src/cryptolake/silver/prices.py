@@ -80,6 +80,9 @@ TABLE = Table(
             minimum=0,
             added=True,
         ),
+        Field(
+            "highest_usd", "float64", "the highest of the fresh quotes", unit="USD", null=True, minimum=0, added=True
+        ),
     ),
     doc="The price of every token and day that all markets share; what only a market's own oracle prices has none here.",
     methodology="First of the ladder chainlink, governed_oracle, defillama, coingecko, file with a fresh quote. Chainlink "
@@ -204,6 +207,7 @@ def choose(quotes: pl.DataFrame, wanted: pl.DataFrame, pricing: Pricing | None =
     facts = every.group_by("date", "chain", "asset").agg(
         pl.len().cast(pl.Int32).alias("quotes"),
         pl.when(pl.len() > 1).then(pl.col("usd").max() / pl.col("usd").min() - 1).alias("spread"),
+        pl.col("usd").max().alias("highest_usd"),
     )
     voices = _first(every.with_columns(pl.col("source").replace(REPEATS).alias("voice")), ["voice"])
     medians = voices.group_by("date", "chain", "asset").agg(

@@ -77,6 +77,15 @@ TABLE = Table(
             Field(f"{amount}_own_usd", "float64", f"{amount} x own_price", unit="USD", null=True, minimum=0, added=True)
             for amount in ("supplied", "borrowed", "cash", "collateral")
         ),
+        Field(
+            "highest_price",
+            "float64",
+            "where somebody disagrees with `price`, the highest that anybody says, by which it is weighed; else null",
+            unit="USD",
+            null=True,
+            minimum=0,
+            added=True,
+        ),
         Field("supplied_raw", "integer_text", "supplied, unscaled", unit="token units"),
         Field("borrowed_raw", "integer_text", "borrowed, unscaled", unit="token units"),
         Field("cash_raw", "integer_text", "cash, unscaled", unit="token units"),
@@ -149,7 +158,7 @@ def conform(answers: pl.DataFrame | Sequence[Row]) -> pl.DataFrame:
             *(pl.col(raw).alias(f"{name}_raw") for name, raw in _AMOUNTS.items()),
             ratio("price_raw", "price_unit").alias("oracle_price"),
             *(pl.lit(None, pl.Float64).alias(f"{name}{how}_usd") for name in _AMOUNTS for how in ("", "_own")),
-            *(pl.lit(None, pl.Float64).alias(name) for name in ("price", "own_price")),
+            *(pl.lit(None, pl.Float64).alias(name) for name in ("price", "own_price", "highest_price")),
             pl.lit(None, pl.Float64).alias("price_age_s"),
             pl.lit(None, pl.String).alias("price_source"),
             pl.lit("no_source").alias("price_flag"),
