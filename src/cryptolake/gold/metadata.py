@@ -18,7 +18,8 @@ CONVENTIONS = {
     "gross_tvl": "gross_tvl_usd = deposits (lent on or not) + collateral that is not lent out",
     "liquidations": "debt repaid, in USD at the day's snapshot price; bad debt written off is none",
     "missing": "null with a status code; never filled, never zero. Zero means asked and nothing there",
-    "price": "one price per chain, token and day for all markets, first of the ladder in silver `prices`",
+    "price": "one price per chain, token and day for all markets, first of the ladder in silver `prices`; where that has none "
+    "the market's own oracle, for its own rows alone; columns with `own` are at the market's own oracle throughout",
 }
 
 

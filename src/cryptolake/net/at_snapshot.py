@@ -31,7 +31,7 @@ def ask(
     *,
     pool: Pool,
     block_cache: FileBlockCache | None,
-    known_block: KnownBlock | None,
+    known_block: KnownBlock,
     multicall3: str | None,
     multicall3_since: int,
 ) -> Answered | Miss:

@@ -216,7 +216,7 @@ def snapshot_partitions(
     """
     dataset = source.datasets[0].name
     known = set(source.keys(dataset))
-    held = only.of(tables.read(tvl.TABLE, columns=["chain", "date", "csu"])).select("chain", "date").unique()
+    held = only.of(tables.read(tvl.TABLE, columns=["csu", "date", "asset", "chain"])).select("chain", "date").unique()
     if names_from is not None:
         named = held.filter(pl.col("chain").is_in(sorted(known))).select(pl.lit(names_from).alias("chain"), "date")
         held = pl.concat([held, named]).unique()
