@@ -24,7 +24,8 @@ from cryptolake.work.refine import _wanted
 
 DAY = date(2024, 12, 10)
 WETH, WBTC, USDC, TOY = (f"0x{number:040x}" for number in (1, 2, 3, 4))
-ORACLE_FIRST = pricing_of("protocol_oracle,chainlink", {"chainlink": 90_000.0}, 0.02)
+AGES = {"chainlink": 90_000.0, "file": 86_400.0}
+ORACLE_FIRST = pricing_of("protocol_oracle,chainlink", AGES, 0.02)
 
 
 @dataclass(frozen=True)
@@ -190,6 +191,7 @@ def test_a_stale_isolated_oracle_is_found_by_what_the_others_say_of_the_token() 
         (None, {"chainlink": 40_000.0, "defillama": 40_000.0 / 1_000}, Pricing()),
         (40_000.0, {"chainlink": 40_000.0 / 1_000}, Pricing()),
         (40_000.0 / 1_000, {"chainlink": 40_000.0}, ORACLE_FIRST),
+        (4e7, {"chainlink": 4e7, "file": 4e4}, pricing_of("protocol_oracle,chainlink,file", AGES, 0.02)),
         (None, {"chainlink": 4e7, "governed_oracle": 4e7, "defillama": 4e4}, Pricing()),
         (None, {"chainlink": 4e7, "coingecko": 4e4, "defillama": 4e4}, Pricing()),
     ],
@@ -248,6 +250,9 @@ def test_a_feed_that_its_operator_calls_old_gives_way_to_the_next() -> None:
     frozen = said(WBTC, 110_000.0, age_s=5e5)
     found = made(COMET, [frozen, said(WBTC, 40_000.0, "defillama")])
     assert (found.asset("comet", WBTC)["price_source"], found.day("comet")["status"]) == ("defillama", "ok")
+    repeating = made([COMET[0], replace(COMET[1], own=110_000.0)], [frozen])
+    assert repeating.asset("comet", WBTC)["price_flag"] == "stale"
+    assert repeating.day("comet")["reason"] == "price_disagrees", "by its own oracle a dead feed is no younger"
     own = made(COMET, [frozen])
     assert (own.asset("comet", WBTC)["price"], own.asset("comet", WBTC)["price_source"]) == (
         40_000.0,

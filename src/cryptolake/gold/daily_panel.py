@@ -130,6 +130,8 @@ _LIQUIDATION_COLUMNS = (
     *("price_flag", "debt_own_usd", "collateral_own_usd"),
 )
 
+_DOUBTED = ("disagrees", "stale")  # of a price that was taken all the same; where there is none nothing is weighed
+
 COLUMNS = {"tvl": _TVL_COLUMNS, "liquidations": _LIQUIDATION_COLUMNS}
 
 # The expected key set (`market_days`) with what the ledger knows of it; states and reasons are null where nobody asked.
@@ -153,7 +155,7 @@ EXPECTED = pl.Schema(
 def build(tvl: pl.DataFrame, liquidations: pl.DataFrame, expected: pl.DataFrame) -> pl.DataFrame:
     """Sum silver over the expected key set. Depends on the rows only, not on their order; sorted by csu and date."""
     held = pl.max_horizontal("supplied", "borrowed", "cash", "collateral") > 0
-    doubted = (pl.col("price_flag") == "disagrees").fill_null(value=False)
+    doubted = pl.col("price_flag").is_in(_DOUBTED).fill_null(value=False)
     assets = (
         with_frozen(tvl)
         .sort("csu", "date", "asset")
@@ -201,7 +203,7 @@ def build(tvl: pl.DataFrame, liquidations: pl.DataFrame, expected: pl.DataFrame)
             pl.col("is_dust").fill_null(False).sum().cast(pl.Int32).alias("liquidations_dust_count"),
             pl.col("debt_usd").is_null().any().alias("unpriced_event"),
             pl.col("size_usd").sum().alias("events_usd"),
-            pl.col("size_usd").filter(pl.col("price_flag") == "disagrees").sum().alias("disagreeing_events_usd"),
+            pl.col("size_usd").filter(pl.col("price_flag").is_in(_DOUBTED)).sum().alias("disagreeing_events_usd"),
             *(
                 pl.col(f"{side}_usd").filter(pl.col(f"{other}_usd").is_not_null()).sum().alias(f"{name}_of_priced_usd")
                 for name, side, other in (("repaid", "debt", "collateral"), ("seized", "collateral", "debt"))

@@ -1,7 +1,7 @@
 """Which days of the panel look wrong although they were answered: flags, never deletions. No I/O.
 
     price_disagrees           more than 5 % of what is deposited, pledged or owed hangs on prices that somebody contradicts:
-                              other sources, or the market's own oracle
+                              other sources, or the market's own oracle, or on a number that its feed calls too old
     price_frozen              the same of prices that stood still for five days or more while the other valuation (the
                               market's own oracle, or the shared price) moved by more than 5 %
     tvl_spike                 deposits, or deposits and collateral, are more than twice, or less than half, of the days around

@@ -12,12 +12,13 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from cryptolake.silver.prices import Pricing
+from cryptolake.silver.prices import SAME, Pricing
 from cryptolake.silver.quotes import ORACLE
 
 _LARGEST = 1e150  # an absurd price, times the largest amount that a chain can state, must still be a number
 _HOPS = 3  # tokens of one market that its oracle quotes in each other; what goes in circles ends without a price
 _USE = ["csu", "date", "quote"]
+_WORTH = ("numeraire_usd", "numeraire_age_s")
 
 
 def uses(frames: Iterable[tuple[pl.DataFrame, str]]) -> pl.DataFrame:
@@ -63,7 +64,6 @@ def worth(used: pl.DataFrame, held: pl.DataFrame, prices: pl.DataFrame) -> pl.Da
     return pl.concat(found)
 
 
-_WORTH = ("numeraire_usd", "numeraire_age_s")
 PRICED = ("price", "price_source", "price_age_s", "price_flag", "own_price", "highest_price")
 
 
@@ -80,19 +80,21 @@ def priced(
 
     The oracle's words are in the columns `oracle_price` and `oracle_quote` after the prefix; `worth_of` is `worth` for them.
     `price_flag` is `disagrees` where the shared sources disagree, or the market's own oracle with them, by more than the
-    tolerance: the price is kept and the flag is this row's alone. `highest_price` is null where nobody disagrees.
+    tolerance, and `stale` where that oracle repeats what a feed said too long ago: the price is kept and the flag is this
+    row's alone. `highest_price` is null where nobody disagrees.
     """
     shared = prices.select(
         "chain",
         pl.col("asset").alias(asset),
         "date",
-        *(pl.col(name).alias(f"_{name}") for name in ("price", "price_source", "price_age_s", "flag", "highest_usd")),
+        *(
+            pl.col(name).alias(f"_{name}")
+            for name in ("price", "price_source", "price_age_s", "flag", "highest_usd", "stale_usd")
+        ),
     )
     numeraires = worth_of.rename({"quote": f"{prefix}oracle_quote"})
     oracle, quoted = pl.col(f"{prefix}oracle_price"), pl.col(f"{prefix}oracle_quote")
-    own = (
-        pl.when(quoted == "usd").then(oracle).otherwise(oracle * pl.col("numeraire_usd"))
-    )  # null where either is: what nobody prices has no price
+    own = pl.when(quoted == "usd").then(oracle).otherwise(oracle * pl.col("numeraire_usd"))
     frame = rows.join(shared, on=["chain", asset, "date"], how="left", maintain_order="left")
     if numeraires.is_empty():
         frame = frame.with_columns(pl.lit(None, pl.Float64).alias(name) for name in _WORTH)
@@ -106,8 +108,10 @@ def priced(
     apart = apart & pl.col("_own").is_not_null() & pl.col("_price").is_not_null()
     quoted_only = pl.lit(bool(later)) & oracle.is_not_null()
     flag = (
-        pl.when(apart)
+        pl.when(apart | (taken & (pl.col("_flag") == "disagrees").fill_null(value=False)))
         .then(pl.lit("disagrees"))
+        .when(taken & ((pl.col("_own") / pl.col("_stale_usd") - 1).abs() < SAME).fill_null(value=False))
+        .then(pl.lit("stale"))
         .when(taken)
         .then(pl.lit("ok"))
         .when(pl.col("_flag").fill_null("no_source").ne("no_source"))
@@ -125,5 +129,5 @@ def priced(
         "highest_price": pl.when(flag == "disagrees").then(pl.max_horizontal("_own", "_highest_usd")),
     }
     return frame.with_columns(one.alias(f"{prefix}{name}") for name, one in made.items()).drop(
-        "_own", "_price", "_price_source", "_price_age_s", "_flag", "_highest_usd", *_WORTH
+        "_own", "_price", "_price_source", "_price_age_s", "_flag", "_highest_usd", "_stale_usd", *_WORTH
     )

@@ -83,6 +83,15 @@ TABLE = Table(
         Field(
             "highest_usd", "float64", "the highest of the fresh quotes", unit="USD", null=True, minimum=0, added=True
         ),
+        Field(
+            "stale_usd",
+            "float64",
+            "what a feed said too long ago to count: whoever repeats it is as old",
+            unit="USD",
+            null=True,
+            minimum=0,
+            added=True,
+        ),
     ),
     doc="The price of every token and day that all markets share; what only a market's own oracle prices has none here.",
     methodology="First of the ladder chainlink, governed_oracle, defillama, coingecko, file with a fresh quote. Chainlink "
@@ -213,7 +222,15 @@ def choose(quotes: pl.DataFrame, wanted: pl.DataFrame, pricing: Pricing | None =
     medians = voices.group_by("date", "chain", "asset").agg(
         pl.col("usd").median().alias("median_usd"), pl.len().alias("voices")
     )
-    known_keys = known.group_by("date", "chain", "asset").agg(pl.col("is_fresh").any().alias("has_fresh"))
+    repeated = pl.col("source").is_in(list(REPEATS.values())) & (pl.col("quote") == "usd") & ~pl.col("is_fresh")
+    known_keys = (
+        known.sort("quote_price")
+        .group_by("date", "chain", "asset")
+        .agg(
+            pl.col("is_fresh").any().alias("has_fresh"),
+            pl.col("quote_price").filter(repeated).first().alias("stale_usd"),
+        )
+    )
     apart = pl.max_horizontal("usd", "median_usd") / pl.min_horizontal("usd", "median_usd") - 1
     # Of two nobody knows who is right; a third tells.
     differ = pl.when(pl.col("voices") > 2).then(apart).otherwise("spread").fill_null(0.0) > how.tolerance
@@ -279,12 +296,12 @@ def _without_echoes(known: pl.DataFrame) -> pl.DataFrame:
     return (
         known.with_columns(repeated.alias("repeated"))
         .join(said, on=key, how="left")
-        .with_columns((pl.col("is_fresh") & ~(same < _SAME).fill_null(value=False)).alias("is_fresh"))
+        .with_columns((pl.col("is_fresh") & ~(same < SAME).fill_null(value=False)).alias("is_fresh"))
         .drop("repeated", "then")
     )
 
 
-_SAME = 1e-6  # two scales of one answer differ by less; two answers hardly ever do
+SAME = 1e-6  # relative; two scales of one answer differ by less; two answers hardly ever do
 
 
 def _converted(indirect: pl.DataFrame, numeraires: pl.DataFrame, hops: int) -> pl.DataFrame:
