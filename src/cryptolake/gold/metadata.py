@@ -36,15 +36,16 @@ def metadata_document(
     code_version: str,
     registry_version: str = "",
     day_boundary: str = "utc",
-    prices: pl.DataFrame | None = None,
+    tvl: pl.DataFrame | None = None,
     pricing: Mapping[str, object] | None = None,
 ) -> dict[str, object]:
     """The document: version id, date range, definitions, sources, and per market its row counts by status.
 
-    `prices` (silver) tells which sources priced how many token-days, `pricing` how they were chosen (null: not known).
+    `tvl` (silver) tells which sources priced how many token-days, `pricing` how they were chosen (null: not known).
     """
     sandbox = sorted(name for name, csu in csus.items() if csu.sandbox)
-    priced = prices if prices is not None else pl.DataFrame(schema={"price_source": pl.String, "flag": pl.String})
+    said = dict.fromkeys(("price_source", "price_flag"), pl.String)
+    priced = pl.DataFrame(schema=said) if tvl is None else tvl.select("date", "chain", "asset", *said).unique()
     return {
         "table": table.name,
         "dataset_version": content_digest(table, panel),
@@ -64,7 +65,7 @@ def metadata_document(
         "methodology": table.methodology,
         "price_sources": _counts(priced["price_source"].fill_null("none")),
         "pricing": pricing,
-        "price_flags": _counts(priced["flag"]),
+        "price_flags": _counts(priced["price_flag"]),
         "sandbox": bool(sandbox),
         "sandbox_note": f"demonstration data, not a public chain: {', '.join(sandbox)}" if sandbox else None,
         "csus": {

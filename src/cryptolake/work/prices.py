@@ -147,9 +147,20 @@ def rows_of(app: App, only: MarketDays) -> dict[str, int]:
     }
 
 
+_USED = ("price", "price_source", "flag")
+
+
 def overview(app: App, *, missing: bool = False, flagged: bool = False, only: MarketDays = EVERYTHING) -> pl.DataFrame:
-    """Which tokens are priced by whom and since when, or only those without a price or whose sources disagree."""
-    frame = held_by(app.tables, app.tables.read(prices.TABLE), only)
+    """Which tokens are priced by whom and since when, or only those without a price or whose sources disagree.
+
+    As the markets' rows are valued; of what no market holds (eth, btc, tokens only liquidated) the shared price.
+    """
+    day = ["date", "chain", "asset"]
+    shared = held_by(app.tables, app.tables.read(prices.TABLE), only).select(*day, *_USED, "spread")
+    held = only.of(app.tables.read(tvl.TABLE, columns=["csu", *day, *_USED[:2], "price_flag"]))
+    used = held.select(*day, *_USED[:2], pl.col("price_flag").alias("flag")).unique([*day, "price_source", "flag"])
+    used = used.join(shared.select(*day, "spread"), on=day, how="left")
+    frame = pl.concat([used, shared.join(used, on=day, how="anti").select(used.columns)])
     if missing:
         frame = frame.filter(pl.col("price").is_null())
     if flagged:
