@@ -331,7 +331,7 @@ SPOKEN = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(MARKETS, SPOKEN, st.sets(st.sampled_from(["a", "b", "c", "d"])), st.booleans())
 def test_a_markets_rows_are_the_same_whatever_other_markets_are_in_the_lake(
     held: list[Held], spoken: list[tuple[str, ...]], chosen: set[str], oracle_first: bool
