@@ -40,7 +40,7 @@ _NOBODY = "0x" + "0" * 40
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class OracleWord:
     """What one oracle says of one token: an unscaled price, the price of one quote unit, and the quote (usd or a token)."""
 
     oracle: str
@@ -49,7 +49,7 @@ class Said:
     quote: str
 
 
-def spoken(pools: Sequence[str]) -> Program[dict[str, dict[str, Said]]]:
+def spoken(pools: Sequence[str]) -> Program[dict[str, dict[str, OracleWord]]]:
     """Per pool what its oracle says of each token it lists; a pool that is not there yet says nothing, and 0 is no price."""
     answers = yield [
         call
@@ -77,7 +77,7 @@ def spoken(pools: Sequence[str]) -> Program[dict[str, dict[str, Said]]]:
         *(Call(oracle, call_data("getAssetPrice(address)", asset)) for _, oracle, asset in asked),
     ]
     scales = dict(zip(oracles, zip(answers[::2], answers[1::2], strict=False), strict=False))
-    found: dict[str, dict[str, Said]] = {pool: {} for pool in oracles}
+    found: dict[str, dict[str, OracleWord]] = {pool: {} for pool in oracles}
     for (pool, oracle, asset), answer in zip(asked, answers[2 * len(oracles) :], strict=True):
         unit, base = scales[pool]
         if not _has_words(unit, 1) or not _has_words(base, 1):
@@ -85,7 +85,7 @@ def spoken(pools: Sequence[str]) -> Program[dict[str, dict[str, Said]]]:
         price = word(answer.data, 0) if _has_words(answer, 1) else 0
         if price and (scale := word(unit.data, 0)):
             currency = address_at(base.data, 0)
-            found[pool][asset] = Said(oracle, price, scale, "usd" if currency == _NOBODY else currency)
+            found[pool][asset] = OracleWord(oracle, price, scale, "usd" if currency == _NOBODY else currency)
     return found
 
 
@@ -173,7 +173,7 @@ class GovernedOraclePrices:
         chain, day = str(document["chain"]), raw.partition.period.day
         said = replay(spoken(document["pools"]), transcript_from_json(document["rounds"]))
         ether = set(named_tokens().filter(chain=chain)["asset"])
-        told: dict[str, Said] = {}
+        told: dict[str, OracleWord] = {}
         for one in self._speaking(chain, day):
             for asset, price in said.get(one.pool, {}).items():
                 if asset not in one.left_out:
