@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 prices_app = typer.Typer(
     no_args_is_help=True,
-    help="Prices that the markets' own oracles do not give.\n\nExample: cryptolake prices collect",
+    help="Prices that all markets share, and whose they are.\n\nExample: cryptolake prices collect",
 )
 
 
@@ -48,7 +48,7 @@ def add_commands(cli: typer.Typer) -> None:
 def collect_command(
     context: typer.Context,
     source: Annotated[
-        list[str] | None, typer.Option("--source", help="chainlink, defillama, coingecko, ...; repeatable (all).")
+        list[str] | None, typer.Option("--source", help="chainlink, governed_oracle, defillama, ...; repeatable (all).")
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Ask vendors for every token, to compare, not only for missing ones.")
@@ -57,7 +57,7 @@ def collect_command(
     selected: Selected = NOTHING,
     as_json: JsonFlag = False,
 ) -> None:
-    """Ask Chainlink at the snapshot blocks, then the vendors for what is still missing; value everything again.
+    """Ask feeds and governed oracles at the snapshot blocks, then vendors for what is still missing; value everything again.
 
     A selection narrows what is asked for to the tokens that its markets hold on its days.
 

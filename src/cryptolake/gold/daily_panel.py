@@ -19,7 +19,7 @@ from cryptolake.contracts.states import STATE_DOCS, STATES
 from cryptolake.contracts.table import Field, Table
 from cryptolake.gold.flagged_markets import TABLE as FLAGGED_MARKETS
 from cryptolake.gold.left_out import doubts, left_out, named
-from cryptolake.gold.suspect import LIQUIDATIONS_SUSPECT, TVL_SUSPECT, flagged
+from cryptolake.gold.suspect import LIQUIDATIONS_SUSPECT, TVL_SUSPECT, flagged, with_frozen
 
 # The share of a market's value that may lack a price while its totals still count as totals: a tenth of a percent.
 MISSING_TOLERANCE = 0.001
@@ -143,6 +143,15 @@ TABLE = Table(
             allowed=GRADES,
             added=True,
         ),
+        Field(
+            "total_tvl_own_usd",
+            "float64",
+            "net TVL at the market's own oracle alone, to check `total_tvl_usd` by; null unless that prices every asset held",
+            unit="USD",
+            null=True,
+            minimum=0,
+            added=True,
+        ),
         Field("block", "int64", "snapshot block", null=True, minimum=0),
         Field("block_time", "timestamp", "timestamp of that block", unit="UTC", null=True),
         Field("chain", "text", "chain of the market"),
@@ -152,25 +161,29 @@ TABLE = Table(
     doc="The balanced daily panel of lending markets.",
     methodology="A total is null (status `missing_price`) where what has no price may be more than 0.1 % of the market's value "
     "(of the day's liquidations), bounded by the asset's last price in this market, and by 1,000,000 USD a token for one that "
-    "never had any; the sums of what has a price are the `priced_` columns. A market that holds nothing is 0, and so is a day "
-    "that was asked and had no liquidation; a day that was not asked, or a market that did not exist, is null with its "
-    "reason. Liquidations are valued at the day's snapshot price. TVL and liquidations of a row cover the same day: the "
-    "snapshot block is the last block of the window that was scanned. Nothing is filled forward. Totals leave out what the "
-    "table `exclusions` names and nothing else, an isolated market by its own deposits and debt; `unfiltered_tvl_usd` leaves "
-    "out nothing, and liquidations are all counted.",
+    "never had any; the sums of what has a price are the `priced_` columns. An asset is valued at the price that all markets "
+    "share, else at the market's own oracle (silver `tvl`); `total_tvl_own_usd` is the same at the market's own oracle "
+    "throughout. A market that holds nothing is 0, and so is a day that was asked and had no liquidation; a day that was not "
+    "asked, or a market that did not exist, is null with its reason. Liquidations are valued at the day's snapshot price. TVL "
+    "and liquidations of a row cover the same day: the snapshot block is the last block of the window that was scanned. "
+    "Nothing is filled forward. Totals leave out what the table `exclusions` names and nothing else, an isolated market by its "
+    "own deposits and debt; `unfiltered_tvl_usd` leaves out nothing, and liquidations are all counted.",
     publish_as="gold/daily_panel.parquet",
 )
 
 # What `build` needs of silver; the rest need not be read.
 _TVL_COLUMNS = (
     *("csu", "date", "asset", "supplied", "borrowed", "cash", "collateral", "price", "price_source", "price_age_s"),
-    "price_flag",
+    *("price_flag", "own_price", "highest_price"),
     *("supplied_usd", "borrowed_usd", "cash_usd", "collateral_usd", "block", "block_time"),
+    *("cash_own_usd", "collateral_own_usd"),
 )
 _LIQUIDATION_COLUMNS = (
-    *("chain", "tx", "log_index", "csu", "date", "debt_asset", "debt_amount", "debt_usd"),
-    *("collateral_asset", "collateral_amount", "collateral_usd", "is_dust"),
+    *("chain", "tx", "log_index", "csu", "date", "debt_asset", "debt_amount", "debt_usd", "debt_own_usd"),
+    *("collateral_asset", "collateral_amount", "collateral_usd", "collateral_own_usd", "price_flag", "is_dust"),
 )
+
+_DOUBTED = ("disagrees", "stale")  # of a price that was taken all the same; where there is none nothing is weighed
 
 COLUMNS = {"tvl": _TVL_COLUMNS, "liquidations": _LIQUIDATION_COLUMNS}
 
@@ -201,6 +214,8 @@ SUMS: dict[str, tuple[str, ...]] = {
     "cash_usd": ("cash_usd",),
     "collateral_usd": ("collateral_usd",),
 }
+# What the same is at the market's own oracle; it checks a total and is none.
+OWN_SUMS: dict[str, tuple[str, ...]] = {"total_tvl_own_usd": ("cash_own_usd", "collateral_own_usd")}
 # What each total sums over silver `liquidations`.
 EVENT_SUMS = {"liquidations_usd": "debt_usd", "collateral_seized_usd": "collateral_usd"}
 # The sums of what has a price, and the total that each is where nothing lacks one.
@@ -236,8 +251,9 @@ def build(
     nothing_held = pl.col("num_assets").is_null() & (pl.col("tvl_state") == "empty")
     nothing_happened = pl.col("liquidation_count").is_null()
     facts = ("excluded", "num_assets", "priced_share", "priced_value_share", "price_age_s_max", "block", "block_time")
+    sums = (*SUMS, *OWN_SUMS)
     frame = (
-        joined.with_columns(pl.when(nothing_held).then(0.0).otherwise(pl.col(name)).alias(name) for name in SUMS)
+        joined.with_columns(pl.when(nothing_held).then(0.0).otherwise(pl.col(name)).alias(name) for name in sums)
         .with_columns(
             pl.when(nothing_held).then(0.0).otherwise("unfiltered_tvl_usd").alias("unfiltered_tvl_usd"),
             pl.when(nothing_held).then(0).otherwise(pl.col("num_assets")).cast(pl.Int32).alias("num_assets"),
@@ -254,7 +270,7 @@ def build(
             pl.col("unpriced", "unpriced_debt", "unpriced_collateral").fill_null(False),
         )
         .with_columns(
-            *(pl.when(answered).then(pl.col(name)).alias(name) for name in facts),
+            *(pl.when(answered).then(pl.col(name)).alias(name) for name in (*facts, *OWN_SUMS)),
             *(
                 pl.when(answered & pl.col("summable")).then(pl.col(total)).alias(partial)
                 for partial, total in PARTIAL.items()
@@ -314,11 +330,12 @@ def figures(panel: pl.DataFrame, accept: Collection[str] = ("ok",)) -> pl.DataFr
 
 
 def _bounded(tvl: pl.DataFrame) -> pl.DataFrame:
-    """`tvl` sorted by key with `at_most`: the price, else the asset's last one in this market, else what no token exceeds.
+    """`tvl` sorted by key with `at_most`: the price, else that of the market's own oracle, else the last of either.
 
-    A market's own past and no other market's, so that a row does not depend on what else lies in the lake.
+    That is, of this market and no other, so that a row does not depend on what else lies in the lake; else what no token
+    exceeds.
     """
-    last = pl.col("price").forward_fill().over("csu", "asset", order_by="date")
+    last = pl.coalesce("price", "own_price").forward_fill().over("csu", "asset", order_by="date")
     return tvl.sort("csu", "date", "asset").with_columns(last.fill_null(_MOST_PER_TOKEN_USD).alias("at_most"))
 
 
@@ -330,33 +347,53 @@ def _exceeds(value: pl.Expr, priced: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
 
 
 def _assets(tvl: pl.DataFrame) -> pl.DataFrame:
-    """The sums of each market and day over its assets; `unpriced`: they are no totals, `summable`: some have a price."""
+    """The sums of each market and day over its assets; `unpriced`: they are no totals, `summable`: some have a price.
+
+    Beside them what of the day is in doubt: `disagreeing_usd` and `frozen_usd`, both at the highest valuation that anybody
+    gives, of `exposure_usd` (`gold.suspect`).
+    """
     priced = pl.col("price").is_not_null()
+    highest = _exposure() * pl.max_horizontal("price", "own_price", "highest_price")
     amount = pl.max_horizontal("supplied", "borrowed", "cash") + pl.col("collateral")
     share, unpriced = _exceeds(amount * pl.col("at_most"), priced)
     dead = (pl.col("price_flag") == DEAD).any()  # of which the market itself may not know how much it has
     unfiltered_unpriced = (
         _exceeds(pl.col("unfiltered") * pl.col("at_most"), priced)[1] | pl.col("unfiltered_dead").any()
     )
-    return tvl.group_by("csu", "date", maintain_order=True).agg(
-        *(reduce(add, map(pl.col, parts)).sum().alias(total) for total, parts in SUMS.items()),
-        pl.col("unfiltered_usd").sum().alias("unfiltered_tvl_usd"),
-        unfiltered_unpriced.alias("unfiltered_unpriced"),
-        pl.len().cast(pl.Int32).alias("num_assets"),
-        priced.mean().alias("priced_share"),
-        share.alias("priced_value_share"),
-        pl.col("price_age_s").filter(priced).abs().max().alias("price_age_s_max"),
-        (unpriced | dead).alias("unpriced"),
-        dead.alias("dead_token"),
-        (priced | ~(amount > 0)).any().alias("summable"),
-        pl.col("supplied_usd").filter(pl.col("price_flag") == "disagrees").sum().alias("disagreeing_usd"),
-        pl.col("block").max(),
-        pl.col("block_time").max(),
+    own_priced = (pl.col("own_price").is_not_null() | ~(amount > 0)).all() & ~dead
+    return (
+        with_frozen(tvl)
+        .sort("csu", "date", "asset")
+        .group_by("csu", "date", maintain_order=True)
+        .agg(
+            *(reduce(add, map(pl.col, parts)).sum().alias(total) for total, parts in SUMS.items()),
+            *(
+                pl.when(own_priced).then(reduce(add, map(pl.col, parts)).sum()).alias(total)
+                for total, parts in OWN_SUMS.items()
+            ),
+            pl.col("unfiltered_usd").sum().alias("unfiltered_tvl_usd"),
+            unfiltered_unpriced.alias("unfiltered_unpriced"),
+            pl.len().cast(pl.Int32).alias("num_assets"),
+            priced.mean().alias("priced_share"),
+            share.alias("priced_value_share"),
+            pl.col("price_age_s").filter(priced).abs().max().alias("price_age_s_max"),
+            (unpriced | dead).alias("unpriced"),
+            dead.alias("dead_token"),
+            (priced | ~(amount > 0)).any().alias("summable"),
+            (_exposure() * pl.col("price")).sum().alias("exposure_usd"),
+            highest.filter(pl.col("price_flag").is_in(_DOUBTED)).sum().alias("disagreeing_usd"),
+            highest.filter("frozen").sum().alias("frozen_usd"),
+            pl.col("block").max(),
+            pl.col("block_time").max(),
+        )
     )
 
 
 def _events(liquidations: pl.DataFrame, bounded: pl.DataFrame) -> pl.DataFrame:
-    """The sums of each market and day over its liquidations; `unpriced_debt`, `unpriced_collateral`: one is no total."""
+    """The sums of each market and day over its liquidations; `unpriced_debt`, `unpriced_collateral`: one is no total.
+
+    Beside them what of the day is in doubt (`gold.suspect`).
+    """
     bounds = bounded.select("csu", "date", "asset", "at_most")
     events = liquidations.sort("csu", "date", "tx", "log_index")
     for side in ("debt", "collateral"):
@@ -364,7 +401,9 @@ def _events(liquidations: pl.DataFrame, bounded: pl.DataFrame) -> pl.DataFrame:
         events = events.join(at_most, on=["csu", "date", f"{side}_asset"], how="left", maintain_order="left")
     worth = {
         side: pl.coalesce(
-            f"{side}_usd", pl.col(f"{side}_amount") * pl.col(f"{side}_at_most").fill_null(_MOST_PER_TOKEN_USD)
+            f"{side}_usd",
+            f"{side}_own_usd",
+            pl.col(f"{side}_amount") * pl.col(f"{side}_at_most").fill_null(_MOST_PER_TOKEN_USD),
         )
         for side in ("debt", "collateral")
     }
@@ -372,6 +411,7 @@ def _events(liquidations: pl.DataFrame, bounded: pl.DataFrame) -> pl.DataFrame:
         _exceeds(value, pl.col(f"{side}_usd").is_not_null())[1].alias(f"unpriced_{side}")
         for side, value in worth.items()
     ]
+    size = pl.max_horizontal(f"{side}_{name}" for side in ("debt", "collateral") for name in ("usd", "own_usd"))
     return events.group_by("csu", "date", maintain_order=True).agg(
         *(
             pl.when(pl.col(part).is_not_null().any()).then(pl.col(part).sum()).alias(total)
@@ -380,7 +420,18 @@ def _events(liquidations: pl.DataFrame, bounded: pl.DataFrame) -> pl.DataFrame:
         pl.len().cast(pl.Int32).alias("liquidation_count"),
         pl.col("is_dust").fill_null(False).sum().cast(pl.Int32).alias("liquidations_dust_count"),
         *unpriced,
+        size.sum().alias("events_usd"),
+        size.filter(pl.col("price_flag").is_in(_DOUBTED)).sum().alias("disagreeing_events_usd"),
+        *(
+            pl.col(f"{side}_usd").filter(pl.col(f"{other}_usd").is_not_null()).sum().alias(f"{name}_of_priced_usd")
+            for name, side, other in (("repaid", "debt", "collateral"), ("seized", "collateral", "debt"))
+        ),
     )
+
+
+def _exposure() -> pl.Expr:
+    """Tokens whose price matters: what was deposited or pledged, or what is owed where that is more (minted coins)."""
+    return pl.max_horizontal(pl.col("supplied") + pl.col("collateral"), "borrowed")
 
 
 def _status(side: str, unpriced: pl.Expr, suspicious: Sequence[str]) -> pl.Expr:

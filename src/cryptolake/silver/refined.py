@@ -35,7 +35,7 @@ TABLE = Table(
             "answers",
             "text",
             "what it was made of: a market's day, SHA-256 over period and digest of every answer; a day's prices, how they "
-            "were chosen (order, ladder with the largest ages in seconds, tolerance) as JSON",
+            "were chosen (rule, order, ladder with the largest ages in seconds, tolerance) as JSON",
         ),
         Field("answer_rows", "int64", "rows that were read from those answers", minimum=0),
         Field("rows", "int64", "rows of the day in the silver table", minimum=0),
@@ -118,18 +118,21 @@ def pricing_by_day(recorded: pl.DataFrame) -> dict[date, prices.Pricing | None]:
     return {day: read[text] for day, text in rows.iter_rows()}
 
 
-def pricing_of_most(recorded: pl.DataFrame) -> prices.Pricing | None:
-    """How the prices of most days were chosen (of as many, the latest day's); None where of no day it is known."""
+def pricing_of_most(recorded: pl.DataFrame, *, rule: str | None = prices.RULE) -> prices.Pricing | None:
+    """How the prices of most days were chosen (of as many, the latest day's), of those under `rule`; None where of no day.
+
+    With no rule, of all days, whatever version valued them.
+    """
     days: dict[str, list[date]] = {}
     for day, one in pricing_by_day(recorded).items():
-        if one is not None:
+        if one is not None and rule in (None, one.rule):
             days.setdefault(one.text(), []).append(day)
     return prices.Pricing.read(max(days, key=lambda text: (len(days[text]), max(days[text])))) if days else None
 
 
 def pricing_document(recorded: pl.DataFrame) -> dict[str, object] | None:
     """How most days were priced, for a reader of the data; None where it is not known."""
-    how = pricing_of_most(recorded)
+    how = pricing_of_most(recorded) or pricing_of_most(recorded, rule=None)
     return None if how is None else how.document()
 
 
@@ -137,3 +140,8 @@ def priced_otherwise(recorded: pl.DataFrame, how: prices.Pricing) -> list[date]:
     """The days whose prices were not chosen like this, or of which it is not known, in order."""
     text = how.text()
     return sorted(day for day, one in pricing_by_day(recorded).items() if one is None or one.text() != text)
+
+
+def priced_before(recorded: pl.DataFrame) -> list[date]:
+    """The days that were priced by the rule of an earlier version, or of which it is not known, in order."""
+    return sorted(day for day, one in pricing_by_day(recorded).items() if one is None or one.rule != prices.RULE)

@@ -40,9 +40,9 @@ from cryptolake.net.purse import REACHED
 from cryptolake.registry.markets import Csu
 from cryptolake.registry.version import registry_version
 from cryptolake.silver import refined
-from cryptolake.silver.prices import TABLE as PRICES
 from cryptolake.silver.prices import Pricing
 from cryptolake.silver.refined import TABLE as REFINED_DAYS
+from cryptolake.silver.tvl import TABLE as TVL
 from cryptolake.state.checkpoints import write_checkpoints
 from cryptolake.version import __version__
 from cryptolake.watch.health import Reporter, latencies, read_runs
@@ -226,7 +226,7 @@ def publish(app: App) -> list[Output]:
         code_version=__version__,
         registry_version=registry_version(app.registry),
         day_boundary=app.boundary,
-        prices=frames[PRICES],
+        tvl=frames[TVL],
         pricing=refined.pricing_document(tables.read(REFINED_DAYS)),
         exclusions=[one for one in app.registry.exclusions if one.csu in set(gold["csu"])],
     )

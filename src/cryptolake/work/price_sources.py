@@ -51,13 +51,16 @@ def lake_pricing(app: App, *, everything: bool = False) -> Pricing:
     """How prices are chosen in this lake: as they were when it was valued last, in a lake without prices by the settings.
 
     So a day that is refined alone is valued like its neighbours; only `reprice` changes how. When `everything` is valued
-    anew, price sources that came since are heard too. Raises BadInput when one that was named is gone.
+    anew, price sources that came since are heard too. A lake that an earlier version valued by another rule keeps the order
+    and the tolerance it was told. Raises BadInput when one that was named is gone.
     """
-    kept = pricing_of_most(app.tables.read(REFINED))
+    recorded = app.tables.read(REFINED)
+    kept = pricing_of_most(recorded)
+    if kept is not None and not everything:
+        return kept
+    kept = kept or pricing_of_most(recorded, rule=None)
     if kept is None:
         return pricing(app)
-    if not everything:
-        return kept
     try:
         return pricing_of(kept.told, _ages(app), kept.tolerance)
     except BadInput as error:

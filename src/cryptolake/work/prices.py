@@ -1,4 +1,4 @@
-"""The river of prices that the markets' own oracles do not give: ask for the missing ones, import a file, value anew.
+"""The river of the prices that all markets share: ask for the missing ones, import a file, value anew.
 
 What does not belong here: how a source is asked (sources) and which price wins (`silver.prices`).
 """
@@ -74,7 +74,10 @@ def collect(
     source = price_source(app, name)
     dataset = source.datasets[0].name
     if app.found.price_sources[name].asked == "snapshots":
-        asked, resume = snapshot_partitions(source, app.tables, boundary, only), True
+        names_from = app.found.price_sources[name].names_from
+        if names_from is not None and not has_endpoint(app, names_from):
+            names_from = None
+        asked, resume = snapshot_partitions(source, app.tables, boundary, only, names_from=names_from), True
     else:
         wanted = wanted_of(app.tables, dataset, everything=everything, boundary=boundary, only=only)
         left = unanswered(wanted, source.name, app.bronze, states)
@@ -113,8 +116,7 @@ def import_file(app: App, file: Path) -> list[Output]:
 def reprice(app: App) -> list[Output]:
     """Value silver again from every quote that is kept, by the settings; from now on it stays valued so.
 
-    The versions before stay readable. What silver cannot vouch for is made anew first: a market's oracle tells the price to
-    all others.
+    The versions before stay readable. What silver cannot vouch for is made anew first.
     """
     return _valued(app, pricing(app))
 
@@ -145,9 +147,20 @@ def rows_of(app: App, only: MarketDays) -> dict[str, int]:
     }
 
 
+_USED = ("price", "price_source", "flag")
+
+
 def overview(app: App, *, missing: bool = False, flagged: bool = False, only: MarketDays = EVERYTHING) -> pl.DataFrame:
-    """Which tokens are priced by whom and since when, or only those without a price or whose sources disagree."""
-    frame = held_by(app.tables, app.tables.read(prices.TABLE), only)
+    """Which tokens are priced by whom and since when, or only those without a price or whose sources disagree.
+
+    As the markets' rows are valued; of what no market holds (eth, btc, tokens only liquidated) the shared price.
+    """
+    day = ["date", "chain", "asset"]
+    shared = held_by(app.tables, app.tables.read(prices.TABLE), only).select(*day, *_USED, "spread")
+    held = only.of(app.tables.read(tvl.TABLE, columns=["csu", *day, *_USED[:2], "price_flag"]))
+    used = held.select(*day, *_USED[:2], pl.col("price_flag").alias("flag")).unique([*day, "price_source", "flag"])
+    used = used.join(shared.select(*day, "spread"), on=day, how="left")
+    frame = pl.concat([used, shared.join(used, on=day, how="anti").select(used.columns)])
     if missing:
         frame = frame.filter(pl.col("price").is_null())
     if flagged:
@@ -165,8 +178,10 @@ def overview(app: App, *, missing: bool = False, flagged: bool = False, only: Ma
 
 
 def unpriced(app: App, only: MarketDays = EVERYTHING) -> tuple[int, int]:
-    """How many tokens have no price on some day, and on how many token-days."""
-    left = held_by(app.tables, app.tables.read(prices.TABLE), only).filter(pl.col("price").is_null())
+    """How many tokens a market holds unpriced on some day (by its own oracle neither), and on how many token-days."""
+    columns = ["csu", "date", "chain", "asset", "price"]
+    left = only.of(app.tables.read(tvl.TABLE, columns=columns)).filter(pl.col("price").is_null())
+    left = left.select("chain", "asset", "date").unique()
     return left.select("chain", "asset").n_unique(), left.height
 
 
@@ -183,18 +198,40 @@ def held_by(tables: Tables, frame: pl.DataFrame, only: MarketDays) -> pl.DataFra
         *(events.select("date", "chain", pl.col(f"{side}_asset").alias("asset")) for side in ("collateral", "debt")),
     ]
     held = pl.concat(tokens).unique()
-    named = held.select("date").unique().join(frame.filter(pl.col("chain") == ANY_CHAIN), on="date", how="inner")
+    names = frame.filter(~pl.col("asset").str.starts_with("0x"))
+    named = held.select("date").unique().join(names, on="date", how="inner")
     wanted = pl.concat([held, named.select(held.columns)]).unique()
     return frame.join(wanted, on=["date", "chain", "asset"], how="semi", maintain_order="left")
 
 
+def has_endpoint(app: App, chain: str) -> bool:
+    """Whether this chain can be asked at all."""
+    try:
+        app.pool(app.registry.chain(chain))
+    except BadInput:
+        return False
+    return True
+
+
 def snapshot_partitions(
-    source: Source, tables: Tables, boundary: Boundary = "utc", only: MarketDays = EVERYTHING
+    source: Source,
+    tables: Tables,
+    boundary: Boundary = "utc",
+    only: MarketDays = EVERYTHING,
+    *,
+    names_from: str | None = None,
 ) -> list[Partition]:
-    """Every chain-day that silver holds a snapshot of (of these market-days), for the chains the source knows."""
+    """Every chain-day that silver holds a snapshot of (of these market-days), for the chains the source knows.
+
+    On each of these days `names_from` is asked too: it tells all of them what eth and btc are where their own do not.
+    """
     dataset = source.datasets[0].name
     known = set(source.keys(dataset))
-    held = only.of(tables.read(tvl.TABLE)).select("chain", "date").unique().sort("chain", "date")
+    held = only.of(tables.read(tvl.TABLE, columns=["csu", "date", "asset", "chain"])).select("chain", "date").unique()
+    if names_from is not None:
+        named = held.filter(pl.col("chain").is_in(sorted(known))).select(pl.lit(names_from).alias("chain"), "date")
+        held = pl.concat([held, named]).unique()
+    held = held.sort("chain", "date")
     return [
         Partition(dataset, str(chain), Period.of_day(day, boundary))
         for chain, day in held.iter_rows()
@@ -217,6 +254,8 @@ def wanted_of(
     held = tables.read(tvl.TABLE)
     at = held.group_by("chain", "date").agg(pl.col("block_time").max().dt.epoch("s").alias("at"))
     asked = held_by(tables, tables.read(prices.TABLE), only)
+    # What eth and btc are is asked once, for no chain; a chain's own feed may say it for that chain.
+    asked = asked.filter(pl.col("asset").str.starts_with("0x") | (pl.col("chain") == ANY_CHAIN))
     if not everything:
         asked = asked.filter(pl.col("price").is_null())
     rows = asked.join(at, on=["chain", "date"], how="left").sort("chain", "date", "asset")

@@ -1,8 +1,8 @@
 """Bronze to silver: read answers, price whole days, put the prices to the amounts. Reads no network.
 
 Prices are shared by all markets of a day, so the unit of pricing is the day: refining one market's day prices every
-market's rows of that day again. That is why day by day and all at once give the same tables. What silver was made of is
-written last (`silver.refined`), so that a step that was cut short is seen.
+market's rows of that day again, by what was said since. That is why day by day and all at once give the same tables. What
+silver was made of is written last (`silver.refined`), so that a step that was cut short is seen.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from cryptolake.errors import Skip, Stop
 from cryptolake.flow.outputs import Output
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
-from cryptolake.registry.chainlink import named_tokens
 from cryptolake.silver import isolated_markets, liquidations, prices, refined, tvl
+from cryptolake.silver.quotes import ORACLE
 from cryptolake.silver.quotes import TABLE as QUOTES
 from cryptolake.silver.refined import TABLE as REFINED
 from cryptolake.sources.onchain.source import OnchainSource
@@ -307,6 +307,15 @@ def _records(dataset: str, readings: Sequence[Reading], frame: pl.DataFrame) -> 
     )
 
 
+def _wanted(held: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
+    """The tokens and days to price: what markets hold and liquidate, and what their oracles quote in."""
+    sides = ("collateral", "debt")
+    of_frames = [(held, "asset"), (held, "oracle_quote")]
+    of_frames += [(events, f"{side}_{name}") for side in sides for name in ("asset", "oracle_quote")]
+    pieces = [frame.select("date", "chain", pl.col(name).alias("asset")).unique() for frame, name in of_frames]
+    return pl.concat(pieces).unique().filter(pl.col("asset") != "usd")
+
+
 def _store(
     unvalued: dict[str, pl.DataFrame],
     told: pl.DataFrame,
@@ -322,34 +331,24 @@ def _store(
     """
     held, events = unvalued.pop("tvl"), unvalued.pop("liquidations")
     isolated = unvalued.pop("isolated_markets", None)  # carries no value: valuing anew leaves it as it is
-    said = prices.oracle_quotes(held, events, named_tokens())
-    quotes = prices.tidy(pl.concat([said, told])) if told.height else said
-    wanted = pl.concat(
-        [
-            held.select("date", "chain", "asset"),
-            *(
-                events.select("date", "chain", pl.col(f"{side}_asset").alias("asset"))
-                for side in ("collateral", "debt")
-            ),
-        ]
-    ).unique()
+    quotes = prices.tidy(told.filter(pl.col("source") != ORACLE))
     how = pricing or prices.Pricing()
-    chosen = prices.choose(quotes, wanted, how)
-    unpriced = chosen.filter(pl.col("price").is_null()).group_by("chain", "asset", "flag").len().sort("chain", "asset")
-    for chain, asset, reason, days in unpriced.iter_rows():
-        log.info("no price", chain=chain, asset=asset, reason=reason, days=days)
+    chosen = prices.choose(quotes, _wanted(held, events), how)
     frames = {
-        tvl.TABLE: tvl.value(held, chosen),
-        liquidations.TABLE: liquidations.value(events, chosen),
+        tvl.TABLE: tvl.value(held, chosen, how),
+        liquidations.TABLE: liquidations.value(events, chosen, held, how),
         QUOTES: quotes,
         prices.TABLE: chosen,
     }
     if isolated is not None:
         frames[isolated_markets.TABLE] = isolated
+    unpriced = frames[tvl.TABLE].filter(pl.col("price").is_null()).group_by("chain", "asset", "price_flag")
+    for chain, asset, reason, days in unpriced.agg(pl.col("date").n_unique()).sort("chain", "asset").iter_rows():
+        log.info("no price", chain=chain, asset=asset, reason=reason, days=days)
     own = records.filter(pl.col("dataset").is_in(list(_BY_NAME)))
     of_all = [refined.shared(QUOTES.name, quotes), refined.shared(prices.TABLE.name, chosen, how.text())]
     frames[REFINED] = pl.concat([own, *of_all]).sort(REFINED.key)
-    del held, events, isolated, said, quotes, chosen, told
+    del held, events, isolated, quotes, chosen, told
     for table, frame in frames.items():
         table.require(frame)
     made = []
