@@ -16,17 +16,25 @@ import polars as pl
 from cryptolake.app import App
 from cryptolake.contracts.grades import Grade
 from cryptolake.contracts.partition import Partition, Period
+from cryptolake.contracts.prices import ORACLE
 from cryptolake.contracts.states import State
 from cryptolake.contracts.table import Table
 from cryptolake.errors import BadInput
-from cryptolake.gold.daily_panel import EVENT_SUMS, PARTIAL, SUMS, side_of
+from cryptolake.gold.daily_panel import EVENT_SUMS, OWN_SUMS, PARTIAL, SUMS, side_of
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
+from cryptolake.gold.flagged_markets import TABLE as FLAGGED_MARKETS
+from cryptolake.gold.left_out import left_out
 from cryptolake.lake.bronze import ONCHAIN
 from cryptolake.registry.markets import Csu
 from cryptolake.silver import liquidations, prices, quotes, tvl
 from cryptolake.work.cells import Cell, opened
 from cryptolake.work.chosen_panel import chosen_panel
 from cryptolake.work.standing import standing
+
+_UNFILTERED = "unfiltered_tvl_usd"
+# The figures that are sums over assets, with the columns of silver `tvl` that they add.
+_OF_AMOUNTS = {**SUMS, **OWN_SUMS, _UNFILTERED: SUMS["total_tvl_usd"]}
+_PRICES = {"price": "price", "own_price": "what the market's own oracle says"}
 
 # Figures that are made of other figures of the same row.
 _RATIOS = {"utilization_rate": ("total_borrowed_usd", "total_supplied_usd")}
@@ -42,7 +50,8 @@ class Term:
     """One product in the sum: `amount` (tokens; `raw` unscaled, with `decimals`) x `price` (USD) = `usd`.
 
     `what` is the side of silver (cash, collateral, supplied, borrowed, debt), `where` the asset, or the event as transaction
-    and log index. `price` and `usd` are null where nobody told a price.
+    and log index. `price` and `usd` are null where nobody told a price. What totals leave out is a term of its own, below
+    zero and without `raw`.
     """
 
     what: str
@@ -50,7 +59,7 @@ class Term:
     asset: str
     symbol: str
     amount: float
-    raw: str
+    raw: str | None
     decimals: int | None
     price: float | None
     usd: float | None
@@ -119,7 +128,8 @@ def why(app: App, csu: Csu, day: date, column: str) -> Why:
     happened = _rows(app, liquidations.TABLE, csu, day)
     total = PARTIAL.get(column, column)
     inputs = {name: row[name] for name in _RATIOS.get(column, ())}
-    terms, formula, adds_up = _opened(total, column, held, happened, row)
+    flagged = app.tables.read(FLAGGED_MARKETS, among={"csu": [csu.name], "date": [day]})
+    terms, formula, adds_up = _opened(total, column, held, left_out(held, flagged), happened, row)
     assets = {(term.asset, term.symbol) for term in terms}
     return Why(
         csu.name,
@@ -136,23 +146,40 @@ def why(app: App, csu: Csu, day: date, column: str) -> Why:
         terms,
         inputs,
         adds_up,
-        _told(app, csu, day, sorted(assets), held),
+        _told(app, csu, day, sorted(assets), _said(held, happened, own=column in OWN_SUMS)),
         _answers(app, csu, day, dataset),
     )
 
 
 def _opened(
-    total: str, column: str, held: pl.DataFrame, happened: pl.DataFrame, row: Mapping[str, Any]
+    total: str,
+    column: str,
+    held: pl.DataFrame,
+    counted: pl.DataFrame,
+    happened: pl.DataFrame,
+    row: Mapping[str, Any],
 ) -> tuple[list[Term], str, float | None]:
     """The terms of a figure, its formula, and what the terms come to."""
-    if total in SUMS:
-        sides = [part.removesuffix("_usd") for part in SUMS[total]]
+    if total in _OF_AMOUNTS:
+        own = total in OWN_SUMS
+        ending, price = ("_own_usd", "own_price") if own else ("_usd", "price")
+        sides = [part.removesuffix(ending) for part in _OF_AMOUNTS[total]]
+        whole = {one["asset"]: one for one in held.iter_rows(named=True)}
         terms = [
-            _term(side, one["asset"], one["asset"], one["symbol"], one, side)
-            for one in held.iter_rows(named=True)
+            _term(side, asset, asset, one["symbol"], one, side, price, f"{side}{ending}")
+            for asset, one in whole.items()
             for side in sides
         ]
-        formula = "the sum over all assets of " + " + ".join(f"{side} x price" for side in sides)
+        formula = "the sum over all assets of " + " + ".join(f"{side} x {_PRICES[price]}" for side in sides)
+        if total != _UNFILTERED:
+            less = [
+                _less(side, whole[one["asset"]], one, price, f"{side}{ending}")
+                for one in counted.iter_rows(named=True)
+                for side in sides
+                if one[side] != whole[one["asset"]][side]
+            ]
+            terms += less
+            formula += f", less what totals leave out ({row['excluded']})" if less else ""
     elif total in EVENT_SUMS:
         side = EVENT_SUMS[total].removesuffix("_usd")
         terms = [
@@ -163,7 +190,8 @@ def _opened(
                 one[f"{side}_symbol"],
                 one,
                 f"{side}_amount",
-                side,
+                f"{side}_price",
+                f"{side}_usd",
             )
             for one in happened.sort("tx", "log_index").iter_rows(named=True)
         ]
@@ -173,30 +201,31 @@ def _opened(
         quotient = above / below if above is not None and below else None
         return [], " / ".join(_RATIOS[column]), quotient
     elif column in _COUNTS:
-        counted = {
+        numbers = {
             "num_assets": held.height,
             "liquidation_count": happened.height,
             "liquidations_dust_count": happened.filter("is_dust").height,
         }
-        return [], f"the number of {_COUNTS[column].removeprefix('the ')}", float(counted[column])
+        return [], f"the number of {_COUNTS[column].removeprefix('the ')}", float(numbers[column])
     else:
         return [], DAILY_PANEL.methodology if column == "priced_value_share" else "a fact about the row", None
     valued = [term.usd for term in terms if term.usd is not None]
     return terms, formula, math.fsum(valued)
 
 
-def _term(what: str, where: str, asset: str, symbol: str, row: Mapping[str, Any], amount: str, side: str = "") -> Term:
+def _term(
+    what: str, where: str, asset: str, symbol: str, row: Mapping[str, Any], amount: str, price: str, usd: str
+) -> Term:
     return Term(
-        what,
-        where,
-        asset,
-        symbol,
-        row[amount],
-        row[f"{amount}_raw"],
-        row.get("decimals"),
-        row[f"{side}_price" if side else "price"],
-        row[f"{side or amount}_usd"],
+        what, where, asset, symbol, row[amount], row[f"{amount}_raw"], row.get("decimals"), row[price], row[usd]
     )
+
+
+def _less(side: str, whole: Mapping[str, Any], counted: Mapping[str, Any], price: str, usd: str) -> Term:
+    """What is left out of one amount."""
+    out = None if whole[usd] is None or counted[usd] is None else counted[usd] - whole[usd]
+    asset, amount = whole["asset"], counted[side] - whole[side]
+    return Term(f"{side} left out", asset, asset, whole["symbol"], amount, None, whole["decimals"], whole[price], out)
 
 
 def _rows(app: App, table: Table, csu: Csu, day: date) -> pl.DataFrame:
@@ -204,32 +233,66 @@ def _rows(app: App, table: Table, csu: Csu, day: date) -> pl.DataFrame:
     return app.tables.read(table, among={"csu": [csu.name], "date": [day]})
 
 
-def _told(app: App, csu: Csu, day: date, assets: Sequence[tuple[str, str]], held: pl.DataFrame) -> list[Told]:
-    """Whose price each asset has, and what everybody else said of it that day."""
+def _said(held: pl.DataFrame, happened: pl.DataFrame, *, own: bool) -> dict[str, dict[str, Any]]:
+    """By asset whose price the rows have (source, age, flag) and what the market's own oracle says of it.
+
+    Of an asset that the snapshot does not list, what its liquidations say. `own`: the figure is at the market's own oracle.
+    """
+    said: dict[str, dict[str, Any]] = {}
+    for one in happened.iter_rows(named=True):
+        for side, source, age in (
+            ("debt", one["price_source"], one["price_age_s"]),
+            ("collateral", one["collateral_price_source"], None),
+        ):
+            said[one[f"{side}_asset"]] = {
+                "price": one[f"{side}_price"],
+                "price_source": source,
+                "price_age_s": age,
+                "price_flag": one["price_flag"],
+                "oracle_price": one[f"{side}_oracle_price"],
+                "oracle_quote": one[f"{side}_oracle_quote"],
+            }
+    for one in held.iter_rows(named=True):
+        at_own = {"price": one["own_price"], "price_source": one["own_price"] and ORACLE, "price_age_s": 0.0}
+        said[one["asset"]] = {**one, **at_own} if own else one
+    return said
+
+
+def _told(
+    app: App, csu: Csu, day: date, assets: Sequence[tuple[str, str]], said: Mapping[str, Mapping[str, Any]]
+) -> list[Told]:
+    """Whose price each asset has, and what everybody else said of it that day, the market's own oracle among them."""
     chosen = app.tables.read(prices.TABLE, among={"date": [day], "chain": [csu.chain]})
-    said = app.tables.read(quotes.TABLE, among={"date": [day], "chain": [csu.chain]})
-    own = {one["asset"]: one for one in held.iter_rows(named=True)}
+    heard = app.tables.read(quotes.TABLE, among={"date": [day], "chain": [csu.chain]})
+    shared = {one["asset"]: one for one in chosen.iter_rows(named=True)}
     told = []
     for asset, symbol in assets:
-        shared = chosen.filter(pl.col("asset") == asset).to_dicts()
-        taken = shared[0] if shared else {}
-        row = own.get(asset, {})
-        source = row.get("price_source", taken.get("price_source"))
-        by = taken.get("quoted_by") if source == taken.get("price_source") else csu.name
+        row = said[asset]
+        source = row["price_source"]
+        by = csu.name if source == ORACLE else shared.get(asset, {}).get("quoted_by")
+        mine = {
+            "source": ORACLE,
+            "quoted_by": csu.name,
+            "quote_price": row["oracle_price"],
+            "quote": row["oracle_quote"],
+        }
         others = [
             {name: one[name] for name in ("source", "quoted_by", "quote_price", "quote", "age_s")}
-            for one in said.filter(pl.col("asset") == asset).sort("source", "quoted_by").iter_rows(named=True)
-            if (one["source"], one["quoted_by"]) != (source, by)
+            for one in (
+                *([] if mine["quote_price"] is None else [{**mine, "age_s": 0.0}]),
+                *heard.filter(pl.col("asset") == asset).sort("source", "quoted_by").iter_rows(named=True),
+            )
+            if source is None or (one["source"], one["quoted_by"]) != (source, by)
         ]
         told.append(
             Told(
                 asset,
                 symbol,
-                row.get("price", taken.get("price")),
+                row["price"],
                 source,
                 by if source else None,
-                row.get("price_age_s", taken.get("price_age_s")),
-                row.get("price_flag", taken.get("flag", "no_source")),
+                row["price_age_s"],
+                row["price_flag"] or "no_source",
                 others,
             )
         )
