@@ -16,9 +16,12 @@ from tests.server_folder import server_folder
 
 from cryptolake.catalogue import contracts
 from cryptolake.demo.journey import NOTE, STEPS
+from cryptolake.gold.flagged_markets import TABLE as FLAGGED_MARKETS
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
 from cryptolake.publish.warehouse import Warehouse
+from cryptolake.silver.isolated_markets import TABLE as ISOLATED_MARKETS
+from cryptolake.silver.quotes import TABLE as QUOTES
 from cryptolake.state.ledger import Ledger
 
 pytestmark = pytest.mark.xdist_group("demo")
@@ -41,7 +44,9 @@ def test_every_table_has_something_to_show(demo: Demo) -> None:
     with Warehouse.open(data, None) as warehouse:
         published = {one.name: warehouse.read(one).height for one in contracts() if one.in_postgres}
     kept = {one.name: tables.read(one).height for one in contracts() if one.in_lake}
-    assert [name for name, rows in {**published, **kept}.items() if not rows] == []
+    # The sandbox is one market of pooled reserves, and nobody but its own oracle prices its tokens.
+    others = {ISOLATED_MARKETS.name, FLAGGED_MARKETS.name, QUOTES.name}
+    assert {name for name, rows in {**published, **kept}.items() if not rows} <= others
     shown = demo[1].stdout
     assert [one.name for one in contracts() if one.name not in shown] == []
 
