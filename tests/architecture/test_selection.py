@@ -39,9 +39,11 @@ NO_MARKET = {
     "prices import": "its file says which tokens and days",
     "pull": "a vendor's own entities, chosen by --dataset and --key",
     "query": "vendors' series by flags, anything else by the condition in the SQL",
+    "rpc clear": "endpoints of a chain, whatever markets it has",
     "setup": "makes tables, empty ones",
     "sources": "vendors and what they can be asked",
     "verify show": "its argument is one market's day",
+    "why": "its arguments are one market and one day",
 }
 # Commands about markets to which a first and last day mean nothing, each with why.
 NO_DAYS = {

@@ -67,6 +67,7 @@ RESEARCH = [
     Step(("prices", "list", *MARKET), ("prices._print_nothing: collect", "prices._print_nothing: refine")),
     Step(("run", *MARKET)),
     Step(("panel", "describe", *MARKET), ("panel.describe_command: panel export --format stata --balance longest",)),
+    Step(("why", "aave_v3_sandbox", "2024-12-02"), ("why.why_command: verify show x",)),
     Step(("panel", "export", *MARKET), ("panel.export_command: panel describe",)),
     Step(("prices", "list"), ("prices.list_command: prices collect",)),
     Step(

@@ -114,6 +114,9 @@ def test_logs_by_address_topic_and_range(client: Client, market: dict[str, Any])
     block = logs[0]["blockNumber"]
     assert client.result("eth_getLogs", query | {"fromBlock": block, "toBlock": block}) == logs[:2]
     assert client.result("eth_getLogs", query | {"address": MULTICALL3}) == []
+    named = {"blockHash": logs[0]["blockHash"], "address": query["address"], "topics": query["topics"]}
+    assert client.result("eth_getLogs", named) == logs[:2]
+    assert "error" in client.rpc("eth_getLogs", named | {"blockHash": "0x" + "00" * 32})
 
 
 def test_direct_and_aggregated_calls_agree(client: Client, market: dict[str, Any], recording: ChainRecording) -> None:

@@ -101,6 +101,14 @@ class Reader:
         """The same whatever it does not understand: an upgrade is told by `forget_readings`."""
         return self._real.reader(key)
 
+    def bad_debt(self, raw: Raw) -> Sequence[Row]:
+        if raw.partition in self.unreadable:
+            raise Skip(f"{raw.partition}: the answer has an unknown layout", reason="layout")
+        return self._real.bad_debt(raw)
+
+    def bad_debt_reader(self, key: str) -> str | None:
+        return self._real.bad_debt_reader(key)
+
 
 class Killed(BaseException):
     """Stands for the end of the process between two commits; each commit is atomic by itself."""

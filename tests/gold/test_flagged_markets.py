@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cryptolake.gold import daily_panel, flagged_markets
@@ -283,7 +283,6 @@ def test_an_oracle_that_stands_still_while_others_move_is_suspect(moves: float, 
 AMOUNT = st.integers(0, 10**12).map(float)
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(AMOUNT, st.floats(0, 1)), min_size=1, max_size=6),
     st.data(),

@@ -11,13 +11,13 @@ import pytest
 from tests.net.node import EMITTER, TOPIC, Node, pool_of
 
 from cryptolake.contracts.grades import Grade
+from cryptolake.net.besides import among
 from cryptolake.net.blocks import BlockRange, Blocks
 from cryptolake.net.examination import ExaminedWindows, Examiner
 from cryptolake.net.logs import BlockWindow, Log, LogFilter, LogQuestion, gather
 from cryptolake.net.rpc import Pool
 from cryptolake.net.scan import scan
 from cryptolake.net.settlement import differing, settle
-from cryptolake.net.voices import among
 from cryptolake.net.witness import Witness
 
 FILTERS = [LogFilter(EMITTER, frozenset({TOPIC}))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,7 +51,7 @@ def test_keys_and_addresses_of_one_operator_are_one_voice() -> None:
 def test_what_the_user_tells_of_an_endpoint_counts() -> None:
     chain = load_registry(declared()).chains["ethereum"]
     one, other = endpoints_of(
-        chain, own=["https://a.example", "https://b.example"], rate=None, keys=[], plan="free", public=True
+        chain, own=["https://a.example", "https://b.example"], rate=None, keys=[], plan="free", public=False
     )
     assert voice(one) == voice(other) == UNKNOWN
     assert same_voice(one, other)
@@ -58,6 +59,13 @@ def test_what_the_user_tells_of_an_endpoint_counts() -> None:
     assert voice(mine) == "me"
     assert not same_voice(mine, other)
     assert ToldLimits.model_validate({"rate": 5}).applied(mine).operator == "me"
+
+
+@pytest.mark.parametrize(("one", "other"), [("Me", "me"), ("me ", "me"), ("Alchemy", "alchemy"), ("STRASSE", "straße")])
+def test_a_name_is_the_same_however_it_is_spelt(one: str, other: str) -> None:
+    first, second = (Endpoint("e", SecretUrl("u"), operator=name) for name in (one, other))
+    assert same_voice(first, second)
+    assert voice(first) == voice(second)
 
 
 @given(ENDPOINTS, ENDPOINTS)

@@ -70,13 +70,17 @@ def test_twins_give_what_the_answers_give_and_are_not_trusted_blindly(lake: tupl
         twin.unlink()
     refine(source(world), every, bronze=bronze, tables=first, states=ledger.states(), fresh=True)
     twins = {path: path.read_bytes() for path in root.glob("bronze/*/*/*.parquet")}
-    assert len(twins) == 2 * 3 * 2
+    assert len(twins) == 3 * 3 * 2
 
     class Unreadable:
         """Stands for the source where no answer may be read again."""
 
         name = "onchain"
         reader = staticmethod(source(world).reader)
+        bad_debt_reader = staticmethod(source(world).bad_debt_reader)
+
+        def bad_debt(self, raw: object) -> list[dict[str, object]]:
+            raise AssertionError("an answer was read although its twin is good")
 
         isolated_reader = staticmethod(source(world).isolated_reader)
 

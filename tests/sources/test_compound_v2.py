@@ -22,6 +22,7 @@ from cryptolake.net.multicall import Program, replay, transcript_from_json
 from cryptolake.registry.loader import load_registry
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain import compound_v2 as family
+from cryptolake.sources.onchain.events import settled_debts, to_settle
 from cryptolake.sources.onchain.families import declared
 from cryptolake.sources.onchain.records import Liquidation
 
@@ -447,8 +448,8 @@ def test_emitters_are_the_markets_and_where_it_has_them_the_helpers() -> None:
     }
     (filters, _) = answered(family.emitters(csu("venus", "binance")), book)
     assert {one.address: set(one.topics0) for one in filters} == {
-        ONE_MARKET: {family.LIQUIDATE_BORROW},
-        OTHER_MARKET: {family.LIQUIDATE_BORROW},
+        ONE_MARKET: {family.LIQUIDATE_BORROW, *family.BAD_DEBT},
+        OTHER_MARKET: {family.LIQUIDATE_BORROW, *family.BAD_DEBT},
         controller: {family.LIQUIDATE_VAI},
         gate: {family.LIQUIDATE_BORROWED_TOKENS},
     }
@@ -457,3 +458,28 @@ def test_emitters_are_the_markets_and_where_it_has_them_the_helpers() -> None:
     zero = {**base(ONE_MARKET), (COMPTROLLER, "liquidatorContract()"): address_word(at(0))}
     (unset, _) = answered(family.emitters(csu("venus")), zero)
     assert [one.address for one in unset] == [ONE_MARKET]
+
+
+def test_bad_debt_becomes_the_token_behind_the_ctoken_also_without_a_liquidation() -> None:
+    logs = [
+        Log(ONE_MARKET, (family.BAD_DEBT_INCREASED, "0x" + address_word(at(0x77)).hex()), uint(70) + uint(0) + uint(70), 1,
+            "0xb", "0xt", 3),
+        Log(OTHER_MARKET, (family.BAD_DEBT_RECOVERED,), uint(70) + uint(40), 1, "0xb", "0xt", 4),
+    ]  # fmt: skip
+    assert family.liquidations(csu(), logs) == []
+    debts = family.bad_debt(csu(), logs)
+    book = {
+        **base(ONE_MARKET),  # the other one is delisted by the end of the day
+        **market(ONE_MARKET, TOKEN, price=10**30, shares=1, rate=1, borrows=1, cash=1),
+        **market(OTHER_MARKET, WETH, price=10**18, shares=1, rate=1, borrows=1, cash=1),
+        (ONE_MARKET, "exchangeRateStored()"): uint(10**18),
+        (OTHER_MARKET, "exchangeRateStored()"): uint(10**18),
+        **erc20(TOKEN, "TOK", 6),
+        **erc20(WETH, "WETH", 18),
+    }
+    (settled, _) = answered(family.settle(csu(), to_settle([], debts)), book)
+    assert [(asset, amount) for _, asset, amount in settled_debts(debts, 0, settled.events)] == [
+        (TOKEN, 70),
+        (WETH, 30),
+    ]
+    assert settled.facts[TOKEN].symbol == "TOK"

@@ -217,6 +217,16 @@ def test_healing_an_account_is_no_liquidation(venus_pool: Days) -> None:
     assert source.parse(raw) == []
 
 
+def test_what_healing_leaves_is_bad_debt_to_the_last_wei(venus_pool: Days) -> None:
+    source = source_on(venus_pool)
+    quiet, healed = collected(source, "liquidations", day(3), day(4))
+    assert source.bad_debt(quiet) == []
+    (row,) = source.bad_debt(healed)
+    vtoken = venus_pool.market.tokens["USDC"].vtoken
+    assert int(str(row["amount_raw"])) == venus_pool.market.ask(vtoken, "badDebt()", block=healed.block or 0) > 0
+    assert (row["kind"], row["symbol"], row["asset"]) == ("created", "USDC", asset_of(venus_pool, "USDC"))
+
+
 def test_a_comptroller_that_never_had_code_is_a_fault_of_the_row(venus_pool: Days) -> None:
     source = source_on(venus_pool, comptroller="0x000000000000000000000000000000000000dEaD")
     for dataset in ("tvl", "liquidations"):

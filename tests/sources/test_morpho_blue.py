@@ -156,10 +156,11 @@ class TestOnTheNode:
 
     def test_every_liquidation_once_with_its_bad_debt(self, morpho: MorphoBlue) -> None:
         source = source_on(CountingPool(morpho.node.url), csu_on(morpho))
-        rows = []
+        rows, lost = [], []
         for raw in collected(source, "liquidations", *DAYS):
             assert isinstance(raw, Raw)
             rows += source.parse(raw)
+            lost += source.bad_debt(raw)
         assert len(rows) == len(morpho.liquidations) == 2
         for row, truth in zip(rows, morpho.liquidations, strict=True):
             extra = orjson.loads(str(row["extra"]))
@@ -175,6 +176,11 @@ class TestOnTheNode:
             assert (extra["market"], extra["write_off"]) == (truth.market.id, "false")
             assert row["collateral_price_quote"] == checksum(truth.market.loan)
         assert morpho.liquidations[1].bad_debt > 0
+        assert [(one["kind"], one["tx"], one["asset"], int(str(one["amount_raw"]))) for one in lost] == [
+            ("written_off", one.tx, checksum(one.market.loan), one.bad_debt)
+            for one in morpho.liquidations
+            if one.bad_debt
+        ]
 
     @pytest.mark.parametrize("day", DAYS, ids=str)
     def test_every_isolated_market_on_every_day(self, morpho: MorphoBlue, day: date) -> None:

@@ -132,6 +132,7 @@ def show_command(
     csu = app.registry.csu(market)
     document = _document(app, csu)
     deployment = market_rows(app.settings.registry)[csu.name].values.get("deployment")
+    document["deployment_open"] = None if csu.deployed_block is not None else _open(deployment)
     if as_json:
         print_json(document)
         return
@@ -144,8 +145,8 @@ def show_command(
             ("collected", "yes" if document["built"] else f"no, {_ASIDE}: the family is not built yet"),
             ("chain", f"{csu.chain} ({csu.chain_id})"),
             ("status", csu.status),
-            ("deployed block", _with_source(csu.deployed_block, deployment, "block_source")),
-            ("deployed on", _with_source(csu.deployed_on, deployment, "date_kind")),
+            ("deployed block", _with_source(csu.deployed_block, deployment, "block_source") or _open(deployment)),
+            ("deployed on", _with_source(csu.deployed_on, deployment, "date_kind") or "not known"),
             ("aliases", ", ".join(csu.aliases) or None),
             ("sets", ", ".join(app.registry.sets_with(csu.name)) or None),
         ],
@@ -215,7 +216,11 @@ def _offline(app: App, csus: list[Csu], as_json: bool) -> None:
     left = [
         csu
         for csu in csus
-        if csu.status != "verified" or csu.deployed_block is None or csu.deployed_on is None or alike[csu.name]
+        if csu.status != "verified"
+        or csu.deployed_block is None
+        or csu.deployed_later
+        or csu.deployed_on is None
+        or alike[csu.name]
     ]
     if as_json:
         print_json([_document(app, csu) for csu in left])
@@ -227,7 +232,7 @@ def _offline(app: App, csus: list[Csu], as_json: bool) -> None:
             (
                 csu.name,
                 csu.status,
-                str(csu.deployed_block or "missing"),
+                _bound(csu),
                 csu.deployed_on or "missing",
                 ", ".join(alike[csu.name]),
             )
@@ -329,6 +334,19 @@ def _checked_document(one: Checked) -> dict[str, object]:
             for finding in one.findings
         ],
     }
+
+
+def _open(deployment: object) -> str:
+    """Why a row has no deployment block, and what finds it."""
+    said = deployment.get("open") if isinstance(deployment, dict) else None
+    return f"not known{f' ({said})' if said else ''}; `markets check --live` finds it"
+
+
+def _bound(csu: Csu) -> str:
+    """The deployment block as far as it is known."""
+    if csu.deployed_block is None:
+        return "missing"
+    return f"{csu.deployed_block} or later" if csu.deployed_later else str(csu.deployed_block)
 
 
 def _with_source(value: object, deployment: object, key: str) -> str | None:

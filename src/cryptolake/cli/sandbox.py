@@ -46,11 +46,28 @@ def demo_command(
     folder: Annotated[
         Path | None, typer.Option(help="Where the sandbox's data goes (default: --data, else sandbox).")
     ] = None,
+    breaking: Annotated[
+        bool,
+        typer.Option("--break", help="Break copies of it in many ways instead, and show who notices; keeps nothing."),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --break: print one JSON document.")] = False,
 ) -> None:
     """Run everything on the bundled sandbox: a recorded local chain, recorded and invented vendor answers.
 
-    Example: cryptolake demo
+    With --break nothing of it is kept: a score of faults is planted, each in a copy of the lake that is made for it or by a
+    node or vendor that lies, and who notices is shown. Exits 1 when a fault was not caught.
+
+    Example: cryptolake demo --break
     """
+    if breaking:
+        from cryptolake.cli.breaking import show_broken
+
+        if folder is not None:
+            raise BadInput("--break keeps nothing in any folder; leave out --folder")
+        show_broken(context.obj, _alone(), as_json=as_json)
+        return
+    if as_json:
+        raise BadInput("--json goes with --break; without it `cryptolake query --json` reads what the demo made")
     from rich.text import Text
 
     from cryptolake.demo import journey

@@ -19,7 +19,7 @@ from cryptolake.contracts.counting import counted
 
 if TYPE_CHECKING:
     from cryptolake.app import App
-    from cryptolake.work.why import Term, Told, Why
+    from cryptolake.work.why import PriceTold, Term, Why
 
 STEPS = {"why": Step(PANEL, 55, "Open a figure: amounts, prices, answers")}
 _SHOWN = 40  # terms on a screen; --json has all
@@ -82,7 +82,13 @@ def _document(found: Why) -> dict[str, Any]:
         )
     }
     terms = [asdict(one) for one in found.terms]
-    return {**figure, "terms": terms, "prices": [asdict(one) for one in found.prices], "answers": cells}
+    return {
+        **figure,
+        "terms": terms,
+        "left_out": found.left_out,
+        "prices": [asdict(one) for one in found.prices],
+        "answers": cells,
+    }
 
 
 def _print(found: Why) -> None:
@@ -101,6 +107,9 @@ def _print(found: Why) -> None:
         print_line(f"  {name} = {'none' if figure is None else _number(figure)}")
     if found.adds_up is not None and not found.terms:
         print_line(f"  comes to {_number(found.adds_up)}")
+    if found.left_out:
+        rows = [(one["kind"], one["id"], one["loan_symbol"], one["excluded"], one["why"]) for one in found.left_out]
+        print_table("Left out, as the registry's exclusions say", ("what", "id", "token", "reason", "why"), rows)
     if found.prices:
         print_table(
             "Who told the price",
@@ -133,13 +142,13 @@ def _sum(terms: list[Term] | Any) -> tuple[object, ...]:
     return said, "", "", "", _cents(sum(term.usd for term in terms if term.usd is not None))
 
 
-def _price(told: Told) -> tuple[object, ...]:
+def _price(told: PriceTold) -> tuple[object, ...]:
     price = None if told.price is None else f"{told.price:,.8g}"
     age = None if told.age_s is None else f"{told.age_s:,.0f}"
     return f"{told.symbol} {told.asset[:10]}…", price, told.source, told.quoted_by, age, told.flag
 
 
-def _others(told: Told) -> Iterator[tuple[object, ...]]:
+def _others(told: PriceTold) -> Iterator[tuple[object, ...]]:
     for one in told.others:
         yield told.symbol, one["source"], one["quoted_by"], f"{one['quote_price']:,.8g}", one["quote"]
 

@@ -123,13 +123,15 @@ class ChainRecording:
                 return self._header(tag)
             case "eth_getLogs", [dict() as query]:
                 return self._matching(query)
-            case "eth_call", [dict() as call, dict() as named, *_]:
-                return self._call(call, self._of_hash(named.get("blockHash")))
             case "eth_call", [dict() as call, tag, *_]:
-                return self._call(call, self._number(tag))
+                return self._call(call, self.block_of(tag))
             case (("eth_getBlockByNumber" | "eth_getLogs" | "eth_call"), _):
                 raise RecordedFault(BAD_PARAMS, f"invalid params for {method}")
         raise RecordedFault(NO_METHOD, f"method {method} is not supported: the sandbox replays recordings only")
+
+    def block_of(self, tag: Json) -> int:
+        """The number of a block that is named by a tag or by its hash (EIP-1898). Raises RecordedFault."""
+        return self._of_hash(tag.get("blockHash")) if isinstance(tag, dict) else self._number(tag)
 
     def _number(self, tag: Json) -> int:
         match tag:
@@ -166,8 +168,11 @@ class ChainRecording:
         }
 
     def _matching(self, query: dict[str, Json]) -> Json:
-        first = self._number(query.get("fromBlock", "latest"))
-        last = self._number(query.get("toBlock", "latest"))
+        if "blockHash" in query:  # of one block, whatever its number (EIP-234)
+            first = last = self._of_hash(query["blockHash"])
+        else:
+            first = self._number(query.get("fromBlock", "latest"))
+            last = self._number(query.get("toBlock", "latest"))
         if first > last:
             raise RecordedFault(BAD_PARAMS, "invalid block range params")
         if last - first >= MAX_LOG_RANGE:

@@ -9,16 +9,24 @@ from __future__ import annotations
 import gzip
 import json
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from cryptolake.contracts.counting import counted
 from cryptolake.demo import invented
 from cryptolake.demo.recording import BAD_PARAMS, ChainRecording, Json, RecordedFault
+
+Lie: TypeAlias = Callable[[ChainRecording, str, list[Json]], Json]
+"""What is answered to a method and its parameters instead of `ChainRecording.answer`, which it may ask and whose faults it may
+raise.
+"""
+VendorLie: TypeAlias = Callable[[str, dict[str, str], bytes], bytes]
+"""Given the path and query of an invented vendor's question and the honest body; the body that is sent instead."""
 
 RECORDINGS = Path(__file__).parent / "recordings"
 RPC_PATH = "/rpc"
@@ -44,11 +52,19 @@ class Replay:
     """A context manager: a server on 127.0.0.1 and a free port while it lasts, from several threads at once.
 
     `rpc_url` answers JSON-RPC (single and batch), `vendor_url` is the base of the recorded stablecoins' GET paths, `urls` the
-    base of every vendor's host, under the names that the settings have for them.
+    base of every vendor's host, under the names that the settings have for them. `lie` and `vendor_lie` make it a replay that
+    lies (`lying`); without them it is honest.
     """
 
-    def __init__(self, recording: Path = RECORDINGS / "chain.json.gz") -> None:
-        self._server = _Server(ChainRecording.load(recording))
+    def __init__(
+        self,
+        recording: Path | ChainRecording = RECORDINGS / "chain.json.gz",
+        *,
+        lie: Lie = ChainRecording.answer,
+        vendor_lie: VendorLie = lambda _path, _query, body: body,
+    ) -> None:
+        chain = ChainRecording.load(recording) if isinstance(recording, Path) else recording
+        self._server = _Server(chain, lie, vendor_lie)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         port = self._server.server_address[1]
         self.vendor_url = f"http://127.0.0.1:{port}"
@@ -78,9 +94,9 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False  # a client's idle keep-alive connection must not hold up the end of the demo
     request_queue_size = 128
 
-    def __init__(self, chain: ChainRecording) -> None:
+    def __init__(self, chain: ChainRecording, lie: Lie, vendor_lie: VendorLie) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.chain = chain
+        self.chain, self.lie, self.vendor_lie = chain, lie, vendor_lie
         self.vendor: dict[str, bytes] = {}
         self.corrected = False
 
@@ -117,7 +133,8 @@ class _Handler(BaseHTTPRequestHandler):
         if body is None:
             self._send(404, {"error": "not found: the sandbox's invented vendors have no data on this", "path": path})
         else:
-            self._send_bytes(200, json.dumps(body, separators=(",", ":")).encode(), source="invented")
+            told = json.dumps(body, separators=(",", ":")).encode()
+            self._send_bytes(200, self.server.vendor_lie(path, query, told), source="invented")
 
     def do_POST(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
@@ -148,7 +165,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not isinstance(params, list):
             return _error(call_id, BAD_PARAMS, "params must be a list")
         try:
-            result = self.server.chain.answer(str(request["method"]), params)
+            result = self.server.lie(self.server.chain, str(request["method"]), params)
         except RecordedFault as fault:
             return _error(call_id, fault.code, str(fault), fault.data)
         return {"jsonrpc": "2.0", "id": call_id, "result": result}

@@ -55,9 +55,21 @@ TABLE = Table(
             minimum=0,
         ),
         Field("total_supplied_usd", "float64", "all deposits that lenders can claim", unit="USD", null=True, minimum=0),
-        Field("total_borrowed_usd", "float64", "all debt", unit="USD", null=True, minimum=0),
         Field(
-            "utilization_rate", "float64", "borrowed / supplied; null when nothing is supplied", null=True, minimum=0
+            "total_borrowed_usd",
+            "float64",
+            "all debt, also of assets minted when they are borrowed, of which nothing is supplied (GHO before Aave 3.4, VAI)",
+            unit="USD",
+            null=True,
+            minimum=0,
+        ),
+        Field(
+            "utilization_rate",
+            "float64",
+            "borrowed / supplied; null when nothing is supplied. Minted assets are borrowed without being supplied: with them "
+            "the rate may exceed 1",
+            null=True,
+            minimum=0,
         ),
         Field("num_assets", "int32", "assets listed at the snapshot", null=True, minimum=0),
         Field("liquidations_usd", "float64", "debt repaid by liquidators that day", unit="USD", null=True, minimum=0),

@@ -19,7 +19,11 @@ CONVENTIONS = {
     "exclusions": "totals leave out what `exclusions` names, an isolated market by its own deposits and debt; "
     "unfiltered_tvl_usd leaves out nothing",
     "gross_tvl": "gross_tvl_usd = deposits (lent on or not) + collateral that is not lent out",
-    "liquidations": "debt repaid, in USD at the day's snapshot price; bad debt written off is none",
+    "liquidations": "debt repaid, in USD at the day's snapshot price; bad debt written off is none: "
+    "table `bad_debt_daily`",
+    "minted": "an asset that a facilitator mints when it is borrowed (GHO before Aave 3.4, Venus' VAI) has debt and no "
+    "deposits: it is in borrowed and in no supplied, cash or TVL, so that utilisation can exceed 1; leave its rows of silver "
+    "`tvl` out to measure without it, never clip",
     "missing": "null with a status code; never filled, never zero. Zero means asked and nothing there",
     "price": "one price per chain, token and day for all markets, first of the ladder in silver `prices`; where that has none "
     "the market's own oracle, for its own rows alone; columns with `own` are at the market's own oracle throughout",

@@ -14,7 +14,8 @@
 
 and the flags of `flagged_markets` where what they are about is a large part of the totals. The first three and those make a
 day's TVL `suspect`, `liquidations_exceed_debt` and `seizure_disagrees` its liquidations. What is contradicted is weighed by
-the highest of its valuations, never by the price in doubt alone.
+the highest of its valuations, never by the price in doubt alone. What bad debt explains is no spike, and was not liquidated: a
+day is not `suspect` for deposits or debt that are really lost.
 """
 
 from __future__ import annotations
@@ -74,22 +75,34 @@ def flagged(panel: pl.DataFrame) -> pl.DataFrame:
     That is `disagreeing_usd` and `frozen_usd` of `exposure_usd`, and of liquidations `disagreeing_events_usd` of `events_usd`;
     `seized_of_priced_usd` and `repaid_of_priced_usd` are of those with both prices. A column named as a flag of
     `flagged_markets` says whether that holds of a large part of the day's totals. A null in a rule's inputs means that the
-    rule says nothing.
+    rule says nothing. `bad_debt_usd` may be there: what was lost on each day.
     """
+    if "bad_debt_usd" not in panel.columns:
+        panel = panel.with_columns(pl.lit(0.0).alias("bad_debt_usd"))
     supplied, borrowed = pl.col("total_supplied_usd"), pl.col("total_borrowed_usd")
     liquidated = pl.col("liquidations_usd")
-    levels = {name: pl.when(pl.col(name) > 0).then(pl.col(name).log()) for name in _LEVELS}
-    around = [
-        pl.concat_list(
-            level.shift(step).over("csu", order_by="date") for step in range(-_AROUND, _AROUND + 1) if step
-        ).alias(f"_around_{name}")
-        for name, level in levels.items()
-    ]
-    panel = panel.with_columns(*around)
-    spikes = []
-    for name, level in levels.items():
-        known = pl.col(f"_around_{name}").list.drop_nulls()
-        spikes.append((known.list.len() >= _AROUND) & ((level - known.list.median()).abs() > _SPIKE))
+    lost = pl.col("bad_debt_usd").fill_null(0.0)
+    gone = lost.cum_sum().over("csu", order_by="date")
+
+    def around(value: pl.Expr) -> list[pl.Expr]:
+        return [value.shift(step).over("csu", order_by="date") for step in range(-_AROUND, _AROUND + 1) if step]
+
+    # The days around without what was lost between them and this day, so that a loss is a step in both or in neither.
+    unlost = {
+        name: [before + since - gone for before, since in zip(around(pl.col(name)), around(gone), strict=True)]
+        for name in _LEVELS
+    }
+    levels = {name: _log(pl.col(name)) for name in _LEVELS}
+    panel = panel.with_columns(
+        *(pl.concat_list(around(level)).alias(f"_around_{name}") for name, level in levels.items()),
+        *(pl.concat_list(map(_log, values)).alias(f"_unlost_{name}") for name, values in unlost.items()),
+    )
+
+    def spike(level: pl.Expr, values: str) -> pl.Expr:
+        known = pl.col(values).list.drop_nulls()
+        return (known.list.len() >= _AROUND) & ((level - known.list.median()).abs() > _SPIKE)
+
+    spikes = [spike(level, f"_around_{name}") & spike(level, f"_unlost_{name}") for name, level in levels.items()]
     before = borrowed.shift(1).over("csu", order_by="date").fill_null(0.0)
     exposed = pl.col("exposure_usd")
     rules = {
@@ -97,7 +110,9 @@ def flagged(panel: pl.DataFrame) -> pl.DataFrame:
         "price_frozen": (pl.col("frozen_usd") > _DISAGREEING_SHARE * exposed) & (exposed > 0),
         "tvl_spike": pl.any_horizontal([one.fill_null(value=False) for one in spikes]),
         "borrowed_over_supplied": borrowed > _OVER_LENT * supplied,
-        "liquidations_exceed_debt": borrowed.is_not_null() & (liquidated > borrowed + before) & (liquidated > 1.0),
+        "liquidations_exceed_debt": borrowed.is_not_null()
+        & (liquidated - lost > borrowed + before)
+        & (liquidated > 1.0),
         "seizure_disagrees": (pl.col("disagreeing_events_usd") > _DISAGREEING_SHARE * pl.col("events_usd")).fill_null(
             value=False
         )
@@ -111,7 +126,13 @@ def flagged(panel: pl.DataFrame) -> pl.DataFrame:
     }
     codes = [pl.when(rule.fill_null(False)).then(pl.lit(code)) for code, rule in rules.items()]
     flags = pl.concat_list(codes).list.drop_nulls().list.join(";")
-    return panel.with_columns(flags.alias("flags")).drop(f"_around_{name}" for name in levels)
+    return panel.with_columns(flags.alias("flags")).drop(
+        f"_{kind}_{name}" for kind in ("around", "unlost") for name in levels
+    )
 
 
 _LEVELS = ("total_supplied_usd", "gross_tvl_usd")
+
+
+def _log(value: pl.Expr) -> pl.Expr:
+    return pl.when(value > 0).then(value.log())

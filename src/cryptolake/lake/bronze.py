@@ -5,6 +5,7 @@
     bronze/tvl/<csu>/<period>.rows.parquet          its rows, typed, until they are in the month's
     bronze/tvl/<csu>/<YYYY-MM>.parquet              the month's rows, typed
     bronze/isolated_markets/<csu>/<YYYY-MM>.parquet another reading of the month's tvl answers, typed
+    bronze/bad_debt/<csu>/<YYYY-MM>.parquet         another reading of the month's liquidations answers, typed
     bronze/whole.json                               which of these answers were found whole; may be deleted
     bronze/<source>/<dataset>/<period>/<key>.raw.json.gz    vendors
     bronze/<source>/<dataset>/<period>.zip                  the same files of a finished hour, packed into one
@@ -15,7 +16,6 @@ What does not belong here: reading an answer (sources) and scaling or pricing it
 from __future__ import annotations
 
 import gzip
-import io
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -28,6 +28,7 @@ from cryptolake.contracts.partition import MARKET_DATASETS, Partition, Period
 from cryptolake.contracts.raw import Raw
 from cryptolake.contracts.source import Row
 from cryptolake.files.atomic import sync_all, write_bytes
+from cryptolake.lake import twins
 from cryptolake.lake.archives import Archives
 from cryptolake.lake.whole import WholeAnswers
 
@@ -185,21 +186,19 @@ class Bronze:
 
         Not made durable: what a power cut takes is read again from the answer.
         """
-        buffer = io.BytesIO()
         frame = pl.DataFrame(rows, infer_schema_length=None)
-        frame.write_parquet(buffer, compression="zstd", metadata={_ANSWERS: raw.digest, _READER: reader})
-        write_bytes(self._rows_path(raw.partition), buffer.getvalue(), synced=False)
+        content = twins.written(frame, {_ANSWERS: raw.digest, _READER: reader})
+        write_bytes(self._rows_path(raw.partition), content, synced=False)
 
     def kept_rows(self, partition: Partition, digest: str, *, reader: str) -> list[Row] | None:
         """What this very answer was read as when it landed; None when that is not known, or was told by other code."""
         try:
-            content = self._rows_path(partition).read_bytes()
-            note = pl.read_parquet_metadata(io.BytesIO(content))
-            if (note[_ANSWERS], note[_READER]) != (digest, reader):
-                return None
-            return list(pl.read_parquet(io.BytesIO(content)).iter_rows(named=True))
-        except (FileNotFoundError, KeyError, pl.exceptions.PolarsError):
+            twin = twins.read(self._rows_path(partition).read_bytes())
+        except FileNotFoundError:
             return None
+        if twin is None or (twin[1].get(_ANSWERS), twin[1].get(_READER)) != (digest, reader):
+            return None
+        return list(twin[0].iter_rows(named=True))
 
     def _rows_path(self, partition: Partition) -> Path:
         stem = self._stem(partition, ONCHAIN)
@@ -235,10 +234,8 @@ class Bronze:
         """
         path = self._root / dataset / key / f"{month}.parquet"
         frame = rows if isinstance(rows, pl.DataFrame) else pl.DataFrame(rows, infer_schema_length=None)
-        buffer = io.BytesIO()
         note = {_ANSWERS: orjson.dumps(dict(sorted((answers or {}).items()))).decode(), _READER: reader}
-        frame.write_parquet(buffer, compression="zstd", compression_level=3, metadata=note)
-        write_bytes(path, buffer.getvalue())
+        write_bytes(path, twins.written(frame, note))
         for period in answers or {}:
             self._rows_path(Partition(dataset, key, Period.parse(period))).unlink(missing_ok=True)
         return path
@@ -246,17 +243,19 @@ class Bronze:
     def compacted(
         self, dataset: str, key: str, month: str, *, reader: str
     ) -> tuple[pl.DataFrame, dict[str, str]] | None:
-        """The month's twin and the digests of the answers in it; None when absent, damaged or read by other code."""
+        """The month's twin and the digests of the answers in it; None when absent, damaged, edited or read by other code."""
         path = self._root / dataset / key / f"{month}.parquet"
         try:
-            content = path.read_bytes()
-            note = pl.read_parquet_metadata(io.BytesIO(content))
-            if note.get(_READER) != reader:
-                return None
-            answers: dict[str, str] = orjson.loads(note[_ANSWERS])
-            return pl.read_parquet(io.BytesIO(content)), answers
-        except (FileNotFoundError, KeyError, orjson.JSONDecodeError, pl.exceptions.PolarsError):
+            twin = twins.read(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        if twin is None or twin[1].get(_READER) != reader:
             return None  # the answers themselves are read again
+        try:
+            answers: dict[str, str] = orjson.loads(twin[1][_ANSWERS])
+        except (KeyError, orjson.JSONDecodeError):
+            return None
+        return twin[0], answers
 
 
 def _proof(raw: Raw) -> list[str | None]:

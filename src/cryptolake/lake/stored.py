@@ -77,6 +77,23 @@ class Stored:
             frame = frame.filter(pl.col(column).is_in(list(values)))
         return frame.select(wanted).cast({name: schema[name] for name in wanted})
 
+    def read(
+        self, columns: Sequence[str] | None = None, among: Mapping[str, Sequence[str | date]] | None = None
+    ) -> pl.DataFrame:
+        """The same rows, read now and sorted by the table's key, all of which must be among the columns.
+
+        Raises Stop when a column is not there, and for a file that is missing or damaged.
+        """
+        try:
+            return self.scan(columns, among).collect().sort(self.table.key)
+        except FileNotFoundError:
+            what = "missing"
+        except pl.exceptions.ComputeError:
+            what = "damaged"
+        raise Stop(
+            f"a file of {self.table.name} is {what} in {self.folder}; run `cryptolake rebuild`, nothing is collected again"
+        )
+
     def _scanned(self, files: list[str], schema: pl.Schema) -> pl.LazyFrame:
         """The files themselves: Arrow's data set takes seconds to be set up over a year of days."""
         column = self.table.partition

@@ -88,19 +88,14 @@ class Tables:
         """The whole table, sorted by its key; empty when nothing was written yet.
 
         `version` reads it as it was at that commit, `among` only the rows whose columns have the given values, `columns`
-        only these, which must hold the key. Raises Stop when that version is gone or the stored columns are those of an
-        older contract.
+        only these, which must hold the key. Raises Stop when that version is gone, a file of it is missing or damaged, or
+        the stored columns are those of an older contract.
         """
         stored = self.stored(table, version=version)
         wanted = list(columns or table.columns)
         if stored is None:
             return table.empty().select(wanted)
-        try:
-            return stored.scan(wanted, among).collect().sort(table.key)
-        except FileNotFoundError:
-            raise Stop(
-                f"a file of {table.name} is missing in {stored.folder}; run `cryptolake rebuild`, nothing is collected again"
-            ) from None
+        return stored.read(wanted, among)
 
     def stored(self, table: Table, *, version: int | None = None) -> Stored | None:
         """The table as it lies there now, or at that commit; None when nothing was written yet.
@@ -140,7 +135,7 @@ class Tables:
         today = [former.get(name, name) for name in stored]
         if delta.metadata().partition_columns != partition or set(table.columns) - added != set(today) - added:
             raise Stop(f"{table.name} was written by another version; run `cryptolake rebuild`, nothing is lost")
-        rows = Stored(table, self.path(table).resolve(), delta).scan().collect().sort(table.key)
+        rows = Stored(table, self.path(table).resolve(), delta).read()
         write_deltalake(
             delta,  # as it was when its rows were read
             rows.to_arrow().cast(table.arrow_schema()),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from cryptolake.contracts.counting import counted
 from cryptolake.errors import CryptolakeError
+from cryptolake.net.besides import others
 from cryptolake.net.blocks import BlockRange, Blocks
 from cryptolake.net.bloom import may_hold
 from cryptolake.net.endpoint import Station
@@ -19,7 +20,6 @@ from cryptolake.net.lots import lot
 from cryptolake.net.quiet import QuietHeaders
 from cryptolake.net.rpc import Pool
 from cryptolake.net.settlement import AtBlock, Said, answered_by
-from cryptolake.net.voices import others
 from cryptolake.net.windows import ask_window
 
 _BLOOM_BLOCKS = 4  # blocks without logs whose bloom filter is looked at, per period

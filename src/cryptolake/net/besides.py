@@ -7,10 +7,40 @@ what is asked of them.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from copy import copy
 
 from cryptolake.net.endpoint import Station
 from cryptolake.net.rpc import Pool
-from cryptolake.net.voices import among, others
+from cryptolake.net.voices import same_voice
+
+
+def others(pool: Pool, heard: Collection[str]) -> list[Station]:
+    """The stations still asked whose voice is none of the endpoints named in `heard`, in the order they are preferred.
+
+    Those that only give second opinions come last.
+    """
+    spoke = [one.endpoint for one in pool.everybody if one.endpoint.name in heard]
+    return [
+        one
+        for one in pool.everybody
+        if one.stopped is None
+        and one.endpoint.name not in heard
+        and not any(same_voice(one.endpoint, other) for other in spoke)
+    ]
+
+
+def why_none(pool: Pool, heard: Collection[str]) -> str:
+    """Why nobody is left who could bear out the endpoints named in `heard`, in words."""
+    out = [one.stopped for one in pool.besides if one.stopped is not None and one.endpoint.name not in heard]
+    return "; ".join(out) or "no second operator is configured"
+
+
+def among(pool: Pool, stations: Sequence[Station]) -> Pool:
+    """The same pool, asking these stations alone: what they learn and how they fare is shared."""
+    found = copy(pool)
+    found.stations = list(stations)
+    found.besides = [one for one in pool.besides if one not in found.stations]
+    return found
 
 
 def another_endpoint(pool: Pool, names: Collection[str]) -> Pool | None:

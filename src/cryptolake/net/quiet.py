@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 from cryptolake.errors import CryptolakeError
 from cryptolake.net.answers import data
+from cryptolake.net.besides import among, others
 from cryptolake.net.endpoint import Station
 from cryptolake.net.faults import Malformed
 from cryptolake.net.headers import proven_header
 from cryptolake.net.questions import Question
 from cryptolake.net.rpc import Pool
-from cryptolake.net.voices import among, others, same_voice
+from cryptolake.net.voices import same_voice
 
 HEADER = "eth_getBlockByNumber"
 TOGETHER = 50  # headers in one request

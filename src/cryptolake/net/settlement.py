@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from cryptolake.errors import CryptolakeError
+from cryptolake.net.besides import among, others
 from cryptolake.net.blocks import Blocks, Header
 from cryptolake.net.bloom import may_hold
 from cryptolake.net.endpoint import Station
@@ -20,7 +21,7 @@ from cryptolake.net.faults import Malformed
 from cryptolake.net.logs import BlockWindow, Log, LogFilter, LogQuestion, place
 from cryptolake.net.proof import ProvenBlock, Prover
 from cryptolake.net.rpc import Pool
-from cryptolake.net.voices import among, others, voice
+from cryptolake.net.voices import voice
 from cryptolake.net.windows import ask_window
 
 Said = frozenset[Log]

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from cryptolake.contracts.counting import counted
 from cryptolake.errors import CryptolakeError, Retry, Stop
+from cryptolake.net.besides import among, others, why_none
 from cryptolake.net.blocks import BlockRange
 from cryptolake.net.choice import HELPS, worth_asking
 from cryptolake.net.endpoint import Station
@@ -21,7 +22,7 @@ from cryptolake.net.logs import METHOD, AnsweredWindow, BlockWindow, Log, LogFil
 from cryptolake.net.lots import lot
 from cryptolake.net.rpc import Pool
 from cryptolake.net.scan import scan
-from cryptolake.net.voices import among, others, voice, why_none
+from cryptolake.net.voices import voice
 
 _GIVEN_UP = 2  # periods that a voice could not speak for, until it is asked no more; one where it is only asked besides
 DEARER = 10  # times as many questions as the first voice took, from which on nobody is asked besides

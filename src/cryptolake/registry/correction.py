@@ -39,6 +39,9 @@ def corrected(
         if section == "deployment":
             inner[key] = int(one.correction) if key == "block" else one.correction
             inner["block_source" if key == "block" else "date_kind"] = f"first block with code, {checked}"
+            if key == "block":  # what was a bound, or open, is settled
+                inner.pop("block_kind", None)
+                inner.pop("open", None)
         else:
             inner[key] = one.correction
         new[section] = inner

@@ -76,7 +76,7 @@ _CSU_KEYS = frozenset(
     ]
 )
 _BLOCK_KINDS = ("exact", "lower bound")
-_DEPLOYMENT_KEYS = frozenset(["block", "block_source", "block_kind", "date", "date_kind", LINE])
+_DEPLOYMENT_KEYS = frozenset(["block", "block_source", "block_kind", "date", "date_kind", "open", LINE])
 
 
 class _Faults:

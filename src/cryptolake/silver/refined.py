@@ -13,12 +13,13 @@ from datetime import date
 import polars as pl
 
 from cryptolake.contracts.table import Field, Table
-from cryptolake.silver import isolated_markets, liquidations, prices, quotes, tvl
+from cryptolake.silver import bad_debt, isolated_markets, liquidations, prices, quotes, tvl
 
-# Why a day's answers gave no rows: the kept answer is not the recorded one, or the present reader cannot read it.
-DAMAGED, UNREADABLE = "damaged", "unreadable"
+# Why a day's answers gave no rows: the kept answer is not the recorded one, the present reader cannot read it, or it was given
+# to a question that did not ask for such rows.
+DAMAGED, UNREADABLE, NOT_ASKED = "damaged", "unreadable", bad_debt.NOT_ASKED
 
-INPUTS = ("tvl", "isolated_markets", "liquidations", "quotes", "prices")
+INPUTS = ("tvl", "isolated_markets", "liquidations", "bad_debt", "quotes", "prices")
 TABLE = Table(
     name="refined",
     layer="silver",
@@ -28,7 +29,10 @@ TABLE = Table(
     fields=(
         Field("date", "date", "day, by the day boundary of the run"),
         Field(
-            "dataset", "text", "which table", allowed=("tvl", "isolated_markets", "liquidations", "quotes", "prices")
+            "dataset",
+            "text",
+            "which table",
+            allowed=("tvl", "isolated_markets", "liquidations", "bad_debt", "quotes", "prices"),
         ),
         Field("csu", "text", "market; `all` for quotes and prices, which all markets share"),
         Field(
@@ -43,7 +47,11 @@ TABLE = Table(
             "content", "text", "SHA-256 over those rows; of a market's, as the chain gave them, without their valuation"
         ),
         Field(
-            "reason", "text", "why it has no rows although it was answered", null=True, allowed=(DAMAGED, UNREADABLE)
+            "reason",
+            "text",
+            "why it has no rows although it was answered",
+            null=True,
+            allowed=(DAMAGED, UNREADABLE, NOT_ASKED),
         ),
     ),
     doc="What silver holds of each market's day and of each day's prices, and which answers it was made of.",
@@ -63,6 +71,7 @@ SAID = {
         (tvl, tvl.FOLLOWS),
         (isolated_markets, ()),
         (liquidations, liquidations.FOLLOWS),
+        (bad_debt, bad_debt.FOLLOWS),
         (quotes, ()),
         (prices, ()),
     )

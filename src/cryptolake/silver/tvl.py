@@ -36,8 +36,21 @@ TABLE = Table(
         Field("asset", "text", "token address, EIP-55"),
         Field("symbol", "text", "token symbol as the token says it"),
         Field("decimals", "int32", "decimal places of the token", minimum=0, maximum=255),
-        Field("supplied", "float64", "deposits that lenders can claim, with interest", unit="tokens", minimum=0),
-        Field("borrowed", "float64", "outstanding debt, with interest", unit="tokens", minimum=0),
+        Field(
+            "supplied",
+            "float64",
+            "deposits that lenders can claim, with interest; 0 of an asset that is minted when it is borrowed (GHO before Aave "
+            "3.4, VAI): nobody deposited it",
+            unit="tokens",
+            minimum=0,
+        ),
+        Field(
+            "borrowed",
+            "float64",
+            "outstanding debt, with interest; also of an asset that is minted when it is borrowed, which then exceeds supplied",
+            unit="tokens",
+            minimum=0,
+        ),
         Field("cash", "float64", "underlying held and not lent", unit="tokens", minimum=0),
         Field("collateral", "float64", "pledged tokens that are not lent out", unit="tokens", minimum=0),
         Field(

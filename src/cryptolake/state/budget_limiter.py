@@ -16,7 +16,7 @@ from cryptolake.net.granted import Granted
 from cryptolake.net.limiter import Limiter, Place
 from cryptolake.net.limiter_state import LimiterState, packed
 from cryptolake.net.speed import Speed
-from cryptolake.state.budgets import Budgets, Row
+from cryptolake.state.budgets import AccountRow, Budgets
 from cryptolake.waiting import turn
 
 _UNASKED = "the rate budgets could not be asked; run again"
@@ -146,13 +146,13 @@ class BudgetLimiter(Limiter):
                     used, month = (state.used, state.month) if state.month else (row.used, 0)
                     row.keep(packed(state, self._clock()), state.full_at, used, _as_date(month) or row.month)
 
-    def _set_clock(self, row: Row) -> None:
+    def _set_clock(self, row: AccountRow) -> None:
         """Follow the server's clock; the small unevenness of trips to it is none of the clock's."""
         if self._ahead_s is None or abs(row.ahead_s - self._ahead_s) > _APART_S:
             self._ahead_s = row.ahead_s
             self._waited_at = self._noted_at = float("-inf")
 
-    def _read(self, row: Row) -> LimiterState:
+    def _read(self, row: AccountRow) -> LimiterState:
         state = self._restored(row.state)
         if not row.state:  # written before rows held a state, or not at all
             state.used, state.month = row.used, row.month // 100 * 12 + row.month % 100

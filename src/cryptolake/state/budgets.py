@@ -48,7 +48,7 @@ WHERE purpose = ANY(%(purposes)s)"""
 
 
 @dataclass(slots=True)
-class Row:
+class AccountRow:
     """What an account's row holds: its limiter's bytes (none yet: empty), the units of a month (YYYYMM), and how far this
     server's clock is ahead of this process's monotonic one, in seconds.
     """
@@ -114,7 +114,7 @@ class Budgets:
         self.patiently(once)
 
     @contextmanager
-    def row(self, account: str) -> Iterator[Row]:
+    def row(self, account: str) -> Iterator[AccountRow]:
         """The row of an account, nobody else's until the end of the block; `keep` of it is done then.
 
         Raises Retry without the server, OperationalError when it goes away before the end: `patiently` does all of it again.
@@ -132,7 +132,7 @@ class Budgets:
                     connection.execute(_KEEP, row.kept)
                 connection.execute("COMMIT")
 
-    def _locked(self, stack: ExitStack, account: str) -> tuple[psycopg.Connection, Row]:
+    def _locked(self, stack: ExitStack, account: str) -> tuple[psycopg.Connection, AccountRow]:
         """A connection in a transaction that holds the row, in one trip to the server; `stack` gives it back."""
         with ExitStack() as mine:
             connection = mine.enter_context(self._session())
@@ -148,7 +148,9 @@ class Budgets:
                 connection.execute(_BEGIN_ROW, {"account": account})
                 connection.execute("COMMIT")
             stack.push(mine.pop_all())
-        return connection, Row(account, bytes(stored[0] or b""), float(stored[1]), int(stored[2]), float(now[0]) - at)
+        return connection, AccountRow(
+            account, bytes(stored[0] or b""), float(stored[1]), int(stored[2]), float(now[0]) - at
+        )
 
     def patiently(self, work: Callable[[], T]) -> T:
         """Do some work again while the server is away, for a while. Raises Retry."""

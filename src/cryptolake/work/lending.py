@@ -152,7 +152,7 @@ def refine(app: App, partitions: Iterable[Partition] = ()) -> list[Output]:
 
     So whatever was collected and never refined, or lost from silver since, is made good by the next trip of any kind.
     """
-    warn_of_other_settings(app)
+    warn_of_other_settings(app, lake_pricing(app))
     return made_good(app, partitions)
 
 
@@ -352,7 +352,7 @@ def rebuild(app: App, *, reparse: bool = False, only: MarketDays = EVERYTHING) -
     ):  # what silver cannot vouch for is made good by every trip: its oracles tell prices to all markets
         lacks = _to_make_good(app, states, how)
         partitions = [one for one in every if only.holds(one) or market_day(one) in lacks]
-    warn_of_other_settings(app)
+    warn_of_other_settings(app, how)
     days = None if only.whole else {one.period.day for one in partitions}
     known = standing(states)
     made = refining.refine(

@@ -21,14 +21,14 @@ from cryptolake.lake.tables import Tables
 from cryptolake.publish.stores import Stores
 from cryptolake.registry.exclusions import Exclusion
 from cryptolake.registry.markets import Csu
-from cryptolake.silver import exclusions, isolated_markets, liquidations, prices, quotes, refined, tvl
+from cryptolake.silver import bad_debt, exclusions, isolated_markets, liquidations, prices, quotes, refined, tvl
 from cryptolake.sources.onchain.families import isolating
 from cryptolake.work import evidence
 from cryptolake.work.standing import MarketDay, Standing, answers_of, market_day, standing
 from cryptolake.work.tables import derive, read_from
 
 # What `refine` makes of answers.
-REFINED = tuple(one.TABLE.name for one in (tvl, isolated_markets, liquidations, quotes, prices, refined))
+REFINED = tuple(one.TABLE.name for one in (tvl, isolated_markets, liquidations, bad_debt, quotes, prices, refined))
 MAY_BE_EMPTY = {exclusions.TABLE.name, flagged_markets.TABLE.name}  # nothing left out or flagged any more is no loss
 
 
@@ -82,8 +82,16 @@ def panel_now(
     amounts, events, apart, found = _evidence(tables, bronze, stands, csus, of_tvl, columns["liquidations"])
     named = exclusions.conform(left_out)
     flagged = flagged_markets.build(amounts, apart, named)
-    panel = daily_panel.build(amounts, events, expected_rows(found, csus), flagged)
+    expected = expected_rows(found, csus).join(_lost(tables), on=["csu", "date"], how="left")
+    panel = daily_panel.build(amounts, events, expected, flagged)
     return PanelNow(panel, found, flagged, named)
+
+
+def _lost(tables: Tables) -> pl.DataFrame:
+    """What each market lost on each day by its protocol's own word, in USD: it explains what would look odd otherwise."""
+    rows = tables.read(bad_debt.TABLE, columns=["csu", "date", "kind", "amount_usd", *bad_debt.TABLE.key])
+    lost = rows.filter(pl.col("kind") != "covered").sort("csu", "date", "tx", "log_index")
+    return lost.group_by("csu", "date", maintain_order=True).agg(pl.col("amount_usd").sum().alias("bad_debt_usd"))
 
 
 def not_in_silver(

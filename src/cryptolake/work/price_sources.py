@@ -78,9 +78,9 @@ def pricing_before(app: App) -> Pricing:
         return pricing(app)
 
 
-def warn_of_other_settings(app: App) -> None:
-    """Say so when the user's settings would value the lake otherwise than it is valued, and what makes them count."""
-    settings, kept = app.settings, lake_pricing(app)
+def warn_of_other_settings(app: App, kept: Pricing) -> None:
+    """Say so when the user's settings would value the lake otherwise than it is (`kept`), and what makes them count."""
+    settings = app.settings
     wanted = pricing(app)
     order = "price_order" in settings.model_fields_set and wanted.ladder != kept.ladder
     tolerance = "price_tolerance" in settings.model_fields_set and wanted.tolerance != kept.tolerance

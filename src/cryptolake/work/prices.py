@@ -123,7 +123,7 @@ def reprice(app: App) -> list[Output]:
 
 def value_anew(app: App) -> list[Output]:
     """The same with prices chosen as they were the last time: other quotes do not undo what `reprice` was told."""
-    warn_of_other_settings(app)
+    warn_of_other_settings(app, lake_pricing(app))
     return _valued(app, lake_pricing(app, everything=True))
 
 

@@ -25,7 +25,7 @@ from cryptolake.errors import Skip, Stop
 from cryptolake.flow.outputs import Output
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
-from cryptolake.silver import isolated_markets, liquidations, prices, refined, tvl
+from cryptolake.silver import bad_debt, isolated_markets, liquidations, prices, refined, tvl
 from cryptolake.silver.quotes import ORACLE
 from cryptolake.silver.quotes import TABLE as QUOTES
 from cryptolake.silver.refined import TABLE as REFINED
@@ -51,10 +51,14 @@ class _Read:
 
     def reader(self, source: OnchainSource, key: str) -> str | None:
         """Digest of the code that reads a market's answers so; None where they are not read so."""
+        if self.table is bad_debt.TABLE:
+            return source.bad_debt_reader(key)
         return source.isolated_reader(key) if self.apart else source.reader(key)
 
     def rows(self, source: OnchainSource, raw: Raw) -> Sequence[Row]:
         """What the answer says. Raises Skip when it does not fit."""
+        if self.table is bad_debt.TABLE:
+            return source.bad_debt(raw)
         return source.isolated(raw) if self.apart else source.parse(raw)
 
 
@@ -62,11 +66,19 @@ _READ = (
     _Read(tvl.TABLE, "tvl", tvl.ANSWER, tvl.conform),
     _Read(isolated_markets.TABLE, "tvl", isolated_markets.ANSWER, isolated_markets.conform, apart=True),
     _Read(liquidations.TABLE, "liquidations", liquidations.ANSWER, liquidations.conform),
+    _Read(bad_debt.TABLE, "liquidations", bad_debt.ANSWER, bad_debt.conform, apart=True),
 )
 _BY_NAME = {one.table.name: one for one in _READ}
 # As partitions compare; comparing each with each instead takes ten times as long.
 _ORDER = attrgetter("dataset", "key", "period.start", "period.end", "period.boundary")
-SILVER: tuple[Table, ...] = (tvl.TABLE, isolated_markets.TABLE, liquidations.TABLE, QUOTES, prices.TABLE)
+SILVER: tuple[Table, ...] = (
+    tvl.TABLE,
+    isolated_markets.TABLE,
+    liquidations.TABLE,
+    bad_debt.TABLE,
+    QUOTES,
+    prices.TABLE,
+)
 
 
 def refine(
@@ -114,6 +126,7 @@ def refine(
         lost += [reading.partition for reading in readings if reading.reason is not None]
         unread = {market_day(reading.partition) for reading in readings if reading.reason is not None}
         new = one.conform(_others(found, unread))  # what a day's other answers say would pass for all of it
+        silent = bad_debt.not_asked(found) if one.table is bad_debt.TABLE else set()
         del found
         if not fresh:
             stored = tables.read(one.table, among={"date": touched})
@@ -125,12 +138,12 @@ def refine(
                 # By market, so that an event two markets claim is given to the same one in whatever order they come.
                 both = pl.concat([kept, new]).sort("csu", maintain_order=True)
                 new = both.unique(subset=one.table.key, keep="last", maintain_order=True)
-        records.append(_records(name, readings, new))
+        records.append(_records(name, readings, new, silent))
         frames[name] = new
         del new
     if lost and fresh:
         raise Stop(
-            f"{counted(len(lost), 'answer')} that the ledger knows cannot be read any more ({min(lost)}); nothing was "
+            f"{counted(len(set(lost)), 'answer')} that the ledger knows cannot be read any more ({min(lost)}); nothing was "
             "written. Run `cryptolake ledger repair`, then `cryptolake collect`"
         )
     made = {(one.table.name, csu, day) for one in _READ for dataset, csu, day in days if dataset == one.dataset}
@@ -149,7 +162,7 @@ def reprice(
     What the rows hold of the markets' own oracles is taken as it is, so whoever calls this has silver made good first. The
     versions before stay readable (`Tables.read(version=...)`).
     """
-    frames = {"tvl": tables.read(tvl.TABLE), "liquidations": tables.read(liquidations.TABLE)}
+    frames = {one.name: tables.read(one) for one in (tvl.TABLE, liquidations.TABLE, bad_debt.TABLE)}
     # What silver was made of stays as it was written: rows that went missing since do not pass for whole by being valued.
     told = QUOTES.empty() if quotes is None else quotes
     return _store(frames, told, tables, None, pricing, tables.read(REFINED))
@@ -261,7 +274,9 @@ def _vouched(name: str, readings: Sequence[Reading], before: pl.DataFrame, store
         by_day.setdefault(market_day(one.partition), []).append((str(one.partition.period), one.digest))
     now = refined.contents(name, stored).rename({"rows": "held", "content": "holds"})
     sound = (
-        before.filter((pl.col("dataset") == name) & pl.col("reason").is_null())
+        before.filter(
+            (pl.col("dataset") == name) & (pl.col("reason").is_null() | (pl.col("reason") == refined.NOT_ASKED))
+        )
         .join(now, on=["csu", "date"], how="left")
         .filter(pl.col("content") == pl.col("holds").fill_null(refined.NOTHING))
     )
@@ -280,8 +295,13 @@ def _others(frame: pl.DataFrame, days: Collection[MarketDay]) -> pl.DataFrame:
     return frame.join(named.select(on).unique(), on=on, how="anti", maintain_order="left")
 
 
-def _records(dataset: str, readings: Sequence[Reading], frame: pl.DataFrame) -> pl.DataFrame:
-    """What each market's day that was read was made of, as rows of `refined`; `frame` holds the rows as they are stored."""
+def _records(
+    dataset: str, readings: Sequence[Reading], frame: pl.DataFrame, silent: Collection[tuple[str, date]] = ()
+) -> pl.DataFrame:
+    """What each market's day that was read was made of, as rows of `refined`; `frame` holds the rows as they are stored.
+
+    `silent` are the days whose answers did not ask for such rows.
+    """
     by_day: dict[MarketDay, list[Reading]] = {}
     for one in readings:
         by_day.setdefault(market_day(one.partition), []).append(one)
@@ -292,7 +312,10 @@ def _records(dataset: str, readings: Sequence[Reading], frame: pl.DataFrame) -> 
             csu,
             refined.digest_of((str(one.partition.period), one.digest) for one in parts),
             sum(one.rows for one in parts),
-            next((one.reason for one in parts if one.reason is not None), None),
+            next(
+                (one.reason for one in parts if one.reason is not None),
+                refined.NOT_ASKED if (csu, day) in silent else None,
+            ),
         )
         for (_, csu, day), parts in by_day.items()
     ]
@@ -307,10 +330,10 @@ def _records(dataset: str, readings: Sequence[Reading], frame: pl.DataFrame) -> 
     )
 
 
-def _wanted(held: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
-    """The tokens and days to price: what markets hold and liquidate, and what their oracles quote in."""
+def _wanted(held: pl.DataFrame, events: pl.DataFrame, lost: pl.DataFrame) -> pl.DataFrame:
+    """The tokens and days to price: what markets hold, liquidate and lose, and what their oracles quote in."""
     sides = ("collateral", "debt")
-    of_frames = [(held, "asset"), (held, "oracle_quote")]
+    of_frames = [(held, "asset"), (held, "oracle_quote"), (lost, "asset")]
     of_frames += [(events, f"{side}_{name}") for side in sides for name in ("asset", "oracle_quote")]
     pieces = [frame.select("date", "chain", pl.col(name).alias("asset")).unique() for frame, name in of_frames]
     return pl.concat(pieces).unique().filter(pl.col("asset") != "usd")
@@ -331,12 +354,15 @@ def _store(
     """
     held, events = unvalued.pop("tvl"), unvalued.pop("liquidations")
     isolated = unvalued.pop("isolated_markets", None)  # carries no value: valuing anew leaves it as it is
+    lost = unvalued.pop("bad_debt")
     quotes = prices.tidy(told.filter(pl.col("source") != ORACLE))
     how = pricing or prices.Pricing()
-    chosen = prices.choose(quotes, _wanted(held, events), how)
+    chosen = prices.choose(quotes, _wanted(held, events, lost), how)
+    amounts = tvl.value(held, chosen, how)
     frames = {
-        tvl.TABLE: tvl.value(held, chosen, how),
+        tvl.TABLE: amounts,
         liquidations.TABLE: liquidations.value(events, chosen, held, how),
+        bad_debt.TABLE: bad_debt.value(lost, chosen, amounts),
         QUOTES: quotes,
         prices.TABLE: chosen,
     }
@@ -348,7 +374,7 @@ def _store(
     own = records.filter(pl.col("dataset").is_in(list(_BY_NAME)))
     of_all = [refined.shared(QUOTES.name, quotes), refined.shared(prices.TABLE.name, chosen, how.text())]
     frames[REFINED] = pl.concat([own, *of_all]).sort(REFINED.key)
-    del held, events, isolated, quotes, chosen, told
+    del held, events, isolated, lost, amounts, quotes, chosen, told
     for table, frame in frames.items():
         table.require(frame)
     made = []

@@ -20,9 +20,9 @@ from cryptolake.contracts.prices import ORACLE
 from cryptolake.contracts.states import State
 from cryptolake.contracts.table import Table
 from cryptolake.errors import BadInput
+from cryptolake.gold import flagged_markets
 from cryptolake.gold.daily_panel import EVENT_SUMS, OWN_SUMS, PARTIAL, SUMS, side_of
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
-from cryptolake.gold.flagged_markets import TABLE as FLAGGED_MARKETS
 from cryptolake.gold.left_out import left_out
 from cryptolake.lake.bronze import ONCHAIN
 from cryptolake.registry.markets import Csu
@@ -31,11 +31,7 @@ from cryptolake.work.cells import Cell, opened
 from cryptolake.work.chosen_panel import chosen_panel
 from cryptolake.work.standing import standing
 
-_UNFILTERED = "unfiltered_tvl_usd"
-# The figures that are sums over assets, with the columns of silver `tvl` that they add.
-_OF_AMOUNTS = {**SUMS, **OWN_SUMS, _UNFILTERED: SUMS["total_tvl_usd"]}
-_PRICES = {"price": "price", "own_price": "what the market's own oracle says"}
-
+_UNFILTERED = "unfiltered_tvl_usd"  # net TVL of which nothing is left out
 # Figures that are made of other figures of the same row.
 _RATIOS = {"utilization_rate": ("total_borrowed_usd", "total_supplied_usd")}
 _COUNTS = {
@@ -50,8 +46,7 @@ class Term:
     """One product in the sum: `amount` (tokens; `raw` unscaled, with `decimals`) x `price` (USD) = `usd`.
 
     `what` is the side of silver (cash, collateral, supplied, borrowed, debt), `where` the asset, or the event as transaction
-    and log index. `price` and `usd` are null where nobody told a price. What totals leave out is a term of its own, below
-    zero and without `raw`.
+    and log index. `price` and `usd` are null where nobody told a price.
     """
 
     what: str
@@ -59,14 +54,14 @@ class Term:
     asset: str
     symbol: str
     amount: float
-    raw: str | None
+    raw: str
     decimals: int | None
     price: float | None
     usd: float | None
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class PriceTold:
     """The day's price of one asset: who told it, what is known against it, and what others said (USD or their own quote)."""
 
     asset: str
@@ -80,7 +75,7 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class KeptAnswer:
     """A kept answer that the figure rests on: its cell, where it lies (under the data folder) and its digest."""
 
     cell: Cell
@@ -93,7 +88,8 @@ class Why:
     """A figure opened. `formula` says in words what it is; `terms` add up to it, `inputs` are the figures of a ratio.
 
     `adds_up` is the sum of the terms (the quotient of the inputs, or the number of what is counted); it equals `value`
-    wherever there is one. `state`, `reason` and `evidence` are those of its side.
+    wherever there is one. `left_out` is what the registry's exclusions take out of it. `state`, `reason` and `evidence` are
+    those of its side.
     """
 
     csu: str
@@ -110,8 +106,9 @@ class Why:
     terms: Sequence[Term]
     inputs: Mapping[str, float | None]
     adds_up: float | None
-    prices: Sequence[Told]
-    answers: Sequence[Answer]
+    left_out: Sequence[Mapping[str, Any]]
+    prices: Sequence[PriceTold]
+    answers: Sequence[KeptAnswer]
 
 
 def why(app: App, csu: Csu, day: date, column: str) -> Why:
@@ -124,12 +121,13 @@ def why(app: App, csu: Csu, day: date, column: str) -> Why:
     status = side_of(column)
     events = status == "liquidations_status"
     dataset = "liquidations" if events else "tvl"
-    held = _rows(app, tvl.TABLE, csu, day)
+    named = _rows(app, flagged_markets.TABLE, csu, day)
+    everything = _rows(app, tvl.TABLE, csu, day)
+    held = everything if column == _UNFILTERED else left_out(everything, named)
     happened = _rows(app, liquidations.TABLE, csu, day)
-    total = PARTIAL.get(column, column)
+    total = "total_tvl_usd" if column == _UNFILTERED else PARTIAL.get(column, column)
     inputs = {name: row[name] for name in _RATIOS.get(column, ())}
-    flagged = app.tables.read(FLAGGED_MARKETS, among={"csu": [csu.name], "date": [day]})
-    terms, formula, adds_up = _opened(total, column, held, left_out(held, flagged), happened, row)
+    terms, formula, adds_up = _opened(total, column, held, happened, row)
     assets = {(term.asset, term.symbol) for term in terms}
     return Why(
         csu.name,
@@ -146,40 +144,27 @@ def why(app: App, csu: Csu, day: date, column: str) -> Why:
         terms,
         inputs,
         adds_up,
+        [] if events or column == _UNFILTERED else _excluded(named),
         _told(app, csu, day, sorted(assets), _said(held, happened, own=column in OWN_SUMS)),
         _answers(app, csu, day, dataset),
     )
 
 
 def _opened(
-    total: str,
-    column: str,
-    held: pl.DataFrame,
-    counted: pl.DataFrame,
-    happened: pl.DataFrame,
-    row: Mapping[str, Any],
+    total: str, column: str, held: pl.DataFrame, happened: pl.DataFrame, row: Mapping[str, Any]
 ) -> tuple[list[Term], str, float | None]:
     """The terms of a figure, its formula, and what the terms come to."""
-    if total in _OF_AMOUNTS:
+    if total in SUMS or total in OWN_SUMS:
         own = total in OWN_SUMS
         ending, price = ("_own_usd", "own_price") if own else ("_usd", "price")
-        sides = [part.removesuffix(ending) for part in _OF_AMOUNTS[total]]
-        whole = {one["asset"]: one for one in held.iter_rows(named=True)}
+        sides = [part.removesuffix(ending) for part in (OWN_SUMS if own else SUMS)[total]]
         terms = [
-            _term(side, asset, asset, one["symbol"], one, side, price, f"{side}{ending}")
-            for asset, one in whole.items()
+            _term(side, one["asset"], one["asset"], one["symbol"], one, side, price, f"{side}{ending}")
+            for one in held.iter_rows(named=True)
             for side in sides
         ]
-        formula = "the sum over all assets of " + " + ".join(f"{side} x {_PRICES[price]}" for side in sides)
-        if total != _UNFILTERED:
-            less = [
-                _less(side, whole[one["asset"]], one, price, f"{side}{ending}")
-                for one in counted.iter_rows(named=True)
-                for side in sides
-                if one[side] != whole[one["asset"]][side]
-            ]
-            terms += less
-            formula += f", less what totals leave out ({row['excluded']})" if less else ""
+        by = "what the market's own oracle says" if own else "price"
+        formula = "the sum over all assets of " + " + ".join(f"{side} x {by}" for side in sides)
     elif total in EVENT_SUMS:
         side = EVENT_SUMS[total].removesuffix("_usd")
         terms = [
@@ -201,12 +186,12 @@ def _opened(
         quotient = above / below if above is not None and below else None
         return [], " / ".join(_RATIOS[column]), quotient
     elif column in _COUNTS:
-        numbers = {
+        counted = {
             "num_assets": held.height,
             "liquidation_count": happened.height,
             "liquidations_dust_count": happened.filter("is_dust").height,
         }
-        return [], f"the number of {_COUNTS[column].removeprefix('the ')}", float(numbers[column])
+        return [], f"the number of {_COUNTS[column].removeprefix('the ')}", float(counted[column])
     else:
         return [], DAILY_PANEL.methodology if column == "priced_value_share" else "a fact about the row", None
     valued = [term.usd for term in terms if term.usd is not None]
@@ -221,16 +206,15 @@ def _term(
     )
 
 
-def _less(side: str, whole: Mapping[str, Any], counted: Mapping[str, Any], price: str, usd: str) -> Term:
-    """What is left out of one amount."""
-    out = None if whole[usd] is None or counted[usd] is None else counted[usd] - whole[usd]
-    asset, amount = whole["asset"], counted[side] - whole[side]
-    return Term(f"{side} left out", asset, asset, whole["symbol"], amount, None, whole["decimals"], whole[price], out)
-
-
 def _rows(app: App, table: Table, csu: Csu, day: date) -> pl.DataFrame:
     """Silver's rows of a market's day."""
     return app.tables.read(table, among={"csu": [csu.name], "date": [day]})
+
+
+def _excluded(named: pl.DataFrame) -> Sequence[Mapping[str, Any]]:
+    """What the figure leaves out: isolated markets and tokens with their reason and the facts for it."""
+    columns = ("kind", "id", "loan_symbol", "collateral_symbol", "supplied", "borrowed", "excluded", "why")
+    return named.filter(pl.col("excluded").is_not_null()).select(columns).to_dicts()
 
 
 def _said(held: pl.DataFrame, happened: pl.DataFrame, *, own: bool) -> dict[str, dict[str, Any]]:
@@ -260,7 +244,7 @@ def _said(held: pl.DataFrame, happened: pl.DataFrame, *, own: bool) -> dict[str,
 
 def _told(
     app: App, csu: Csu, day: date, assets: Sequence[tuple[str, str]], said: Mapping[str, Mapping[str, Any]]
-) -> list[Told]:
+) -> list[PriceTold]:
     """Whose price each asset has, and what everybody else said of it that day, the market's own oracle among them."""
     chosen = app.tables.read(prices.TABLE, among={"date": [day], "chain": [csu.chain]})
     heard = app.tables.read(quotes.TABLE, among={"date": [day], "chain": [csu.chain]})
@@ -285,7 +269,7 @@ def _told(
             if source is None or (one["source"], one["quoted_by"]) != (source, by)
         ]
         told.append(
-            Told(
+            PriceTold(
                 asset,
                 symbol,
                 row["price"],
@@ -299,18 +283,18 @@ def _told(
     return told
 
 
-def _answers(app: App, csu: Csu, day: date, dataset: str) -> list[Answer]:
+def _answers(app: App, csu: Csu, day: date, dataset: str) -> list[KeptAnswer]:
     """The answers that the ledger counts for the market's day, each opened."""
     partition = Partition(dataset, csu.name, Period.of_day(day, app.boundary))
     stands = standing({one.partition: one for one in app.ledger.series(dataset, csu.name, str(day), f"{day}~")})
     entries = next((one.entries for key, one in stands.items() if key == (dataset, csu.name, day)), ())
     if not entries:
         known = app.ledger.of([partition]).get(partition)
-        return [Answer(opened(partition, known, app.bronze), "", None if known is None else known.digest)]
+        return [KeptAnswer(opened(partition, known, app.bronze), "", None if known is None else known.digest)]
     found = []
     for entry in entries:
         path = app.bronze.raw_path(entry.partition, ONCHAIN)
         found.append(
-            Answer(opened(entry.partition, entry, app.bronze), str(path.relative_to(app.folder.root)), entry.digest)
+            KeptAnswer(opened(entry.partition, entry, app.bronze), str(path.relative_to(app.folder.root)), entry.digest)
         )
     return found

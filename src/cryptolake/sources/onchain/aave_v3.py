@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.dead_tokens import DEAD
 from cryptolake.errors import Skip
-from cryptolake.net.abi import address_at, call_data, word
+from cryptolake.net.abi import address_at, call_data, topic, word
 from cryptolake.net.logs import Log, LogFilter
 from cryptolake.net.multicall import Call, CallResult, Program
 from cryptolake.registry.family import Accounting, Anchor
@@ -26,14 +26,16 @@ from cryptolake.sources.onchain.answers import (
     uint_of,
     uint_or_none,
 )
-from cryptolake.sources.onchain.records import Liquidation, Reserve, Settled
+from cryptolake.sources.onchain.events import bad_debt as bad_debt_of
+from cryptolake.sources.onchain.events import check_layout, topic_address
+from cryptolake.sources.onchain.records import BadDebt, Liquidation, Reserve, Settled
 
 METHODOLOGY = (
     "supplied = aToken.totalSupply(); borrowed = variable + stable debt token totalSupply(), both with interest to the "
     "block; cash = underlying.balanceOf(aToken), 0 where the token does not answer (its price is then missing, its decimals "
     "are the Pool's); collateral = 0 (it is rehypothecated and part of supplied); price = the "
-    "market's own AaveOracle at the same block. Liquidations are LiquidationCall events of the Pool; bad debt written "
-    "off (DeficitCreated) is not a liquidation."
+    "market's own AaveOracle at the same block. Liquidations are LiquidationCall events of the Pool; bad debt booked "
+    "since 3.3 (DeficitCreated) and made good (DeficitCovered) is no liquidation: table `bad_debt`."
 )
 PRIMARY_ENTRY = "pool"
 ANCHORS = (
@@ -51,6 +53,10 @@ _BY_DATA_PROVIDER = (
 )
 PROTOCOL_ANCHORS = {"hyperlend": _BY_DATA_PROVIDER, "hypurrfi": _BY_DATA_PROVIDER}
 ACCOUNTING = Accounting(lends_deposits=True, cash_is_the_rest=True)
+
+DEFICIT_CREATED = topic("DeficitCreated(address,address,uint256)")
+DEFICIT_COVERED = topic("DeficitCovered(address,address,uint256)")
+BAD_DEBT = frozenset({DEFICIT_CREATED, DEFICIT_COVERED})
 
 # Words of Pool.getReserveData(asset) that hold token addresses.
 _A_TOKEN, _STABLE_DEBT, _VARIABLE_DEBT, _RESERVE_WORDS = 8, 9, 10, 15
@@ -112,14 +118,31 @@ def snapshot(csu: Csu) -> Program[list[Reserve]]:
 
 
 def emitters(csu: Csu) -> Program[list[LogFilter]]:
-    """One topic on the Pool gives every liquidation; nothing need be asked."""
+    """Three topics on the Pool give every liquidation and all bad debt; nothing need be asked."""
     yield from ()
-    return [LogFilter(csu.entry["pool"], frozenset({LIQUIDATION_CALL}))]
+    return [LogFilter(csu.entry["pool"], frozenset({LIQUIDATION_CALL, *BAD_DEBT}))]
 
 
 def liquidations(csu: Csu, logs: Sequence[Log]) -> list[Liquidation]:
     """Every LiquidationCall."""
     return [liquidation_call(csu, log, {}) for log in logs if log.topics[0] == LIQUIDATION_CALL]
+
+
+def bad_debt(csu: Csu, logs: Sequence[Log]) -> list[BadDebt]:
+    """DeficitCreated(user, debtAsset indexed; amount), DeficitCovered(reserve indexed; caller, amount). None before 3.3.
+
+    A liquidation that leaves no collateral books the account's debt in every reserve, not only in the one that was repaid.
+    """
+    found = []
+    for log in logs:
+        if log.topics[0] == DEFICIT_CREATED:
+            check_layout(csu, log, "DeficitCreated", topics=3, words=1)
+            user, asset = topic_address(log, 1), topic_address(log, 2)
+            found.append(bad_debt_of(log, "created", asset, word(log.data, 0), borrower=user))
+        elif log.topics[0] == DEFICIT_COVERED:
+            check_layout(csu, log, "DeficitCovered", topics=2, words=2)
+            found.append(bad_debt_of(log, "covered", topic_address(log, 1), word(log.data, 1)))
+    return found
 
 
 def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:

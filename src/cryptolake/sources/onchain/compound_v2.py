@@ -27,8 +27,9 @@ from cryptolake.sources.onchain.answers import (
     uint_of,
     uint_or_none,
 )
+from cryptolake.sources.onchain.events import bad_debt as bad_debt_of
 from cryptolake.sources.onchain.events import check_layout, liquidation, topic_address
-from cryptolake.sources.onchain.records import AssetFacts, Liquidation, Reserve, Settled
+from cryptolake.sources.onchain.records import AssetFacts, BadDebt, Liquidation, Reserve, Settled
 
 METHODOLOGY = (
     "Per underlying token, summed over its cTokens: supplied = totalSupply x exchangeRateCurrent / 1e18 (so cash + borrows - "
@@ -38,7 +39,8 @@ METHODOLOGY = (
     "minted suTokens hold no cash. Venus' VAI: supplied 0, borrowed = VAI in circulation less what the peg stability module "
     "minted (principal: stability fees are kept per account only). Liquidations are LiquidateBorrow and LiquidateVAI; seized "
     "cTokens are turned into tokens at the collateral market's exchangeRateStored at the snapshot block. Accounts healed in "
-    "isolated pools (HealBorrow) are bad debt written off, not liquidations: that event names no collateral."
+    "isolated pools (HealBorrow) are no liquidations: that event names no collateral; what is lost (BadDebtIncreased) and made "
+    "good later (BadDebtRecovered) is in table `bad_debt`. Elsewhere bad debt stays debt, and no event tells of it."
 )
 PRIMARY_ENTRY = "comptroller"
 ANCHORS = (
@@ -62,6 +64,9 @@ ACCOUNTING = Accounting(lends_deposits=True, cash_is_the_rest=True)
 LIQUIDATE_BORROW = topic("LiquidateBorrow(address,address,uint256,address,uint256)")
 LIQUIDATE_VAI = topic("LiquidateVAI(address,address,uint256,address,uint256)")
 LIQUIDATE_BORROWED_TOKENS = topic("LiquidateBorrowedTokens(address,address,uint256,address,address,uint256,uint256)")
+BAD_DEBT_INCREASED = topic("BadDebtIncreased(address,uint256,uint256,uint256)")
+BAD_DEBT_RECOVERED = topic("BadDebtRecovered(uint256,uint256)")
+BAD_DEBT = frozenset({BAD_DEBT_INCREASED, BAD_DEBT_RECOVERED})
 
 # The address EIP-7528 gives to a chain's native coin; cETH-like markets have no underlying().
 NATIVE = "0xEeeeeEeeeEeEeeEeEeEeeEEEeeeeEeeeeeeeEEeE"
@@ -178,7 +183,7 @@ def snapshot(csu: Csu) -> Program[list[Reserve]]:
 def emitters(csu: Csu) -> Program[list[LogFilter]]:
     """Every listed cToken; in Venus' core pool also the VAI controller and the Liquidator, which knows who liquidated."""
     listed = yield from _listed(csu, _DIALECTS.get(csu.protocol, _COMPOUND))
-    found = [LogFilter(market, frozenset({LIQUIDATE_BORROW})) for market in listed.markets]
+    found = [LogFilter(market, frozenset({LIQUIDATE_BORROW, *BAD_DEBT})) for market in listed.markets]
     if listed.vai_controller:
         found.append(LogFilter(listed.vai_controller, frozenset({LIQUIDATE_VAI})))
     if listed.liquidator:
@@ -200,11 +205,31 @@ def liquidations(csu: Csu, logs: Sequence[Log]) -> list[Liquidation]:
     return found
 
 
+def bad_debt(csu: Csu, logs: Sequence[Log]) -> list[BadDebt]:
+    """BadDebtIncreased(borrower indexed; delta, before, after), BadDebtRecovered(before, after) of Venus' isolated pools.
+
+    HealBorrow beside the first states what the healer paid, which is what was not lost.
+    """
+    found = []
+    for log in logs:
+        if log.topics[0] == BAD_DEBT_INCREASED:
+            check_layout(csu, log, "BadDebtIncreased", topics=2, words=3)
+            borrower = topic_address(log, 1)
+            found.append(bad_debt_of(log, "created", log.address, word(log.data, 0), borrower=borrower))
+        elif log.topics[0] == BAD_DEBT_RECOVERED:
+            check_layout(csu, log, "BadDebtRecovered", topics=1, words=2)
+            before, after = word(log.data, 0), word(log.data, 1)
+            if after > before:
+                raise Skip(f"{csu.name}: BadDebtRecovered in {log.tx} adds bad debt", reason="layout")
+            found.append(bad_debt_of(log, "covered", log.address, before - after))
+    return found
+
+
 def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:
     """Seized cTokens become tokens at the stored exchange rate, cTokens their underlying; then symbols and prices."""
     dialect = _DIALECTS.get(csu.protocol, _COMPOUND)
     listed = yield from _listed(csu, dialect)
-    debts = {event.debt_asset for event in events if event.extra["event"] == "LiquidateBorrow"}
+    debts = {event.debt_asset for event in events if event.extra["event"] != "LiquidateVAI"}
     seized = sorted({event.collateral_asset for event in events})
     markets = list(dict.fromkeys([*listed.markets, *sorted(debts), *seized]))
     names = _name_calls(listed, markets)

@@ -26,8 +26,9 @@ from cryptolake.sources.onchain.answers import (
     uint_of,
     uint_or_none,
 )
+from cryptolake.sources.onchain.events import bad_debt as bad_debt_of
 from cryptolake.sources.onchain.events import check_layout, liquidation, topic_address
-from cryptolake.sources.onchain.records import AssetFacts, Liquidation, Reserve, Settled
+from cryptolake.sources.onchain.records import AssetFacts, BadDebt, Liquidation, Reserve, Settled
 
 METHODOLOGY = (
     "Base token: supplied = Comet.totalSupply(), borrowed = Comet.totalBorrow(), both with interest to the block; cash = "
@@ -37,7 +38,8 @@ METHODOLOGY = (
     "the numeraire of the base token's feed, which is not USD in every market. Liquidations are absorptions: one row per "
     "AbsorbCollateral; the AbsorbDebt of the same account is shared among its rows by the values the events give, so that "
     "a sum counts it once. It is what the protocol paid out: debt wiped plus any surplus credited to the borrower, whose "
-    "size no absorb event says. BuyCollateral is a later sale by the protocol, not a liquidation."
+    "size no absorb event says. Where the collateral taken over was worth less, that share of the debt is lost: table "
+    "`bad_debt`. BuyCollateral is a later sale by the protocol, not a liquidation."
 )
 PRIMARY_ENTRY = "comet"
 ANCHORS = (
@@ -50,6 +52,7 @@ ACCOUNTING = Accounting(lends_deposits=False, cash_is_the_rest=False)
 
 ABSORB_DEBT = topic("AbsorbDebt(address,address,uint256,uint256)")
 ABSORB_COLLATERAL = topic("AbsorbCollateral(address,address,address,uint256,uint256)")
+BAD_DEBT = frozenset({ABSORB_DEBT, ABSORB_COLLATERAL})
 
 _PRICE_UNIT = 10**8  # PRICE_SCALE of every Comet, also of the values in its events
 _INFO_WORDS = 8
@@ -91,6 +94,23 @@ def liquidations(csu: Csu, logs: Sequence[Log]) -> list[Liquidation]:
     has collateral, so one kind without the other means that logs are missing.
     """
     return [event for account in _absorptions(csu, logs) for event in _events(account)]
+
+
+def bad_debt(csu: Csu, logs: Sequence[Log]) -> list[BadDebt]:
+    """The part of each absorbed debt that the collateral taken over was not worth, by the values the events give.
+
+    What the protocol later gets for that collateral is not known then; a surplus or none leaves no bad debt.
+    """
+    found = []
+    for account in _absorptions(csu, logs):
+        debt = account.debt
+        paid_out, owed = word(debt.data, 0), word(debt.data, 1)
+        lost = owed - sum(word(log.data, 1) for log in account.seized)
+        if lost > 0:
+            amount, borrower = paid_out * lost // owed, topic_address(debt, 2)
+            part_of = account.seized[0].index
+            found.append(bad_debt_of(debt, "written_off", debt.address, amount, borrower=borrower, part_of=part_of))
+    return found
 
 
 def settle(csu: Csu, events: Sequence[Liquidation]) -> Program[Settled]:

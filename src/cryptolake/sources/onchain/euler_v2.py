@@ -24,8 +24,9 @@ from cryptolake.sources.onchain.answers import (
     any_uint,
     uint_of,
 )
+from cryptolake.sources.onchain.events import bad_debt as bad_debt_of
 from cryptolake.sources.onchain.events import check_layout, liquidation, topic_address
-from cryptolake.sources.onchain.records import AssetFacts, Liquidation, Reserve, Settled
+from cryptolake.sources.onchain.records import AssetFacts, BadDebt, Liquidation, Reserve, Settled
 
 METHODOLOGY = (
     "The vaults that the market's perspectives verify at the block, summed per asset: supplied = totalAssets, borrowed = "
@@ -46,6 +47,7 @@ ACCOUNTING = Accounting(lends_deposits=True, cash_is_the_rest=False)
 
 LIQUIDATE = topic("Liquidate(address,address,address,uint256,uint256)")
 DEBT_SOCIALIZED = topic("DebtSocialized(address,uint256)")
+BAD_DEBT = frozenset({LIQUIDATE, DEBT_SOCIALIZED})
 
 USD = "0x0000000000000000000000000000000000000348"  # ISO 4217 code 840, Euler's address of the dollar; 18 decimals
 _MOST_DECIMALS = (
@@ -133,6 +135,23 @@ def liquidations(csu: Csu, logs: Sequence[Log]) -> list[Liquidation]:
             check_layout(csu, log, "Liquidate", topics=3, words=3)
             lost = socialized.pop((log.tx, log.address, log.topics[2]), 0)
             found.append(_liquidation(log, lost))
+    return found
+
+
+def bad_debt(csu: Csu, logs: Sequence[Log]) -> list[BadDebt]:
+    """DebtSocialized(account indexed; assets), written off in the Liquidate that follows it in the same vault."""
+    found = []
+    waiting: dict[tuple[str, str, str], Log] = {}
+    for log in logs:
+        if log.topics[0] == DEBT_SOCIALIZED:
+            check_layout(csu, log, "DebtSocialized", topics=2, words=1)
+            waiting[log.tx, log.address, log.topics[1]] = log
+        elif log.topics[0] == LIQUIDATE and (lost := waiting.pop((log.tx, log.address, log.topics[2]), None)):
+            amount, borrower = word(lost.data, 0), topic_address(lost, 1)
+            if amount:
+                found.append(
+                    bad_debt_of(lost, "written_off", log.address, amount, borrower=borrower, part_of=log.index)
+                )
     return found
 
 

@@ -1,17 +1,17 @@
-"""Reads event logs, the same steps for all families: the layout check, indexed addresses, a log as a Liquidation. No I/O.
+"""Reads event logs, the same steps for all families: the layout check, indexed addresses, a log as what it tells. No I/O.
 
 What does not belong here: what an event means (families) and how logs are asked (net/logs).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from cryptolake.errors import Skip
 from cryptolake.net.abi import WORD, address_at
 from cryptolake.net.logs import Log
 from cryptolake.registry.markets import Csu
-from cryptolake.sources.onchain.records import Liquidation
+from cryptolake.sources.onchain.records import BadDebt, BadDebtKind, Liquidation
 
 
 def check_layout(csu: Csu, log: Log, name: str, *, topics: int, words: int) -> None:
@@ -48,3 +48,29 @@ def liquidation(
         debt_amount_raw=repaid[1],
         extra=extra,
     )
+
+
+def bad_debt(
+    log: Log, kind: BadDebtKind, asset: str, amount: int, *, borrower: str | None = None, part_of: int | None = None
+) -> BadDebt:
+    """The bad debt that `log` tells of; `part_of` is the log index of the liquidation it belongs to."""
+    return BadDebt(log.tx, log.block, log.block_hash, log.index, kind, asset, amount, borrower, part_of)
+
+
+def to_settle(events: Sequence[Liquidation], debts: Sequence[BadDebt]) -> list[Liquidation]:
+    """What a family's `settle` is given: the liquidations, and after them the bad debt that belongs to none of them."""
+    return [*events, *(one.as_event() for one in debts if one.part_of is None)]
+
+
+def settled_debts(debts: Sequence[BadDebt], told: int, events: Sequence[Liquidation]) -> list[tuple[BadDebt, str, int]]:
+    """Each bad debt with its token and its amount in it; `events` are `to_settle` settled, the first `told` liquidations."""
+    alone = iter(events[told:])
+    of = {(one.tx, one.log_index): one for one in events[:told]}
+    found = []
+    for one in debts:
+        if one.part_of is None:
+            event = next(alone)
+            found.append((one, event.debt_asset, event.debt_amount_raw))
+        else:
+            found.append((one, of[one.tx, one.part_of].debt_asset, one.amount_raw))
+    return found

@@ -22,7 +22,7 @@ from cryptolake.registry.family import Accounting, Anchor, FamilyFacts
 from cryptolake.registry.markets import Csu
 from cryptolake.sources import onchain
 from cryptolake.sources.onchain.isolated import Isolated
-from cryptolake.sources.onchain.records import Liquidation, Reserve, Settled
+from cryptolake.sources.onchain.records import BadDebt, Liquidation, Reserve, Settled
 
 
 class Declared(Protocol):
@@ -79,10 +79,24 @@ class Isolating(Family, Protocol):
     def isolated(csu: Csu) -> Program[list[Isolated]]: ...
 
 
+class WritingOff(Family, Protocol):
+    """A family whose logs tell of bad debt: `bad_debt` reads it from the same logs as `liquidations`.
+
+    `BAD_DEBT` are the first topics that the contracts which lend must have been asked for: an answer without them says
+    nothing of bad debt, and no zero.
+    """
+
+    BAD_DEBT: frozenset[str]
+
+    @staticmethod
+    def bad_debt(csu: Csu, logs: Sequence[Log]) -> list[BadDebt]: ...
+
+
 _DECLARED = ("PRIMARY_ENTRY", "ANCHORS")
 _READ = ("METHODOLOGY", "ACCOUNTING", "snapshot", "emitters", "liquidations", "settle")
 _MARKS = (*_DECLARED, "METHODOLOGY", "snapshot")  # one of these makes a module a family
 _DISCOVERING = ("discovery", "discover")
+_WRITING_OFF = ("BAD_DEBT", "bad_debt")
 
 
 def discovering(name: str) -> Discovering | None:
@@ -95,6 +109,18 @@ def isolating(name: str) -> Isolating | None:
     """The family of this name if it tells isolated markets apart; None also where it cannot be read at all."""
     family = families().get(name)
     return cast(Isolating, family) if hasattr(family, "isolated") else None
+
+
+def writing_off(name: str) -> WritingOff | None:
+    """The family of this name if its logs tell of bad debt; None also where it cannot be read at all."""
+    family = families().get(name)
+    return cast(WritingOff, family) if hasattr(family, "bad_debt") else None
+
+
+def bad_debt_in(csu: Csu, logs: Sequence[Log]) -> list[BadDebt]:
+    """What a market's logs say of bad debt: nothing where its family reads none. Raises Skip for an unknown layout."""
+    family = writing_off(csu.family)
+    return [] if family is None else family.bad_debt(csu, logs)
 
 
 def families() -> Mapping[str, Family]:
@@ -227,6 +253,8 @@ def _check(module: ModuleType) -> None:
         needed = (*_DECLARED, *_READ)
     if any(hasattr(module, name) for name in _DISCOVERING):
         needed = (*needed, *_DISCOVERING)
+    if any(hasattr(module, name) for name in _WRITING_OFF):
+        needed = (*needed, *_READ, *_WRITING_OFF)
     if lacking := [name for name in needed if not hasattr(module, name)]:
         raise FileFault(f"this family lacks {', '.join(lacking)}")
     require_spelt(module, _KINDS)
@@ -258,10 +286,15 @@ _KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
         lambda value: isinstance(value, tuple) and all(map(_text, value)),
         "a tuple of the roles of entries",
     ),
+    "BAD_DEBT": (
+        lambda value: isinstance(value, frozenset) and all(map(_text, value)) and bool(value),
+        "a frozenset of first topics",
+    ),
     "METHODOLOGY": (_text, "a text"),
     "ACCOUNTING": (lambda value: isinstance(value, Accounting), "a cryptolake.registry.family.Accounting"),
     **dict.fromkeys(
-        ("snapshot", "isolated", "emitters", "liquidations", "settle", *_DISCOVERING), (callable, "a function")
+        ("snapshot", "isolated", "emitters", "liquidations", "bad_debt", "settle", *_DISCOVERING),
+        (callable, "a function"),
     ),
 }
 _CALLED: Mapping[str, tuple[str, ...]] = {
@@ -269,10 +302,11 @@ _CALLED: Mapping[str, tuple[str, ...]] = {
     "isolated": ("csu",),
     "emitters": ("csu",),
     "liquidations": ("csu", "logs"),
+    "bad_debt": ("csu", "logs"),
     "settle": ("csu", "events"),
     "discovery": ("csu",),
     "discover": ("csu", "logs"),
 }
 # What each of them gives at its end: those that ask (programs), and those that only read.
 _PROGRAMS: Mapping[str, type] = {"snapshot": list, "isolated": list, "emitters": list, "settle": Settled}
-_FUNCTIONS: Mapping[str, type] = {"liquidations": list, "discovery": LogFilter, "discover": Csu}
+_FUNCTIONS: Mapping[str, type] = {"liquidations": list, "bad_debt": list, "discovery": LogFilter, "discover": Csu}

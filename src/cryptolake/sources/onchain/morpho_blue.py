@@ -20,8 +20,10 @@ from cryptolake.registry.family import Accounting, Anchor
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.answers import CLOCK, ZERO, any_symbol, any_uint, block_time
 from cryptolake.sources.onchain.isolated import Isolated
+from cryptolake.sources.onchain.morpho_events import BAD_DEBT as BAD_DEBT
 from cryptolake.sources.onchain.morpho_events import CREATE_MARKET as CREATE_MARKET
 from cryptolake.sources.onchain.morpho_events import LIQUIDATE as LIQUIDATE
+from cryptolake.sources.onchain.morpho_events import bad_debt as bad_debt
 from cryptolake.sources.onchain.morpho_events import liquidation_of
 from cryptolake.sources.onchain.records import AssetFacts, Liquidation, Reserve, Settled
 

@@ -5,14 +5,18 @@ What does not belong here: the tokens and prices of an event's market (`morpho_b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from cryptolake.net.abi import topic, word
 from cryptolake.net.logs import Log
 from cryptolake.registry.markets import Csu
+from cryptolake.sources.onchain.events import bad_debt as bad_debt_of
 from cryptolake.sources.onchain.events import check_layout, liquidation, topic_address
-from cryptolake.sources.onchain.records import Liquidation
+from cryptolake.sources.onchain.records import BadDebt, Liquidation
 
 CREATE_MARKET = topic("CreateMarket(bytes32,(address,address,address,address,uint256))")
 LIQUIDATE = topic("Liquidate(bytes32,address,address,uint256,uint256,uint256,uint256,uint256)")
+BAD_DEBT = frozenset({LIQUIDATE})
 
 
 def liquidation_of(csu: Csu, log: Log) -> Liquidation:
@@ -36,3 +40,15 @@ def liquidation_of(csu: Csu, log: Log) -> Liquidation:
             "write_off": "true" if written_off else "false",
         },
     )
+
+
+def bad_debt(csu: Csu, logs: Sequence[Log]) -> list[BadDebt]:
+    """What lenders lost in a Liquidate; both Morpho and Lista take it off the deposits at once."""
+    found = []
+    for log in logs:
+        if log.topics[0] == LIQUIDATE:
+            event = liquidation_of(csu, log)
+            if lost := int(event.extra["bad_debt_raw"]):
+                market = event.extra["market"]
+                found.append(bad_debt_of(log, "written_off", market, lost, borrower=event.borrower, part_of=log.index))
+    return found

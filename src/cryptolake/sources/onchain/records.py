@@ -1,9 +1,10 @@
-"""What every family's program returns: reserves and liquidations in raw integers. Scaling and pricing in USD is silver's."""
+"""What every family's program returns, in raw integers: reserves, liquidations, bad debt. Scaling and USD are silver's."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from cryptolake.contracts.dead_tokens import DEAD
 
@@ -48,6 +49,44 @@ class Liquidation:
     debt_asset: str
     debt_amount_raw: int
     extra: Mapping[str, str] = field(default_factory=dict)
+
+
+BadDebtKind = Literal["created", "covered", "written_off"]
+
+
+@dataclass(frozen=True, slots=True)
+class BadDebt:
+    """One event in which debt that nobody will repay is booked (`created`), made good later (`covered`), or lost at once.
+
+    `asset` and `amount_raw` are the debt's, as decoded: the asset may be the contract that lent it. Where the event belongs
+    to a liquidation, `part_of` is that one's log index, and the liquidation's debt asset is what it is counted in.
+    """
+
+    tx: str
+    block: int
+    block_hash: str
+    log_index: int
+    kind: BadDebtKind
+    asset: str
+    amount_raw: int
+    borrower: str | None
+    part_of: int | None = None
+
+    def as_event(self) -> Liquidation:
+        """The same as an event that seizes nothing, for `settle`: it tells the token behind the asset, and its facts."""
+        return Liquidation(
+            tx=self.tx,
+            block=self.block,
+            block_hash=self.block_hash,
+            log_index=self.log_index,
+            liquidator="",
+            borrower=self.borrower,
+            collateral_asset=self.asset,
+            collateral_amount_raw=0,
+            debt_asset=self.asset,
+            debt_amount_raw=self.amount_raw,
+            extra={"event": self.kind},
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import orjson
 from cryptolake.contracts.raw import Raw
 from cryptolake.contracts.source import Row
 from cryptolake.registry.markets import Csu
-from cryptolake.sources.onchain.records import AssetFacts, Liquidation, Reserve
+from cryptolake.sources.onchain.records import AssetFacts, BadDebt, Liquidation, Reserve
 
 
 def _number(value: int | None) -> str | None:
@@ -70,3 +70,28 @@ def liquidation_row(csu: Csu, raw: Raw, timestamp: int, event: Liquidation, fact
             f"{side}_price_quote": found.price_quote,
         }
     return row
+
+
+def bad_debt_row(csu: Csu, raw: Raw, timestamp: int, one: BadDebt, facts: AssetFacts) -> Row:
+    """One event of bad debt in its token, whose facts these are; `timestamp` is its block's (seconds since 1970, UTC)."""
+    return {
+        "csu": csu.name,
+        "date": raw.partition.period.day,
+        "chain": csu.chain,
+        "kind": one.kind,
+        "block": one.block,
+        "block_hash": one.block_hash,
+        "timestamp": timestamp,
+        "tx": one.tx,
+        "log_index": one.log_index,
+        "borrower": one.borrower,
+        "asset": one.asset,
+        "symbol": facts.symbol,
+        "decimals": facts.decimals,
+        "amount_raw": _number(one.amount_raw),
+    }
+
+
+def not_asked_row(csu: Csu, raw: Raw) -> Row:
+    """Says that an answer was given to a question in which bad debt did not occur."""
+    return {"csu": csu.name, "date": raw.partition.period.day, "chain": csu.chain, "kind": "not_asked"}

@@ -13,13 +13,12 @@ from typing import TypeVar
 
 from cryptolake.contracts.grades import Grade
 from cryptolake.errors import CryptolakeError
-from cryptolake.net.besides import another_voice
+from cryptolake.net.besides import among, another_voice, why_none
 from cryptolake.net.block_identity import BlockIdentity
 from cryptolake.net.faults import Malformed
 from cryptolake.net.multicall import MAX_CALLS, Call, CallResult, Failed, Finished, Program
 from cryptolake.net.reverts import Reverts
 from cryptolake.net.rpc import Pool
-from cryptolake.net.voices import among, why_none
 from cryptolake.registry.chains import Chain
 from cryptolake.sources.onchain.proven import run_programs
 
@@ -82,19 +81,21 @@ def borne_out(
         wished = known and wanted != "one_voice"
         return Borne("one_voice", first, problem=why_none(pool, heard) if wished else "")
     lot = list(known) if wanted != "two_voices_sampled" else _lot(chain.name, block.number, list(known))
-    theirs = _said(other, chain, block, lot, reverts)
+    theirs = _said(other, chain, block, lot, reverts=reverts)
     if theirs is None:
         names = " and ".join(one.endpoint.name for one in other.stations)
         return Borne("one_voice", first, problem=f"a second voice ({names}) did not answer")
     second = other.last_endpoint
     if differing := _differing(lot, known, theirs):
-        _decide(pool, chain, block, lot, known, theirs, heard, second, differing, reverts)
+        rounds = _rounds(outcomes)
+        second = _decide(pool, other, chain, block, lot, known, theirs, heard, second, differing, reverts, rounds)
     grade: Grade = "two_voices" if len(lot) == len(known) else "two_voices_sampled"
     return Borne(grade, first, second, len(lot), len(known))
 
 
 def _decide(
     pool: Pool,
+    other: Pool,
     chain: Chain,
     block: BlockIdentity,
     lot: Sequence[Call],
@@ -104,40 +105,58 @@ def _decide(
     second: str,
     differing: Call,
     reverts: Reverts,
-) -> None:
-    """Return where the difference is none or the second voice's own; raise Disagreed otherwise."""
+    rounds: Sequence[Sequence[Call]],
+) -> str:
+    """Who bears the reading out, where the difference is none or the second voice's own; raise Disagreed otherwise."""
     first = among(pool, [one for one in pool.stations if one.endpoint.name in heard])
-    again = _said(first, chain, block, lot, Reverts())
-    if again is not None and _differing(lot, again, theirs) is None:
-        # Calls within one aggregate may change what others of it read: asked in the same order they agree.
-        return
+    again = _said(first, chain, block, lot, reverts=Reverts())
     name = ", ".join(sorted(heard))
+    if again is not None and _differing(lot, again, theirs) is None:
+        # Calls within one aggregate may change what others of it read: the second voice is asked in the order of the reading.
+        anew = _said(other, chain, block, *rounds, reverts=reverts)
+        if anew is not None and _differing(lot, known, anew) is None:
+            return second
+        raise Disagreed(
+            f"{name} answered a call to {differing.to} at block {block.number} otherwise when asked again; run again"
+        )
     words = f"{name} and {second} read different state of block {block.number} (a call to {differing.to})"
     judge = another_voice(pool, {*heard, second})
-    judged = None if judge is None else _said(judge, chain, block, lot, reverts)
+    judged = None if judge is None else _said(judge, chain, block, lot, reverts=reverts)
     if judge is None or judged is None:
         raise Disagreed(f"{words}; set a third operator's endpoint to decide, or run again")
-    if again is not None and _differing(lot, judged, again) is None:
-        return
+    if _differing(lot, judged, known) is None:
+        return judge.last_endpoint
     if _differing(lot, judged, theirs) is None:
         raise Disagreed(f"{words}; {judge.last_endpoint} sides with {second}", liar=name if len(heard) == 1 else "")
     raise Disagreed(f"{words}; {judge.last_endpoint} sides with neither; run again")
 
 
+def _rounds(outcomes: Mapping[str, Finished[T] | Failed]) -> list[list[Call]]:
+    """The calls of a reading, round by round, each once, as all programs together asked them."""
+    transcripts = [one.transcript for one in outcomes.values() if isinstance(one, Finished)]
+    longest = max(map(len, transcripts), default=0)
+    return [
+        list(dict.fromkeys(call for one in transcripts if place < len(one) for call, _ in one[place]))
+        for place in range(longest)
+    ]
+
+
 def _said(
-    pool: Pool, chain: Chain, block: BlockIdentity, calls: Sequence[Call], reverts: Reverts
+    pool: Pool, chain: Chain, block: BlockIdentity, *rounds: Sequence[Call], reverts: Reverts
 ) -> dict[Call, CallResult] | None:
     """What the endpoints of a pool answer to these calls at the block; None when they cannot say."""
 
-    def program() -> Program[Sequence[CallResult]]:
-        answers = yield calls
-        return answers
+    def program() -> Program[dict[Call, CallResult]]:
+        found: dict[Call, CallResult] = {}
+        for calls in rounds:
+            found |= zip(calls, (yield calls), strict=True)
+        return found
 
     try:
         outcome = run_programs(pool, {"again": program()}, block, chain, reverts=reverts)["again"]
     except CryptolakeError:
         return None
-    return dict(zip(calls, outcome.value, strict=True)) if isinstance(outcome, Finished) else None
+    return outcome.value if isinstance(outcome, Finished) else None
 
 
 def _differing(

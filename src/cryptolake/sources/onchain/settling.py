@@ -31,7 +31,8 @@ from cryptolake.net.voices import voice
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.certificate import certificate
-from cryptolake.sources.onchain.families import families
+from cryptolake.sources.onchain.events import to_settle
+from cryptolake.sources.onchain.families import bad_debt_in, families
 from cryptolake.sources.onchain.proven import run_programs, told_apart
 from cryptolake.sources.onchain.records import Settled
 
@@ -137,8 +138,9 @@ class Settling:
             emitters = {one.address: one.topics0 for one in self.filters[csu.name]}
             by_csu[csu.name] = [log for log in logs if log.topics[0] in emitters.get(log.address, frozenset())]
             try:
-                if events := families()[csu.family].liquidations(csu, by_csu[csu.name]):
-                    programs[csu.name] = families()[csu.family].settle(csu, events)
+                events = families()[csu.family].liquidations(csu, by_csu[csu.name])
+                if told_of := to_settle(events, bad_debt_in(csu, by_csu[csu.name])):
+                    programs[csu.name] = families()[csu.family].settle(csu, told_of)
             except Skip as error:
                 del by_csu[csu.name]
                 answers.append(miss(partition, error))

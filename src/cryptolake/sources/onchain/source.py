@@ -17,24 +17,25 @@ from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Dataset, Row, Trip
 from cryptolake.errors import CryptolakeError, Skip
+from cryptolake.net.besides import among
 from cryptolake.net.blocks import BlockRange, Blocks, FileBlockCache, Header
 from cryptolake.net.liars import Liars, alone, resting_on
 from cryptolake.net.logs import parse_logs
 from cryptolake.net.multicall import Call, Failed, Finished, Program, replay, transcript_from_json, transcript_to_json
 from cryptolake.net.reverts import Reverts
 from cryptolake.net.rpc import Pool
-from cryptolake.net.voices import among
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.discovery import Discoveries
-from cryptolake.sources.onchain.families import discovering, families, isolating
+from cryptolake.sources.onchain.events import settled_debts, to_settle
+from cryptolake.sources.onchain.families import bad_debt_in, discovering, families, isolating, writing_off
 from cryptolake.sources.onchain.grading import graded
 from cryptolake.sources.onchain.isolated import isolated_row
 from cryptolake.sources.onchain.proven import run_proven, told_apart
 from cryptolake.sources.onchain.reader import reader_digest
 from cryptolake.sources.onchain.records import Reserve
-from cryptolake.sources.onchain.rows import liquidation_row, tvl_row
+from cryptolake.sources.onchain.rows import bad_debt_row, liquidation_row, not_asked_row, tvl_row
 from cryptolake.sources.onchain.scans import LiquidationScan, Scanned, Watch, share_of
 from cryptolake.sources.onchain.second_voice import Borne, Disagreed, borne_out
 from cryptolake.sources.onchain.settling import miss
@@ -175,12 +176,47 @@ class OnchainSource:
             csu = replace(csu, found=tuple(document.get("found", ())))
             reserves = replay(families()[csu.family].snapshot(csu), transcript_from_json(document["rounds"]))
             return [tvl_row(csu, raw, document["timestamp"], reserve) for reserve in reserves]
-        events = families()[csu.family].liquidations(csu, parse_logs(orjson.dumps(document["logs"])))
+        logs = parse_logs(orjson.dumps(document["logs"]))
+        events = families()[csu.family].liquidations(csu, logs)
         if not events:
             return []
-        settled = replay(families()[csu.family].settle(csu, events), transcript_from_json(document["context"]))
+        wanted = to_settle(events, bad_debt_in(csu, logs))
+        settled = replay(families()[csu.family].settle(csu, wanted), transcript_from_json(document["context"]))
         stamps = document["timestamps"]
-        return [liquidation_row(csu, raw, stamps[str(one.block)], one, settled.facts) for one in settled.events]
+        found = settled.events[: len(events)]
+        return [liquidation_row(csu, raw, stamps[str(one.block)], one, settled.facts) for one in found]
+
+    def bad_debt(self, raw: Raw) -> Sequence[Row]:
+        """The bad debt in a stored answer of liquidations, or a row that says that nobody asked. Raises Skip as `parse`.
+
+        Whether it was asked for stands in the answer: its filters name the events of bad debt, or there was nobody to emit any.
+        """
+        csu = self._csus[raw.partition.key]
+        document = orjson.loads(raw.payload)
+        family, filters = writing_off(csu.family), document.get("filters")
+        if (
+            family is None
+            or filters is None
+            or (filters and not any({*topics} >= family.BAD_DEBT for topics in filters.values()))
+        ):
+            return [not_asked_row(csu, raw)]
+        logs = parse_logs(orjson.dumps(document["logs"]))
+        debts = family.bad_debt(csu, logs)
+        if not debts:
+            return []
+        events = family.liquidations(csu, logs)
+        settled = replay(family.settle(csu, to_settle(events, debts)), transcript_from_json(document["context"]))
+        stamps = document["timestamps"]
+        return [
+            bad_debt_row(
+                csu,
+                raw,
+                stamps[str(one.block)],
+                replace(one, asset=asset, amount_raw=amount),
+                settled.facts[asset],
+            )
+            for one, asset, amount in settled_debts(debts, len(events), settled.events)
+        ]
 
     def grade(self, raw: Raw) -> Grade:
         """How far an answer is proven, by its certificate and provenance."""
@@ -217,6 +253,10 @@ class OnchainSource:
     def isolated_reader(self, key: str) -> str | None:
         """The same for its isolated markets; None where its snapshots tell of none."""
         return self._stamp(key, OnchainSource.isolated) if isolating(self._csus[key].family) is not None else None
+
+    def bad_debt_reader(self, key: str) -> str | None:
+        """The same for its bad debt; None where its logs tell of none."""
+        return self._stamp(key, OnchainSource.bad_debt) if writing_off(self._csus[key].family) is not None else None
 
     def _stamp(self, key: str, parse: Callable[..., object]) -> str:
         csu = self._csus[key]
