@@ -112,7 +112,7 @@ def conform(answers: pl.DataFrame | Sequence[Row]) -> pl.DataFrame:
 
 
 def value(bad_debt: pl.DataFrame, prices: pl.DataFrame, tvl: pl.DataFrame) -> pl.DataFrame:
-    """The same rows valued anew: at the price of the market's own row in `tvl`, at the shared one where it lists no such token."""
+    """The same rows valued anew: at the price of the market's row in `tvl`, at the shared one where it has no such row."""
     chosen = prices.select("chain", "asset", "date", pl.col("price").alias("_shared"))
     own = tvl.select("csu", "asset", "date", pl.col("price").alias("_own"), pl.lit(value=True).alias("_listed"))
     return (

@@ -218,7 +218,9 @@ def choose(quotes: pl.DataFrame, wanted: pl.DataFrame, pricing: Pricing | None =
         pl.when(pl.len() > 1).then(pl.col("usd").max() / pl.col("usd").min() - 1).alias("spread"),
         pl.col("usd").max().alias("highest_usd"),
     )
-    voices = _first(every.with_columns(pl.col("source").replace(REPEATS).alias("voice")), ["voice"])
+    voices = _first(
+        every.with_columns(pl.col("source").replace_strict(REPEATS, default=pl.col("source")).alias("voice")), ["voice"]
+    )
     medians = voices.group_by("date", "chain", "asset").agg(
         pl.col("usd").median().alias("median_usd"), pl.len().alias("voices")
     )
