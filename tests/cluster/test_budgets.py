@@ -6,6 +6,7 @@ import multiprocessing
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from multiprocessing.queues import Queue
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from cryptolake.net.limiter_state import packed, unpacked
 from cryptolake.publish.server import ensure_running
 from cryptolake.state.account_limits import AccountLimits
 from cryptolake.state.budget_limiter import BudgetLimiter
-from cryptolake.state.budgets import Budgets
+from cryptolake.state.budgets import AccountRow, Budgets
 
 CLOCKS = 0.05  # what the server's clock and ours may drift apart within a test, seconds
 
@@ -61,6 +62,25 @@ def test_a_pause_asked_for_is_kept_by_everybody(budgets: Budgets) -> None:
     asking = time.monotonic() - before + CLOCKS
     assert reserved >= 500.0 - asking
     assert backlog >= 500.0 - asking
+
+
+def test_a_trip_that_took_long_does_not_set_the_clock_back(budgets: Budgets, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first reading that came late made the first unit look granted long ago, and the others follow it in a burst."""
+    limiter = BudgetLimiter(budgets, "late", 200.0)
+    behind, rows = [0.1, 0.0, 0.2], budgets.row
+
+    @contextmanager
+    def late(account: str) -> Iterator[AccountRow]:
+        with rows(account) as row:
+            row.ahead_s -= behind.pop(0)
+            yield row
+
+    monkeypatch.setattr(budgets, "row", late)
+    grants = [bounds_of_a_grant(limiter) for _ in range(3)]
+    assert not behind
+    (now,) = said(budgets, "SELECT extract(epoch FROM clock_timestamp())::float8")
+    assert limiter.now() == pytest.approx(now, abs=CLOCKS)
+    assert_spaced(grants[1:], 200.0)
 
 
 def test_accounts_do_not_share(budgets: Budgets) -> None:

@@ -92,7 +92,7 @@ class Providers(Http):
     def _said(self, chain: str, span: int, one: dict[str, Any]) -> dict[str, object]:
         if one["method"] == "eth_getLogs":
             asked = one["params"][0]
-            if int(asked["toBlock"], 16) - int(asked["fromBlock"], 16) >= span:
+            if "blockHash" not in asked and int(asked["toBlock"], 16) - int(asked["fromBlock"], 16) >= span:
                 return {"error": {"code": -32602, "message": f"eth_getLogs is limited to a {span} range"}}
             if chain in self.liquidations:
                 return {"result": self.liquidations[chain].logs(asked)}

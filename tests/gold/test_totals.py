@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.gold.test_daily_panel import DAY, conform, expected, panel_row, row
 
-from cryptolake.gold.daily_panel import MISSING_TOLERANCE, build, figures, side_of
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
+from cryptolake.gold.daily_panel import build, figures, side_of
+from cryptolake.gold.totals import MISSING_TOLERANCE
 from cryptolake.research.describe import describe
 from cryptolake.research.transforms import VALUES, Recipe, prepare
 from cryptolake.silver.liquidations import TABLE as LIQUIDATIONS

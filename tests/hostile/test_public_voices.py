@@ -13,6 +13,7 @@ from tests.hostile.liars import Instead, Liar, honest, nothing
 from cryptolake.app import App
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Raw
+from cryptolake.net import witness
 
 pytestmark = [pytest.mark.chain, pytest.mark.xdist_group("fortnight")]
 PUBLIC = "local-local"
@@ -106,15 +107,18 @@ def test_whatever_is_wrong_with_it_the_day_lands_as_one_voice_and_says_why(
             assert all(one.provenance["problem"] for one in found)
 
 
-def test_one_that_is_dearer_by_far_is_not_asked_and_the_price_is_said(lake: Lake) -> None:
+def test_one_that_is_dearer_by_far_is_not_asked_and_the_price_is_said(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By far is twice here: a day of this chain has six blocks."""
+    monkeypatch.setattr(witness, "DEARER", 2)
     url = lake.fortnight.node.url
     with Liar(url, honest) as own, Liar(url, honest, instead=one_block_at_a_time) as public:
         told = {PUBLIC: {"operator": "somebody", "span": 1}}
         with lake.opened([own.url], public=[public.url], told_of_public=told, span=2000) as app:
             lake.collect(app, WANTED[:1])
-            assert "more than 10 times those of the first voice" in lake.certificate(app, WANTED[0])["problem"] or (
-                lake.verified(app)[WANTED[0]].grade == "two_voices"
-            )
+            assert "more than 2 times those of the endpoint it bears out" in lake.certificate(app, WANTED[0])["problem"]
+            assert lake.verified(app)[WANTED[0]].grade == "one_voice"
 
 
 def test_one_that_lies_changes_nothing_unseen(lake: Lake) -> None:
@@ -126,7 +130,7 @@ def test_one_that_lies_changes_nothing_unseen(lake: Lake) -> None:
     ):
         result = lake.collect(app)
         assert (result.failed, lake.wrong(app)) == (0, [])
-        assert [one.endpoint for one in app.liars.named()] in ([], [PUBLIC])
+        assert [one.endpoint for one in app.liars.named()] == [PUBLIC]
 
 
 def test_it_proves_the_own_one_a_liar(lake: Lake) -> None:

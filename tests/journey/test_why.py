@@ -18,8 +18,8 @@ from cryptolake.app import App
 from cryptolake.contracts.prices import ORACLE
 from cryptolake.demo.replay import sandbox_registry
 from cryptolake.errors import BadInput, Stop
-from cryptolake.gold.daily_panel import EVENT_SUMS, OWN_SUMS, PARTIAL, SUMS
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
+from cryptolake.gold.totals import EVENT_SUMS, OWN_SUMS, PARTIAL, SUMS
 from cryptolake.lake.tables import Tables
 from cryptolake.settings import Settings
 from cryptolake.silver.prices import TABLE as PRICES

@@ -137,14 +137,16 @@ def test_a_second_endpoint_helps_out_where_the_first_goes_down() -> None:
 
 
 def test_a_closed_scan_ends_its_questions() -> None:
-    before = threading.active_count()
+    def asking() -> list[threading.Thread]:
+        return [one for one in threading.enumerate() if one.name.startswith("logs-test")]
+
     answers = scan(pool_of(Node(limit=10)), FILTERS, BlockRange(0, 100_000))
     next(answers)
+    assert asking()
     answers.close()
-    for thread in threading.enumerate():
-        if thread.name.startswith("logs-test"):
-            thread.join(timeout=PATIENCE_S)
-    assert threading.active_count() <= before
+    for thread in asking():
+        thread.join(timeout=PATIENCE_S)
+    assert asking() == []
 
 
 def test_a_journal_cut_short_anywhere_loses_one_window_at_most(tmp_path: Path) -> None:

@@ -137,7 +137,9 @@ def test_a_fresh_start_asks_and_loses_nothing(variables: dict[str, str], folder:
         assert warehouse.query("SELECT count(*) FROM pulls").item() > pulls
     assert before.join(after, on=before.columns, how="anti").is_empty()
     assert after.filter(pl.col("asset") == "gone-coin").height == 1
-    assert pl.read_parquet(folder / "gold/daily_panel.parquet")["total_tvl_usd"].drop_nulls().len() == 14, "asked again"
+    assert pl.read_parquet(folder / "gold/daily_panel.parquet")["priced_tvl_usd"].drop_nulls().len() == 14, (
+        "asked again"
+    )
     (aside,) = (folder / "aside").iterdir()
     assert (aside / "ledger.sqlite").exists()
     assert (aside / "bronze/tvl/aave_v3_sandbox/2024-12-05.json").exists()

@@ -127,7 +127,7 @@ def test_stata_has_labels_and_refuses_names_it_cannot_hold(tmp_path: Path) -> No
     with pd.io.stata.StataReader(written(tmp_path, "stata", Recipe())) as reader:
         labels = reader.variable_labels()
         assert reader.data_label.startswith("cryptolake daily_panel 0000")
-    assert labels["total_borrowed_usd"] == "all debt"
+    assert labels["total_borrowed_usd"] == "all debt, also of assets minted when they are borrowed"
     with pytest.raises(BadInput, match="32 characters"):
         written(tmp_path, "stata", FULL, shape="wide")
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from cryptolake.gold.daily_panel import EXPECTED, build
 from cryptolake.gold.daily_panel import TABLE as PANEL
-from cryptolake.silver import liquidations, prices, tvl
+from cryptolake.silver import bad_debt, liquidations, prices, tvl
 from cryptolake.silver.prices import Pricing, pricing_of
 from cryptolake.silver.quotes import TABLE as QUOTES
 from cryptolake.work.refine import _wanted
@@ -130,7 +130,7 @@ def made(
     how = how or Pricing()
     frame, seizures = tvl.conform([one.row() for one in held]), liquidations.conform(list(events))
     told = prices.tidy(pl.DataFrame([dict(one) for one in quotes], schema=QUOTES.polars_schema()))
-    chosen = prices.choose(told, _wanted(frame, seizures), how)
+    chosen = prices.choose(told, _wanted(frame, seizures, bad_debt.TABLE.empty()), how)
     valued, worth = tvl.value(frame, chosen, how), liquidations.value(seizures, chosen, frame, how)
     for table, rows in ((tvl.TABLE, valued), (liquidations.TABLE, worth), (prices.TABLE, chosen)):
         assert table.violations(rows) == []
@@ -297,7 +297,7 @@ def test_an_absurd_price_stops_nothing() -> None:
     frame = tvl.conform([row, numeraire, Held("m", USDC, 1.0, supplied=1.0).row()])
     shared = pl.DataFrame([said(WBTC, 1e30)], schema=QUOTES.polars_schema())
     none = liquidations.conform([])
-    valued = tvl.value(frame, prices.choose(shared, _wanted(frame, none)))
+    valued = tvl.value(frame, prices.choose(shared, _wanted(frame, none, bad_debt.TABLE.empty())))
     assert tvl.TABLE.violations(valued) == []
     assert valued.filter(asset=USDC)["supplied_usd"].to_list() == [1.0]
 

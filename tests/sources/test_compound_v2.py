@@ -346,7 +346,6 @@ def test_a_price_that_cannot_be_is_missing_not_zero(price: int, decimals: int) -
         ((ONE_MARKET, "totalSupply()"), b"", "not_deployed", f"totalSupply\\(\\) of {ONE_MARKET}"),
         ((ONE_MARKET, "getCash()"), b"\x01", "layout", f"getCash\\(\\) of {ONE_MARKET} has 1 byte"),
         ((ONE_MARKET, "exchangeRateCurrent()"), b"\x01", "layout", f"exchange rate of {ONE_MARKET} has 1 byte"),
-        ((TOKEN, "decimals()"), None, "revert", f"decimals of {TOKEN}"),
     ],
 )
 def test_what_cannot_be_read_is_named(broken: tuple[str, str], answer: bytes | None, reason: str, message: str) -> None:

@@ -303,7 +303,6 @@ def test_a_provider_without_entries_is_there_but_lists_nothing() -> None:
         ({(REGISTER, "getPools()"): REVERT}, "revert"),
         ({(REGISTER, "getPools()"): NOTHING}, "layout"),
         ({(POOL, "expectedLiquidity()"): REVERT}, "revert"),
-        ({(USDC, "decimals()"): NOTHING}, "layout"),
         ({(V300, LOOKUP): NOTHING}, "not_deployed"),
     ],
 )

@@ -148,6 +148,8 @@ class _Node:
 
     last_endpoints = frozenset({"town"})
     stations: Sequence[Any] = ()
+    everybody: Sequence[Any] = ()
+    besides: Sequence[Any] = ()
 
     def __init__(self, answers: Answers) -> None:
         self._answers = answers

@@ -203,11 +203,12 @@ def build_command(
     """
     from cryptolake.watch.coverage import markets
     from cryptolake.work import lending
+    from cryptolake.work.lost import require_ledger
 
     app: App = context.obj.open()
     refuse_unfinished(app)
     only = chosen_market_days(app, selected)
-    lending.refuse_without_ledger(app)
+    require_ledger(app)
     if not markets(app.ledger):
         raise BadInput("nothing was collected yet; run `cryptolake run` first")
     built = lending.build(app)

@@ -14,6 +14,7 @@ import polars as pl
 from cryptolake.contracts.source import Row
 from cryptolake.contracts.table import Field, Table
 from cryptolake.silver.amounts import scaled
+from cryptolake.silver.liquidations import EVENT_FIELDS
 
 NOT_ASKED = "not_asked"  # the `kind` of an answer's row that says that its question did not name bad debt
 KINDS = ("created", "covered", "written_off")
@@ -26,14 +27,7 @@ TABLE = Table(
     key=("chain", "tx", "log_index"),
     partition="date",
     fields=(
-        Field("date", "date", "day of the event, by the day boundary of the run"),
-        Field("csu", "text", "market"),
-        Field("chain", "text", "chain of the market"),
-        Field("block", "int64", "block of the event", minimum=0),
-        Field("block_hash", "text", "hash of that block"),
-        Field("block_time", "timestamp", "timestamp of that block", unit="UTC"),
-        Field("tx", "text", "transaction hash"),
-        Field("log_index", "int64", "position of the event in its block", minimum=0),
+        *EVENT_FIELDS,
         Field(
             "kind",
             "text",

@@ -19,6 +19,18 @@ from cryptolake.silver.prices import FLAGS, Pricing
 # Below this many USD of debt repaid an event is dust: 75,000 such events on one chain and day are known (2025-09-24).
 DUST_USD = 5.0
 
+# What every event says of where it stands, whichever table it is in.
+EVENT_FIELDS = (
+    Field("date", "date", "day of the event, by the day boundary of the run"),
+    Field("csu", "text", "market"),
+    Field("chain", "text", "chain of the market"),
+    Field("block", "int64", "block of the event", minimum=0),
+    Field("block_hash", "text", "hash of that block"),
+    Field("block_time", "timestamp", "timestamp of that block", unit="UTC"),
+    Field("tx", "text", "transaction hash"),
+    Field("log_index", "int64", "position of the event in its block", minimum=0),
+)
+
 INPUTS = ("prices",)
 TABLE = Table(
     name="liquidations",
@@ -27,14 +39,7 @@ TABLE = Table(
     key=("chain", "tx", "log_index"),
     partition="date",
     fields=(
-        Field("date", "date", "day of the event, by the day boundary of the run"),
-        Field("csu", "text", "market"),
-        Field("chain", "text", "chain of the market"),
-        Field("block", "int64", "block of the event", minimum=0),
-        Field("block_hash", "text", "hash of that block"),
-        Field("block_time", "timestamp", "timestamp of that block", unit="UTC"),
-        Field("tx", "text", "transaction hash"),
-        Field("log_index", "int64", "position of the event in its block", minimum=0),
+        *EVENT_FIELDS,
         Field("liquidator", "text", "who repaid"),
         Field("borrower", "text", "whose position; null where the event does not say", null=True),
         Field("collateral_asset", "text", "token seized"),

@@ -147,10 +147,13 @@ class BudgetLimiter(Limiter):
                     row.keep(packed(state, self._clock()), state.full_at, used, _as_date(month) or row.month)
 
     def _set_clock(self, row: AccountRow) -> None:
-        """Follow the server's clock; the small unevenness of trips to it is none of the clock's."""
+        """Follow the server's clock. Read after the server's, ours makes the distance too short by what the trip took, never
+        too long: of readings that belong to one clock the longest is the nearest.
+        """
         if self._ahead_s is None or abs(row.ahead_s - self._ahead_s) > _APART_S:
             self._ahead_s = row.ahead_s
             self._waited_at = self._noted_at = float("-inf")
+        self._ahead_s = max(self._ahead_s, row.ahead_s)
 
     def _read(self, row: AccountRow) -> LimiterState:
         state = self._restored(row.state)

@@ -23,7 +23,6 @@ from cryptolake.contracts.counting import counted
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.grades import Grade
 from cryptolake.contracts.partition import MARKET_DATASETS, Partition
-from cryptolake.contracts.table import Table
 from cryptolake.contracts.versions import document
 from cryptolake.errors import BadInput, Stop
 from cryptolake.files.atomic import write_bytes
@@ -52,6 +51,7 @@ from cryptolake.work import refine as refining
 from cryptolake.work.grading import graded_states
 from cryptolake.work.handing_out import require_supported
 from cryptolake.work.liars import judge_earlier_days
+from cryptolake.work.lost import refuse_to_empty, require_ledger
 from cryptolake.work.market_days import EVERYTHING, MarketDays
 from cryptolake.work.price_sources import (
     lake_pricing,
@@ -194,7 +194,7 @@ def build(app: App) -> Built:
 
     Raises Stop when the ledger that told the answers apart is lost.
     """
-    refuse_without_ledger(app)
+    require_ledger(app)
     return panel.build(app.stores, csus=app.registry.csus, left_out=app.registry.exclusions)
 
 
@@ -206,8 +206,8 @@ def publish(app: App) -> list[Output]:
     """
     made, tables = [], app.tables
     frames = {one.table: tables.read(one.table) for one in panel.finished()}
-    refuse_without_ledger(app)
-    _refuse_to_empty(app, frames)
+    require_ledger(app)
+    refuse_to_empty(app, frames)
     require_supported(app, frames[daily_panel.TABLE])
     for table, frame in frames.items():
         if table.publish_as is None:
@@ -369,33 +369,3 @@ def rebuild(app: App, *, reparse: bool = False, only: MarketDays = EVERYTHING) -
     )
     built = panel.build(app.stores, csus=csus, left_out=app.registry.exclusions, states=states, known=known)
     return Built([*made, *built.outputs], built.lacking)
-
-
-def refuse_without_ledger(app: App) -> None:
-    """A lost ledger is not an empty lake: silver still says of which answers it was made."""
-    if any(states for (dataset, _), states in app.ledger.tally().items() if dataset in MARKET_DATASETS):
-        return
-    recorded = app.tables.read(REFINED_DAYS, columns=REFINED_DAYS.key)
-    days = recorded.filter(pl.col("dataset").is_in(MARKET_DATASETS)).height
-    if days:
-        raise Stop(
-            f"the ledger knows of no answer, but silver was made of those of {counted(days, 'market-day')}; nothing was "
-            "changed. Run `cryptolake ledger repair`, which takes the answers in bronze over again, then `cryptolake rebuild`"
-        )
-
-
-def _refuse_to_empty(app: App, frames: Mapping[Table, pl.DataFrame]) -> None:
-    """A lost lake must not empty what was published: the ledger tells "lost" from "there is nothing"."""
-    answered = {dataset for (dataset, _), states in app.ledger.tally().items() if states.get("done")}
-    for table, frame in frames.items():
-        of = {table.name} if table.name in MARKET_DATASETS else set(MARKET_DATASETS)
-        if frame.height or table.name in panel.MAY_BE_EMPTY or not answered & of:
-            continue
-        file = app.folder.root / (table.publish_as or "").format(csu="")
-        with app.warehouse() as warehouse:
-            (stored,) = warehouse.query(f"SELECT EXISTS (SELECT FROM {table.quoted})").row(0)
-        if stored or file.is_file():
-            raise Stop(
-                f"{table.name} is empty in the lake although the ledger knows answers for it; what is published was left as "
-                "it is. Run `cryptolake rebuild`, nothing is collected again"
-            )

@@ -152,7 +152,9 @@ def snapshot(csu: Csu) -> Program[list[Reserve]]:
         own = amounts[number * len(plain) : (number + 1) * len(plain)]
         asset = assets.of[market]
         borrowed = uint_of(grown[2 * number + 1], f"{csu.name}: borrows of {market}")
-        shares, held = uint_of(own[0], f"{csu.name}: totalSupply() of {market}"), uint_or_none(own[1])
+        shares = uint_of(own[0], f"{csu.name}: totalSupply() of {market}")
+        answers_cash = own[1].success and own[1].data
+        held = uint_of(own[1], f"{csu.name}: getCash() of {market}") if answers_cash else None
         if (
             held is None and asset != NATIVE
         ):  # its token is broken or gone, and with it the rate that its balance is part of
