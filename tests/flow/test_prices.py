@@ -18,7 +18,6 @@ from cryptolake.lake.tables import Tables
 from cryptolake.registry.loader import load_registry
 from cryptolake.silver import liquidations, prices, tvl
 from cryptolake.silver.quotes import TABLE as QUOTES
-from cryptolake.sources.chainlink import ChainlinkPrices
 from cryptolake.sources.defillama.prices import DATASET, DefiLlamaPrices
 from cryptolake.sources.onchain.families import declared
 from cryptolake.state.ledger import Ledger
@@ -95,22 +94,6 @@ def test_a_token_that_only_its_own_market_prices_is_asked_of_vendors_too(tmp_pat
     assert tables.read(tvl.TABLE)["price_source"].to_list() == ["protocol_oracle"] * 2
     (asked,) = flow.wanted_of(tables, DATASET.name).values()
     assert sorted(asked) == sorted(world.listed(world.csus[0]))
-
-
-def test_every_snapshot_asks_those_who_price_for_all_and_ethereum_tells_what_ether_is(tmp_path: Path) -> None:
-    """The chains held, and whoever tells the plain names on every such day, held or not."""
-    world = World([market("one", "base")], assets=1)
-    fill(tmp_path, world, FIRST, LAST, quiet_events=0).close()
-    tables = Tables(tmp_path)
-    refine(source(world), partitions(world, FIRST, LAST), bronze=Bronze(tmp_path), tables=tables)
-    asked = ChainlinkPrices(chains=CHAINS, pools=lambda _: None)  # type: ignore[arg-type,return-value]
-    days = {FIRST + timedelta(days=number) for number in range(3)}
-
-    def of(names_from: str | None) -> set[tuple[str, date]]:
-        return {(one.key, one.period.day) for one in flow.snapshot_partitions(asked, tables, names_from=names_from)}
-
-    assert of(None) == {("base", day) for day in days}
-    assert of("ethereum") == {(chain, day) for chain in ("base", "ethereum") for day in days}
 
 
 def _a_lost_price_answer_is_never_silent(vendor: Source, chain: Source, bronze: Bronze, ledger: Ledger) -> None:

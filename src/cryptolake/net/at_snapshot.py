@@ -1,19 +1,24 @@
-"""One program asked at the last block of a period: how price sources of the chain ask. No vendor, no table.
+"""One program of a chain asked at the last block of a period: how price sources of the chain ask. No vendor, no table.
 
 What does not belong here: what is asked (sources) and many programs of one block at once (`multicall`).
 """
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from cryptolake.contracts.block_clock import BlockClock
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss
 from cryptolake.errors import Skip
 from cryptolake.net.block_identity import KnownBlock
 from cryptolake.net.blocks import Blocks, FileBlockCache, Header
-from cryptolake.net.multicall import Failed, Program, run, transcript_to_json
+from cryptolake.net.multicall import Call, Failed, Program, run, transcript_to_json
 from cryptolake.net.rpc import Pool
 
 
@@ -25,32 +30,64 @@ class Answered:
     rounds: object
 
 
-def ask(
-    partition: Partition,
-    program: Program[Any],
-    *,
-    pool: Pool,
-    block_cache: FileBlockCache | None,
-    known_block: KnownBlock,
-    multicall3: str | None,
-    multicall3_since: int,
-) -> Answered | Miss:
-    """Ask at the last block of the partition's period; a chain that is not there yet, or does not answer, is a Miss."""
-    blocks = Blocks(pool, block_cache)
-    try:
-        _, header = blocks.range_of(partition.period)
-        identity = blocks.identity(header, known_block)
-    except Skip as error:
-        gone = error.reason == "not_deployed"
-        return Miss(partition, "gone" if gone else "failed", error.reason, str(error))
-    outcome = run(
-        pool,
-        {partition.key: program},
-        header.number,
-        multicall3=multicall3,
-        multicall3_since=multicall3_since,
-        identity=identity,
-    )[partition.key]
-    if isinstance(outcome, Failed):
-        return Miss(partition, "failed", "rpc", str(outcome.error))
-    return Answered(header, transcript_to_json(outcome.transcript))
+class Snapshots:
+    """Asks one program per chain and period, all of them by the chain's name.
+
+    The boundaries of all periods that were announced are found together, and what a chain was asked before goes in the first
+    request: so a period costs one request where its boundaries are known.
+    """
+
+    def __init__(self, block_cache: FileBlockCache | None) -> None:
+        self._cache = block_cache
+        self._blocks: dict[str, Blocks] = {}
+        self._instants: dict[str, set[datetime]] = {}
+        self._likely: dict[str, list[Call]] = {}
+        self._first: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def announce(self, partitions: Iterable[Partition]) -> None:
+        """Say that these are going to be asked; their keys are chains."""
+        with self._lock:
+            for one in partitions:
+                self._instants.setdefault(one.key, set()).update((one.period.start, one.period.end))
+
+    def ask(
+        self,
+        partition: Partition,
+        program: Program[Any],
+        *,
+        pool: Pool,
+        clock: BlockClock | None,
+        known_block: KnownBlock,
+        multicall3: str | None,
+        multicall3_since: int,
+    ) -> Answered | Miss:
+        """Ask at the last block of the partition's period; a chain that is not there yet, or does not answer, is a Miss."""
+        chain = partition.key
+        with self._lock:
+            blocks = self._blocks.setdefault(chain, Blocks(pool, self._cache, clock))
+            first = self._first.setdefault(chain, threading.Lock())
+        with ExitStack() as alone:
+            alone.enter_context(first)  # whoever comes first finds the boundaries, and learns what is asked
+            blocks.prefetch(self._instants.pop(chain, ()))
+            if chain in self._likely:
+                alone.close()
+            try:
+                _, header = blocks.range_of(partition.period)
+                identity = blocks.identity(header, known_block)
+            except Skip as error:
+                gone = error.reason == "not_deployed"
+                return Miss(partition, "gone" if gone else "failed", error.reason, str(error))
+            outcome = run(
+                pool,
+                {chain: program},
+                header.number,
+                multicall3=multicall3,
+                multicall3_since=multicall3_since,
+                likely=self._likely.get(chain, ()),
+                identity=identity,
+            )[chain]
+            if isinstance(outcome, Failed):
+                return Miss(partition, "failed", "rpc", str(outcome.error))
+            self._likely[chain] = [call for stored in outcome.transcript for call, _ in stored]
+            return Answered(header, transcript_to_json(outcome.transcript))

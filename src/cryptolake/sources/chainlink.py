@@ -19,7 +19,7 @@ from cryptolake.contracts.source import Dataset, Row, Trip
 from cryptolake.errors import Skip
 from cryptolake.net.abi import call_data, signed, word
 from cryptolake.net.access import Access
-from cryptolake.net.at_snapshot import ask
+from cryptolake.net.at_snapshot import Snapshots
 from cryptolake.net.blocks import FileBlockCache
 from cryptolake.net.multicall import Call, Program, replay, transcript_from_json
 from cryptolake.net.rpc import Pool
@@ -79,7 +79,7 @@ class ChainlinkPrices:
         provenance: Mapping[str, str] | None = None,
         known: Iterable[Feed] | None = None,
     ) -> None:
-        self._chains, self._pools, self._cache = chains, pools, block_cache
+        self._chains, self._pools, self._snapshots = chains, pools, Snapshots(block_cache)
         self._provenance = dict(provenance or {})
         self._feeds: dict[str, list[Feed]] = {}
         for feed in feeds() if known is None else known:
@@ -92,7 +92,9 @@ class ChainlinkPrices:
 
     def trips(self, partitions: Iterable[Partition]) -> Iterator[Trip]:
         """One conversation per chain and period."""
-        for partition in sorted(partitions):
+        asked = sorted(partitions)
+        self._snapshots.announce(asked)
+        for partition in asked:
             yield Trip(self.name, str(partition), (partition,))
 
     def fetch(self, trip: Trip) -> Iterator[Raw | Miss]:
@@ -101,11 +103,11 @@ class ChainlinkPrices:
             chain = self._chains[partition.key]
             pool = self._pools(chain)
             addresses = sorted({feed.address for feed in self._feeds[chain.name]})
-            found = ask(
+            found = self._snapshots.ask(
                 partition,
                 latest(addresses),
                 pool=pool,
-                block_cache=self._cache,
+                clock=chain.clock,
                 known_block=chain.known_block,
                 multicall3=chain.multicall3_address,
                 multicall3_since=chain.multicall3_block or 0,

@@ -20,7 +20,7 @@ from cryptolake.contracts.source import Dataset, Row, Trip
 from cryptolake.errors import Skip
 from cryptolake.net.abi import address_at, addresses_at, call_data, word
 from cryptolake.net.access import Access
-from cryptolake.net.at_snapshot import ask
+from cryptolake.net.at_snapshot import Snapshots
 from cryptolake.net.blocks import FileBlockCache
 from cryptolake.net.multicall import Call, CallResult, Program, replay, transcript_from_json
 from cryptolake.net.rpc import Pool
@@ -29,7 +29,7 @@ from cryptolake.registry.chains import Chain
 from cryptolake.registry.price_oracles import PriceOracle, price_oracles
 
 # It says no time: it counts at the block, where its own market would act on it.
-PRICES = PriceSource("governed_oracle", rung=15, max_age_s=0, asked="snapshots", names_from="ethereum")
+PRICES = PriceSource("governed_oracle", rung=15, max_age_s=0, asked="snapshots", names_from="ethereum", rounds=3)
 DATASET = Dataset(
     "governed_oracle_prices",
     feeds="quotes",
@@ -108,7 +108,7 @@ class GovernedOraclePrices:
         provenance: Mapping[str, str] | None = None,
         known: Iterable[PriceOracle] | None = None,
     ) -> None:
-        self._chains, self._pools, self._cache = chains, pools, block_cache
+        self._chains, self._pools, self._snapshots = chains, pools, Snapshots(block_cache)
         self._provenance = dict(provenance or {})
         self._oracles: dict[str, list[PriceOracle]] = {}
         for one in price_oracles() if known is None else known:
@@ -121,7 +121,9 @@ class GovernedOraclePrices:
 
     def trips(self, partitions: Iterable[Partition]) -> Iterator[Trip]:
         """One conversation per chain and period."""
-        for partition in sorted(partitions):
+        asked = sorted(partitions)
+        self._snapshots.announce(one for one in asked if self._speaking(one.key, one.period.day))
+        for partition in asked:
             yield Trip(self.name, str(partition), (partition,))
 
     def fetch(self, trip: Trip) -> Iterator[Raw | Miss]:
@@ -134,11 +136,11 @@ class GovernedOraclePrices:
                 yield Miss(partition, "gone", "not_deployed", why)
                 continue
             pool = self._pools(chain)
-            found = ask(
+            found = self._snapshots.ask(
                 partition,
                 spoken(speaking),
                 pool=pool,
-                block_cache=self._cache,
+                clock=chain.clock,
                 known_block=chain.known_block,
                 multicall3=chain.multicall3_address,
                 multicall3_since=chain.multicall3_block or 0,

@@ -48,6 +48,7 @@ from cryptolake.watch.health import Reporter, latencies, read_runs
 from cryptolake.watch.pace import Pace, Show
 from cryptolake.work import panel
 from cryptolake.work import refine as refining
+from cryptolake.work.beside import ask_beside
 from cryptolake.work.grading import graded_states
 from cryptolake.work.handing_out import require_supported
 from cryptolake.work.liars import judge_earlier_days
@@ -83,7 +84,8 @@ def collect(
     """Ask what is missing of a wish, the largest markets first, and say on file how the run does (under the name `what`).
 
     Answers of settled partitions are checked by content: few of them first, many beside the work, and damaged ones are
-    asked again in the same run; so are liquidations that are proven less far than `proven`. When `stopping` is set the run
+    asked again in the same run; so are liquidations that are proven less far than `proven`. Those who price for all are asked
+    beside the snapshots (`beside`). When `stopping` is set the run
     ends at its next safe point. Raises Stop when a ceiling of what may be spent left something unanswered; what was answered
     is kept.
     """
@@ -121,6 +123,19 @@ def collect(
                 if later is not None and (hurt := later.result()):
                     pace.more(len(hurt))
                     result.join(answered(hurt))
+                result.join(
+                    ask_beside(
+                        app,
+                        csus,
+                        wish,
+                        workers=workers,
+                        stopping=stopping,
+                        resume=resume,
+                        only_failed=only_failed,
+                        more=pace.more,
+                        progress=pace.partition,
+                    )
+                )
             except BaseException:
                 stopping.set()  # the check must not hold up the end
                 raise

@@ -32,6 +32,7 @@ from cryptolake.silver.quotes import ANY_CHAIN
 from cryptolake.sources.price_file import PRICES as PRICES_OF_FILES
 from cryptolake.sources.price_file import landed
 from cryptolake.state.ledger import Ledger
+from cryptolake.work.beside import ChainDay, partitions_beside
 from cryptolake.work.lending import made_good
 from cryptolake.work.market_days import EVERYTHING, MarketDays
 from cryptolake.work.price_sources import (
@@ -74,10 +75,7 @@ def collect(
     source = price_source(app, name)
     dataset = source.datasets[0].name
     if app.found.price_sources[name].asked == "snapshots":
-        names_from = app.found.price_sources[name].names_from
-        if names_from is not None and not has_endpoint(app, names_from):
-            names_from = None
-        asked, resume = snapshot_partitions(source, app.tables, boundary, only, names_from=names_from), True
+        asked, resume = partitions_beside(app, name, source, snapshots(app.tables, only)), True
     else:
         wanted = wanted_of(app.tables, dataset, everything=everything, boundary=boundary, only=only)
         left = unanswered(wanted, source.name, app.bronze, states)
@@ -204,39 +202,10 @@ def held_by(tables: Tables, frame: pl.DataFrame, only: MarketDays) -> pl.DataFra
     return frame.join(wanted, on=["date", "chain", "asset"], how="semi", maintain_order="left")
 
 
-def has_endpoint(app: App, chain: str) -> bool:
-    """Whether this chain can be asked at all."""
-    try:
-        app.pool(app.registry.chain(chain))
-    except BadInput:
-        return False
-    return True
-
-
-def snapshot_partitions(
-    source: Source,
-    tables: Tables,
-    boundary: Boundary = "utc",
-    only: MarketDays = EVERYTHING,
-    *,
-    names_from: str | None = None,
-) -> list[Partition]:
-    """Every chain-day that silver holds a snapshot of (of these market-days), for the chains the source knows.
-
-    On each of these days `names_from` is asked too: it tells all of them what eth and btc are where their own do not.
-    """
-    dataset = source.datasets[0].name
-    known = set(source.keys(dataset))
+def snapshots(tables: Tables, only: MarketDays = EVERYTHING) -> set[ChainDay]:
+    """Every chain-day that silver holds a snapshot of (of these market-days)."""
     held = only.of(tables.read(tvl.TABLE, columns=["csu", "date", "asset", "chain"])).select("chain", "date").unique()
-    if names_from is not None:
-        named = held.filter(pl.col("chain").is_in(sorted(known))).select(pl.lit(names_from).alias("chain"), "date")
-        held = pl.concat([held, named]).unique()
-    held = held.sort("chain", "date")
-    return [
-        Partition(dataset, str(chain), Period.of_day(day, boundary))
-        for chain, day in held.iter_rows()
-        if chain in known
-    ]
+    return set(held.iter_rows())
 
 
 def wanted_of(

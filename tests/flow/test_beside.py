@@ -1,0 +1,145 @@
+"""Those who price for all are asked beside every snapshot, whichever markets are collected, and the plan counts it.
+
+Requests go to simulated chains without HTTP, as in `test_plan_comes_true`: real ones cannot be asked here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from polars.testing import assert_frame_equal
+from tests.flow.test_plan_comes_true import Providers, clock_of, registry, simulated
+
+from cryptolake.app import App
+from cryptolake.contracts.partition import Partition
+from cryptolake.flow.plan import Span
+from cryptolake.flow.resume import partitions_of, wish_of
+from cryptolake.gold.daily_panel import TABLE as PANEL
+from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
+from cryptolake.settings import load_settings
+from cryptolake.silver.prices import TABLE as PRICES
+from cryptolake.silver.tvl import TABLE as TVL
+from cryptolake.work import lending
+from cryptolake.work.estimate import planned
+
+POOL, SMALL, STRANGE = "aave_v3_base", "seamless_base", "compound_v3_base_usdc"
+FIRST, DAYS = date(2024, 12, 1), 4
+PRICED = ("chainlink_prices", "governed_oracle_prices")
+
+
+class Unsent(Providers):
+    """Nothing is sent and nothing is open."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+@contextmanager
+def lake(
+    folder: Path, *, mute: Sequence[str] = (), chains: Sequence[str] = ("base", "ethereum")
+) -> Iterator[tuple[App, Providers]]:
+    """An app whose endpoints are simulated chains; `mute` are contracts' functions that revert on all of them."""
+    http = Unsent()
+    for chain in chains:
+        made = http.chains[chain] = simulated(chain, clock_of(chain), [POOL, SMALL, STRANGE, "aave_v3_ethereum"])
+        made.signatures = {key: one for key, one in made.signatures.items() if one not in mute}
+        url = f"http://{chain}.example"
+        http.endpoints[url] = chain, Endpoint(chain, SecretUrl(url), Limits(log_span=2000))
+    urls = {chain: [f"http://{chain}.example"] for chain in chains}
+    app = App(load_settings(data=folder, rpc=urls, rpc_rate=1e6, public_rpc=False, grade="one_voice", workers=2))
+    app.http = http  # type: ignore[misc]  # nothing is sent
+    app.registry = registry()  # type: ignore[misc]  # without blocks of deployment
+    try:
+        yield app, http
+    finally:
+        app.close()
+
+
+def span(last: int = DAYS) -> Span:
+    return Span(FIRST, FIRST + timedelta(days=last - 1))
+
+
+def collect(app: App, *names: str, last: int = DAYS) -> lending.Collected:
+    csus = [app.registry.csus[name] for name in names]
+    return lending.collect(app, csus, wish_of(app.onchain(csus), ("tvl",), names, span(last)))
+
+
+def told(app: App) -> set[tuple[str, str, date]]:
+    """Who answered, of which chain and day; the simulated chains have oracles and no feed."""
+    return {
+        (one.dataset, one.key, one.period.day)
+        for one, entry in app.ledger.states().items()
+        if one.dataset in PRICED and entry.settled
+    }
+
+
+def test_every_snapshot_is_asked_beside_whichever_market_was_wanted(tmp_path: Path) -> None:
+    with lake(tmp_path) as (app, http):
+        assert collect(app, STRANGE).failed == 0
+        days = [FIRST + timedelta(days=number) for number in range(DAYS)]
+        assert told(app) == {(one, chain, day) for one in PRICED for chain in ("base", "ethereum") for day in days}
+        asked = {chain: sum(count.values()) for chain, count in http.asked.items()}
+        assert collect(app, STRANGE).done == 0
+        assert {chain: sum(count.values()) for chain, count in http.asked.items()} == asked, (
+            "what is settled is not asked again"
+        )
+
+
+def test_where_the_chain_that_names_ether_has_no_endpoint_the_others_are_asked(tmp_path: Path) -> None:
+    with lake(tmp_path, chains=("base",)) as (app, _):
+        assert collect(app, STRANGE, last=1).failed == 0
+        assert told(app) == {(one, "base", FIRST) for one in PRICED}
+
+
+def test_who_does_not_answer_fails_the_run_and_is_asked_again(tmp_path: Path) -> None:
+    with lake(tmp_path, mute=["BASE_CURRENCY_UNIT()"]) as (app, _):
+        found = collect(app, STRANGE, last=1)
+        assert {(one.partition.dataset, one.partition.key) for one in found.failures} == {
+            ("governed_oracle_prices", chain) for chain in ("base", "ethereum")
+        }
+    with lake(tmp_path) as (app, _):
+        again = collect(app, STRANGE, last=1)
+        assert (again.done, again.failed) == (2, 0)
+
+
+@pytest.mark.parametrize("last", [1, DAYS])
+def test_the_plan_counts_what_is_asked_beside(tmp_path: Path, last: int) -> None:
+    with lake(tmp_path) as (app, http):
+        csus = [app.registry.csus[STRANGE]]
+        partitions = partitions_of(wish_of(app.onchain(csus), ("tvl",), [STRANGE], span(last)))
+        first = planned(app, csus, partitions).total_calls
+        assert collect(app, STRANGE, last=last).failed == 0
+        assert first == pytest.approx(sum(sum(one.values()) for one in http.asked.values()), rel=0.1, abs=3)
+        assert planned(app, csus, partitions).total_calls == 0
+
+
+def test_a_markets_row_is_the_same_whatever_was_collected_with_it(tmp_path: Path) -> None:
+    """A market alone, and beside others of the same chain whose tokens are not its own."""
+    rows = {}
+    for others in ([], [POOL], [POOL, SMALL]):
+        with lake(tmp_path / str(len(others))) as (app, _):
+            collect(app, STRANGE, *others)
+            lending.refine(app)
+            lending.build(app)
+            panel = app.tables.read(PANEL)
+            assert app.tables.read(PRICES).height
+            assert set(app.tables.read(TVL)["csu"]) == {STRANGE, *others}
+            rows[len(others)] = panel.filter(panel["csu"] == STRANGE)
+    assert rows[0].height == DAYS
+    for other in (1, 2):
+        assert_frame_equal(rows[0], rows[other])
+
+
+def test_hours_of_an_unfinished_day_ask_nobody(tmp_path: Path) -> None:
+    """Prices are those of the day's end: hours before it have none of their own."""
+    with lake(tmp_path) as (app, _):
+        csus = [app.registry.csus[STRANGE]]
+        every = wish_of(app.onchain(csus), ("tvl",), [STRANGE], Span(FIRST, FIRST, "hour"))
+        hours: list[Partition] = sorted(partitions_of(every), key=lambda one: one.period.start)
+        for part, prices in ((hours[:3], 0), (hours[-1:], 4)):
+            lending.collect(app, csus, {(one.dataset, one.key): [one.period] for one in part})
+            assert len(told(app)) == prices
