@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 from tests.flow.test_plan_comes_true import Providers, clock_of, registry, simulated
@@ -25,6 +26,7 @@ from cryptolake.silver.prices import TABLE as PRICES
 from cryptolake.silver.tvl import TABLE as TVL
 from cryptolake.work import lending
 from cryptolake.work.estimate import planned
+from cryptolake.work.evidence import TOLD_SINCE
 
 POOL, SMALL, STRANGE = "aave_v3_base", "seamless_base", "compound_v3_base_usdc"
 FIRST, DAYS = date(2024, 12, 1), 4
@@ -143,3 +145,24 @@ def test_hours_of_an_unfinished_day_ask_nobody(tmp_path: Path) -> None:
         for part, prices in ((hours[:3], 0), (hours[-1:], 4)):
             lending.collect(app, csus, {(one.dataset, one.key): [one.period] for one in part})
             assert len(told(app)) == prices
+
+
+def test_a_day_priced_before_its_prices_came_waits_until_it_is_priced_anew(tmp_path: Path) -> None:
+    """However the steps are interleaved, what is built rests on all that was answered, and a rebuild says the same."""
+    with lake(tmp_path, mute=["BASE_CURRENCY_UNIT()"]) as (app, _):
+        collect(app, STRANGE, POOL, last=2)
+        lending.refine(app)
+    with lake(tmp_path) as (app, _):
+        collect(app, STRANGE, POOL, last=1)
+        lacking = lending.build(app).lacking
+        assert set(lacking["reason"]) == {TOLD_SINCE}
+        assert set(lacking["date"]) == {FIRST}, "of the other day nobody was asked again"
+        panel = app.tables.read(PANEL).filter(pl.col("date") == FIRST)
+        assert set(panel["status"]) == {"pending"}
+        assert panel["total_tvl_usd"].null_count() == panel.height
+        lending.refine(app)
+        assert lending.build(app).lacking.is_empty()
+        again = app.tables.read(PANEL)
+        assert "governed_oracle" in set(app.tables.read(TVL)["price_source"])
+        lending.rebuild(app)
+        assert_frame_equal(app.tables.read(PANEL), again)

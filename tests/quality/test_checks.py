@@ -158,6 +158,7 @@ def lack(reason: str) -> At:
         ("stuck_debt", change("panel", flags=pl.lit("stuck_debt"))),
         ("insolvent", change("panel", flags=pl.lit("insolvent"))),
         ("frozen_oracle", change("panel", flags=pl.lit("frozen_oracle"))),
+        ("overpriced", change("panel", flags=pl.lit("overpriced"))),
         ("own_price_only", change("panel", flags=pl.lit("own_price_only"))),
         ("liquidations_exceed_debt", change("panel", flags=pl.lit("liquidations_exceed_debt"))),
         ("price_disagrees", change("panel", flags=pl.lit("price_disagrees"))),

@@ -7,7 +7,8 @@ vouched for wrongly. What does not belong here: what the ledger knows, and compa
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 
 import polars as pl
@@ -101,6 +102,32 @@ def contents(dataset: str, frame: pl.DataFrame) -> pl.DataFrame:
     )
     digests = [hashlib.sha256(text.encode()).hexdigest() for text in grouped["line"]]
     return grouped.select("csu", "date", "rows", pl.Series("content", digests, dtype=pl.String))
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What those who price for all answered, by the ledger: of each day, and what counts for all days (a user's file)."""
+
+    of_days: Mapping[date, Sequence[tuple[str, str | None]]] = field(default_factory=dict)
+    of_all: Sequence[tuple[str, str | None]] = ()
+
+    def digest(self, day: date) -> str:
+        """One digest of all that was answered for a day, in whatever order."""
+        return digest_of([*self.of_days.get(day, ()), *self.of_all])
+
+
+def quoted(frame: pl.DataFrame, days: Collection[date], told: Told) -> pl.DataFrame:
+    """The rows of this table for the quotes of each of these days, also of those that have none: what they were made of."""
+    dates = pl.Series("date", sorted(days), dtype=pl.Date)
+    made_of = pl.Series("made_of", [told.digest(day) for day in dates], dtype=pl.String)
+    rows = shared(quotes.TABLE.name, frame).drop("answers").join(pl.DataFrame([dates, made_of]), on="date", how="right")
+    return rows.with_columns(
+        pl.lit(EVERYBODY).alias("csu"),
+        pl.lit(quotes.TABLE.name).alias("dataset"),
+        pl.col("made_of").alias("answers"),
+        pl.col("rows", "answer_rows").fill_null(0),
+        pl.col("content").fill_null(NOTHING),
+    ).select(TABLE.columns)
 
 
 def shared(dataset: str, frame: pl.DataFrame, made_of: str = "") -> pl.DataFrame:

@@ -19,6 +19,7 @@ from cryptolake.work.derivation import AMOUNTS_DIFFER, PRICES_DIFFER, QUOTES_DIF
 from cryptolake.work.standing import ANSWERED, MarketDay, Standing
 
 LADDERS_DIFFER, EARLIER_RULE = "ladders_differ", "priced_by_earlier_rule"
+TOLD_SINCE = "prices_told_since"
 
 # Why a day that the ledger calls answered has no number, the state that makes of it, and what to do about it.
 LACKING: Mapping[str, tuple[str, str]] = {
@@ -42,6 +43,10 @@ LACKING: Mapping[str, tuple[str, str]] = {
         "pending",
         "an earlier version priced it, by which one market's oracle could price other markets' rows; run `cryptolake refine`, "
         "which values it anew in the order it was told, or `cryptolake reprice`, by the settings",
+    ),
+    TOLD_SINCE: (
+        "pending",
+        "it was priced before all that is kept of its prices was answered; run `cryptolake refine`, which prices it anew",
     ),
     DAMAGED: (
         "failed",
@@ -91,6 +96,7 @@ def evidence(
     lost: Collection[MarketDay],
     isolated: pl.DataFrame | None = None,
     isolating: Collection[str] = (),
+    told_by: refined.Told | None = None,
 ) -> pl.DataFrame:
     """One row (`EVIDENCE`) per day of these markets that the ledger knows; `recorded` is the table `refined`.
 
@@ -102,7 +108,7 @@ def evidence(
     ledger counted, still holds what it was made of, and every figure in it follows from that (`derivation`): amounts from
     whole numbers, values from amounts and the prices of the table of prices or the market's own oracle, those prices from the
     quotes. Prices and quotes of the day must be those that were written when it was priced, and chosen as those of the other
-    days, by the rule of today.
+    days, by the rule of today, from all that was answered by then (`told_by`; None: nobody looks).
     """
     rows = [
         (
@@ -128,7 +134,7 @@ def evidence(
     frames = {"tvl": amounts, "liquidations": events}
     how = refined.pricing_of_most(recorded) or Pricing()
     doubts = derivation.not_following(amounts, events, prices, quotes, how)
-    changed = _changed(recorded, {"quotes": quotes, "prices": prices})
+    changed = _changed(recorded, {"quotes": quotes, "prices": prices}, told_by)
     apart = _apart(record, isolated_markets.TABLE.empty() if isolated is None else isolated, amounts)
     pieces = []
     for dataset in MARKET_DATASETS:
@@ -164,7 +170,7 @@ def evidence(
         .when(pl.col("isolating") & ~pl.col("apart_holds"))
         .then(pl.lit("silver_differs"))
         # What was priced otherwise does not follow by today's rule either: the first is the reason of the second.
-        .when((pl.col("rows") > 0) & pl.col("priced_by").is_in([EARLIER_RULE, LADDERS_DIFFER]))
+        .when((pl.col("rows") > 0) & pl.col("priced_by").is_in([EARLIER_RULE, LADDERS_DIFFER, TOLD_SINCE]))
         .then(pl.col("priced_by"))
         .otherwise(pl.coalesce("doubt", pl.when(pl.col("rows") > 0).then(pl.col("priced_by"))))
     )
@@ -221,19 +227,24 @@ def _apart(record: pl.DataFrame, isolated: pl.DataFrame, amounts: pl.DataFrame) 
     )
 
 
-def _changed(recorded: pl.DataFrame, shared: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+def _changed(recorded: pl.DataFrame, shared: Mapping[str, pl.DataFrame], told_by: refined.Told | None) -> pl.DataFrame:
     """The days (date, priced_by) that were priced by other quotes or prices than there are, or otherwise, with the doubt."""
     how = refined.pricing_of_most(recorded)
     before = refined.priced_before(recorded)
     strangers = [] if how is None else refined.priced_otherwise(recorded, how)
     days = {EARLIER_RULE: before, LADDERS_DIFFER: sorted({*strangers} - {*before})}
+    if told_by is not None:
+        quoted = recorded.filter(pl.col("dataset") == "quotes").select("date", "answers")
+        days[TOLD_SINCE] = sorted(day for day, made_of in quoted.iter_rows() if made_of != told_by.digest(day))
     schema = {"date": pl.Date, "priced_by": pl.String}
     found = [pl.DataFrame({"date": those, "priced_by": reason}, schema=schema) for reason, those in days.items()]
     for dataset, doubt in (("quotes", QUOTES_DIFFER), ("prices", PRICES_DIFFER)):  # on the quotes the prices rest
         was = recorded.filter(pl.col("dataset") == dataset).select("date", pl.col("content").alias("was"))
         both = refined.contents(dataset, shared[dataset]).join(was, on="date", how="full", coalesce=True)
         found.append(
-            both.filter(pl.col("content").ne_missing(pl.col("was"))).select("date", pl.lit(doubt).alias("priced_by"))
+            both.filter(
+                pl.col("content").fill_null(refined.NOTHING) != pl.col("was").fill_null(refined.NOTHING)
+            ).select("date", pl.lit(doubt).alias("priced_by"))
         )
     return pl.concat(found).unique(subset="date", keep="first", maintain_order=True)
 

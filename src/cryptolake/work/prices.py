@@ -37,6 +37,7 @@ from cryptolake.work.lending import made_good
 from cryptolake.work.market_days import EVERYTHING, MarketDays
 from cryptolake.work.price_sources import (
     lake_pricing,
+    price_answers,
     price_source,
     price_sources,
     pricing,
@@ -127,8 +128,9 @@ def value_anew(app: App) -> list[Output]:
 
 def _valued(app: App, how: prices.Pricing) -> list[Output]:
     made_good(app)
-    quotes = read_quotes(price_sources(app), app.bronze, app.ledger.states())
-    return revalue(tables=app.tables, quotes=quotes, pricing=how)
+    states = app.ledger.states()
+    quotes = read_quotes(price_sources(app), app.bronze, states)
+    return revalue(tables=app.tables, quotes=quotes, pricing=how, told_by=price_answers(app, states))
 
 
 def versions(app: App) -> dict[str, int | None]:

@@ -91,6 +91,7 @@ def refine(
     known: Mapping[MarketDay, Standing] | None = None,
     quotes: pl.DataFrame | None = None,
     pricing: prices.Pricing | None = None,
+    told_by: refined.Told | None = None,
     fresh: bool = False,
     reparse: bool = False,
 ) -> list[Output]:
@@ -99,7 +100,8 @@ def refine(
     `states` (the ledger) says which answers stand for each of the days asked (`work.standing`), and lets them be taken
     from the monthly twins instead of being read one by one; without it the partitions themselves are taken. `known` is
     `standing(states)`, for a caller that has it already. `quotes` are what vendors, feeds and files say of the days
-    touched, as bronze has it (None: nothing); the stored ones are never taken for it. `fresh` starts the tables over,
+    touched, as bronze has it (None: nothing), `told_by` the answers that they are from; the stored ones are never taken for
+    it. `fresh` starts the tables over,
     `reparse` reads every answer and no twin. The same bronze always gives the same silver, whether refined day by day or
     all at once. A day whose answers bronze has no more keeps the rows that were made of those very answers; starting over
     raises Stop before anything is written.
@@ -151,11 +153,17 @@ def refine(
     told = QUOTES.empty() if quotes is None else quotes
     if not fresh:
         told = told.filter(pl.col("date").is_in(touched))
-    return _store(frames, told, tables, None if fresh else touched, pricing, pl.concat(records))
+    return _store(
+        frames, told, tables, None if fresh else touched, pricing, pl.concat(records), told_by or refined.Told()
+    )
 
 
 def reprice(
-    *, tables: Tables, quotes: pl.DataFrame | None = None, pricing: prices.Pricing | None = None
+    *,
+    tables: Tables,
+    quotes: pl.DataFrame | None = None,
+    pricing: prices.Pricing | None = None,
+    told_by: refined.Told | None = None,
 ) -> list[Output]:
     """Value all of silver again, with other quotes (as bronze has them) or another ladder, without the network.
 
@@ -165,7 +173,7 @@ def reprice(
     frames = {one.name: tables.read(one) for one in (tvl.TABLE, liquidations.TABLE, bad_debt.TABLE)}
     # What silver was made of stays as it was written: rows that went missing since do not pass for whole by being valued.
     told = QUOTES.empty() if quotes is None else quotes
-    return _store(frames, told, tables, None, pricing, tables.read(REFINED))
+    return _store(frames, told, tables, None, pricing, tables.read(REFINED), told_by or refined.Told())
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,10 +354,12 @@ def _store(
     touched: Sequence[date] | None,
     pricing: prices.Pricing | None,
     records: pl.DataFrame,
+    told_by: refined.Told,
 ) -> list[Output]:
     """Price the days, value the rows, check the contracts, write the tables (all of them, or the days touched).
 
-    `records` say what the markets' rows were made of; with what is noted of the prices they are written after all rows.
+    `records` say what the markets' rows were made of; with what is noted of the prices, `told_by` which answers among it,
+    they are written after all rows.
     Takes the frames out of `unvalued` and lets go of each as soon as it is written: a year's are a gigabyte together.
     """
     held, events = unvalued.pop("tvl"), unvalued.pop("liquidations")
@@ -372,7 +382,8 @@ def _store(
     for chain, asset, reason, days in unpriced.agg(pl.col("date").n_unique()).sort("chain", "asset").iter_rows():
         log.info("no price", chain=chain, asset=asset, reason=reason, days=days)
     own = records.filter(pl.col("dataset").is_in(list(_BY_NAME)))
-    of_all = [refined.shared(QUOTES.name, quotes), refined.shared(prices.TABLE.name, chosen, how.text())]
+    days = {*chosen["date"].unique(), *quotes["date"].unique()}
+    of_all = [refined.quoted(quotes, days, told_by), refined.shared(prices.TABLE.name, chosen, how.text())]
     frames[REFINED] = pl.concat([own, *of_all]).sort(REFINED.key)
     del held, events, isolated, lost, amounts, quotes, chosen, told
     for table, frame in frames.items():
