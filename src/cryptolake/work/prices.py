@@ -29,8 +29,8 @@ from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
 from cryptolake.silver import liquidations, prices, tvl
 from cryptolake.silver.quotes import ANY_CHAIN
+from cryptolake.sources.price_file import COLUMNS, landed
 from cryptolake.sources.price_file import PRICES as PRICES_OF_FILES
-from cryptolake.sources.price_file import landed
 from cryptolake.state.ledger import Ledger
 from cryptolake.work.beside import ChainDay, partitions_beside
 from cryptolake.work.lending import made_good
@@ -95,14 +95,19 @@ def collect(
     return result
 
 
-def import_file(app: App, file: Path) -> list[Output]:
-    """Keep a price file in bronze and value everything again. Raises BadInput for a faulty file before anything is kept."""
+def import_file(app: App, file: Path, columns: Mapping[str, str] | None = None) -> list[Output]:
+    """Keep a price file in bronze and value everything again. Raises BadInput for a faulty file before anything is kept.
+
+    It may be CSV, JSON or Parquet; `columns` says how it calls ours (ours: its own).
+    """
+    if unknown := sorted(set(columns or {}) - set(COLUMNS)):
+        raise BadInput(f"unknown column {unknown[0]!r}; a price file has {', '.join(COLUMNS)}")
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise BadInput(f"{file}: {error.strerror}; give the path of a CSV file") from None
+        raise BadInput(f"{file}: {error.strerror}; give the path of a CSV, JSON or Parquet file") from None
     key = re.sub(r"[^A-Za-z0-9._+-]", "-", file.stem).lstrip("._+-") or "file"
-    raw = landed(file.name, content, key, datetime.now(UTC))
+    raw = landed(file.name, content, key, datetime.now(UTC), columns)
     try:
         rows = read(price_source(app, PRICES_OF_FILES.name), raw)
     except Skip as error:
