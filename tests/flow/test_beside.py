@@ -12,17 +12,20 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from benchmarks.simulated_ethereum import Simulated, uint
 from polars.testing import assert_frame_equal
-from tests.flow.test_plan_comes_true import Providers, clock_of, registry, simulated
+from tests.flow.test_plan_comes_true import Providers, clock_of, registry
 
 from cryptolake.app import App
 from cryptolake.contracts.partition import Partition
 from cryptolake.flow.plan import Span
 from cryptolake.flow.resume import partitions_of, wish_of
 from cryptolake.gold.daily_panel import TABLE as PANEL
+from cryptolake.net.abi import selector
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.settings import load_settings
 from cryptolake.silver.prices import TABLE as PRICES
+from cryptolake.silver.quotes import TABLE as QUOTES
 from cryptolake.silver.tvl import TABLE as TVL
 from cryptolake.work import lending
 from cryptolake.work.estimate import planned
@@ -40,19 +43,45 @@ class Unsent(Providers):
         """Nothing to close."""
 
 
+class LyingOracle(Simulated):
+    """A node that makes every price of the governed oracles half of what it is; all else is true."""
+
+    def call(self, to: str, data: bytes, block: int) -> bytes | None:
+        """As the chain's, but for that."""
+        answer = super().call(to, data, block)
+        return uint(5 * 10**7) if data[:4] == selector("getAssetPrice(address)") and answer else answer
+
+
 @contextmanager
 def lake(
-    folder: Path, *, mute: Sequence[str] = (), chains: Sequence[str] = ("base", "ethereum")
+    folder: Path,
+    *,
+    mute: Sequence[str] = (),
+    chains: Sequence[str] = ("base", "ethereum"),
+    nodes: Sequence[type[Simulated]] = (Simulated,),
+    grade: str = "one_voice",
 ) -> Iterator[tuple[App, Providers]]:
-    """An app whose endpoints are simulated chains; `mute` are contracts' functions that revert on all of them."""
-    http = Unsent()
+    """An app whose endpoints are simulated chains.
+
+    `mute` are contracts' functions that revert on all of them, `nodes` whom each chain's endpoints belong to.
+    """
+    http, urls = Unsent(), dict[str, list[str]]()
     for chain in chains:
-        made = http.chains[chain] = simulated(chain, clock_of(chain), [POOL, SMALL, STRANGE, "aave_v3_ethereum"])
-        made.signatures = {key: one for key, one in made.signatures.items() if one not in mute}
-        url = f"http://{chain}.example"
-        http.endpoints[url] = chain, Endpoint(chain, SecretUrl(url), Limits(log_span=2000))
-    urls = {chain: [f"http://{chain}.example"] for chain in chains}
-    app = App(load_settings(data=folder, rpc=urls, rpc_rate=1e6, public_rpc=False, grade="one_voice", workers=2))
+        for number, kind in enumerate(nodes):
+            clock = clock_of(chain)
+            made = kind(chain, time=clock, head=clock.head, only=[POOL, SMALL, STRANGE, "aave_v3_ethereum"])
+            made.signatures = {key: one for key, one in made.signatures.items() if one not in mute}
+            name, url = f"{chain}-{number}", f"http://{chain}.operator-{number}.example"
+            http.chains[name] = made
+            http.endpoints[url] = name, Endpoint(name, SecretUrl(url), Limits(log_span=2000))
+            urls.setdefault(chain, []).append(url)
+    said = {
+        f"{chain}-own-{number + 1}": {"operator": f"operator-{number}"}
+        for chain in chains
+        for number in range(len(nodes))
+    }
+    settings = {"rpc": urls, "rpc_rate": 1e6, "public_rpc": False, "endpoints": said, "grade": grade, "workers": 2}
+    app = App(load_settings(data=folder, **settings))
     app.http = http  # type: ignore[misc]  # nothing is sent
     app.registry = registry()  # type: ignore[misc]  # without blocks of deployment
     try:
@@ -108,9 +137,11 @@ def test_who_does_not_answer_fails_the_run_and_is_asked_again(tmp_path: Path) ->
         assert (again.done, again.failed) == (2, 0)
 
 
+@pytest.mark.parametrize("nodes", [1, 2])
 @pytest.mark.parametrize("last", [1, DAYS])
-def test_the_plan_counts_what_is_asked_beside(tmp_path: Path, last: int) -> None:
-    with lake(tmp_path) as (app, http):
+def test_the_plan_counts_what_is_asked_beside(tmp_path: Path, last: int, nodes: int) -> None:
+    """With one operator, and with another who is asked again for all that is read."""
+    with lake(tmp_path, nodes=[Simulated] * nodes, grade="two_voices") as (app, http):
         csus = [app.registry.csus[STRANGE]]
         partitions = partitions_of(wish_of(app.onchain(csus), ("tvl",), [STRANGE], span(last)))
         first = planned(app, csus, partitions).total_calls
@@ -166,3 +197,23 @@ def test_a_day_priced_before_its_prices_came_waits_until_it_is_priced_anew(tmp_p
         assert "governed_oracle" in set(app.tables.read(TVL)["price_source"])
         lending.rebuild(app)
         assert_frame_equal(app.tables.read(PANEL), again)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("honest", [1, 2])
+def test_one_liar_prices_nothing(tmp_path: Path, honest: int, place: int) -> None:
+    """Of two nobody can say who lies, and neither is believed; of three the one that is alone is not."""
+    nodes = [Simulated] * honest
+    nodes.insert(place, LyingOracle)
+    with lake(tmp_path, nodes=nodes, grade="two_voices") as (app, _):
+        found = collect(app, STRANGE, last=1)
+        spoken = {key for dataset, key, _ in told(app) if dataset == "governed_oracle_prices"}
+        if honest == 1:
+            assert spoken == set()
+            assert {one.partition.dataset for one in found.failures} == {"governed_oracle_prices"}
+        else:
+            assert spoken == {"base", "ethereum"}
+            assert found.failed == 0
+        lending.refine(app)
+        said = app.tables.read(QUOTES).filter(pl.col("source") == "governed_oracle")["quote_price"]
+        assert set(said) == ({1.0} if honest == 2 else set())

@@ -23,6 +23,7 @@ from cryptolake.registry.price_oracles import PriceOracle, price_oracles, read_o
 from cryptolake.registry.tables import lines_of
 from cryptolake.silver.quotes import TABLE as QUOTES
 from cryptolake.sources.governed_oracle import GovernedOraclePrices, spoken
+from cryptolake.sources.onchain.for_all import ForAll
 
 SIGNATURES = (
     *("getReservesList()", "ADDRESSES_PROVIDER()", "getPriceOracle()", "BASE_CURRENCY_UNIT()", "BASE_CURRENCY()"),
@@ -38,7 +39,8 @@ def test_it_says_what_the_markets_own_reading_of_the_same_contracts_says(aave_fo
     chain = Chain("local", 31337, multicall3_address="0xcA11bde05977b3631167028862bE2a173976CA11", multicall3_block=0)
     pool = Pool("local", 31337, [Endpoint("anvil", SecretUrl(aave_fortnight.node.url), Limits(rate=10_000))], Http())
     named = PriceOracle("local", csu.entry["pool"], DAYS[1], DAYS[-1], (), ("test",))
-    source = GovernedOraclePrices(chains={"local": chain}, pools=lambda _: pool, known=[named])
+    read = ForAll({"local": chain}, "one_voice", 0.0)
+    source = GovernedOraclePrices(chains={"local": chain}, pools=lambda _: pool, read=read, known=[named])
     partitions = [Partition("governed_oracle_prices", "local", Period.of_day(day)) for day in (DAYS[0], DAYS[4])]
     before, raw = [answer for trip in source.trips(partitions) for answer in source.fetch(trip)]
     assert isinstance(before, Miss)

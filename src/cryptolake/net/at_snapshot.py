@@ -6,7 +6,7 @@ What does not belong here: what is asked (sources) and many programs of one bloc
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,18 +16,33 @@ from cryptolake.contracts.block_clock import BlockClock
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss
 from cryptolake.errors import Skip
-from cryptolake.net.block_identity import KnownBlock
 from cryptolake.net.blocks import Blocks, FileBlockCache, Header
-from cryptolake.net.multicall import Call, Failed, Program, run, transcript_to_json
+from cryptolake.net.multicall import Call, Failed, Finished, Program, transcript_to_json
 from cryptolake.net.rpc import Pool
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What a program was answered at the block of `header`; `rounds` is the transcript as it is kept."""
+    """What a program was answered at the block of `header`; `rounds` is the transcript as it is kept.
+
+    `told` is what an answer's provenance says of it: who was asked, and how far it is borne out.
+    """
 
     header: Header
     rounds: object
+    told: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A program as it was read at a block, and what the answer's provenance says of that."""
+
+    outcome: Finished[Any] | Failed
+    told: Mapping[str, str]
+
+
+# Reads a chain (by its name) at a block: pool, its block finder, the block, the program, and what it will probably ask.
+Reader = Callable[[str, Pool, Blocks, Header, Callable[[], Program[Any]], Sequence[Call]], Read]
 
 
 class Snapshots:
@@ -37,8 +52,8 @@ class Snapshots:
     request: so a period costs one request where its boundaries are known.
     """
 
-    def __init__(self, block_cache: FileBlockCache | None) -> None:
-        self._cache = block_cache
+    def __init__(self, block_cache: FileBlockCache | None, read: Reader) -> None:
+        self._cache, self._read = block_cache, read
         self._blocks: dict[str, Blocks] = {}
         self._instants: dict[str, set[datetime]] = {}
         self._likely: dict[str, list[Call]] = {}
@@ -54,13 +69,10 @@ class Snapshots:
     def ask(
         self,
         partition: Partition,
-        program: Program[Any],
+        program: Callable[[], Program[Any]],
         *,
         pool: Pool,
         clock: BlockClock | None,
-        known_block: KnownBlock,
-        multicall3: str | None,
-        multicall3_since: int,
     ) -> Answered | Miss:
         """Ask at the last block of the partition's period; a chain that is not there yet, or does not answer, is a Miss."""
         chain = partition.key
@@ -74,20 +86,11 @@ class Snapshots:
                 alone.close()
             try:
                 _, header = blocks.range_of(partition.period)
-                identity = blocks.identity(header, known_block)
+                read = self._read(chain, pool, blocks, header, program, self._likely.get(chain, ()))
             except Skip as error:
                 gone = error.reason == "not_deployed"
                 return Miss(partition, "gone" if gone else "failed", error.reason, str(error))
-            outcome = run(
-                pool,
-                {chain: program},
-                header.number,
-                multicall3=multicall3,
-                multicall3_since=multicall3_since,
-                likely=self._likely.get(chain, ()),
-                identity=identity,
-            )[chain]
-            if isinstance(outcome, Failed):
-                return Miss(partition, "failed", "rpc", str(outcome.error))
-            self._likely[chain] = [call for stored in outcome.transcript for call, _ in stored]
-            return Answered(header, transcript_to_json(outcome.transcript))
+            if isinstance(read.outcome, Failed):
+                return Miss(partition, "failed", "rpc", str(read.outcome.error))
+            self._likely[chain] = [call for stored in read.outcome.transcript for call, _ in stored]
+            return Answered(header, transcript_to_json(read.outcome.transcript), read.told)

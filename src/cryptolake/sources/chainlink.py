@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 import orjson
 
@@ -19,7 +20,7 @@ from cryptolake.contracts.source import Dataset, Row, Trip
 from cryptolake.errors import Skip
 from cryptolake.net.abi import call_data, signed, word
 from cryptolake.net.access import Access
-from cryptolake.net.at_snapshot import Snapshots
+from cryptolake.net.at_snapshot import Reader, Snapshots
 from cryptolake.net.blocks import FileBlockCache
 from cryptolake.net.multicall import Call, Program, replay, transcript_from_json
 from cryptolake.net.rpc import Pool
@@ -75,11 +76,12 @@ class ChainlinkPrices:
         *,
         chains: Mapping[str, Chain],
         pools: Callable[[Chain], Pool],
+        read: Reader,
         block_cache: FileBlockCache | None = None,
         provenance: Mapping[str, str] | None = None,
         known: Iterable[Feed] | None = None,
     ) -> None:
-        self._chains, self._pools, self._snapshots = chains, pools, Snapshots(block_cache)
+        self._chains, self._pools, self._snapshots = chains, pools, Snapshots(block_cache, read)
         self._provenance = dict(provenance or {})
         self._feeds: dict[str, list[Feed]] = {}
         for feed in feeds() if known is None else known:
@@ -103,15 +105,7 @@ class ChainlinkPrices:
             chain = self._chains[partition.key]
             pool = self._pools(chain)
             addresses = sorted({feed.address for feed in self._feeds[chain.name]})
-            found = self._snapshots.ask(
-                partition,
-                latest(addresses),
-                pool=pool,
-                clock=chain.clock,
-                known_block=chain.known_block,
-                multicall3=chain.multicall3_address,
-                multicall3_since=chain.multicall3_block or 0,
-            )
+            found = self._snapshots.ask(partition, partial(latest, addresses), pool=pool, clock=chain.clock)
             if isinstance(found, Miss):
                 yield found
                 continue
@@ -131,7 +125,7 @@ class ChainlinkPrices:
                 observed_at=header.time,
                 payload=orjson.dumps(payload),
                 request={"chain": chain.name, "dataset": partition.dataset},
-                provenance={**self._provenance, "endpoint": pool.last_endpoint},
+                provenance={**self._provenance, **found.told},
                 block=header.number,
                 block_hash=header.hash,
             )
@@ -174,6 +168,7 @@ def open_prices(access: Access, chains: Mapping[str, Chain], wanted: Wanted) -> 
     return ChainlinkPrices(
         chains=chains,
         pools=lambda chain: access.pool(chain.name),
+        read=access.read,
         block_cache=access.block_cache,
         provenance=access.provenance,
     )

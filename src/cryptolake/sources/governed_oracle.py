@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 
 import orjson
 
@@ -20,7 +21,7 @@ from cryptolake.contracts.source import Dataset, Row, Trip
 from cryptolake.errors import Skip
 from cryptolake.net.abi import address_at, addresses_at, call_data, word
 from cryptolake.net.access import Access
-from cryptolake.net.at_snapshot import Snapshots
+from cryptolake.net.at_snapshot import Reader, Snapshots
 from cryptolake.net.blocks import FileBlockCache
 from cryptolake.net.multicall import Call, CallResult, Program, replay, transcript_from_json
 from cryptolake.net.rpc import Pool
@@ -104,11 +105,12 @@ class GovernedOraclePrices:
         *,
         chains: Mapping[str, Chain],
         pools: Callable[[Chain], Pool],
+        read: Reader,
         block_cache: FileBlockCache | None = None,
         provenance: Mapping[str, str] | None = None,
         known: Iterable[PriceOracle] | None = None,
     ) -> None:
-        self._chains, self._pools, self._snapshots = chains, pools, Snapshots(block_cache)
+        self._chains, self._pools, self._snapshots = chains, pools, Snapshots(block_cache, read)
         self._provenance = dict(provenance or {})
         self._oracles: dict[str, list[PriceOracle]] = {}
         for one in price_oracles() if known is None else known:
@@ -136,15 +138,7 @@ class GovernedOraclePrices:
                 yield Miss(partition, "gone", "not_deployed", why)
                 continue
             pool = self._pools(chain)
-            found = self._snapshots.ask(
-                partition,
-                spoken(speaking),
-                pool=pool,
-                clock=chain.clock,
-                known_block=chain.known_block,
-                multicall3=chain.multicall3_address,
-                multicall3_since=chain.multicall3_block or 0,
-            )
+            found = self._snapshots.ask(partition, partial(spoken, speaking), pool=pool, clock=chain.clock)
             if isinstance(found, Miss):
                 yield found
                 continue
@@ -164,7 +158,7 @@ class GovernedOraclePrices:
                 observed_at=header.time,
                 payload=orjson.dumps(payload),
                 request={"chain": chain.name, "dataset": partition.dataset},
-                provenance={**self._provenance, "endpoint": pool.last_endpoint},
+                provenance={**self._provenance, **found.told},
                 block=header.number,
                 block_hash=header.hash,
             )
@@ -212,6 +206,7 @@ def open_prices(access: Access, chains: Mapping[str, Chain], wanted: Wanted) -> 
     return GovernedOraclePrices(
         chains=chains,
         pools=lambda chain: access.pool(chain.name),
+        read=access.read,
         block_cache=access.block_cache,
         provenance=access.provenance,
     )

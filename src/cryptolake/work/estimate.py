@@ -86,10 +86,11 @@ def _snapshots_again(
     """
     found = _others(known)
     others = [each for each in found if not each.besides] or found
-    if not (audit and others and one.snapshots):
+    count = (one.eth_calls if state_whole and one.snapshots else one.snapshots) + one.price_calls
+    if not (audit and others and count):
         return []
     speed = {each.name: each.limits.rate / each.limits.cost(CALL) for each in others}
-    count, total = one.eth_calls if state_whole else one.snapshots, sum(speed.values())
+    total = sum(speed.values())
     ends = [
         round(count * sum(speed[each.name] for each in others[: place + 1]) / total) for place in range(len(others))
     ]

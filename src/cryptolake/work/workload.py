@@ -38,7 +38,7 @@ class Workload:
     """What one chain has to answer, whoever is asked: blocks of every run of touching periods and of every history of
     events that names a market's parts, contract calls, headers; `scan_blocks` are the blocks of each period of logs and
     `quiet` the headers of blocks without events that two voices are asked for. `price_calls` are contract calls of those who
-    price for all, which nobody is asked for twice.
+    price for all, few enough that a sample of them is all.
     """
 
     chain: str
@@ -58,7 +58,7 @@ class Workload:
 
     @property
     def once_calls(self) -> int:
-        """All contract calls when no voice but the first is asked."""
+        """All contract calls of the first voice."""
         return self.eth_calls + self.price_calls
 
     def calls(self, log_span: int) -> dict[str, int]:
