@@ -333,6 +333,7 @@ class App:
     def access(self, provenance: dict[str, str] | None = None) -> Access:
         """What a vendor's source is handed: HTTP, addresses, keys, watch lists, limits, and the chains' endpoints."""
         from cryptolake.net.access import Access
+        from cryptolake.sources.onchain.for_all import ForAll
         from cryptolake.version import __version__
 
         settings, names = self.settings, [file.vendor.name for file in self.found.files if file.vendor is not None]
@@ -346,6 +347,7 @@ class App:
             gates=self.gates,
             pool=lambda chain: self.pool(self.registry.chains[chain]),
             block_cache=self.block_cache,
+            read=ForAll(self.registry.chains, settings.wanted_state_grade, settings.audit),
         )
 
     @cached_property

@@ -456,9 +456,7 @@ def test_a_reader_that_finds_another_number_of_rows_is_told_and_repair_takes_it_
 
 
 def test_a_step_killed_between_rows_and_prices_is_seen(whole: Lake) -> None:
-    quotes = whole.tables.read(QUOTES).with_columns(
-        pl.lit("file").alias("source"), (pl.col("quote_price") * 2).alias("quote_price")
-    )
+    quotes = file_of(whole, 2)
     dearer = Pricing(ladder=("file", "protocol_oracle"))
     whole.mortally(lambda: reprice(tables=whole.tables, quotes=quotes, pricing=dearer), 1)
     panel, lacking = whole.build()
@@ -466,6 +464,24 @@ def test_a_step_killed_between_rows_and_prices_is_seen(whole: Lake) -> None:
     assert set(panel["status"]) == {"pending"}
     reprice(tables=whole.tables, quotes=quotes, pricing=dearer)
     assert whole.build()[1].is_empty()
+
+
+def file_of(lake: Lake, times: float) -> pl.DataFrame:
+    """A price file that says so many times what the markets' own oracles say."""
+    return (
+        lake.tables.read(TVL)
+        .select(
+            *("date", "chain", "asset"),
+            pl.lit("file").alias("source"),
+            pl.lit("mine.csv").alias("quoted_by"),
+            (pl.col("oracle_price") * times).alias("quote_price"),
+            pl.lit("usd").alias("quote"),
+            pl.col("block_time").alias("observed_at"),
+            pl.lit(0.0).alias("age_s"),
+            pl.lit(1.0).alias("weight"),
+        )
+        .unique(subset=["date", "chain", "asset"])
+    )
 
 
 def test_hours_give_the_same_by_steps_and_from_scratch(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from cryptolake.contracts.source import Source
 from cryptolake.gold.daily_panel import TABLE as PANEL
 from cryptolake.settings import Settings
 from cryptolake.silver import refined
-from cryptolake.silver.prices import Pricing
+from cryptolake.silver.prices import RULE_BEFORE, Pricing
 from cryptolake.silver.refined import TABLE as REFINED
 from cryptolake.work import lending
 from cryptolake.work import prices as river
@@ -40,6 +40,7 @@ OTHERS: dict[str, Callable[[Pricing], object]] = {
     "max_age_s": lambda one: {name: age + 1 for name, age in one.max_age_s.items()},
     "tolerance": lambda one: one.tolerance * 2,
     "told": lambda one: "file",
+    "rule": lambda one: RULE_BEFORE,
 }
 
 
@@ -106,7 +107,7 @@ def test_a_panel_priced_in_two_ways_is_not_ok_and_the_remedies_make_it_one(whole
     for remedy in (lambda: lending.refine(whole.app()), lambda: river.reprice(whole.app())):
         apart(whole, ALONE, other)
         panel, lacking = whole.build()
-        assert reasons(lacking) == {"ladders_differ"}
+        assert reasons(lacking) == {"priced_by_earlier_rule" if name == "rule" else "ladders_differ"}
         assert set(lacking["date"]) == {DAYS[1]}
         assert set(panel.filter(date=DAYS[1])["status"]) == {"pending"}
         remedy()
@@ -121,12 +122,29 @@ def apart(lake: Lake, days: list[Partition], how: Pricing) -> None:
     refine(cast(Source, lake.source), days, bronze=lake.bronze, tables=lake.tables, states=states, pricing=how)
 
 
-def test_days_of_an_older_version_are_valued_like_those_that_come(whole: Lake) -> None:
-    """It kept no word of how: as a whole nothing contradicts it, and it does not stay beside days of which it is known."""
+UNKNOWN = refined.digest_of([])
+
+
+@pytest.mark.parametrize(
+    "told",
+    [UNKNOWN, replace(Pricing(), rule=RULE_BEFORE).text(), replace(Pricing(), rule=RULE_BEFORE, tolerance=0.1).text()],
+    ids=["unknown", "known", "with a tolerance"],
+)
+@pytest.mark.parametrize("trip", [*TRIPS, "reprice"])
+def test_days_that_an_older_version_priced_have_no_number_until_they_are_priced_anew(
+    whole: Lake, told: str, trip: str
+) -> None:
+    """By its rule one market could price another's rows. Every trip values them by today's, and keeps what it was told."""
+    wanted = whole.tables.read(PANEL)
     record = whole.tables.read(REFINED)
-    unknown = pl.when(pl.col("dataset") == "prices").then(pl.lit(refined.digest_of([]))).otherwise("answers")
-    whole.tables.write(REFINED, record.with_columns(unknown.alias("answers")))
-    assert whole.build()[1].is_empty()
-    lending.refine(whole.app(), ALONE)
-    assert whole.build()[1].is_empty()
-    assert whole.tables.read(REFINED).equals(record)
+    older = pl.when(pl.col("dataset") == "prices").then(pl.lit(told)).otherwise("answers")
+    whole.tables.write(REFINED, record.with_columns(older.alias("answers")))
+    panel, lacking = whole.build()
+    assert reasons(lacking) == {"priced_by_earlier_rule"}
+    assert set(panel["status"]) == {"pending"}
+    (TRIPS.get(trip) or river.reprice)(whole.app())
+    panel, lacking = whole.build()
+    assert lacking.is_empty()
+    assert panel.equals(wanted)
+    tolerances = {one and one.tolerance for one in refined.pricing_by_day(whole.tables.read(REFINED)).values()}
+    assert tolerances == {0.1 if '"tolerance":0.1' in told and trip != "reprice" else 0.02}

@@ -17,6 +17,7 @@ from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
 from cryptolake.registry.loader import load_registry
 from cryptolake.silver import liquidations, prices, tvl
+from cryptolake.silver.quotes import TABLE as QUOTES
 from cryptolake.sources.defillama.prices import DATASET, DefiLlamaPrices
 from cryptolake.sources.onchain.families import declared
 from cryptolake.state.ledger import Ledger
@@ -39,7 +40,7 @@ class Priceless(World):
 
 
 def test_missing_prices_are_asked_once_and_used(vendor: Vendor, tmp_path: Path) -> None:
-    world = Priceless([market("one", "ethereum"), market("two", "base")], assets=3)
+    world = Priceless([market("one", "ethereum")], assets=1)
     token = world.listed(world.csus[0])[0]
     fill(tmp_path, world, FIRST, LAST, quiet_events=0).close()
     bronze, tables, ledger = Bronze(tmp_path), Tables(tmp_path), Ledger(tmp_path / "ledger.sqlite")
@@ -84,6 +85,17 @@ def test_missing_prices_are_asked_once_and_used(vendor: Vendor, tmp_path: Path) 
     ledger.close()
 
 
+def test_a_token_that_only_its_own_market_prices_is_asked_of_vendors_too(tmp_path: Path) -> None:
+    """What one market's oracle says is nobody else's price, and a vendor's word is heard before it."""
+    world = World([market("one", "ethereum")], assets=2)
+    fill(tmp_path, world, FIRST, FIRST, quiet_events=0).close()
+    tables = Tables(tmp_path)
+    refine(source(world), partitions(world, FIRST, FIRST), bronze=Bronze(tmp_path), tables=tables)
+    assert tables.read(tvl.TABLE)["price_source"].to_list() == ["protocol_oracle"] * 2
+    (asked,) = flow.wanted_of(tables, DATASET.name).values()
+    assert sorted(asked) == sorted(world.listed(world.csus[0]))
+
+
 def _a_lost_price_answer_is_never_silent(vendor: Source, chain: Source, bronze: Bronze, ledger: Ledger) -> None:
     """Gone, cut short or another one: whoever values says so, until it is asked again or the ledger says that it is lost."""
     told = [one for one in ledger.states() if one.dataset == DATASET.name]
@@ -123,15 +135,17 @@ def test_an_event_counts_once_and_is_worth_what_the_token_is_worth_in_dollars() 
     }  # fmt: skip
     events = liquidations.conform([row, row, {**row, "log_index": 2}])
     assert events.height == 2
-    none = tvl.conform([])
-    aliases = pl.DataFrame({"chain": ["ethereum"], "asset": [weth], "name": ["eth"]})
-    said = prices.oracle_quotes(none, events, aliases)
-    usd = said.head(1).with_columns(
-        pl.lit(weth).alias("asset"), pl.lit("chainlink").alias("source"), pl.lit("usd").alias("quote"),
-        pl.lit(3_000.0).alias("quote_price"), pl.lit("feed").alias("quoted_by"),
-    )  # fmt: skip
+    at = events["block_time"][0]
+    usd = {
+        "date": FIRST, "chain": "ethereum", "asset": weth, "source": "chainlink", "quoted_by": "feed",
+        "quote_price": 3_000.0, "quote": "usd", "observed_at": at, "age_s": 0.0, "weight": 1.0,
+    }  # fmt: skip
     wanted = pl.DataFrame({"date": [FIRST] * 2, "chain": ["ethereum"] * 2, "asset": [weth, collateral]})
-    valued = liquidations.value(events, prices.choose(prices.tidy(pl.concat([said, usd])), wanted))
+    chosen = prices.choose(pl.DataFrame([usd], schema=QUOTES.polars_schema()), wanted)
+    valued = liquidations.value(events, chosen)
     assert valued["debt_usd"].to_list() == [6_000.0, 6_000.0]
     assert valued["collateral_usd"].to_list() == pytest.approx([6_300.0, 6_300.0])
+    assert valued["price_source"].unique().to_list() == ["chainlink"]
+    assert valued["collateral_price_source"].unique().to_list() == ["protocol_oracle"]
+    assert valued["collateral_own_usd"].to_list() == pytest.approx([6_300.0, 6_300.0])
     assert liquidations.TABLE.violations(valued) == []

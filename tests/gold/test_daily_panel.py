@@ -13,10 +13,10 @@ from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
 from cryptolake.gold.suspect import flagged
 from cryptolake.silver import prices, tvl
 from cryptolake.silver.liquidations import TABLE as LIQUIDATIONS
+from cryptolake.silver.quotes import TABLE as QUOTES
 from cryptolake.silver.tvl import TABLE as TVL
 
 DAY = date(2024, 12, 31)
-NO_ALIASES = pl.DataFrame(schema={"chain": pl.String, "asset": pl.String, "name": pl.String})
 
 
 def row(asset: str, supplied: int, borrowed: int, price: int | None, **more: object) -> dict[str, object]:
@@ -45,8 +45,7 @@ def row(asset: str, supplied: int, borrowed: int, price: int | None, **more: obj
 def conform(rows: list[dict[str, object]]) -> pl.DataFrame:
     """Rows valued by the market's own oracle alone."""
     held = tvl.conform(rows)
-    quotes = prices.oracle_quotes(held, LIQUIDATIONS.empty(), NO_ALIASES)
-    return tvl.value(held, prices.choose(quotes, held.select("date", "chain", "asset")))
+    return tvl.value(held, prices.choose(QUOTES.empty(), held.select("date", "chain", "asset")))
 
 
 def expected(
@@ -119,6 +118,8 @@ def series(levels: list[float], **more: list[float]) -> pl.DataFrame:
         "liquidated": [0.0] * count,
         "events": [0] * count,
         "dust": [0] * count,
+        **{name: [0.0] * count for name in ("disagreeing", "frozen", "collateral", "contradicted")},
+        "seized": more.get("liquidated", [0.0] * count),
         **more,
     }
     return pl.DataFrame(
@@ -130,7 +131,14 @@ def series(levels: list[float], **more: list[float]) -> pl.DataFrame:
             "liquidations_usd": columns["liquidated"],
             "liquidation_count": columns["events"],
             "liquidations_dust_count": columns["dust"],
-            "disagreeing_usd": more.get("disagreeing", [0.0] * count),
+            "gross_tvl_usd": [one + two for one, two in zip(levels, columns["collateral"], strict=True)],
+            "exposure_usd": levels,
+            "disagreeing_usd": columns["disagreeing"],
+            "frozen_usd": columns["frozen"],
+            "repaid_of_priced_usd": columns["liquidated"],
+            "seized_of_priced_usd": columns["seized"],
+            "events_usd": columns["liquidated"],
+            "disagreeing_events_usd": columns["contradicted"],
         }
     )
 
@@ -141,17 +149,22 @@ def test_a_mispriced_day_is_flagged_and_a_lasting_change_is_not() -> None:
     lasting = flagged(series([1e9, 1e9, 1e9, 1.9e9, 1.9e9, 1.9e9, 1.9e9]))
     assert set(lasting["flags"]) == {""}
     assert set(flagged(series([1e9, 5e10, 1e9]))["flags"]) == {""}, "too few neighbours for a verdict"
+    pledged = flagged(series([1e9] * 7, collateral=[1e9, 1e9, 1e9, 1e12, 1e9, 1e9, 1e9]))
+    assert pledged["flags"].to_list() == ["", "", "", "tvl_spike", "", "", ""], "collateral is looked at as well"
 
 
 def test_each_rule_says_its_code() -> None:
     found = flagged(
         series(
-            [100.0] * 5,
-            borrowed=[50.0, 110.0, 50.0, 50.0, 50.0],
-            liquidated=[0.0, 0.0, 0.0, 150.0, 0.0],
-            events=[0, 0, 0, 1, 75_000],
-            dust=[0, 0, 0, 0, 74_000],
-            disagreeing=[6.0, 0.0, 5.0, 0.0, 0.0],
+            [100.0] * 8,
+            borrowed=[50.0, 110.0, 50.0, 50.0, 50.0, 50.0, 50e3, 50.0],
+            liquidated=[0.0, 0.0, 0.0, 150.0, 0.0, 0.0, 1_000.0, 20.0],
+            events=[0, 0, 0, 1, 75_000, 0, 1, 1],
+            dust=[0, 0, 0, 0, 74_000, 0, 0, 0],
+            disagreeing=[6.0, 0.0, 5.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+            frozen=[0.0, 0.0, 5.0, 0.0, 0.0, 6.0, 0.0, 0.0],
+            seized=[0.0, 0.0, 0.0, 160.0, 0.0, 0.0, 2_100.0, 50.0],
+            contradicted=[0.0, 0.0, 0.0, 7.0, 0.0, 0.0, 0.0, 2.0],
         )
     )
     assert found["flags"].to_list() == [
@@ -160,6 +173,9 @@ def test_each_rule_says_its_code() -> None:
         "",
         "liquidations_exceed_debt",
         "dust_storm",
+        "price_frozen",
+        "borrowed_over_supplied;seizure_disagrees",
+        "seizure_disagrees",
     ]
 
 

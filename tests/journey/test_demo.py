@@ -41,6 +41,7 @@ _OF_OTHER_MARKETS = {
     "flagged_markets": "markets that anyone may open",
     "exclusions": "what the registry leaves out of markets that anyone may open",
     "bad_debt": "versions that tell of it",
+    "quotes": "tokens whose price more than their market's own oracle tells",
 }
 
 

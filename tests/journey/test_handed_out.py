@@ -129,11 +129,29 @@ CHANGES: dict[str, Change] = {
         rewritten(QUOTES, pl.col("quote_price") * 1.1),
     ),
 }
+# Changes of shared prices, of which the sandbox has none: its tokens are told by nobody but its market.
+OF_SHARED_PRICES = {one for one in CHANGES if "quotes" in one or one.startswith("price ")}
 TRIPS = {"reprice": ("reprice",), "of the market": ("refine", "--csu", "aave_v3_sandbox")}
+
+
+def prepare(lake: Path, changed: str) -> None:
+    """Where the change is one of shared prices, the day's tokens get some, from a file."""
+    if changed not in OF_SHARED_PRICES:
+        return
+    tables, ours = Tables(lake / "data"), {"CRYPTOLAKE_REGISTRY": str(sandbox_registry())}
+    held = tables.read(TVL).filter(pl.col("date") == DAY, pl.col("own_price").is_not_null())
+    told = held.select("date", "chain", "asset", pl.col("own_price").alias("price"))
+    told.unique().write_csv(lake / "prices.csv")
+    for words in (("prices", "import", "prices.csv"), ("refine",), ("build",)):
+        done = cryptolake(lake, *words, **ours)
+        assert done.returncode == 0, done.stderr
+    assert set(tables.read(TVL).filter(pl.col("date") == DAY)["price_source"].drop_nulls()) == {"file"}
+    assert tables.read(DAILY_PANEL).row(by_predicate=pl.col("date") == DAY, named=True)["status"] == "ok"
 
 
 @pytest.mark.parametrize("changed", CHANGES)
 def test_nothing_is_handed_out_that_is_not_so(lake: Path, changed: str) -> None:
+    prepare(lake, changed)
     CHANGES[changed](lake / "data")
     for words in (("panel", "export"), ("panel", "describe"), ("publish",), ("release", "2024.12")):
         done = cryptolake(lake, *words, CRYPTOLAKE_REGISTRY=str(sandbox_registry()))
@@ -146,6 +164,7 @@ def test_nothing_is_handed_out_that_is_not_so(lake: Path, changed: str) -> None:
 
 @pytest.mark.parametrize("changed", sorted(set(CHANGES) - {"panel"}))
 def test_a_new_panel_has_no_figure_of_it(lake: Path, changed: str) -> None:
+    prepare(lake, changed)
     CHANGES[changed](lake / "data")
     before = Tables(lake / "data").read(DAILY_PANEL)
     done = cryptolake(lake, "build", CRYPTOLAKE_REGISTRY=str(sandbox_registry()))
@@ -164,6 +183,7 @@ def test_a_new_panel_has_no_figure_of_it(lake: Path, changed: str) -> None:
 @pytest.mark.parametrize("changed", ["oracle", "price everywhere"])
 def test_no_trip_takes_over_what_was_changed(lake: Path, changed: str, trip: str) -> None:
     ours = {"CRYPTOLAKE_REGISTRY": str(sandbox_registry())}
+    prepare(lake, changed)
     before = Tables(lake / "data").read(DAILY_PANEL)
     CHANGES[changed](lake / "data")
     for words in (TRIPS[trip], ("build",)):
@@ -193,6 +213,7 @@ def test_a_price_of_a_file_is_read_from_the_file_again(lake: Path) -> None:
 def test_the_remedy_brings_the_figures_back(lake: Path, changed: str) -> None:
     """What was changed by hand is made anew from the answers, not taken for what they say."""
     ours = {"CRYPTOLAKE_REGISTRY": str(sandbox_registry())}
+    prepare(lake, changed)
     before = Tables(lake / "data").read(DAILY_PANEL)
     CHANGES[changed](lake / "data")
     assert cryptolake(lake, "refine", **ours).returncode == 0

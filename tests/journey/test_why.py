@@ -11,31 +11,26 @@ from pathlib import Path
 import orjson
 import polars as pl
 import pytest
+import yaml
 from tests.command import cryptolake
 
 from cryptolake.app import App
+from cryptolake.contracts.prices import ORACLE
 from cryptolake.demo.replay import sandbox_registry
 from cryptolake.errors import BadInput, Stop
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
-from cryptolake.gold.totals import EVENT_SUMS, PARTIAL, SUMS
+from cryptolake.gold.totals import EVENT_SUMS, OWN_SUMS, PARTIAL, SUMS
 from cryptolake.lake.tables import Tables
 from cryptolake.settings import Settings
+from cryptolake.silver.prices import TABLE as PRICES
 from cryptolake.silver.tvl import TABLE as TVL
 from cryptolake.work.why import why
 
 pytestmark = pytest.mark.xdist_group("demo")
 MARKET = "aave_v3_sandbox"
 FIGURES = [name for name, dtype in DAILY_PANEL.polars_schema().items() if dtype.is_numeric()]
-ADDED = (
-    "unfiltered_tvl_usd",
-    *SUMS,
-    *EVENT_SUMS,
-    *PARTIAL,
-    "utilization_rate",
-    "num_assets",
-    "liquidation_count",
-    "liquidations_dust_count",
-)
+COUNTED = ("num_assets", "liquidation_count", "liquidations_dust_count")
+ADDED = (*SUMS, *OWN_SUMS, *EVENT_SUMS, *PARTIAL, "unfiltered_tvl_usd", "utilization_rate", *COUNTED)
 
 
 @pytest.fixture
@@ -47,7 +42,11 @@ def app(lake: Path) -> Iterator[App]:
 
 
 def test_what_is_said_of_every_figure_of_every_day_adds_up_to_it(app: App) -> None:
-    panel = app.tables.read(DAILY_PANEL)
+    adds_up(app, app.tables.read(DAILY_PANEL))
+
+
+def adds_up(app: App, panel: pl.DataFrame) -> None:
+    """Every figure of these rows is opened."""
     csu = app.registry.csu(MARKET)
     for row in panel.iter_rows(named=True):
         for column in FIGURES:
@@ -59,6 +58,47 @@ def test_what_is_said_of_every_figure_of_every_day_adds_up_to_it(app: App) -> No
             if column in ADDED and found.value is not None:
                 assert found.adds_up == pytest.approx(found.value, rel=1e-12), (row["date"], column)
             assert all(term.usd is None or term.usd == term.amount * (term.price or 0.0) for term in found.terms)
+            said = {told.asset: told.price for told in found.prices}
+            assert all(said[term.asset] == term.price for term in found.terms)
+
+
+def test_it_adds_up_where_totals_leave_something_out(app: App, lake: Path) -> None:
+    held = app.tables.read(TVL)
+    token = held.sort("cash_usd", descending=True)["asset"][0]
+    rows = yaml.safe_load(sandbox_registry().read_text())
+    rows["exclusions"] = [
+        {"csu": MARKET, "token": token, "reason": "inflated", "why": "In this test.", "sources": ["this test"]}
+    ]
+    told = lake / "registry.yaml"
+    told.write_text(yaml.safe_dump(rows))
+    assert cryptolake(lake, "--data", "data", "--registry", str(told), "build").returncode in {0, 1}
+    opened = App(Settings(data=lake / "data", registry=told))
+    try:
+        panel = opened.tables.read(DAILY_PANEL).filter(pl.col("excluded").is_not_null())
+        assert panel.filter(pl.col("unfiltered_tvl_usd") > pl.col("total_tvl_usd")).height
+        adds_up(opened, panel.head(2))
+        day = panel["date"][0]
+        csu = opened.registry.csu(MARKET)
+        found = why(opened, csu, day, "total_tvl_usd")
+        assert [one["id"] for one in found.left_out] == [token]
+        assert not why(opened, csu, day, "unfiltered_tvl_usd").left_out
+    finally:
+        opened.close()
+
+
+def test_prices_have_the_name_of_whoever_told_them(app: App) -> None:
+    csu = app.registry.csu(MARKET)
+    shared = {(one["date"], one["asset"]): one["quoted_by"] for one in app.tables.read(PRICES).iter_rows(named=True)}
+    held = app.tables.read(TVL)
+    oracles = set(held.filter(pl.col("oracle_price").is_not_null()).select("date", "asset").iter_rows())
+    for day in held["date"].unique():
+        own = why(app, csu, day, "total_tvl_own_usd")
+        assert {(told.source, told.quoted_by) for told in own.prices if told.price is not None} == {(ORACLE, MARKET)}
+        for told in why(app, csu, day, "total_tvl_usd").prices:
+            if told.price is not None:
+                assert told.quoted_by == (MARKET if told.source == ORACLE else shared[day, told.asset])
+            heard = [one["source"] for one in told.others]
+            assert (ORACLE in heard) is (told.source != ORACLE and (day, told.asset) in oracles)
 
 
 def test_the_answer_it_names_is_the_one_that_lies_there(app: App) -> None:

@@ -44,7 +44,9 @@ def in_order(frame: pl.DataFrame, **tokens: pl.Expr) -> pl.DataFrame:
         frame = frame.with_columns(units.alias(f"{name}_raw")).with_columns(
             scaled(f"{name}_raw", "decimals").alias(name)
         )
-        frame = frame.with_columns((pl.col(name) * pl.col(price)).alias(f"{name.removesuffix('_amount')}_usd"))
+        of = name.removesuffix("_amount")  # the price is the market's own oracle's
+        value = pl.col(name) * pl.col(price)
+        frame = frame.with_columns(value.alias(f"{of}_usd"), value.alias(f"{of}_own_usd"))
     return frame.drop("decimals") if "debt_amount" in frame.columns else frame
 
 
@@ -156,8 +158,12 @@ def lack(reason: str) -> At:
         ("stuck_debt", change("panel", flags=pl.lit("stuck_debt"))),
         ("insolvent", change("panel", flags=pl.lit("insolvent"))),
         ("frozen_oracle", change("panel", flags=pl.lit("frozen_oracle"))),
+        ("overpriced", change("panel", flags=pl.lit("overpriced"))),
         ("own_price_only", change("panel", flags=pl.lit("own_price_only"))),
         ("liquidations_exceed_debt", change("panel", flags=pl.lit("liquidations_exceed_debt"))),
+        ("price_disagrees", change("panel", flags=pl.lit("price_disagrees"))),
+        ("price_frozen", change("panel", flags=pl.lit("price_frozen;tvl_spike"))),
+        ("seizure_disagrees", change("panel", flags=pl.lit("seizure_disagrees"))),
         ("dust_storm", change("panel", flags=pl.lit("dust_storm"))),
         ("failed_days", change("panel", liquidations_status=pl.lit("failed"))),
         ("pending_days", change("panel", status=pl.lit("pending"))),
@@ -190,10 +196,10 @@ def test_flagged_prices_are_listed(sound: FinishedTables, flag: str) -> None:
 
 
 def test_a_price_that_jumps_is_found(sound: FinishedTables) -> None:
-    prices = sound.prices.with_columns(
-        pl.when(pl.col("date") == DAY).then(pl.col("price") * 3).otherwise("price").alias("price")
-    )
+    """Of those that all markets share, and of those that only the market's own oracle tells."""
+    prices = sound.prices.with_columns(pl.when(pl.col("date") == DAY).then(3.0).otherwise(1.0).alias("price"))
     assert broken(replace(sound, prices=prices))["price_jump"] > 0
+    assert broken(change("tvl", price=pl.col("price") * 3)(sound))["price_jump"] > 0
 
 
 def test_the_new_york_day_is_its_own_window(sound: FinishedTables) -> None:

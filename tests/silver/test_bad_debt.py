@@ -20,7 +20,7 @@ from cryptolake.net.abi import address_word
 from cryptolake.net.logs import Log, log_to_json
 from cryptolake.net.multicall import transcript_to_json
 from cryptolake.registry.markets import Csu
-from cryptolake.silver import bad_debt, bad_debt_daily, liquidations, prices, quotes, refined
+from cryptolake.silver import bad_debt, bad_debt_daily, liquidations, prices, quotes, refined, tvl
 from cryptolake.sources.onchain import aave_v3
 from cryptolake.sources.onchain.events import to_settle
 from cryptolake.state.ledger import Ledger
@@ -188,8 +188,18 @@ def test_valuing_anew_reaches_bad_debt_and_an_event_without_a_price_has_no_sum(
     root, world = lake
     tables = made(root, world, tmp_path / "t", fresh=True)
     before = tables.read(bad_debt.TABLE)
-    said = tables.read(quotes.TABLE).with_columns(
-        pl.lit("file").alias("source"), pl.lit("mine.csv").alias("quoted_by"), (pl.col("quote_price") * 3)
+    held = tables.read(tvl.TABLE).filter(pl.col("own_price").is_not_null())
+    made_up = {"source": "file", "quoted_by": "mine.csv", "quote": "usd"}
+    said = held.select(
+        *("date", "chain", "asset", pl.col("block_time").alias("observed_at")),
+        (pl.col("own_price") * 3).alias("quote_price"),
+        *(pl.lit(what).alias(name) for name, what in made_up.items()),
+    )
+    rest = [pl.lit(None, dtype).alias(name) for name, dtype in quotes.TABLE.polars_schema().items() if name not in said]
+    said = (
+        said.with_columns(rest)
+        .with_columns(pl.lit(0.0).alias("age_s"), pl.lit(1.0).alias("weight"))
+        .select(quotes.TABLE.columns)
     )
     reprice(tables=tables, quotes=said.unique(["date", "chain", "asset"]), pricing=prices.Pricing(ladder=("file",)))
     after = tables.read(bad_debt.TABLE)

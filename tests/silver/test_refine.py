@@ -125,12 +125,7 @@ def test_reprice_needs_no_bronze_and_keeps_the_version_before(lake: tuple[Path, 
     refine(source(world), partitions(world, FIRST, LAST), bronze=Bronze(root), tables=tables)
     before, number = tables.read(tvl.TABLE), tables.version(tvl.TABLE)
     asset = before["asset"][0]
-    said = tables.read(quotes.TABLE).filter((pl.col("asset") == asset) & (pl.col("source") == "protocol_oracle"))
-    file = said.with_columns(
-        pl.lit("file").alias("source"),
-        pl.lit("mine.csv").alias("quoted_by"),
-        (pl.col("quote_price") * 3).alias("quote_price"),
-    ).unique(subset=["date", "chain", "asset"])
+    file = told(before.filter(pl.col("asset") == asset), 3)
     reprice(tables=tables, quotes=file, pricing=prices.Pricing(ladder=("file", "protocol_oracle")))
     after = tables.read(tvl.TABLE)
     mine = (pl.col("asset") == asset) & (pl.col("chain") == before["chain"][0])
@@ -141,6 +136,24 @@ def test_reprice_needs_no_bronze_and_keeps_the_version_before(lake: tuple[Path, 
     assert after.filter(~mine)["supplied_usd"].equals(before.filter(~mine)["supplied_usd"])
     assert tables.read(tvl.TABLE, version=number).equals(before)
     assert tables.read(quotes.TABLE).filter(pl.col("source") == "file").height == file.height
+
+
+def told(rows: pl.DataFrame, times: float) -> pl.DataFrame:
+    """A file that says so many times what the markets' own oracles say."""
+    return (
+        rows.filter(pl.col("oracle_quote") == "usd")
+        .select(
+            *("date", "chain", "asset"),
+            pl.lit("file").alias("source"),
+            pl.lit("mine.csv").alias("quoted_by"),
+            (pl.col("oracle_price") * times).alias("quote_price"),
+            pl.lit("usd").alias("quote"),
+            pl.col("block_time").alias("observed_at"),
+            pl.lit(0.0).alias("age_s"),
+            pl.lit(1.0).alias("weight"),
+        )
+        .unique(subset=["date", "chain", "asset"])
+    )
 
 
 def test_amounts_are_rounded_once(lake: tuple[Path, World], tmp_path: Path) -> None:

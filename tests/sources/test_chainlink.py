@@ -19,6 +19,7 @@ from cryptolake.registry.chains import Chain
 from cryptolake.silver.prices import choose
 from cryptolake.silver.quotes import TABLE as QUOTES
 from cryptolake.sources.chainlink import ChainlinkPrices
+from cryptolake.sources.onchain.for_all import ForAll
 
 
 def feed_code(decimals: int, answer: int, updated_at: int) -> str:
@@ -65,7 +66,8 @@ def test_every_feed_is_read_by_its_own_scale_and_time(anvil: Anvil) -> None:
     anvil.empty_blocks(3, 12)
     chain = Chain("local", 31337, multicall3_address="0xcA11bde05977b3631167028862bE2a173976CA11", multicall3_block=0)
     pool = Pool("local", 31337, [Endpoint("anvil", SecretUrl(anvil.url), Limits(rate=10_000))], Http())
-    source = ChainlinkPrices(chains={"local": chain}, pools=lambda _: pool, known=known)
+    read = ForAll({"local": chain}, "one_voice", 0.0)
+    source = ChainlinkPrices(chains={"local": chain}, pools=lambda _: pool, read=read, known=known)
     partition = Partition("chainlink_prices", "local", day)
     (raw,) = [answer for trip in source.trips([partition]) for answer in source.fetch(trip)]
     assert isinstance(raw, Raw), raw

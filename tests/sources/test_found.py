@@ -55,7 +55,7 @@ BAZAAR = """
 from cryptolake.contracts.prices import PriceSource
 from cryptolake.contracts.source import Dataset, Trip
 
-PRICES = PriceSource("bazaar", rung=15, max_age_s=60)
+PRICES = PriceSource("bazaar", rung=17, max_age_s=60)
 
 class Bazaar:
     name = "bazaar"
@@ -116,7 +116,7 @@ def test_every_shipped_file_is_sound(app: App) -> None:
 
 def test_the_ladder_is_what_the_files_declare(app: App) -> None:
     told = app.found.price_sources
-    assert (ORACLE, *told) == LADDER == pricing(app).ladder
+    assert (*told, ORACLE) == LADDER == pricing(app).ladder
     assert Pricing().max_age_s == {ORACLE: 0.0, **{name: one.max_age_s for name, one in told.items()}}
 
 
@@ -185,7 +185,7 @@ def test_a_faulty_file_is_refused_by_name_and_the_others_go_on(
     assert app.vendor("defillama").name == "defillama"
     with pytest.raises(BadInput, match=f"{module}: .*{words}"):
         app.vendor("sky")
-    assert tuple(price_sources(app)) == LADDER[1:]
+    assert tuple(price_sources(app)) == LADDER[:-1]
 
 
 OWN_TABLE = f"TABLES = (SourceTable({TABLE.format(key=('day',))}, list),)\n\nclass Sky:"
@@ -329,7 +329,7 @@ def test_rows_under_another_name_than_the_price_sources_are_refused(tmp_path: Pa
 
 def test_a_price_source_is_one_file_and_takes_its_rung(drop: Drop, app: App) -> None:
     drop("bazaar", BAZAAR)
-    assert pricing(app).ladder[:4] == (ORACLE, "chainlink", "bazaar", "defillama")
+    assert pricing(app).ladder[:4] == ("chainlink", "governed_oracle", "bazaar", "defillama")
     assert pricing(app).max_age_s["bazaar"] == 60
     assert "bazaar" in price_sources(app)
     assert "bazaar" not in app.vendors()
@@ -354,7 +354,7 @@ def test_a_faulty_price_source_is_never_left_out_in_silence(
 
 def test_an_order_that_names_nobody_is_refused(tmp_path: Path) -> None:
     opened = App(load_settings(data=tmp_path, price_order="chainlink,nobody"))
-    with pytest.raises(BadInput, match="unknown source 'nobody'; known: protocol_oracle, chainlink"):
+    with pytest.raises(BadInput, match="unknown source 'nobody'; known: chainlink, governed_oracle"):
         pricing(opened)
     with pytest.raises(BadInput, match="unknown price source 'nobody'"):
         price_source(opened, "nobody")

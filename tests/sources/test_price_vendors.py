@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import polars as pl
@@ -18,6 +21,7 @@ from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Source
 from cryptolake.errors import Skip
+from cryptolake.lake.bronze import Bronze
 from cryptolake.net.access import Access
 from cryptolake.net.conversation import Patience
 from cryptolake.net.gates import Gates
@@ -320,3 +324,72 @@ def test_what_a_price_may_be_in(quote: str) -> None:
         landed("mine.csv", _in(quote).encode(), "mine", datetime(2025, 1, 2, tzinfo=UTC))
     )
     assert row["quote"] == quote.lower()
+
+
+AS_ROWS = [
+    {"day": date(2024, 12, 31), "network": "ethereum", "asset": ODD.lower(), "close": 1.5, "price": 9.0, "time": None}
+]
+OTHERWISE = {"date": "day", "chain": "network", "price": "close"}
+
+
+def _written(kind: str, rows: list[dict[str, Any]]) -> bytes:
+    frame = pl.DataFrame(rows)
+    into = io.BytesIO()
+    match kind:
+        case "csv":
+            frame.write_csv(into)
+        case "json":
+            frame.write_json(into)
+        case "lines":
+            frame.write_ndjson(into)
+        case _:
+            frame.write_parquet(into)
+    return into.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "lines", "parquet"])
+def test_a_file_of_any_kind_with_names_of_its_own_is_read(kind: str, tmp_path: Path) -> None:
+    """A column that is named for ours stands for it, also where another bears our name; a day may come as an instant."""
+    for day_as in (date(2024, 12, 31), *([datetime(2024, 12, 31)] if kind == "parquet" else [])):
+        content = _written(kind, [{**AS_ROWS[0], "day": day_as}])
+        raw = landed("mine", content, "mine", datetime(2025, 1, 2, tzinfo=UTC), OTHERWISE)
+        bronze = Bronze(tmp_path / str(day_as.hour if isinstance(day_as, datetime) else "day"))
+        bronze.land(raw)
+        kept = bronze.read(raw.partition, PriceFile.name)
+        assert kept is not None
+        assert kept.payload.endswith(content), "the file's own bytes are kept"
+        (row,) = rows(PriceFile(("ethereum",)), kept)
+        assert (row["date"], row["asset"], row["quote_price"], row["age_s"]) == (date(2024, 12, 31), ODD, 1.5, 0.0)
+        plain = landed("mine", content, "mine", datetime(2025, 1, 2, tzinfo=UTC))
+        assert plain.digest != raw.digest, "the same file read otherwise is another answer"
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "lines", "parquet"])
+def test_every_faulty_row_of_any_kind_is_named(kind: str) -> None:
+    many = [{**AS_ROWS[0], "close": -1.0, "asset": f"0x{number:040x}"} for number in range(1, 31)]
+    with pytest.raises(Skip, match=r"30 faults: mine, (line|row) [12]: .*and 10 more") as told:
+        PriceFile(("ethereum",)).parse(
+            landed("mine", _written(kind, many), "mine", datetime(2025, 1, 2, tzinfo=UTC), OTHERWISE)
+        )
+    assert "no price" in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"PAR1 and no more", "no whole Parquet file"),
+        (b"\xff\xfe\x00", "neither Parquet nor UTF-8"),
+        (b"[1, 2]", "mine, row 1: no object"),
+        (b'{"date": "2024-12-31"}\n{"date"\n', "nor is its line 2 alone"),
+        (b'[{"date": "2024-12-31"}]', "mine, row 1: column chain, asset, price is missing"),
+        (
+            b'[{"date": "2024-12-31", "chain": "ethereum", "asset": "0x1", "price": true}]',
+            "mine, row 1: True is no number",
+        ),
+        (b'[{"date": "2024-12-31", "chain": "ethereum", "asset": [], "price": 1}]', "mine, row 1: .* is no number"),
+        (b"[]", "no line with a price"),
+    ],
+)
+def test_what_is_no_table_is_refused_in_a_line(content: bytes, words: str) -> None:
+    with pytest.raises(Skip, match=words):
+        PriceFile(("ethereum",)).parse(landed("mine", content, "mine", datetime(2025, 1, 2, tzinfo=UTC)))

@@ -20,6 +20,7 @@ from cryptolake.cli.selecting import NOTHING, Selected, selecting
 from cryptolake.cli.show import print_json, print_line, print_table, progress
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.partition import Partition
+from cryptolake.errors import BadInput
 
 if TYPE_CHECKING:
     import polars as pl
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 prices_app = typer.Typer(
     no_args_is_help=True,
-    help="Prices that the markets' own oracles do not give.\n\nExample: cryptolake prices collect",
+    help="Prices that all markets share, and whose they are.\n\nExample: cryptolake prices collect",
 )
 
 
@@ -48,7 +49,7 @@ def add_commands(cli: typer.Typer) -> None:
 def collect_command(
     context: typer.Context,
     source: Annotated[
-        list[str] | None, typer.Option("--source", help="chainlink, defillama, coingecko, ...; repeatable (all).")
+        list[str] | None, typer.Option("--source", help="chainlink, governed_oracle, defillama, ...; repeatable (all).")
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Ask vendors for every token, to compare, not only for missing ones.")
@@ -57,7 +58,7 @@ def collect_command(
     selected: Selected = NOTHING,
     as_json: JsonFlag = False,
 ) -> None:
-    """Ask Chainlink at the snapshot blocks, then the vendors for what is still missing; value everything again.
+    """Ask feeds and governed oracles at the snapshot blocks, then vendors for what is still missing; value everything again.
 
     A selection narrows what is asked for to the tokens that its markets hold on its days.
 
@@ -78,16 +79,35 @@ def collect_command(
 @prices_app.command("import")
 def import_command(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="CSV: date, chain, asset, price[, quote, time].")],
+    file: Annotated[Path, typer.Argument(help="CSV, JSON or Parquet: date, chain, asset, price[, quote, time].")],
+    columns: Annotated[
+        str | None, typer.Option(help="What the file calls them where it has other names: date=day,price=close.")
+    ] = None,
 ) -> None:
     """Keep your own price file in bronze and use it where nobody else has a price.
 
-    Example: cryptolake prices import my_prices.csv
+    Every row is read first: a file with a faulty one is refused, and its faulty rows are named.
+
+    Example: cryptolake prices import my_prices.parquet --columns date=day,price=close
     """
     from cryptolake.work import prices as river
 
+    named = _pairs(columns)
     app: App = context.obj.open()
-    print_made(river.import_file(app, file), "build")
+    print_made(river.import_file(app, file, named), "build")
+
+
+def _pairs(text: str | None) -> dict[str, str]:
+    """`ours=theirs,...` by ours. Raises BadInput for anything else."""
+    found: dict[str, str] = {}
+    for pair in text.split(",") if text is not None else ():
+        ours, equals, theirs = (part.strip() for part in pair.partition("="))
+        if not (ours and equals and theirs) or ours in found:
+            raise BadInput(
+                f"--columns {pair.strip()!r}: write each of our names once with the file's own, date=day,price=close"
+            )
+        found[ours] = theirs
+    return found
 
 
 @prices_app.command("list")

@@ -53,9 +53,9 @@ def release_command(
     from cryptolake.quality.supported import differing
     from cryptolake.registry.version import registry_version
     from cryptolake.research.release import release, verify
-    from cryptolake.silver.prices import TABLE as PRICES
     from cryptolake.silver.refined import TABLE as REFINED
     from cryptolake.silver.refined import pricing_document
+    from cryptolake.silver.tvl import TABLE as TVL
     from cryptolake.work.checking import finished
     from cryptolake.work.evidence import lines
     from cryptolake.work.handing_out import refuse_rows
@@ -83,8 +83,9 @@ def release_command(
         code_version=__version__,
         registry_version=which,
         day_boundary=app.boundary,
-        prices=app.tables.read(PRICES),
+        tvl=app.tables.read(TVL, columns=[*TVL.key, "chain", "price_source", "price_flag"]),
         pricing=pricing_document(app.tables.read(REFINED)),
+        exclusions=[one for one in app.registry.exclusions if one.csu in csus],
     )
     made = release(
         version, DAILY_PANEL, panel, metadata=document, registry={"registry_version": which, "csus": csus}, into=folder

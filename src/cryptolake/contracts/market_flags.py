@@ -10,6 +10,7 @@ FLAGS: Mapping[str, str] = {
     "stuck_debt": "is debt that compounds while nothing is left to withdraw",
     "insolvent": "is debt worth more than all that can be pledged for it",
     "frozen_oracle": "is priced by an oracle that stood still while others moved",
+    "overpriced": "is lent by an oracle that says more of the collateral than others do",
     "own_price_only": "is held in tokens that nobody but the market prices",
 }
 OF_TOKENS = "own_price_only"  # the one that is about tokens, the others are about isolated markets

@@ -27,7 +27,6 @@ from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
 from cryptolake.lake.bronze import ONCHAIN, Bronze
 from cryptolake.lake.tables import Tables
 from cryptolake.silver.isolated_markets import TABLE as ISOLATED
-from cryptolake.silver.prices import TABLE as PRICES
 from cryptolake.silver.tvl import TABLE as TVL
 from cryptolake.state.ledger import Ledger
 
@@ -224,7 +223,7 @@ def _graded(lake: Breakable) -> Noticed | None:
 FAULTS: Sequence[Fault] = (
     Fault("a day deleted from silver", _lose_day, _checked),
     Fault("a loan in silver made smaller", _edit(TVL, borrowed=pl.col("borrowed") * 0.9), _checked),
-    Fault("the prices of a day doubled", _edit(PRICES, price=pl.col("price") * 2), _checked),
+    Fault("the prices of a day doubled", _edit(TVL, price=pl.col("price") * 2), _checked),
     Fault("a liquidation cut out of a kept answer, its digest made to fit", _edit_answer, _verified),
     Fault("a kept answer deleted", _lose_answer, _verified),
     Fault("an entry of the ledger that claims another answer", _edit_ledger, _verified),

@@ -17,7 +17,7 @@ from cryptolake.contracts.table import Field, Table
 from cryptolake.gold.flagged_markets import TABLE as FLAGGED_MARKETS
 from cryptolake.gold.left_out import doubts, left_out, named
 from cryptolake.gold.suspect import LIQUIDATIONS_SUSPECT, TVL_SUSPECT, flagged
-from cryptolake.gold.totals import EVENT_SUMS, PARTIAL, SUMS, bounded, of_assets, of_events
+from cryptolake.gold.totals import EVENT_SUMS, OWN_SUMS, PARTIAL, SUMS, bounded, of_assets, of_events
 
 # What the states mean for the numbers of a row. Zero, missing and not-deployed never share one.
 STATUS_CODES: dict[str, str] = {
@@ -147,6 +147,15 @@ TABLE = Table(
             allowed=GRADES,
             added=True,
         ),
+        Field(
+            "total_tvl_own_usd",
+            "float64",
+            "net TVL at the market's own oracle alone, to check `total_tvl_usd` by; null unless that prices every asset held",
+            unit="USD",
+            null=True,
+            minimum=0,
+            added=True,
+        ),
         Field("block", "int64", "snapshot block", null=True, minimum=0),
         Field("block_time", "timestamp", "timestamp of that block", unit="UTC", null=True),
         Field("chain", "text", "chain of the market"),
@@ -156,24 +165,26 @@ TABLE = Table(
     doc="The balanced daily panel of lending markets.",
     methodology="A total is null (status `missing_price`) where what has no price may be more than 0.1 % of the market's value "
     "(of the day's liquidations), bounded by the asset's last price in this market, and by 1,000,000 USD a token for one that "
-    "never had any; the sums of what has a price are the `priced_` columns. A market that holds nothing is 0, and so is a day "
-    "that was asked and had no liquidation; a day that was not asked, or a market that did not exist, is null with its "
-    "reason. Liquidations are valued at the day's snapshot price. TVL and liquidations of a row cover the same day: the "
-    "snapshot block is the last block of the window that was scanned. Nothing is filled forward. Totals leave out what the "
-    "table `exclusions` names and nothing else, an isolated market by its own deposits and debt; `unfiltered_tvl_usd` leaves "
-    "out nothing, and liquidations are all counted.",
+    "never had any; the sums of what has a price are the `priced_` columns. An asset is valued at the price that all markets "
+    "share, else at the market's own oracle (silver `tvl`); `total_tvl_own_usd` is the same at the market's own oracle "
+    "throughout. A market that holds nothing is 0, and so is a day that was asked and had no liquidation; a day that was not "
+    "asked, or a market that did not exist, is null with its reason. Liquidations are valued at the day's snapshot price. TVL "
+    "and liquidations of a row cover the same day: the snapshot block is the last block of the window that was scanned. "
+    "Nothing is filled forward. Totals leave out what the table `exclusions` names and nothing else, an isolated market by its "
+    "own deposits and debt; `unfiltered_tvl_usd` leaves out nothing, and liquidations are all counted.",
     publish_as="gold/daily_panel.parquet",
 )
 
 # What `build` needs of silver; the rest need not be read.
 _TVL_COLUMNS = (
     *("csu", "date", "asset", "supplied", "borrowed", "cash", "collateral", "price", "price_source", "price_age_s"),
-    "price_flag",
+    *("price_flag", "own_price", "highest_price"),
     *("supplied_usd", "borrowed_usd", "cash_usd", "collateral_usd", "block", "block_time"),
+    *("cash_own_usd", "collateral_own_usd"),
 )
 _LIQUIDATION_COLUMNS = (
-    *("chain", "tx", "log_index", "csu", "date", "debt_asset", "debt_amount", "debt_usd"),
-    *("collateral_asset", "collateral_amount", "collateral_usd", "is_dust"),
+    *("chain", "tx", "log_index", "csu", "date", "debt_asset", "debt_amount", "debt_usd", "debt_own_usd"),
+    *("collateral_asset", "collateral_amount", "collateral_usd", "collateral_own_usd", "price_flag", "is_dust"),
 )
 
 COLUMNS = {"tvl": _TVL_COLUMNS, "liquidations": _LIQUIDATION_COLUMNS}
@@ -222,8 +233,9 @@ def build(
     nothing_held = pl.col("num_assets").is_null() & (pl.col("tvl_state") == "empty")
     nothing_happened = pl.col("liquidation_count").is_null()
     facts = ("excluded", "num_assets", "priced_share", "priced_value_share", "price_age_s_max", "block", "block_time")
+    sums = (*SUMS, *OWN_SUMS)
     frame = (
-        joined.with_columns(pl.when(nothing_held).then(0.0).otherwise(pl.col(name)).alias(name) for name in SUMS)
+        joined.with_columns(pl.when(nothing_held).then(0.0).otherwise(pl.col(name)).alias(name) for name in sums)
         .with_columns(
             pl.when(nothing_held).then(0.0).otherwise("unfiltered_tvl_usd").alias("unfiltered_tvl_usd"),
             pl.when(nothing_held).then(0).otherwise(pl.col("num_assets")).cast(pl.Int32).alias("num_assets"),
@@ -240,7 +252,7 @@ def build(
             pl.col("unpriced", "unpriced_debt", "unpriced_collateral").fill_null(False),
         )
         .with_columns(
-            *(pl.when(answered).then(pl.col(name)).alias(name) for name in facts),
+            *(pl.when(answered).then(pl.col(name)).alias(name) for name in (*facts, *OWN_SUMS)),
             *(
                 pl.when(answered & pl.col("summable")).then(pl.col(total)).alias(partial)
                 for partial, total in PARTIAL.items()

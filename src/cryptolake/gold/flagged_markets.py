@@ -7,6 +7,8 @@ flagged and stays in the totals; much of it makes the market's day `suspect` (`g
     stuck_debt      all is lent out and interest compounds, untouched for a week or at the end of every day of a week
     insolvent       all of the collateral token in the contract is worth less than the debt, by the own or an outside price
     frozen_oracle   the market's own price stood still for a week in which outside prices moved
+    overpriced      its own price of the collateral is more than a tenth above the outside one: whoever lends there lends to
+                    themselves, or is about to lose it
     own_price_only  a token held that only a market's own oracle prices
 
 What does not belong here: taking amounts out of totals (`gold.left_out`).
@@ -26,6 +28,7 @@ _NOTABLE = 1e-5
 _TOP = 0.98  # utilization from which nothing is left to withdraw
 _DAYS = 7  # so long nothing moved
 _MOVED = 0.05  # an outside price that moved more than this did move
+_OVER = 0.1  # so much more than the outside price no oracle says that lags, or leaves out a discount
 
 INPUTS = ("tvl", "isolated_markets", "exclusions")
 COLUMNS = {
@@ -77,7 +80,7 @@ TABLE = Table(
     methodology="Flags look at that day and the days before it, never at later ones, and never take anything out of a total. "
     "How much of a token is pledged in which isolated market is not known where several take it; then all of it is taken "
     "for the most that can lie in one. That one person lends to themselves cannot be seen in a snapshot: `self_dealt` says "
-    "that nobody else's word stands behind the market's value.",
+    "that nobody else's word stands behind the market's value, and `overpriced` that everybody else's stands against it.",
 )
 
 _KEY = ["csu", "date"]
@@ -117,10 +120,9 @@ def _priced(isolated: pl.DataFrame, tvl: pl.DataFrame) -> pl.DataFrame:
 def _judged(markets: pl.DataFrame) -> pl.DataFrame:
     """With `share` and `flags`."""
     ratio = pl.col("collateral_price") / pl.col("loan_price")
+    outside_ratio = pl.when(pl.col("collateral_outside") & pl.col("loan_outside")).then(ratio)
     week = (
-        markets.with_columns(
-            pl.when(pl.col("collateral_outside") & pl.col("loan_outside")).then(ratio).alias("outside_ratio")
-        )
+        markets.with_columns(outside_ratio.alias("outside_ratio"))
         .sort("csu", "market", "date")
         .rolling("date", period=f"{_DAYS}d", group_by=["csu", "market"])
         .agg(
@@ -149,6 +151,7 @@ def _judged(markets: pl.DataFrame) -> pl.DataFrame:
             | (outside_worth < pl.col("borrowed_usd")).fill_null(False)
         ),
         "frozen_oracle": whole_week & pl.col("stood_still") & (pl.col("moved") > _MOVED),
+        "overpriced": (owed > 0) & (pl.col("own_price") > (1 + _OVER) * outside_ratio),
     }
     return markets.join(week, on=["csu", "market", "date"], how="left").with_columns(
         pl.when(pl.col("gross_usd") > 0).then(share).alias("share"),

@@ -129,7 +129,7 @@ def doubts(tvl: pl.DataFrame, flagged: pl.DataFrame) -> pl.DataFrame:
             .agg(pl.col("pledged_own_usd").sum().alias(f"_{code}_pledged"))
         )
         totals = totals.join(lent, on=_KEY, how="left").join(worth, on=_KEY, how="left")
-    debt = {"stuck_debt", "insolvent"}
+    debt = {"stuck_debt", "insolvent", "overpriced"}
     large = {
         code: (pl.col(f"_{code}") > _LARGE * pl.col("_supplied"))
         if code in debt

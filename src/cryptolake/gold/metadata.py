@@ -25,7 +25,8 @@ CONVENTIONS = {
     "deposits: it is in borrowed and in no supplied, cash or TVL, so that utilisation can exceed 1; leave its rows of silver "
     "`tvl` out to measure without it, never clip",
     "missing": "null with a status code; never filled, never zero. Zero means asked and nothing there",
-    "price": "one price per chain, token and day for all markets, first of the ladder in silver `prices`",
+    "price": "one price per chain, token and day for all markets, first of the ladder in silver `prices`; where that has none "
+    "the market's own oracle, for its own rows alone; columns with `own` are at the market's own oracle throughout",
 }
 
 
@@ -42,17 +43,18 @@ def metadata_document(
     code_version: str,
     registry_version: str = "",
     day_boundary: str = "utc",
-    prices: pl.DataFrame | None = None,
+    tvl: pl.DataFrame | None = None,
     pricing: Mapping[str, object] | None = None,
     exclusions: Sequence[Exclusion] = (),
 ) -> dict[str, object]:
     """The document: version id, date range, definitions, sources, and per market its row counts by status.
 
-    `prices` (silver) tells which sources priced how many token-days, `pricing` how they were chosen (null: not known);
+    `tvl` (silver) tells which sources priced how many token-days, `pricing` how they were chosen (null: not known);
     `exclusions` is what totals leave out.
     """
     sandbox = sorted(name for name, csu in csus.items() if csu.sandbox)
-    priced = prices if prices is not None else pl.DataFrame(schema={"price_source": pl.String, "flag": pl.String})
+    said = dict.fromkeys(("price_source", "price_flag"), pl.String)
+    priced = pl.DataFrame(schema=said) if tvl is None else tvl.select("date", "chain", "asset", *said).unique()
     return {
         "table": table.name,
         "dataset_version": content_digest(table, panel),
@@ -72,7 +74,7 @@ def metadata_document(
         "methodology": table.methodology,
         "price_sources": _counts(priced["price_source"].fill_null("none")),
         "pricing": pricing,
-        "price_flags": _counts(priced["flag"]),
+        "price_flags": _counts(priced["price_flag"]),
         "exclusions": plain(exclusions),
         "sandbox": bool(sandbox),
         "sandbox_note": f"demonstration data, not a public chain: {', '.join(sandbox)}" if sandbox else None,

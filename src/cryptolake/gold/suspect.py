@@ -1,14 +1,21 @@
 """Which days of the panel look wrong although they were answered: flags, never deletions. No I/O.
 
-    price_disagrees           assets whose price sources disagree are more than 5 % of the market's deposits
-    tvl_spike                 deposits are more than twice, or less than half, of the days around (three before, three after)
+    price_disagrees           more than 5 % of what is deposited, pledged or owed hangs on prices that somebody contradicts:
+                              other sources, or the market's own oracle, or on a number that its feed calls too old
+    price_frozen              the same of prices that stood still for five days or more while the other valuation (the
+                              market's own oracle, or the shared price) moved by more than 5 %
+    tvl_spike                 deposits, or deposits and collateral, are more than twice, or less than half, of the days around
+                              (three before, three after)
     borrowed_over_supplied    more than 105 % of the deposits are lent out
     liquidations_exceed_debt  more was liquidated than was owed on that day and the day before together
+    seizure_disagrees         more than 5 % of what was liquidated is at contradicted prices, or more than twice as much
+                              was seized as was repaid
     dust_storm                a thousand liquidations or more, at least half of them dust
 
-and the flags of `flagged_markets` where what they are about is a large part of the totals. The first two and those make a
-day's TVL `suspect`, `liquidations_exceed_debt` its liquidations.
-What bad debt explains is no spike, and was not liquidated: a day is not `suspect` for deposits or debt that are really lost.
+and the flags of `flagged_markets` where what they are about is a large part of the totals. The first three and those make a
+day's TVL `suspect`, `liquidations_exceed_debt` and `seizure_disagrees` its liquidations. What is contradicted is weighed by
+the highest of its valuations, never by the price in doubt alone. What bad debt explains is no spike, and was not liquidated: a
+day is not `suspect` for deposits or debt that are really lost.
 """
 
 from __future__ import annotations
@@ -18,23 +25,57 @@ import math
 import polars as pl
 
 from cryptolake.contracts.market_flags import FLAGS
+from cryptolake.contracts.prices import ORACLE
 
-TVL_SUSPECT = ("price_disagrees", "tvl_spike", *FLAGS)
-LIQUIDATIONS_SUSPECT = ("liquidations_exceed_debt",)
+TVL_SUSPECT = ("price_disagrees", "price_frozen", "tvl_spike", *FLAGS)
+LIQUIDATIONS_SUSPECT = ("liquidations_exceed_debt", "seizure_disagrees")
 
 _DISAGREEING_SHARE = 0.05
+_FROZEN_DAYS, _MOVED = 5, 0.05
+_SEIZED_OVER_REPAID, _SMALL_USD = 2.0, 1_000.0  # liquidation bonuses are below 50 %; of small sums nothing is said
 _SPIKE = math.log(2)
 _AROUND = 3  # days on each side; fewer than three known neighbours give no verdict
 _OVER_LENT = 1.05
 _STORM, _DUST_SHARE = 1_000, 0.5
 
 
-def flagged(panel: pl.DataFrame) -> pl.DataFrame:
-    """`panel` (sorted by csu and date, with `disagreeing_usd` and `dust_count`) with a column `flags`: codes joined by `;`.
+def with_frozen(assets: pl.DataFrame) -> pl.DataFrame:
+    """Silver `tvl` with a column `frozen`: whether `price` or `own_price` stood still for days while the other moved.
 
-    A column named as a flag of `flagged_markets` says whether that holds of a large part of the day's totals.
-    A null in a rule's inputs means that the rule says nothing. `bad_debt_usd` may be there: what
-    was lost on each day.
+    The days are those up to the row's own. Where the market's own oracle is the only price, there is no other.
+    """
+    order = ["csu", "asset", "date"]
+    frame = assets.select(*order, "price", "price_source", "own_price").sort(order)
+    same_asset = pl.all_horizontal(pl.col(name) == pl.col(name).shift(1) for name in order[:2])
+    stands = {
+        "price": (pl.col("price") == pl.col("price").shift(1))
+        & (pl.col("price_source") == pl.col("price_source").shift(1)),
+        "own_price": pl.col("own_price") == pl.col("own_price").shift(1),
+    }
+    starts = {name: ~(same_asset & still).fill_null(value=False) for name, still in stands.items()}
+    row = pl.int_range(pl.len())
+    days = {name: row - pl.when(first).then(row).forward_fill() + 1 for name, first in starts.items()}
+    # Within so many days that stand still all rows are of one asset, whatever the rows before it are.
+    moved = {
+        name: pl.col(name).rolling_max(_FROZEN_DAYS, min_samples=1)
+        / pl.col(name).rolling_min(_FROZEN_DAYS, min_samples=1)
+        for name in stands
+    }
+    found = [
+        (days[one] >= _FROZEN_DAYS) & (moved[beside] > 1 + _MOVED)
+        for one, beside in (("price", "own_price"), ("own_price", "price"))
+    ]
+    is_frozen = pl.any_horizontal(found) & (pl.col("price_source") != ORACLE)
+    return assets.join(frame.select(*order, is_frozen.fill_null(value=False).alias("frozen")), on=order, how="left")
+
+
+def flagged(panel: pl.DataFrame) -> pl.DataFrame:
+    """`panel` with a column `flags`: codes joined by `;`. It is sorted by csu and date and says what is in doubt.
+
+    That is `disagreeing_usd` and `frozen_usd` of `exposure_usd`, and of liquidations `disagreeing_events_usd` of `events_usd`;
+    `seized_of_priced_usd` and `repaid_of_priced_usd` are of those with both prices. A column named as a flag of
+    `flagged_markets` says whether that holds of a large part of the day's totals. A null in a rule's inputs means that the
+    rule says nothing. `bad_debt_usd` may be there: what was lost on each day.
     """
     if "bad_debt_usd" not in panel.columns:
         panel = panel.with_columns(pl.lit(0.0).alias("bad_debt_usd"))
@@ -42,36 +83,56 @@ def flagged(panel: pl.DataFrame) -> pl.DataFrame:
     liquidated = pl.col("liquidations_usd")
     lost = pl.col("bad_debt_usd").fill_null(0.0)
     gone = lost.cum_sum().over("csu", order_by="date")
-    level = pl.when(supplied > 0).then(supplied.log())
-    steps = [step for step in range(-_AROUND, _AROUND + 1) if step]
 
     def around(value: pl.Expr) -> list[pl.Expr]:
-        return [value.shift(step).over("csu", order_by="date") for step in steps]
+        return [value.shift(step).over("csu", order_by="date") for step in range(-_AROUND, _AROUND + 1) if step]
 
     # The days around without what was lost between them and this day, so that a loss is a step in both or in neither.
-    unlost = [before + since - gone for before, since in zip(around(supplied), around(gone), strict=True)]
+    unlost = {
+        name: [before + since - gone for before, since in zip(around(pl.col(name)), around(gone), strict=True)]
+        for name in _LEVELS
+    }
+    levels = {name: _log(pl.col(name)) for name in _LEVELS}
     panel = panel.with_columns(
-        pl.concat_list(around(level)).alias("_around"),
-        pl.concat_list([pl.when(one > 0).then(one.log()) for one in unlost]).alias("_unlost"),
-        level.alias("_level"),
+        *(pl.concat_list(around(level)).alias(f"_around_{name}") for name, level in levels.items()),
+        *(pl.concat_list(map(_log, values)).alias(f"_unlost_{name}") for name, values in unlost.items()),
     )
 
-    def spike(values: str) -> pl.Expr:
+    def spike(level: pl.Expr, values: str) -> pl.Expr:
         known = pl.col(values).list.drop_nulls()
-        return (known.list.len() >= _AROUND) & ((pl.col("_level") - known.list.median()).abs() > _SPIKE)
+        return (known.list.len() >= _AROUND) & ((level - known.list.median()).abs() > _SPIKE)
 
+    spikes = [spike(level, f"_around_{name}") & spike(level, f"_unlost_{name}") for name, level in levels.items()]
     before = borrowed.shift(1).over("csu", order_by="date").fill_null(0.0)
+    exposed = pl.col("exposure_usd")
     rules = {
-        "price_disagrees": (pl.col("disagreeing_usd") > _DISAGREEING_SHARE * supplied) & (supplied > 0),
-        "tvl_spike": spike("_around") & spike("_unlost"),
+        "price_disagrees": (pl.col("disagreeing_usd") > _DISAGREEING_SHARE * exposed) & (exposed > 0),
+        "price_frozen": (pl.col("frozen_usd") > _DISAGREEING_SHARE * exposed) & (exposed > 0),
+        "tvl_spike": pl.any_horizontal([one.fill_null(value=False) for one in spikes]),
         "borrowed_over_supplied": borrowed > _OVER_LENT * supplied,
         "liquidations_exceed_debt": borrowed.is_not_null()
         & (liquidated - lost > borrowed + before)
         & (liquidated > 1.0),
+        "seizure_disagrees": (pl.col("disagreeing_events_usd") > _DISAGREEING_SHARE * pl.col("events_usd")).fill_null(
+            value=False
+        )
+        | (
+            (pl.col("seized_of_priced_usd") > _SEIZED_OVER_REPAID * pl.col("repaid_of_priced_usd"))
+            & (pl.col("seized_of_priced_usd") > _SMALL_USD)
+        ).fill_null(value=False),
         "dust_storm": (pl.col("liquidation_count") >= _STORM)
         & (pl.col("liquidations_dust_count") >= _DUST_SHARE * pl.col("liquidation_count")),
         **{code: pl.col(code) for code in FLAGS if code in panel.columns},
     }
     codes = [pl.when(rule.fill_null(False)).then(pl.lit(code)) for code, rule in rules.items()]
     flags = pl.concat_list(codes).list.drop_nulls().list.join(";")
-    return panel.with_columns(flags.alias("flags")).drop("_around", "_unlost", "_level")
+    return panel.with_columns(flags.alias("flags")).drop(
+        f"_{kind}_{name}" for kind in ("around", "unlost") for name in levels
+    )
+
+
+_LEVELS = ("total_supplied_usd", "gross_tvl_usd")
+
+
+def _log(value: pl.Expr) -> pl.Expr:
+    return pl.when(value > 0).then(value.log())

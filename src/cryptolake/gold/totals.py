@@ -12,12 +12,15 @@ from operator import add
 import polars as pl
 
 from cryptolake.contracts.dead_tokens import DEAD
+from cryptolake.gold.suspect import with_frozen
 
 # The share of a market's value that may lack a price while its totals still count as totals: a tenth of a percent.
 MISSING_TOLERANCE = 0.001
 # What one token that never had a price is taken to be worth at most. No token that is lent was ever worth so much, so that
 # only dust of it passes.
 _MOST_PER_TOKEN_USD = 1_000_000.0
+
+_DOUBTED = ("disagrees", "stale")  # of a price that was taken all the same; where there is none nothing is weighed
 
 # What each total sums over silver `tvl`; a row lacking a price lacks all of them.
 SUMS: dict[str, tuple[str, ...]] = {
@@ -28,6 +31,8 @@ SUMS: dict[str, tuple[str, ...]] = {
     "cash_usd": ("cash_usd",),
     "collateral_usd": ("collateral_usd",),
 }
+# What the same is at the market's own oracle; it checks a total and is none.
+OWN_SUMS: dict[str, tuple[str, ...]] = {"total_tvl_own_usd": ("cash_own_usd", "collateral_own_usd")}
 # What each total sums over silver `liquidations`.
 EVENT_SUMS = {"liquidations_usd": "debt_usd", "collateral_seized_usd": "collateral_usd"}
 # The sums of what has a price, and the total that each is where nothing lacks one.
@@ -40,11 +45,12 @@ PARTIAL = {
 
 
 def bounded(tvl: pl.DataFrame) -> pl.DataFrame:
-    """`tvl` sorted by key with `at_most`: the price, else the asset's last one in this market, else what no token exceeds.
+    """`tvl` sorted by key with `at_most`: the price, else that of the market's own oracle, else the last of either.
 
-    A market's own past and no other market's, so that a row does not depend on what else lies in the lake.
+    That is, of this market and no other, so that a row does not depend on what else lies in the lake; else what no token
+    exceeds.
     """
-    last = pl.col("price").forward_fill().over("csu", "asset", order_by="date")
+    last = pl.coalesce("price", "own_price").forward_fill().over("csu", "asset", order_by="date")
     return tvl.sort("csu", "date", "asset").with_columns(last.fill_null(_MOST_PER_TOKEN_USD).alias("at_most"))
 
 
@@ -56,35 +62,53 @@ def _exceeds(value: pl.Expr, priced: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
 
 
 def of_assets(tvl: pl.DataFrame) -> pl.DataFrame:
-    """The sums of each market and day over its assets; `unpriced`: they are no totals, `summable`: some have a price."""
+    """The sums of each market and day over its assets; `unpriced`: they are no totals, `summable`: some have a price.
+
+    Beside them what of the day is in doubt: `disagreeing_usd` and `frozen_usd`, both at the highest valuation that anybody
+    gives, of `exposure_usd` (`gold.suspect`).
+    """
     priced = pl.col("price").is_not_null()
+    highest = _exposure() * pl.max_horizontal("price", "own_price", "highest_price")
     amount = pl.max_horizontal("supplied", "borrowed", "cash") + pl.col("collateral")
     share, unpriced = _exceeds(amount * pl.col("at_most"), priced)
     dead = (pl.col("price_flag") == DEAD).any()  # of which the market itself may not know how much it has
     unfiltered_unpriced = (
         _exceeds(pl.col("unfiltered") * pl.col("at_most"), priced)[1] | pl.col("unfiltered_dead").any()
     )
-    return tvl.group_by("csu", "date", maintain_order=True).agg(
-        *(reduce(add, map(pl.col, parts)).sum().alias(total) for total, parts in SUMS.items()),
-        pl.col("unfiltered_usd").sum().alias("unfiltered_tvl_usd"),
-        unfiltered_unpriced.alias("unfiltered_unpriced"),
-        pl.len().cast(pl.Int32).alias("num_assets"),
-        priced.mean().alias("priced_share"),
-        share.alias("priced_value_share"),
-        pl.col("price_age_s").filter(priced).abs().max().alias("price_age_s_max"),
-        (unpriced | dead).alias("unpriced"),
-        dead.alias("dead_token"),
-        (priced | ~(amount > 0)).any().alias("summable"),
-        pl.col("supplied_usd").filter(pl.col("price_flag") == "disagrees").sum().alias("disagreeing_usd"),
-        pl.col("block").max(),
-        pl.col("block_time").max(),
+    own_priced = (pl.col("own_price").is_not_null() | ~(amount > 0)).all() & ~dead
+    return (
+        with_frozen(tvl)
+        .sort("csu", "date", "asset")
+        .group_by("csu", "date", maintain_order=True)
+        .agg(
+            *(reduce(add, map(pl.col, parts)).sum().alias(total) for total, parts in SUMS.items()),
+            *(
+                pl.when(own_priced).then(reduce(add, map(pl.col, parts)).sum()).alias(total)
+                for total, parts in OWN_SUMS.items()
+            ),
+            pl.col("unfiltered_usd").sum().alias("unfiltered_tvl_usd"),
+            unfiltered_unpriced.alias("unfiltered_unpriced"),
+            pl.len().cast(pl.Int32).alias("num_assets"),
+            priced.mean().alias("priced_share"),
+            share.alias("priced_value_share"),
+            pl.col("price_age_s").filter(priced).abs().max().alias("price_age_s_max"),
+            (unpriced | dead).alias("unpriced"),
+            dead.alias("dead_token"),
+            (priced | ~(amount > 0)).any().alias("summable"),
+            (_exposure() * pl.col("price")).sum().alias("exposure_usd"),
+            highest.filter(pl.col("price_flag").is_in(_DOUBTED)).sum().alias("disagreeing_usd"),
+            highest.filter("frozen").sum().alias("frozen_usd"),
+            pl.col("block").max(),
+            pl.col("block_time").max(),
+        )
     )
 
 
 def of_events(liquidations: pl.DataFrame, assets: pl.DataFrame) -> pl.DataFrame:
     """The sums of each market and day over its liquidations; `unpriced_debt`, `unpriced_collateral`: one is no total.
 
-    `assets` is `tvl` as `bounded` gives it: what an event's token is worth at most.
+    `assets` is `tvl` as `bounded` gives it: what an event's token is worth at most. Beside the sums what of the day is in
+    doubt (`gold.suspect`).
     """
     bounds = assets.select("csu", "date", "asset", "at_most")
     events = liquidations.sort("csu", "date", "tx", "log_index")
@@ -93,7 +117,9 @@ def of_events(liquidations: pl.DataFrame, assets: pl.DataFrame) -> pl.DataFrame:
         events = events.join(at_most, on=["csu", "date", f"{side}_asset"], how="left", maintain_order="left")
     worth = {
         side: pl.coalesce(
-            f"{side}_usd", pl.col(f"{side}_amount") * pl.col(f"{side}_at_most").fill_null(_MOST_PER_TOKEN_USD)
+            f"{side}_usd",
+            f"{side}_own_usd",
+            pl.col(f"{side}_amount") * pl.col(f"{side}_at_most").fill_null(_MOST_PER_TOKEN_USD),
         )
         for side in ("debt", "collateral")
     }
@@ -101,6 +127,7 @@ def of_events(liquidations: pl.DataFrame, assets: pl.DataFrame) -> pl.DataFrame:
         _exceeds(value, pl.col(f"{side}_usd").is_not_null())[1].alias(f"unpriced_{side}")
         for side, value in worth.items()
     ]
+    size = pl.max_horizontal(f"{side}_{name}" for side in ("debt", "collateral") for name in ("usd", "own_usd"))
     return events.group_by("csu", "date", maintain_order=True).agg(
         *(
             pl.when(pl.col(part).is_not_null().any()).then(pl.col(part).sum()).alias(total)
@@ -109,4 +136,15 @@ def of_events(liquidations: pl.DataFrame, assets: pl.DataFrame) -> pl.DataFrame:
         pl.len().cast(pl.Int32).alias("liquidation_count"),
         pl.col("is_dust").fill_null(False).sum().cast(pl.Int32).alias("liquidations_dust_count"),
         *unpriced,
+        size.sum().alias("events_usd"),
+        size.filter(pl.col("price_flag").is_in(_DOUBTED)).sum().alias("disagreeing_events_usd"),
+        *(
+            pl.col(f"{side}_usd").filter(pl.col(f"{other}_usd").is_not_null()).sum().alias(f"{name}_of_priced_usd")
+            for name, side, other in (("repaid", "debt", "collateral"), ("seized", "collateral", "debt"))
+        ),
     )
+
+
+def _exposure() -> pl.Expr:
+    """Tokens whose price matters: what was deposited or pledged, or what is owed where that is more (minted coins)."""
+    return pl.max_horizontal(pl.col("supplied") + pl.col("collateral"), "borrowed")

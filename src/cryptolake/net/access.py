@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cryptolake.contracts.vendor import Vendor
 from cryptolake.errors import BadInput
+from cryptolake.net.at_snapshot import Read, Reader
 from cryptolake.net.blocks import FileBlockCache
 from cryptolake.net.gates import Gates
 from cryptolake.net.http import Http
@@ -23,13 +24,18 @@ def _no_chain(chain: str) -> Pool:
     raise BadInput(f"no endpoint for chain {chain} was handed to this source")
 
 
+def _nobody_reads(chain: str, *_rest: object) -> Read:
+    raise BadInput(f"no reader for chain {chain} was handed to this source")
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
     """An HTTP client, base URLs and secrets by name, and the provenance marks every answer of this run carries.
 
     `urls` overrides a source's own default hosts (`defillama_stablecoins` -> URL). `secrets` (`DEFILLAMA_API_KEY` -> key)
     are hidden from `repr`. `configs` are the user's own watch lists by vendor. `gates` is shared by all sources of a run.
-    `pool` opens a chain's endpoints by the chain's name, for sources that ask chains; `block_cache` keeps their days.
+    `pool` opens a chain's endpoints by the chain's name, for sources that ask chains; `block_cache` keeps their days, and
+    `read` reads a program there, proven as far as the settings want it.
     """
 
     http: Http
@@ -41,6 +47,7 @@ class Access:
     gates: Gates = field(default_factory=Gates)
     pool: Callable[[str], Pool] = _no_chain
     block_cache: FileBlockCache | None = None
+    read: Reader = _nobody_reads
 
     def url(self, host: str, default: str) -> str:
         """The base URL of `host` without a trailing slash."""

@@ -13,6 +13,7 @@ import polars as pl
 
 from cryptolake.contracts.entry import SUSPECT
 from cryptolake.contracts.partition import Boundary, Period
+from cryptolake.contracts.prices import ORACLE
 from cryptolake.registry.family import Accounting
 
 ROUNDING = 1.001
@@ -214,8 +215,11 @@ def tvl_jump(t: FinishedTables) -> pl.DataFrame:
 
 
 def price_jump(t: FinishedTables) -> pl.DataFrame:
-    bad = steps(t.prices, ["chain", "asset"], "price", _PRICE_STEP)
-    return said(bad, pl.col("chain") + "/" + pl.col("asset"), pl.lit("price x ") + figures(pl.col("change").exp()))
+    """Of the shared prices, and of what only a market's own oracle prices."""
+    factor = pl.lit("price x ") + figures(pl.col("change").exp())
+    shared = steps(t.prices, ["chain", "asset"], "price", _PRICE_STEP)
+    own = steps(t.tvl.filter(pl.col("price_source") == ORACLE), ["csu", "asset"], "price", _PRICE_STEP)
+    return pl.concat([said(shared, pl.col("chain") + "/" + pl.col("asset"), factor), said(own, asset(), factor)])
 
 
 def vanished(t: FinishedTables) -> pl.DataFrame:

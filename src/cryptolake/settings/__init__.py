@@ -153,8 +153,8 @@ class Settings(BaseSettings):
     price_order: str = Field(
         "",
         description="whose price is taken first, e.g. chainlink,defillama; leave a source out to ignore it; unset means "
-        "protocol_oracle, then every price source by its rung (chainlink, defillama, coingecko, file); a lake that has prices "
-        "keeps to what it was valued by until `reprice`",
+        "every price source by its rung (chainlink, governed_oracle, defillama, coingecko, file), then protocol_oracle, which "
+        "prices its own market's rows alone; a lake that has prices keeps to what it was valued by until `reprice`",
     )
     price_tolerance: float = Field(0.02, gt=0, description="spread between fresh prices above which they are flagged")
     budgets: Literal["folder", "database"] = Field(

@@ -106,13 +106,15 @@ def conform(answers: pl.DataFrame | Sequence[Row]) -> pl.DataFrame:
 
 
 def value(bad_debt: pl.DataFrame, prices: pl.DataFrame, tvl: pl.DataFrame) -> pl.DataFrame:
-    """The same rows valued anew: at the day's price of `prices`, else at that of the market's own row in `tvl`."""
+    """The same rows valued anew: at the price of the market's row in `tvl`, at the shared one where it has no such row."""
     chosen = prices.select("chain", "asset", "date", pl.col("price").alias("_shared"))
-    own = tvl.select("csu", "asset", "date", pl.col("price").alias("_own"))
+    own = tvl.select("csu", "asset", "date", pl.col("price").alias("_own"), pl.lit(value=True).alias("_listed"))
     return (
         bad_debt.join(chosen, on=["chain", "asset", "date"], how="left")
         .join(own, on=["csu", "asset", "date"], how="left")
-        .with_columns(pl.coalesce("_shared", "_own").alias("price"))
+        .with_columns(
+            pl.when(pl.col("_listed").fill_null(value=False)).then("_own").otherwise("_shared").alias("price")
+        )
         .with_columns((pl.col("amount") * pl.col("price")).alias("amount_usd"))
         .select(TABLE.columns)
         .sort(TABLE.key)

@@ -9,9 +9,12 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from cryptolake.contracts.dead_tokens import DEAD
 from cryptolake.contracts.source import Row
 from cryptolake.contracts.table import Field, Table
+from cryptolake.silver import own_prices
 from cryptolake.silver.amounts import ratio, scaled
+from cryptolake.silver.prices import FLAGS, Pricing
 
 # Below this many USD of debt repaid an event is dust: 75,000 such events on one chain and day are known (2025-09-24).
 DUST_USD = 5.0
@@ -52,6 +55,33 @@ TABLE = Table(
         Field("price_basis", "text", "instant of the price used", allowed=("snapshot",)),
         Field("price_source", "text", "source of the debt token's price; null when there is none", null=True),
         Field("price_age_s", "float64", "snapshot instant - that price's own instant", unit="s", null=True),
+        Field(
+            "collateral_price_source",
+            "text",
+            "source of the seized token's price; null when there is none",
+            null=True,
+            added=True,
+        ),
+        Field(
+            "price_flag",
+            "text",
+            "what is known against the two prices, the worse: `prices.flag`, or that the market's own oracle disagrees",
+            null=True,
+            allowed=(*FLAGS, DEAD),
+            added=True,
+        ),
+        *(
+            Field(
+                f"{side}_own_usd",
+                "float64",
+                f"{what} x what the market's own oracle says",
+                unit="USD",
+                null=True,
+                minimum=0,
+                added=True,
+            )
+            for side, what in (("collateral", "seized"), ("debt", "repaid"))
+        ),
         Field("is_dust", "bool", f"less than {DUST_USD:.0f} USD repaid; null when unpriced", null=True),
         Field("collateral_amount_raw", "integer_text", "seized, unscaled", unit="token units"),
         Field("debt_amount_raw", "integer_text", "repaid, unscaled", unit="token units"),
@@ -63,8 +93,10 @@ TABLE = Table(
     ),
     doc="Every liquidation of every market.",
     methodology="USD values use the day's price of the token (table `prices`, at the day's snapshot block: `price_basis = "
-    "snapshot`), not the price at the event's own block. Amounts are tokens; a protocol's own `usdValue` is never used, as "
-    "it is not in dollars on every market. An event counts once by (chain, tx, log_index), whatever it is joined with.",
+    "snapshot`; where there is none the market's own oracle's), not the price at the event's own block. Beside them the same "
+    "amounts at the market's own oracle (`..._own_usd`), to check each by. Amounts are tokens; a protocol's own `usdValue` is "
+    "never used, as it is not in dollars on every market. An event counts once by (chain, tx, log_index), whatever it is "
+    "joined with.",
     publish_as="silver/liquidations/{csu}.parquet",
 )
 
@@ -72,8 +104,8 @@ _SIDES = ("collateral", "debt")
 
 # What follows from the rest of a row and from the prices of the day.
 FOLLOWS = (
-    *(f"{side}_{name}" for side in _SIDES for name in ("amount", "price", "usd")),
-    *("price_source", "price_age_s", "is_dust"),
+    *(f"{side}_{name}" for side in _SIDES for name in ("amount", "price", "usd", "own_usd")),
+    *("price_source", "price_age_s", "collateral_price_source", "price_flag", "is_dust"),
 )
 
 # The rows an on-chain `liquidations` answer is read into; integers of any size are decimal text.
@@ -113,7 +145,7 @@ def conform(answers: pl.DataFrame | Sequence[Row]) -> pl.DataFrame:
     Sorted by key, one per key (the last given wins).
     """
     frame = answers if isinstance(answers, pl.DataFrame) else pl.DataFrame(list(answers), schema=ANSWER, strict=False)
-    nothing = {"price": pl.Float64(), "usd": pl.Float64()}
+    nothing = {"price": pl.Float64(), "usd": pl.Float64(), "own_usd": pl.Float64()}
     return (
         frame.with_columns(
             pl.from_epoch("timestamp", time_unit="s")
@@ -124,7 +156,10 @@ def conform(answers: pl.DataFrame | Sequence[Row]) -> pl.DataFrame:
             *(ratio(f"{side}_price_raw", f"{side}_price_unit").alias(f"{side}_oracle_price") for side in _SIDES),
             *(pl.lit(None, dtype).alias(f"{side}_{name}") for side in _SIDES for name, dtype in nothing.items()),
             pl.lit("snapshot").alias("price_basis"),
-            pl.lit(None, pl.String).alias("price_source"),
+            *(
+                pl.lit(None, pl.String).alias(name)
+                for name in ("price_source", "collateral_price_source", "price_flag")
+            ),
             pl.lit(None, pl.Float64).alias("price_age_s"),
             pl.lit(None, pl.Boolean).alias("is_dust"),
         )
@@ -148,18 +183,54 @@ def conform(answers: pl.DataFrame | Sequence[Row]) -> pl.DataFrame:
     )
 
 
-def value(liquidations: pl.DataFrame, prices: pl.DataFrame) -> pl.DataFrame:
-    """The same rows with the prices of `prices` (its contract) put to both sides anew."""
-    frame = liquidations.drop("collateral_price", "debt_price", "price_source", "price_age_s")
+def value(
+    liquidations: pl.DataFrame, prices: pl.DataFrame, held: pl.DataFrame | None = None, pricing: Pricing | None = None
+) -> pl.DataFrame:
+    """The same rows with both sides valued anew by `prices` (its contract) and by their market's own oracle.
+
+    `held` are the markets' snapshots of the same days (`tvl`): what a market's oracle quotes in may have a price there, and
+    a token that does not answer there has none here.
+    """
+    quotes = [f"{side}_oracle_quote" for side in _SIDES]
+    used = own_prices.uses([(liquidations, quote) for quote in quotes])
+    snapshots = pl.DataFrame(schema=_HELD) if held is None else held
+    worth = own_prices.worth(used, snapshots, prices)
+    made = [f"{side}_{name}" for side in _SIDES for name in own_prices.PRICED]
+    frame = liquidations.drop(*made, "price_source", "price_age_s", "price_flag", strict=False)
+    dead = snapshots.filter(pl.col("price_flag") == DEAD).select(
+        "csu", "date", "asset", pl.lit(value=True).alias("dead")
+    )
     for side in _SIDES:
-        more = ("price_source", "price_age_s") if side == "debt" else ()
-        chosen = prices.select(
-            "chain", pl.col("asset").alias(f"{side}_asset"), "date", pl.col("price").alias(f"{side}_price"), *more
-        )
-        frame = frame.join(chosen, on=["chain", f"{side}_asset", "date"], how="left")
+        of_side = dead.rename({"asset": f"{side}_asset", "dead": f"{side}_dead"})
+        frame = frame.join(of_side, on=["csu", "date", f"{side}_asset"], how="left", maintain_order="left")
+        frame = own_prices.priced(frame, prices, worth, pricing or Pricing(), asset=f"{side}_asset", prefix=f"{side}_")
+    collateral, debt = (pl.col(f"{side}_price_flag") for side in _SIDES)
     return (
-        frame.with_columns((pl.col(f"{side}_amount") * pl.col(f"{side}_price")).alias(f"{side}_usd") for side in _SIDES)
+        frame.with_columns(
+            *((pl.col(f"{side}_amount") * pl.col(f"{side}_price")).alias(f"{side}_usd") for side in _SIDES),
+            *((pl.col(f"{side}_amount") * pl.col(f"{side}_own_price")).alias(f"{side}_own_usd") for side in _SIDES),
+            pl.when(collateral == "disagrees")
+            .then(collateral)
+            .when((debt != "ok") | (collateral == "ok"))
+            .then(debt)
+            .otherwise(collateral)
+            .alias("price_flag"),
+            pl.col("debt_price_source").alias("price_source"),
+            pl.col("debt_price_age_s").alias("price_age_s"),
+        )
         .with_columns((pl.col("debt_usd") < DUST_USD).alias("is_dust"))
         .select(TABLE.columns)
         .sort(TABLE.key)
     )
+
+
+_HELD = pl.Schema(
+    {
+        "csu": pl.String(),
+        "date": pl.Date(),
+        "asset": pl.String(),
+        "oracle_price": pl.Float64(),
+        "oracle_quote": pl.String(),
+        "price_flag": pl.String(),
+    }
+)

@@ -7,7 +7,8 @@ vouched for wrongly. What does not belong here: what the ledger knows, and compa
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 
 import polars as pl
@@ -39,7 +40,7 @@ TABLE = Table(
             "answers",
             "text",
             "what it was made of: a market's day, SHA-256 over period and digest of every answer; a day's prices, how they "
-            "were chosen (order, ladder with the largest ages in seconds, tolerance) as JSON",
+            "were chosen (rule, order, ladder with the largest ages in seconds, tolerance) as JSON",
         ),
         Field("answer_rows", "int64", "rows that were read from those answers", minimum=0),
         Field("rows", "int64", "rows of the day in the silver table", minimum=0),
@@ -103,6 +104,32 @@ def contents(dataset: str, frame: pl.DataFrame) -> pl.DataFrame:
     return grouped.select("csu", "date", "rows", pl.Series("content", digests, dtype=pl.String))
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What those who price for all answered, by the ledger: of each day, and what counts for all days (a user's file)."""
+
+    of_days: Mapping[date, Sequence[tuple[str, str | None]]] = field(default_factory=dict)
+    of_all: Sequence[tuple[str, str | None]] = ()
+
+    def digest(self, day: date) -> str:
+        """One digest of all that was answered for a day, in whatever order."""
+        return digest_of([*self.of_days.get(day, ()), *self.of_all])
+
+
+def quoted(frame: pl.DataFrame, days: Collection[date], told: Told) -> pl.DataFrame:
+    """The rows of this table for the quotes of each of these days, also of those that have none: what they were made of."""
+    dates = pl.Series("date", sorted(days), dtype=pl.Date)
+    made_of = pl.Series("made_of", [told.digest(day) for day in dates], dtype=pl.String)
+    rows = shared(quotes.TABLE.name, frame).drop("answers").join(pl.DataFrame([dates, made_of]), on="date", how="right")
+    return rows.with_columns(
+        pl.lit(EVERYBODY).alias("csu"),
+        pl.lit(quotes.TABLE.name).alias("dataset"),
+        pl.col("made_of").alias("answers"),
+        pl.col("rows", "answer_rows").fill_null(0),
+        pl.col("content").fill_null(NOTHING),
+    ).select(TABLE.columns)
+
+
 def shared(dataset: str, frame: pl.DataFrame, made_of: str = "") -> pl.DataFrame:
     """The rows of this table for all days of `frame`, which is everybody's (quotes, prices): they rest on no one answer.
 
@@ -127,18 +154,21 @@ def pricing_by_day(recorded: pl.DataFrame) -> dict[date, prices.Pricing | None]:
     return {day: read[text] for day, text in rows.iter_rows()}
 
 
-def pricing_of_most(recorded: pl.DataFrame) -> prices.Pricing | None:
-    """How the prices of most days were chosen (of as many, the latest day's); None where of no day it is known."""
+def pricing_of_most(recorded: pl.DataFrame, *, rule: str | None = prices.RULE) -> prices.Pricing | None:
+    """How the prices of most days were chosen (of as many, the latest day's), of those under `rule`; None where of no day.
+
+    With no rule, of all days, whatever version valued them.
+    """
     days: dict[str, list[date]] = {}
     for day, one in pricing_by_day(recorded).items():
-        if one is not None:
+        if one is not None and rule in (None, one.rule):
             days.setdefault(one.text(), []).append(day)
     return prices.Pricing.read(max(days, key=lambda text: (len(days[text]), max(days[text])))) if days else None
 
 
 def pricing_document(recorded: pl.DataFrame) -> dict[str, object] | None:
     """How most days were priced, for a reader of the data; None where it is not known."""
-    how = pricing_of_most(recorded)
+    how = pricing_of_most(recorded) or pricing_of_most(recorded, rule=None)
     return None if how is None else how.document()
 
 
@@ -146,3 +176,8 @@ def priced_otherwise(recorded: pl.DataFrame, how: prices.Pricing) -> list[date]:
     """The days whose prices were not chosen like this, or of which it is not known, in order."""
     text = how.text()
     return sorted(day for day, one in pricing_by_day(recorded).items() if one is None or one.text() != text)
+
+
+def priced_before(recorded: pl.DataFrame) -> list[date]:
+    """The days that were priced by the rule of an earlier version, or of which it is not known, in order."""
+    return sorted(day for day, one in pricing_by_day(recorded).items() if one is None or one.rule != prices.RULE)

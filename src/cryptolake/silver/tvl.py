@@ -13,7 +13,9 @@ import polars as pl
 from cryptolake.contracts.dead_tokens import DEAD
 from cryptolake.contracts.source import Row
 from cryptolake.contracts.table import Field, Table
+from cryptolake.silver import own_prices
 from cryptolake.silver.amounts import ratio, scaled
+from cryptolake.silver.prices import Pricing
 
 FLAGS = ("ok", "disagrees", "stale", "no_numeraire", "no_source", DEAD)
 
@@ -51,14 +53,53 @@ TABLE = Table(
         ),
         Field("cash", "float64", "underlying held and not lent", unit="tokens", minimum=0),
         Field("collateral", "float64", "pledged tokens that are not lent out", unit="tokens", minimum=0),
-        Field("price", "float64", "the day's price of one token", unit="USD", null=True, minimum=0),
-        Field("price_source", "text", "where the price comes from; null when there is none", null=True),
+        Field(
+            "price",
+            "float64",
+            "the price of one token that the USD columns are made with",
+            unit="USD",
+            null=True,
+            minimum=0,
+        ),
+        Field(
+            "price_source",
+            "text",
+            "where the price comes from: a shared source, or protocol_oracle, the market's own; null when there is none",
+            null=True,
+        ),
         Field("price_age_s", "float64", "snapshot instant - price's own instant", unit="s", null=True),
-        Field("price_flag", "text", "what is known against the price, see `prices.flag`", allowed=FLAGS),
+        Field(
+            "price_flag",
+            "text",
+            "what is known against it: `prices.flag`, or that the market's own oracle disagrees",
+            allowed=FLAGS,
+        ),
         Field("supplied_usd", "float64", "supplied x price", unit="USD", null=True, minimum=0),
         Field("borrowed_usd", "float64", "borrowed x price", unit="USD", null=True, minimum=0),
         Field("cash_usd", "float64", "cash x price", unit="USD", null=True, minimum=0),
         Field("collateral_usd", "float64", "collateral x price", unit="USD", null=True, minimum=0),
+        Field(
+            "own_price",
+            "float64",
+            "what the market's own oracle says of one token",
+            unit="USD",
+            null=True,
+            minimum=0,
+            added=True,
+        ),
+        *(
+            Field(f"{amount}_own_usd", "float64", f"{amount} x own_price", unit="USD", null=True, minimum=0, added=True)
+            for amount in ("supplied", "borrowed", "cash", "collateral")
+        ),
+        Field(
+            "highest_price",
+            "float64",
+            "where somebody disagrees with `price`, the highest that anybody says, by which it is weighed; else null",
+            unit="USD",
+            null=True,
+            minimum=0,
+            added=True,
+        ),
         Field("supplied_raw", "integer_text", "supplied, unscaled", unit="token units"),
         Field("borrowed_raw", "integer_text", "borrowed, unscaled", unit="token units"),
         Field("cash_raw", "integer_text", "cash, unscaled", unit="token units"),
@@ -67,15 +108,21 @@ TABLE = Table(
         Field("oracle_quote", "text", "what that price is in: usd, a token's address, eth or btc", null=True),
     ),
     doc="What every lending market held and owed at the end of every day.",
-    methodology="Amounts are scaled once by the token's own decimals. `price` is the one price of the (chain, token, day) "
-    "that all markets share (table `prices`); where there is none, `price` and every USD column are null, never zero.",
+    methodology="Amounts are scaled once by the token's own decimals. `price` is the price of the (chain, token, day) that "
+    "all markets share (table `prices`); where there is none, what the market's own oracle says, for this market's rows alone "
+    "(`price_source = protocol_oracle`); where that says nothing, `price` and every USD column are null, never zero. Beside "
+    "them the same amounts at the market's own oracle (`own_price`, `..._own_usd`), to check each by.",
     publish_as="silver/tvl/{csu}.parquet",
 )
 
 # What follows from the rest of a row and from the prices of the day.
 FOLLOWS = (
-    *(name for amount in ("supplied", "borrowed", "cash", "collateral") for name in (amount, f"{amount}_usd")),
-    *("price", "price_source", "price_age_s", "price_flag"),
+    *(
+        name
+        for amount in ("supplied", "borrowed", "cash", "collateral")
+        for name in (amount, f"{amount}_usd", f"{amount}_own_usd")
+    ),
+    *own_prices.PRICED,
 )
 
 # The rows an on-chain `tvl` answer is read into; integers of any size are decimal text.
@@ -124,8 +171,8 @@ def conform(answers: pl.DataFrame | Sequence[Row]) -> pl.DataFrame:
             *(scaled(raw, "decimals").alias(name) for name, raw in _AMOUNTS.items()),
             *(pl.col(raw).alias(f"{name}_raw") for name, raw in _AMOUNTS.items()),
             ratio("price_raw", "price_unit").alias("oracle_price"),
-            *(pl.lit(None, pl.Float64).alias(f"{name}_usd") for name in _AMOUNTS),
-            pl.lit(None, pl.Float64).alias("price"),
+            *(pl.lit(None, pl.Float64).alias(f"{name}{how}_usd") for name in _AMOUNTS for how in ("", "_own")),
+            *(pl.lit(None, pl.Float64).alias(name) for name in ("price", "own_price", "highest_price")),
             pl.lit(None, pl.Float64).alias("price_age_s"),
             pl.lit(None, pl.String).alias("price_source"),
             pl.when(pl.col("price_quote") == DEAD)
@@ -143,24 +190,19 @@ def conform(answers: pl.DataFrame | Sequence[Row]) -> pl.DataFrame:
     )
 
 
-def value(tvl: pl.DataFrame, prices: pl.DataFrame) -> pl.DataFrame:
-    """The same rows with the prices of `prices` (its contract) put to them anew; whatever they were valued at is dropped.
+def value(tvl: pl.DataFrame, prices: pl.DataFrame, pricing: Pricing | None = None) -> pl.DataFrame:
+    """The same rows valued anew by `prices` (its contract) and by their market's own oracle, as `pricing` says.
 
-    A token that does not answer is worth nothing that anybody could say: it stays without a price, and flagged.
+    Whatever they were valued at is dropped. A token that does not answer is worth nothing that anybody could say: it stays
+    without a price, and flagged.
     """
-    chosen = prices.select(
-        "chain", "asset", "date", "price", "price_source", "price_age_s", pl.col("flag").alias("price_flag")
-    )
-    bare = tvl.drop("price", "price_source", "price_age_s").rename({"price_flag": "was"})
-    dead = pl.col("was") == DEAD
+    bare = tvl.with_columns((pl.col("price_flag") == DEAD).alias("dead")).drop(own_prices.PRICED)
+    worth = own_prices.worth(own_prices.uses([(bare, "oracle_quote")]), bare, prices)
     return (
-        bare.join(chosen, on=["chain", "asset", "date"], how="left")
-        .with_columns(
-            pl.when(dead).then(pl.lit(DEAD)).otherwise(pl.col("price_flag").fill_null("no_source")).alias("price_flag"),
-            *(pl.when(~dead).then(pl.col(name)).alias(name) for name in ("price", "price_source", "price_age_s")),
-        )
+        own_prices.priced(bare, prices, worth, pricing or Pricing())
         .with_columns(
             *((pl.col(name) * pl.col("price")).alias(f"{name}_usd") for name in _AMOUNTS),
+            *((pl.col(name) * pl.col("own_price")).alias(f"{name}_own_usd") for name in _AMOUNTS),
         )
         .select(TABLE.columns)
         .sort(TABLE.key)

@@ -9,24 +9,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 import orjson
 
 from cryptolake.contracts.partition import Partition
-from cryptolake.contracts.prices import PriceSource, Wanted
+from cryptolake.contracts.prices import ANY_CHAIN, PriceSource, Wanted
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Dataset, Row, Trip
 from cryptolake.errors import Skip
 from cryptolake.net.abi import call_data, signed, word
 from cryptolake.net.access import Access
-from cryptolake.net.blocks import Blocks, FileBlockCache
-from cryptolake.net.multicall import Call, Failed, Program, replay, run, transcript_from_json, transcript_to_json
+from cryptolake.net.at_snapshot import Reader, Snapshots
+from cryptolake.net.blocks import FileBlockCache
+from cryptolake.net.multicall import Call, Program, replay, transcript_from_json
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.chainlink import Feed, feeds
 from cryptolake.registry.chains import Chain
 
 # The slowest heartbeat is 24 hours; an hour's grace.
-PRICES = PriceSource("chainlink", rung=10, max_age_s=90_000, asked="snapshots")
+PRICES = PriceSource("chainlink", rung=10, max_age_s=90_000, asked="snapshots", names_from="ethereum")
 CHAINLINK_PRICES = Dataset(
     "chainlink_prices", feeds="quotes", doc="latestRoundData of every feed at the end of the period", reach="as_of"
 )
@@ -74,11 +76,12 @@ class ChainlinkPrices:
         *,
         chains: Mapping[str, Chain],
         pools: Callable[[Chain], Pool],
+        read: Reader,
         block_cache: FileBlockCache | None = None,
         provenance: Mapping[str, str] | None = None,
         known: Iterable[Feed] | None = None,
     ) -> None:
-        self._chains, self._pools, self._cache = chains, pools, block_cache
+        self._chains, self._pools, self._snapshots = chains, pools, Snapshots(block_cache, read)
         self._provenance = dict(provenance or {})
         self._feeds: dict[str, list[Feed]] = {}
         for feed in feeds() if known is None else known:
@@ -91,7 +94,9 @@ class ChainlinkPrices:
 
     def trips(self, partitions: Iterable[Partition]) -> Iterator[Trip]:
         """One conversation per chain and period."""
-        for partition in sorted(partitions):
+        asked = sorted(partitions)
+        self._snapshots.announce(asked)
+        for partition in asked:
             yield Trip(self.name, str(partition), (partition,))
 
     def fetch(self, trip: Trip) -> Iterator[Raw | Miss]:
@@ -99,33 +104,19 @@ class ChainlinkPrices:
         for partition in trip.partitions:
             chain = self._chains[partition.key]
             pool = self._pools(chain)
-            blocks = Blocks(pool, self._cache)
-            try:
-                _, header = blocks.range_of(partition.period)
-                identity = blocks.identity(header, chain.known_block)
-            except Skip as error:
-                state: str = "gone" if error.reason == "not_deployed" else "failed"
-                yield Miss(partition, "gone" if state == "gone" else "failed", error.reason, str(error))
-                continue
             addresses = sorted({feed.address for feed in self._feeds[chain.name]})
-            outcome = run(
-                pool,
-                {chain.name: latest(addresses)},
-                header.number,
-                multicall3=chain.multicall3_address,
-                multicall3_since=chain.multicall3_block or 0,
-                identity=identity,
-            )[chain.name]
-            if isinstance(outcome, Failed):
-                yield Miss(partition, "failed", "rpc", str(outcome.error))
+            found = self._snapshots.ask(partition, partial(latest, addresses), pool=pool, clock=chain.clock)
+            if isinstance(found, Miss):
+                yield found
                 continue
+            header = found.header
             payload = {
                 "chain": chain.name,
                 "block": header.number,
                 "block_hash": header.hash,
                 "timestamp": header.timestamp,
                 "feeds": addresses,
-                "rounds": transcript_to_json(outcome.transcript),
+                "rounds": found.rounds,
             }
             yield Raw(
                 partition=partition,
@@ -134,13 +125,13 @@ class ChainlinkPrices:
                 observed_at=header.time,
                 payload=orjson.dumps(payload),
                 request={"chain": chain.name, "dataset": partition.dataset},
-                provenance={**self._provenance, "endpoint": pool.last_endpoint},
+                provenance={**self._provenance, **found.told},
                 block=header.number,
                 block_hash=header.hash,
             )
 
     def parse(self, raw: Raw) -> Sequence[Row]:
-        """Rows of `quotes`: each feed for its token, and ETH/USD and BTC/USD for the plain names as well."""
+        """Rows of `quotes`: each feed for its token, and ETH/USD and BTC/USD for the chain's plain names as well."""
         document = orjson.loads(raw.payload)
         chain = str(document["chain"])
         found = replay(latest(document["feeds"]), transcript_from_json(document["rounds"]))
@@ -163,8 +154,11 @@ class ChainlinkPrices:
             }
             rows.append(row)
             if feed.quote == "USD" and feed.base in ("ETH", "BTC"):
-                named = {"chain": "any", "asset": feed.base.lower(), "quoted_by": f"{chain}:{feed.address}"}
-                rows.append({**row, **named, "weight": 2.0 if chain == "ethereum" else 1.0})
+                # To every chain its own, so that its figures do not depend on which other chains are asked.
+                named = {"asset": feed.base.lower(), "quoted_by": f"{chain}:{feed.address}"}
+                rows.append({**row, **named})
+                if chain == PRICES.names_from:
+                    rows.append({**row, **named, "chain": ANY_CHAIN})
         return rows
 
 
@@ -174,6 +168,7 @@ def open_prices(access: Access, chains: Mapping[str, Chain], wanted: Wanted) -> 
     return ChainlinkPrices(
         chains=chains,
         pools=lambda chain: access.pool(chain.name),
+        read=access.read,
         block_cache=access.block_cache,
         provenance=access.provenance,
     )

@@ -1,7 +1,8 @@
-"""A user's own price file as a source of quotes: CSV with a header, kept in bronze like any other answer.
+"""A user's own price file as a source of quotes: CSV with a head, JSON or Parquet, kept in bronze like any other answer.
 
 Columns: date (2024-12-31), chain, asset (address, or eth / btc with chain `any`), price; optional quote (usd unless said
-otherwise) and time (ISO 8601 with zone; without it the price counts as said for the snapshot itself).
+otherwise) and time (ISO 8601 with zone; without it the price counts as said for the snapshot itself). A file with names of its
+own is kept with a first line that says which of its columns are these.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+
+import orjson
 
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.partition import Partition, Period
@@ -19,12 +22,15 @@ from cryptolake.errors import Skip
 from cryptolake.net.abi import checksum
 from cryptolake.net.access import Access
 from cryptolake.registry.chains import Chain
-from cryptolake.registry.tables import lines_of
+from cryptolake.registry.tabular import table_lines
 
 PRICES = PriceSource("file", rung=40, max_age_s=86_400, asked="never")
 DATASET = Dataset("imported_prices", feeds="quotes", doc="prices from the user's own file", reach="whole_history")
 _NEEDED = ("date", "chain", "asset", "price")
+COLUMNS = (*_NEEDED, "quote", "time")
 _COLUMNS = f"{', '.join(_NEEDED)}[, quote, time]"
+_SAID = b"# columns: "  # begins the line before a file whose columns have other names
+_TOLD = 20  # faults of a file that are listed one by one
 _NAMED = ("eth", "btc")
 _TODAY = timedelta(days=1)  # a day may be priced before it is over
 
@@ -56,12 +62,12 @@ class PriceFile:
     def parse(self, raw: Raw) -> Sequence[Row]:
         """Rows of `quotes`. Raises Skip with every fault of the file, each with its line: nothing is guessed away."""
         name = raw.request.get("file", raw.partition.key)
-        try:
-            text = raw.payload.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            raise Skip(f"{name} is not UTF-8 text; save it as CSV in UTF-8", reason="unreadable") from None
+        content, columns = raw.payload, {}
+        if content.startswith(_SAID):
+            said, _, content = content.removeprefix(_SAID).partition(b"\n")
+            columns = orjson.loads(said)
         faults: list[str] = []
-        lines = lines_of(name, text, _NEEDED, faults)
+        lines = table_lines(name, content, _NEEDED, faults, columns=columns)
         if not lines and not faults:
             faults.append(f"{name}: no line with a price; a price file has {_COLUMNS}")
         found: dict[tuple[object, ...], tuple[Row, str]] = {}
@@ -75,7 +81,9 @@ class PriceFile:
             if before != row:
                 faults.append(f"{line.where}: says otherwise than {where} of the same token and day; leave one")
         if faults:
-            raise Skip(f"price file, {counted(len(faults), 'fault')}: " + "; ".join(faults), reason="unreadable")
+            more = [f"and {len(faults) - _TOLD:,} more"] if len(faults) > _TOLD else []
+            listed = "; ".join([*faults[:_TOLD], *more])
+            raise Skip(f"price file, {counted(len(faults), 'fault')}: {listed}", reason="unreadable")
         return [row for row, _ in found.values()]
 
     def _row(self, cells: Mapping[str, str], name: str, brought: datetime) -> Row:
@@ -109,10 +117,14 @@ class PriceFile:
         }
 
 
-def landed(name: str, content: bytes, key: str, now: datetime) -> Raw:
-    """The file as an answer for bronze; `key` names it, the period is the day it was brought."""
+def landed(name: str, content: bytes, key: str, now: datetime, columns: Mapping[str, str] | None = None) -> Raw:
+    """The file as an answer for bronze; `key` names it, the period is the day it was brought.
+
+    `columns` says how it calls ours; that is kept with it, for the same file read otherwise is another answer.
+    """
     partition = Partition(DATASET.name, key, Period.of_day(now.date()))
-    return Raw(partition, PriceFile.name, now, now, content, {"file": name}, {"endpoint": "user file"})
+    payload = b"".join([_SAID, orjson.dumps(dict(columns)), b"\n", content]) if columns else content
+    return Raw(partition, PriceFile.name, now, now, payload, {"file": name}, {"endpoint": "user file"})
 
 
 def open_prices(access: Access, chains: Mapping[str, Chain], wanted: Wanted) -> PriceFile:

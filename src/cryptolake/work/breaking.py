@@ -34,10 +34,11 @@ from cryptolake.state.ledger import Ledger
 from cryptolake.work import evidence, lending
 from cryptolake.work.cells import opened
 from cryptolake.work.coin_runs import run_of
-from cryptolake.work.panel import PanelNow, expected_rows, panel_now
+from cryptolake.work.panel import PanelNow, expected_rows
 from cryptolake.work.panel_quality import examine
 from cryptolake.work.selection import chosen_wish, collected_csus, held_partitions
 from cryptolake.work.verify import verify
+from cryptolake.work.vouched import panel_of
 
 Opener = Callable[..., App]
 """Opens an app under these settings; the caller closes it."""
@@ -257,14 +258,7 @@ class _Copy:
         return self._now().panel
 
     def _now(self) -> PanelNow:
-        app = self.app
-        return panel_now(
-            tables=app.tables,
-            bronze=app.bronze,
-            states=app.ledger.states(),
-            csus=app.registry.csus,
-            left_out=app.registry.exclusions,
-        )
+        return panel_of(self.app)
 
     def wrong(self, true: pl.DataFrame) -> tuple[date, ...]:
         """The days of which the panel would show another figure than the true one and say `ok`."""

@@ -25,8 +25,8 @@ from cryptolake.watch import report
 from cryptolake.work import coins
 from cryptolake.work.evidence import lacking
 from cryptolake.work.lineage import Node
-from cryptolake.work.panel import panel_now
 from cryptolake.work.results import keep_results
+from cryptolake.work.vouched import panel_of
 
 
 def _counted_in_postgres(node: Node) -> bool:
@@ -85,13 +85,7 @@ def check_panel(app: App, tables: QualityTables, at: datetime, *, keep: bool = T
 
 def finished(app: App, chosen: pl.DataFrame | None = None) -> QualityTables:
     """The finished tables of lending markets as the quality rules read them, or what of them belongs to a chosen panel."""
-    made = panel_now(
-        tables=app.tables,
-        bronze=app.bronze,
-        states=app.ledger.states(),
-        csus=app.registry.csus,
-        left_out=app.registry.exclusions,
-    )
+    made = panel_of(app)
     now, lacks = made.panel, lacking(made.evidence)
     tvl, liquidations, prices = (app.tables.read(one) for one in (TVL, LIQUIDATIONS, PRICES))
     stored = app.tables.read(DAILY_PANEL)

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import cache
 
 from cryptolake.app import App
 from cryptolake.contracts.counting import counted
@@ -28,6 +29,7 @@ from cryptolake.sources.onchain.families import families
 from cryptolake.sources.onchain.planning import CALL, HEADER, LOGS
 from cryptolake.sources.onchain.scans import share_of
 from cryptolake.work.asked_again import asked_again
+from cryptolake.work.beside import with_prices
 from cryptolake.work.cost import Cost, Endpoints, cost_of
 from cryptolake.work.grade_prices import GradePrice, emitters_of, grade_prices
 from cryptolake.work.habits import kept_histories, known_habits
@@ -61,7 +63,7 @@ def costs(
         found += [cost_of(one.chain, LOGS, each, logs[each.name]) for each in known if logs.get(each.name)]
         found += [
             cost_of(one.chain, method, known[0], count)
-            for method, count in ((CALL, one.eth_calls), (HEADER, one.headers))
+            for method, count in ((CALL, one.once_calls), (HEADER, one.headers))
             if count
         ]
         found += [
@@ -84,10 +86,11 @@ def _snapshots_again(
     """
     found = _others(known)
     others = [each for each in found if not each.besides] or found
-    if not (audit and others and one.snapshots):
+    count = (one.eth_calls if state_whole and one.snapshots else one.snapshots) + one.price_calls
+    if not (audit and others and count):
         return []
     speed = {each.name: each.limits.rate / each.limits.cost(CALL) for each in others}
-    count, total = one.eth_calls if state_whole else one.snapshots, sum(speed.values())
+    total = sum(speed.values())
     ends = [
         round(count * sum(speed[each.name] for each in others[: place + 1]) / total) for place in range(len(others))
     ]
@@ -168,7 +171,7 @@ def duration_s(
 def _shared_out(one: Workload, known: Sequence[Endpoint], scanning: Mapping[str, float]) -> list[float]:
     """Seconds of each endpoint when whoever is free first is asked for all that is no log: they end together if they can."""
     whole = [
-        (one.eth_calls * each.limits.cost(CALL) + one.headers * each.limits.cost(HEADER)) / each.limits.rate
+        (one.once_calls * each.limits.cost(CALL) + one.headers * each.limits.cost(HEADER)) / each.limits.rate
         for each in known
     ]
     if not all(whole):
@@ -295,13 +298,10 @@ def planned(
     `log_span` overrides the blocks per log call that the endpoints' plans publish.
     """
     memory = Memory(app.folder.learned)
-    known = {
-        name: [_as_learned(memory, name, one) for one in app.voices(app.registry.chain(name))]
-        for name in {csu.chain for csu in csus}
-    }
 
+    @cache
     def endpoints(chain: str) -> Sequence[Endpoint]:
-        return known[chain]
+        return [_as_learned(memory, chain, one) for one in app.voices(app.registry.chain(chain))]
 
     states = app.ledger.states()
     plan = make_plan(partitions, states, resume=resume, intact=app.bronze.intact)
@@ -326,6 +326,7 @@ def planned(
         scanned=kept_histories(app.folder.discovered),
         doubted=audit > 0,
     )
+    chains = with_prices(app, chains, able, plan.wanted, states, resume=resume)
     whole = share_of(app.settings.wanted_state_grade, 0.0) == 1.0
     found = costs(chains, endpoints, log_span=log_span, audit=audit, state_whole=whole)
     archive = [one.chain for one in chains if one.snapshots]

@@ -12,12 +12,14 @@ import polars as pl
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.partition import MARKET_DATASETS
 from cryptolake.silver import isolated_markets, refined
+from cryptolake.silver.prices import Pricing
 from cryptolake.silver.refined import DAMAGED, UNREADABLE
 from cryptolake.work import derivation
 from cryptolake.work.derivation import AMOUNTS_DIFFER, PRICES_DIFFER, QUOTES_DIFFER
 from cryptolake.work.standing import ANSWERED, MarketDay, Standing
 
-LADDERS_DIFFER = "ladders_differ"
+LADDERS_DIFFER, EARLIER_RULE = "ladders_differ", "priced_by_earlier_rule"
+TOLD_SINCE = "prices_told_since"
 
 # Why a day that the ledger calls answered has no number, the state that makes of it, and what to do about it.
 LACKING: Mapping[str, tuple[str, str]] = {
@@ -36,6 +38,15 @@ LACKING: Mapping[str, tuple[str, str]] = {
         "pending",
         "its prices were chosen otherwise (ladder, ages or tolerance) than those of most days; run `cryptolake refine`, which "
         "values it like the others, or `cryptolake reprice`, which values every day anew",
+    ),
+    EARLIER_RULE: (
+        "pending",
+        "an earlier version priced it, by which one market's oracle could price other markets' rows; run `cryptolake refine`, "
+        "which values it anew in the order it was told, or `cryptolake reprice`, by the settings",
+    ),
+    TOLD_SINCE: (
+        "pending",
+        "it was priced before all that is kept of its prices was answered; run `cryptolake refine`, which prices it anew",
     ),
     DAMAGED: (
         "failed",
@@ -68,10 +79,7 @@ EVIDENCE = pl.Schema(
 )
 
 # What `evidence` needs of silver; the rest need not be read.
-TVL_COLUMNS = tuple(dict.fromkeys(("csu", "date", *derivation.COLUMNS["tvl"], *refined.SAID["tvl"])))
-LIQUIDATION_COLUMNS = tuple(
-    dict.fromkeys(("csu", "date", *derivation.COLUMNS["liquidations"], *refined.SAID["liquidations"]))
-)
+TVL_COLUMNS, LIQUIDATION_COLUMNS = derivation.COLUMNS["tvl"], derivation.COLUMNS["liquidations"]
 _ISOLATED, _SUMMED = isolated_markets.TABLE.name, ("supplied", "borrowed")
 _ROUNDING = 1e-9  # sums of scaled amounts and the scaled sum differ by no more
 
@@ -88,6 +96,7 @@ def evidence(
     lost: Collection[MarketDay],
     isolated: pl.DataFrame | None = None,
     isolating: Collection[str] = (),
+    told_by: refined.Told | None = None,
 ) -> pl.DataFrame:
     """One row (`EVIDENCE`) per day of these markets that the ledger knows; `recorded` is the table `refined`.
 
@@ -97,8 +106,9 @@ def evidence(
 
     A day keeps the ledger's `done` or `empty` only if silver was made of those very answers, with as many rows as the
     ledger counted, still holds what it was made of, and every figure in it follows from that (`derivation`): amounts from
-    whole numbers, values from amounts and the prices of the table of prices, those from the quotes. Prices and quotes of the
-    day must be those that were written when it was priced, and chosen as those of the other days.
+    whole numbers, values from amounts and the prices of the table of prices or the market's own oracle, those prices from the
+    quotes. Prices and quotes of the day must be those that were written when it was priced, and chosen as those of the other
+    days, by the rule of today, from all that was answered by then (`told_by`; None: nobody looks).
     """
     rows = [
         (
@@ -122,8 +132,9 @@ def evidence(
     )
     record = recorded.rename({"answers": "made_of", "rows": "held", "content": "was", "reason": "no_rows_for"})
     frames = {"tvl": amounts, "liquidations": events}
-    doubts = derivation.not_following(amounts, events, prices, quotes)
-    changed = _changed(recorded, {"quotes": quotes, "prices": prices})
+    how = refined.pricing_of_most(recorded) or Pricing()
+    doubts = derivation.not_following(amounts, events, prices, quotes, how)
+    changed = _changed(recorded, {"quotes": quotes, "prices": prices}, told_by)
     apart = _apart(record, isolated_markets.TABLE.empty() if isolated is None else isolated, amounts)
     pieces = []
     for dataset in MARKET_DATASETS:
@@ -158,6 +169,9 @@ def evidence(
         .then(pl.col("no_apart_for"))
         .when(pl.col("isolating") & ~pl.col("apart_holds"))
         .then(pl.lit("silver_differs"))
+        # What was priced otherwise does not follow by today's rule either: the first is the reason of the second.
+        .when((pl.col("rows") > 0) & pl.col("priced_by").is_in([EARLIER_RULE, LADDERS_DIFFER, TOLD_SINCE]))
+        .then(pl.col("priced_by"))
         .otherwise(pl.coalesce("doubt", pl.when(pl.col("rows") > 0).then(pl.col("priced_by"))))
     )
     states = {reason: state for reason, (state, _) in LACKING.items()}
@@ -213,22 +227,26 @@ def _apart(record: pl.DataFrame, isolated: pl.DataFrame, amounts: pl.DataFrame) 
     )
 
 
-def _changed(recorded: pl.DataFrame, shared: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+def _changed(recorded: pl.DataFrame, shared: Mapping[str, pl.DataFrame], told_by: refined.Told | None) -> pl.DataFrame:
     """The days (date, priced_by) that were priced by other quotes or prices than there are, or otherwise, with the doubt."""
     how = refined.pricing_of_most(recorded)
+    before = refined.priced_before(recorded)
     strangers = [] if how is None else refined.priced_otherwise(recorded, how)
-    found = [
-        pl.DataFrame({"date": strangers, "priced_by": LADDERS_DIFFER}, schema={"date": pl.Date, "priced_by": pl.String})
-    ]
-    for (dataset, frame), doubt in zip(shared.items(), (QUOTES_DIFFER, PRICES_DIFFER), strict=True):
+    days = {EARLIER_RULE: before, LADDERS_DIFFER: sorted({*strangers} - {*before})}
+    if told_by is not None:
+        quoted = recorded.filter(pl.col("dataset") == "quotes").select("date", "answers")
+        days[TOLD_SINCE] = sorted(day for day, made_of in quoted.iter_rows() if made_of != told_by.digest(day))
+    schema = {"date": pl.Date, "priced_by": pl.String}
+    found = [pl.DataFrame({"date": those, "priced_by": reason}, schema=schema) for reason, those in days.items()]
+    for dataset, doubt in (("quotes", QUOTES_DIFFER), ("prices", PRICES_DIFFER)):  # on the quotes the prices rest
         was = recorded.filter(pl.col("dataset") == dataset).select("date", pl.col("content").alias("was"))
-        both = refined.contents(dataset, frame).join(was, on="date", how="full", coalesce=True)
+        both = refined.contents(dataset, shared[dataset]).join(was, on="date", how="full", coalesce=True)
         found.append(
-            both.filter(pl.col("content").ne_missing(pl.col("was"))).select("date", pl.lit(doubt).alias("priced_by"))
+            both.filter(
+                pl.col("content").fill_null(refined.NOTHING) != pl.col("was").fill_null(refined.NOTHING)
+            ).select("date", pl.lit(doubt).alias("priced_by"))
         )
-    return (
-        pl.concat(found).group_by("date").agg(pl.col("priced_by").max())
-    )  # first the quotes, on which the prices rest
+    return pl.concat(found).unique(subset="date", keep="first", maintain_order=True)
 
 
 def lacking(found: pl.DataFrame) -> pl.DataFrame:

@@ -18,7 +18,8 @@ from cryptolake.contracts.table import Table
 from cryptolake.errors import Stop
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
 from cryptolake.quality.supported import differing
-from cryptolake.work import evidence, panel
+from cryptolake.work import evidence
+from cryptolake.work.vouched import lacking_of, panel_of
 
 
 def guarded(table: Table) -> bool:
@@ -39,14 +40,7 @@ def require_table_supported(app: App, table: Table) -> None:
 
 def unsupported(app: App, stated: pl.DataFrame) -> pl.DataFrame:
     """The rows of a panel, as `quality.supported.differing` has them, that state a number which is not what there is now."""
-    now = panel.panel_now(
-        tables=app.tables,
-        bronze=app.bronze,
-        states=app.ledger.states(),
-        csus=app.registry.csus,
-        left_out=app.registry.exclusions,
-    )
-    return differing(stated, now.panel).filter("has_number")
+    return differing(stated, panel_of(app).panel).filter("has_number")
 
 
 def refuse_rows(wrong: pl.DataFrame) -> None:
@@ -66,8 +60,6 @@ def said_of(wrong: pl.DataFrame) -> str:
 
 def require_in_silver(app: App, csus: Collection[str], days: Collection[date]) -> None:
     """Refuse silver's rows of these markets and days where silver cannot vouch for them. Raises Stop with the remedy."""
-    lacks = panel.not_in_silver(
-        tables=app.tables, bronze=app.bronze, states=app.ledger.states(), csus=app.registry.csus
-    )
+    lacks = lacking_of(app, app.ledger.states())
     if lines := evidence.lines(lacks.filter(pl.col("csu").is_in(sorted(csus)) & pl.col("date").is_in(sorted(days)))):
         raise Stop(lines[0])

@@ -8,7 +8,7 @@ or computed, and which days are due (daily).
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -20,7 +20,6 @@ from cryptolake.app import App
 from cryptolake.catalogue import contracts
 from cryptolake.cluster.asking import asking
 from cryptolake.contracts.counting import counted
-from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.grades import Grade
 from cryptolake.contracts.partition import MARKET_DATASETS, Partition
 from cryptolake.contracts.versions import document
@@ -39,15 +38,15 @@ from cryptolake.net.purse import REACHED
 from cryptolake.registry.markets import Csu
 from cryptolake.registry.version import registry_version
 from cryptolake.silver import refined
-from cryptolake.silver.prices import TABLE as PRICES
-from cryptolake.silver.prices import Pricing
 from cryptolake.silver.refined import TABLE as REFINED_DAYS
+from cryptolake.silver.tvl import TABLE as TVL
 from cryptolake.state.checkpoints import write_checkpoints
 from cryptolake.version import __version__
 from cryptolake.watch.health import Reporter, latencies, read_runs
 from cryptolake.watch.pace import Pace, Show
 from cryptolake.work import panel
 from cryptolake.work import refine as refining
+from cryptolake.work.beside import ask_beside
 from cryptolake.work.grading import graded_states
 from cryptolake.work.handing_out import require_supported
 from cryptolake.work.liars import judge_earlier_days
@@ -55,14 +54,16 @@ from cryptolake.work.lost import refuse_to_empty, require_ledger
 from cryptolake.work.market_days import EVERYTHING, MarketDays
 from cryptolake.work.price_sources import (
     lake_pricing,
+    price_answers,
     price_sources,
     pricing_before,
     read_quotes,
     warn_of_other_settings,
 )
 from cryptolake.work.priority import largest_first, last_known_usd
-from cryptolake.work.standing import MarketDay, market_day, standing
+from cryptolake.work.standing import market_day, standing
 from cryptolake.work.verify import proven_so_far
+from cryptolake.work.vouched import lacking_of, to_make_good
 
 CONTRACTS_FILE = "gold/contracts.json"  # what the tables beside it promise; `contracts diff` reads it
 
@@ -83,7 +84,8 @@ def collect(
     """Ask what is missing of a wish, the largest markets first, and say on file how the run does (under the name `what`).
 
     Answers of settled partitions are checked by content: few of them first, many beside the work, and damaged ones are
-    asked again in the same run; so are liquidations that are proven less far than `proven`. When `stopping` is set the run
+    asked again in the same run; so are liquidations that are proven less far than `proven`. Those who price for all are asked
+    beside the snapshots (`beside`). When `stopping` is set the run
     ends at its next safe point. Raises Stop when a ceiling of what may be spent left something unanswered; what was answered
     is kept.
     """
@@ -121,6 +123,19 @@ def collect(
                 if later is not None and (hurt := later.result()):
                     pace.more(len(hurt))
                     result.join(answered(hurt))
+                result.join(
+                    ask_beside(
+                        app,
+                        csus,
+                        wish,
+                        workers=workers,
+                        stopping=stopping,
+                        resume=resume,
+                        only_failed=only_failed,
+                        more=pace.more,
+                        progress=pace.partition,
+                    )
+                )
             except BaseException:
                 stopping.set()  # the check must not hold up the end
                 raise
@@ -160,7 +175,7 @@ def made_good(app: App, partitions: Iterable[Partition] = ()) -> list[Output]:
     """The same, whatever the settings say of prices: what comes before all of silver is valued by them."""
     states, csus = graded_states(app.ledger, app.bronze), app.registry.csus
     how = lake_pricing(app)
-    days = {market_day(one) for one in partitions} | _to_make_good(app, states, how)
+    days = {market_day(one) for one in partitions} | to_make_good(app, states, how)
     asked = [one for one in states if market_day(one) in days and one.key in csus]
     if not asked:
         return []
@@ -172,21 +187,13 @@ def made_good(app: App, partitions: Iterable[Partition] = ()) -> list[Output]:
         states=states,
         quotes=read_quotes(price_sources(app), app.bronze, states, {one.period.day for one in asked}),
         pricing=how,
+        told_by=price_answers(app, states),
     )
 
 
 def not_in_silver(app: App) -> pl.DataFrame:
     """The market-days that were answered and that silver cannot vouch for (`evidence.EVIDENCE`)."""
-    return panel.not_in_silver(tables=app.tables, bronze=app.bronze, states=app.ledger.states(), csus=app.registry.csus)
-
-
-def _to_make_good(app: App, states: Mapping[Partition, Entry], how: Pricing) -> set[MarketDay]:
-    """The market-days that silver cannot vouch for, and those that are not valued like this."""
-    lacking = panel.not_in_silver(tables=app.tables, bronze=app.bronze, states=states, csus=app.registry.csus)
-    otherwise = set(refined.priced_otherwise(app.tables.read(REFINED_DAYS), how))
-    # A day whose answer is lost keeps what silver has of it: there is nothing to make it of.
-    days = set(lacking.filter("answered").select("dataset", "csu", "date").iter_rows())
-    return days | {market_day(one) for one in states if one.period.day in otherwise and one.dataset in MARKET_DATASETS}
+    return lacking_of(app, app.ledger.states())
 
 
 def build(app: App) -> Built:
@@ -195,7 +202,14 @@ def build(app: App) -> Built:
     Raises Stop when the ledger that told the answers apart is lost.
     """
     require_ledger(app)
-    return panel.build(app.stores, csus=app.registry.csus, left_out=app.registry.exclusions)
+    states = app.ledger.states()
+    return panel.build(
+        app.stores,
+        csus=app.registry.csus,
+        left_out=app.registry.exclusions,
+        told_by=price_answers(app, states),
+        states=states,
+    )
 
 
 def publish(app: App) -> list[Output]:
@@ -226,7 +240,7 @@ def publish(app: App) -> list[Output]:
         code_version=__version__,
         registry_version=registry_version(app.registry),
         day_boundary=app.boundary,
-        prices=frames[PRICES],
+        tvl=frames[TVL],
         pricing=refined.pricing_document(tables.read(REFINED_DAYS)),
         exclusions=[one for one in app.registry.exclusions if one.csu in set(gold["csu"])],
     )
@@ -350,7 +364,7 @@ def rebuild(app: App, *, reparse: bool = False, only: MarketDays = EVERYTHING) -
     if (
         not only.whole
     ):  # what silver cannot vouch for is made good by every trip: its oracles tell prices to all markets
-        lacks = _to_make_good(app, states, how)
+        lacks = to_make_good(app, states, how)
         partitions = [one for one in every if only.holds(one) or market_day(one) in lacks]
     warn_of_other_settings(app, how)
     days = None if only.whole else {one.period.day for one in partitions}
@@ -364,8 +378,16 @@ def rebuild(app: App, *, reparse: bool = False, only: MarketDays = EVERYTHING) -
         known=known,
         quotes=read_quotes(price_sources(app), app.bronze, states, days),
         pricing=how,
+        told_by=price_answers(app, states),
         fresh=only.whole,
         reparse=reparse,
     )
-    built = panel.build(app.stores, csus=csus, left_out=app.registry.exclusions, states=states, known=known)
+    built = panel.build(
+        app.stores,
+        csus=csus,
+        left_out=app.registry.exclusions,
+        told_by=price_answers(app, states),
+        states=states,
+        known=known,
+    )
     return Built([*made, *built.outputs], built.lacking)

@@ -69,17 +69,19 @@ def panel_now(
     states: Mapping[Partition, Entry],
     csus: Mapping[str, Csu],
     left_out: Sequence[Exclusion],
+    told_by: refined.Told | None = None,
     known: Mapping[MarketDay, Standing] | None = None,
 ) -> PanelNow:
     """The panel that ledger and silver give now, and the evidence (`evidence.EVIDENCE`) it rests on. Writes nothing.
 
-    Figures and their statuses are made from the same rows, read once. `left_out` is what totals leave out. `known` is
+    Figures and their statuses are made from the same rows, read once. `left_out` is what totals leave out, `told_by` what was
+    answered of prices (None: nobody looks whether silver was priced by all of it). `known` is
     `standing(states)`, for a caller that has it already.
     """
     columns = daily_panel.COLUMNS
     stands = standing(states) if known is None else known
     of_tvl = [*columns["tvl"], *flagged_markets.COLUMNS["tvl"]]
-    amounts, events, apart, found = _evidence(tables, bronze, stands, csus, of_tvl, columns["liquidations"])
+    amounts, events, apart, found = _evidence(tables, bronze, stands, csus, told_by, of_tvl, columns["liquidations"])
     named = exclusions.conform(left_out)
     flagged = flagged_markets.build(amounts, apart, named)
     expected = expected_rows(found, csus).join(_lost(tables), on=["csu", "date"], how="left")
@@ -95,10 +97,15 @@ def _lost(tables: Tables) -> pl.DataFrame:
 
 
 def not_in_silver(
-    *, tables: Tables, bronze: Bronze, states: Mapping[Partition, Entry], csus: Mapping[str, Csu]
+    *,
+    tables: Tables,
+    bronze: Bronze,
+    states: Mapping[Partition, Entry],
+    csus: Mapping[str, Csu],
+    told_by: refined.Told | None = None,
 ) -> pl.DataFrame:
     """The market-days that the ledger calls answered and silver cannot vouch for, with the reason."""
-    return evidence.lacking(_evidence(tables, bronze, standing(states), csus)[-1])
+    return evidence.lacking(_evidence(tables, bronze, standing(states), csus, told_by)[-1])
 
 
 def _evidence(
@@ -106,6 +113,7 @@ def _evidence(
     bronze: Bronze,
     stands: Mapping[MarketDay, Standing],
     csus: Mapping[str, Csu],
+    told_by: refined.Told | None,
     of_tvl: Sequence[str] = (),
     of_liquidations: Sequence[str] = (),
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]:
@@ -126,6 +134,7 @@ def _evidence(
         lost={market_day(one) for one in lost},
         isolated=apart,
         isolating={name for name, csu in csus.items() if isolating(csu.family) is not None},
+        told_by=told_by,
     )
     return amounts, events, apart, found
 
@@ -146,19 +155,28 @@ def build(
     *,
     csus: Mapping[str, Csu],
     left_out: Sequence[Exclusion],
+    told_by: refined.Told | None = None,
     states: Mapping[Partition, Entry] | None = None,
     known: Mapping[MarketDay, Standing] | None = None,
 ) -> Built:
     """Silver to gold: the balanced daily panel over every market and day the ledger knows of, and what is made of it.
 
     A day that the ledger calls answered has a number only where silver was made of that very answer and still holds it;
-    the others are `pending` or `failed` in the panel and listed in the result. `states` spares a second reading of the
-    ledger to a caller that has just read it, `known` working out what of it stands; PostgreSQL is opened only for a table
-    made with one that the lake does not hold.
+    the others are `pending` or `failed` in the panel and listed in the result. `told_by` as in `panel_now`. `states` spares
+    a second reading of the ledger to a caller that has just read it, `known` working out what of it stands; PostgreSQL is
+    opened only for a table made with one that the lake does not hold.
     """
     tables = stores.tables
     states = stores.ledger.states() if states is None else states
-    now = panel_now(tables=tables, bronze=stores.bronze, states=states, csus=csus, left_out=left_out, known=known)
+    now = panel_now(
+        tables=tables,
+        bronze=stores.bronze,
+        states=states,
+        csus=csus,
+        left_out=left_out,
+        told_by=told_by,
+        known=known,
+    )
     stores.bronze.keep_whole()
     built = [
         (exclusions.TABLE, now.exclusions),

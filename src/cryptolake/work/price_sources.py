@@ -23,7 +23,7 @@ from cryptolake.lake.bronze import Bronze
 from cryptolake.silver.prices import Pricing, pricing_of, tidy
 from cryptolake.silver.quotes import TABLE as QUOTES
 from cryptolake.silver.refined import TABLE as REFINED
-from cryptolake.silver.refined import pricing_of_most
+from cryptolake.silver.refined import Told, pricing_of_most
 from cryptolake.sources.price_file import PriceFile
 
 log = structlog.get_logger(__name__)
@@ -51,13 +51,16 @@ def lake_pricing(app: App, *, everything: bool = False) -> Pricing:
     """How prices are chosen in this lake: as they were when it was valued last, in a lake without prices by the settings.
 
     So a day that is refined alone is valued like its neighbours; only `reprice` changes how. When `everything` is valued
-    anew, price sources that came since are heard too. Raises BadInput when one that was named is gone.
+    anew, price sources that came since are heard too. A lake that an earlier version valued by another rule keeps the order
+    and the tolerance it was told. Raises BadInput when one that was named is gone.
     """
-    kept = pricing_of_most(app.tables.read(REFINED))
+    recorded = app.tables.read(REFINED)
+    kept = pricing_of_most(recorded)
+    if kept is not None and not everything:
+        return kept
+    kept = kept or pricing_of_most(recorded, rule=None)
     if kept is None:
         return pricing(app)
-    if not everything:
-        return kept
     try:
         return pricing_of(kept.told, _ages(app), kept.tolerance)
     except BadInput as error:
@@ -121,6 +124,19 @@ def read_quotes(
             raise Stop(f"price source {name}: its rows say source {strangers[0]!r}; correct `parse` in its file")
         frames.append(frame if chosen is None else frame.filter(pl.col("date").is_in(sorted(chosen))))
     return tidy(pl.concat(frames))
+
+
+def price_answers(app: App, states: Mapping[Partition, Entry]) -> Told:
+    """Which answers of price sources there are for each day, by the ledger: those that `read_quotes` reads."""
+    of_days: dict[date, list[tuple[str, str | None]]] = {}
+    of_all: list[tuple[str, str | None]] = []
+    sources = price_sources(app).values()
+    dated = {one.name: one.reach != "whole_history" for source in sources for one in source.datasets}
+    for partition, entry in states.items():
+        if entry.digest is not None and partition.dataset in dated:
+            of = of_days.setdefault(partition.period.day, []) if dated[partition.dataset] else of_all
+            of.append((str(partition), entry.digest))
+    return Told(of_days, of_all)
 
 
 def _again(name: str) -> str:

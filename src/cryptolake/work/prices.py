@@ -1,4 +1,4 @@
-"""The river of prices that the markets' own oracles do not give: ask for the missing ones, import a file, value anew.
+"""The river of the prices that all markets share: ask for the missing ones, import a file, value anew.
 
 What does not belong here: how a source is asked (sources) and which price wins (`silver.prices`).
 """
@@ -29,13 +29,15 @@ from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
 from cryptolake.silver import liquidations, prices, tvl
 from cryptolake.silver.quotes import ANY_CHAIN
+from cryptolake.sources.price_file import COLUMNS, landed
 from cryptolake.sources.price_file import PRICES as PRICES_OF_FILES
-from cryptolake.sources.price_file import landed
 from cryptolake.state.ledger import Ledger
+from cryptolake.work.beside import ChainDay, partitions_beside
 from cryptolake.work.lending import made_good
 from cryptolake.work.market_days import EVERYTHING, MarketDays
 from cryptolake.work.price_sources import (
     lake_pricing,
+    price_answers,
     price_source,
     price_sources,
     pricing,
@@ -74,7 +76,7 @@ def collect(
     source = price_source(app, name)
     dataset = source.datasets[0].name
     if app.found.price_sources[name].asked == "snapshots":
-        asked, resume = snapshot_partitions(source, app.tables, boundary, only), True
+        asked, resume = partitions_beside(app, name, source, snapshots(app.tables, only)), True
     else:
         wanted = wanted_of(app.tables, dataset, everything=everything, boundary=boundary, only=only)
         left = unanswered(wanted, source.name, app.bronze, states)
@@ -93,14 +95,19 @@ def collect(
     return result
 
 
-def import_file(app: App, file: Path) -> list[Output]:
-    """Keep a price file in bronze and value everything again. Raises BadInput for a faulty file before anything is kept."""
+def import_file(app: App, file: Path, columns: Mapping[str, str] | None = None) -> list[Output]:
+    """Keep a price file in bronze and value everything again. Raises BadInput for a faulty file before anything is kept.
+
+    It may be CSV, JSON or Parquet; `columns` says how it calls ours (ours: its own).
+    """
+    if unknown := sorted(set(columns or {}) - set(COLUMNS)):
+        raise BadInput(f"unknown column {unknown[0]!r}; a price file has {', '.join(COLUMNS)}")
     try:
         content = file.read_bytes()
     except OSError as error:
-        raise BadInput(f"{file}: {error.strerror}; give the path of a CSV file") from None
+        raise BadInput(f"{file}: {error.strerror}; give the path of a CSV, JSON or Parquet file") from None
     key = re.sub(r"[^A-Za-z0-9._+-]", "-", file.stem).lstrip("._+-") or "file"
-    raw = landed(file.name, content, key, datetime.now(UTC))
+    raw = landed(file.name, content, key, datetime.now(UTC), columns)
     try:
         rows = read(price_source(app, PRICES_OF_FILES.name), raw)
     except Skip as error:
@@ -113,8 +120,7 @@ def import_file(app: App, file: Path) -> list[Output]:
 def reprice(app: App) -> list[Output]:
     """Value silver again from every quote that is kept, by the settings; from now on it stays valued so.
 
-    The versions before stay readable. What silver cannot vouch for is made anew first: a market's oracle tells the price to
-    all others.
+    The versions before stay readable. What silver cannot vouch for is made anew first.
     """
     return _valued(app, pricing(app))
 
@@ -127,8 +133,9 @@ def value_anew(app: App) -> list[Output]:
 
 def _valued(app: App, how: prices.Pricing) -> list[Output]:
     made_good(app)
-    quotes = read_quotes(price_sources(app), app.bronze, app.ledger.states())
-    return revalue(tables=app.tables, quotes=quotes, pricing=how)
+    states = app.ledger.states()
+    quotes = read_quotes(price_sources(app), app.bronze, states)
+    return revalue(tables=app.tables, quotes=quotes, pricing=how, told_by=price_answers(app, states))
 
 
 def versions(app: App) -> dict[str, int | None]:
@@ -145,9 +152,20 @@ def rows_of(app: App, only: MarketDays) -> dict[str, int]:
     }
 
 
+_USED = ("price", "price_source", "flag")
+
+
 def overview(app: App, *, missing: bool = False, flagged: bool = False, only: MarketDays = EVERYTHING) -> pl.DataFrame:
-    """Which tokens are priced by whom and since when, or only those without a price or whose sources disagree."""
-    frame = held_by(app.tables, app.tables.read(prices.TABLE), only)
+    """Which tokens are priced by whom and since when, or only those without a price or whose sources disagree.
+
+    As the markets' rows are valued; of what no market holds (eth, btc, tokens only liquidated) the shared price.
+    """
+    day = ["date", "chain", "asset"]
+    shared = held_by(app.tables, app.tables.read(prices.TABLE), only).select(*day, *_USED, "spread")
+    held = only.of(app.tables.read(tvl.TABLE, columns=["csu", *day, *_USED[:2], "price_flag"]))
+    used = held.select(*day, *_USED[:2], pl.col("price_flag").alias("flag")).unique([*day, "price_source", "flag"])
+    used = used.join(shared.select(*day, "spread"), on=day, how="left")
+    frame = pl.concat([used, shared.join(used, on=day, how="anti").select(used.columns)])
     if missing:
         frame = frame.filter(pl.col("price").is_null())
     if flagged:
@@ -165,8 +183,10 @@ def overview(app: App, *, missing: bool = False, flagged: bool = False, only: Ma
 
 
 def unpriced(app: App, only: MarketDays = EVERYTHING) -> tuple[int, int]:
-    """How many tokens have no price on some day, and on how many token-days."""
-    left = held_by(app.tables, app.tables.read(prices.TABLE), only).filter(pl.col("price").is_null())
+    """How many tokens a market holds unpriced on some day (by its own oracle neither), and on how many token-days."""
+    columns = ["csu", "date", "chain", "asset", "price"]
+    left = only.of(app.tables.read(tvl.TABLE, columns=columns)).filter(pl.col("price").is_null())
+    left = left.select("chain", "asset", "date").unique()
     return left.select("chain", "asset").n_unique(), left.height
 
 
@@ -183,23 +203,16 @@ def held_by(tables: Tables, frame: pl.DataFrame, only: MarketDays) -> pl.DataFra
         *(events.select("date", "chain", pl.col(f"{side}_asset").alias("asset")) for side in ("collateral", "debt")),
     ]
     held = pl.concat(tokens).unique()
-    named = held.select("date").unique().join(frame.filter(pl.col("chain") == ANY_CHAIN), on="date", how="inner")
+    names = frame.filter(~pl.col("asset").str.starts_with("0x"))
+    named = held.select("date").unique().join(names, on="date", how="inner")
     wanted = pl.concat([held, named.select(held.columns)]).unique()
     return frame.join(wanted, on=["date", "chain", "asset"], how="semi", maintain_order="left")
 
 
-def snapshot_partitions(
-    source: Source, tables: Tables, boundary: Boundary = "utc", only: MarketDays = EVERYTHING
-) -> list[Partition]:
-    """Every chain-day that silver holds a snapshot of (of these market-days), for the chains the source knows."""
-    dataset = source.datasets[0].name
-    known = set(source.keys(dataset))
-    held = only.of(tables.read(tvl.TABLE)).select("chain", "date").unique().sort("chain", "date")
-    return [
-        Partition(dataset, str(chain), Period.of_day(day, boundary))
-        for chain, day in held.iter_rows()
-        if chain in known
-    ]
+def snapshots(tables: Tables, only: MarketDays = EVERYTHING) -> set[ChainDay]:
+    """Every chain-day that silver holds a snapshot of (of these market-days)."""
+    held = only.of(tables.read(tvl.TABLE, columns=["csu", "date", "asset", "chain"])).select("chain", "date").unique()
+    return set(held.iter_rows())
 
 
 def wanted_of(
@@ -217,6 +230,8 @@ def wanted_of(
     held = tables.read(tvl.TABLE)
     at = held.group_by("chain", "date").agg(pl.col("block_time").max().dt.epoch("s").alias("at"))
     asked = held_by(tables, tables.read(prices.TABLE), only)
+    # What eth and btc are is asked once, for no chain; a chain's own feed may say it for that chain.
+    asked = asked.filter(pl.col("asset").str.starts_with("0x") | (pl.col("chain") == ANY_CHAIN))
     if not everything:
         asked = asked.filter(pl.col("price").is_null())
     rows = asked.join(at, on=["chain", "date"], how="left").sort("chain", "date", "asset")

@@ -1,8 +1,8 @@
 """Bronze to silver: read answers, price whole days, put the prices to the amounts. Reads no network.
 
 Prices are shared by all markets of a day, so the unit of pricing is the day: refining one market's day prices every
-market's rows of that day again. That is why day by day and all at once give the same tables. What silver was made of is
-written last (`silver.refined`), so that a step that was cut short is seen.
+market's rows of that day again, by what was said since. That is why day by day and all at once give the same tables. What
+silver was made of is written last (`silver.refined`), so that a step that was cut short is seen.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from cryptolake.errors import Skip, Stop
 from cryptolake.flow.outputs import Output
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
-from cryptolake.registry.chainlink import named_tokens
 from cryptolake.silver import bad_debt, isolated_markets, liquidations, prices, refined, tvl
+from cryptolake.silver.quotes import ORACLE
 from cryptolake.silver.quotes import TABLE as QUOTES
 from cryptolake.silver.refined import TABLE as REFINED
 from cryptolake.sources.onchain.source import OnchainSource
@@ -91,6 +91,7 @@ def refine(
     known: Mapping[MarketDay, Standing] | None = None,
     quotes: pl.DataFrame | None = None,
     pricing: prices.Pricing | None = None,
+    told_by: refined.Told | None = None,
     fresh: bool = False,
     reparse: bool = False,
 ) -> list[Output]:
@@ -99,7 +100,8 @@ def refine(
     `states` (the ledger) says which answers stand for each of the days asked (`work.standing`), and lets them be taken
     from the monthly twins instead of being read one by one; without it the partitions themselves are taken. `known` is
     `standing(states)`, for a caller that has it already. `quotes` are what vendors, feeds and files say of the days
-    touched, as bronze has it (None: nothing); the stored ones are never taken for it. `fresh` starts the tables over,
+    touched, as bronze has it (None: nothing), `told_by` the answers that they are from; the stored ones are never taken for
+    it. `fresh` starts the tables over,
     `reparse` reads every answer and no twin. The same bronze always gives the same silver, whether refined day by day or
     all at once. A day whose answers bronze has no more keeps the rows that were made of those very answers; starting over
     raises Stop before anything is written.
@@ -151,11 +153,17 @@ def refine(
     told = QUOTES.empty() if quotes is None else quotes
     if not fresh:
         told = told.filter(pl.col("date").is_in(touched))
-    return _store(frames, told, tables, None if fresh else touched, pricing, pl.concat(records))
+    return _store(
+        frames, told, tables, None if fresh else touched, pricing, pl.concat(records), told_by or refined.Told()
+    )
 
 
 def reprice(
-    *, tables: Tables, quotes: pl.DataFrame | None = None, pricing: prices.Pricing | None = None
+    *,
+    tables: Tables,
+    quotes: pl.DataFrame | None = None,
+    pricing: prices.Pricing | None = None,
+    told_by: refined.Told | None = None,
 ) -> list[Output]:
     """Value all of silver again, with other quotes (as bronze has them) or another ladder, without the network.
 
@@ -165,7 +173,7 @@ def reprice(
     frames = {one.name: tables.read(one) for one in (tvl.TABLE, liquidations.TABLE, bad_debt.TABLE)}
     # What silver was made of stays as it was written: rows that went missing since do not pass for whole by being valued.
     told = QUOTES.empty() if quotes is None else quotes
-    return _store(frames, told, tables, None, pricing, tables.read(REFINED))
+    return _store(frames, told, tables, None, pricing, tables.read(REFINED), told_by or refined.Told())
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +338,15 @@ def _records(
     )
 
 
+def _wanted(held: pl.DataFrame, events: pl.DataFrame, lost: pl.DataFrame) -> pl.DataFrame:
+    """The tokens and days to price: what markets hold, liquidate and lose, and what their oracles quote in."""
+    sides = ("collateral", "debt")
+    of_frames = [(held, "asset"), (held, "oracle_quote"), (lost, "asset")]
+    of_frames += [(events, f"{side}_{name}") for side in sides for name in ("asset", "oracle_quote")]
+    pieces = [frame.select("date", "chain", pl.col(name).alias("asset")).unique() for frame, name in of_frames]
+    return pl.concat(pieces).unique().filter(pl.col("asset") != "usd")
+
+
 def _store(
     unvalued: dict[str, pl.DataFrame],
     told: pl.DataFrame,
@@ -337,46 +354,38 @@ def _store(
     touched: Sequence[date] | None,
     pricing: prices.Pricing | None,
     records: pl.DataFrame,
+    told_by: refined.Told,
 ) -> list[Output]:
     """Price the days, value the rows, check the contracts, write the tables (all of them, or the days touched).
 
-    `records` say what the markets' rows were made of; with what is noted of the prices they are written after all rows.
+    `records` say what the markets' rows were made of; with what is noted of the prices, `told_by` which answers among it,
+    they are written after all rows.
     Takes the frames out of `unvalued` and lets go of each as soon as it is written: a year's are a gigabyte together.
     """
     held, events = unvalued.pop("tvl"), unvalued.pop("liquidations")
     isolated = unvalued.pop("isolated_markets", None)  # carries no value: valuing anew leaves it as it is
     lost = unvalued.pop("bad_debt")
-    said = prices.oracle_quotes(held, events, named_tokens())
-    quotes = prices.tidy(pl.concat([said, told])) if told.height else said
-    wanted = pl.concat(
-        [
-            held.select("date", "chain", "asset"),
-            *(
-                events.select("date", "chain", pl.col(f"{side}_asset").alias("asset"))
-                for side in ("collateral", "debt")
-            ),
-            lost.select("date", "chain", "asset"),
-        ]
-    ).unique()
+    quotes = prices.tidy(told.filter(pl.col("source") != ORACLE))
     how = pricing or prices.Pricing()
-    chosen = prices.choose(quotes, wanted, how)
-    unpriced = chosen.filter(pl.col("price").is_null()).group_by("chain", "asset", "flag").len().sort("chain", "asset")
-    for chain, asset, reason, days in unpriced.iter_rows():
-        log.info("no price", chain=chain, asset=asset, reason=reason, days=days)
-    amounts = tvl.value(held, chosen)
+    chosen = prices.choose(quotes, _wanted(held, events, lost), how)
+    amounts = tvl.value(held, chosen, how)
     frames = {
         tvl.TABLE: amounts,
-        liquidations.TABLE: liquidations.value(events, chosen),
+        liquidations.TABLE: liquidations.value(events, chosen, held, how),
         bad_debt.TABLE: bad_debt.value(lost, chosen, amounts),
         QUOTES: quotes,
         prices.TABLE: chosen,
     }
     if isolated is not None:
         frames[isolated_markets.TABLE] = isolated
+    unpriced = frames[tvl.TABLE].filter(pl.col("price").is_null()).group_by("chain", "asset", "price_flag")
+    for chain, asset, reason, days in unpriced.agg(pl.col("date").n_unique()).sort("chain", "asset").iter_rows():
+        log.info("no price", chain=chain, asset=asset, reason=reason, days=days)
     own = records.filter(pl.col("dataset").is_in(list(_BY_NAME)))
-    of_all = [refined.shared(QUOTES.name, quotes), refined.shared(prices.TABLE.name, chosen, how.text())]
+    days = {*chosen["date"].unique(), *quotes["date"].unique()}
+    of_all = [refined.quoted(quotes, days, told_by), refined.shared(prices.TABLE.name, chosen, how.text())]
     frames[REFINED] = pl.concat([own, *of_all]).sort(REFINED.key)
-    del held, events, isolated, lost, amounts, said, quotes, chosen, told
+    del held, events, isolated, lost, amounts, quotes, chosen, told
     for table, frame in frames.items():
         table.require(frame)
     made = []

@@ -16,6 +16,7 @@ import polars as pl
 from cryptolake.app import App
 from cryptolake.contracts.grades import Grade
 from cryptolake.contracts.partition import Partition, Period
+from cryptolake.contracts.prices import ORACLE
 from cryptolake.contracts.states import State
 from cryptolake.contracts.table import Table
 from cryptolake.errors import BadInput
@@ -23,7 +24,7 @@ from cryptolake.gold import flagged_markets
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
 from cryptolake.gold.daily_panel import side_of
 from cryptolake.gold.left_out import left_out
-from cryptolake.gold.totals import EVENT_SUMS, PARTIAL, SUMS
+from cryptolake.gold.totals import EVENT_SUMS, OWN_SUMS, PARTIAL, SUMS
 from cryptolake.lake.bronze import ONCHAIN
 from cryptolake.registry.markets import Csu
 from cryptolake.silver import liquidations, prices, quotes, tvl
@@ -145,7 +146,7 @@ def why(app: App, csu: Csu, day: date, column: str) -> Why:
         inputs,
         adds_up,
         [] if events or column == _UNFILTERED else _excluded(named),
-        _told(app, csu, day, sorted(assets), held),
+        _told(app, csu, day, sorted(assets), _said(held, happened, own=column in OWN_SUMS)),
         _answers(app, csu, day, dataset),
     )
 
@@ -154,14 +155,17 @@ def _opened(
     total: str, column: str, held: pl.DataFrame, happened: pl.DataFrame, row: Mapping[str, Any]
 ) -> tuple[list[Term], str, float | None]:
     """The terms of a figure, its formula, and what the terms come to."""
-    if total in SUMS:
-        sides = [part.removesuffix("_usd") for part in SUMS[total]]
+    if total in SUMS or total in OWN_SUMS:
+        own = total in OWN_SUMS
+        ending, price = ("_own_usd", "own_price") if own else ("_usd", "price")
+        sides = [part.removesuffix(ending) for part in (OWN_SUMS if own else SUMS)[total]]
         terms = [
-            _term(side, one["asset"], one["asset"], one["symbol"], one, side)
+            _term(side, one["asset"], one["asset"], one["symbol"], one, side, price, f"{side}{ending}")
             for one in held.iter_rows(named=True)
             for side in sides
         ]
-        formula = "the sum over all assets of " + " + ".join(f"{side} x price" for side in sides)
+        by = "what the market's own oracle says" if own else "price"
+        formula = "the sum over all assets of " + " + ".join(f"{side} x {by}" for side in sides)
     elif total in EVENT_SUMS:
         side = EVENT_SUMS[total].removesuffix("_usd")
         terms = [
@@ -172,7 +176,8 @@ def _opened(
                 one[f"{side}_symbol"],
                 one,
                 f"{side}_amount",
-                side,
+                f"{side}_price",
+                f"{side}_usd",
             )
             for one in happened.sort("tx", "log_index").iter_rows(named=True)
         ]
@@ -194,17 +199,11 @@ def _opened(
     return terms, formula, math.fsum(valued)
 
 
-def _term(what: str, where: str, asset: str, symbol: str, row: Mapping[str, Any], amount: str, side: str = "") -> Term:
+def _term(
+    what: str, where: str, asset: str, symbol: str, row: Mapping[str, Any], amount: str, price: str, usd: str
+) -> Term:
     return Term(
-        what,
-        where,
-        asset,
-        symbol,
-        row[amount],
-        row[f"{amount}_raw"],
-        row.get("decimals"),
-        row[f"{side}_price" if side else "price"],
-        row[f"{side or amount}_usd"],
+        what, where, asset, symbol, row[amount], row[f"{amount}_raw"], row.get("decimals"), row[price], row[usd]
     )
 
 
@@ -219,32 +218,66 @@ def _excluded(named: pl.DataFrame) -> Sequence[Mapping[str, Any]]:
     return named.filter(pl.col("excluded").is_not_null()).select(columns).to_dicts()
 
 
-def _told(app: App, csu: Csu, day: date, assets: Sequence[tuple[str, str]], held: pl.DataFrame) -> list[PriceTold]:
-    """Whose price each asset has, and what everybody else said of it that day."""
+def _said(held: pl.DataFrame, happened: pl.DataFrame, *, own: bool) -> dict[str, dict[str, Any]]:
+    """By asset whose price the rows have (source, age, flag) and what the market's own oracle says of it.
+
+    Of an asset that the snapshot does not list, what its liquidations say. `own`: the figure is at the market's own oracle.
+    """
+    said: dict[str, dict[str, Any]] = {}
+    for one in happened.iter_rows(named=True):
+        for side, source, age in (
+            ("debt", one["price_source"], one["price_age_s"]),
+            ("collateral", one["collateral_price_source"], None),
+        ):
+            said[one[f"{side}_asset"]] = {
+                "price": one[f"{side}_price"],
+                "price_source": source,
+                "price_age_s": age,
+                "price_flag": one["price_flag"],
+                "oracle_price": one[f"{side}_oracle_price"],
+                "oracle_quote": one[f"{side}_oracle_quote"],
+            }
+    for one in held.iter_rows(named=True):
+        at_own = {"price": one["own_price"], "price_source": one["own_price"] and ORACLE, "price_age_s": 0.0}
+        said[one["asset"]] = {**one, **at_own} if own else one
+    return said
+
+
+def _told(
+    app: App, csu: Csu, day: date, assets: Sequence[tuple[str, str]], said: Mapping[str, Mapping[str, Any]]
+) -> list[PriceTold]:
+    """Whose price each asset has, and what everybody else said of it that day, the market's own oracle among them."""
     chosen = app.tables.read(prices.TABLE, among={"date": [day], "chain": [csu.chain]})
-    said = app.tables.read(quotes.TABLE, among={"date": [day], "chain": [csu.chain]})
-    own = {one["asset"]: one for one in held.iter_rows(named=True)}
+    heard = app.tables.read(quotes.TABLE, among={"date": [day], "chain": [csu.chain]})
+    shared = {one["asset"]: one for one in chosen.iter_rows(named=True)}
     told = []
     for asset, symbol in assets:
-        shared = chosen.filter(pl.col("asset") == asset).to_dicts()
-        taken = shared[0] if shared else {}
-        row = own.get(asset, {})
-        source = row.get("price_source", taken.get("price_source"))
-        by = taken.get("quoted_by") if source == taken.get("price_source") else csu.name
+        row = said[asset]
+        source = row["price_source"]
+        by = csu.name if source == ORACLE else shared.get(asset, {}).get("quoted_by")
+        mine = {
+            "source": ORACLE,
+            "quoted_by": csu.name,
+            "quote_price": row["oracle_price"],
+            "quote": row["oracle_quote"],
+        }
         others = [
             {name: one[name] for name in ("source", "quoted_by", "quote_price", "quote", "age_s")}
-            for one in said.filter(pl.col("asset") == asset).sort("source", "quoted_by").iter_rows(named=True)
-            if (one["source"], one["quoted_by"]) != (source, by)
+            for one in (
+                *([] if mine["quote_price"] is None else [{**mine, "age_s": 0.0}]),
+                *heard.filter(pl.col("asset") == asset).sort("source", "quoted_by").iter_rows(named=True),
+            )
+            if source is None or (one["source"], one["quoted_by"]) != (source, by)
         ]
         told.append(
             PriceTold(
                 asset,
                 symbol,
-                row.get("price", taken.get("price")),
+                row["price"],
                 source,
                 by if source else None,
-                row.get("price_age_s", taken.get("price_age_s")),
-                row.get("price_flag", taken.get("flag", "no_source")),
+                row["price_age_s"],
+                row["price_flag"] or "no_source",
                 others,
             )
         )

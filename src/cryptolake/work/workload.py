@@ -37,7 +37,8 @@ KnowsInstant = Callable[[str, datetime], bool]
 class Workload:
     """What one chain has to answer, whoever is asked: blocks of every run of touching periods and of every history of
     events that names a market's parts, contract calls, headers; `scan_blocks` are the blocks of each period of logs and
-    `quiet` the headers of blocks without events that two voices are asked for.
+    `quiet` the headers of blocks without events that two voices are asked for. `price_calls` are contract calls of those who
+    price for all, few enough that a sample of them is all.
     """
 
     chain: str
@@ -48,16 +49,22 @@ class Workload:
     eth_calls: int
     headers: int
     quiet: int = 0
+    price_calls: int = 0
 
     @property
     def log_blocks(self) -> int:
         """All blocks whose logs are asked for."""
         return sum(self.scans) + sum(self.histories)
 
+    @property
+    def once_calls(self) -> int:
+        """All contract calls of the first voice."""
+        return self.eth_calls + self.price_calls
+
     def calls(self, log_span: int) -> dict[str, int]:
         """JSON-RPC calls by method when one eth_getLogs covers `log_span` blocks."""
         logs = sum(math.ceil(blocks / log_span) for blocks in (*self.scans, *self.histories))
-        found = {LOGS: logs, CALL: self.eth_calls, HEADER: self.headers}
+        found = {LOGS: logs, CALL: self.once_calls, HEADER: self.headers}
         return {method: count for method, count in found.items() if count}
 
 

@@ -1,0 +1,96 @@
+"""One program of a chain asked at the last block of a period: how price sources of the chain ask. No vendor, no table.
+
+What does not belong here: what is asked (sources) and many programs of one block at once (`multicall`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from cryptolake.contracts.block_clock import BlockClock
+from cryptolake.contracts.partition import Partition
+from cryptolake.contracts.raw import Miss
+from cryptolake.errors import Skip
+from cryptolake.net.blocks import Blocks, FileBlockCache, Header
+from cryptolake.net.multicall import Call, Failed, Finished, Program, transcript_to_json
+from cryptolake.net.rpc import Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a program was answered at the block of `header`; `rounds` is the transcript as it is kept.
+
+    `told` is what an answer's provenance says of it: who was asked, and how far it is borne out.
+    """
+
+    header: Header
+    rounds: object
+    told: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A program as it was read at a block, and what the answer's provenance says of that."""
+
+    outcome: Finished[Any] | Failed
+    told: Mapping[str, str]
+
+
+# Reads a chain (by its name) at a block: pool, its block finder, the block, the program, and what it will probably ask.
+Reader = Callable[[str, Pool, Blocks, Header, Callable[[], Program[Any]], Sequence[Call]], Read]
+
+
+class Snapshots:
+    """Asks one program per chain and period, all of them by the chain's name.
+
+    The boundaries of all periods that were announced are found together, and what a chain was asked before goes in the first
+    request: so a period costs one request where its boundaries are known.
+    """
+
+    def __init__(self, block_cache: FileBlockCache | None, read: Reader) -> None:
+        self._cache, self._read = block_cache, read
+        self._blocks: dict[str, Blocks] = {}
+        self._instants: dict[str, set[datetime]] = {}
+        self._likely: dict[str, list[Call]] = {}
+        self._first: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def announce(self, partitions: Iterable[Partition]) -> None:
+        """Say that these are going to be asked; their keys are chains."""
+        with self._lock:
+            for one in partitions:
+                self._instants.setdefault(one.key, set()).update((one.period.start, one.period.end))
+
+    def ask(
+        self,
+        partition: Partition,
+        program: Callable[[], Program[Any]],
+        *,
+        pool: Pool,
+        clock: BlockClock | None,
+    ) -> Answered | Miss:
+        """Ask at the last block of the partition's period; a chain that is not there yet, or does not answer, is a Miss."""
+        chain = partition.key
+        with self._lock:
+            blocks = self._blocks.setdefault(chain, Blocks(pool, self._cache, clock))
+            first = self._first.setdefault(chain, threading.Lock())
+        with ExitStack() as alone:
+            alone.enter_context(first)  # whoever comes first finds the boundaries, and learns what is asked
+            blocks.prefetch(self._instants.pop(chain, ()))
+            if chain in self._likely:
+                alone.close()
+            try:
+                _, header = blocks.range_of(partition.period)
+                read = self._read(chain, pool, blocks, header, program, self._likely.get(chain, ()))
+            except Skip as error:
+                gone = error.reason == "not_deployed"
+                return Miss(partition, "gone" if gone else "failed", error.reason, str(error))
+            if isinstance(read.outcome, Failed):
+                return Miss(partition, "failed", "rpc", str(read.outcome.error))
+            self._likely[chain] = [call for stored in read.outcome.transcript for call, _ in stored]
+            return Answered(header, transcript_to_json(read.outcome.transcript), read.told)

@@ -1,0 +1,162 @@
+"""Those who price for all, asked beside every snapshot: Chainlink and the governed oracles of each chain and day collected.
+
+So who prices a token does not depend on which markets are in the lake, nor on a command that somebody forgot. What does not
+belong here: how they are asked (sources), the vendors (prices) and which price is taken (`silver.prices`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import date, datetime
+
+from cryptolake.app import App
+from cryptolake.contracts.entry import Entry
+from cryptolake.contracts.partition import Partition, Period
+from cryptolake.contracts.source import Source
+from cryptolake.errors import BadInput
+from cryptolake.flow.collect import Collected, Progress
+from cryptolake.flow.collect import collect as ask
+from cryptolake.flow.plan import make_plan
+from cryptolake.flow.resume import AT_ONCE, Wish, compare, damaged, wish_for
+from cryptolake.registry.markets import Csu
+from cryptolake.silver.tvl import TABLE as TVL
+from cryptolake.sources.onchain.planning import boundary_headers
+from cryptolake.work.price_sources import price_source
+from cryptolake.work.workload import Workload
+
+ChainDay = tuple[str, date]
+States = Mapping[Partition, Entry]
+
+
+def has_endpoint(app: App, chain: str) -> bool:
+    """Whether this chain can be asked at all."""
+    try:
+        app.pool(app.registry.chain(chain))
+    except BadInput:
+        return False
+    return True
+
+
+def asked_beside(app: App) -> list[str]:
+    """Who is asked in every snapshot, by name: those whose word is had from the chain itself."""
+    return [name for name, one in app.found.price_sources.items() if one.asked == "snapshots"]
+
+
+def partitions_beside(app: App, name: str, source: Source, snapshots: Iterable[ChainDay]) -> list[Partition]:
+    """What one of them is asked beside these snapshots, sorted.
+
+    Of each day the chain that tells what eth and btc are is asked too, where it can be: others rest on it.
+    """
+    dataset = source.datasets[0].name
+    known, names_from = set(source.keys(dataset)), app.found.price_sources[name].names_from
+    chain_days = {one for one in snapshots if one[0] in known}
+    if names_from is not None and chain_days and has_endpoint(app, names_from):
+        chain_days |= {(names_from, day) for _, day in chain_days}
+    return [Partition(dataset, chain, Period.of_day(day, app.boundary)) for chain, day in sorted(chain_days)]
+
+
+def ask_beside(
+    app: App,
+    csus: Sequence[Csu],
+    wish: Wish,
+    *,
+    workers: int,
+    stopping: threading.Event,
+    resume: bool = True,
+    only_failed: bool = False,
+    more: Callable[[int], None] = lambda _count: None,
+    progress: Progress = lambda _partition, _state: None,
+) -> Collected:
+    """Ask what they have not answered yet of the days whose snapshots are in; what failed counts as any other failure.
+
+    `only_failed` leaves out what was never asked. `more` is told how many there are, `progress` of every answer. The answers
+    count as soon as silver is made of their days.
+    """
+    found = Collected()
+    days = _answered(app, csus, wish)
+    for name in asked_beside(app) if days else ():
+        if stopping.is_set():
+            break
+        source = price_source(app, name)
+        wanted = wish_for(partitions_beside(app, name, source, days))
+        left = compare(wanted, app.ledger, resume=resume, only_failed=only_failed)
+
+        def intact(partition: Partition, digest: str, name: str = source.name) -> bool:
+            return app.bronze.intact(partition, digest, name)
+
+        hurt = damaged(left, intact, stopping) if left.settled_count <= AT_ONCE else []
+        asked = sorted([*left.missing, *hurt])
+        more(len(asked))
+        if asked:
+            answers = ask(
+                source,
+                asked,
+                bronze=app.bronze,
+                ledger=app.ledger,
+                workers=workers,
+                progress=progress,
+                stopping=stopping,
+            )
+            found.join(answers)
+    return found
+
+
+def _answered(app: App, csus: Sequence[Csu], wish: Wish) -> set[ChainDay]:
+    """The chain-days of a wish of which a snapshot is in: those at the end of the day, as silver takes them."""
+    chains = {csu.name: csu.chain for csu in csus}
+    found = set()
+    for (dataset, key), periods in wish.items():
+        if dataset != TVL.name or key not in chains:
+            continue
+        answers = {text for text, digest in app.ledger.settled(dataset, key).items() if digest is not None}
+        found |= {(chains[key], one.day) for one in periods if _ends_its_day(app, one) and str(one) in answers}
+    return found
+
+
+def with_prices(
+    app: App,
+    chains: Sequence[Workload],
+    csus: Mapping[str, Csu],
+    wanted: Iterable[Partition],
+    states: States,
+    *,
+    resume: bool = True,
+) -> list[Workload]:
+    """The work of each chain with what is asked beside the snapshots of `wanted`, those that are answered already included."""
+    found = {one.chain: one for one in chains}
+    days, instants = set[ChainDay](), dict[str, set[datetime]]()
+    for one in wanted:
+        csu = csus.get(one.key)
+        if csu is None or not app.registry.chains[csu.chain].ran_on(one.period.day):
+            continue
+        instants.setdefault(csu.chain, set()).update((one.period.start, one.period.end))
+        deployed = csu.deployed_on is None or csu.deployed_on <= one.period.day
+        if one.dataset == TVL.name and deployed and _ends_its_day(app, one.period):
+            days.add((csu.chain, one.period.day))
+    for name in asked_beside(app) if days else ():
+        source = price_source(app, name)
+
+        def intact(partition: Partition, digest: str | None, name: str = source.name) -> bool:
+            return app.bronze.intact(partition, digest, name)
+
+        missing: dict[str, list[Period]] = {}
+        for one in make_plan(partitions_beside(app, name, source, days), states, resume=resume, intact=intact).missing:
+            missing.setdefault(one.key, []).append(one.period)
+        for chain, periods in missing.items():
+            known = instants.setdefault(chain, set())
+            ends = {instant for one in periods for instant in (one.start, one.end)} - known
+            known |= ends
+            new = sorted(one for one in ends if app.block_cache.get(chain, int(one.timestamp())) is None)
+            before = found.get(chain, Workload(chain, 0, (), (), (), 0, 0))
+            found[chain] = replace(
+                before,
+                price_calls=before.price_calls + len(periods) + app.found.price_sources[name].rounds - 1,
+                headers=before.headers + boundary_headers(app.registry.chains[chain].clock, new),
+            )
+    return [found[name] for name in sorted(found)]
+
+
+def _ends_its_day(app: App, period: Period) -> bool:
+    return period.end == Period.of_day(period.day, app.boundary).end

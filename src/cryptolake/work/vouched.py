@@ -1,0 +1,48 @@
+"""What an app's ledger and silver vouch for together: the panel that they give now, and the days that have to be made again.
+
+What does not belong here: how that is found (evidence, panel), and making it good (lending).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from cryptolake.app import App
+from cryptolake.contracts.entry import Entry
+from cryptolake.contracts.partition import MARKET_DATASETS, Partition
+from cryptolake.silver import refined
+from cryptolake.silver.prices import Pricing
+from cryptolake.silver.refined import TABLE as REFINED_DAYS
+from cryptolake.work.panel import PanelNow, not_in_silver, panel_now
+from cryptolake.work.price_sources import price_answers
+from cryptolake.work.standing import MarketDay, market_day
+
+
+def panel_of(app: App) -> PanelNow:
+    """The panel that ledger and silver give now."""
+    states = app.ledger.states()
+    return panel_now(
+        tables=app.tables,
+        bronze=app.bronze,
+        states=states,
+        csus=app.registry.csus,
+        left_out=app.registry.exclusions,
+        told_by=price_answers(app, states),
+    )
+
+
+def lacking_of(app: App, states: Mapping[Partition, Entry]) -> pl.DataFrame:
+    """The market-days that were answered and that silver cannot vouch for (`evidence.EVIDENCE`); `states`: the ledger."""
+    told_by = price_answers(app, states)
+    return not_in_silver(tables=app.tables, bronze=app.bronze, states=states, csus=app.registry.csus, told_by=told_by)
+
+
+def to_make_good(app: App, states: Mapping[Partition, Entry], how: Pricing) -> set[MarketDay]:
+    """The market-days that silver cannot vouch for, and those that are not valued like this."""
+    lacking = lacking_of(app, states)
+    otherwise = set(refined.priced_otherwise(app.tables.read(REFINED_DAYS), how))
+    # A day whose answer is lost keeps what silver has of it: there is nothing to make it of.
+    days = set(lacking.filter("answered").select("dataset", "csu", "date").iter_rows())
+    return days | {market_day(one) for one in states if one.period.day in otherwise and one.dataset in MARKET_DATASETS}
