@@ -10,7 +10,8 @@ import threading
 from dataclasses import dataclass
 
 WAIT_S = 60.0  # that are waited for answers to one method that never come, all who ask together
-_ANSWERED_WAIT_S = 180.0  # the same, of a method that it did answer
+_ANSWERED_WAIT_S = 180.0  # the same, of a method that it did answer before
+_SHORT_WAIT_S = 10.0  # the same, of another one once so much was waited for the first
 _TIMES = 4  # failures of a method in a row, one after another
 _AGAIN_S, _AGAIN_MOST_S = 30.0, 3600.0  # after which it is tried again: at first, and doubled up to at most
 GREETING = ""  # stands for every method: it does not say which chain it is on
@@ -42,20 +43,28 @@ class Patience:
         return self._seconds >= WAIT_S
 
     def waited(self, method: str, since: float, now: float, *, refused: bool = False) -> None:
-        """A question of this method was not answered; `refused`: for its rate, so that only the time counts."""
+        """A question of this method was not answered; `refused`: for its rate, so that only the time counts.
+
+        A rate is one for all methods: while none is answered, the time counts for all of them.
+        """
+        if refused:
+            self._waited(GREETING, since, now, refused=True)
+        self._waited(method, since, now, refused=refused)
+
+    def _waited(self, method: str, since: float, now: float, *, refused: bool) -> None:
         with self._lock:
             one = self._vain.setdefault(method, _Vain())
             news = since >= one.until  # else another one waited at the same time, which is one failure and one wait
             more = max(0.0, now - max(since, one.until))
             one.seconds, one.until = one.seconds + more, max(now, one.until)
-            self._seconds += more
+            self._seconds += more if method or not refused else 0.0
             one.times += news and not refused
-            most = _ANSWERED_WAIT_S if one.answered else WAIT_S
+            most = _ANSWERED_WAIT_S if one.answered else _SHORT_WAIT_S if self.short else WAIT_S
             if one.again_at is not None:
                 if news:
                     one.distance_s = min(2 * one.distance_s, _AGAIN_MOST_S)
                     one.again_at = now + one.distance_s
-            elif method == GREETING or one.seconds >= most or one.times >= _TIMES:
+            elif (method == GREETING and not refused) or one.seconds >= most or one.times >= _TIMES:
                 one.again_at = now + one.distance_s
 
     def greeted(self) -> None:

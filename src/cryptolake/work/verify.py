@@ -76,7 +76,8 @@ def verify(
             )
             continue
         if partition.dataset != "liquidations":  # a snapshot is of one block: there is nothing between two of them
-            found.append(Verified(partition, "complete"))
+            said_so = (entry.error or "somebody contradicted it",) if entry.reason == SUSPECT else ()
+            found.append(Verified(partition, "suspect" if said_so else "complete", said_so))
             continue
         payload = orjson.loads(raw.payload)
         wrong = faults(payload)

@@ -223,9 +223,10 @@ class OnchainSource:
         return graded(raw).grade
 
     def weigh(self, raw: Raw) -> str | None:
-        """Remember whom the answer's certificate proves a liar; why it is suspect where it rests on liars alone."""
+        """Remember whom the answer's certificate proves a liar; why it is suspect: it rests on liars alone, or is contradicted."""
         if raw.partition.dataset != LIQUIDATIONS.name:
-            return None
+            told = b'"contradicted":' in raw.payload and orjson.loads(raw.payload).get("contradicted")
+            return str(told) if told else None
         chain = self._csus[raw.partition.key].chain
         if b'"liars":[]' in raw.payload and not self._liars.named(chain):
             return None
@@ -299,6 +300,7 @@ class OnchainSource:
                 "timestamp": header.timestamp,
                 **({"found": markets[name].found} if markets[name].found else {}),
                 "rounds": transcript_to_json(outcome.transcript),
+                **({"contradicted": borne.contradicted} if borne.contradicted else {}),
             }
             yield Raw(
                 partition=by_name[name],
