@@ -20,7 +20,6 @@ from cryptolake.net.purse import Purse
 from cryptolake.net.questions import Question, newest_block
 from cryptolake.net.sending import send
 
-
 _EASY = frozenset({"eth_chainId", "eth_blockNumber"})
 
 
