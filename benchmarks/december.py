@@ -46,7 +46,9 @@ class Counting(Http):
         self._chains, self._span = chains, span
         self.asked: dict[str, Counter[str]] = {name: Counter() for name in chains}
 
-    def post(self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None) -> Answer:
+    def post(
+        self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None, timeout_s: float | None = None
+    ) -> Answer:
         """Answer a single call or a batch."""
         document = orjson.loads(body)
         some = document if isinstance(document, list) else [document]

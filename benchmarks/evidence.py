@@ -113,7 +113,9 @@ class Providers(Http):
         self.asked: Counter[str] = Counter()
         self.cpu_s = 0.0
 
-    def post(self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None) -> Answer:
+    def post(
+        self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None, timeout_s: float | None = None
+    ) -> Answer:
         began = time.thread_time()
         document = orjson.loads(body)
         questions = document if isinstance(document, list) else [document]

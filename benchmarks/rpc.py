@@ -82,7 +82,9 @@ class Counting(Http):
             return MIDNIGHT + 86400 * day + int(86400 * share)
         return MIDNIGHT + int((number - self.first) * self.per_block)
 
-    def post(self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None) -> Answer:
+    def post(
+        self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None, timeout_s: float | None = None
+    ) -> Answer:
         """Answer a single call or a batch."""
         document = orjson.loads(body)
         self.requests += 1

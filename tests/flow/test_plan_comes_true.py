@@ -78,7 +78,9 @@ class Providers(Http):
         self.asked: dict[str, Counter[str]] = {}
         self.liquidations: dict[str, Liquidations] = {}  # by chain; none: nobody is liquidated
 
-    def post(self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None) -> Answer:
+    def post(
+        self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None, timeout_s: float | None = None
+    ) -> Answer:
         chain, endpoint = self.endpoints[url]
         document = orjson.loads(body)
         questions = document if isinstance(document, list) else [document]

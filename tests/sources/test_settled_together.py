@@ -34,7 +34,9 @@ class Counting(Http):
         self.calls: Counter[str] = Counter()
         self._counting = threading.Lock()
 
-    def post(self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None) -> Answer:
+    def post(
+        self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None, timeout_s: float | None = None
+    ) -> Answer:
         document = orjson.loads(body)
         with self._counting:
             self.calls.update(one["method"] for one in (document if isinstance(document, list) else [document]))

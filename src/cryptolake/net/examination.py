@@ -21,7 +21,7 @@ from cryptolake.net.quiet import QuietHeaders
 from cryptolake.net.rpc import Pool
 from cryptolake.net.scan import scan
 from cryptolake.net.settlement import Difference, Said, answered_by, differing, settle
-from cryptolake.net.voices import UNKNOWN, same_voice, voice
+from cryptolake.net.voices import surely_one
 from cryptolake.net.witness import Testimony, Witness
 
 
@@ -166,8 +166,7 @@ class Examiner:
             theirs = [
                 one
                 for one in self.pool.everybody
-                if one.endpoint.name in new
-                or any(voice(other) != UNKNOWN and same_voice(one.endpoint, other) for other in spoke)
+                if one.endpoint.name in new or any(surely_one(one.endpoint, other) for other in spoke)
             ]
             if not any(one.stopped is None and one not in theirs for one in self.pool.stations):
                 return False

@@ -22,7 +22,7 @@ from cryptolake.net.logs import Log, LogQuestion
 from cryptolake.net.purse import CeilingReached
 from cryptolake.net.receipts import OtherRules, logs_of
 from cryptolake.net.rpc import Pool
-from cryptolake.net.voices import same_voice
+from cryptolake.net.voices import UNKNOWN, same_voice, voice
 
 HEADER, RECEIPTS, RECEIPT = "eth_getBlockByNumber", "eth_getBlockReceipts", "eth_getTransactionReceipt"
 _TOGETHER = 100  # headers asked for together
@@ -106,7 +106,8 @@ class Prover:
             return self._unproven(number, "rules", "its receipts follow rules that are not known here")
         heard: list[Endpoint] = []
         given: dict[str, list[str]] = {}  # by hash, the endpoints that give it
-        for station in self._stations():
+        # Who may be anybody is heard last: it bears nobody out, and before others it would keep them from it.
+        for station in sorted(self._stations(), key=lambda one: voice(one.endpoint) == UNKNOWN):
             spoke = any(same_voice(station.endpoint, other) for other in heard)
             header = None if spoke else self._one_header(station, number)
             if header is not None:

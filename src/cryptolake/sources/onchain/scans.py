@@ -27,6 +27,7 @@ from cryptolake.net.scan import scan
 from cryptolake.net.witness import Witness
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.markets import Csu
+from cryptolake.sources.onchain.births import Births
 from cryptolake.sources.onchain.families import families
 from cryptolake.sources.onchain.proven import run_proven
 from cryptolake.sources.onchain.settling import CoveredPeriod, Settling, miss
@@ -71,6 +72,7 @@ class LiquidationScan:
     watch: Watch
     grade: Grade = "two_voices_sampled"
     reverts: Reverts = field(default_factory=Reverts)
+    births: Births = field(default_factory=Births)
 
     def run(self, asked: Sequence[Partition]) -> Iterator[Raw | Miss]:
         """One answer per partition, soon after its period is covered."""
@@ -125,6 +127,7 @@ class LiquidationScan:
             examiner,
             filters,
             self.reverts,
+            self.births,
         )
         covered = _Covered(whole.start)
 

@@ -29,7 +29,7 @@ T = TypeVar("T")
 class Borne:
     """How a reading was borne out: its grade, who read it first and who again, and how many of its calls were asked again.
 
-    `problem` says why nobody bears it out who was wished for.
+    `problem` says why nobody bears it out who was wished for, `contradicted` who read something else while nobody can decide.
     """
 
     grade: Grade
@@ -38,6 +38,7 @@ class Borne:
     again: int = 0
     calls: int = 0
     problem: str = ""
+    contradicted: str = ""
 
     def told(self) -> dict[str, str]:
         """The words for an answer's provenance."""
@@ -47,11 +48,14 @@ class Borne:
 
 
 class Disagreed(Malformed):
-    """Two voices read different state of a block; `liar` is who a third voice contradicts, empty where nobody can say."""
+    """Two voices read different state of a block; `liar` is who a third voice contradicts, empty where nobody can say.
 
-    def __init__(self, message: str, liar: str = "") -> None:
+    `undecided`: the first stands by what it read, and there is no third to decide.
+    """
+
+    def __init__(self, message: str, liar: str = "", *, undecided: bool = False) -> None:
         super().__init__(message)
-        self.liar = liar
+        self.liar, self.undecided = liar, undecided
 
 
 def borne_out(
@@ -76,19 +80,23 @@ def borne_out(
         for stored in outcome.transcript
         for call, answer in stored
     }
-    other = another_voice(pool, heard) if known and wanted != "one_voice" else None
-    if other is None:
-        wished = known and wanted != "one_voice"
-        return Borne("one_voice", first, problem=why_none(pool, heard) if wished else "")
+    if not known or wanted == "one_voice":
+        return Borne("one_voice", first)
     lot = list(known) if wanted != "two_voices_sampled" else _lot(chain.name, block.number, list(known))
-    theirs = _said(other, chain, block, lot, reverts=reverts)
-    if theirs is None:
-        names = " and ".join(one.endpoint.name for one in other.stations)
-        return Borne("one_voice", first, problem=f"a second voice ({names}) did not answer")
+    other, theirs, silent = _another(pool, chain, block, lot, heard, reverts)
+    if other is None or theirs is None:
+        problem = f"a second voice ({' and '.join(silent)}) did not answer" if silent else why_none(pool, heard)
+        return Borne("one_voice", first, problem=problem)
     second = other.last_endpoint
     if differing := _differing(lot, known, theirs):
         rounds = _rounds(outcomes)
-        second = _decide(pool, other, chain, block, lot, known, theirs, heard, second, differing, reverts, rounds)
+        try:
+            second = _decide(pool, other, chain, block, lot, known, theirs, heard, second, differing, reverts, rounds)
+        except Disagreed as error:
+            if not error.undecided or not _besides(pool, second):
+                raise
+            # What is only asked besides fails nothing: the reading is kept, and what contradicts it with it.
+            return Borne("one_voice", first, calls=len(known), problem=str(error), contradicted=str(error))
     grade: Grade = "two_voices" if len(lot) == len(known) else "two_voices_sampled"
     return Borne(grade, first, second, len(lot), len(known))
 
@@ -120,15 +128,40 @@ def _decide(
             f"{name} answered a call to {differing.to} at block {block.number} otherwise when asked again; run again"
         )
     words = f"{name} and {second} read different state of block {block.number} (a call to {differing.to})"
-    judge = another_voice(pool, {*heard, second})
-    judged = None if judge is None else _said(judge, chain, block, lot, reverts=reverts)
+    judge, judged, _ = _another(pool, chain, block, lot, {*heard, second}, reverts)
     if judge is None or judged is None:
-        raise Disagreed(f"{words}; set a third operator's endpoint to decide, or run again")
+        stands = again is not None and _differing(lot, again, known) is None
+        raise Disagreed(f"{words}; set a third operator's endpoint to decide, or run again", undecided=stands)
     if _differing(lot, judged, known) is None:
+        for station in pool.besides:
+            if station.endpoint.name == second:
+                station.stopped = f"{second} read block {block.number} otherwise than two others and sits out"
         return judge.last_endpoint
     if _differing(lot, judged, theirs) is None:
         raise Disagreed(f"{words}; {judge.last_endpoint} sides with {second}", liar=name if len(heard) == 1 else "")
     raise Disagreed(f"{words}; {judge.last_endpoint} sides with neither; run again")
+
+
+def _another(
+    pool: Pool,
+    chain: Chain,
+    block: BlockIdentity,
+    lot: Sequence[Call],
+    heard: Collection[str],
+    reverts: Reverts,
+) -> tuple[Pool | None, dict[Call, CallResult] | None, list[str]]:
+    """The first other voice that answers, with what it says; and the names of those that did not."""
+    silent: list[str] = []
+    while (other := another_voice(pool, {*heard, *silent})) is not None:
+        theirs = _said(other, chain, block, lot, reverts=reverts)
+        if theirs is not None:
+            return other, theirs, silent
+        silent += [one.endpoint.name for one in other.stations]
+    return None, None, silent
+
+
+def _besides(pool: Pool, name: str) -> bool:
+    return any(one.endpoint.name == name for one in pool.besides)
 
 
 def _rounds(outcomes: Mapping[str, Finished[T] | Failed]) -> list[list[Call]]:

@@ -30,9 +30,11 @@ from cryptolake.net.rpc import Pool
 from cryptolake.net.voices import voice
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.markets import Csu
+from cryptolake.sources.onchain.births import Births
 from cryptolake.sources.onchain.certificate import certificate
 from cryptolake.sources.onchain.events import to_settle
 from cryptolake.sources.onchain.families import bad_debt_in, families
+from cryptolake.sources.onchain.presence import absent_by_row
 from cryptolake.sources.onchain.proven import run_programs, told_apart
 from cryptolake.sources.onchain.records import Settled
 
@@ -64,6 +66,7 @@ class Settling:
     examiner: Examiner
     filters: Mapping[str, Sequence[LogFilter]]
     reverts: Reverts = field(default_factory=Reverts)
+    births: Births = field(default_factory=Births)
     _likely: dict[str, list[Call]] = field(default_factory=dict)  # what each market's program asked before
     # Periods with windows that nobody compared, and who answered these.
     _sampled: list[tuple[CoveredPeriod, frozenset[str]]] = field(default_factory=list)
@@ -146,15 +149,22 @@ class Settling:
                 answers.append(miss(partition, error))
         stamps = self.blocks.headers(sorted({log.block for told in by_csu.values() for log in told}))
         outcomes = self._priced(programs, period.snapshot)
+        later = [csu for name in by_csu if ((csu := self.csus[name]).deployed_block or 0) >= period.within.end]
+        born = self.births.borne_out(self.pool, self.chain, later)
         for partition in period.asked:
             if partition.key not in by_csu:
                 continue
             csu, told, outcome = self.csus[partition.key], by_csu[partition.key], outcomes.get(partition.key)
+            if told and csu in later:
+                answers.append(miss(partition, _before_its_row(csu, told[0])))
+                continue
+            if isinstance(unknown := born.get(csu.name), CryptolakeError):
+                answers.append(miss(partition, unknown))
+                continue
             if isinstance(outcome, Failed):
                 answers.append(miss(partition, _with_events(outcome.error)))
-            elif not told and csu.deployed_block is not None and csu.deployed_block >= period.within.end:
-                words = f"{csu.name} was deployed at block {csu.deployed_block}"
-                answers.append(Miss(partition, "gone", "not_deployed", words))
+            elif born.get(csu.name):
+                answers.append(Miss(partition, "gone", "not_deployed", absent_by_row(csu)))
             else:
                 answers.append(self._raw(partition, period, evidence, told, stamps, outcome))
         return answers
@@ -221,6 +231,15 @@ def _with_events(error: CryptolakeError) -> CryptolakeError:
     if isinstance(error, Skip) and error.reason == "not_deployed":
         return Skip(f"{error}, though it had events by then; set another endpoint", reason="no_code")
     return error
+
+
+def _before_its_row(csu: Csu, log: Log) -> Skip:
+    """The error of a market that had events before it was deployed, as its row says."""
+    return Skip(
+        f"{csu.name}: it has an event in block {log.block}, and its row says that it was deployed at {csu.deployed_block}; "
+        "correct the row (cryptolake markets check)",
+        reason="identity",
+    )
 
 
 def miss(partition: Partition, error: CryptolakeError) -> Miss:

@@ -27,11 +27,13 @@ from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry
 from cryptolake.registry.markets import Csu
+from cryptolake.sources.onchain.births import Births
 from cryptolake.sources.onchain.discovery import Discoveries
 from cryptolake.sources.onchain.events import settled_debts, to_settle
 from cryptolake.sources.onchain.families import bad_debt_in, discovering, families, isolating, writing_off
 from cryptolake.sources.onchain.grading import graded
 from cryptolake.sources.onchain.isolated import isolated_row
+from cryptolake.sources.onchain.presence import absent_by_row
 from cryptolake.sources.onchain.proven import run_proven, told_apart
 from cryptolake.sources.onchain.reader import reader_digest
 from cryptolake.sources.onchain.records import Reserve
@@ -97,6 +99,7 @@ class OnchainSource:
         self._likely: dict[str, list[Call]] = {}
         self._answered: dict[str, int] = {}  # the first block at which a market did answer
         self._reverts: dict[tuple[str, bool], Reverts] = {}  # by chain, and whether those say so who were asked again
+        self._births = Births(1 if grade == "one_voice" else 2)
         self._teaching: dict[str, threading.Lock] = {}
         self._reading = threading.Lock()
         self._csus = {csu.name: csu for csu in csus}
@@ -153,6 +156,7 @@ class OnchainSource:
                 self._watch,
                 self._grade,
                 self._reverting(chain),
+                self._births,
             )
             yield from scan.run(askable)
 
@@ -223,9 +227,9 @@ class OnchainSource:
         return graded(raw).grade
 
     def weigh(self, raw: Raw) -> str | None:
-        """Remember whom the answer's certificate proves a liar; why it is suspect where it rests on liars alone."""
+        """Remember whom the answer's certificate proves a liar; why it is suspect, if it is."""
         if raw.partition.dataset != LIQUIDATIONS.name:
-            return None
+            return str(orjson.loads(raw.payload).get("contradicted") or "") or None
         chain = self._csus[raw.partition.key].chain
         if b'"liars":[]' in raw.payload and not self._liars.named(chain):
             return None
@@ -274,10 +278,13 @@ class OnchainSource:
             return
         markets: dict[str, Csu] = {}
         by_name = {partition.key: partition for partition in asked}
+        later = [self._csus[name] for name in by_name if (self._csus[name].deployed_block or 0) > header.number]
+        born = self._births.borne_out(pool, chain, later)
         for name, partition in by_name.items():
             csu = self._csus[name]
-            if csu.deployed_block is not None and csu.deployed_block > header.number:
-                yield Miss(partition, "gone", "not_deployed", f"{name} was deployed at block {csu.deployed_block}")
+            if absent := born.get(name):
+                by_row = Skip(absent_by_row(csu), reason="not_deployed")
+                yield miss(partition, absent if isinstance(absent, CryptolakeError) else by_row)
                 continue
             try:
                 csu = self._discovered(pool, csu, header)
@@ -299,6 +306,7 @@ class OnchainSource:
                 "timestamp": header.timestamp,
                 **({"found": markets[name].found} if markets[name].found else {}),
                 "rounds": transcript_to_json(outcome.transcript),
+                **({"contradicted": borne.contradicted} if borne.contradicted else {}),
             }
             yield Raw(
                 partition=by_name[name],
