@@ -53,7 +53,7 @@ Accuser = Callable[[str, str], ProvenLiar | None]
 
 def alone(certificate: Mapping[str, object], accused: Accuser) -> list[ProvenLiar]:
     """The liars on whose word alone some blocks of a certificate rest; none where receipts prove every block."""
-    if certificate.get("grade") == "receipts_root":
+    if certificate.get("logs_grade", certificate.get("grade")) == "receipts_root":
         return []
     voices = certificate.get("voices") or {}
     assert isinstance(voices, Mapping)

@@ -17,12 +17,10 @@ from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Dataset, Row, Trip
 from cryptolake.errors import CryptolakeError, Skip
-from cryptolake.net.besides import among
 from cryptolake.net.blocks import BlockRange, Blocks, FileBlockCache, Header
 from cryptolake.net.liars import Liars, alone, resting_on
 from cryptolake.net.logs import parse_logs
 from cryptolake.net.multicall import Call, Failed, Finished, Program, replay, transcript_from_json, transcript_to_json
-from cryptolake.net.reverts import Reverts
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry
@@ -32,13 +30,13 @@ from cryptolake.sources.onchain.events import settled_debts, to_settle
 from cryptolake.sources.onchain.families import bad_debt_in, discovering, families, isolating, writing_off
 from cryptolake.sources.onchain.grading import graded
 from cryptolake.sources.onchain.isolated import isolated_row
-from cryptolake.sources.onchain.proven import run_proven, told_apart
+from cryptolake.sources.onchain.proven import told_apart
 from cryptolake.sources.onchain.reader import reader_digest
 from cryptolake.sources.onchain.records import Reserve
 from cryptolake.sources.onchain.rows import bad_debt_row, liquidation_row, not_asked_row, tvl_row
-from cryptolake.sources.onchain.scans import LiquidationScan, Scanned, Watch, share_of
-from cryptolake.sources.onchain.second_voice import Borne, Disagreed, borne_out
+from cryptolake.sources.onchain.scans import LiquidationScan, Scanned, Watch, share_of, wished
 from cryptolake.sources.onchain.settling import miss
+from cryptolake.sources.onchain.state import KnownReverts, Read, StateReader
 
 TVL = Dataset(
     "tvl",
@@ -96,7 +94,7 @@ class OnchainSource:
         # What each market's program asked last time: next time all of it goes in the first request.
         self._likely: dict[str, list[Call]] = {}
         self._answered: dict[str, int] = {}  # the first block at which a market did answer
-        self._reverts: dict[tuple[str, bool], Reverts] = {}  # by chain, and whether those say so who were asked again
+        self._reverts: dict[str, KnownReverts] = {}
         self._teaching: dict[str, threading.Lock] = {}
         self._reading = threading.Lock()
         self._csus = {csu.name: csu for csu in csus}
@@ -163,10 +161,10 @@ class OnchainSource:
                 self._blocks[chain.name] = Blocks(self._pools(chain), self._cache, chain.clock)
             return self._blocks[chain.name]
 
-    def _reverting(self, chain: Chain, *, again: bool = False) -> Reverts:
-        """What is known of the chain's calls that revert, whoever asked; `again`: as those say who bear others out."""
+    def _reverting(self, chain: Chain) -> KnownReverts:
+        """What is known of the chain's calls that revert, whoever asked."""
         with self._lock:
-            return self._reverts.setdefault((chain.name, again), Reverts())
+            return self._reverts.setdefault(chain.name, KnownReverts())
 
     def parse(self, raw: Raw) -> Sequence[Row]:
         """Re-run the family's program over the stored answers. Raises Skip when they do not fit the family's layout."""
@@ -285,10 +283,11 @@ class OnchainSource:
                 yield miss(partition, error)
                 continue
             markets[name] = csu
-        outcomes, borne = self._read(pool, blocks, chain, markets, header)
+        state = StateReader(pool, blocks, chain, wished(self._state_grade, self._audit), self._reverting(chain))
+        read = self._read(state, chain, markets, header)
         if pool.finality_assumed and blocks.fresh_header(header.number).hash != header.hash:
             raise Skip(f"block {header.number} changed while it was read; run again", reason="reorganised")
-        for name, outcome in outcomes.items():
+        for name, outcome in read.outcomes.items():
             if isinstance(outcome, Failed):
                 yield miss(by_name[name], outcome.error)
                 continue
@@ -310,36 +309,17 @@ class OnchainSource:
                 provenance={
                     **self._provenance,
                     **told_apart(markets[name]),
-                    **borne.told(),
-                    "endpoint": borne.first,
+                    **read.borne.told(),
+                    "endpoint": read.borne.first,
                 },
                 block=header.number,
                 block_hash=header.hash,
             )
 
     def _read(
-        self, pool: Pool, blocks: Blocks, chain: Chain, markets: Mapping[str, Csu], header: Header
-    ) -> tuple[dict[str, Finished[list[Reserve]] | Failed], Borne]:
-        """Read the markets at a block and have it borne out; whoever a third voice contradicts is not asked again."""
-        block = blocks.identity(header, chain.known_block)
-        wanted: Grade = self._state_grade if share_of(self._state_grade, self._audit) else "one_voice"
-        while True:
-            heard: set[str] = set()
-            outcomes = self._asked(pool, blocks, chain, markets, header, heard)
-            try:
-                return outcomes, borne_out(
-                    pool, chain, block, outcomes, heard, wanted, self._reverting(chain, again=True)
-                )
-            except Disagreed as error:
-                honest = [one for one in pool.stations if one.endpoint.name != error.liar]
-                if not error.liar or not honest:
-                    return dict.fromkeys(markets, Failed(error, [])), Borne("one_voice", "")
-                pool = among(pool, honest)
-
-    def _asked(
-        self, pool: Pool, blocks: Blocks, chain: Chain, markets: Mapping[str, Csu], header: Header, heard: set[str]
-    ) -> dict[str, Finished[list[Reserve]] | Failed]:
-        """Run the markets' programs at a block, with all that they asked before in the first request.
+        self, state: StateReader, chain: Chain, markets: Mapping[str, Csu], header: Header
+    ) -> Read[list[Reserve]]:
+        """Read the markets at a block, with all that they asked before in the first request.
 
         While a market has not asked anything yet, one conversation of its chain teaches what it asks and the others wait.
         """
@@ -352,26 +332,15 @@ class OnchainSource:
                     alone.close()
             likely = [call for name in markets for call in self._likely.get(name, ())]
             try:
-                outcomes = run_proven(
-                    pool,
-                    blocks,
-                    chain,
-                    markets,
-                    _snapshot,
-                    header,
-                    likely,
-                    alive_at=self._answered,
-                    heard=heard,
-                    reverts=self._reverting(chain),
-                )
+                read = state.markets(markets, _snapshot, header, likely, alive_at=self._answered)
             finally:
                 for name in markets:  # asked for once: a market that always fails holds nobody up
                     self._likely.setdefault(name, [])
-            for name, outcome in outcomes.items():
+            for name, outcome in read.outcomes.items():
                 if isinstance(outcome, Finished):
                     self._likely[name] = [call for stored in outcome.transcript for call, _ in stored]
                     self._answered[name] = min(header.number, self._answered.get(name, header.number))
-            return outcomes
+            return read
 
     def _discovered(self, pool: Pool, csu: Csu, header: Header) -> Csu:
         """The market with what its family's discovery events say up to the block; unchanged where it needs none."""
