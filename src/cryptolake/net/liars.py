@@ -64,6 +64,16 @@ def alone(certificate: Mapping[str, object], accused: Accuser) -> list[ProvenLia
     return [liars[name] for name in sorted({n for a, b, n in first if n in liars and not _covered(a, b, others)})]
 
 
+def lie_about(endpoint: str, voice_of: str, block: int) -> dict[str, object]:
+    """What a certificate says of one that was proven now to have answered a block wrongly, for `Liars.learn`."""
+    return {
+        "asked_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "voices": {endpoint: voice_of},
+        "differences": [{"block": block, "liars": [endpoint]}],
+        "liars": [endpoint],
+    }
+
+
 def resting_on(liars: Iterable[ProvenLiar]) -> str:
     """Why an answer that rests on these alone is suspect, in words."""
     return "; ".join(f"its only voice {one.says}" for one in liars)

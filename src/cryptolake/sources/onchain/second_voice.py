@@ -45,7 +45,8 @@ class Borne:
         """The words for an answer's provenance."""
         if not self.second:
             return {"grade": self.grade, **({"problem": self.problem} if self.problem else {})}
-        return {"grade": self.grade, "second": self.second, "asked_again": f"{self.again} of {self.calls}"}
+        told = {"grade": self.grade, "second": self.second, "asked_again": f"{self.again} of {self.calls}"}
+        return told | ({"problem": self.problem} if self.problem else {})
 
 
 class Disagreed(Malformed):

@@ -18,17 +18,19 @@ from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Dataset, Row, Trip
 from cryptolake.errors import CryptolakeError, Skip
 from cryptolake.net.blocks import BlockRange, Blocks, FileBlockCache, Header
-from cryptolake.net.liars import Liars, alone, resting_on
+from cryptolake.net.liars import Liars, alone, lie_about, resting_on
 from cryptolake.net.logs import parse_logs
 from cryptolake.net.multicall import Call, Failed, Finished, Program, replay, transcript_from_json, transcript_to_json
+from cryptolake.net.proof import Prover
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry
 from cryptolake.registry.markets import Csu
-from cryptolake.sources.onchain.discovery import Discoveries
+from cryptolake.sources.onchain.discovery import Discoveries, resting_on_history
 from cryptolake.sources.onchain.events import settled_debts, to_settle
 from cryptolake.sources.onchain.families import bad_debt_in, discovering, families, isolating, writing_off
 from cryptolake.sources.onchain.grading import graded
+from cryptolake.sources.onchain.history import Discovered
 from cryptolake.sources.onchain.isolated import isolated_row
 from cryptolake.sources.onchain.proven import told_apart
 from cryptolake.sources.onchain.reader import reader_digest
@@ -271,6 +273,7 @@ class OnchainSource:
             yield from (miss(partition, error) for partition in asked)
             return
         markets: dict[str, Csu] = {}
+        histories: dict[str, Discovered | None] = {}
         by_name = {partition.key: partition for partition in asked}
         for name, partition in by_name.items():
             csu = self._csus[name]
@@ -278,7 +281,7 @@ class OnchainSource:
                 yield Miss(partition, "gone", "not_deployed", f"{name} was deployed at block {csu.deployed_block}")
                 continue
             try:
-                csu = self._discovered(pool, csu, header)
+                csu, histories[name] = self._discovered(pool, chain, csu, header)
             except CryptolakeError as error:
                 yield miss(partition, error)
                 continue
@@ -299,6 +302,7 @@ class OnchainSource:
                 **({"found": markets[name].found} if markets[name].found else {}),
                 "rounds": transcript_to_json(outcome.transcript),
             }
+            borne = resting_on_history(read.borne, histories[name])
             yield Raw(
                 partition=by_name[name],
                 source=self.name,
@@ -309,8 +313,8 @@ class OnchainSource:
                 provenance={
                     **self._provenance,
                     **told_apart(markets[name]),
-                    **read.borne.told(),
-                    "endpoint": read.borne.first,
+                    **borne.told(),
+                    "endpoint": borne.first,
                 },
                 block=header.number,
                 block_hash=header.hash,
@@ -342,17 +346,30 @@ class OnchainSource:
                     self._answered[name] = min(header.number, self._answered.get(name, header.number))
             return read
 
-    def _discovered(self, pool: Pool, csu: Csu, header: Header) -> Csu:
-        """The market with what its family's discovery events say up to the block; unchanged where it needs none."""
+    def _discovered(self, pool: Pool, chain: Chain, csu: Csu, header: Header) -> tuple[Csu, Discovered | None]:
+        """The market with what its family's discovery events say up to the block, and how that is proven.
+
+        Unchanged where it needs none. Who is proven to have told them wrongly is remembered.
+        """
         family = discovering(csu.family)
         if family is None:
-            return csu
+            return csu, None
         history = BlockRange(csu.deployed_block or 0, header.number + 1)
 
         def watch(done: int) -> None:
             self._watch(Scanned(csu.chain, done, len(history)))
 
-        return family.discover(csu, self._discoveries.upto(pool, family.discovery(csu), history, watch))
+        found = self._discoveries.upto(
+            pool,
+            family.discovery(csu),
+            history,
+            watch,
+            prover=Prover(pool, chain.receipts),
+            accused=self._liars.accused(csu.chain),
+        )
+        for name, (block, of) in found.liars.items():
+            self._liars.learn(csu.chain, lie_about(name, of, block))
+        return family.discover(csu, found.logs), found
 
 
 def _snapshot(csu: Csu) -> Program[list[Reserve]]:
