@@ -5,8 +5,9 @@ Real node, real client; only the silence and the time that it takes are made: wa
 
 from __future__ import annotations
 
+import itertools
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date
@@ -130,8 +131,8 @@ def truth(aave_fortnight: Fortnight) -> dict[Partition, list[Row]]:
 
 
 @pytest.fixture(params=[True, False], ids=["first", "second"])
-def first(request: pytest.FixtureRequest) -> Iterator[bool]:
-    yield request.param
+def first(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
 
 
 @pytest.mark.parametrize("grade", ["two_voices", "receipts_root"])
@@ -172,7 +173,7 @@ def test_it_is_asked_again_later_and_at_growing_distances(aave_fortnight: Fortni
             if len(made.http.in_vain) > before:
                 tried.append(made.clock())
             made.clock.wait(30)
-        gaps = [later - earlier for earlier, later in zip(tried, tried[1:], strict=False)]
+        gaps = [later - earlier for earlier, later in itertools.pairwise(tried)]
         assert len(gaps) >= 3
         assert gaps[-1] > 3 * gaps[0]
         made.http.methods.clear()

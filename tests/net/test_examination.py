@@ -61,9 +61,11 @@ class Voice(Node):
             first, last = int(asked["fromBlock"], 16), int(asked["toBlock"], 16)
             found = [one for one, number in zip(found, numbers, strict=True) if number not in self.ranges]
         made = [self.log(number, 5) for number in sorted(self.invents) if first <= number <= last]
-        for one in list(found):
-            if int(one["blockNumber"], 16) in self.doubled:
-                made.append({**one, "logIndex": hex(int(one["logIndex"], 16) + 500), "data": "0x" + "07" * 32})
+        made += [
+            {**one, "logIndex": hex(int(one["logIndex"], 16) + 500), "data": "0x" + "07" * 32}
+            for one in found
+            if int(one["blockNumber"], 16) in self.doubled
+        ]
         return {"result": sorted([*found, *made], key=lambda one: int(str(one["blockNumber"]), 16))}
 
     def log(self, number: int, index: int) -> dict[str, object]:

@@ -84,7 +84,7 @@ class World:
             csu = self.csu
             if (family := discovering(csu.family)) is not None:
                 history = BlockRange(0, header.number + 1)
-                csu = family.discover(csu, Discoveries(None, 0.0).upto(pool, family.discovery(csu), history))
+                csu = family.discover(csu, Discoveries(None, 0.0).upto(pool, family.discovery(csu), history).logs)
             return town(csu, pool, blocks, header, siblings)
 
     def read(self, **entry: str) -> dict[Partition, Any]:

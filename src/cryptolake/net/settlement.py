@@ -1,7 +1,8 @@
 """Differences between two voices, settled block by block, by the block's hash: who dropped or made up logs is proven.
 
 Without a proof of receipts nobody is outvoted: neither by two voices that leave out the same log, nor by two that make up the
-same. A block is settled then only where two voices agree and whoever else is asked comes to say the same. What does not belong here: asking for whole windows (scan, witness) and what a difference means for a day.
+same. A block is settled then only where two voices agree and whoever else is asked comes to say the same. What does not
+belong here: asking for whole windows (scan, witness) and what a difference means for a day.
 """
 
 from __future__ import annotations

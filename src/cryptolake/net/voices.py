@@ -1,8 +1,8 @@
 """Voices: which endpoints can bear each other out. One operator is one voice, however many keys and addresses it has.
 
 An endpoint whose operator nobody knows is one voice with every other endpoint, known or not: it may be any of them behind an
-address of its own. An endpoint that only passes questions on speaks with the voice of whose nodes answer. What does not belong here: who of a pool is left to be
-asked (besides), and what is asked of a second voice (witness).
+address of its own. An endpoint that only passes questions on speaks with the voice of whose nodes answer. What does not
+belong here: who of a pool is left to be asked (besides), and what is asked of a second voice (witness).
 """
 
 from __future__ import annotations
@@ -17,6 +17,20 @@ UNKNOWN = "unknown"
 def voice(endpoint: Endpoint) -> str:
     """Whose voice an endpoint speaks with: its upstream's, else its operator's, else that of everybody unknown."""
     return (endpoint.upstream.strip() or endpoint.operator.strip() or UNKNOWN).casefold()
+
+
+def told_by(endpoint: Endpoint) -> str:
+    """Who an endpoint is, for what is kept longer than a list of endpoints: its voice, or which of the unknown ones it is.
+
+    Names of endpoints tell places in a list, which change; an account's digest tells nobody its key.
+    """
+    known = voice(endpoint)
+    return f"{UNKNOWN}:{endpoint.account}" if known == UNKNOWN and endpoint.account else known
+
+
+def voice_told(told: str) -> str:
+    """The voice of who was kept so; empty for an unknown one."""
+    return "" if told.partition(":")[0] in ("", UNKNOWN) else told
 
 
 def same_voice(one: Endpoint, other: Endpoint) -> bool:

@@ -36,7 +36,9 @@ def wide(prepared: Prepared, values: Sequence[str], longest: int | None = None) 
     for name in chosen:
         short = _short(name, numbers, longest)
         called = {csu: f"{name}__{csu}" if longest is None else f"{short}_{number}" for csu, number in numbers.items()}
-        piece = frame.pivot("csu", index="date", values=name, sort_columns=True).rename(called)
+        piece = frame.pivot("csu", index="date", values=name).select(
+            "date", *(pl.col(csu).alias(called[csu]) for csu in numbers)
+        )
         found = found.join(piece, on="date", how="left")
         meaning |= {called[csu]: f"{name}__{csu}" for csu in numbers}
     return found, meaning

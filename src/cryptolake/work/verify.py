@@ -12,7 +12,7 @@ from typing import Literal
 import orjson
 
 from cryptolake.contracts.entry import SETTLED, SUSPECT, Entry, said
-from cryptolake.contracts.grades import Grade, at_least
+from cryptolake.contracts.grades import Grade
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.lake.bronze import ONCHAIN, Bronze
 from cryptolake.net.liars import Accuser, alone, resting_on
@@ -102,7 +102,7 @@ def verify(
         if entry.reason == SUSPECT and not doubted:
             doubted = [entry.error or "somebody contradicted it"]
         proof = graded(raw, payload)
-        weak = not at_least(proof.grade, least)
+        weak = not proof.reaches(least)
         verdict: Verdict = "gap" if wrong else "suspect" if doubted else "weak" if weak else "complete"
         said_weak = [_weakness(proof)] if verdict == "weak" else []
         found.append(Verified(partition, verdict, (*wrong, *doubted, *said_weak), proof.grade, proof.says))
@@ -130,4 +130,4 @@ def proven_so_far(bronze: Bronze, least: Grade, partition: Partition, digest: st
     raw = bronze.read(partition, ONCHAIN)
     if raw is None or raw.digest != digest:
         return False
-    return partition.dataset != "liquidations" or at_least(graded(raw).grade, least)
+    return partition.dataset != "liquidations" or graded(raw).reaches(least)

@@ -7,7 +7,7 @@ not belong here: the first reading (proven), and what a grade is called elsewher
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -15,10 +15,12 @@ from cryptolake.contracts.grades import Grade
 from cryptolake.errors import CryptolakeError
 from cryptolake.net.besides import among, another_voice, why_none
 from cryptolake.net.block_identity import BlockIdentity
+from cryptolake.net.endpoint import Station
 from cryptolake.net.faults import Malformed
 from cryptolake.net.multicall import MAX_CALLS, Call, CallResult, Failed, Finished, Program
 from cryptolake.net.reverts import Reverts
 from cryptolake.net.rpc import Pool
+from cryptolake.net.voices import same_voice
 from cryptolake.registry.chains import Chain
 from cryptolake.sources.onchain.proven import run_programs
 
@@ -44,7 +46,8 @@ class Borne:
         """The words for an answer's provenance."""
         if not self.second:
             return {"grade": self.grade, **({"problem": self.problem} if self.problem else {})}
-        return {"grade": self.grade, "second": self.second, "asked_again": f"{self.again} of {self.calls}"}
+        told = {"grade": self.grade, "second": self.second, "asked_again": f"{self.again} of {self.calls}"}
+        return told | ({"problem": self.problem} if self.problem else {})
 
 
 class Disagreed(Malformed):
@@ -66,9 +69,11 @@ def borne_out(
     heard: Collection[str],
     wanted: Grade,
     reverts: Reverts,
+    believed: Callable[[CryptolakeError], bool] = lambda _error: False,
 ) -> Borne:
     """Ask again what was read, as much of it as the `wanted` grade needs; `heard` are the endpoints that answered it,
-    `reverts` what is known of calls that revert as others than those have said; it is added to.
+    `reverts` what is known of calls that revert as others than those have said; it is added to. What failed is loud by itself
+    and not asked again, unless the failure is `believed`, as where a list is taken to be empty for it.
 
     One voice only where nobody else can say. Raises Disagreed when another voice reads something else there.
     """
@@ -76,17 +81,20 @@ def borne_out(
     known = {
         call: answer
         for outcome in outcomes.values()
-        if isinstance(outcome, Finished)
+        if isinstance(outcome, Finished) or believed(outcome.error)
         for stored in outcome.transcript
         for call, answer in stored
     }
     if not known or wanted == "one_voice":
-        return Borne("one_voice", first)
+        return Borne("one_voice", first, calls=len(known))
     lot = list(known) if wanted != "two_voices_sampled" else _lot(chain.name, block.number, list(known))
+    grade: Grade = "two_voices" if len(lot) == len(known) else "two_voices_sampled"
     other, theirs, silent = _another(pool, chain, block, lot, heard, reverts)
     if other is None or theirs is None:
-        problem = f"a second voice ({' and '.join(silent)}) did not answer" if silent else why_none(pool, heard)
-        return Borne("one_voice", first, problem=problem)
+        if not silent:
+            return _each_alone(pool, chain, block, lot, known, heard, grade, reverts)
+        problem = f"a second voice ({' and '.join(silent)}) did not answer"
+        return Borne("one_voice", first, calls=len(known), problem=problem)
     second = other.last_endpoint
     if differing := _differing(lot, known, theirs):
         rounds = _rounds(outcomes)
@@ -97,8 +105,54 @@ def borne_out(
                 raise
             # What is only asked besides fails nothing: the reading is kept, and what contradicts it with it.
             return Borne("one_voice", first, calls=len(known), problem=str(error), contradicted=str(error))
-    grade: Grade = "two_voices" if len(lot) == len(known) else "two_voices_sampled"
     return Borne(grade, first, second, len(lot), len(known))
+
+
+def _each_alone(
+    pool: Pool,
+    chain: Chain,
+    block: BlockIdentity,
+    lot: Sequence[Call],
+    known: Mapping[Call, CallResult],
+    heard: Collection[str],
+    grade: Grade,
+    reverts: Reverts,
+) -> Borne:
+    """A reading that all voices there are have a part in: two of them must each say all of it, asked alone."""
+    first = ", ".join(sorted(heard))
+    groups = _by_voice([one for one in pool.stations if one.endpoint.name in heard and one.stopped is None])
+    if len(groups) < 2:
+        return Borne("one_voice", first, calls=len(known), problem=why_none(pool, heard))
+    bearing, silent = list[str](), list[str]()
+    differing: Call | None = None
+    for group in groups:
+        theirs = _said(among(pool, group), chain, block, lot, reverts=reverts)
+        if theirs is None:
+            silent.append(group[0].endpoint.name)
+        elif (call := _differing(lot, known, theirs)) is not None:
+            differing = call
+        else:
+            bearing.append(group[0].endpoint.name)
+        if len(bearing) == 2:
+            return Borne(grade, bearing[0], bearing[1], len(lot), len(known))
+    if differing is not None:
+        raise Disagreed(
+            f"{first} read different state of block {block.number} (a call to {differing.to}); set a third operator's "
+            "endpoint to decide, or run again"
+        )
+    return Borne("one_voice", first, calls=len(known), problem=f"{' and '.join(silent)} did not answer alone")
+
+
+def _by_voice(stations: Sequence[Station]) -> list[list[Station]]:
+    """The stations of each voice."""
+    found: list[list[Station]] = []
+    for one in stations:
+        same = next((group for group in found if any(same_voice(one.endpoint, of.endpoint) for of in group)), None)
+        if same is None:
+            found.append([one])
+        else:
+            same.append(one)
+    return found
 
 
 def _decide(
