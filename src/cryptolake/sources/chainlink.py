@@ -19,7 +19,8 @@ from cryptolake.contracts.source import Dataset, Row, Trip
 from cryptolake.errors import Skip
 from cryptolake.net.abi import call_data, signed, word
 from cryptolake.net.access import Access
-from cryptolake.net.blocks import Blocks, FileBlockCache
+from cryptolake.net.block_cache import FileBlockCache
+from cryptolake.net.blocks import Blocks
 from cryptolake.net.multicall import Call, Failed, Program, replay, run, transcript_from_json, transcript_to_json
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.chainlink import Feed, feeds
@@ -99,7 +100,7 @@ class ChainlinkPrices:
         for partition in trip.partitions:
             chain = self._chains[partition.key]
             pool = self._pools(chain)
-            blocks = Blocks(pool, self._cache)
+            blocks = Blocks(pool, self._cache, provable=chain.receipts is not None)
             try:
                 _, header = blocks.range_of(partition.period)
                 identity = blocks.identity(header, chain.known_block)

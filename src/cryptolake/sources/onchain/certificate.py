@@ -10,19 +10,27 @@ from dataclasses import asdict
 from datetime import datetime
 
 from cryptolake.contracts.counting import counted
-from cryptolake.net.blocks import BlockRange
+from cryptolake.net.blocks import BlockRange, Standing
 from cryptolake.net.examination import ExaminedWindows
 from cryptolake.net.logs import BlockWindow
 
 
 def certificate(
-    within: BlockRange, examined: ExaminedWindows, voices: Mapping[str, str], asked_at: datetime
+    within: BlockRange,
+    examined: ExaminedWindows,
+    voices: Mapping[str, str],
+    asked_at: datetime,
+    headers: Standing,
 ) -> dict[str, object]:
     """The certificate of the blocks `within`, as JSON values; `voices` names the voice of every endpoint.
 
     `verdict` is complete or suspect, `grade` how far that is proven; `noticed` the probability that one log which the first
     voice dropped was noticed. `windows` and `second` say who answered which blocks, first and again.
+    `headers` is who bears out those that the day rests on: its boundaries and the times of its events; where nobody does, the
+    grade is `one_voice`.
     """
+    grade = headers.grade if headers.grade == "one_voice" else examined.grade
+    weaker = headers.problem if grade != examined.grade else ""
     names = dict.fromkeys(one.endpoint for one in (*examined.windows, *examined.second))
     names |= dict.fromkeys(name for one in examined.differences for name in one.said if name)
     return {
@@ -32,9 +40,10 @@ def certificate(
         "windows": _joined(examined.windows, within),
         "second": _joined(examined.second, within),
         "voices": {name: voices.get(name, "") for name in names},
-        "grade": examined.grade,
+        "grade": grade,
         "noticed": round(examined.noticed, 6),
-        "problem": examined.problem,
+        "problem": "; ".join(one for one in (examined.problem, weaker) if one),
+        "headers": {"grade": headers.grade, "problem": headers.problem},
         "differences": [asdict(one) for one in examined.differences],
         "liars": sorted({name for one in examined.differences for name in one.liars}),
         "blooms": {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -18,8 +19,9 @@ from cryptolake.contracts.grades import at_least
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.errors import CryptolakeError, Skip
+from cryptolake.net.agreement import Contradicted
 from cryptolake.net.audit import quiet_blocks
-from cryptolake.net.blocks import BlockRange, Blocks, Header
+from cryptolake.net.blocks import BlockRange, Blocks, Header, Standing
 from cryptolake.net.examination import ExaminedWindows, Examiner
 from cryptolake.net.faults import Behind, Elsewhere, Malformed
 from cryptolake.net.logs import BlockWindow, Log, LogFilter, LogQuestion, log_to_json
@@ -119,13 +121,19 @@ class Settling:
         if asked:
             with ThreadPoolExecutor(min(AT_ONCE, len(asked)), thread_name_prefix="headers") as threads:
                 list(threads.map(lambda one: one[0](one[1]), asked))
+        with suppress(Contradicted):  # each period says so by itself
+            self.blocks.named({log.block: log.block_hash for one in periods for log in one.logs})
 
     def _period(self, question: LogQuestion, period: CoveredPeriod) -> list[Raw | Miss]:
         """The answers of one period."""
         examined = self.examiner.examine(period.windows, period.logs, period.within)
         if not at_least(examined.grade, "two_voices"):
             self._sampled.append((period, frozenset(one.endpoint for one in examined.windows)))
-        evidence, logs = self._evidence(examined, period.within), examined.logs
+        try:
+            stamps, standing = self._headers_under(period, examined.logs)
+        except Contradicted as error:
+            return [miss(partition, error) for partition in period.asked]
+        evidence, logs = self._evidence(examined, standing, period.within), examined.logs
         by_csu: dict[str, list[Log]] = {}
         programs: dict[str, Program[Settled]] = {}
         answers: list[Raw | Miss] = []
@@ -144,7 +152,6 @@ class Settling:
             except Skip as error:
                 del by_csu[csu.name]
                 answers.append(miss(partition, error))
-        stamps = self.blocks.headers(sorted({log.block for told in by_csu.values() for log in told}))
         outcomes = self._priced(programs, period.snapshot)
         for partition in period.asked:
             if partition.key not in by_csu:
@@ -158,6 +165,12 @@ class Settling:
             else:
                 answers.append(self._raw(partition, period, evidence, told, stamps, outcome))
         return answers
+
+    def _headers_under(self, period: CoveredPeriod, logs: Sequence[Log]) -> tuple[Mapping[int, Header], Standing]:
+        """The headers that the events' times are taken from, and who bears out these and the period's boundaries."""
+        stamps, of_stamps = self.blocks.named({log.block: log.block_hash for log in logs})
+        of_bounds = self.blocks.standing(*(at for one in period.asked for at in (one.period.start, one.period.end)))
+        return stamps, min(of_bounds, of_stamps, key=lambda one: one.grade != "one_voice")
 
     def _priced(self, programs: Mapping[str, Program[Settled]], block: Header) -> dict[str, Finished[Settled] | Failed]:
         """Run the markets' programs, with all that they asked in other periods in the first request."""
@@ -210,10 +223,10 @@ class Settling:
             block_hash=period.snapshot.hash,
         )
 
-    def _evidence(self, examined: ExaminedWindows, within: BlockRange) -> dict[str, object]:
+    def _evidence(self, examined: ExaminedWindows, standing: Standing, within: BlockRange) -> dict[str, object]:
         """The completeness certificate of a period."""
         voices = {one.endpoint.name: voice(one.endpoint) for one in self.pool.everybody}
-        return certificate(within, examined, voices, datetime.now(UTC))
+        return certificate(within, examined, voices, datetime.now(UTC), standing)
 
 
 def _with_events(error: CryptolakeError) -> CryptolakeError:

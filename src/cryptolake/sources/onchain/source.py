@@ -17,8 +17,10 @@ from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Dataset, Row, Trip
 from cryptolake.errors import CryptolakeError, Skip
+from cryptolake.net.agreement import Contradicted
 from cryptolake.net.besides import among
-from cryptolake.net.blocks import BlockRange, Blocks, FileBlockCache, Header
+from cryptolake.net.block_cache import FileBlockCache
+from cryptolake.net.blocks import BlockRange, Blocks, Header
 from cryptolake.net.liars import Liars, alone, resting_on
 from cryptolake.net.logs import parse_logs
 from cryptolake.net.multicall import Call, Failed, Finished, Program, replay, transcript_from_json, transcript_to_json
@@ -32,6 +34,7 @@ from cryptolake.sources.onchain.events import settled_debts, to_settle
 from cryptolake.sources.onchain.families import bad_debt_in, discovering, families, isolating, writing_off
 from cryptolake.sources.onchain.grading import graded
 from cryptolake.sources.onchain.isolated import isolated_row
+from cryptolake.sources.onchain.misplaced import misplaced
 from cryptolake.sources.onchain.proven import run_proven, told_apart
 from cryptolake.sources.onchain.reader import reader_digest
 from cryptolake.sources.onchain.records import Reserve
@@ -160,7 +163,11 @@ class OnchainSource:
         """The chain's block finder, one for all trips, so that headers are asked once."""
         with self._lock:
             if chain.name not in self._blocks:
-                self._blocks[chain.name] = Blocks(self._pools(chain), self._cache, chain.clock)
+                again = any(share_of(one, self._audit) for one in (self._grade, self._state_grade))
+                provable = chain.receipts is not None
+                self._blocks[chain.name] = Blocks(
+                    self._pools(chain), self._cache, chain.clock, provable=provable, again=again
+                )
             return self._blocks[chain.name]
 
     def _reverting(self, chain: Chain, *, again: bool = False) -> Reverts:
@@ -223,10 +230,12 @@ class OnchainSource:
         return graded(raw).grade
 
     def weigh(self, raw: Raw) -> str | None:
-        """Remember whom the answer's certificate proves a liar; why it is suspect where it rests on liars alone."""
-        if raw.partition.dataset != LIQUIDATIONS.name:
-            return None
+        """Remember whom the answer's certificate proves a liar; why it is suspect: it is of other blocks than its day's, or
+        rests on liars alone.
+        """
         chain = self._csus[raw.partition.key].chain
+        if (why := misplaced(raw, chain, self._cache)) is not None or raw.partition.dataset != LIQUIDATIONS.name:
+            return why
         if b'"liars":[]' in raw.payload and not self._liars.named(chain):
             return None
         certificate = orjson.loads(raw.payload).get("certificate")
@@ -269,7 +278,7 @@ class OnchainSource:
         period = asked[0].period
         try:
             _, header = blocks.range_of(period)
-        except Skip as error:
+        except (Skip, Contradicted) as error:
             yield from (miss(partition, error) for partition in asked)
             return
         markets: dict[str, Csu] = {}
@@ -311,6 +320,7 @@ class OnchainSource:
                     **self._provenance,
                     **told_apart(markets[name]),
                     **borne.told(),
+                    **blocks.standing(period.end).instead_of(borne.grade),
                     "endpoint": borne.first,
                 },
                 block=header.number,
