@@ -22,7 +22,7 @@ from benchmarks.simulated_ethereum import Simulated
 from cryptolake.contracts.partition import Partition, days
 from cryptolake.flow.collect import collect
 from cryptolake.lake.bronze import Bronze
-from cryptolake.net.blocks import FileBlockCache
+from cryptolake.net.block_cache import FileBlockCache
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.net.http import Answer, Http
 from cryptolake.net.limiter import Limiter

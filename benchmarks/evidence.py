@@ -31,7 +31,7 @@ from cryptolake.contracts.raw import Raw
 from cryptolake.flow.collect import collect
 from cryptolake.lake.bronze import ONCHAIN, Bronze
 from cryptolake.net.abi import topic
-from cryptolake.net.blocks import FileBlockCache
+from cryptolake.net.block_cache import FileBlockCache
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.net.http import Answer, Http
 from cryptolake.net.limiter import SHARE, Limiter

@@ -29,7 +29,8 @@ from cryptolake.contracts.partition import days
 from cryptolake.demo.aggregate3 import SELECTOR, decode_calls, encode_results
 from cryptolake.flow.plan import Span, wanted
 from cryptolake.net.abi import address_at, call_data, checksum, topic, word
-from cryptolake.net.blocks import BlockRange, FileBlockCache
+from cryptolake.net.block_cache import FileBlockCache
+from cryptolake.net.blocks import BlockRange
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.net.http import Answer, Http
 from cryptolake.net.logs import LogFilter, LogQuestion, gather

@@ -69,8 +69,8 @@ class Pool:
     ) -> None:
         if not endpoints:
             raise BadInput(f"no endpoint for chain {chain}; set CRYPTOLAKE_RPC_{chain.upper()}=url")
-        self.chain, self.chain_id, self.purse = chain, chain_id, purse
-        self._attempts, self._clock, self._sleep = attempts, clock, sleep
+        self.chain, self.chain_id, self.purse, self._memory = chain, chain_id, purse, memory
+        self._attempts, self._clock, self._sleep, self._local = attempts, clock, sleep, threading.local()
         self._wire = Wire(chain_id, http, purse)
         self._doubts = Doubts(self._wire, sleep)
         own = limiters or (
@@ -80,13 +80,11 @@ class Pool:
         stations = [Station(one, own(one), Learned.within(one.limits)) for one in endpoints]
         self.stations = [one for one in stations if not one.endpoint.besides]
         self.besides = [one for one in stations if one.endpoint.besides]  # found by `voices` alone
-        self._memory = memory
         self._all = self.everybody  # of the chain, also where fewer are asked (`besides.among`)
         for station in self._all:
             station.lied = None if liars is None else liars.words_of(chain, station.endpoint)
             if memory is not None:
                 memory.recall(chain, station)
-        self._local = threading.local()
         self.finality_assumed = False  # whether the chain has no `finalized` tag, as far as it was asked
 
     @property
@@ -105,9 +103,14 @@ class Pool:
         return str(getattr(self._local, "endpoint", ""))
 
     @property
+    def last_givers(self) -> Sequence[str]:
+        """Who gave this thread each of its latest answers, in the order asked."""
+        return [name for _, name in sorted(getattr(self._local, "givers", {}).items())]
+
+    @property
     def last_endpoints(self) -> frozenset[str]:
         """Everybody who gave this thread a part of its latest answers."""
-        return frozenset(getattr(self._local, "endpoints", ()))
+        return frozenset(self.last_givers)
 
     @property
     def requests(self) -> int:
@@ -123,7 +126,7 @@ class Pool:
 
     def batch(self, calls: Sequence[Question]) -> list[Json | RpcFault]:
         """Many calls in few requests; answers in the order asked. An error object of one call is that call's answer."""
-        found, self._local.endpoints = dict[int, Json | RpcFault](), frozenset()
+        found, self._local.givers = dict[int, Json | RpcFault](), dict[int, str]()
         while len(found) < len(calls):
             found |= self._somewhere(calls, [number for number in range(len(calls)) if number not in found])
         return [found[number] for number in range(len(calls))]
@@ -135,10 +138,9 @@ class Pool:
         """
         now = self._clock()
         others = [one for one in self.stations if one.endpoint.name not in avoid and not (avoid and one.silent(now))]
-        found = order(worth_asking(others, block, now) if method == LOGS else others, method, block, now)
-        if not found:
-            raise self._nobody(Retry("no endpoint is left to ask"))
-        return found[0]
+        if found := order(worth_asking(others, block, now) if method == LOGS else others, method, block, now):
+            return found[0]
+        raise self._nobody(Retry("no endpoint is left to ask"))
 
     def free_for_logs(self, block: int) -> Station | None:
         """The endpoint that takes the next log window at `block`; None while all worth asking are finding their span.
@@ -197,10 +199,9 @@ class Pool:
 
     def finalized_below(self, number: int) -> int:
         """The newest block that another endpoint calls final, below `number`, which nobody has. Raises Behind if none is."""
-        found = [one for one in self._finalized_everywhere() if 0 < one < number]
-        if not found:
-            raise Behind(f"{self.chain}: the endpoint does not have block {number} yet; run again later")
-        return max(found)
+        if found := [one for one in self._finalized_everywhere() if 0 < one < number]:
+            return max(found)
+        raise Behind(f"{self.chain}: the endpoint does not have block {number} yet; run again later")
 
     def _finalized_everywhere(self) -> list[int]:
         """What every endpoint calls final, besides those that do not say."""
@@ -230,7 +231,7 @@ class Pool:
                     errors.append(error)
                 else:
                     self._local.endpoint = station.endpoint.name
-                    self._local.endpoints = {*self.last_endpoints, station.endpoint.name}
+                    self._local.givers |= dict.fromkeys(found, station.endpoint.name)
                     return found
             for big in (error for error in errors if isinstance(error, TooBig)):
                 raise big  # it is made smaller only once nobody takes it as it is
@@ -394,6 +395,5 @@ class Pool:
         stopped = all(one.stopped for one in self.stations)
         reason = next((one.stopped for one in self.stations if one.stopped), str(last)) if stopped else str(last)
         message = f"{self.chain}: {reason} (asked {names})"
-        if stopped:
-            return Stop(message)
-        return type(last)(message) if isinstance(last, Elsewhere | Behind | Overdue | Malformed) else Retry(message)
+        told = type(last) if isinstance(last, Elsewhere | Behind | Overdue | Malformed) else Retry
+        return Stop(message) if stopped else told(message)

@@ -128,13 +128,17 @@ def _settled(
 
 
 def _header(pool: Pool, number: int, claims: Mapping[str, Said]) -> tuple[Header, bool]:
-    """The header that most voices give, and whether two of them do and no other is given as often."""
+    """The header that most voices give, and whether two of them do and no other is given as often.
+
+    It has a bloom filter only where it hashes to its hash: what else disproves a log is anybody's word.
+    """
     headers = [_header_at(pool, station, number) for station in _speakers(pool, claims)]
     told = [one for one in headers if one is not None]
     if not told:
         return Header(number, 0, ""), False
     count = Counter(one.hash for one in told).most_common(2)
-    best = next(one for one in told if one.hash == count[0][0])
+    given = [one for one in told if one.hash == count[0][0]]
+    best = next((one for one in given if one.sealed), None) or replace(given[0], bloom=b"")
     return best, count[0][1] > 1 and (len(count) == 1 or count[1][1] < count[0][1])
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, datetime
 from functools import cache
 
 from cryptolake.app import App
@@ -98,9 +98,9 @@ def _snapshots_again(
 
 
 def _headers_again(one: Workload, known: Sequence[Endpoint], audit: float) -> list[tuple[Endpoint, int]]:
-    """The headers of blocks without events that another voice is asked for too, and which endpoint that is."""
-    others = _others(known)
-    return [(others[0], one.quiet)] if audit and others and one.quiet else []
+    """The headers that another voice is asked for too, and which endpoint that is."""
+    others, count = _others(known), one.quiet + one.again
+    return [(others[0], count)] if audit and others and count else []
 
 
 def _others(known: Sequence[Endpoint]) -> list[Endpoint]:
@@ -156,14 +156,21 @@ def duration_s(
         scanning = {each.name: logs.get(each.name, 0) * each.limits.cost(LOGS) / each.limits.rate for each in known}
         firsts = [each for each in known if not each.besides]
         own = {each.name: scanning[each.name] for each in firsts}
-        shared = {each.name: taken for each, taken in zip(firsts, _shared_out(one, firsts, own), strict=True)}
+        # Whoever did not give a header bears it out: both are shared out, but for what the fastest gives and cannot bear out.
+        others = _others(firsts) if audit else []
+        mutual = one.again if others else 0
+        all_headers = replace(one, headers=one.headers + mutual)
+        shared = {each.name: taken for each, taken in zip(firsts, _shared_out(all_headers, firsts, own), strict=True)}
+        for each in others[:1]:
+            least = own[each.name] + mutual * each.limits.cost(HEADER) / each.limits.rate
+            shared[each.name] = max(shared[each.name], least)
         for each in known:
             busy[each.account] = busy.get(each.account, 0.0) + shared.get(each.name, scanning[each.name]) / SHARE
         for each, count in _snapshots_again(one, known, audit, state_whole):  # by then the rest was shared out
             busy[each.account] += count * each.limits.cost(CALL) / each.limits.rate / SHARE
         for cost, each in ((cost, each) for cost in besides for each in known if cost.chain == one.chain):
             busy[each.account] += cost.units / each.limits.rate / SHARE if each.name == cost.endpoint else 0.0
-        for each, count in _headers_again(one, known, audit):
+        for each, count in _headers_again(replace(one, again=one.again - mutual), known, audit):
             busy[each.account] += count * each.limits.cost(HEADER) / each.limits.rate / SHARE
     return max(busy.values(), default=0.0)
 
@@ -256,6 +263,12 @@ def _guessed(markets: Sequence[Csu]) -> tuple[str, ...]:
     )
 
 
+def _is_known(app: App, chain: str, instant: datetime, *, borne_out: bool) -> bool:
+    """Whether a boundary is kept and need not be looked at again to be `borne_out`."""
+    kept = app.block_cache.get(chain, int(instant.timestamp()))
+    return kept is not None and (not borne_out or kept.grade != "one_voice")
+
+
 def _as_learned(memory: Memory, chain: str, endpoint: Endpoint) -> Endpoint:
     """The endpoint with the rate and the span that earlier runs learned of it, where they did."""
     limits = endpoint.limits
@@ -321,7 +334,9 @@ def planned(
         able,
         app.registry.chains,
         blocks=app.block_cache.blocks,
-        known=lambda chain, instant: app.block_cache.get(chain, int(instant.timestamp())) is not None,
+        known=lambda chain, instant: _is_known(
+            app, chain, instant, borne_out=bool(audit and _others(endpoints(chain)))
+        ),
         habits=habits,
         scanned=kept_histories(app.folder.discovered),
         doubted=audit > 0,

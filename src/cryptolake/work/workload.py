@@ -20,6 +20,7 @@ from cryptolake.sources.onchain.planning import (
     LOGS,
     QUIET_BLOCKS,
     Habit,
+    borne_out_headers,
     boundary_headers,
     emitter_calls,
     event_headers,
@@ -37,8 +38,9 @@ KnowsInstant = Callable[[str, datetime], bool]
 class Workload:
     """What one chain has to answer, whoever is asked: blocks of every run of touching periods and of every history of
     events that names a market's parts, contract calls, headers; `scan_blocks` are the blocks of each period of logs and
-    `quiet` the headers of blocks without events that two voices are asked for. `price_calls` are contract calls of those who
-    price for all, few enough that a sample of them is all.
+    `quiet` the headers of blocks without events that two voices are asked for, `again` those of boundaries and of events that a
+    second one is asked for too. `price_calls` are contract calls of those who price for all, few enough that a sample of them
+    is all.
     """
 
     chain: str
@@ -50,6 +52,7 @@ class Workload:
     headers: int
     quiet: int = 0
     price_calls: int = 0
+    again: int = 0
 
     @property
     def log_blocks(self) -> int:
@@ -134,6 +137,7 @@ def _workload(
         calls,
         headers,
         QUIET_BLOCKS * len(events) if doubted and chain.receipts is not None else 0,
+        borne_out_headers(watched, len(unknown), _days(events), provable=chain.receipts is not None),
     )
 
 

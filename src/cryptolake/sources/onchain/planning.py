@@ -123,6 +123,14 @@ def boundary_headers(clock: BlockClock | None, unknown: Sequence[datetime]) -> i
     return round(_ENDS + far + sum(each))
 
 
+def borne_out_headers(habits: Iterable[Habit], boundaries: int, days: float, *, provable: bool) -> int:
+    """Headers of boundaries, and of blocks with events of so many days, that a second operator is asked for.
+
+    Where headers hash to their hashes the one behind a boundary proves both, and a log's block hash its time.
+    """
+    return boundaries if provable else 2 * boundaries + round(days * sum(one.event_blocks for one in habits))
+
+
 def _per_boundary(clock: BlockClock | None, instant: datetime) -> float:
     if clock is None:
         return _UNEVEN

@@ -15,6 +15,7 @@ from cryptolake.contracts.grades import Grade
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.errors import CryptolakeError, Skip
+from cryptolake.net.agreement import Contradicted
 from cryptolake.net.blocks import BlockRange, Blocks, Header
 from cryptolake.net.examination import Examiner
 from cryptolake.net.journal import ScanJournal
@@ -92,7 +93,7 @@ class LiquidationScan:
         for period in periods:
             try:
                 ranges[period] = self.blocks.range_of(period)
-            except Skip as error:
+            except (Skip, Contradicted) as error:
                 yield from (miss(partition, error) for partition in asked if partition.period == period)
         for touching in _touching(sorted(ranges)):
             members = [partition for partition in asked if partition.period in touching]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -19,8 +20,9 @@ from cryptolake.contracts.grades import at_least
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.errors import CryptolakeError, Skip
+from cryptolake.net.agreement import Contradicted
 from cryptolake.net.audit import quiet_blocks
-from cryptolake.net.blocks import BlockRange, Blocks, Header
+from cryptolake.net.blocks import BlockRange, Blocks, Header, Standing
 from cryptolake.net.examination import ExaminedWindows, Examiner
 from cryptolake.net.faults import Behind, Elsewhere, Malformed
 from cryptolake.net.logs import BlockWindow, Log, LogFilter, LogQuestion, log_to_json
@@ -129,6 +131,8 @@ class Settling:
         if asked:
             with ThreadPoolExecutor(min(AT_ONCE, len(asked)), thread_name_prefix="headers") as threads:
                 list(threads.map(lambda one: one[0](one[1]), asked))
+        with suppress(Contradicted):  # each period says so by itself
+            self.blocks.named({log.block: log.block_hash for one in periods for log in one.logs})
 
     def _period(self, question: LogQuestion, period: CoveredPeriod) -> list[Raw | Miss]:
         """The answers of one period."""
@@ -136,6 +140,10 @@ class Settling:
         if not at_least(examined.grade, "two_voices"):
             self._sampled.append((period, frozenset(one.endpoint for one in examined.windows)))
         logs = examined.logs
+        try:
+            stamps, standing = self._headers_under(period, logs)
+        except Contradicted as error:
+            return [miss(partition, error) for partition in period.asked]
         by_csu: dict[str, list[Log]] = {}
         programs: dict[str, Callable[[], Program[Settled]]] = {}
         answers: list[Raw | Miss] = []
@@ -154,7 +162,6 @@ class Settling:
             except Skip as error:
                 del by_csu[csu.name]
                 answers.append(miss(partition, error))
-        stamps = self.blocks.headers(sorted({log.block for told in by_csu.values() for log in told}))
         read = self._priced(programs, period.snapshot)
         later = [csu for name in by_csu if ((csu := self.csus[name]).deployed_block or 0) >= period.within.end]
         born = self.births.borne_out(self.pool, self.chain, later)
@@ -175,9 +182,15 @@ class Settling:
                 answers.append(Miss(partition, "gone", "not_deployed", absent_by_row(csu)))
             else:
                 borne = [Ground.of("values", period.snapshot.number, read.borne)] if read and outcome else []
-                evidence = self._evidence(partition.key, examined, period.within, borne)
+                evidence = self._evidence(partition.key, examined, standing, period.within, borne)
                 answers.append(self._raw(partition, period, evidence, told, stamps, outcome))
         return answers
+
+    def _headers_under(self, period: CoveredPeriod, logs: Sequence[Log]) -> tuple[Mapping[int, Header], Standing]:
+        """The headers that the events' times are taken from, and who bears out these and the period's boundaries."""
+        stamps, of_stamps = self.blocks.named({log.block: log.block_hash for log in logs})
+        of_bounds = self.blocks.standing(*(at for one in period.asked for at in (one.period.start, one.period.end)))
+        return stamps, min(of_bounds, of_stamps, key=lambda one: one.grade != "one_voice")
 
     def _priced(self, programs: Mapping[str, Callable[[], Program[Settled]]], block: Header) -> Read[Settled] | None:
         """Run the markets' programs, with all that they asked in other periods in the first request."""
@@ -230,12 +243,17 @@ class Settling:
         )
 
     def _evidence(
-        self, csu: str, examined: ExaminedWindows, within: BlockRange, values: Sequence[Ground]
+        self,
+        csu: str,
+        examined: ExaminedWindows,
+        standing: Standing,
+        within: BlockRange,
+        values: Sequence[Ground],
     ) -> dict[str, object]:
         """The completeness certificate of a market's period."""
         voices = {one.endpoint.name: voice(one.endpoint) for one in self.pool.everybody}
         emitters = [replace(one, listed=csu in self.listed) for one in self.emitters]
-        return certificate(within, examined, voices, datetime.now(UTC), [*emitters, *values])
+        return certificate(within, examined, voices, datetime.now(UTC), standing, [*emitters, *values])
 
 
 def _with_events(error: CryptolakeError) -> CryptolakeError:

@@ -17,7 +17,9 @@ from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Dataset, Row, Trip
 from cryptolake.errors import CryptolakeError, Skip
-from cryptolake.net.blocks import BlockRange, Blocks, FileBlockCache, Header
+from cryptolake.net.agreement import Contradicted
+from cryptolake.net.block_cache import FileBlockCache
+from cryptolake.net.blocks import BlockRange, Blocks, Header
 from cryptolake.net.liars import Liars, alone, lie_about, resting_on
 from cryptolake.net.logs import parse_logs
 from cryptolake.net.multicall import Call, Failed, Finished, Program, replay, transcript_from_json, transcript_to_json
@@ -33,6 +35,7 @@ from cryptolake.sources.onchain.families import bad_debt_in, discovering, famili
 from cryptolake.sources.onchain.grading import graded
 from cryptolake.sources.onchain.history import Discovered
 from cryptolake.sources.onchain.isolated import isolated_row
+from cryptolake.sources.onchain.misplaced import misplaced
 from cryptolake.sources.onchain.presence import absent_by_row
 from cryptolake.sources.onchain.proven import told_apart
 from cryptolake.sources.onchain.reader import reader_digest
@@ -155,8 +158,8 @@ class OnchainSource:
                 self._audit,
                 self._watch,
                 self._grade,
-                self._reverting(chain),
                 self._births,
+                self._reverting(chain),
             )
             yield from scan.run(askable)
 
@@ -164,7 +167,11 @@ class OnchainSource:
         """The chain's block finder, one for all trips, so that headers are asked once."""
         with self._lock:
             if chain.name not in self._blocks:
-                self._blocks[chain.name] = Blocks(self._pools(chain), self._cache, chain.clock)
+                again = any(share_of(one, self._audit) for one in (self._grade, self._state_grade))
+                provable = chain.receipts is not None
+                self._blocks[chain.name] = Blocks(
+                    self._pools(chain), self._cache, chain.clock, provable=provable, again=again
+                )
             return self._blocks[chain.name]
 
     def _reverting(self, chain: Chain) -> KnownReverts:
@@ -227,10 +234,14 @@ class OnchainSource:
         return graded(raw).grade
 
     def weigh(self, raw: Raw) -> str | None:
-        """Remember whom the answer's certificate proves a liar; why it is suspect, if it is."""
+        """Remember whom the answer's certificate proves a liar; why it is suspect: it is of other blocks than its day's, is
+        contradicted while nobody can decide, or rests on liars alone.
+        """
+        chain = self._csus[raw.partition.key].chain
+        if (why := misplaced(raw, chain, self._cache)) is not None:
+            return why
         if raw.partition.dataset != LIQUIDATIONS.name:
             return str(orjson.loads(raw.payload).get("contradicted") or "") or None
-        chain = self._csus[raw.partition.key].chain
         if b'"liars":[]' in raw.payload and not self._liars.named(chain):
             return None
         certificate = orjson.loads(raw.payload).get("certificate")
@@ -273,7 +284,7 @@ class OnchainSource:
         period = asked[0].period
         try:
             _, header = blocks.range_of(period)
-        except Skip as error:
+        except (Skip, Contradicted) as error:
             yield from (miss(partition, error) for partition in asked)
             return
         markets: dict[str, Csu] = {}
@@ -322,6 +333,7 @@ class OnchainSource:
                     **self._provenance,
                     **told_apart(markets[name]),
                     **borne.told(),
+                    **blocks.standing(period.end).instead_of(borne.grade),
                     "endpoint": borne.first,
                 },
                 block=header.number,
