@@ -76,6 +76,16 @@ for (what in c("even", "all")) {
   }
 }
 
+# A first-order autoregression by difference GMM with collapsed instruments, robust errors (Windmeijer's in two steps).
+data <- pdata.frame(transform(panel, used = total_borrowed_usd / total_tvl_usd), index = c("csu", "date"))
+for (steps in c("onestep", "twosteps")) {
+  fit <- pgmm(used ~ lag(used, 1) | lag(used, 2:3), data = data, effect = "individual", model = steps,
+              transformation = "d", collapse = TRUE)
+  keep(paste("pgmm", steps, "coefficient", sep = "/"), coef(fit))
+  keep(paste("pgmm", steps, "error", sep = "/"), sqrt(vcovHC(fit)))
+  if (steps == "twosteps") keep_test("pgmm/twosteps/hansen", sargan(fit, weights = "twosteps"))
+}
+
 # Critical values of CIPS away from the printed sizes: what plm reads between them.
 for (units in c(11, 47, 150)) for (periods in c(14, 99, 150)) for (kind in c("none", "drift", "trend"))
   for (at in c(-2.3, -2.1))

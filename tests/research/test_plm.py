@@ -20,6 +20,8 @@ from cryptolake.research.adf import Lags, adf, normal_of
 from cryptolake.research.critical_values import Terms
 from cryptolake.research.dependence import dependence
 from cryptolake.research.driscoll_kraay import within
+from cryptolake.research.moments import Instruments, calendar
+from cryptolake.research.panel_var import estimate
 from cryptolake.research.unitroot import examine
 
 RECORDED = FIXTURES / "plm.json"
@@ -130,6 +132,17 @@ def regressions(rows: pl.DataFrame) -> Iterator[tuple[str, float]]:
                 yield f"{name}/{'default' if lags is None else lags}/{one.name}", one.error
 
 
+def autoregressions(rows: pl.DataFrame) -> Iterator[tuple[str, float]]:
+    """Difference GMM of the borrowed share, by the panel VAR's estimator."""
+    used = rows.with_columns((pl.col("total_borrowed_usd") / pl.col("total_tvl_usd")).alias("used"))
+    for steps, name in ((1, "onestep"), (2, "twosteps")):
+        found = estimate(calendar(used, ["used"]), ["used"], 1, Instruments(2), steps=steps, differences=True)
+        yield f"pgmm/{name}/coefficient", found.coefficients.item()
+        yield f"pgmm/{name}/error", found.errors.item()
+        if found.hansen is not None:
+            yield from said(f"pgmm/{name}/hansen", found.hansen.statistic, found.hansen.p)
+
+
 def between_printed_sizes() -> Iterator[tuple[str, float]]:
     kinds: dict[str, Terms] = {"none": "none", "drift": "intercept", "trend": "trend"}
     for kind, terms in kinds.items():
@@ -145,7 +158,7 @@ def between_printed_sizes() -> Iterator[tuple[str, float]]:
 def ours() -> dict[str, float]:
     rows = panel()
     found = [*unit_roots(rows, "level"), *unit_roots(rows, "change"), *of_dependence(rows), *regressions(rows)]
-    return dict([*found, *between_printed_sizes()])
+    return dict([*found, *autoregressions(rows), *between_printed_sizes()])
 
 
 def differences(ours: dict[str, float], theirs: dict[str, float]) -> dict[str, tuple[float, float]]:

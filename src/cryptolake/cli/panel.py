@@ -9,6 +9,7 @@ import typer
 
 from cryptolake.cli import values
 from cryptolake.cli._panel_description import description_document, print_description
+from cryptolake.cli._panel_var import var_command
 from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import JsonFlag, chosen_rows
 from cryptolake.cli.reading import only_reads
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
 
 panel_app = typer.Typer(
     no_args_is_help=True,
-    help="The daily panel for a study: export it for R, Stata or Python, describe it.\n\nExample: cryptolake panel describe",
+    help="The daily panel for a study: export it for R, Stata or Python, describe it, estimate a VAR.\n\n"
+    "Example: cryptolake panel describe",
 )
+panel_app.command("var")(var_command)
 
 
 StatusFlag = Annotated[
@@ -95,7 +98,7 @@ def export_command(
     path = out or app.folder.root / "exports" / f"daily_panel{'_wide' * (shape == 'wide')}{kind.suffix}"
     require_suffix(kind, path)  # before anything is read
     panel = chosen_rows(app, selected, version).panel
-    accept = _accepted(status)
+    accept = accepted(status)
     if not allow_empty:
         require_numbers(figures(panel, accept), tuple(column or VALUES))
     recipe = Recipe(tuple(column or VALUES), balance, fill_limit(fill), winsorize, log, diff, accept)
@@ -107,7 +110,7 @@ def export_command(
         path=path,
         to=kind,
         shape=shape,
-        facts=_facts(app, content_digest(DAILY_PANEL, panel)),
+        facts=panel_facts(app, content_digest(DAILY_PANEL, panel)),
     )
     print_table("Written", ("file", "bytes"), [(str(one), one.stat().st_size) for one in written])
     for step in prepared.steps:
@@ -151,9 +154,9 @@ def describe_command(
     if column not in panel.columns or not panel[column].dtype.is_float():
         numeric = [name for name, dtype in panel.schema.items() if dtype.is_float()]
         raise BadInput(f"no such column {column!r}; known: {', '.join(numeric)}")
-    found = describe(panel, column, _accepted(status), terms="trend" if trend else "intercept", lags=order)
+    found = describe(panel, column, accepted(status), terms="trend" if trend else "intercept", lags=order)
     if html_file is not None:
-        facts = list(_facts(app, content_digest(DAILY_PANEL, panel)).items())
+        facts = list(panel_facts(app, content_digest(DAILY_PANEL, panel)).items())
         write_bytes(html_file, html(panel, found, title="daily_panel", facts=facts).encode())
     if as_json:
         print_json({"selection": chosen.document(), **description_document(found)})
@@ -174,7 +177,7 @@ def _lags(text: str) -> Lags:
     raise BadInput(f"--lags {text!r}: write AIC, SIC, Hall or a number from 0 to {MOST_GIVEN_LAGS}")
 
 
-def _accepted(status: list[str] | None) -> tuple[str, ...]:
+def accepted(status: list[str] | None) -> tuple[str, ...]:
     """The states whose figures count. Raises BadInput for one that never has a figure."""
     from cryptolake.quality.supported import NUMBERS
 
@@ -183,7 +186,7 @@ def _accepted(status: list[str] | None) -> tuple[str, ...]:
     return tuple(status or ("ok",))
 
 
-def _facts(app: App, version: str) -> dict[str, object]:
+def panel_facts(app: App, version: str) -> dict[str, object]:
     """Where the numbers come from; goes into every file."""
     from cryptolake.registry.version import registry_version
     from cryptolake.version import __version__

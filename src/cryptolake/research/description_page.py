@@ -11,7 +11,7 @@ from cryptolake.gold.daily_panel import figures
 from cryptolake.quality import page
 from cryptolake.research.describe import Description, on_calendar
 
-TEST_COLUMNS = ("of", "test", "statistic", "p", "markets", "null", "assumes independent markets")
+TEST_COLUMNS = ("of", "test", "statistic", "p", "markets", "null", "assumes independence")
 DEPENDENCE_COLUMNS = ("of", "test", "statistic", "p", "pairs", "left out")
 
 

@@ -18,8 +18,8 @@ from cryptolake.research import critical_values
 from cryptolake.research.adf import Adf, design
 from cryptolake.research.critical_values import Terms
 
-UNIT_ROOT = "every market has a unit root"
-STATIONARY = "every market is stationary"
+UNIT_ROOT = "all have a unit root"
+STATIONARY = "all are stationary"
 
 Matrix = npt.NDArray[np.float64]
 
