@@ -84,6 +84,7 @@ class Day:
     rows: Sequence[Mapping[str, Any]] | None
     grade: str
     suspect: bool = False
+    liars: tuple[str, ...] = ()
 
 
 @dataclass
@@ -137,9 +138,12 @@ def _days(source: OnchainSource, outcomes: Iterator[Raw | Miss]) -> Iterator[tup
         if isinstance(one, Miss):
             yield one.partition, Day(None, one.state)
         else:
-            certificate = orjson.loads(one.payload).get("certificate", {})
+            told = orjson.loads(one.payload).get("certificate", {})
             rows = [{**row, "hash of its block": one.block_hash} for row in source.parse(one)]
-            yield one.partition, Day(rows, one.provenance["grade"], certificate.get("verdict") == "suspect")
+            yield (
+                one.partition,
+                Day(rows, one.provenance["grade"], told.get("verdict") == "suspect", tuple(told.get("liars", ()))),
+            )
 
 
 def lying(change: Callable[[Header, Fortnight], Header], blocks: Sequence[int], fortnight: Fortnight) -> Change:
