@@ -125,7 +125,7 @@ LIES: dict[str, dict[str, Sequence[int]]] = {
 def test_one_liar_among_voices_changes_nothing_unseen(lie: str, liar_is_first: bool, honest: int) -> None:
     liar, others = Voice(**LIES[lie]), [Voice() for _ in range(honest)]
     found, pool = examined(*([liar, *others] if liar_is_first else [others[0], liar, *others[1:]]))
-    if honest == 2:
+    if honest == 2 and "makes up" not in lie:  # these headers hash to nothing: their bloom filters disprove nobody
         assert not found.suspect
     assert found.suspect or places(found) == TRUTH
     assert set(places(found)) >= set(TRUTH) or lie == "numbers anew"
