@@ -16,7 +16,7 @@ import orjson
 import pytest
 from tests.chain.anvil import MULTICALL3
 from tests.chain.scenario import Fortnight
-from tests.hostile.middleman import Change, Middleman, honest
+from tests.hostile.middleman import Change, Middleman, honest, refusal
 from tests.hostile.server import Hostile
 from tests.net.node import Node
 from tests.sources.test_onchain_equals_contracts import DAYS, csu_on
@@ -84,6 +84,7 @@ class Day:
     rows: Sequence[Mapping[str, Any]] | None
     grade: str
     suspect: bool = False
+    liars: tuple[str, ...] = ()
 
 
 @dataclass
@@ -137,9 +138,12 @@ def _days(source: OnchainSource, outcomes: Iterator[Raw | Miss]) -> Iterator[tup
         if isinstance(one, Miss):
             yield one.partition, Day(None, one.state)
         else:
-            certificate = orjson.loads(one.payload).get("certificate", {})
+            told = orjson.loads(one.payload).get("certificate", {})
             rows = [{**row, "hash of its block": one.block_hash} for row in source.parse(one)]
-            yield one.partition, Day(rows, one.provenance["grade"], certificate.get("verdict") == "suspect")
+            yield (
+                one.partition,
+                Day(rows, one.provenance["grade"], told.get("verdict") == "suspect", tuple(told.get("liars", ()))),
+            )
 
 
 def lying(change: Callable[[Header, Fortnight], Header], blocks: Sequence[int], fortnight: Fortnight) -> Change:
@@ -273,3 +277,39 @@ def test_a_boundary_that_one_voice_gave_is_borne_out_before_two_rest_on_it(
     assert {day.grade for day in again.values()} == {"two_voices"}
     assert [int(one.instant.timestamp()) for one in FileBlockCache(kept).moved()] == [fortnight_end(EVENTFUL[0])]
     assert over_claimed(world.read(liar, honest, cache=kept), truth) == []
+
+
+def dropping_by_a_false_filter(blocks: Sequence[int], *, lies: bool = True, by_hash: bool = True) -> Change:
+    """Leaves out the logs of blocks, and gives their headers a bloom filter without them; receipts are not to be had there.
+
+    One that does not lie gives none at all where it is asked `by_hash` and does not know that question.
+    """
+
+    def answered(question: dict[str, Any], ask: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any] | None:
+        method, reply = question["method"], ask(question)
+        if "Receipt" in method:
+            return refusal(question, -32601, "the method does not exist")
+        found = reply.get("result")
+        if method == "eth_getLogs" and isinstance(found, list):
+            kept = [] if "blockHash" in question["params"][0] and not by_hash else found
+            reply["result"] = [one for one in kept if not lies or int(one["blockNumber"], 16) not in blocks]
+        if lies and isinstance(found, dict) and "logsBloom" in found and int(found["number"], 16) in blocks:
+            reply["result"] = {**found, "logsBloom": "0x" + "00" * 255 + "01"}
+        return reply
+
+    return answered
+
+
+@pytest.mark.parametrize("rule", ["standard", None])
+@pytest.mark.parametrize("strange", [False, True], ids=["headers hash", "headers hash otherwise"])
+@pytest.mark.parametrize("third", ["none", "knows no question by hash", "lies too"])
+def test_a_bloom_filter_that_hashes_to_nothing_disproves_nobody(
+    world: World, truth: dict[Partition, Day], rule: ReceiptRule | None, strange: bool, third: str
+) -> None:
+    blocks = places(world.fortnight)["events"][-1:]
+    liar, good = dropping_by_a_false_filter(blocks), dropping_by_a_false_filter(blocks, lies=False)
+    more = {"none": [], "lies too": [liar]}.get(third, [dropping_by_a_false_filter(blocks, lies=False, by_hash=False)])
+    changes = [liar, good, *more]
+    found = world.read(*(by_other_rules(one) if strange else one for one in changes), rule=rule)
+    assert all(day.suspect or day.rows == truth[one].rows for one, day in found.items())
+    assert not {name for day in found.values() for name in day.liars} & {"server-1"}

@@ -21,8 +21,8 @@ from cryptolake.research.formats import format_names
 
 if TYPE_CHECKING:
     from cryptolake.app import App
-    from cryptolake.research.adf import Lags
     from cryptolake.contracts.grades import Grade
+    from cryptolake.research.adf import Lags
 
 panel_app = typer.Typer(
     no_args_is_help=True,

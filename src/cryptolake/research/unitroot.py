@@ -16,7 +16,7 @@ import polars as pl
 
 from cryptolake.research.critical_values import Terms
 from cryptolake.research.extra import needs_research
-from cryptolake.research.transforms import Rectangle, largest_window
+from cryptolake.research.rectangle import Rectangle, largest_window
 
 if TYPE_CHECKING:
     from cryptolake.research.adf import Adf, Lags

@@ -39,8 +39,8 @@ class Workload:
     """What one chain has to answer, whoever is asked: blocks of every run of touching periods and of every history of
     events that names a market's parts, contract calls, headers; `scan_blocks` are the blocks of each period of logs and
     `quiet` the headers of blocks without events that two voices are asked for, `again` those of boundaries and of events that a
-    second one is asked for too. `price_calls` are contract calls of those who price for all, few enough that a sample of them
-    is all.
+    second one is asked for too; `eventful` are the blocks with events. `price_calls` are contract calls of those who price for
+    all, few enough that a sample of them is all.
     """
 
     chain: str
@@ -53,6 +53,7 @@ class Workload:
     quiet: int = 0
     price_calls: int = 0
     again: int = 0
+    eventful: int = 0
 
     @property
     def log_blocks(self) -> int:
@@ -138,6 +139,7 @@ def _workload(
         headers,
         QUIET_BLOCKS * len(events) if doubted and chain.receipts is not None else 0,
         borne_out_headers(watched, len(unknown), _days(events), provable=chain.receipts is not None),
+        event_headers(watched, 0, _days(events), doubted=False),
     )
 
 

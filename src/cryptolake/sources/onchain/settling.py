@@ -136,14 +136,14 @@ class Settling:
 
     def _period(self, question: LogQuestion, period: CoveredPeriod) -> list[Raw | Miss]:
         """The answers of one period."""
-        examined = self.examiner.examine(period.windows, period.logs, period.within)
-        if not at_least(examined.grade, "two_voices"):
-            self._sampled.append((period, frozenset(one.endpoint for one in examined.windows)))
-        logs = examined.logs
         try:
-            stamps, standing = self._headers_under(period, logs)
-        except Contradicted as error:
+            examined = self.examiner.examine(period.windows, period.logs, period.within)
+            if not at_least(examined.grade, "two_voices"):
+                self._sampled.append((period, frozenset(one.endpoint for one in examined.windows)))
+            stamps, standing = self._headers_under(period, examined.logs)
+        except Malformed as error:  # what endpoints say of this period cannot be; of others it may
             return [miss(partition, error) for partition in period.asked]
+        logs = examined.logs
         by_csu: dict[str, list[Log]] = {}
         programs: dict[str, Callable[[], Program[Settled]]] = {}
         answers: list[Raw | Miss] = []
