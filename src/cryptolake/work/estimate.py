@@ -64,9 +64,7 @@ def costs(
             for method, count in ((CALL, one.eth_calls), (HEADER, one.headers))
             if count
         ]
-        found += [
-            cost_of(one.chain, CALL, each, count) for each, count in _snapshots_again(one, known, audit, state_whole)
-        ]
+        found += [cost_of(one.chain, CALL, each, count) for each, count in _calls_again(one, known, audit, state_whole)]
         found += [cost_of(one.chain, HEADER, each, count) for each, count in _headers_again(one, known, audit)]
         asked = {cost.endpoint for cost in found if cost.chain == one.chain}
         found += [
@@ -75,19 +73,21 @@ def costs(
     return found
 
 
-def _snapshots_again(
+def _calls_again(
     one: Workload, known: Sequence[Endpoint], audit: float, state_whole: bool
 ) -> list[tuple[Endpoint, int]]:
-    """The calls of snapshots that are asked again at other voices, shared out by how fast each answers calls.
+    """The calls that are asked again at other voices, of snapshots and for what logs rest on, shared out by how fast each
+    answers calls.
 
     Those that only give second opinions where there is nobody else.
     """
     found = _others(known)
     others = [each for each in found if not each.besides] or found
-    if not (audit and others and one.snapshots):
+    count = (one.snapshot_calls if state_whole else one.snapshots) + one.borne_out
+    if not (audit and others and count):
         return []
     speed = {each.name: each.limits.rate / each.limits.cost(CALL) for each in others}
-    count, total = one.eth_calls if state_whole else one.snapshots, sum(speed.values())
+    total = sum(speed.values())
     ends = [
         round(count * sum(speed[each.name] for each in others[: place + 1]) / total) for place in range(len(others))
     ]
@@ -156,7 +156,7 @@ def duration_s(
         shared = {each.name: taken for each, taken in zip(firsts, _shared_out(one, firsts, own), strict=True)}
         for each in known:
             busy[each.account] = busy.get(each.account, 0.0) + shared.get(each.name, scanning[each.name]) / SHARE
-        for each, count in _snapshots_again(one, known, audit, state_whole):  # by then the rest was shared out
+        for each, count in _calls_again(one, known, audit, state_whole):  # by then the rest was shared out
             busy[each.account] += count * each.limits.cost(CALL) / each.limits.rate / SHARE
         for cost, each in ((cost, each) for cost in besides for each in known if cost.chain == one.chain):
             busy[each.account] += cost.units / each.limits.rate / SHARE if each.name == cost.endpoint else 0.0

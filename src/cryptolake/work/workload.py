@@ -20,6 +20,7 @@ from cryptolake.sources.onchain.planning import (
     LOGS,
     QUIET_BLOCKS,
     Habit,
+    borne_out_calls,
     boundary_headers,
     emitter_calls,
     event_headers,
@@ -36,8 +37,9 @@ KnowsInstant = Callable[[str, datetime], bool]
 @dataclass(frozen=True, slots=True)
 class Workload:
     """What one chain has to answer, whoever is asked: blocks of every run of touching periods and of every history of
-    events that names a market's parts, contract calls, headers; `scan_blocks` are the blocks of each period of logs and
-    `quiet` the headers of blocks without events that two voices are asked for.
+    events that names a market's parts, contract calls, headers; `scan_blocks` are the blocks of each period of logs,
+    `quiet` the headers of blocks without events that two voices are asked for, `snapshot_calls` the contract calls of
+    snapshots among all, and `borne_out` those that ask again what logs rest on.
     """
 
     chain: str
@@ -48,6 +50,8 @@ class Workload:
     eth_calls: int
     headers: int
     quiet: int = 0
+    snapshot_calls: int = 0
+    borne_out: int = 0
 
     @property
     def log_blocks(self) -> int:
@@ -110,8 +114,10 @@ def _workload(
     instants = {instant for period in {*snapshots, *events} for instant in (period.start, period.end)}
     unknown = sorted(instant for instant in instants if not known(chain.name, instant))
     shot, watched = (_habits(of, learned) for of in (snapshots, events))
-    calls = snapshot_calls(shot, len(snapshots))
-    calls += sum(emitter_calls(watched, len(run)) + settling_calls(watched, len(run), _days(run)) for run in runs)
+    shots = snapshot_calls(shot, len(snapshots))
+    calls = shots + sum(
+        emitter_calls(watched, len(run)) + settling_calls(watched, len(run), _days(run)) for run in runs
+    )
     headers = boundary_headers(chain.clock, unknown) + event_headers(
         watched, len(events), _days(events), doubted=doubted
     )
@@ -127,6 +133,8 @@ def _workload(
         calls,
         headers,
         QUIET_BLOCKS * len(events) if doubted and chain.receipts is not None else 0,
+        shots,
+        sum(borne_out_calls(watched, len(run), _days(run)) for run in runs),
     )
 
 
