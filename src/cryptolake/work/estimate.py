@@ -109,7 +109,7 @@ def _others(known: Sequence[Endpoint]) -> list[Endpoint]:
 
 def _log_calls(one: Workload, known: Sequence[Endpoint], log_span: int | None, audit: float) -> dict[str, int]:
     """The log calls of each endpoint, by name: blocks are shared out in proportion to the blocks a second of each."""
-    if not one.log_blocks:
+    if not one.log_blocks and not (one.told_once and audit >= 1.0):
         return {}
     span = {each.name: log_span or each.limits.log_span for each in known}
     speed = {
@@ -119,16 +119,17 @@ def _log_calls(one: Workload, known: Sequence[Endpoint], log_span: int | None, a
     total = sum(helping.values())
     if len(helping) == 1:
         (only,) = helping
-        found = {only: float(one.calls(span[only])[LOGS])}
+        found = {only: float(one.calls(span[only]).get(LOGS, 0))}
     else:
         found = {name: one.log_blocks * fast / total / span[name] for name, fast in helping.items()}
         # The last window of a run is cut short.
         found[max(helping, key=lambda name: helping[name])] += (len(one.scans) + len(one.histories)) / 2
-    typical = one.log_blocks / sum(found.values())
+    questions = sum(found.values()) if one.log_blocks else 0.0
+    typical = one.log_blocks / questions if questions else 1.0
     first = {name: fast / total for name, fast in helping.items()}
     for name, count in asked_again(one, known, span, first, audit, typical).items():
         found[name] = found.get(name, 0.0) + count
-    return {name: math.ceil(count) for name, count in found.items()}
+    return {name: math.ceil(count) for name, count in found.items() if count}
 
 
 def duration_s(

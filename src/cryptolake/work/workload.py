@@ -6,7 +6,7 @@ What does not belong here: whom it is asked of, and what that costs (estimate).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
@@ -38,8 +38,9 @@ KnowsInstant = Callable[[str, datetime], bool]
 class Workload:
     """What one chain has to answer, whoever is asked: blocks of every run of touching periods and of every history of
     events that names a market's parts, contract calls, headers; `scan_blocks` are the blocks of each period of logs,
-    `quiet` the headers of blocks without events that two voices are asked for, `snapshot_calls` the contract calls of
-    snapshots among all, and `borne_out` those that ask again what logs rest on.
+    `quiet` the headers of blocks without events that two voices are asked for, `told_once` the blocks of each kept history that
+    no second operator told, `snapshot_calls` the contract calls of snapshots among all, and `borne_out` those that ask again
+    what logs rest on.
     """
 
     chain: str
@@ -50,6 +51,7 @@ class Workload:
     eth_calls: int
     headers: int
     quiet: int = 0
+    told_once: tuple[int, ...] = ()
     snapshot_calls: int = 0
     borne_out: int = 0
 
@@ -73,13 +75,14 @@ def work(
     blocks: CountBlocks = lambda _chain, _period: None,
     known: KnowsInstant = lambda _chain, _instant: False,
     habits: Mapping[str, Habit] | None = None,
-    scanned: Collection[str] = (),
+    scanned: Mapping[str, Sequence[int]] | None = None,
     doubted: bool = False,
 ) -> list[Workload]:
     """The work per chain; markets and chains that did not run yet have none.
 
     `blocks` gives the real number of blocks of a period and `known` whether a boundary is known already. `habits` are what
-    the lake knows of how markets ask, by name; `scanned` the chains whose histories of events are kept. `doubted`: a sample of
+    the lake knows of how markets ask, by name; `scanned` the chains whose histories of events are kept, with how many blocks of
+    each no second operator told. `doubted`: a sample of
     the answers is going to be compared (the setting `audit`).
     """
     asked: dict[str, dict[str, dict[Period, list[Csu]]]] = {}
@@ -91,7 +94,8 @@ def work(
         asked.setdefault(csu.chain, {}).setdefault(kind, {}).setdefault(partition.period, []).append(csu)
     learned = habits or {}
     return [
-        _workload(chains[name], asked[name], blocks, known, learned, name in scanned, doubted) for name in sorted(asked)
+        _workload(chains[name], asked[name], blocks, known, learned, (scanned or {}).get(name), doubted)
+        for name in sorted(asked)
     ]
 
 
@@ -105,7 +109,7 @@ def _workload(
     blocks: CountBlocks,
     known: KnowsInstant,
     learned: Mapping[str, Habit],
-    scanned: bool,
+    scanned: Sequence[int] | None,
     doubted: bool,
 ) -> Workload:
     snapshots, events = asked.get(SNAPSHOTS, {}), asked.get(EVENTS, {})
@@ -121,7 +125,8 @@ def _workload(
     headers = boundary_headers(chain.clock, unknown) + event_headers(
         watched, len(events), _days(events), doubted=doubted
     )
-    found_by_events = {} if scanned else {csu.name: csu for of in snapshots.values() for csu in of if _by_events(csu)}
+    named_by_events = {csu.name: csu for of in snapshots.values() for csu in of if _by_events(csu)}
+    found_by_events = {} if scanned is not None else named_by_events
     last = max((period.end for period in snapshots), default=None)
     histories = [_history(chain, csu, last) for csu in found_by_events.values()] if last is not None else []
     return Workload(
@@ -133,6 +138,7 @@ def _workload(
         calls,
         headers,
         QUIET_BLOCKS * len(events) if doubted and chain.receipts is not None else 0,
+        tuple(scanned or ()) if named_by_events else (),
         shots,
         sum(borne_out_calls(watched, len(run), _days(run)) for run in runs),
     )

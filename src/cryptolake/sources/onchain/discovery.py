@@ -63,7 +63,7 @@ class Discoveries:
         """
         with self._lock:
             if (pool.chain, wanted) not in self._histories:
-                self._histories[pool.chain, wanted] = History(self._folder, pool.chain, wanted)
+                self._histories[pool.chain, wanted] = History.of(self._folder, pool.chain, wanted)
             history = self._histories[pool.chain, wanted]
         with history.lock:
             return Telling(pool, wanted, blocks, history, self._share, watch, prover, accused).told()
