@@ -128,13 +128,23 @@ Answers = dict[Partition, tuple[list[dict[str, Any]], Grade] | str]
 """By partition the rows and their grade, or why there are none."""
 
 
-def collected(csu: Csu, wanted: Sequence[Partition], http: LyingHttp, endpoints: int, grade: Grade) -> Answers:
-    """What a market gives through so many endpoints of an operator each, the first of which is asked first."""
+def pool_over(http: LyingHttp, endpoints: int, chain: str, *, alike: bool) -> Pool:
+    """So many endpoints of an operator each; `alike`: asked in turn, otherwise the first of them."""
     found = [
-        Endpoint(f"server-{n}", SecretUrl(f"{n}"), Limits(rate=500.0 if n else 1e6), operator=f"operator-{n}")
+        Endpoint(f"server-{n}", SecretUrl(f"{n}"), Limits(rate=500.0 if n or alike else 1e6), operator=f"operator-{n}")
         for n in range(endpoints)
     ]
-    pool = Pool(csu.chain, 31337, found, http, sleep=lambda _: None)
+    return Pool(chain, 31337, found, http, sleep=lambda _: None)
+
+
+def collected(
+    csu: Csu, wanted: Sequence[Partition], http: LyingHttp, endpoints: int, grade: Grade, *, alike: bool = False
+) -> Answers:
+    """What a market gives through so many endpoints of an operator each, the first of which is asked first.
+
+    `alike`: they are asked in turn, so that all of them have a part in a reading.
+    """
+    pool = pool_over(http, endpoints, csu.chain, alike=alike)
     chain = Chain(csu.chain, 31337, multicall3_address=MULTICALL3, multicall3_block=0, receipts="standard")
     registry = Registry({csu.name: csu}, {csu.chain: chain})
     source = OnchainSource(registry=registry, csus=[csu], pools=lambda _: pool, audit=0.02, grade=grade)

@@ -92,7 +92,7 @@ def test_what_a_liar_told_alone_is_asked_again_for_a_higher_grade(tmp_path: Path
 
 @pytest.mark.parametrize("share", [0.02, 1.0])
 def test_what_an_earlier_version_kept_tells_nobody_by_whom(tmp_path: Path, share: float) -> None:
-    blocks, kept = BlockRange(0, 1000), History(tmp_path, "test", WANTED)
+    blocks, kept = BlockRange(0, 1000), History.of(tmp_path, "test", WANTED)
     assert kept.path is not None
     kept.path.write_bytes(b'\n[0,1000,"node-0",[]]')  # that there are none, as a liar would say
     alone = Discoveries(tmp_path, share).upto(pool_of(Node()), WANTED, blocks)

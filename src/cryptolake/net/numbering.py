@@ -13,11 +13,12 @@ import msgspec
 
 from cryptolake.errors import CryptolakeError
 from cryptolake.net.endpoint import Station
+from cryptolake.net.envelope import Json
 from cryptolake.net.logs import METHOD, Log
 from cryptolake.net.rpc import Pool
 
 _TRIES = 3  # blocks of an endpoint, until it is left at that
-_EVERYTHING: dict[str, list[object]] = {"address": [], "topics": [[]]}  # of any emitter, whatever its first topic
+_EVERYTHING: dict[str, Json] = {"address": [], "topics": [[]]}  # of any emitter, whatever its first topic
 
 
 class _Entry(msgspec.Struct):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from cryptolake.contracts.grades import Grade, weakest
-from cryptolake.net.voices import UNKNOWN
+from cryptolake.net.voices import voice_told
 from cryptolake.sources.onchain.second_voice import Borne
 
 What = Literal["emitters", "values"]
@@ -42,12 +42,12 @@ class Ground:
         return cls(what, block, names, second, borne.again, borne.calls, listed, borne.problem)
 
     def grade(self, voices: Mapping[str, str]) -> Grade:
-        """How far it is proven; `voices` names the voice of every endpoint. An unknown one may be any other."""
+        """How far it is proven; `voices` says who every endpoint is (net.voices). An unknown one may be any other."""
         if not self.calls:
             return "receipts_root"  # nothing was asked, so that nothing rests on an answer
-        said = {voices.get(name) or UNKNOWN for name in self.first}
-        again = {voices.get(name) or UNKNOWN for name in self.second}
-        if not again or UNKNOWN in said | again or said & again:
+        said = {voice_told(voices.get(name, "")) for name in self.first}
+        again = {voice_told(voices.get(name, "")) for name in self.second}
+        if not again or "" in said | again or said & again:
             return "one_voice"
         return "two_voices" if self.again >= self.calls else "two_voices_sampled"
 

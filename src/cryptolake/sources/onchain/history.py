@@ -23,6 +23,7 @@ from cryptolake.contracts.grades import Grade
 from cryptolake.errors import Retry
 from cryptolake.files.atomic import refused
 from cryptolake.net.logs import Log, LogFilter, log_to_json, parse_logs, place
+from cryptolake.net.voices import voice_told
 from cryptolake.sources.onchain.stretches import Stretch, common, joined, without
 
 NOBODY_KNOWN = ""  # told by somebody whose name was not kept, as earlier versions did
@@ -78,18 +79,34 @@ class Told:
 
 
 class History:
-    """The history of one filter on one chain, in `folder` (None: in memory). Not thread-safe: take `lock`."""
+    """The history of one filter on one chain, in the file `path` (None: in memory). Not thread-safe: take `lock`."""
 
-    def __init__(self, folder: Path | None, chain: str, wanted: LogFilter) -> None:
-        name = f"{wanted.address} {' '.join(sorted(wanted.topics0))}"
-        digest = hashlib.sha256(name.encode()).hexdigest()[:16]
-        self.path = None if folder is None else folder / f"{chain}-{digest}.jsonl"
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path
         self._writing = threading.Lock()
         self.lock = threading.Lock()
         self.told: dict[str, Told] = {}  # by who told it (net.voices.told_by)
         self.failed: Counter[str] = Counter()  # times in this process that a second voice did not answer
         self.sampled: list[Stretch] = []  # blocks of which a sample was asked of a second operator
         self._read()
+
+    @classmethod
+    def of(cls, folder: Path | None, chain: str, wanted: LogFilter) -> History:
+        """That of one filter on one chain, in `folder` (None: in memory)."""
+        name = f"{wanted.address} {' '.join(sorted(wanted.topics0))}"
+        digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+        return cls(None if folder is None else folder / f"{chain}-{digest}.jsonl")
+
+    def once(self) -> list[Stretch]:
+        """The blocks that anybody told."""
+        return joined(piece for one in self.told.values() for piece in one.blocks)
+
+    def twice(self) -> list[Stretch]:
+        """The blocks that two known operators told."""
+        known = [one.blocks for by, one in self.told.items() if voice_told(by)]
+        return joined(
+            piece for number, one in enumerate(known) for other in known[:number] for piece in common(one, other)
+        )
 
     def keep(self, by: str, blocks: Sequence[Stretch], logs: Sequence[Log]) -> None:
         """Write down what somebody told, to be learned later. Thread-safe. Raises Stop when the disk refuses."""

@@ -102,11 +102,25 @@ def settling_calls(habits: Iterable[Habit], periods: int, days: float) -> int:
     All markets' programs run side by side, once a period with events of any of them, once more where an asset is new; the
     first period teaches what to ask.
     """
-    lively = [one for one in habits if one.event_blocks]
-    if not lively or not periods:
-        return 0
-    some = -math.expm1(-sum(one.event_blocks for one in lively) * days / periods)
-    return round(periods * some * (1 + _NEW_ASSETS) + max(one.settling for one in lively) - 1)
+    every = list(habits)
+    some = _lively(every, periods, days)
+    return round(some * (1 + _NEW_ASSETS) + max(one.settling for one in every if one.event_blocks) - 1) if some else 0
+
+
+def _lively(habits: Sequence[Habit], periods: int, days: float) -> float:
+    """How many of so many periods have events of any market."""
+    if not periods:
+        return 0.0
+    return periods * -math.expm1(-sum(one.event_blocks for one in habits) * days / periods)
+
+
+def borne_out_calls(habits: Iterable[Habit], periods: int, days: float) -> int:
+    """Contract calls that ask again what logs rest on, for one run of so many periods, `days` in all: one for each reading.
+
+    Emitters are named at both ends of the run, events are valued once a period with any.
+    """
+    every = list(habits)
+    return (1 if periods == 1 else 2) * bool(every) + round(_lively(every, periods, days))
 
 
 def event_headers(habits: Iterable[Habit], periods: int, days: float, *, doubted: bool) -> int:

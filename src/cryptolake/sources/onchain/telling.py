@@ -84,15 +84,8 @@ class Telling:
             left = without(left, found[by])
         return found
 
-    def _twice(self) -> list[Stretch]:
-        """The blocks that two known operators told."""
-        known = [one.blocks for by, one in self._history.told.items() if voice_told(by)]
-        return joined(
-            piece for number, one in enumerate(known) for other in known[:number] for piece in common(one, other)
-        )
-
     def _grade(self) -> Grade:
-        twice = common(self._twice(), self._whole)
+        twice = common(self._history.twice(), self._whole)
         if not without(self._whole, twice):
             return "two_voices"
         sampled = not without(self._whole, joined([*self._history.sampled, *twice]))
@@ -108,15 +101,15 @@ class Telling:
         if self._share and own and len({told_by(one.endpoint) for one in known}) > 1:
             stations = own
             for by in [by for by in told if not voice_told(by)]:
-                self._history.take_back(by, without(told[by].blocks, self._twice()))
-        holes = without(self._whole, joined(piece for one in told.values() for piece in one.blocks))
+                self._history.take_back(by, without(told[by].blocks, self._history.twice()))
+        holes = without(self._whole, self._history.once())
         self._scan(self._pool_of(stations), holes)
 
     def _ask_again(self) -> str:
         """Ask a second operator for what only one told, or a sample of it; why some of it could not be, "" when all was."""
         problems = []
         for by, some in self._first().items():
-            left = without(some, self._twice())
+            left = without(some, self._history.twice())
             left = left if self._share >= 1.0 else without(left, self._history.sampled)
             if not left:
                 continue
