@@ -26,7 +26,9 @@ def panel(
             "liquidations_usd": liquidated,
             "gross_tvl_usd": supplied,
             "exposure_usd": supplied,
-            **dict.fromkeys(("disagreeing_usd", "frozen_usd", "disagreeing_events_usd"), [0.0] * DAYS),
+            **dict.fromkeys(
+                ("disagreeing_usd", "frozen_usd", "disagreeing_events_usd", "repaid_by_own_usd"), [0.0] * DAYS
+            ),
             **dict.fromkeys(("events_usd", "seized_of_priced_usd", "repaid_of_priced_usd"), liquidated),
             "liquidation_count": [1] * DAYS,
             "liquidations_dust_count": [0] * DAYS,

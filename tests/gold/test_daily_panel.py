@@ -139,6 +139,7 @@ def series(levels: list[float], **more: list[float]) -> pl.DataFrame:
             "seized_of_priced_usd": columns["seized"],
             "events_usd": columns["liquidated"],
             "disagreeing_events_usd": columns["contradicted"],
+            "repaid_by_own_usd": [0.0] * len(columns["contradicted"]),
         }
     )
 

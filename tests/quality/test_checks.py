@@ -164,6 +164,7 @@ def lack(reason: str) -> At:
         ("price_disagrees", change("panel", flags=pl.lit("price_disagrees"))),
         ("price_frozen", change("panel", flags=pl.lit("price_frozen;tvl_spike"))),
         ("seizure_disagrees", change("panel", flags=pl.lit("seizure_disagrees"))),
+        ("repaid_own_price_only", change("panel", flags=pl.lit("repaid_own_price_only"))),
         ("dust_storm", change("panel", flags=pl.lit("dust_storm"))),
         ("failed_days", change("panel", liquidations_status=pl.lit("failed"))),
         ("pending_days", change("panel", status=pl.lit("pending"))),

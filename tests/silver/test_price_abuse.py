@@ -125,8 +125,9 @@ def made(
     quotes: Sequence[Mapping[str, object]] = (),
     events: Sequence[Mapping[str, object]] = (),
     how: Pricing | None = None,
+    anyone: Sequence[str] = (),
 ) -> Made:
-    """Answers of markets, and what others say, all the way to the panel."""
+    """Answers of markets, and what others say, all the way to the panel; in `anyone` anyone may open markets."""
     how = how or Pricing()
     frame, seizures = tvl.conform([one.row() for one in held]), liquidations.conform(list(events))
     told = prices.tidy(pl.DataFrame([dict(one) for one in quotes], schema=QUOTES.polars_schema()))
@@ -138,7 +139,8 @@ def made(
         (csu, day, "ethereum", "f", "p", "done", None, "two_voices", "done", None, "two_voices")
         for csu, day in sorted({*frame.select("csu", "date").iter_rows(), *seizures.select("csu", "date").iter_rows()})
     ]
-    panel = build(valued, worth, pl.DataFrame(keys, schema=EXPECTED, orient="row"))
+    expected = pl.DataFrame(keys, schema=EXPECTED, orient="row")
+    panel = build(valued, worth, expected.with_columns(pl.col("csu").is_in(list(anyone)).alias("anyone")))
     assert PANEL.violations(panel) == []
     return Made(valued, worth, panel, chosen)
 
@@ -223,6 +225,22 @@ def test_a_liquidation_at_prices_that_contradict_each_other_is_never_ok() -> Non
     assert silent["liquidations_reason"] == "seizure_disagrees"
     real = made(COMET, [said(USDC, 1.0)], [seized("comet", 1.0, 40_000.0, 60_000.0)]).day("comet")
     assert real["liquidations_status"] == "ok", "bad debt: less was seized than was repaid"
+
+
+@pytest.mark.parametrize(("shared", "suspect"), [(False, True), (True, False)])
+def test_toys_that_are_liquidated_for_toys_are_never_ok(shared: bool, suspect: bool) -> None:
+    """Opened, lent, liquidated and emptied again between two snapshots: no amount that is held tells of it."""
+    toys = [seized("open", 900e6, 1.0, 890e6)]
+    quotes = [said(WBTC, 1.0), said(USDC, 1.0)] if shared else [said(WETH, 2_000.0)]
+    held = [Held("open", WETH, 2_000.0, supplied=1e6, borrowed=9e5)]
+    found = made(held, quotes, toys, anyone=["open"]).day("open")
+    assert found["liquidations_usd"] == 890e6
+    assert ("repaid_own_price_only" in str(found["flags"])) is suspect
+    assert (found["liquidations_status"] == "suspect") is suspect
+    alone = made(held, quotes, toys).day("open")
+    assert "repaid_own_price_only" not in str(alone["flags"]), (
+        "where nobody can, the market's own oracle is its governance's"
+    )
 
 
 def days(count: int) -> list[date]:

@@ -184,7 +184,15 @@ _TVL_COLUMNS = (
 )
 _LIQUIDATION_COLUMNS = (
     *("chain", "tx", "log_index", "csu", "date", "debt_asset", "debt_amount", "debt_usd", "debt_own_usd"),
-    *("collateral_asset", "collateral_amount", "collateral_usd", "collateral_own_usd", "price_flag", "is_dust"),
+    *(
+        "collateral_asset",
+        "collateral_amount",
+        "collateral_usd",
+        "collateral_own_usd",
+        "price_source",
+        "price_flag",
+        "is_dust",
+    ),
 )
 
 COLUMNS = {"tvl": _TVL_COLUMNS, "liquidations": _LIQUIDATION_COLUMNS}

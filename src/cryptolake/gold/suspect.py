@@ -10,12 +10,14 @@
     liquidations_exceed_debt  more was liquidated than was owed on that day and the day before together
     seizure_disagrees         more than 5 % of what was liquidated is at contradicted prices, or more than twice as much
                               was seized as was repaid
+    repaid_own_price_only     where anyone may open markets, more than 5 % of what was repaid is in tokens that nobody but the
+                              market prices
     dust_storm                a thousand liquidations or more, at least half of them dust
 
 and the flags of `flagged_markets` where what they are about is a large part of the totals. The first three and those make a
-day's TVL `suspect`, `liquidations_exceed_debt` and `seizure_disagrees` its liquidations. What is contradicted is weighed by
-the highest of its valuations, never by the price in doubt alone. What bad debt explains is no spike, and was not liquidated: a
-day is not `suspect` for deposits or debt that are really lost.
+day's TVL `suspect`; `liquidations_exceed_debt`, `seizure_disagrees` and `repaid_own_price_only` its liquidations. What is
+contradicted is weighed by the highest of its valuations, never by the price in doubt alone. What bad debt explains is no
+spike, and was not liquidated: a day is not `suspect` for deposits or debt that are really lost.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from cryptolake.contracts.market_flags import FLAGS
 from cryptolake.contracts.prices import ORACLE
 
 TVL_SUSPECT = ("price_disagrees", "price_frozen", "tvl_spike", *FLAGS)
-LIQUIDATIONS_SUSPECT = ("liquidations_exceed_debt", "seizure_disagrees")
+LIQUIDATIONS_SUSPECT = ("liquidations_exceed_debt", "seizure_disagrees", "repaid_own_price_only")
 
 _DISAGREEING_SHARE = 0.05
 _FROZEN_DAYS, _MOVED = 5, 0.05
@@ -72,13 +74,14 @@ def with_frozen(assets: pl.DataFrame) -> pl.DataFrame:
 def flagged(panel: pl.DataFrame) -> pl.DataFrame:
     """`panel` with a column `flags`: codes joined by `;`. It is sorted by csu and date and says what is in doubt.
 
-    That is `disagreeing_usd` and `frozen_usd` of `exposure_usd`, and of liquidations `disagreeing_events_usd` of `events_usd`;
+    That is `disagreeing_usd` and `frozen_usd` of `exposure_usd`, and of liquidations `disagreeing_events_usd` of `events_usd`
+    and `repaid_by_own_usd` of `liquidations_usd` (weighed where a column `anyone` says that anyone may open markets there);
     `seized_of_priced_usd` and `repaid_of_priced_usd` are of those with both prices. A column named as a flag of
     `flagged_markets` says whether that holds of a large part of the day's totals. A null in a rule's inputs means that the
     rule says nothing. `bad_debt_usd` may be there: what was lost on each day.
     """
-    if "bad_debt_usd" not in panel.columns:
-        panel = panel.with_columns(pl.lit(0.0).alias("bad_debt_usd"))
+    unsaid = {"bad_debt_usd": 0.0, "anyone": False}
+    panel = panel.with_columns(pl.lit(value).alias(name) for name, value in unsaid.items() if name not in panel.columns)
     supplied, borrowed = pl.col("total_supplied_usd"), pl.col("total_borrowed_usd")
     liquidated = pl.col("liquidations_usd")
     lost = pl.col("bad_debt_usd").fill_null(0.0)
@@ -120,6 +123,7 @@ def flagged(panel: pl.DataFrame) -> pl.DataFrame:
             (pl.col("seized_of_priced_usd") > _SEIZED_OVER_REPAID * pl.col("repaid_of_priced_usd"))
             & (pl.col("seized_of_priced_usd") > _SMALL_USD)
         ).fill_null(value=False),
+        "repaid_own_price_only": pl.col("anyone") & (pl.col("repaid_by_own_usd") > _DISAGREEING_SHARE * liquidated),
         "dust_storm": (pl.col("liquidation_count") >= _STORM)
         & (pl.col("liquidations_dust_count") >= _DUST_SHARE * pl.col("liquidation_count")),
         **{code: pl.col(code) for code in FLAGS if code in panel.columns},

@@ -12,6 +12,7 @@ from operator import add
 import polars as pl
 
 from cryptolake.contracts.dead_tokens import DEAD
+from cryptolake.contracts.prices import ORACLE
 from cryptolake.gold.suspect import with_frozen
 
 # The share of a market's value that may lack a price while its totals still count as totals: a tenth of a percent.
@@ -138,6 +139,7 @@ def of_events(liquidations: pl.DataFrame, assets: pl.DataFrame) -> pl.DataFrame:
         *unpriced,
         size.sum().alias("events_usd"),
         size.filter(pl.col("price_flag").is_in(_DOUBTED)).sum().alias("disagreeing_events_usd"),
+        pl.col("debt_usd").filter(pl.col("price_source") == ORACLE).sum().alias("repaid_by_own_usd"),
         *(
             pl.col(f"{side}_usd").filter(pl.col(f"{other}_usd").is_not_null()).sum().alias(f"{name}_of_priced_usd")
             for name, side, other in (("repaid", "debt", "collateral"), ("seized", "collateral", "debt"))

@@ -144,6 +144,12 @@ CHECKS: tuple[Check, ...] = (
         "the prices of a day's liquidations do not contradict each other",
         rules.flag("seizure_disagrees"),
     ),
+    Check(
+        "repaid_own_price_only",
+        "warning",
+        "where anyone may open markets, what is liquidated is not priced by the market alone",
+        rules.flag("repaid_own_price_only"),
+    ),
     Check("dust_storm", "info", "a day's liquidations are not mostly dust", rules.flag("dust_storm")),
     Check("failed_days", "warning", "every day that was asked was answered", rules.unanswered("failed")),
     Check("pending_days", "info", "every expected day was asked", rules.unanswered("pending", "not_asked")),

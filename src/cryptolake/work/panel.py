@@ -85,6 +85,8 @@ def panel_now(
     named = exclusions.conform(left_out)
     flagged = flagged_markets.build(amounts, apart, named)
     expected = expected_rows(found, csus).join(_lost(tables), on=["csu", "date"], how="left")
+    anyone = [name for name, csu in csus.items() if isolating(csu.family) is not None]
+    expected = expected.with_columns(pl.col("csu").is_in(anyone).alias("anyone"))
     panel = daily_panel.build(amounts, events, expected, flagged)
     return PanelNow(panel, found, flagged, named)
 
