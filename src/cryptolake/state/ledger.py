@@ -162,8 +162,8 @@ class Ledger:
         series = f"{dataset}/{key}/"
         rows = self._rows(
             "SELECT substr(partition, ?), ifnull(error, '') FROM latest WHERE partition >= ? AND partition < ?"
-            " AND state = 'gone' AND reason = 'not_deployed'",
-            (len(series) + 1, series, f"{series}~"),
+            " AND state = ? AND reason = ?",
+            (len(series) + 1, series, f"{series}~", "gone", "not_deployed"),
         )
         return [(str(period), str(words)) for period, words in rows]
 
