@@ -29,7 +29,7 @@ class ToldLimits(BaseModel):
     operator: str | None = Field(
         None,
         min_length=1,
-        description="who runs it: endpoints of one operator are one voice, and one that nobody tells of bears nobody out",
+        description="who runs it: endpoints of one operator are one voice, and one of an unknown operator is none of its own",
     )
 
     def applied(self, endpoint: Endpoint) -> Endpoint:
