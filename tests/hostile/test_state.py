@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import date
 from typing import Any, cast
 
+import orjson
 import pytest
 from tests.chain.anvil import MULTICALL3
 from tests.chain.scenario import Fortnight
@@ -27,6 +28,7 @@ from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry
 from cryptolake.registry.markets import Csu
+from cryptolake.sources.onchain.certificate import doubts
 from cryptolake.sources.onchain.source import OnchainSource
 
 pytestmark = [pytest.mark.chain, pytest.mark.xdist_group("fortnight")]
@@ -363,6 +365,24 @@ def test_a_public_voice_alone_fails_nothing_and_lets_nothing_pass(
     else:
         assert isinstance(found, Miss)
         assert (found.state, found.reason) == ("failed", "rpc")
+
+
+@pytest.mark.parametrize("first_lies", [True, False])
+def test_what_a_public_voice_says_of_prices_makes_the_events_suspect(
+    aave_fortnight: Fortnight, truth: dict[str, list[Row]], first_lies: bool
+) -> None:
+    prices = {str(row[name]) for row in truth["liquidations"] for name in ("collateral_price_raw", "debt_price_raw")}
+    liar = inventing(sorted(prices - {"None"}))
+    with ExitStack() as open_:
+        men = [Middleman(aave_fortnight.node.url, one) for one in ((liar, honest) if first_lies else (honest, liar))]
+        urls = [open_.enter_context(Hostile(cast(Node, one))).url for one in men]
+        source = open_.enter_context(reading(row_of(aave_fortnight), *urls, audit=1.0, own=1))
+        raw = answered(source, "liquidations")
+        assert isinstance(raw, Raw), raw
+        assert (source.parse(raw) == truth["liquidations"]) is not first_lies
+        certificate = orjson.loads(raw.payload)["certificate"]
+        assert (certificate["verdict"], certificate["grade"]) == ("suspect", "one_voice")
+        assert any("read different state" in one for one in doubts(orjson.loads(raw.payload)))
 
 
 def test_a_public_voice_that_is_proven_to_lie_about_state_is_asked_no_more(
