@@ -131,6 +131,8 @@ def _log_calls(one: Workload, known: Sequence[Endpoint], log_span: int | None, a
     first = {name: fast / total for name, fast in helping.items()}
     for name, count in asked_again(one, known, span, first, audit, typical).items():
         found[name] = found.get(name, 0.0) + count
+    for name in helping if one.eventful else ():
+        found[name] += len(one.scans)  # a block's logs, all of them, tell how the endpoint numbers them (net/numbering)
     return {name: math.ceil(count) for name, count in found.items() if count}
 
 
