@@ -43,19 +43,21 @@ class Numbering:
             for number in dict.fromkeys(one.block for one in logs):
                 if self._left.setdefault(name, _TRIES if station.endpoint.dataset_of is None else 0) < 1:
                     break
-                self._left[name] -= 1
-                if (found := self._asked(station, number)) is not None:
-                    self._left[name] = 0
-                    self._apart |= {name} if found else set()
+                entries = self._asked(station, number)
+                whose = {one.transactionHash for one in entries}
+                self._left[name] = (
+                    self._left[name] - 1 if len(whose) == 1 else 0
+                )  # what is no answer here is none elsewhere
+                if len({one.logIndex for one in entries}) < len(
+                    {(one.transactionHash, one.logIndex) for one in entries}
+                ):
+                    self._apart.add(name)
             return name in self._apart
 
-    def _asked(self, station: Station, number: int) -> bool | None:
-        """None where the block does not tell: fewer than two of its transactions have logs, or nobody gives them all."""
+    def _asked(self, station: Station, number: int) -> list[_Entry]:
+        """All logs of a block; none where the endpoint does not give them. Those of one transaction tell nothing."""
         try:
             asked: dict[str, Json] = {"fromBlock": hex(number), "toBlock": hex(number), "address": [], "topics": [[]]}
-            entries = _ENTRIES.decode(self._pool.ask(station, METHOD, [asked], number))
+            return _ENTRIES.decode(self._pool.ask(station, METHOD, [asked], number))
         except (CryptolakeError, msgspec.DecodeError):
-            return None
-        if len({one.transactionHash for one in entries}) < 2:
-            return None
-        return len({one.logIndex for one in entries}) < len({(one.transactionHash, one.logIndex) for one in entries})
+            return []

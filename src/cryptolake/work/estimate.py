@@ -98,8 +98,17 @@ def _calls_again(
 
 def _headers_again(one: Workload, known: Sequence[Endpoint], audit: float) -> list[tuple[Endpoint, int]]:
     """The headers that another voice is asked for too, and which endpoint that is."""
-    others, count = _others(known), one.quiet + one.again
+    others, count = _others(known), one.quiet + round(one.again * _borne_out_by_others(known))
     return [(others[0], count)] if audit and others and count else []
+
+
+def _borne_out_by_others(known: Sequence[Endpoint]) -> float:
+    """The share of first answers that somebody else can bear out; nobody can where it may be whoever it is that answered."""
+    speed = {each.name: each.limits.rate / each.limits.cost(HEADER) for each in known if not each.besides}
+    able = sum(
+        speed[each.name] for each in known if each.name in speed and any(not same_voice(each, other) for other in known)
+    )
+    return able / sum(speed.values())
 
 
 def _others(known: Sequence[Endpoint]) -> list[Endpoint]:
