@@ -7,7 +7,6 @@ which headers a fact rests on (blocks), and chains of headers down to a block (p
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -21,7 +20,6 @@ from cryptolake.net.stated_header import Header, stated_header
 from cryptolake.net.voices import same_voice, voice
 
 HEADER = "eth_getBlockByNumber"
-_GIVEN_UP = 2  # times that a voice gave no headers, until it is asked no more; one where it is only asked besides
 
 
 class Contradicted(Malformed):
@@ -49,7 +47,7 @@ class Agreement:
         self._pool, self._lock = pool, threading.Lock()
         self._known: dict[Header, Borne] = {}
         self._later: set[Header] = set()  # of these, those about which somebody was not waited for
-        self._failed: Counter[str] = Counter()
+        self._silent = set[str]()  # voices that gave none, however often they were asked: once is enough for a run
 
     @property
     def possible(self) -> bool:
@@ -112,21 +110,17 @@ class Agreement:
                 for number, answer, by in zip(numbers, answers, pool.last_givers, strict=True)
             ]
         except CryptolakeError as error:
-            with self._lock:
-                self._failed[of] += not isinstance(error, Behind | NotAwaited)
-                self._later |= set(ours.values()) if isinstance(error, NotAwaited) else set()
+            if isinstance(error, NotAwaited):  # it is asked again when it is waited for again
+                with self._lock:
+                    self._later |= set(ours.values())
+            elif not isinstance(error, Behind):
+                self._silent.add(of)
             return [], f"a second operator gives no headers: {error}"
-        with self._lock:
-            self._failed[of] = 0
         return told, ""
 
     def _able(self, station: Station) -> bool:
-        most = 1 if station.endpoint.besides else _GIVEN_UP
-        return (
-            station.stopped is None
-            and station.endpoint.answers(HEADER)
-            and self._failed[voice(station.endpoint)] < most
-        )
+        able = station.stopped is None and station.endpoint.answers(HEADER)
+        return able and voice(station.endpoint) not in self._silent
 
     def _besides(self, names: Collection[str]) -> bool:
         """Whether these are all asked besides, and the endpoints that go first are others."""
