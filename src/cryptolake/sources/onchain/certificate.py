@@ -70,7 +70,7 @@ def certificate(
             "agreed": examined.blooms.agreed,
             "problem": examined.blooms.problem,
         },
-        "verdict": "suspect" if examined.suspect else "complete",
+        "verdict": "suspect" if examined.suspect or any(one.contradicted for one in grounds) else "complete",
     }
 
 
@@ -105,6 +105,7 @@ def doubts(payload: Mapping[str, object]) -> list[str]:
             seen = ", ".join(f"{name} has {counted(logs, 'log')}" for name, logs in one["said"].items())
             alike = f"; {' and '.join(one['alike'])} err alike and are probably one voice" if one["alike"] else ""
             said.append(f"block {one['block']}: {seen}, and nobody could settle it{alike}")
+    said += [str(one["contradicted"]) for one in given.get("grounds", ()) if one.get("contradicted")]
     for one in given.get("opinions", ()):  # as certificates were written before grades
         if one["verdict"] == "different":
             judge = f"; {one['third']} sides with {one['sides_with'] or 'neither'}" if one["third"] else ""
