@@ -23,7 +23,7 @@ class Ground:
     """What was read at a block, by whom, and by whom again how many of its calls.
 
     `listed` is whether the chain, and not the market's row, names the contracts whose logs are asked for; `contradicted` who
-    read something else while nobody can decide.
+    read something else while nobody can decide ("": nobody).
     """
 
     what: What
@@ -73,7 +73,7 @@ class Ground:
             "calls": self.calls,
             "listed": self.listed,
             "problem": self.problem,
-            **({"contradicted": self.contradicted} if self.contradicted else {}),
+            "contradicted": self.contradicted,
         }
 
 
@@ -92,7 +92,7 @@ def grounds_of(certificate: Mapping[str, Any]) -> list[Ground] | None:
             int(one["calls"]),
             bool(one["listed"]),
             str(one["problem"]),
-            str(one.get("contradicted", "")),
+            str(one.get("contradicted") or ""),
         )
         for one in given
     ]
