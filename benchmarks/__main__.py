@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import pkgutil
-import sys
 from pathlib import Path
 
 NO_BENCHMARK = {
@@ -19,7 +19,14 @@ NO_BENCHMARK = {
     "synthetic_lake",
 }
 
-wanted = sys.argv[1:]
-for module in sorted(one.name for one in pkgutil.iter_modules([str(Path(__file__).parent)])):
-    if module not in NO_BENCHMARK and (not wanted or module in wanted):
+known = sorted(one.name for one in pkgutil.iter_modules([str(Path(__file__).parent)]) if one.name not in NO_BENCHMARK)
+parser = argparse.ArgumentParser(
+    "python -m benchmarks", description="Run every benchmark of this folder, or the named ones."
+)
+parser.add_argument("name", nargs="*", help=f"which of {', '.join(known)}; all of them when none is named")
+wanted = parser.parse_args().name
+if unknown := [one for one in wanted if one not in known]:
+    parser.error(f"no benchmark {unknown[0]!r}; known: {', '.join(known)}")
+for module in known:
+    if not wanted or module in wanted:
         importlib.import_module(f"benchmarks.{module}").main()

@@ -31,7 +31,7 @@ from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Dataset, Row, Trip
 from cryptolake.flow.collect import collect
 from cryptolake.lake.bronze import Bronze
-from cryptolake.net.blocks import FileBlockCache
+from cryptolake.net.block_cache import FileBlockCache
 from cryptolake.net.http import Http
 from cryptolake.publish.server import ensure_running
 from cryptolake.state.budgets import Budgets

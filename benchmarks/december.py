@@ -22,7 +22,7 @@ from benchmarks.simulated_ethereum import Simulated
 from cryptolake.contracts.partition import Partition, days
 from cryptolake.flow.collect import collect
 from cryptolake.lake.bronze import Bronze
-from cryptolake.net.blocks import FileBlockCache
+from cryptolake.net.block_cache import FileBlockCache
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.net.http import Answer, Http
 from cryptolake.net.limiter import Limiter
@@ -46,7 +46,9 @@ class Counting(Http):
         self._chains, self._span = chains, span
         self.asked: dict[str, Counter[str]] = {name: Counter() for name in chains}
 
-    def post(self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None) -> Answer:
+    def post(
+        self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None, timeout_s: float | None = None
+    ) -> Answer:
         """Answer a single call or a batch."""
         document = orjson.loads(body)
         some = document if isinstance(document, list) else [document]

@@ -22,7 +22,7 @@ import orjson
 from benchmarks.report import write_table
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Raw
-from cryptolake.net.blocks import FileBlockCache
+from cryptolake.net.block_cache import FileBlockCache
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.net.http import Http
 from cryptolake.net.rpc import Pool

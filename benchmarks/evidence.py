@@ -31,7 +31,7 @@ from cryptolake.contracts.raw import Raw
 from cryptolake.flow.collect import collect
 from cryptolake.lake.bronze import ONCHAIN, Bronze
 from cryptolake.net.abi import topic
-from cryptolake.net.blocks import FileBlockCache
+from cryptolake.net.block_cache import FileBlockCache
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.net.http import Answer, Http
 from cryptolake.net.limiter import SHARE, Limiter
@@ -113,7 +113,9 @@ class Providers(Http):
         self.asked: Counter[str] = Counter()
         self.cpu_s = 0.0
 
-    def post(self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None) -> Answer:
+    def post(
+        self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None, timeout_s: float | None = None
+    ) -> Answer:
         began = time.thread_time()
         document = orjson.loads(body)
         questions = document if isinstance(document, list) else [document]

@@ -29,7 +29,8 @@ from cryptolake.contracts.partition import days
 from cryptolake.demo.aggregate3 import SELECTOR, decode_calls, encode_results
 from cryptolake.flow.plan import Span, wanted
 from cryptolake.net.abi import address_at, call_data, checksum, topic, word
-from cryptolake.net.blocks import BlockRange, FileBlockCache
+from cryptolake.net.block_cache import FileBlockCache
+from cryptolake.net.blocks import BlockRange
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.net.http import Answer, Http
 from cryptolake.net.logs import LogFilter, LogQuestion, gather
@@ -82,7 +83,9 @@ class Counting(Http):
             return MIDNIGHT + 86400 * day + int(86400 * share)
         return MIDNIGHT + int((number - self.first) * self.per_block)
 
-    def post(self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None) -> Answer:
+    def post(
+        self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None, timeout_s: float | None = None
+    ) -> Answer:
         """Answer a single call or a batch."""
         document = orjson.loads(body)
         self.requests += 1

@@ -32,7 +32,7 @@ from cryptolake.contracts.partition import Partition, Period  # noqa: E402
 from cryptolake.contracts.raw import Miss  # noqa: E402
 from cryptolake.demo.recording import Block, CallAnswer, ChainRecording  # noqa: E402
 from cryptolake.demo.replay import RECORDINGS, sandbox_registry  # noqa: E402
-from cryptolake.net.blocks import FileBlockCache  # noqa: E402
+from cryptolake.net.block_cache import FileBlockCache  # noqa: E402
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl  # noqa: E402
 from cryptolake.net.http import Http  # noqa: E402
 from cryptolake.net.rpc import Pool  # noqa: E402

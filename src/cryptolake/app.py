@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from cryptolake.lake.bronze import Bronze
     from cryptolake.lake.tables import Tables
     from cryptolake.net.access import Access
-    from cryptolake.net.blocks import FileBlockCache
+    from cryptolake.net.block_cache import FileBlockCache
     from cryptolake.net.endpoint import Endpoint
     from cryptolake.net.gates import Gates
     from cryptolake.net.http import Http
@@ -113,7 +113,7 @@ class App:
     @cached_property
     def block_cache(self) -> FileBlockCache:
         """Proven day boundaries of all chains."""
-        from cryptolake.net.blocks import FileBlockCache
+        from cryptolake.net.block_cache import FileBlockCache
 
         return FileBlockCache(self.folder.block_cache)
 

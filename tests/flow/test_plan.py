@@ -18,15 +18,18 @@ from cryptolake.flow.plan import Span, make_plan
 from cryptolake.flow.resume import compare, wish_for
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.net.limiter import SHARE
+from cryptolake.net.logs import LogFilter
 from cryptolake.net.voices import same_voice
 from cryptolake.registry.endpoints import endpoints_of
 from cryptolake.registry.event_rates import event_rates, events_a_day
 from cryptolake.registry.loader import Registry, load_registry
 from cryptolake.registry.providers import OWN, PUBLIC, plan_of, rpc_plans
 from cryptolake.sources.onchain.families import declared
+from cryptolake.sources.onchain.history import History
 from cryptolake.sources.onchain.planning import Habit, event_headers, habit
 from cryptolake.state.ledger import Ledger
 from cryptolake.work.estimate import costs, duration_s, offers
+from cryptolake.work.habits import kept_histories
 from cryptolake.work.workload import Workload, work
 
 BOTH = ("tvl", "liquidations")
@@ -287,3 +290,22 @@ def test_every_chain_has_a_price_of_two_voices() -> None:
         asked = [costs(month, dict.fromkeys([chain.name], known).__getitem__, audit=share) for share in (0.0, 1.0)]
         once, twice = (sum(one.calls for one in some if one.method == "eth_getLogs") for some in asked)
         assert (twice > once) == any(not same_voice(known[0], one) for one in known), chain.name
+
+
+@pytest.mark.parametrize("operators", [["one"], ["one", "two"]])
+def test_a_kept_history_that_one_operator_told_is_counted_until_a_second_did(
+    tmp_path: Path, operators: list[str]
+) -> None:
+    market = next(csu for csu in load_registry(declared()).csus.values() if csu.family == "morpho_blue")
+    kept = History.of(tmp_path, market.chain, LogFilter(market.entry["morpho"], frozenset({"0x" + "ab" * 32})))
+    for name in operators:
+        kept.keep(name, [(100, 500_100)], [])
+    partitions = [Partition("tvl", market.name, Period.of_day(date(2025, 1, 1)))]
+    registry = load_registry(declared())
+    (asked,) = work(partitions, registry.csus, registry.chains, scanned=kept_histories(tmp_path))
+    endpoints = [Endpoint(name, SecretUrl(name), Limits(log_span=1000), operator=name) for name in ("three", "four")]
+    logs = [
+        sum(one.calls for one in costs([asked], lambda _: endpoints, audit=share) if one.method == "eth_getLogs")
+        for share in (0.0, 1.0)
+    ]
+    assert logs == [0, 500 if len(operators) == 1 else 0]

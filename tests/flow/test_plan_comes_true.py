@@ -25,7 +25,7 @@ from cryptolake.contracts.grades import Grade
 from cryptolake.contracts.partition import Partition, days
 from cryptolake.flow.collect import collect
 from cryptolake.lake.bronze import Bronze
-from cryptolake.net.blocks import FileBlockCache
+from cryptolake.net.block_cache import FileBlockCache
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.net.http import Answer, Http
 from cryptolake.net.limiter import SHARE, Limiter
@@ -61,6 +61,13 @@ def registry() -> Registry:
 
 
 @cache
+def unprovable() -> Registry:
+    """The same where nobody knows by which rules headers hash, as those of `simulated` do not."""
+    found = registry()
+    return replace(found, chains={name: replace(one, receipts=None) for name, one in found.chains.items()})
+
+
+@cache
 def clock_of(chain: str) -> SimulatedClock:
     one = registry().chains[chain]
     assert one.clock is not None
@@ -78,7 +85,9 @@ class Providers(Http):
         self.asked: dict[str, Counter[str]] = {}
         self.liquidations: dict[str, Liquidations] = {}  # by chain; none: nobody is liquidated
 
-    def post(self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None) -> Answer:
+    def post(
+        self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None, timeout_s: float | None = None
+    ) -> Answer:
         chain, endpoint = self.endpoints[url]
         document = orjson.loads(body)
         questions = document if isinstance(document, list) else [document]
@@ -191,9 +200,10 @@ def counted(
             clock=lambda: 0.0,
             sleep=lambda _seconds: None,
         )
+    known = unprovable() if made is simulated else registry()
     source = OnchainSource(
-        registry=registry(),
-        csus=[registry().csus[name] for of in mix.markets.values() for name in of],
+        registry=known,
+        csus=[known.csus[name] for of in mix.markets.values() for name in of],
         pools=lambda chain: pools[chain.name],
         block_cache=FileBlockCache(folder / "blocks.json"),
         audit=mix.audit,
@@ -219,7 +229,7 @@ def planned(mix: Mix, folder: Path | None = None) -> tuple[dict[str, Counter[str
     chains = work(
         mix.partitions,
         csus,
-        registry().chains,
+        unprovable().chains,
         blocks=cache.blocks,
         known=lambda chain, instant: cache.get(chain, int(instant.timestamp())) is not None,
         habits=habits,

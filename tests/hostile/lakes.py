@@ -95,7 +95,8 @@ class Lake:
         return sorted(compare(wish_for(WANTED), app.ledger).missing)
 
     def verified(self, app: App) -> dict[Partition, Verified]:
-        found = verify(WANTED, app.ledger.states(), app.bronze, "onchain", accused=app.liars.accused)
+        states, csus = app.ledger.states(), app.registry.csus
+        found = verify(WANTED, states, app.bronze, "onchain", accused=app.liars.accused, csus=csus)
         return {one.partition: one for one in found}
 
     def certificate(self, app: App, partition: Partition) -> dict[str, Any]:

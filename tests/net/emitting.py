@@ -65,7 +65,9 @@ def telling(node: Anvil, *endpoints: Telling) -> Pool:
         def __init__(self) -> None:
             pass
 
-        def post(self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None) -> Answer:
+        def post(
+            self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None, timeout_s: float | None = None
+        ) -> Answer:
             endpoint = endpoints[int(url)]
             document = orjson.loads(body)
             many = document if isinstance(document, list) else [document]

@@ -68,7 +68,9 @@ class Node:
     refusals: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def post(self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None) -> Answer:
+    def post(
+        self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None, timeout_s: float | None = None
+    ) -> Answer:
         """An HTTP answer without HTTP."""
         return Answer(200, {}, self.answer(body), 0.0)
 
@@ -189,7 +191,9 @@ def pool_of(*nodes: Node, span: int = 2000, operators: Sequence[str] | None = No
         def __init__(self) -> None:
             pass
 
-        def post(self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None) -> Answer:
+        def post(
+            self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None, timeout_s: float | None = None
+        ) -> Answer:
             return nodes[int(url)].post(url, body, headers=headers)
 
     return Pool("test", CHAIN_ID, endpoints, ByNumber(), sleep=lambda _: None, **more)

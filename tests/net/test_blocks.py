@@ -15,7 +15,8 @@ from tests.net.node import Node, linear, pool_of
 from cryptolake.contracts.block_clock import BlockClock, BlockTime
 from cryptolake.contracts.partition import Period, days
 from cryptolake.errors import Skip
-from cryptolake.net.blocks import BlockRange, Blocks, FileBlockCache
+from cryptolake.net.block_cache import FileBlockCache
+from cryptolake.net.blocks import BlockRange, Blocks
 
 # First Ethereum block of each UTC day of December 2024 and of 1 January 2025, and of the months around: public facts.
 DECEMBER = [

@@ -54,7 +54,9 @@ class Server(Http):
     takes_s: float = 0.0
     time: Time | None = None  # that passes while it answers
 
-    def post(self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None) -> Answer:
+    def post(
+        self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None, timeout_s: float | None = None
+    ) -> Answer:
         if self.time is not None:
             self.time.elapse(self.takes_s)
         questions = orjson.loads(body)
@@ -74,7 +76,9 @@ class Several(Http):
     def __init__(self, *servers: Server) -> None:
         self.servers = servers
 
-    def post(self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None) -> Answer:
+    def post(
+        self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None, timeout_s: float | None = None
+    ) -> Answer:
         return self.servers[int(url)].post(url, body)
 
 
@@ -516,7 +520,9 @@ class Silent(Http):
         self.node, self.left, self.asked, self.done = Node(), others, 0, threading.Event()
         self.lock = threading.Lock()
 
-    def post(self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None) -> Answer:
+    def post(
+        self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None, timeout_s: float | None = None
+    ) -> Answer:
         if url == "0":
             with self.lock:
                 self.asked += 1
@@ -580,7 +586,9 @@ def test_who_waited_for_a_silent_endpoint_does_not_ask_it_again_in_turn(threads:
         def __init__(self) -> None:
             pass
 
-        def post(self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None) -> Answer:
+        def post(
+            self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None, timeout_s: float | None = None
+        ) -> Answer:
             nonlocal asked
             asked += 1
             until(lambda: turns.wanted == threads, "all of them wait for it")

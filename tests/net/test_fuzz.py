@@ -35,7 +35,9 @@ class Fuzzed(Http):
         self.node = Node(head=5000, call=lambda _to, _data, _block: WORD)
         self.grammar, self.share, self.sent = grammar, share, 0
 
-    def post(self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None) -> Answer:
+    def post(
+        self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None, timeout_s: float | None = None
+    ) -> Answer:
         truth = self.node.answer(body)
         if self.grammar.random.random() >= self.share:
             return Answer(200, {}, truth, 0.01)

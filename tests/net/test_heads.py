@@ -141,7 +141,9 @@ class Saying(Http):
     def __init__(self, status: int, body: bytes, then: Node, times: int) -> None:
         self.answer, self.then, self.left = Answer(status, {}, body, 0.0), then, times
 
-    def post(self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None) -> Answer:
+    def post(
+        self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None, timeout_s: float | None = None
+    ) -> Answer:
         self.left -= 1
         return self.answer if self.left >= 0 else self.then.post(url, body)
 

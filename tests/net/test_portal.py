@@ -176,7 +176,7 @@ class ServedNode(Http):
     def __init__(self, node: Node, http: Http) -> None:
         self._node, self._http = node, http
 
-    def post(self, url: str, body: bytes, *, headers: Any = None) -> Any:
+    def post(self, url: str, body: bytes, *, headers: Any = None, timeout_s: float | None = None) -> Any:
         return self._node.post(url, body) if url == "node" else self._http.post(url, body, headers=headers)
 
     def get(self, url: str, *, params: Any = None, headers: Any = None) -> Any:

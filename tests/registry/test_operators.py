@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cryptolake.net.endpoint import Endpoint, SecretUrl
 from cryptolake.net.told import ToldLimits
-from cryptolake.net.voices import UNKNOWN, same_voice, voice
+from cryptolake.net.voices import UNKNOWN, distinct, same_voice, surely_one, voice
 from cryptolake.registry.endpoints import endpoints_of
 from cryptolake.registry.loader import load_registry
 from cryptolake.registry.providers import operator_of, operators, rpc_plans
@@ -57,7 +57,8 @@ def test_what_the_user_tells_of_an_endpoint_counts() -> None:
     assert same_voice(one, other)
     mine = ToldLimits.model_validate({"operator": "me"}).applied(one)
     assert voice(mine) == "me"
-    assert not same_voice(mine, other)
+    assert same_voice(mine, other)
+    assert not same_voice(mine, ToldLimits.model_validate({"operator": "you"}).applied(other))
     assert ToldLimits.model_validate({"rate": 5}).applied(mine).operator == "me"
 
 
@@ -73,5 +74,39 @@ def test_a_name_in_common_makes_one_voice_of_two(one: Endpoint, other: Endpoint)
     assert same_voice(one, one)
     assert same_voice(one, other) == same_voice(other, one)
     names = [{each.operator, each.upstream} - {""} for each in (one, other)]
-    assert same_voice(one, other) == bool(names[0] & names[1] or not (names[0] or names[1]))
-    assert same_voice(replace(one, operator="", upstream=""), replace(other, operator="", upstream=""))
+    assert surely_one(one, other) == bool(names[0] & names[1])
+    assert same_voice(one, other) == (surely_one(one, other) or not all(names))
+    assert same_voice(one, replace(other, operator="", upstream=""))
+
+
+@given(st.lists(st.sampled_from([UNKNOWN, "a", "b"])))
+def test_an_unknown_voice_adds_none_to_known_ones(voices: list[str]) -> None:
+    assert distinct(voices) == distinct(dict.fromkeys(voices))
+    known = set(voices) - {UNKNOWN}
+    assert distinct([*voices, UNKNOWN]) == max(1, len(known))
+
+
+def test_every_public_endpoint_of_the_registry_is_somebodys() -> None:
+    """Else it would bear nobody out."""
+    urls = {url for chain in load_registry(declared()).chains.values() for url in chain.public_rpcs}
+    assert [url for url in sorted(urls) if operator_of(url) is None] == []
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://nd-1-2-3.p2pify.com/k", "chainstack"),
+        ("https://ethereum-mainnet.core.chainstack.com/k", "chainstack"),
+        ("https://go.getblock.io/k", "getblock"),
+        ("https://mainnet.gateway.tenderly.co/k", "tenderly"),
+        ("https://virginia.rpc.blxrbdn.com", "bloxroute"),
+        ("https://eth.nownodes.io/k", "nownodes"),
+        ("https://api.zan.top/node/v1/eth/mainnet/k", "zan"),
+        ("https://arb1.arbitrum.io/rpc", "arbitrum"),
+        ("https://mainnet.base.org", "base"),
+    ],
+)
+def test_hosts_by_other_names_are_their_operators(url: str, name: str) -> None:
+    found = operator_of(url)
+    assert found is not None
+    assert found.name == name

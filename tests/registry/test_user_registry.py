@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from cryptolake.errors import BadInput
 from cryptolake.net.abi import checksum
 from cryptolake.registry.loader import load_registry
+from cryptolake.registry.markets import unit_number
 from cryptolake.registry.rows import read_rows
 from cryptolake.sources.onchain.families import declared
 
@@ -29,6 +30,12 @@ csus:
     pool: '{MINE}'
   sandbox: true
 """
+
+
+def written(folder: Path, text: str) -> Path:
+    file = folder / "mine.yaml"
+    file.write_text(text, "utf-8")
+    return file
 
 
 def load(folder: Path, text: str) -> object:
@@ -54,6 +61,20 @@ def test_rows_are_added_and_the_package_is_untouched(tmp_path: Path) -> None:
     package = load_registry(declared()).csus
     assert set(registry.csus) - set(package) == {"my_market"}
     assert registry.csus == {**package, "my_market": registry.csus["my_market"]}
+
+
+def test_a_market_keeps_its_number_and_no_two_share_one(tmp_path: Path) -> None:
+    package = load_registry(declared()).csus
+    assert len({one.number for one in package.values()}) == len(package)
+    mine = load_registry(declared(), written(tmp_path, GOOD.replace("my_market", "aave_v3_ethereum"))).csus
+    assert mine["aave_v3_ethereum"].number == package["aave_v3_ethereum"].number
+    assert load_registry(declared(), written(tmp_path, GOOD)).csus["my_market"].number == unit_number("my_market")
+    taken = package["aave_v3_ethereum"].number
+    assert f"my_market and aave_v3_ethereum have the same number {taken}" in refused(
+        tmp_path, GOOD + f"  number: {taken}\n"
+    )
+    for wrong in ("0", "-1", "1.5", "many", "null", "true", "1000000"):
+        assert "must be a whole number from 1 to" in refused(tmp_path, GOOD + f"  number: {wrong}\n")
 
 
 def test_a_row_of_the_same_name_overrides(tmp_path: Path) -> None:

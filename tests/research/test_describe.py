@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import shutil
-import subprocess
+from datetime import date, timedelta
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,11 @@ import polars as pl
 import pytest
 from tests.research.test_export import panel
 
-from cryptolake.research.describe import describe, html
-from cryptolake.research.unitroot import longest_run, panel_tests, screen
+from cryptolake.research.describe import describe
+from cryptolake.research.description_page import html
+from cryptolake.research.unitroot import Found, examine, longest_run
 
+DAY = date(2024, 1, 1)
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "panel_var.py"
 
 
@@ -37,42 +39,96 @@ def series(kind: str, seed: int, days: int = 300) -> list[float]:
 
 
 def frame(kind: str, units: int) -> pl.DataFrame:
-    rows = [(f"u{unit}", day, value) for unit in range(units) for day, value in enumerate(series(kind, unit))]
+    rows = [
+        (f"u{unit}", DAY + timedelta(day), value)
+        for unit in range(units)
+        for day, value in enumerate(series(kind, unit))
+    ]
     return pl.DataFrame(rows, schema=["csu", "date", "x"], orient="row")
 
 
+def p_values(found: Found) -> dict[str, float]:
+    return {test.name: test.p for test in found.tests if test.p is not None}
+
+
 def test_a_random_walk_and_noise_are_told_apart() -> None:
-    walks, noise = screen(frame("walk", 8), "x"), screen(frame("noise", 8), "x")
-    assert sum(one.verdict == "unit root" for one in walks) >= 6
-    assert sum(one.verdict == "stationary" for one in noise) >= 6
-    assert all(test.p > 0.05 for test in panel_tests(walks))
-    assert all(test.p < 1e-6 for test in panel_tests(noise))
+    walks, noise = examine(frame("walk", 10), "x"), examine(frame("noise", 10), "x")
+    assert sum(one.verdict == "unit root" for one in walks.screens) >= 7
+    assert sum(one.verdict == "stationary" for one in noise.screens) >= 7
+    of_walks, of_noise = p_values(walks), p_values(noise)
+    assert set(of_walks) == set(of_noise) >= {"Choi inverse normal", "Im-Pesaran-Shin W-t-bar", "Levin-Lin-Chu", "CIPS"}
+    # Hadri's null is the other way round.
+    assert of_walks.pop("Hadri") < 1e-6
+    assert of_noise.pop("Hadri") > 0.01
+    assert all(p > 0.05 for p in of_walks.values())
+    assert all(p <= 0.01 for p in of_noise.values())
 
 
-@pytest.mark.services
-def test_the_panel_test_equals_plm(tmp_path: Path) -> None:
-    """Maddala-Wu with fixed lags in R's plm; ours takes AIC lags, so the verdict is compared, not the digits."""
-    rscript = shutil.which("Rscript")
-    assert rscript is not None, "R is not installed; run: make test-services"
-    code = (
-        "suppressPackageStartupMessages(library(plm)); p <- read.csv(commandArgs(TRUE)[1]); "
-        "w <- as.data.frame(split(p$x, p$csu)); r <- purtest(w, test='madwu', exo='intercept', lags='AIC', pmax=5); "
-        "cat(r$statistic$p.value)"
+def test_tests_that_assume_independent_markets_say_so_and_cips_does_not() -> None:
+    found = examine(frame("walk", 10), "x")
+    assert {test.name for test in found.tests if not test.independent} == {"CIPS"}
+    assert {test.name for test in found.dependence} >= {"Pesaran CD", "Mean correlation"}
+
+
+@pytest.mark.parametrize(("markets", "instead"), [(4, "CIPS, which allows for it"), (10, "believe CIPS")])
+def test_common_shocks_are_noticed_and_said(markets: int, instead: str) -> None:
+    common = np.random.default_rng(9).normal(0, 0.05, 60)
+    own = np.random.default_rng(10)
+    apart = panel(markets)
+    together = apart.with_columns(
+        pl.col("total_tvl_usd") * 0
+        + np.concatenate([1e6 * np.exp(np.cumsum(common + own.normal(0, 0.01, 60))) for _ in range(markets)])
     )
-    for kind, rejected in (("walk", False), ("noise", True)):
-        path = tmp_path / f"{kind}.csv"
-        frame(kind, 8).write_csv(path)
-        run = subprocess.run([rscript, "-e", code, str(path)], capture_output=True, text=True, check=False)
-        assert run.returncode == 0, run.stderr
-        (fisher, _) = panel_tests(screen(frame(kind, 8), "x"))
-        assert (float(run.stdout) < 0.05) == (fisher.p < 0.05) == rejected
+    warned = describe(together).warning
+    assert warned is not None
+    assert instead in warned
+    assert escape(warned) in html(together, describe(together), title="panel")
+    calm = describe(apart).warning
+    assert calm is not None
+    assert "no sign" in calm
+
+
+def test_days_are_calendar_days() -> None:
+    """A row that is not there is a gap, as a row without a value is: in runs, changes, balance and the picture."""
+    whole = panel(markets=2, days=80)
+    holes = [DAY + timedelta(day) for day in (30, 31, 50)]
+    absent = whole.filter(~pl.col("date").is_in(holes))
+    figures = [name for name, dtype in whole.schema.items() if dtype.is_float()]
+    empty = whole.with_columns(
+        *(pl.when(~pl.col("date").is_in(holes)).then(pl.col(name)).alias(name) for name in figures),
+        pl.when(pl.col("date").is_in(holes)).then(pl.lit("failed")).otherwise(pl.col("status")).alias("status"),
+    )
+    one, other = describe(absent), describe(empty)
+    assert one.balance.equals(other.balance)
+    assert dict(one.balance.select("csu", "longest_run").iter_rows())["market_0"] == 30
+    assert one.roots == other.roots
+    assert one.outliers.equals(other.outliers)
+    assert one.share_present == other.share_present
+    assert dict(one.missing.select("reason", "tvl").iter_rows())["no row"] == 6
+    assert "no row" in html(absent, one, title="panel")
 
 
 def test_short_and_constant_series_are_said_so() -> None:
-    short = pl.DataFrame({"csu": ["a"] * 10, "date": range(10), "x": [1.0] * 10})
-    flat = pl.DataFrame({"csu": ["a"] * 60, "date": range(60), "x": [1.0] * 60})
-    assert [screen(one, "x")[0].verdict for one in (short, flat)] == ["too short", "constant"]
-    assert longest_run([None, 1.0, 2.0, None, 3.0]) == [1.0, 2.0]
+    def flat(days: int) -> pl.DataFrame:
+        return pl.DataFrame(
+            {"csu": ["a"] * days, "date": [DAY + timedelta(day) for day in range(days)], "x": [1.0] * days}
+        )
+
+    assert [examine(flat(days), "x").screens[0].verdict for days in (10, 60)] == ["too short", "constant"]
+    # A series that a line explains wholly has nothing left to test.
+    steady = flat(60).with_columns(pl.int_range(60).cast(pl.Float64).alias("x"))
+    assert examine(steady, "x").screens[0].verdict == "constant"
+
+
+@pytest.mark.parametrize(
+    ("gap", "values", "longest"),
+    [(0, [None, 1.0, 2.0, None, 3.0], [1.0, 2.0]), (3, [1.0, 2.0, 3.0, 4.0, 5.0], [1.0, 2.0, 3.0]), (0, [], [])],
+)
+def test_a_run_ends_at_a_missing_value_and_at_a_missing_day(
+    gap: int, values: list[float | None], longest: list[float]
+) -> None:
+    days = [DAY + timedelta(number + (number >= gap > 0)) for number in range(len(values))]
+    assert longest_run(days, values).values == longest
 
 
 def test_the_page_is_self_contained_and_escaped() -> None:

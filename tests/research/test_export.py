@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from linearmodels.panel import PanelOLS
 from tests.docs.examples import example
 from typer.testing import CliRunner
@@ -22,11 +24,15 @@ from typer.testing import CliRunner
 from cryptolake.cli import app
 from cryptolake.errors import BadInput, Stop
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
+from cryptolake.registry.loader import load_registry
 from cryptolake.research import exports
 from cryptolake.research.export import export
+from cryptolake.research.exports.stata import label
 from cryptolake.research.formats import format_named, format_names
 from cryptolake.research.frames import panel_index, read_panel
 from cryptolake.research.transforms import VALUES, Recipe, prepare
+from cryptolake.research.wide import wide
+from cryptolake.sources.onchain.families import declared
 
 FACTS = {"dataset_version": "0" * 64, "code_version": "0.1.0", "registry_version": "r"}
 
@@ -114,7 +120,10 @@ def test_the_codebook_travels_with_the_file(tmp_path: Path) -> None:
     assert all(one["description"] for one in fields.values()), "a column without a meaning"
     assert fields["total_tvl_usd"]["unit"] == "USD"
     assert beside["dataset_version"] == FACTS["dataset_version"]
-    assert any(step.startswith("winsorise: total_tvl_usd winsorised at 0.01") for step in beside["transformations"])
+    assert any(
+        step.startswith("winsorise: total_tvl_usd_w = total_tvl_usd winsorised at 0.01")
+        for step in beside["transformations"]
+    )
     page = path.with_name("panel.parquet.codebook.md").read_text()
     assert "| `total_tvl_usd_w_log_d` |" in page
     import pyarrow.feather
@@ -128,8 +137,54 @@ def test_stata_has_labels_and_refuses_names_it_cannot_hold(tmp_path: Path) -> No
         labels = reader.variable_labels()
         assert reader.data_label.startswith("cryptolake daily_panel 0000")
     assert labels["total_borrowed_usd"] == "all debt, also of assets minted when they are borrowed"
-    with pytest.raises(BadInput, match="32 characters"):
-        written(tmp_path, "stata", FULL, shape="wide")
+    too_long = panel().with_columns(pl.col("total_tvl_usd").alias("a_column_of_somebody_with_a_long_name"))
+    recipe = Recipe(("a_column_of_somebody_with_a_long_name",), log=True)
+    for shape in ("long", "wide"):
+        with pytest.raises(BadInput, match="32 characters"):
+            export(
+                DAILY_PANEL, prepare(too_long, recipe), recipe, path=tmp_path / "x.dta", to=format_named("stata"),
+                facts=FACTS, shape=shape,  # type: ignore[arg-type]
+            )  # fmt: skip
+
+
+def test_a_wide_stata_file_names_columns_by_the_markets_numbers_and_labels_them_by_their_names(tmp_path: Path) -> None:
+    recipe = Recipe(balance="longest", winsorize=0.01, within="pooled", log=True, diff=True)
+    numbers = {f"market_{number}": number + 1 for number in range(4)}
+    path = tmp_path / "wide.dta"
+    prepared = prepare(panel(), recipe, numbers)
+    export(DAILY_PANEL, prepared, recipe, path=path, to=format_named("stata"), facts=FACTS, shape="wide")
+    with pd.io.stata.StataReader(path) as reader:
+        labels = reader.variable_labels()
+    read = pd.read_stata(path)
+    for csu, number in ((name, numbers[name]) for name in prepared.frame["csu"].unique()):
+        assert labels[f"total_tvl_usd_w_log_d_{number}"].startswith(f"total_tvl_usd_w_log_d of {csu}: ")
+        meant = prepared.frame.filter(pl.col("csu") == csu)["liquidations_usd"].to_numpy()
+        np.testing.assert_array_equal(read[f"liquidations_usd_{number}"].to_numpy(), meant)
+    assert all(len(name) <= 32 for name in read.columns)
+    assert all(len(one) <= 80 for one in labels.values())
+
+
+def test_every_figure_of_every_market_fits_a_wide_stata_file_whatever_is_done_to_it() -> None:
+    """Names of shipped markets' numbers and of those that no row numbers, of every numeric column, at the longest recipe."""
+    numbers = {name: one.number for name, one in load_registry(declared()).csus.items()}
+    numeric = [one.name for one in DAILY_PANEL.fields if one.dtype in ("float64", "int64") and one.name != "block"]
+    rows = panel(2).with_columns(pl.col(numeric).fill_null(1)).drop("csu")
+    for names in (sorted(numbers)[:2], ["a_market_of_somebody", "another"]):
+        frame = pl.concat([rows.head(60), rows.tail(60)]).with_columns(pl.Series("csu", names * 60).sort())
+        recipe = Recipe(tuple(numeric), fill_limit=1, winsorize=0.01, log=True, diff=True)
+        found, meaning = wide(prepare(frame, recipe, numbers), numeric, 32)
+        assert all(len(name) <= 32 for name in found.columns)
+        assert set(meaning) == set(found.columns) - {"date", "time_id"}, "two figures share a name"
+
+
+@given(st.text(alphabet="abc 0.123456789:;-", max_size=300))
+def test_a_label_is_never_cut_inside_a_number(text: str) -> None:
+    cut = label(text)
+    assert len(cut) <= 80
+    words = text.split()
+    kept = cut.removesuffix("...").split()
+    assert kept == words[: len(kept)]
+    assert cut.endswith("...") or kept == words
 
 
 def test_wide_files_have_a_column_per_market(tmp_path: Path) -> None:

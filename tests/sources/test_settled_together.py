@@ -34,7 +34,9 @@ class Counting(Http):
         self.calls: Counter[str] = Counter()
         self._counting = threading.Lock()
 
-    def post(self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None) -> Answer:
+    def post(
+        self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None, timeout_s: float | None = None
+    ) -> Answer:
         document = orjson.loads(body)
         with self._counting:
             self.calls.update(one["method"] for one in (document if isinstance(document, list) else [document]))
@@ -81,6 +83,7 @@ def test_days_settled_together_are_those_settled_alone_for_fewer_calls(aave_fort
         for document in (one, other):
             document.pop("context")
             document["certificate"].pop("windows")  # a window may cover several days
+            document["certificate"].pop("grounds")  # so may the blocks at which the emitters were named
         assert one == other
     assert http.calls["eth_call"] < alone["eth_call"]
     assert http.calls["eth_getBlockByNumber"] <= alone["eth_getBlockByNumber"]

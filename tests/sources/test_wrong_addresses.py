@@ -84,7 +84,7 @@ class World:
             csu = self.csu
             if (family := discovering(csu.family)) is not None:
                 history = BlockRange(0, header.number + 1)
-                csu = family.discover(csu, Discoveries(None, 0.0).upto(pool, family.discovery(csu), history))
+                csu = family.discover(csu, Discoveries(None, 0.0).upto(pool, family.discovery(csu), history).logs)
             return town(csu, pool, blocks, header, siblings)
 
     def read(self, **entry: str) -> dict[Partition, Any]:
@@ -280,7 +280,7 @@ def no_sibling_passes(where: Town) -> None:
     assert passed <= set(alike)
 
 
-def test_no_sibling_passes_for_a_market_of_recorded_vaults() -> None:
+def recorded_vaults() -> tuple[Csu, dict[Call, CallResult]]:
     """Euler, whose vaults no package publishes: recorded answers, and what its factory and perspectives are asked besides."""
     recorded = json.loads((Path(__file__).parent / "data" / "euler_v2_local_node.json").read_text("utf-8"))
     entry = {"evault_factory": at(1), "perspectives": ",".join(recorded["perspectives"])}
@@ -288,6 +288,11 @@ def test_no_sibling_passes_for_a_market_of_recorded_vaults() -> None:
     rounds = transcript_from_json(recorded["snapshots"][0]["rounds"])
     answers = {call: answer for stored in rounds for call, answer in stored}
     answers[Call(at(1), call_data("implementation()"))] = CallResult(True, address_word(at(2)))
+    return csu, answers
+
+
+def test_no_sibling_passes_for_a_market_of_recorded_vaults() -> None:
+    csu, answers = recorded_vaults()
     family = families()["euler_v2"]
     truth = {name: replay(getattr(family, name)(csu), [list(answers.items())]) for name in ("snapshot", "emitters")}
     no_sibling_passes(raised(csu, truth, answers, {one.asset for one in truth["snapshot"]}))

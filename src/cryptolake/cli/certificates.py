@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -103,8 +103,20 @@ def _windows(given: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
             yield f"{endpoint} ({voice})" if voice else endpoint, f"{start:,} to {end:,}", asked, questions
 
 
+def _named(given: Mapping[str, Any], names: Sequence[str]) -> str:
+    voices = given.get("voices") or {}
+    return ", ".join(f"{one} ({voices[one]})" if voices.get(one) else one for one in names) or "nobody"
+
+
 def _proof(given: Mapping[str, Any]) -> Iterator[str]:
     """What else the certificate says, in words."""
+    for one in given.get("grounds") or []:
+        what = {"emitters": "The contracts asked for logs", "values": "What the events are valued with"}[one["what"]]
+        again = f"{one['again']:,} of {counted(one['calls'], 'call')} again by {_named(given, one['second'])}"
+        asked = again if one["second"] else "nobody was asked again"
+        yield f"{what}, at block {one['block']:,}: read by {_named(given, one['first'])}, {asked}"
+    if given.get("logs_grade", given.get("grade")) != given.get("grade"):
+        yield f"Its logs alone are proven as {given['logs_grade']}"
     if "noticed" in given:
         yield f"One dropped log would have been noticed with {given['noticed']:.1%}"
     for one in given.get("differences") or []:

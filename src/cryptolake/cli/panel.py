@@ -8,24 +8,28 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cryptolake.cli import values
+from cryptolake.cli._panel_description import description_document, print_description
+from cryptolake.cli._panel_var import var_command
 from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import JsonFlag, chosen_rows
 from cryptolake.cli.reading import only_reads
 from cryptolake.cli.screens import PANEL, Step
 from cryptolake.cli.selecting import NOTHING, Selected, completed_by, selecting
 from cryptolake.cli.show import print_json, print_line, print_table
-from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput
 from cryptolake.research.formats import format_names
 
 if TYPE_CHECKING:
     from cryptolake.app import App
-    from cryptolake.research.describe import Description
+    from cryptolake.contracts.grades import Grade
+    from cryptolake.research.adf import Lags
 
 panel_app = typer.Typer(
     no_args_is_help=True,
-    help="The daily panel for a study: export it for R, Stata or Python, describe it.\n\nExample: cryptolake panel describe",
+    help="The daily panel for a study: export it for R, Stata or Python, describe it, estimate a VAR.\n\n"
+    "Example: cryptolake panel describe",
 )
+panel_app.command("var")(var_command)
 
 
 StatusFlag = Annotated[
@@ -34,6 +38,8 @@ StatusFlag = Annotated[
         "--status", help="Whose figures count: ok (default), suspect, missing_price; repeatable. Others are null."
     ),
 ]
+
+MOST_GIVEN_LAGS = 60
 
 STEPS = {"panel": Step(PANEL, 60, "Export the daily panel for R, Stata or Python")}
 
@@ -60,13 +66,27 @@ def export_command(
         typer.Option("--column", help="Value column, repeatable (TVL, supplied, borrowed, used, liquidated)."),
     ] = None,
     status: StatusFlag = None,
+    min_grade: Annotated[
+        Literal["one_voice", "two_voices_sampled", "two_voices", "receipts"],
+        typer.Option("--min-grade", help="How far a figure must be borne out; weaker ones are null."),
+    ] = "one_voice",
     balance: Annotated[
         Literal["strict", "longest", "none"],
         typer.Option(help="strict: only markets complete on all days; longest: largest complete rectangle."),
     ] = "none",
-    fill: Annotated[str, typer.Option(help="none, or ffill(N): carry a value at most N days forward.")] = "none",
+    fill: Annotated[
+        str, typer.Option(help="none, or ffill(N): carry a stock at most N days forward; never a flow.")
+    ] = "none",
     winsorize: Annotated[float, typer.Option(help="Share per tail, e.g. 0.01; makes columns *_w.")] = 0.0,
-    log: Annotated[bool, typer.Option("--log", help="ln(1 + x) of the USD columns; makes columns *_log.")] = False,
+    within: Annotated[
+        Literal["market", "day", "pooled"],
+        typer.Option(
+            "--winsorize-within", help="Whose tails are cut: each market's, each day's, or those of all rows."
+        ),
+    ] = "market",
+    log: Annotated[
+        bool, typer.Option("--log", help="ln(1 + x) of USD columns and counts; makes columns *_log.")
+    ] = False,
     diff: Annotated[bool, typer.Option("--diff", help="First differences; makes columns *_d.")] = False,
     shape: Annotated[
         Literal["long", "wide"], typer.Option(help="One row per market-day, or one row per day.")
@@ -93,11 +113,22 @@ def export_command(
     path = out or app.folder.root / "exports" / f"daily_panel{'_wide' * (shape == 'wide')}{kind.suffix}"
     require_suffix(kind, path)  # before anything is read
     panel = chosen_rows(app, selected, version).panel
-    accept = _accepted(status)
+    accept = accepted(status)
+    least: Grade = "receipts_root" if min_grade == "receipts" else min_grade
     if not allow_empty:
-        require_numbers(figures(panel, accept), tuple(column or VALUES))
-    recipe = Recipe(tuple(column or VALUES), balance, fill_limit(fill), winsorize, log, diff, accept)
-    prepared = prepare(panel, recipe)
+        require_numbers(figures(panel, accept, least), tuple(column or VALUES))
+    recipe = Recipe(
+        tuple(column or VALUES),
+        balance,
+        fill_limit(fill),
+        winsorize,
+        within,
+        log,
+        diff,
+        accept,
+        least,
+    )
+    prepared = prepare(panel, recipe, {name: one.number for name, one in app.registry.csus.items()})
     written = export(
         DAILY_PANEL,
         prepared,
@@ -105,7 +136,7 @@ def export_command(
         path=path,
         to=kind,
         shape=shape,
-        facts=_facts(app, content_digest(DAILY_PANEL, panel)),
+        facts=panel_facts(app, content_digest(DAILY_PANEL, panel)),
     )
     print_table("Written", ("file", "bytes"), [(str(one), one.stat().st_size) for one in written])
     for step in prepared.steps:
@@ -122,39 +153,57 @@ def describe_command(
         str, typer.Option(help="Column whose balance, unit roots and outliers are looked at.")
     ] = "total_tvl_usd",
     status: StatusFlag = None,
+    lags: Annotated[
+        str, typer.Option(help="Lag order of unit-root tests: AIC, SIC, Hall (up to 10 lags), or a number.")
+    ] = "AIC",
+    trend: Annotated[
+        bool, typer.Option("--trend", help="Unit-root tests against a trend as well as an intercept.")
+    ] = False,
     html_file: Annotated[Path | None, typer.Option("--html", help="Write the report with plots to this file.")] = None,
     selected: Selected = NOTHING,
     as_json: JsonFlag = False,
 ) -> None:
-    """Balance, missing values by reason, distributions, unit roots and outliers of the panel.
+    """Balance, missing values by reason, distributions, unit roots, dependence between markets and outliers of the panel.
 
     Example: cryptolake panel describe --html panel.html
     """
     from cryptolake.files.atomic import write_bytes
     from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
     from cryptolake.gold.metadata import content_digest
-    from cryptolake.research.describe import describe, html
+    from cryptolake.research.describe import describe
+    from cryptolake.research.description_page import html
 
+    order = _lags(lags)
     app: App = context.obj.open()
     chosen = chosen_rows(app, selected)
     panel = chosen.panel
     if column not in panel.columns or not panel[column].dtype.is_float():
         numeric = [name for name, dtype in panel.schema.items() if dtype.is_float()]
         raise BadInput(f"no such column {column!r}; known: {', '.join(numeric)}")
-    found = describe(panel, column, _accepted(status))
+    found = describe(panel, column, accepted(status), terms="trend" if trend else "intercept", lags=order)
     if html_file is not None:
-        facts = list(_facts(app, content_digest(DAILY_PANEL, panel)).items())
+        facts = list(panel_facts(app, content_digest(DAILY_PANEL, panel)).items())
         write_bytes(html_file, html(panel, found, title="daily_panel", facts=facts).encode())
     if as_json:
-        print_json({"selection": chosen.document(), **_document(found)})
+        print_json({"selection": chosen.document(), **description_document(found)})
     else:
-        _print(found)
+        print_description(found)
         if html_file is not None:
             print_line(f"Report with plots: {html_file}")
         print_next("panel export --format stata --balance longest", selection=True)
 
 
-def _accepted(status: list[str] | None) -> tuple[str, ...]:
+def _lags(text: str) -> Lags:
+    """The lag order as it was written. Raises BadInput."""
+    named: dict[str, Lags] = {"aic": "AIC", "sic": "SIC", "hall": "Hall"}
+    if text.lower() in named:
+        return named[text.lower()]
+    if text.isdecimal() and int(text) <= MOST_GIVEN_LAGS:
+        return int(text)
+    raise BadInput(f"--lags {text!r}: write AIC, SIC, Hall or a number from 0 to {MOST_GIVEN_LAGS}")
+
+
+def accepted(status: list[str] | None) -> tuple[str, ...]:
     """The states whose figures count. Raises BadInput for one that never has a figure."""
     from cryptolake.quality.supported import NUMBERS
 
@@ -163,7 +212,7 @@ def _accepted(status: list[str] | None) -> tuple[str, ...]:
     return tuple(status or ("ok",))
 
 
-def _facts(app: App, version: str) -> dict[str, object]:
+def panel_facts(app: App, version: str) -> dict[str, object]:
     """Where the numbers come from; goes into every file."""
     from cryptolake.registry.version import registry_version
     from cryptolake.version import __version__
@@ -173,71 +222,4 @@ def _facts(app: App, version: str) -> dict[str, object]:
         "code_version": __version__,
         "registry_version": registry_version(app.registry),
         "day_boundary": app.boundary,
-    }
-
-
-def _print(found: Description) -> None:
-    window = found.window
-    print_line(
-        f"[bold]{counted(found.markets, 'market')} x {counted(found.days, 'day')}[/], "
-        f"{found.share_present:.1%} with {found.value}; "
-        + (
-            f"largest complete rectangle {counted(len(window.units), 'market')} x "
-            f"{counted(window.days, 'day')} ({window.first} .. {window.last})"
-            if window
-            else "no complete market-day"
-        )
-    )
-    print_table("Market-days by reason", found.missing.columns, found.missing.rows())
-    print_table("Balance", found.balance.columns, found.balance.head(60).rows())
-    short = ["column", "n", "zeros", "mean", "sd_between", "sd_within", "median", "max"]
-    rows = [
-        [f"{cell:,.4g}" if isinstance(cell, float) else cell for cell in row]
-        for row in found.summary.select(short).rows()
-    ]
-    print_table("Distributions", short, rows)
-    roots = [
-        (one.csu, one.days, _p(one.adf_p), _p(one.kpss_p), one.verdict, _p(change.adf_p), change.verdict)
-        for one, change in zip(found.levels, found.changes, strict=True)
-    ]
-    columns = ("csu", "days", "ADF p", "KPSS p", "level", "ADF p change", "change")
-    print_table(f"Unit roots of ln(1 + {found.value})", columns, roots[:60])
-    tests = [(what, test.name, f"{test.statistic:,.2f}", _p(test.p), test.units) for what, test in found.tests]
-    if tests:
-        print_table("Panel unit roots (null: every market has one)", ("of", "test", "statistic", "p", "markets"), tests)
-    if found.outliers.height:
-        print_table("Outliers (robust z of daily log changes)", found.outliers.columns, found.outliers.rows())
-
-
-def _p(value: float | None) -> str | None:
-    return None if value is None else f"{value:.3f}"
-
-
-def _document(found: Description) -> dict[str, object]:
-    window = found.window
-    return {
-        "markets": found.markets,
-        "days": found.days,
-        "share_present": found.share_present,
-        "largest_window": window
-        and {"markets": window.units, "first": window.first, "last": window.last, "days": window.days},
-        "balance": found.balance.to_dicts(),
-        "missing": found.missing.to_dicts(),
-        "summary": found.summary.to_dicts(),
-        "outliers": found.outliers.to_dicts(),
-        "unit_roots": [
-            {
-                "csu": one.csu,
-                "days": one.days,
-                "adf_p": one.adf_p,
-                "kpss_p": one.kpss_p,
-                "level": one.verdict,
-                "change": change.verdict,
-            }
-            for one, change in zip(found.levels, found.changes, strict=True)
-        ],
-        "panel_tests": [
-            {"of": what, "test": test.name, "statistic": test.statistic, "p": test.p, "markets": test.units}
-            for what, test in found.tests
-        ],
     }

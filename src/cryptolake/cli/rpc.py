@@ -228,10 +228,12 @@ def verify_command(
     def accused(csu: str) -> Accuser:
         return app.liars.accused(app.registry.csu(csu).chain)
 
-    found = verify(partitions, states, app.bronze, "onchain", least=least, accused=accused)
+    found = verify(partitions, states, app.bronze, "onchain", least=least, accused=accused, csus=app.registry.csus)
     if repair and (wanting := [one.partition for one in found if one.verdict != "complete"]):
         _ask_again(app, wanting)
-        found = verify(partitions, app.ledger.states(), app.bronze, "onchain", least=least, accused=accused)
+        found = verify(
+            partitions, app.ledger.states(), app.bronze, "onchain", least=least, accused=accused, csus=app.registry.csus
+        )
     counts: Counter[str] = Counter(one.verdict for one in found)
     grades = Counter(one.grade for one in found if one.grade is not None)
     verdicts = [name for name in ("complete", "weak", "suspect", "gap") if name != "weak" or min_grade != "one_voice"]

@@ -17,7 +17,8 @@ from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Dataset, Row, Source, Stamps, Trip, Weighs
 from cryptolake.errors import CryptolakeError
-from cryptolake.net.blocks import FileBlockCache, Header
+from cryptolake.net.block_cache import FileBlockCache
+from cryptolake.net.blocks import Header
 
 if TYPE_CHECKING:  # the engine is an extra; this module is also read where it is not installed
     from cryptolake.cluster.fleet import Fleet
@@ -150,7 +151,9 @@ class RemoteSource:
         with first:
             with self._lock:
                 wanted = self._instants.pop(chain, set())
-            unknown = sorted(at for at in wanted if self._carried.boundaries.get(chain, at) is None)
+            kept = {at: self._carried.boundaries.get(chain, at) for at in wanted}
+            # What only one voice said is found again by whoever can ask a second one.
+            unknown = sorted(at for at, header in kept.items() if header is None or header.grade == "one_voice")
             if unknown:
                 self._carried.boundaries.put(chain, self._fleet.ask(f"boundaries {chain}", self._find, chain, unknown))
 

@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 from cryptolake.app import App
 from cryptolake.cluster.remote import RemoteAnswers
+from cryptolake.contracts.grades import at_least
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Trip
 from cryptolake.errors import CryptolakeError, Stop
@@ -148,7 +149,7 @@ def answer(job: ClusterRun, trip: Trip, known: Mapping[int, Header], files: Mapp
     chain = post.app.registry.csu(trip.partitions[0].key).chain
     folder = post.app.folder.discovered
     with post.lock:
-        new = {at: header for at, header in known.items() if post.app.block_cache.get(chain, at) is None}
+        new = {at: header for at, header in known.items() if not _as_far(post.app.block_cache.get(chain, at), header)}
         if new:
             post.app.block_cache.put(chain, new)
         unpack(folder, files)
@@ -165,6 +166,11 @@ def answer(job: ClusterRun, trip: Trip, known: Mapping[int, Header], files: Mapp
     requests = sum(pool.requests for pool in post.app.pools())
     grown = {name: body for name, body in pack(folder, chain).items() if len(body) > len(files.get(name, b""))}
     return RemoteAnswers(tuple(outcomes), error, NAME, time.monotonic() - started, requests, grown)
+
+
+def _as_far(kept: Header | None, header: Header) -> bool:
+    """Whether a boundary is kept here that is borne out as far as the one that came along."""
+    return kept is not None and at_least(kept.grade, header.grade)
 
 
 def pack(folder: Path, chain: str) -> dict[str, bytes]:

@@ -20,8 +20,8 @@ GRADE_DOCS: Final[dict[Grade, str]] = {
     "probability one dropped log is noticed",
     "two_voices": "every question was asked at two operators and they agree, or their differences were settled by block hash; "
     "what both leave out stays unseen",
-    "receipts_root": "the receipts were rebuilt to the receipts root of headers that two operators agree on: nothing can be "
-    "left out",
+    "receipts_root": "the receipts were rebuilt to the receipts root of headers that two operators agree on: no log can be "
+    "left out; what was read of contracts for it is borne out by two operators",
 }
 
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from cryptolake.contracts.dead_tokens import DEAD
 from cryptolake.contracts.entry import NOT_YET, SUSPECT
-from cryptolake.contracts.grades import GRADES
+from cryptolake.contracts.grades import GRADES, Grade, at_least
 from cryptolake.contracts.states import STATE_DOCS, STATES
 from cryptolake.contracts.table import Field, Table
 from cryptolake.gold.flagged_markets import TABLE as FLAGGED_MARKETS
@@ -305,18 +305,32 @@ def build(
 
 def side_of(column: str) -> str:
     """The column that says the state of a figure: `liquidations_status` or `status`."""
-    return "liquidations_status" if column in _OF_LIQUIDATIONS else "status"
+    return "liquidations_status" if is_flow(column) else "status"
 
 
-def figures(panel: pl.DataFrame, accept: Collection[str] = ("ok",)) -> pl.DataFrame:
-    """`panel` with null for every figure whose side has another state than those accepted.
+def evidence_of(column: str) -> str:
+    """The column that says how far a figure is borne out: `liquidations_evidence` or `tvl_evidence`."""
+    return "liquidations_evidence" if is_flow(column) else "tvl_evidence"
+
+
+def is_flow(column: str) -> bool:
+    """Whether a figure counts what happened within the day, and not what there was at its end."""
+    return column in _OF_LIQUIDATIONS
+
+
+def figures(panel: pl.DataFrame, accept: Collection[str] = ("ok",), least: Grade = "one_voice") -> pl.DataFrame:
+    """`panel` with null for every figure whose side has another state than those accepted, or weaker evidence than `least`.
 
     Whoever counts complete market-days, or hands figures to a study, counts what this leaves. Rows and other columns stay.
     """
     names = [name for name, dtype in panel.schema.items() if dtype.is_numeric() and name not in _ABOUT_THE_ROW]
-    return panel.with_columns(
-        pl.when(pl.col(side_of(name)).is_in(list(accept))).then(pl.col(name)).alias(name) for name in names
-    )
+    enough = [grade for grade in GRADES if at_least(grade, least)]
+
+    def counts(name: str) -> pl.Expr:
+        accepted = pl.col(side_of(name)).is_in(list(accept))
+        return accepted if least == GRADES[0] else accepted & pl.col(evidence_of(name)).is_in(enough)
+
+    return panel.with_columns(pl.when(counts(name)).then(pl.col(name)).alias(name) for name in names)
 
 
 def _status(side: str, unpriced: pl.Expr, suspicious: Sequence[str]) -> pl.Expr:

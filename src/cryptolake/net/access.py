@@ -13,7 +13,7 @@ from pathlib import Path
 from cryptolake.contracts.vendor import Vendor
 from cryptolake.errors import BadInput
 from cryptolake.net.at_snapshot import Read, Reader
-from cryptolake.net.blocks import FileBlockCache
+from cryptolake.net.block_cache import FileBlockCache
 from cryptolake.net.gates import Gates
 from cryptolake.net.http import Http
 from cryptolake.net.limiter import Limiter

@@ -16,7 +16,8 @@ from cryptolake.contracts.block_clock import BlockClock
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss
 from cryptolake.errors import Skip
-from cryptolake.net.blocks import Blocks, FileBlockCache, Header
+from cryptolake.net.block_cache import FileBlockCache
+from cryptolake.net.blocks import Blocks, Header
 from cryptolake.net.multicall import Call, Failed, Finished, Program, transcript_to_json
 from cryptolake.net.rpc import Pool
 
@@ -73,11 +74,12 @@ class Snapshots:
         *,
         pool: Pool,
         clock: BlockClock | None,
+        provable: bool,
     ) -> Answered | Miss:
         """Ask at the last block of the partition's period; a chain that is not there yet, or does not answer, is a Miss."""
         chain = partition.key
         with self._lock:
-            blocks = self._blocks.setdefault(chain, Blocks(pool, self._cache, clock))
+            blocks = self._blocks.setdefault(chain, Blocks(pool, self._cache, clock, provable=provable))
             first = self._first.setdefault(chain, threading.Lock())
         with ExitStack() as alone:
             alone.enter_context(first)  # whoever comes first finds the boundaries, and learns what is asked

@@ -11,7 +11,7 @@ from copy import copy
 
 from cryptolake.net.endpoint import Station
 from cryptolake.net.rpc import Pool
-from cryptolake.net.voices import same_voice
+from cryptolake.net.voices import UNKNOWN, same_voice, voice
 
 
 def others(pool: Pool, heard: Collection[str]) -> list[Station]:
@@ -32,6 +32,13 @@ def others(pool: Pool, heard: Collection[str]) -> list[Station]:
 def why_none(pool: Pool, heard: Collection[str]) -> str:
     """Why nobody is left who could bear out the endpoints named in `heard`, in words."""
     out = [one.stopped for one in pool.besides if one.stopped is not None and one.endpoint.name not in heard]
+    there = [one.endpoint for one in pool.everybody if one.stopped is None]
+    unknown = [one.name for one in there if voice(one) == UNKNOWN]
+    if not out and unknown and len(there) > 1:
+        return (
+            f"nobody says who runs {' and '.join(unknown)}, which may be any other's: write "
+            f'`operator = "..."` under [endpoints.{unknown[0]}] in cryptolake.toml'
+        )
     return "; ".join(out) or "no second operator is configured"
 
 

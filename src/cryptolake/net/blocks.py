@@ -1,50 +1,28 @@
-"""Instants to blocks: the last block before a boundary, proven by its neighbour. Knows no dataset.
+"""Instants to blocks: the last block before a boundary, proven by its neighbour, and borne out. Knows no dataset.
 
 One function, `Blocks.range_of`, gives the half-open block range of a period and its snapshot block, so that snapshots and
-events of a day can never disagree about where the day ends.
+events of a day can never disagree about where the day ends. What does not belong here: who bears a header out (agreement).
 """
 
 from __future__ import annotations
 
-import threading
-from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from pathlib import Path
+from datetime import datetime
 from typing import Protocol
 
-import orjson
-
 from cryptolake.contracts.block_clock import BlockClock
+from cryptolake.contracts.grades import Grade, weakest
 from cryptolake.contracts.partition import Period
 from cryptolake.errors import Skip
-from cryptolake.files.atomic import write_bytes
-from cryptolake.net.answers import data, quantity
+from cryptolake.net.agreement import Agreement, Borne, Contradicted
+from cryptolake.net.besides import why_none
 from cryptolake.net.block_identity import BlockIdentity, KnownBlock
-from cryptolake.net.boundary import Bracket, closer, contradicted, pilots, probes, telling
-from cryptolake.net.envelope import Json
-from cryptolake.net.faults import Behind, Malformed
-from cryptolake.net.multicall import Asks as _Asks
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """A block's number, timestamp (seconds since 1970, UTC) and hash.
-
-    `bloom` is the bloom filter of its logs and `parent` the hash of the block before it; empty when not known.
-    """
-
-    number: int
-    timestamp: int
-    hash: str
-    bloom: bytes = b""
-    parent: str = ""
-
-    @property
-    def time(self) -> datetime:
-        """The timestamp as an aware UTC datetime."""
-        return datetime.fromtimestamp(self.timestamp, UTC)
+from cryptolake.net.boundary import closer, contradicted, pilots, probes
+from cryptolake.net.faults import Behind
+from cryptolake.net.known_headers import KnownHeaders
+from cryptolake.net.rpc import Pool
+from cryptolake.net.stated_header import Header as Header
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,83 +36,61 @@ class BlockRange:
         return max(0, self.end - self.start)
 
 
-class AsksBlocks(_Asks, Protocol):
-    """The part of the pool the finder uses."""
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Who bears out the headers that a fact rests on, `two_voices` or `one_voice`; `problem` says why nobody else does."""
 
-    chain: str
+    grade: Grade = "two_voices"
+    problem: str = ""
 
-    def finalized(self) -> int: ...
-
-    def finalized_below(self, number: int) -> int: ...
-
-
-class FileBlockCache:
-    """Proven boundaries of all chains in one JSON file: `{chain: {timestamp: [number, timestamp, hash, parent hash]}}`.
-
-    Writes are atomic; a damaged file is put aside as `.damaged` and rebuilt, it is only a cache.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path, self._lock = path, threading.Lock()
-        self._known = self._read()
-
-    def _read(self) -> dict[str, dict[str, list[int | str]]]:
-        try:
-            known: dict[str, dict[str, list[int | str]]] = orjson.loads(self._path.read_bytes())
-        except FileNotFoundError:
+    def instead_of(self, grade: Grade) -> dict[str, str]:
+        """The words for an answer's provenance where this is less than the grade that it has otherwise."""
+        if self.grade != "one_voice" or grade == "one_voice":
             return {}
-        except orjson.JSONDecodeError:
-            self._path.rename(self._path.with_suffix(".damaged"))
-            return {}
-        return known
+        return {"grade": self.grade, **({"problem": self.problem} if self.problem else {})}
 
-    def get(self, chain: str, timestamp: int) -> Header | None:
-        """The last block before `timestamp` if it was proven before."""
-        found = self._known.get(chain, {}).get(str(timestamp))
-        if found is None:
-            return None
-        # Boundaries kept by earlier versions lack the parent hash.
-        return Header(int(found[0]), int(found[1]), str(found[2]), parent=str(found[3]) if len(found) > 3 else "")
 
-    def blocks(self, chain: str, period: Period) -> int | None:
-        """The real number of blocks of a period, None when one of its boundaries is not known yet."""
-        start, end = (self.get(chain, int(instant.timestamp())) for instant in (period.start, period.end))
-        return None if start is None or end is None else end.number - start.number
+class KeepsBoundaries(Protocol):
+    """Where boundaries are kept (block_cache)."""
 
-    def put(self, chain: str, proven: Mapping[int, Header]) -> None:
-        """Keep proven boundaries, by timestamp."""
-        with self._lock:
-            rows: dict[str, list[int | str]] = {
-                str(at): [header.number, header.timestamp, header.hash, header.parent] for at, header in proven.items()
-            }
-            for other, found in self._read().items():  # another process may have written meanwhile
-                self._known.setdefault(other, {}).update(found)
-            self._known.setdefault(chain, {}).update(rows)
-            # Lost in a power cut it is found again: not worth a sync for every day.
-            write_bytes(self._path, orjson.dumps(self._known, option=orjson.OPT_SORT_KEYS), synced=False)
+    def get(self, chain: str, timestamp: int) -> Header | None: ...
+
+    def put(self, chain: str, proven: Mapping[int, Header]) -> None: ...
 
 
 class Blocks:
-    """The block finder of one chain; `clock` tells where to look first."""
+    """The block finder of one chain; `clock` tells where to look first. Thread-safe.
 
-    def __init__(self, pool: AsksBlocks, cache: FileBlockCache | None = None, clock: BlockClock | None = None) -> None:
-        self._pool, self._cache, self._clock = pool, cache, clock
-        self._headers: dict[int, Header] = {}
-        self._seen: list[Header] = []  # the same, by number and so by time
-        self._lock = threading.Lock()
+    `provable` says whether it is known how the chain's headers hash: one that does not hash to its hash is asked elsewhere.
+    `again` says that a second operator is asked too, so that somebody bears out what a fact rests on.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        cache: KeepsBoundaries | None = None,
+        clock: BlockClock | None = None,
+        *,
+        provable: bool = False,
+        again: bool = False,
+    ) -> None:
+        self._pool, self._cache, self._clock, self._again = pool, cache, clock, again
+        self._agreement, self._headers = Agreement(pool), KnownHeaders(pool, provable=provable)
+        self._found: dict[int, Header] = {}  # boundaries, by timestamp
+        self._standing: dict[int, Standing] = {}  # of the same; that of the chain's first block for those before it
+        self._contradicted: dict[int, str] = {}  # boundaries about which operators differ, and who says what
 
     def header(self, number: int) -> Header:
         """The header of block `number`. Raises Retry when the endpoint does not have it."""
-        return self._fetch([number])[number]
+        return self._headers.of([number])[number]
 
     def headers(self, numbers: Sequence[int]) -> dict[int, Header]:
         """Many headers at once, by number."""
-        return self._fetch(numbers)
+        return self._headers.of(numbers)
 
     def fresh_header(self, number: int) -> Header:
         """The header of block `number`, asked again even if it is known: tells whether the chain was reorganised."""
-        (answer,) = self._pool.batch([("eth_getBlockByNumber", [hex(number), False])])
-        return _header(answer, number, self._pool.chain)
+        return self._headers.fresh(number)
 
     def identity(self, header: Header, kind: KnownBlock) -> BlockIdentity:
         """What the state of a block must say of itself; a boundary kept without its parent hash is asked for again.
@@ -148,10 +104,33 @@ class Blocks:
             header = now
         return BlockIdentity(header.number, header.timestamp, header.hash, header.parent, kind)
 
+    def named(self, hashes: Mapping[int, str]) -> tuple[dict[int, Header], Standing]:
+        """The headers of the blocks of these hashes, by number, and who bears out the weakest of them.
+
+        One that hashes to its hash is as certain as that hash is; of any other one a second operator is asked. Raises
+        Contradicted where operators state different ones.
+        """
+        found = self._headers.named(hashes)
+        standing = Standing()
+        strange = next((number for number, one in found.items() if one.hash != hashes[number]), None)
+        if strange is not None:
+            words = f"{self._pool.chain}: block {strange} has another hash in its header than in its logs"
+            standing = Standing("one_voice", words)
+        loose = [one for number, one in found.items() if not one.sealed and one.hash == hashes[number]]
+        if loose and not self._again:
+            standing = Standing("one_voice", standing.problem)
+        for number, borne in (self._agreement.of(loose) if self._again else {}).items():
+            if borne.contradicted:
+                raise _undecided(borne)
+            found[number] = borne.header
+            standing = _weaker(standing, borne)
+        return found, standing
+
     def range_of(self, period: Period) -> tuple[BlockRange, Header]:
         """The blocks with timestamps in `[start, end)` and the period's snapshot block, the last one before its end.
 
-        Raises Skip: `not_yet` when the end is not final yet, `not_deployed` when the chain starts after the end.
+        Raises Skip: `not_yet` when the end is not final yet, `not_deployed` when the chain starts after the end; Contradicted
+        when operators differ about it.
         """
         snapshot = self.last_before(period.end)
         try:
@@ -162,14 +141,25 @@ class Blocks:
             first = 0
         return BlockRange(first, snapshot.number + 1), snapshot
 
+    def standing(self, *instants: datetime) -> Standing:
+        """Who bears out the blocks that were found for these instants, the weakest of them."""
+        found = [self._standing.get(int(one.timestamp()), Standing("one_voice")) for one in instants]
+        return min(found, key=lambda one: (one.grade != "one_voice", not one.problem), default=Standing())
+
     def last_before(self, instant: datetime) -> Header:
         """The last block whose timestamp is before `instant`, proven by the next block's timestamp."""
         wanted = int(instant.timestamp())
-        found = self.prefetch([instant])
-        if wanted in found:
-            return found[wanted]
-        if self.header(0).timestamp >= wanted:
-            raise Skip(f"{self._pool.chain} did not exist before {instant:%Y-%m-%d}", reason="not_deployed")
+        for _ in self._pool.everybody:
+            found = self.prefetch([instant])
+            if wanted in found:
+                return found[wanted]
+            if wanted in self._contradicted:
+                raise Contradicted(self._contradicted[wanted])
+            first = self.header(0)
+            if first.timestamp >= wanted and self._began(first, wanted):
+                raise Skip(f"{self._pool.chain} did not exist before {instant:%Y-%m-%d}", reason="not_deployed")
+            if first.timestamp < wanted:
+                break
         raise Skip(
             f"{self._pool.chain}: {instant:%Y-%m-%d %H:%M} UTC is not final yet; run again later", reason="not_yet"
         )
@@ -177,91 +167,118 @@ class Blocks:
     def prefetch(self, instants: Iterable[datetime]) -> dict[int, Header]:
         """The last blocks before many instants, by timestamp, found together in a few batched rounds.
 
-        Instants before the chain's first block or after its finalized head are left out.
+        Left out are instants before the chain's first block or after its final head, and those about which operators differ.
         """
         wanted = sorted({int(instant.timestamp()) for instant in instants})
-        found = {at: known for at in wanted if (known := self._known(at)) is not None}
-        if len(found) == len(wanted):
-            return found
-        first, head = self._ends()
-        search = {
-            at: self._bracket(at, first, head)
-            for at in wanted
-            if at not in found and first.timestamp < at <= head.timestamp
+        kept = {at: known for at in wanted if (known := self._known(at)) is not None}
+        found = {
+            at: self._found.get(at) or kept[at] for at in wanted if at in self._found or self._suffices(kept.get(at))
         }
-        proven: dict[int, Header] = {}
+        for at in found.keys() - self._standing.keys():
+            weak = self._again and found[at].grade == "one_voice"
+            self._standing[at] = Standing(found[at].grade, why_none(self._pool, ()) if weak else "")
+        if left := [at for at in wanted if at not in found]:
+            self._look_at({number for at in left if at in kept for number in (kept[at].number, kept[at].number + 1)})
+            proven = self._proven(left)
+            self._found |= proven
+            if proven and self._cache is not None:
+                self._cache.put(self._pool.chain, proven)
+            found |= proven
+        return dict(sorted(found.items()))
+
+    def _suffices(self, kept: Header | None) -> bool:
+        """Whether a kept boundary need not be looked at again."""
+        return kept is not None and (not self._again or kept.grade != "one_voice" or not self._agreement.possible)
+
+    def _look_at(self, numbers: set[int]) -> None:
+        """Ask for the headers of kept boundaries and of their neighbours: the search begins where it ends if they are right."""
+        try:
+            self._headers.of(sorted(numbers))
+        except Behind:
+            return  # a kept number that no chain has yet says nothing
+
+    def _proven(self, wanted: Sequence[int]) -> dict[int, Header]:
+        """The last blocks before these times, searched for until nobody's word that was refuted is among them."""
+        for _ in self._pool.everybody:
+            pairs = self._search(wanted)
+            if not self._again:
+                self._standing |= dict.fromkeys(pairs, Standing("one_voice"))
+                return {at: low for at, (low, _) in pairs.items()}
+            heard = self._agreement.of(one for pair in pairs.values() for one in _to_bear_out(*pair))
+            if not self._headers.leave_out({one.wrong for one in heard.values() if one.wrong}):
+                break
+        found = {}
+        for at, pair in pairs.items():
+            parts = [heard[one.number] for one in _to_bear_out(*pair)]
+            if (odd := next((one for one in parts if one.contradicted or one.wrong), None)) is not None:
+                self._contradicted[at] = str(_undecided(odd))
+                continue
+            self._contradicted.pop(at, None)
+            standing = Standing()
+            for one in parts:
+                standing = _weaker(standing, one)
+            self._standing[at] = standing
+            found[at] = replace(pair[0], grade=standing.grade)
+        return found
+
+    def _search(self, wanted: Sequence[int]) -> dict[int, tuple[Header, Header]]:
+        """The blocks before and after each of these times that touch each other, as headers say."""
+        first, head = self._ends()
+        search = {at: self._headers.bracket(at, first, head) for at in wanted if first.timestamp < at <= head.timestamp}
+        found: dict[int, tuple[Header, Header]] = {}
         misled: dict[int, int] = {}
         clock = self._clock
         while search:
             asked = {at: probes(at, search[at], clock, misled=misled.get(at, 0)) for at in pilots(search)}
-            self._fetch(sorted({number for some in asked.values() for number in some}))
+            self._headers.of(sorted({number for some in asked.values() for number in some}))
             for at, before in list(search.items()):
-                now = search[at] = self._bracket(at, before.low, before.high)
+                now = search[at] = self._headers.bracket(at, before.low, before.high)
                 if now.blocks <= 1:
-                    proven[at] = search.pop(at).low
+                    found[at] = (now.low, now.high)
+                    del search[at]
                 elif at in asked:
                     misled[at] = 0 if closer(at, before, now) else misled.get(at, 0) + 1
                     clock = None if contradicted(at, before, now, clock) else clock
-        if proven and self._cache is not None:
-            self._cache.put(self._pool.chain, proven)
-        return dict(sorted((found | proven).items()))
+        return found
+
+    def _began(self, first: Header, wanted: int) -> bool:
+        """Whether the chain's first block is borne out; what its time rules out is for ever. Raises Contradicted."""
+        if not self._again:
+            return True
+        borne = self._agreement.of([first])[first.number]
+        if borne.contradicted:
+            raise _undecided(borne)
+        if borne.wrong:
+            self._headers.leave_out([borne.wrong])
+            return False
+        self._standing[wanted] = _weaker(Standing(), borne)
+        return True
 
     def _ends(self) -> tuple[Header, Header]:
         """The first block, and the newest final one that can be had: an endpoint may call final what nobody has."""
-        number = self._pool.finalized()
+        number = self._headers.pool.finalized()
         while True:
             try:
-                ends = self._fetch([0, number])
+                ends = self._headers.of([0, number])
             except Behind:
-                number = self._pool.finalized_below(number)
+                number = self._headers.pool.finalized_below(number)
             else:
                 return ends[min(ends)], ends[max(ends)]
 
     def _known(self, at: int) -> Header | None:
         return None if self._cache is None else self._cache.get(self._pool.chain, at)
 
-    def _bracket(self, at: int, low: Header, high: Header) -> Bracket[Header]:
-        """The closest headers seen on both sides of the instant."""
-        with self._lock:
-            place = bisect_left(self._seen, at, key=lambda header: header.timestamp)
-            below, above = (
-                self._seen[place - 1] if place else low,
-                self._seen[place] if place < len(self._seen) else high,
-            )
-            found = Bracket(max(low, below, key=_number), min(high, above, key=_number))
-            return replace(found, beyond=telling(at, found.nearest(at), self._seen))
 
-    def _fetch(self, numbers: Sequence[int]) -> dict[int, Header]:
-        missing = [number for number in numbers if number not in self._headers]
-        if missing:
-            answers = self._pool.batch([("eth_getBlockByNumber", [hex(number), False]) for number in missing])
-            with self._lock:
-                for number, answer in zip(missing, answers, strict=True):
-                    header = _header(answer, number, self._pool.chain)
-                    if number not in self._headers:
-                        insort(self._seen, header, key=_number)
-                    self._headers[number] = header
-        return {number: self._headers[number] for number in numbers}
+def _to_bear_out(low: Header, high: Header) -> list[Header]:
+    """The headers of a boundary that somebody must bear out: the second names the first, where both hash to their hashes."""
+    return [high] if low.sealed and high.sealed and high.parent == low.hash else [low, high]
 
 
-def _number(header: Header) -> int:
-    return header.number
+def _weaker(standing: Standing, borne: Borne) -> Standing:
+    """What stands of both."""
+    return Standing(weakest([standing.grade, borne.header.grade]), standing.problem or borne.problem)
 
 
-def _header(answer: Json | object, number: int, chain: str) -> Header:
-    if answer is None:
-        raise Behind(f"{chain}: the endpoint does not have block {number} yet; run again later or set another endpoint")
-    if not isinstance(answer, Mapping) or quantity(answer.get("number")) != number:
-        raise Malformed(f"{chain}: another block than {number} was answered; set another endpoint")
-    timestamp, own, bloom = quantity(answer.get("timestamp")), data(answer.get("hash")), data(answer.get("logsBloom"))
-    if timestamp is None or own is None or len(own) != 32:
-        raise Malformed(f"{chain}: the header of block {number} lacks its time or hash; set another endpoint")
-    parent = data(answer.get("parentHash"))
-    # A bloom filter of another length ("0x0") is none: what it would prove stays unproven, the header stands.
-    return Header(
-        number,
-        timestamp,
-        "0x" + own.hex(),
-        bloom if bloom is not None and len(bloom) == 256 else b"",
-        "0x" + parent.hex() if parent is not None and len(parent) == 32 else "",
-    )
+def _undecided(borne: Borne) -> Contradicted:
+    words = borne.problem or f"block {borne.header.number}: its header was refuted, and nobody else is left to ask"
+    return Contradicted(f"{words}; set a third operator's endpoint to decide, or run again")

@@ -26,7 +26,8 @@ def order(stations: Sequence[Station], method: str, block: int | None, now: floa
         for one in stations
         if one.stopped is None and one.endpoint.answers(method) and one.learned.allows(kind, block)
     ]
-    well = [one for one in usable if one.back_at <= now and one.learned.reaches(kind, block, now)]
+    there = [one for one in usable if one.back_at <= now and not one.patience.over(method, now)]
+    well = [one for one in there if one.learned.reaches(kind, block, now)]
     if well:
         # The listed order breaks ties, so that the user's own endpoint comes before public ones.
         waits = {id(one): one.limiter.backlog() + one.learned.latency_s for one in well}
@@ -43,8 +44,9 @@ def worth_asking(stations: Sequence[Station], block: int | None, now: float = 0.
     is asked again.
     """
     usable = believed(stations)
-    there = [one for one in usable if not (one.lagging and one.back_at > now)]
-    found = [one for one in there if one.learned.reaches(kept(LOGS), block, now)] or there or usable
+    heard = [one for one in usable if not one.patience.over(LOGS, now)] or usable
+    there = [one for one in heard if not (one.lagging and one.back_at > now)]
+    found = [one for one in there if one.learned.reaches(kept(LOGS), block, now)] or there or heard
     most = max((blocks_a_second(one) for one in found), default=0.0)
     return [one for one in found if blocks_a_second(one) >= HELPS * most]
 

@@ -15,13 +15,15 @@ from dataclasses import dataclass, field, replace
 from cryptolake.contracts.grades import Grade
 from cryptolake.net.audit import BloomCheck, check_blooms
 from cryptolake.net.blocks import BlockRange, Blocks
+from cryptolake.net.faults import Malformed
 from cryptolake.net.logs import AnsweredWindow, BlockWindow, Log, LogFilter, LogQuestion, gather, place
+from cryptolake.net.numbering import Numbering
 from cryptolake.net.proof import ProvenBlock, Prover
 from cryptolake.net.quiet import QuietHeaders
 from cryptolake.net.rpc import Pool
 from cryptolake.net.scan import scan
 from cryptolake.net.settlement import Difference, Said, answered_by, differing, settle
-from cryptolake.net.voices import UNKNOWN, same_voice, voice
+from cryptolake.net.voices import surely_one
 from cryptolake.net.witness import Testimony, Witness
 
 
@@ -60,11 +62,13 @@ class Examiner:
     prover: Prover | None = None
     liars: dict[str, str] = field(default_factory=dict)  # endpoints that sit out, and why
     quiet: QuietHeaders = field(init=False)
+    numbering: Numbering = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         """What liars of earlier runs had answered, in a run that was cut short, is asked elsewhere where somebody else is."""
         self.quiet = QuietHeaders(self.pool, provable=self.prover is not None and self.prover.knows_rules)
+        self.numbering = Numbering(self.pool)
         known = [one for one in self.pool.stations if one.stopped is None]
         if any(one.lied is None for one in known):
             self.liars.update({one.endpoint.name: one.lied for one in known if one.lied is not None})
@@ -76,7 +80,7 @@ class Examiner:
 
     def examine(self, windows: Sequence[BlockWindow], logs: Sequence[Log], within: BlockRange) -> ExaminedWindows:
         """Examine one covered period. Raises as `scan` where a proven liar's windows cannot be asked elsewhere."""
-        windows, logs = self._without_liars(windows, logs, (), within)
+        windows, logs = self._numbered(*self._without_liars(windows, logs, (), within), within)
         question = LogQuestion(self.pool.chain, self.filters)
         settled: dict[int, tuple[Difference, Said]] = {}
         for _ in range(len(self.pool.everybody) + 1):
@@ -112,6 +116,23 @@ class Examiner:
             noticed,
             "; ".join(one for one in (unproven, heard.problem) if one),
         )
+
+    def _numbered(
+        self, windows: Sequence[BlockWindow], logs: Sequence[Log], within: BlockRange
+    ) -> tuple[Sequence[BlockWindow], Sequence[Log]]:
+        """The period by endpoints that number logs by block. Raises Malformed where there is none: places would be made up."""
+        for station in self.pool.everybody:
+            name = station.endpoint.name
+            theirs = [one for one in logs if answered_by(windows, one.block) == name]
+            if not theirs or not self.numbering.by_transaction(station, theirs):
+                continue
+            why = f"{name} numbers logs by transaction and not by block"
+            if not any(one.stopped is None and one is not station for one in self.pool.stations):
+                raise Malformed(f"{self.pool.chain}: {why}; set another endpoint")
+            with self._lock:
+                self.liars[name] = station.stopped = f"{why}; leave it out"
+            return self._numbered(*self._without_liars(windows, logs, (), within), within)
+        return windows, logs
 
     def _second(self, windows: Sequence[BlockWindow], within: BlockRange) -> Testimony:
         return self.witness.hear(windows, within) if self.witness.share else Testimony()
@@ -166,8 +187,7 @@ class Examiner:
             theirs = [
                 one
                 for one in self.pool.everybody
-                if one.endpoint.name in new
-                or any(voice(other) != UNKNOWN and same_voice(one.endpoint, other) for other in spoke)
+                if one.endpoint.name in new or any(surely_one(one.endpoint, other) for other in spoke)
             ]
             if not any(one.stopped is None and one not in theirs for one in self.pool.stations):
                 return False

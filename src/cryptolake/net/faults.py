@@ -58,6 +58,10 @@ class Overdue(Retry):
     """The endpoint did not finish in time: too much at once, or a bad moment."""
 
 
+class NotAwaited(Retry):
+    """The endpoint was found not to answer and somebody else can: it was not asked now, and is tried again later."""
+
+
 class Denied(Stop):
     """The endpoint refuses the key, plan or account, as its words say: believed once a simple question is refused so too."""
 
@@ -122,6 +126,11 @@ def told(text: str) -> CryptolakeError | None:
     if wordings.KEY.search(text):
         return Denied("the endpoint refuses the key or plan; set another key or endpoint")
     return None
+
+
+def error_of(error: CryptolakeError, kind: type[CryptolakeError]) -> bool:
+    """Whether an error is of this kind, or is a doubt about one that is."""
+    return isinstance(error, kind) or (isinstance(error, Doubtful) and isinstance(error.otherwise, kind))
 
 
 def passing(error: CryptolakeError) -> bool:

@@ -56,6 +56,7 @@ class ProvenHeader:
     parent: str
     timestamp: int
     receipts_root: str
+    transactions_root: str
     bloom: bytes
     transactions: tuple[str, ...] | None
     """The hashes of its transactions as the endpoint listed them, which its hash does not cover; None when not listed."""
@@ -83,6 +84,7 @@ def proven_header(answer: object) -> ProvenHeader:
         parent=str(answer["parentHash"]).lower(),
         timestamp=_number(answer, "timestamp"),
         receipts_root=str(answer["receiptsRoot"]).lower(),
+        transactions_root=str(answer["transactionsRoot"]).lower(),
         bloom=_field(answer, "logsBloom", LENGTH),
         transactions=_hashes(listed) if isinstance(listed, Sequence) else None,
     )

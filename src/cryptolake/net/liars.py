@@ -53,7 +53,7 @@ Accuser = Callable[[str, str], ProvenLiar | None]
 
 def alone(certificate: Mapping[str, object], accused: Accuser) -> list[ProvenLiar]:
     """The liars on whose word alone some blocks of a certificate rest; none where receipts prove every block."""
-    if certificate.get("grade") == "receipts_root":
+    if certificate.get("logs_grade", certificate.get("grade")) == "receipts_root":
         return []
     voices = certificate.get("voices") or {}
     assert isinstance(voices, Mapping)
@@ -62,6 +62,16 @@ def alone(certificate: Mapping[str, object], accused: Accuser) -> list[ProvenLia
     liars = {name: found for name in names if (found := accused(name, str(voices.get(name, "")))) is not None}
     others = sorted((start, end) for start, end, name in second if name not in liars)
     return [liars[name] for name in sorted({n for a, b, n in first if n in liars and not _covered(a, b, others)})]
+
+
+def lie_about(endpoint: str, voice_of: str, block: int) -> dict[str, object]:
+    """What a certificate says of one that was proven now to have answered a block wrongly, for `Liars.learn`."""
+    return {
+        "asked_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "voices": {endpoint: voice_of},
+        "differences": [{"block": block, "liars": [endpoint]}],
+        "liars": [endpoint],
+    }
 
 
 def resting_on(liars: Iterable[ProvenLiar]) -> str:

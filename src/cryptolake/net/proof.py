@@ -7,7 +7,7 @@ headers), which blocks are worth a proof and what becomes of one (sources).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,14 +22,15 @@ from cryptolake.net.logs import Log, LogQuestion
 from cryptolake.net.purse import CeilingReached
 from cryptolake.net.receipts import OtherRules, logs_of
 from cryptolake.net.rpc import Pool
-from cryptolake.net.voices import same_voice
+from cryptolake.net.transactions import hashes_of
+from cryptolake.net.voices import UNKNOWN, same_voice, voice
 
 HEADER, RECEIPTS, RECEIPT = "eth_getBlockByNumber", "eth_getBlockReceipts", "eth_getTransactionReceipt"
 _TOGETHER = 100  # headers asked for together
 
-Why = Literal["rules", "one_voice", "hashes_differ", "header", "receipts"]
+Why = Literal["rules", "one_voice", "hashes_differ", "header", "receipts", "transactions"]
 """Why a block is not proven: the chain's receipts follow rules that are not known; only one operator gives its hash; they
-give different ones; nobody gives a header that hashes to it; nobody gives receipts that rebuild its root."""
+give different ones; nobody gives a header that hashes to it; nobody gives receipts, or transactions, that rebuild its roots."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,8 @@ class Prover:
             return self._unproven(number, "rules", "its receipts follow rules that are not known here")
         heard: list[Endpoint] = []
         given: dict[str, list[str]] = {}  # by hash, the endpoints that give it
-        for station in self._stations():
+        # Who may be anybody is heard last: it bears nobody out, and before others it would keep them from it.
+        for station in sorted(self._stations(), key=lambda one: voice(one.endpoint) == UNKNOWN):
             spoke = any(same_voice(station.endpoint, other) for other in heard)
             header = None if spoke else self._one_header(station, number)
             if header is not None:
@@ -161,14 +163,28 @@ class Prover:
                     logs = logs_of(header, receipts, self._rule or "standard")
                 except OtherRules as error:
                     why = ("rules", str(error))  # unless somebody else gives it with a type that is known
+                    continue
                 except Malformed:
                     continue
-                else:
-                    wanted = tuple(
-                        log for log in logs if log.topics and log.topics[0] in question.wanted.get(log.address, ())
-                    )
-                    return ProvenBlock(header.number, header.hash, wanted, _count(receipts), station.endpoint.name)
+                if not any(_wanted(question, logs)):
+                    return ProvenBlock(header.number, header.hash, (), _count(receipts), station.endpoint.name)
+                # Receipts do not say whose they are: the transactions' own root does.
+                if (hashes := self._transactions(header)) is None:
+                    words = "nobody gives transactions that rebuild the root in its header"
+                    return self._unproven(header.number, "transactions", words)
+                wanted = tuple(_wanted(question, logs_of(header, receipts, self._rule or "standard", hashes)))
+                return ProvenBlock(header.number, header.hash, wanted, _count(receipts), station.endpoint.name)
         return self._unproven(header.number, *why)
+
+    def _transactions(self, header: ProvenHeader) -> tuple[str, ...] | None:
+        """The hashes of a block's transactions, from whoever gives such as rebuild the root in its header."""
+        for station in self._stations():
+            answer = self._ask(station, HEADER, [hex(header.number), True])
+            try:
+                return hashes_of(header, answer.get("transactions") if isinstance(answer, dict) else None)
+            except Malformed:
+                continue
+        return None
 
     def _promised(self, question: LogQuestion, header: ProvenHeader) -> Iterator[bool]:
         for address in question.addresses:
@@ -213,6 +229,10 @@ def _read(answer: Json, number: int) -> ProvenHeader | None:
     except Malformed:
         return None
     return found if found.number == number else None
+
+
+def _wanted(question: LogQuestion, logs: Iterable[Log]) -> Iterator[Log]:
+    return (log for log in logs if log.topics and log.topics[0] in question.wanted.get(log.address, ()))
 
 
 def _count(receipts: Json) -> int:

@@ -18,7 +18,7 @@ from cryptolake.net.faults import Malformed
 from cryptolake.net.headers import proven_header
 from cryptolake.net.questions import Question
 from cryptolake.net.rpc import Pool
-from cryptolake.net.voices import same_voice
+from cryptolake.net.voices import surely_one
 
 HEADER = "eth_getBlockByNumber"
 TOGETHER = 50  # headers in one request
@@ -82,7 +82,7 @@ class QuietHeaders:
 
 
 def _same(one: Station, other: Station) -> bool:
-    return one.endpoint.answers(HEADER) and same_voice(one.endpoint, other.endpoint)
+    return one is other or (one.endpoint.answers(HEADER) and surely_one(one.endpoint, other.endpoint))
 
 
 def _header(number: int, first: object, second: object) -> QuietHeader:

@@ -1,8 +1,8 @@
 """Receipts of a block, rebuilt into the root that its header names: the one proof that no log of the block was left out.
 
 The root commits to status, gas, bloom filter and logs of every receipt in order; so a log's place in its block is counted here,
-never taken from a node. It does not commit to transaction hashes: those are compared with what the header's answer lists.
-What does not belong here: asking (proof), and which header is the right one (headers, proof).
+never taken from a node. It does not commit to transaction hashes: those of the logs are as the receipts' giver says.
+What does not belong here: asking, and which header is the right one (proof); what proves transactions (transactions).
 """
 
 from __future__ import annotations
@@ -35,11 +35,14 @@ class OtherRules(Malformed):
     """A receipt is of a type that the chain's rule does not know: nobody's fault, and no proof either."""
 
 
-def logs_of(header: ProvenHeader, receipts: object, rule: ReceiptRule) -> list[Log]:
+def logs_of(
+    header: ProvenHeader, receipts: object, rule: ReceiptRule, hashes: Sequence[str] | None = None
+) -> list[Log]:
     """Every log of the block in order, proven by the header's receipts root.
 
-    Raises Malformed when the receipts are not the header's: one is missing, changed, in excess or of another block; OtherRules
-    when a type of receipt is not known.
+    `hashes` are those of its transactions in order; where they are not known, logs have those that receipts name. Raises
+    Malformed when the receipts are not the header's: one is missing, changed, in excess or of another block; OtherRules when a
+    type of receipt is not known.
     """
     if (
         not isinstance(receipts, Sequence)
@@ -58,11 +61,7 @@ def logs_of(header: ProvenHeader, receipts: object, rule: ReceiptRule) -> list[L
         )
     found: list[Log] = []
     for place, receipt in enumerate(ordered):
-        tx = str(receipt.get("transactionHash")).lower()
-        if header.transactions is not None and (
-            len(header.transactions) != len(ordered) or header.transactions[place] != tx
-        ):
-            raise Malformed(f"a receipt of block {header.number} names another transaction; they are asked elsewhere")
+        tx = str(receipt.get("transactionHash")).lower() if hashes is None else hashes[place]
         for entry in _logs(receipt):
             topics = tuple("0x" + topic.hex() for topic in _topics(entry))
             log = Log(

@@ -6,7 +6,6 @@ told from its body (faults). What does not belong here: what a call means, and h
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,24 +23,23 @@ from cryptolake.net.faults import (
     Doubtful,
     Elsewhere,
     Malformed,
+    NotAwaited,
     Overdue,
     RpcFault,
     TooBig,
     TooFast,
+    error_of,
     passing,
 )
-from cryptolake.net.http import Http, TooSlow
+from cryptolake.net.http import Http
 from cryptolake.net.liars import Liars
 from cryptolake.net.limiter import Limiter, for_limit
 from cryptolake.net.memory import Memory
+from cryptolake.net.pauses import SIT_OUT_S, pause, sit_out, slow_down
 from cryptolake.net.purse import Purse
 from cryptolake.net.questions import Question, divisible, learn_batch, of_one, state_block
 from cryptolake.net.wire import Wire
 
-_SIT_OUT_S = 15.0  # how long an endpoint that failed is passed over while others are well
-_OVERDUE = 4  # times as long as a question took that was not answered in time
-_LONGEST_WAIT_S = 60.0
-_FIRST_WAIT_S, _LATELY_S = 1.0, 10.0  # what is waited at most when asked too fast, while answers came this lately
 _AGAIN = 3  # refusals of one question for its rate, after which it is found out whether it is its size
 _REFUSALS = 20  # of one question for the rate alone, each after a pause, until it counts as a failure
 _STALE_S = 3600.0  # a final block older than this: the chain stands still, or the endpoint, or it is a test's
@@ -71,8 +69,8 @@ class Pool:
     ) -> None:
         if not endpoints:
             raise BadInput(f"no endpoint for chain {chain}; set CRYPTOLAKE_RPC_{chain.upper()}=url")
-        self.chain, self.chain_id, self.purse = chain, chain_id, purse
-        self._attempts, self._clock, self._sleep = attempts, clock, sleep
+        self.chain, self.chain_id, self.purse, self._memory = chain, chain_id, purse, memory
+        self._attempts, self._clock, self._sleep, self._local = attempts, clock, sleep, threading.local()
         self._wire = Wire(chain_id, http, purse)
         self._doubts = Doubts(self._wire, sleep)
         own = limiters or (
@@ -82,12 +80,11 @@ class Pool:
         stations = [Station(one, own(one), Learned.within(one.limits)) for one in endpoints]
         self.stations = [one for one in stations if not one.endpoint.besides]
         self.besides = [one for one in stations if one.endpoint.besides]  # found by `voices` alone
-        self._memory = memory
-        for station in self.everybody:
+        self._all = self.everybody  # of the chain, also where fewer are asked (`besides.among`)
+        for station in self._all:
             station.lied = None if liars is None else liars.words_of(chain, station.endpoint)
             if memory is not None:
                 memory.recall(chain, station)
-        self._local = threading.local()
         self.finality_assumed = False  # whether the chain has no `finalized` tag, as far as it was asked
 
     @property
@@ -106,9 +103,14 @@ class Pool:
         return str(getattr(self._local, "endpoint", ""))
 
     @property
+    def last_givers(self) -> Sequence[str]:
+        """Who gave this thread each of its latest answers, in the order asked."""
+        return [name for _, name in sorted(getattr(self._local, "givers", {}).items())]
+
+    @property
     def last_endpoints(self) -> frozenset[str]:
         """Everybody who gave this thread a part of its latest answers."""
-        return frozenset(getattr(self._local, "endpoints", ()))
+        return frozenset(self.last_givers)
 
     @property
     def requests(self) -> int:
@@ -124,7 +126,7 @@ class Pool:
 
     def batch(self, calls: Sequence[Question]) -> list[Json | RpcFault]:
         """Many calls in few requests; answers in the order asked. An error object of one call is that call's answer."""
-        found, self._local.endpoints = dict[int, Json | RpcFault](), frozenset()
+        found, self._local.givers = dict[int, Json | RpcFault](), dict[int, str]()
         while len(found) < len(calls):
             found |= self._somewhere(calls, [number for number in range(len(calls)) if number not in found])
         return [found[number] for number in range(len(calls))]
@@ -136,10 +138,9 @@ class Pool:
         """
         now = self._clock()
         others = [one for one in self.stations if one.endpoint.name not in avoid and not (avoid and one.silent(now))]
-        found = order(worth_asking(others, block, now) if method == LOGS else others, method, block, now)
-        if not found:
-            raise self._nobody(Retry("no endpoint is left to ask"))
-        return found[0]
+        if found := order(worth_asking(others, block, now) if method == LOGS else others, method, block, now):
+            return found[0]
+        raise self._nobody(Retry("no endpoint is left to ask"))
 
     def free_for_logs(self, block: int) -> Station | None:
         """The endpoint that takes the next log window at `block`; None while all worth asking are finding their span.
@@ -176,7 +177,7 @@ class Pool:
 
     def rest(self, attempt: int) -> None:
         """Sleep before asking again for the `attempt`-th time."""
-        self._sleep(self._pause(attempt - 1, Retry("")))
+        self._sleep(pause(attempt - 1, Retry("")))
 
     def parallel(self, method: str) -> int:
         """How many requests in flight the limits can feed: rate x latency, with room to spare (Little's law)."""
@@ -198,10 +199,9 @@ class Pool:
 
     def finalized_below(self, number: int) -> int:
         """The newest block that another endpoint calls final, below `number`, which nobody has. Raises Behind if none is."""
-        found = [one for one in self._finalized_everywhere() if 0 < one < number]
-        if not found:
-            raise Behind(f"{self.chain}: the endpoint does not have block {number} yet; run again later")
-        return max(found)
+        if found := [one for one in self._finalized_everywhere() if 0 < one < number]:
+            return max(found)
+        raise Behind(f"{self.chain}: the endpoint does not have block {number} yet; run again later")
 
     def _finalized_everywhere(self) -> list[int]:
         """What every endpoint calls final, besides those that do not say."""
@@ -231,19 +231,22 @@ class Pool:
                     errors.append(error)
                 else:
                     self._local.endpoint = station.endpoint.name
-                    self._local.endpoints = {*self.last_endpoints, station.endpoint.name}
+                    self._local.givers |= dict.fromkeys(found, station.endpoint.name)
                     return found
             for big in (error for error in errors if isinstance(error, TooBig)):
                 raise big  # it is made smaller only once nobody takes it as it is
+            awaited = [error for error in errors if not isinstance(error, NotAwaited)]
             # That somebody may be well later matters more than that another can never answer.
-            last = next((error for error in errors if passing(error)), errors[-1] if errors else last)
+            last = next((error for error in (*awaited, *errors) if passing(error)), errors[-1] if errors else last)
+            if errors and not any(passing(one) for one in awaited) and len(awaited) < len(errors):
+                break  # who is waited for has spoken, and the others are asked later
             silent = isinstance(last, TooFast) and all(one.limiter.silent for one in stations)
             missing = not isinstance(last, Elsewhere) or surely_missing(self.stations, kept(method), block)
             hopeless = not passing(last) and (attempt or missing)
             if silent or hopeless or all(station.stopped for station in self.stations):
                 break
             if attempt + 1 < self._attempts:
-                self._sleep(self._pause(attempt, last))
+                self._sleep(pause(attempt, last))
         raise self._nobody(last)
 
     def _piece(
@@ -306,7 +309,11 @@ class Pool:
 
     def _try(self, station: Station, calls: Sequence[Question], block: int | None) -> list[Json | Reply]:
         """Ask one endpoint once and remember how it went. Raises where not one of the calls was answered."""
-        kind, asked_at = kept(calls[0][0]), self._clock()
+        method = calls[0][0]
+        kind, asked_at, unheard = kept(method), self._clock(), station.unheard
+        station.hurried = self._answers_besides(station, method)
+        if not station.patience.may_ask(method, asked_at) and station.hurried:
+            raise NotAwaited(f"{station.endpoint.name} does not answer {method}; it is asked again later")
         try:
             answers = self._heard(station, calls)
         except Stop as error:
@@ -317,27 +324,31 @@ class Pool:
             raise
         except Behind:
             # Nothing is wrong with it: others are asked meanwhile.
-            station.back_at, station.lagging = self._clock() + _SIT_OUT_S, True
+            station.back_at, station.lagging = self._clock() + SIT_OUT_S, True
             raise
         except TooFast as error:
             station.miss(error)
-            self._slow_down(station, error)
+            station.patience.waited(method, asked_at, self._clock(), refused=True)
+            slow_down(station, error, self._wire.sent_at)
             raise
         except Retry as error:
             station.miss(error)
             if isinstance(error, Doubtful) and error.spoken and divisible(calls):
                 raise  # it is alive and may only have been asked too much
+            of = "" if station.unheard > unheard else method
+            station.patience.waited(of, asked_at, self._clock(), refused=error_of(error, TooFast))
             if isinstance(error, Doubtful) and isinstance(error.otherwise, TooFast):
-                self._slow_down(station, error.otherwise)
+                slow_down(station, error.otherwise, self._wire.sent_at)
                 raise error.otherwise from None
-            self._sit_out(station, error)
+            sit_out(station, error, self._wire.sent_at, self._clock())
             raise
         station.back_at, station.failures, station.lagging = 0.0, 0, False
         station.strikes = station.held = 0
+        station.patience.answered(method)
         station.answered_at = station.limiter.now()
         slower = next((one for one in answers if isinstance(one, TooFast)), None)
         if slower is not None:
-            self._slow_down(station, slower)
+            slow_down(station, slower, self._wire.sent_at)
         else:
             station.limiter.answered(self._wire.sent_at)
         station.learned.proved(kind, block)
@@ -345,12 +356,33 @@ class Pool:
             self._memory.note(self.chain, station)
         return answers
 
+    def _answers_besides(self, station: Station, method: str) -> bool:
+        """Whether somebody else of the chain can be waited for instead of this endpoint."""
+        now = self._clock()
+        return any(
+            one.stopped is None
+            and one.endpoint.answers(method)
+            and one.endpoint.besides <= station.endpoint.besides
+            and not one.patience.over(method, now)
+            for one in self._all
+            if one is not station
+        )
+
+    def waits_for(self, method: str) -> bool:
+        """Whether anybody here is waited for: none was found not to answer, or there is nobody to be asked instead."""
+        now = self._clock()
+        return any(
+            one.stopped is None and not (one.patience.over(method, now) and self._answers_besides(one, method))
+            for one in self.stations
+        )
+
     def _heard(self, station: Station, calls: Sequence[Question]) -> list[Json | Reply]:
         """Ask one endpoint, unless it is on another chain, not there yet, or gone for good. Raises what is believed of it."""
         self._doubts.settle(station)
         try:
             if not station.chain_ok:
                 self._wire.check_chain(station)
+                station.patience.greeted()
             self._wire.check_head(station, calls)
             return self._doubts.ask(station, calls)
         except Denied as error:
@@ -358,43 +390,10 @@ class Pool:
             others = any(one is not station and not one.stopped and one.back_at <= now for one in self.stations)
             raise self._doubts.denied(station, error, others=others) from None
 
-    def _sit_out(self, station: Station, error: Retry) -> None:
-        """It failed: others are asked first for a while, the longer the more its failures cost."""
-        sent_at, now = self._wire.sent_at, station.limiter.now()
-        station.retries += 1
-        if sent_at > station.failed_at:  # what was under way when it failed before says nothing new
-            station.failures, station.failed_at = station.failures + 1, now
-        pause = self._pause(min(station.failures, 8) - 1, error)
-        least = _SIT_OUT_S if error.after_s is None else 0.0
-        if isinstance(error, TooSlow) or (isinstance(error, Doubtful) and isinstance(error.otherwise, TooSlow)):
-            station.chain_ok = False  # silent: when it is asked next, one asks for all whether it is there
-            least = max(least, _OVERDUE * (now - sent_at))
-        station.back_at = self._clock() + max(pause, least)
-
-    def _slow_down(self, station: Station, error: TooFast) -> None:
-        """The endpoint was asked too fast; its limiter makes everybody wait who shares it.
-
-        The pause it asks for is kept, but not for the first refusal after answers: some ask for far more than they need.
-        """
-        station.retries += 1
-        sent_at, now = self._wire.sent_at, station.limiter.now()
-        if sent_at > station.slowed_at:
-            station.slowed_at, station.held = now, station.held + 1
-        first = station.held == 1 and now - station.answered_at < _LATELY_S
-        most = _FIRST_WAIT_S if first else _LONGEST_WAIT_S
-        station.limiter.refused(sent_at, None if error.after_s is None else min(most, error.after_s))
-
     def _nobody(self, last: CryptolakeError) -> CryptolakeError:
         names = ", ".join(one.endpoint.name for one in self.stations)
         stopped = all(one.stopped for one in self.stations)
         reason = next((one.stopped for one in self.stations if one.stopped), str(last)) if stopped else str(last)
         message = f"{self.chain}: {reason} (asked {names})"
-        if stopped:
-            return Stop(message)
-        return type(last)(message) if isinstance(last, Elsewhere | Behind | Overdue | Malformed) else Retry(message)
-
-    def _pause(self, attempt: int, last: CryptolakeError) -> float:
-        """Exponential back-off with jitter, at least what the other side asked for, capped at a minute."""
-        asked = last.after_s if isinstance(last, Retry) and last.after_s is not None else 0.0
-        backoff = random.uniform(0.1, 0.5) * float(2**attempt)  # noqa: S311  # jitter, not a secret
-        return min(_LONGEST_WAIT_S, max(asked, backoff))
+        told = type(last) if isinstance(last, Elsewhere | Behind | Overdue | Malformed) else Retry
+        return Stop(message) if stopped else told(message)

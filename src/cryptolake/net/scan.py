@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from cryptolake.errors import Retry, Stop
 from cryptolake.net.blocks import BlockRange
 from cryptolake.net.endpoint import Station
-from cryptolake.net.faults import Behind, Doubtful, Elsewhere, Malformed, TooBig, TooFast
+from cryptolake.net.faults import Behind, Doubtful, Elsewhere, Malformed, NotAwaited, TooBig, TooFast
 from cryptolake.net.logs import METHOD, AnsweredWindow, BlockWindow, LogFilter, LogQuestion, place
 from cryptolake.net.rpc import Pool
 from cryptolake.net.windows import ask_window, teach
@@ -27,6 +27,7 @@ _IN_A_HURRY = 2  # where only those are asked who are not waited for
 # What may be in flight, and so be lost when this process is killed: so many windows, so many blocks, or this part of what
 # was answered or of what is left, whichever is most.
 _WINDOWS, _BLOCKS, _PART = 2, 4000, 1 / 25
+_NO_SIZE = (Behind, Elsewhere, TooFast, Malformed, NotAwaited, Stop)  # whatever it is, it is not too much
 _SAME_SIZE = 3  # so many of them with the window as it is; after that its halves
 
 
@@ -173,11 +174,13 @@ class _Work:
             station.learned.failed()
             if attempt + 1 >= self._attempts or (isinstance(error, Stop) and station.stopped is None):
                 raise
+            if isinstance(error, NotAwaited) and not self._pool.waits_for(METHOD):
+                raise
             self._failures[start] = attempt + 1
             if isinstance(error, Malformed):
                 self._misread[start] = self._misread.get(start, frozenset()) | {station.endpoint.name}
             # What goes wrong again and again may be too much, whatever it is called. Only these are never a matter of size.
-            whole = attempt + 1 < _SAME_SIZE or isinstance(error, Behind | Elsewhere | TooFast | Malformed | Stop)
+            whole = attempt + 1 < _SAME_SIZE or isinstance(error, _NO_SIZE)
             middle = start + (stop - start) // 2
             back = [(start, stop)] if whole or middle == start else [(start, middle), (middle, stop)]
         else:

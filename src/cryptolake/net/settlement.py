@@ -1,7 +1,8 @@
 """Differences between two voices, settled block by block, by the block's hash: who dropped or made up logs is proven.
 
-A block is settled only where nothing that anybody saw is left out without disproof: two voices that leave out the same log
-outvote nobody. What does not belong here: asking for whole windows (scan, witness) and what a difference means for a day.
+Without a proof of receipts nobody is outvoted: neither by two voices that leave out the same log, nor by two that make up the
+same. A block is settled then only where two voices agree and whoever else is asked comes to say the same. What does not
+belong here: asking for whole windows (scan, witness) and what a difference means for a day.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from cryptolake.net.faults import Malformed
 from cryptolake.net.logs import BlockWindow, Log, LogFilter, LogQuestion, place
 from cryptolake.net.proof import ProvenBlock, Prover
 from cryptolake.net.rpc import Pool
-from cryptolake.net.voices import voice
+from cryptolake.net.voices import distinct, voice
 from cryptolake.net.windows import ask_window
 
 Said = frozenset[Log]
@@ -127,13 +128,17 @@ def _settled(
 
 
 def _header(pool: Pool, number: int, claims: Mapping[str, Said]) -> tuple[Header, bool]:
-    """The header that most voices give, and whether two of them do and no other is given as often."""
+    """The header that most voices give, and whether two of them do and no other is given as often.
+
+    It has a bloom filter only where it hashes to its hash: what else disproves a log is anybody's word.
+    """
     headers = [_header_at(pool, station, number) for station in _speakers(pool, claims)]
     told = [one for one in headers if one is not None]
     if not told:
         return Header(number, 0, ""), False
     count = Counter(one.hash for one in told).most_common(2)
-    best = next(one for one in told if one.hash == count[0][0])
+    given = [one for one in told if one.hash == count[0][0]]
+    best = next((one for one in given if one.sealed), None) or replace(given[0], bloom=b"")
     return best, count[0][1] > 1 and (len(count) == 1 or count[1][1] < count[0][1])
 
 
@@ -173,16 +178,22 @@ def _speakers(pool: Pool, claims: Mapping[str, Said]) -> list[Station]:
 def _borne_out(
     by_hash: Mapping[str, Said], claims: Mapping[str, Said], header: Header
 ) -> tuple[Said | None, tuple[str, ...]]:
-    """What two voices say of the block by its hash and nobody refutes, now or before, and who they are.
+    """What two voices say of the block by its hash and nobody contradicts, now or before, and who they are.
 
-    Whoever says otherwise must only have left something out, or numbered it in another way, or tell of logs that the block's
-    bloom filter does not hold. What was said before counts: nodes that do not know the question by hash answer with nothing.
+    By its hash everybody says the same then, but for numbers of logs and for what the block's bloom filter excludes: of a log
+    that some tell of and others do not, no vote says whether it was left out or made up. What was said before may have left
+    something out and may not have told of more: nodes that do not know the question by hash answer with nothing.
     """
     for truth in sorted(set(by_hash.values()), key=len, reverse=True):
         voices = tuple(name for name, one in by_hash.items() if one == truth)
-        if len(voices) > 1 and all(_adds_nothing(one, truth, header) for one in (*by_hash.values(), *claims.values())):
+        agreed = all(not _lacks(one, truth) and _adds_nothing(one, truth, header) for one in by_hash.values())
+        if distinct(voices) > 1 and agreed and all(_adds_nothing(one, truth, header) for one in claims.values()):
             return truth, voices
     return None, ()
+
+
+def _lacks(other: Said, truth: Said) -> bool:
+    return bool(Counter(map(_event, truth)) - Counter(map(_event, other)))
 
 
 def _adds_nothing(other: Said, truth: Said, header: Header) -> bool:

@@ -20,6 +20,8 @@ from cryptolake.net.purse import Purse
 from cryptolake.net.questions import Question, newest_block
 from cryptolake.net.sending import send
 
+_EASY = frozenset({"eth_chainId", "eth_blockNumber"})
+
 
 class Wire:
     """Sends questions to the endpoints of the chain with this id, within their limits and what may be spent. Thread-safe."""
@@ -54,7 +56,7 @@ class Wire:
         station.requests += 1
         station.units += cost
         try:
-            answer = send(self._http, station.endpoint, body)
+            answer = send(self._http, station.endpoint, body, briefly=_briefly(station, calls))
         except Narrow:
             raise TooBig(of="bytes") from None
         except Retry as error:
@@ -109,6 +111,11 @@ class Wire:
             return
         if newest > station.learned.head:
             raise Behind(f"{station.endpoint.name} has not come to block {newest} yet; it is asked elsewhere or later")
+
+
+def _briefly(station: Station, calls: Sequence[Question]) -> bool:
+    """Whether it has little time to answer: somebody else can, and this is easily answered or it cost much time already."""
+    return station.hurried and (station.patience.short or calls[0][0] in _EASY)
 
 
 def _read(station: Station, call: Question, reply: Reply) -> Json | Reply:

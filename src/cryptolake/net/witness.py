@@ -24,7 +24,7 @@ from cryptolake.net.rpc import Pool
 from cryptolake.net.scan import scan
 from cryptolake.net.voices import voice
 
-_GIVEN_UP = 2  # periods that a voice could not speak for, until it is asked no more; one where it is only asked besides
+GIVEN_UP = 2  # periods that a voice could not speak for, until it is asked no more; one where it is only asked besides
 DEARER = 10  # times as many questions as the first voice took, from which on nobody is asked besides
 
 
@@ -45,7 +45,8 @@ class Testimony:
 class Witness:
     """Asks second voices for the windows of one scan. `share` of them are asked again (1.0: all), chosen by lot.
 
-    `known` are answers that an earlier, interrupted run kept; `keep` is given every new one. Thread-safe.
+    `known` are answers that an earlier, interrupted run kept; `keep` is given every new one, `failed` outlives this one where
+    it is given. Thread-safe.
     """
 
     pool: Pool
@@ -53,7 +54,7 @@ class Witness:
     share: float
     known: Sequence[AnsweredWindow] = ()
     keep: Callable[[AnsweredWindow], None] = lambda _answered: None
-    _failed: Counter[str] = field(default_factory=Counter)
+    failed: Counter[str] = field(default_factory=Counter)  # times that a voice did not answer
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def hear(self, windows: Sequence[BlockWindow], within: BlockRange) -> Testimony:
@@ -85,7 +86,7 @@ class Witness:
         able = [
             one
             for one in others(self.pool, {name})
-            if one.lied is None and self._failed[voice(one.endpoint)] < (1 if one.endpoint.besides else _GIVEN_UP)
+            if one.lied is None and self.failed[voice(one.endpoint)] < (1 if one.endpoint.besides else GIVEN_UP)
         ]
         return sorted(able, key=_price)
 
@@ -147,7 +148,7 @@ class Witness:
             except (Retry, Stop) as error:
                 problem = _said(error)
                 with self._lock:
-                    self._failed[voice(group[0].endpoint)] += 1
+                    self.failed[voice(group[0].endpoint)] += 1
                 told = list({one.window: one for one in (*told, *new)}.values())
                 continue
             found += new

@@ -16,7 +16,7 @@ from cryptolake.net.block_identity import KnownBlock
 from cryptolake.registry.chains import UNSAID, Chain
 from cryptolake.registry.clock_rows import read_clock, read_day
 from cryptolake.registry.family import FamilyFacts
-from cryptolake.registry.markets import Csu
+from cryptolake.registry.markets import FIRST_OF_UNNUMBERED, Csu, unit_number
 from cryptolake.registry.rows import LINE, Row, report_unknown
 
 _STATUSES = ("verified", "single-source", "unverified")
@@ -51,6 +51,7 @@ _CHAIN_KEYS = frozenset(
 _CSU_KEYS = frozenset(
     [
         "name",
+        "number",
         "aliases",
         "family",
         "protocol",
@@ -185,6 +186,9 @@ def read_csu(
     sources = _texts("sources", values.get("sources"), fault)
     if not sources and sandbox is not True:
         fault("at least one source must be named under `sources:`")
+    number = _whole(values.get("number"))
+    if "number" in values and not 0 < (number or 0) < FIRST_OF_UNNUMBERED:
+        fault(f"number {values['number']!r} must be a whole number from 1 to {FIRST_OF_UNNUMBERED - 1}")
     status = str(values.get("status", "unverified"))
     if status not in _STATUSES:
         fault(f"status {status!r} must be one of {', '.join(_STATUSES)}")
@@ -198,6 +202,7 @@ def read_csu(
         return None
     return Csu(
         name=name,
+        number=number or unit_number(name),
         family=family,
         protocol=str(values.get("protocol") or family),
         version=str(values.get("version") or ""),

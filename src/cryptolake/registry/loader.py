@@ -228,7 +228,7 @@ def _rows(extra: Path, faults: list[str]) -> _Rows:
     ours = _package_rows()
     return _Rows(
         override(ours.chains, mine["chains"]),
-        override(ours.csus, mine["csus"]),
+        override(ours.csus, mine["csus"], keep=["number"]),
         override(ours.sets, mine["sets"]),
         [*ours.exclusions, *mine["exclusions"]],
     )
@@ -258,6 +258,7 @@ def _registry(rows: _Rows, known: Sequence[FamilyFacts], faults: list[str]) -> R
     chains = _chains(chain_rows, faults)
     csus: dict[str, Csu] = {}
     primaries: dict[tuple[int, str], str] = {}
+    numbers: dict[int, str] = {}
     faulty = frozenset(str(row.values.get("name")) for row in chain_rows) - set(chains)
     for row in csu_rows:
         csu = read_csu(row, chains, families, faulty, faults)
@@ -265,6 +266,8 @@ def _registry(rows: _Rows, known: Sequence[FamilyFacts], faults: list[str]) -> R
             continue
         if csu.name in csus:
             faults.append(f"{row.where}: market {csu.name} is listed twice; leave one")
+        if (other := numbers.setdefault(csu.number, csu.name)) != csu.name:
+            faults.append(f"{row.where}: {csu.name} and {other} have the same number {csu.number}; give one another")
         csus[csu.name] = csu
         role = families[csu.family].primary_role(csu.entry)
         for primary in csu.entry.get(role, "").split(","):

@@ -91,7 +91,13 @@ def report_unknown(keys: Mapping[str, object], known: Collection[str], where: st
             faults.append(f"{where}: unknown key {key!r}; {hint}")
 
 
-def override(rows: Sequence[Row], mine: Sequence[Row]) -> list[Row]:
-    """`rows` without those that `mine` names anew, followed by `mine`."""
+def override(rows: Sequence[Row], mine: Sequence[Row], *, keep: Sequence[str] = ()) -> list[Row]:
+    """`rows` without those that `mine` names anew, followed by `mine`; the keys of `keep` stay where `mine` leaves them out."""
+    before = {str(row.values.get("name")): row.values for row in rows}
+
+    def anew(row: Row) -> Row:
+        former = before.get(str(row.values.get("name")), {})
+        return Row({**{key: former[key] for key in keep if key in former}, **row.values}, row.where)
+
     names = {str(row.values.get("name")) for row in mine}
-    return [row for row in rows if row.values.get("name") not in names] + list(mine)
+    return [row for row in rows if str(row.values.get("name")) not in names] + [anew(row) for row in mine]

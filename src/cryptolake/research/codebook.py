@@ -20,18 +20,22 @@ def codebook(
     facts: Mapping[str, object],
     steps: Sequence[str] = (),
     derived: Mapping[str, str] | None = None,
+    meaning: Mapping[str, str] | None = None,
 ) -> dict[str, object]:
-    """A Frictionless-style resource: fields with meaning, unit and missing values, key, steps, and `facts` of the dataset."""
+    """A Frictionless-style resource: fields with meaning, unit and missing values, key, steps, and `facts` of the dataset.
+
+    `meaning` gives the `<value>__<market>` of each column of a wide frame.
+    """
     known = {field.name: field for field in table.fields}
     fields = []
     for name, dtype in frame.schema.items():
-        base, _, unit_name = name.partition("__")
+        base, _, unit_name = (meaning or {}).get(name, name).partition("__")
         field = known.get(base)
-        meaning = field.doc if field else (derived or {}).get(base, "")
+        said = field.doc if field else (derived or {}).get(base, "")
         one: dict[str, object] = {
             "name": name,
             "type": _TYPES.get(type(dtype), "datetime" if isinstance(dtype, pl.Datetime) else "integer"),
-            "description": f"{meaning} of {unit_name}" if unit_name else meaning,
+            "description": f"{base} of {unit_name}: {said}" if unit_name else said,
             "unit": field.unit if field else "",
             "missing": frame[name].null_count(),
         }

@@ -1,20 +1,29 @@
-"""What a researcher looks at first: balance, why values are missing, distributions, unit roots, outliers. Pure but for tests.
+"""What a researcher looks at first: balance, why values are missing, distributions, unit roots, outliers.
 
-`describe` computes, `html` renders. The terminal's tables are printed by the command from the same `Description`.
+Days are calendar days: a market-day without a row is a gap like one without a value. What does not belong here: the report
+as a page (`description_page`) and the terminal's tables, which the command prints from the same `Description`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import polars as pl
 
-from cryptolake.contracts.counting import counted
 from cryptolake.gold.daily_panel import figures
-from cryptolake.quality import page
 from cryptolake.research import unitroot
-from cryptolake.research.transforms import VALUES, Rectangle, largest_window
+from cryptolake.research.critical_values import Terms
+from cryptolake.research.rectangle import Rectangle, largest_window
+from cryptolake.research.transforms import VALUES
+
+if TYPE_CHECKING:
+    from cryptolake.research.adf import Lags
+    from cryptolake.research.dependence import Dependence
+    from cryptolake.research.panel_tests import PanelTest
+
+NO_ROW = "no row"  # the state of a market-day that the panel does not have
 
 _ROBUST = 1.4826  # makes the median absolute deviation comparable with a standard deviation
 _OUTLIER_Z = 8.0  # robust z of a daily log change; daily crypto changes have fat tails
@@ -32,27 +41,65 @@ class Description:
     missing: pl.DataFrame
     summary: pl.DataFrame
     outliers: pl.DataFrame
-    levels: list[unitroot.Screen]
-    changes: list[unitroot.Screen]
+    levels: unitroot.Found
+    changes: unitroot.Found
     value: str
     accept: tuple[str, ...]
 
     @property
-    def tests(self) -> list[tuple[str, unitroot.PanelTest]]:
-        """The panel unit-root tests of levels and of daily changes."""
-        both = (("level", self.levels), ("daily change", self.changes))
-        return [(what, test) for what, screens in both for test in unitroot.panel_tests(screens)]
+    def tests(self) -> list[tuple[str, PanelTest]]:
+        """The unit-root tests over all markets, of levels and of daily changes."""
+        return [(what, test) for what, found in self._both for test in found.tests]
+
+    @property
+    def dependence(self) -> list[tuple[str, Dependence]]:
+        """How markets move together, in levels and in daily changes."""
+        return [(what, test) for what, found in self._both for test in found.dependence]
+
+    @property
+    def roots(self) -> list[tuple[unitroot.Screen, unitroot.Screen]]:
+        """Per market the screen of its level and of its daily change."""
+        return list(zip(self.levels.screens, self.changes.screens, strict=True))
+
+    @property
+    def warning(self) -> str | None:
+        """What to say of tests that assume independence, by Pesaran's CD of the daily changes; None without one."""
+        cd = next((test for test in self.changes.dependence if test.name == "Pesaran CD"), None)
+        if cd is None or cd.p is None:
+            return None
+        if cd.p >= 0.05:
+            return f"Pesaran's CD of daily changes is {cd.statistic:.2f}: no sign that markets move together."
+        instead = (
+            "believe CIPS before them"
+            if any(test.name == "CIPS" and test.p is not None for _, test in self.tests)
+            else "CIPS, which allows for it, has critical values from 10 markets on"
+        )
+        return (
+            f"Pesaran's CD of daily changes is {cd.statistic:.2f}: markets move together, so the tests that assume "
+            f"independent markets reject too often; {instead}."
+        )
+
+    @property
+    def _both(self) -> tuple[tuple[str, unitroot.Found], tuple[str, unitroot.Found]]:
+        return ("level", self.levels), ("daily change", self.changes)
 
 
-def describe(panel: pl.DataFrame, value: str = "total_tvl_usd", accept: Collection[str] = ("ok",)) -> Description:
+def describe(
+    panel: pl.DataFrame,
+    value: str = "total_tvl_usd",
+    accept: Collection[str] = ("ok",),
+    *,
+    terms: Terms = "intercept",
+    lags: Lags = "AIC",
+) -> Description:
     """Describe a `daily_panel`; unit roots and outliers are of ln(1 + `value`).
 
     Only figures of the accepted states count, as in an export; the largest window is the one `--balance longest` exports.
     """
-    panel = figures(panel, accept)
+    panel = on_calendar(figures(panel, accept))
     studied = [name for name in VALUES if name in panel.columns]
     present = pl.col(value).is_not_null()
-    logged = panel.sort("csu", "date").select("csu", "date", "status", "flags", pl.col(value).log1p().alias("log"))
+    logged = panel.select("csu", "date", "status", "flags", pl.col(value).log1p().alias("log"))
     changes = logged.with_columns(pl.col("log").diff().over("csu", order_by="date").alias("change"))
     return Description(
         markets=panel["csu"].n_unique(),
@@ -63,16 +110,27 @@ def describe(panel: pl.DataFrame, value: str = "total_tvl_usd", accept: Collecti
         missing=_missing(panel),
         summary=_summary(panel, studied),
         outliers=_outliers(changes),
-        levels=unitroot.screen(logged, "log"),
-        changes=unitroot.screen(changes, "change"),
+        levels=unitroot.examine(logged, "log", terms, lags),
+        changes=unitroot.examine(changes, "change", terms, lags),
         value=value,
         accept=tuple(accept),
     )
 
 
+def on_calendar(panel: pl.DataFrame) -> pl.DataFrame:
+    """A row for every market and every calendar day from the panel's first to its last, sorted; new ones say `no row`."""
+    if panel.is_empty():
+        return panel
+    days = pl.date_range(pl.lit(panel["date"].min()), pl.lit(panel["date"].max()), "1d")
+    every = panel.select(pl.col("csu").unique().sort()).join(pl.select(days.alias("date")), how="cross")
+    return every.join(panel, on=["csu", "date"], how="left").with_columns(
+        pl.col("status", "liquidations_status").fill_null(NO_ROW)
+    )
+
+
 def _balance(panel: pl.DataFrame, present: pl.Expr) -> pl.DataFrame:
-    """Per market: days expected and with a value, first and last of them, gaps between, longest run."""
-    rows = panel.sort("csu", "date").with_columns(present.alias("there"))
+    """Per market: calendar days, those with a value, first and last of them, gaps between, longest run."""
+    rows = panel.with_columns(present.alias("there"))
     inside = (
         rows.filter(pl.col("there"))
         .group_by("csu")
@@ -138,52 +196,3 @@ def _outliers(changes: pl.DataFrame, limit: int = 25) -> pl.DataFrame:
         .select("csu", "date", "change", "robust_z", "status", "flags")
         .head(limit)
     )
-
-
-def html(panel: pl.DataFrame, found: Description, *, title: str, facts: Sequence[tuple[str, object]] = ()) -> str:
-    """The self-contained report with plots."""
-    panel = figures(panel, found.accept).sort("csu", "date")
-    days = panel["date"].unique().sort().to_list()
-    status = {str(csu): rows["status"].to_list() for (csu,), rows in _by_market(panel)}
-    logged = {
-        str(csu): rows.select(pl.col(found.value).log1p())[found.value].to_list() for (csu,), rows in _by_market(panel)
-    }
-    total = panel.group_by("date").agg(pl.col("liquidations_usd").sum()).sort("date")["liquidations_usd"].to_list()
-    window = found.window
-    text = (
-        f"{counted(found.markets, 'market')}, {counted(found.days, 'day')}, "
-        f"{found.share_present:.1%} of market-days have {found.value}. "
-        + (
-            f"Largest complete rectangle: {counted(len(window.units), 'market')}, "
-            f"{window.first} .. {window.last} ({counted(window.days, 'day')})."
-            if window
-            else "No market-day is complete."
-        )
-    )
-    roots = [
-        (one.csu, one.days, one.adf_p, one.kpss_p, one.verdict, change.adf_p, change.kpss_p, change.verdict)
-        for one, change in zip(found.levels, found.changes, strict=True)
-    ]
-    tests = [(what, test.name, test.statistic, test.p, test.units) for what, test in found.tests]
-    return page.page(
-        title,
-        [
-            ("The dataset", page.note(text) + page.table(("fact", "value"), list(facts))),
-            ("Why values are there or missing", page.heat_map("status by market and day", days, status)
-             + page.table(found.missing.columns, found.missing.rows())),
-            ("Balance", page.table(found.balance.columns, found.balance.rows())),
-            ("Distributions", page.table(found.summary.columns, found.summary.rows())),
-            (f"ln(1 + {found.value}) by market", page.lines("levels", logged)),
-            ("Liquidations of all markets, USD a day", page.lines("liquidations", {"liquidations_usd": total})),
-            ("Unit roots per market: levels, then daily changes",
-             page.table(("csu", "days", "ADF p", "KPSS p", "level", "ADF p", "KPSS p", "change"), roots)),
-            ("Unit roots of the panel (null: every market has one)",
-             page.table(("of", "test", "statistic", "p", "markets"), tests)),
-            ("Outliers: daily log changes with a robust z above 8",
-             page.table(found.outliers.columns, found.outliers.rows())),
-        ],
-    )  # fmt: skip
-
-
-def _by_market(panel: pl.DataFrame) -> list[tuple[tuple[object, ...], pl.DataFrame]]:
-    return sorted(panel.partition_by("csu", as_dict=True).items(), key=lambda item: str(item[0]))

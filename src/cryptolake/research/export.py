@@ -16,7 +16,8 @@ from cryptolake.contracts.table import Table
 from cryptolake.files.atomic import write_bytes
 from cryptolake.research.codebook import codebook, page
 from cryptolake.research.formats import ExportFormat, rendered, require_suffix
-from cryptolake.research.transforms import Prepared, Recipe, wide
+from cryptolake.research.transforms import Prepared, Recipe
+from cryptolake.research.wide import wide
 
 
 def export(
@@ -34,9 +35,17 @@ def export(
     Raises BadInput when the file's name says another format.
     """
     require_suffix(to, path)
-    frame = _long(prepared) if shape == "long" else wide(prepared, recipe.values)
+    frame, meaning = (
+        (_long(prepared), dict[str, str]()) if shape == "long" else wide(prepared, recipe.values, to.longest_name)
+    )
     document = codebook(
-        table, frame, path=path.name, facts=facts, steps=[*prepared.steps, f"shape: {shape}"], derived=prepared.derived
+        table,
+        frame,
+        path=path.name,
+        facts={"cut_offs": prepared.cut_offs, "evidence": prepared.evidence, **facts},
+        steps=[*prepared.steps, f"shape: {shape}"],
+        derived=prepared.derived,
+        meaning=meaning,
     )
     write_bytes(path, rendered(to, frame, document))
     beside = [path.with_name(f"{path.name}.codebook.json"), path.with_name(f"{path.name}.codebook.md")]

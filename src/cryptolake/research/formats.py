@@ -27,12 +27,15 @@ Render = Callable[["pl.DataFrame", Mapping[str, object]], bytes]
 
 @dataclass(frozen=True, slots=True)
 class ExportFormat:
-    """A format: its name (that of its file), suffix with the dot, function, and the extra whose libraries it needs."""
+    """A format: its name (that of its file), suffix with the dot, function, the extra whose libraries it needs, and how many
+    characters a column's name may have (None: any number).
+    """
 
     name: str
     suffix: str
     render: Render
     needs: str | None = None
+    longest_name: int | None = None
 
 
 def format_names() -> list[str]:
@@ -73,12 +76,14 @@ def _read(name: str) -> ExportFormat:
     file = _file(name)
     try:
         module = load(file)
-        require_spelt(module, ("SUFFIX", "render", "NEEDS"))
+        require_spelt(module, ("SUFFIX", "render", "NEEDS", "LONGEST_NAME"))
         if hasattr(module, "render"):
             require_function(module.render, "render", "frame", "codebook")
     except FileFault as fault:
         raise Stop(f"{file}: {fault}") from None
-    suffix, render, needs = (getattr(module, one, None) for one in ("SUFFIX", "render", "NEEDS"))
+    suffix, render, needs, longest = (
+        getattr(module, one, None) for one in ("SUFFIX", "render", "NEEDS", "LONGEST_NAME")
+    )
     if not (isinstance(suffix, str) and _SUFFIX.fullmatch(suffix)):
         raise Stop(
             f"{file}: SUFFIX is missing; write the suffix of its files with the dot, in small letters and digits"
@@ -87,7 +92,9 @@ def _read(name: str) -> ExportFormat:
         raise Stop(f"{file}: render is missing; write a function of a frame and its codebook that gives bytes")
     if needs is not None and needs not in _extras():
         raise Stop(f"{file}: NEEDS is not the name of an extra, but {needs!r}; known: {', '.join(_extras())}")
-    return ExportFormat(name, suffix, render, needs)
+    if longest is not None and not (isinstance(longest, int) and longest > 0):
+        raise Stop(f"{file}: LONGEST_NAME is no whole number above 0, but {longest!r}; write characters, e.g. 32")
+    return ExportFormat(name, suffix, render, needs, longest)
 
 
 @lru_cache(maxsize=1)

@@ -1,71 +1,70 @@
 """What may be done to the panel before estimation: fill, balance, winsorise, log, difference. Pure; every step is recorded.
 
 Raw columns are never changed: what is made stands beside them under a new name. Steps run in the order fill, balance,
-winsorise (`_w`), log (`_log`), difference (`_d`), each on what the step before it made.
+winsorise (`_w`), log (`_log`), difference (`_d`), each on what the step before it made. Days are those of the calendar: a
+day without a row is a missing day. What does not belong here: which rectangle is complete (`rectangle`), and how the columns
+of a wide file are called (`wide`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from typing import Literal
 
 import polars as pl
 
 from cryptolake.contracts.counting import counted
+from cryptolake.contracts.grades import GRADES, Grade
 from cryptolake.errors import BadInput, Stop
-from cryptolake.gold.daily_panel import figures
+from cryptolake.gold.daily_panel import evidence_of, figures, is_flow
+from cryptolake.registry.markets import unit_number
+from cryptolake.research.rectangle import largest_window
 
 Balance = Literal["strict", "longest", "none"]
+Within = Literal["market", "day", "pooled"]
 
 # The columns a study of this panel is usually about; others by name.
 VALUES = ("total_tvl_usd", "total_supplied_usd", "total_borrowed_usd", "utilization_rate", "liquidations_usd")
-_NOT_LOGGED = ("utilization_rate", "priced_share")  # shares
+_LOGGED = ("_usd", "_count")  # money and counts; shares, rates and ages stay as they are
 _FILL = re.compile(r"ffill(?:\((\d+)\))?")
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What to do. `fill_limit` is in days (0: no filling), `winsorize` a share per tail (0: none).
+    """What to do. `fill_limit` is in calendar days (0: no filling), `winsorize` a share per tail (0: none) of the values of
+    each market, of each day, or of all rows (`within`).
 
-    Figures count where their side's status is one of `accept`; the others are null, whatever comes after.
+    Figures count where their side's status is one of `accept` and its evidence is of the grade `least` at least; the others
+    are null, whatever comes after.
     """
 
     values: tuple[str, ...] = VALUES
     balance: Balance = "none"
     fill_limit: int = 0
     winsorize: float = 0.0
+    within: Within = "market"
     log: bool = False
     diff: bool = False
     accept: tuple[str, ...] = ("ok",)
+    least: Grade = "one_voice"
 
 
 @dataclass(slots=True)
 class Prepared:
     """The transformed panel in long form and what was done to it, one sentence per step.
 
-    `derived` maps each new column to how it was made.
+    `derived` maps each new column to how it was made, `cut_offs` each winsorised one to the bounds it was cut at (market,
+    day or `all`: low, high), `evidence` each grade to the share of the market-days with a figure that it bears out.
     """
 
     frame: pl.DataFrame
     steps: list[str] = field(default_factory=list)
     derived: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Rectangle:
-    """The largest complete rectangle of a panel: these units have every value on every day from `first` to `last`."""
-
-    units: tuple[str, ...]
-    first: date
-    last: date
-
-    @property
-    def days(self) -> int:
-        """T of the rectangle."""
-        return (self.last - self.first).days + 1
+    cut_offs: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
+    evidence: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 def fill_limit(text: str) -> int:
@@ -92,8 +91,11 @@ def require_numbers(panel: pl.DataFrame, values: Sequence[str]) -> None:
     )
 
 
-def prepare(panel: pl.DataFrame, recipe: Recipe) -> Prepared:
-    """Apply the recipe to a `daily_panel`. Raises BadInput for unknown columns or when no complete unit is left."""
+def prepare(panel: pl.DataFrame, recipe: Recipe, numbers: Mapping[str, int] | None = None) -> Prepared:
+    """Apply the recipe to a `daily_panel`; `numbers` are the registry's, by market.
+
+    Raises BadInput for unknown columns or when no complete unit is left.
+    """
     known = [name for name, dtype in panel.schema.items() if dtype.is_numeric()]
     if unknown := [name for name in recipe.values if name not in known]:
         raise BadInput(f"no numeric column {unknown[0]!r} in the panel; known: {', '.join(known)}")
@@ -102,13 +104,15 @@ def prepare(panel: pl.DataFrame, recipe: Recipe) -> Prepared:
     done = Prepared(panel.sort("csu", "date"))
     if {"status", "liquidations_status"} <= set(panel.columns):
         _accept(done, recipe)
+    if {"tvl_evidence", "liquidations_evidence"} <= set(panel.columns):
+        _weigh(done, recipe)
     if recipe.fill_limit:
         _fill(done, recipe)
     _balance(done, recipe)
-    _identify(done)
+    _identify(done, numbers or {})
     last = {name: name for name in recipe.values}
     if recipe.winsorize:
-        _winsorize(done, recipe.winsorize, last)
+        _winsorize(done, recipe.winsorize, recipe.within, last)
     if recipe.log:
         _log(done, last)
     if recipe.diff:
@@ -119,27 +123,57 @@ def prepare(panel: pl.DataFrame, recipe: Recipe) -> Prepared:
 def _accept(done: Prepared, recipe: Recipe) -> None:
     """Leave the figures of the accepted states, and say how many of the study's values that took away."""
     before, done.frame = done.frame, figures(done.frame, recipe.accept)
-    count = sum(int(done.frame[name].null_count() - before[name].null_count()) for name in recipe.values)
+    count = _taken(before, done.frame, recipe.values)
     done.steps.append(
         f"status: figures of market-days that are {' or '.join(recipe.accept)}; "
         f"{counted(count, 'value')} of other states made null"
     )
 
 
+def _weigh(done: Prepared, recipe: Recipe) -> None:
+    """Leave the figures that are borne out far enough, and say how far those that are left are."""
+    before, done.frame = done.frame, figures(done.frame, recipe.accept, recipe.least)
+    if recipe.least != GRADES[0]:
+        count = _taken(before, done.frame, recipe.values)
+        done.steps.append(f"evidence: {recipe.least} or better; {counted(count, 'value')} of weaker evidence made null")
+    for side in dict.fromkeys(map(evidence_of, recipe.values)):
+        of_side = [name for name in recipe.values if evidence_of(name) == side]
+        there = done.frame.filter(pl.any_horizontal(pl.col(of_side).is_not_null()))[side]
+        counts = {one: int((there == one).sum()) for one in GRADES}
+        done.evidence[side] = {one: count / there.len() for one, count in counts.items() if count}
+        shares = ", ".join(f"{grade} {share:.1%}" for grade, share in done.evidence[side].items())
+        done.steps.append(f"evidence of market-days with a figure ({side}): {shares or 'no figure'}")
+
+
+def _taken(before: pl.DataFrame, after: pl.DataFrame, values: Sequence[str]) -> int:
+    return sum(int(after[name].null_count() - before[name].null_count()) for name in values)
+
+
 def _fill(done: Prepared, recipe: Recipe) -> None:
-    """Carry the last value forward within a unit, at most so many days, and say in `<column>_imputed` where."""
+    """Carry the last value of a stock forward within a unit, at most so many days, and say in `<column>_imputed` where."""
+    stocks = [name for name in recipe.values if not is_flow(name)]
     before = done.frame
+    since = {
+        name: pl.col("date")
+        - pl.when(pl.col(name).is_not_null()).then(pl.col("date")).forward_fill().over("csu", order_by="date")
+        for name in stocks
+    }
     done.frame = before.with_columns(
-        pl.col(name).forward_fill(limit=recipe.fill_limit).over("csu", order_by="date") for name in recipe.values
-    ).with_columns(
-        (pl.col(name).is_not_null() & before[name].is_null()).alias(f"{name}_imputed") for name in recipe.values
-    )
-    count = sum(int(done.frame[f"{name}_imputed"].sum()) for name in recipe.values)
+        pl.when(since[name] <= timedelta(days=recipe.fill_limit))
+        .then(pl.col(name).forward_fill().over("csu", order_by="date"))
+        .alias(name)
+        for name in stocks
+    ).with_columns((pl.col(name).is_not_null() & before[name].is_null()).alias(f"{name}_imputed") for name in stocks)
+    count = sum(int(done.frame[f"{name}_imputed"].sum()) for name in stocks)
     done.steps.append(
         f"fill: last value carried forward at most {counted(recipe.fill_limit, 'day')}, "
         f"{counted(count, 'value')} imputed"
     )
-    for name in recipe.values:
+    if flows := [name for name in recipe.values if is_flow(name)]:
+        done.steps.append(
+            f"fill: {', '.join(flows)} not filled: what happened on one day did not happen again on the next"
+        )
+    for name in stocks:
         done.derived[f"{name}_imputed"] = f"whether {name} was carried forward"
 
 
@@ -148,7 +182,7 @@ def _balance(done: Prepared, recipe: Recipe) -> None:
     everyone = frame["csu"].n_unique()
     if recipe.balance == "strict":
         complete = pl.all_horizontal(pl.col(name).is_not_null() for name in recipe.values)
-        days = frame["date"].n_unique()
+        days = _span(frame)
         full = frame.filter(complete).group_by("csu").len().filter(pl.col("len") == days)["csu"]
         done.frame = frame.filter(pl.col("csu").is_in(full.implode()))
         if done.frame.is_empty():
@@ -175,55 +209,47 @@ def _balance(done: Prepared, recipe: Recipe) -> None:
         done.steps.append("balance none: every expected market-day is a row, missing values are null")
 
 
-def largest_window(frame: pl.DataFrame, values: Sequence[str]) -> Rectangle | None:
-    """The complete rectangle (units x consecutive days) with most cells; the earliest of several. None when all is missing."""
-    complete = pl.all_horizontal(pl.col(name).is_not_null() for name in values)
-    wide = frame.select("date", "csu", complete.alias("full")).pivot("csu", index="date", values="full").sort("date")
-    days: list[date] = wide["date"].to_list()
-    names = [name for name in wide.columns if name != "date"]
-    columns = [wide[name].fill_null(False).to_list() for name in names]
-    ahead = [0] * len(names)  # length of each unit's run that starts at the day at hand
-    best: tuple[int, int, int, int] | None = None  # cells, start, length, count
-    runs: list[list[int]] = []
-    for index in range(len(days) - 1, -1, -1):
-        ends = index + 1 < len(days) and (days[index + 1] - days[index]).days != 1
-        ahead = [(1 if ends else run + 1) if column[index] else 0 for run, column in zip(ahead, columns, strict=True)]
-        runs.append(ahead)
-        for count, length in enumerate(sorted(ahead, reverse=True), start=1):
-            if length and (best is None or count * length >= best[0]):
-                best = (count * length, index, length, count)
-    if best is None:
-        return None
-    _, start, length, _ = best
-    at_start = runs[len(days) - 1 - start]
-    units = tuple(sorted(name for name, run in zip(names, at_start, strict=True) if run >= length))
-    return Rectangle(units, days[start], days[start + length - 1])
+def _span(frame: pl.DataFrame) -> int:
+    """Calendar days from the first to the last row, those that no market has a row of among them."""
+    dates: list[date] = frame["date"].unique().sort().to_list()
+    return (dates[-1] - dates[0]).days + 1 if dates else 0
 
 
-def _identify(done: Prepared) -> None:
-    """Integer ids as Stata's `xtset` and R's `plm` want them: units by name, days by date, both from 1 without gaps."""
+def _identify(done: Prepared, numbers: Mapping[str, int]) -> None:
+    """Integer ids as Stata's `xtset` and R's `plm` want them: a market's is the same in every file, days count from 1."""
+    names = done.frame["csu"].unique().to_list()
     first: date = min(done.frame["date"].to_list())
     done.frame = done.frame.with_columns(
-        pl.col("csu").rank("dense").cast(pl.Int32).alias("unit_id"),
+        pl.col("csu")
+        .replace_strict({name: numbers.get(name) or unit_number(name) for name in names}, return_dtype=pl.Int32)
+        .alias("unit_id"),
         ((pl.col("date") - pl.lit(first)).dt.total_days() + 1).cast(pl.Int32).alias("time_id"),
     )
-    done.derived["unit_id"] = "number of the market in this file, by name, from 1"
+    done.derived["unit_id"] = "number of the market, the same in every file"
     done.derived["time_id"] = f"number of the day in this file, {first} is 1; a missing day keeps its number"
 
 
-def _winsorize(done: Prepared, share: float, last: dict[str, str]) -> None:
+def _winsorize(done: Prepared, share: float, within: Within, last: dict[str, str]) -> None:
+    """Cut the tails of the values of each market, each day or all rows; bounds by linear interpolation (R's type 7)."""
+    group = {"market": "csu", "day": "date", "pooled": None}[within]
+    key = pl.lit("all") if group is None else pl.col(group).cast(pl.String)
     for name in list(last):
-        low, high = (done.frame[name].quantile(at, "linear") for at in (share, 1 - share))
         new = f"{last[name]}_w"
-        done.frame = done.frame.with_columns(pl.col(last[name]).clip(low, high).alias(new))
-        done.derived[new] = f"{name} winsorised at {share:g} per tail over all rows: {low!r} .. {high!r}"
-        done.steps.append(f"winsorise: {done.derived[new]}")
+        low, high = (pl.col(last[name]).quantile(at, "linear") for at in (share, 1 - share))
+        found = done.frame.group_by(key.alias("of")).agg(low.alias("low"), high.alias("high")).drop_nulls().sort("of")
+        done.cut_offs[new] = {of: (least, most) for of, least, most in found.iter_rows()}
+        bounds = (low, high) if group is None else (low.over(group), high.over(group))
+        done.frame = done.frame.with_columns(pl.col(last[name]).clip(*bounds).alias(new))
+        of = {"market": "within each market", "day": "within each day", "pooled": "over all rows"}[within]
+        done.derived[new] = f"{name} winsorised at {share:g} per tail {of}"
+        bounds_text = f": {' .. '.join(map(repr, done.cut_offs[new]['all']))}" if done.cut_offs[new].get("all") else ""
+        done.steps.append(f"winsorise: {new} = {done.derived[new]}{bounds_text}")
         last[name] = new
 
 
 def _log(done: Prepared, last: dict[str, str]) -> None:
     for name in list(last):
-        if name in _NOT_LOGGED:
+        if not name.endswith(_LOGGED):
             continue
         new = f"{last[name]}_log"
         done.frame = done.frame.with_columns(pl.col(last[name]).log1p().alias(new))
@@ -241,19 +267,3 @@ def _difference(done: Prepared, last: dict[str, str]) -> None:
         done.derived[new] = f"{last[name]} minus its value on the day before; null on the first day of a market"
         done.steps.append(f"difference: {new} = {done.derived[new]}")
         last[name] = new
-
-
-def wide(prepared: Prepared, values: Sequence[str]) -> pl.DataFrame:
-    """One row per day, one column per value and market, named `<value>__<csu>`."""
-    columns = [name for name in prepared.frame.columns if name in values or name in prepared.derived]
-    chosen = [name for name in columns if name not in ("unit_id", "time_id")]
-    pieces = [
-        prepared.frame.pivot("csu", index=["date", "time_id"], values=name, sort_columns=True).rename(
-            lambda column, name=name: column if column in ("date", "time_id") else f"{name}__{column}"  # type: ignore[misc]
-        )
-        for name in chosen
-    ]
-    frame = pieces[0]
-    for piece in pieces[1:]:
-        frame = frame.join(piece.drop("time_id"), on="date", how="left")
-    return frame.sort("date")

@@ -1,95 +1,159 @@
-"""Unit-root screening: ADF and KPSS per market, and the panel tests that combine their p-values. Needs the extra `research`.
+"""Unit-root screening per market (ADF and KPSS), and which series the tests over all markets are given.
 
-Per market from statsmodels (constant, lag order by AIC / automatic bandwidth). Panel: Maddala and Wu (1999), Fisher's
-sum of -2 ln p of the ADF tests, and Choi's (2001) inverse normal, both by `scipy.stats.combine_pvalues`. All assume that
-markets are independent of each other, which crypto markets are not: read a rejection with care.
+A series is a market's longest run without gaps, in calendar days: a day without a row is a gap like a day without a value.
+The tests themselves: `adf`, `panel_tests`, `dependence`. Needs the extra `research` once there is something to test.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from datetime import date
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import polars as pl
 
+from cryptolake.research.critical_values import Terms
 from cryptolake.research.extra import needs_research
+from cryptolake.research.rectangle import Rectangle, largest_window
+
+if TYPE_CHECKING:
+    from cryptolake.research.adf import Adf, Lags
+    from cryptolake.research.dependence import Dependence
+    from cryptolake.research.panel_tests import PanelTest
 
 MIN_T = 30  # days below which no test is run
 
 Verdict = Literal["stationary", "unit root", "unclear", "too short", "constant"]
 
 
+class Run(NamedTuple):
+    """A stretch of days that follow each other, all with a value."""
+
+    first: date | None
+    values: list[float]
+
+
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """The tests of one market's longest run without gaps. p-values are None where no test was run."""
+    """The tests of one market's longest run without gaps. p-values and lags are None where no test was run."""
 
     csu: str
     days: int
     adf_p: float | None
     kpss_p: float | None
     verdict: Verdict
+    lags: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class PanelTest:
-    """A test over all markets; null: every market has a unit root."""
+class Found:
+    """What the tests say of one column: per market, of the panel, and of how markets move together.
 
-    name: str
-    statistic: float
-    p: float
-    units: int
+    `window` is the rectangle that the tests took which need equally long series; None where there is none to test.
+    """
+
+    screens: list[Screen]
+    tests: list[PanelTest]
+    dependence: list[Dependence]
+    window: Rectangle | None
 
 
-def screen(frame: pl.DataFrame, value: str) -> list[Screen]:
-    """Test `value` of every market (long frame with csu, date). KPSS p-values are cut to 0.01 .. 0.1 by its table."""
+def examine(frame: pl.DataFrame, value: str, terms: Terms = "intercept", lags: Lags = "AIC") -> Found:
+    """Test `value` of a long frame (csu, date). KPSS p-values are cut to 0.01 .. 0.1 by its table."""
     parts = frame.sort("date").partition_by("csu", as_dict=True, maintain_order=True)
-    runs = {str(csu): longest_run(rows[value].to_list()) for (csu,), rows in parts.items()}
-    if any(len(run) >= MIN_T for run in runs.values()):
-        with needs_research("unit-root screening"):
-            from statsmodels.tsa.stattools import adfuller, kpss
-    found = []
-    for csu, run in sorted(runs.items()):
-        if len(run) < MIN_T:
-            found.append(Screen(csu, len(run), None, None, "too short"))
-            continue
-        if max(run) == min(run):
-            found.append(Screen(csu, len(run), None, None, "constant"))
-            continue
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # KPSS warns that p lies outside its table: the cut is documented above
-            adf_p = float(adfuller(run, regression="c", autolag="AIC")[1])
-            kpss_p = float(kpss(run, regression="c", nlags="auto")[1])
-        found.append(Screen(csu, len(run), adf_p, kpss_p, _verdict(adf_p, kpss_p)))
-    return found
+    runs = {
+        str(csu): longest_run(rows["date"].to_list(), rows[value].to_list()) for (csu,), rows in sorted(parts.items())
+    }
+    regressions: dict[str, Adf] = {}
+    screens = [_screen(csu, run.values, terms, lags, regressions) for csu, run in runs.items()]
+    if len(regressions) < 2:
+        return Found(screens, [], [], None)
+    from cryptolake.research import panel_tests
+
+    found = list(regressions.values())
+    tests = [*panel_tests.combined(found), *panel_tests.im_pesaran_shin(found, terms)]
+    tested = frame.filter(pl.col("csu").is_in(list(regressions))).select("csu", "date", value)
+    window = largest_window(tested, [value])
+    if window is not None and len(window.units) > 1 and window.days >= MIN_T:
+        tests += _of_equal_length(tested, value, window, terms, lags)
+    else:
+        window = None
+    return Found(screens, tests, _dependence(tested, value), window)
 
 
-def panel_tests(screens: Sequence[Screen]) -> list[PanelTest]:
-    """Maddala-Wu and Choi over the ADF p-values of the markets that were tested; none below two markets."""
-    found = [max(one.adf_p, 1e-300) for one in screens if one.adf_p is not None]
+def _screen(csu: str, run: list[float], terms: Terms, lags: Lags, regressions: dict[str, Adf]) -> Screen:
+    """Test one market, and keep its regression for the tests over all."""
+    if len(run) < MIN_T:
+        return Screen(csu, len(run), None, None, "too short")
+    if max(run) == min(run):
+        return Screen(csu, len(run), None, None, "constant")
+    with needs_research("unit-root screening"):
+        from statsmodels.tsa.stattools import kpss
+
+        from cryptolake.research.adf import adf
+    one = adf(run, terms, lags)
+    if one is None:
+        return Screen(csu, len(run), None, None, "constant")
+    regressions[csu] = one
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # KPSS warns that p lies outside its table: the cut is documented above
+        kpss_p = float(kpss(run, regression="ct" if terms == "trend" else "c", nlags="auto")[1])
+    return Screen(csu, len(run), one.p, kpss_p, _verdict(one.p, kpss_p), one.lags)
+
+
+def _wide(frame: pl.DataFrame, value: str) -> pl.DataFrame:
+    """A column per market, a row per day, without the day."""
+    return frame.pivot("csu", index="date", values=value).sort("date").drop("date")
+
+
+def _of_equal_length(frame: pl.DataFrame, value: str, window: Rectangle, terms: Terms, lags: Lags) -> list[PanelTest]:
+    """Levin-Lin-Chu, Hadri and CIPS over the largest complete rectangle."""
+    from cryptolake.research import panel_tests
+    from cryptolake.research.adf import adf
+
+    inside = frame.filter(
+        pl.col("csu").is_in(list(window.units)) & pl.col("date").is_between(window.first, window.last)
+    )
+    columns = _wide(inside, value)
+    series = columns.select(name for name in columns.columns if columns[name].n_unique() > 1).to_numpy()
+    tried = [adf(series[:, unit], terms, lags) for unit in range(series.shape[1])]
+    series = series[:, [one is not None for one in tried]]
+    found = [one for one in tried if one is not None]
     if len(found) < 2:
         return []
-    with needs_research("panel unit-root tests"):
-        from scipy.stats import combine_pvalues
-    tests = []
-    for name, method in (("Maddala-Wu (Fisher)", "fisher"), ("Choi (inverse normal)", "stouffer")):
-        combined = combine_pvalues(found, method=method)
-        tests.append(PanelTest(name, float(combined.statistic), float(combined.pvalue), len(found)))
-    return tests
+    # CIPS takes one lag order for all: the one given, or the mean of those that the criterion chose.
+    common = lags if isinstance(lags, int) else max(1, round(sum(one.lags for one in found) / len(found)))
+    candidates = (
+        panel_tests.levin_lin_chu(series, found, terms),
+        panel_tests.hadri(series, terms),
+        panel_tests.cips(series, terms, common),
+    )
+    return [one for one in candidates if one is not None]
 
 
-def longest_run(values: Sequence[float | None]) -> list[float]:
-    """The longest stretch without a missing value, the earliest of several."""
-    best: list[float] = []
-    current: list[float] = []
-    for value in [*values, None]:
-        if value is not None:
-            current.append(value)
+def _dependence(frame: pl.DataFrame, value: str) -> list[Dependence]:
+    from cryptolake.research.dependence import dependence
+
+    return dependence(_wide(frame, value).cast(pl.Float64).fill_null(float("nan")).to_numpy())
+
+
+def longest_run(days: Sequence[date], values: Sequence[float | None]) -> Run:
+    """The longest stretch of days that follow each other, all with a value; the earliest of several."""
+    best, current, before = Run(None, []), Run(None, []), None
+    for day, value in zip(days, values, strict=True):
+        if before is not None and current.values and (day - before).days != 1:
+            current = Run(None, [])
+        before = day
+        if value is None:
+            current = Run(None, [])
             continue
-        if len(current) > len(best):
-            best = current
-        current = []
+        if not current.values:
+            current = Run(day, [])
+        current.values.append(value)
+        if len(current.values) > len(best.values):
+            best = Run(current.first, current.values)
     return best
 
 
@@ -100,11 +164,3 @@ def _verdict(adf_p: float, kpss_p: float) -> Verdict:
     if kpss_p < 0.05 <= adf_p:
         return "unit root"
     return "unclear"
-
-
-def counts(screens: Sequence[Screen]) -> Mapping[str, int]:
-    """Markets by verdict."""
-    found: dict[str, int] = {}
-    for one in screens:
-        found[one.verdict] = found.get(one.verdict, 0) + 1
-    return dict(sorted(found.items()))

@@ -21,7 +21,7 @@ from cryptolake.errors import Skip
 from cryptolake.net.abi import call_data, signed, word
 from cryptolake.net.access import Access
 from cryptolake.net.at_snapshot import Reader, Snapshots
-from cryptolake.net.blocks import FileBlockCache
+from cryptolake.net.block_cache import FileBlockCache
 from cryptolake.net.multicall import Call, Program, replay, transcript_from_json
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.chainlink import Feed, feeds
@@ -105,7 +105,9 @@ class ChainlinkPrices:
             chain = self._chains[partition.key]
             pool = self._pools(chain)
             addresses = sorted({feed.address for feed in self._feeds[chain.name]})
-            found = self._snapshots.ask(partition, partial(latest, addresses), pool=pool, clock=chain.clock)
+            found = self._snapshots.ask(
+                partition, partial(latest, addresses), pool=pool, clock=chain.clock, provable=chain.receipts is not None
+            )
             if isinstance(found, Miss):
                 yield found
                 continue

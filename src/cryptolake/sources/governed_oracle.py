@@ -22,7 +22,7 @@ from cryptolake.errors import Skip
 from cryptolake.net.abi import address_at, addresses_at, call_data, word
 from cryptolake.net.access import Access
 from cryptolake.net.at_snapshot import Reader, Snapshots
-from cryptolake.net.blocks import FileBlockCache
+from cryptolake.net.block_cache import FileBlockCache
 from cryptolake.net.multicall import Call, CallResult, Program, replay, transcript_from_json
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.chainlink import named_tokens
@@ -138,7 +138,9 @@ class GovernedOraclePrices:
                 yield Miss(partition, "gone", "not_deployed", why)
                 continue
             pool = self._pools(chain)
-            found = self._snapshots.ask(partition, partial(spoken, speaking), pool=pool, clock=chain.clock)
+            found = self._snapshots.ask(
+                partition, partial(spoken, speaking), pool=pool, clock=chain.clock, provable=chain.receipts is not None
+            )
             if isinstance(found, Miss):
                 yield found
                 continue

@@ -157,6 +157,16 @@ class Ledger:
         )
         return cast(list[tuple[str, State, str | None]], rows)
 
+    def absences(self, dataset: str, key: str) -> list[tuple[str, str]]:
+        """Period text and words of what a series is said not to have been deployed for."""
+        series = f"{dataset}/{key}/"
+        rows = self._rows(
+            "SELECT substr(partition, ?), ifnull(error, '') FROM latest WHERE partition >= ? AND partition < ?"
+            " AND state = 'gone' AND reason = 'not_deployed'",
+            (len(series) + 1, series, f"{series}~"),
+        )
+        return [(str(period), str(words)) for period, words in rows]
+
     def newest(self, dataset: str, key: str) -> Entry | None:
         """The latest entry of a series' newest period, whatever its state."""
         series = f"{dataset}/{key}/"

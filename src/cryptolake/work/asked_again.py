@@ -43,7 +43,9 @@ def asked_again(
             second = min(others, key=lambda each: _price(each, span[each.name]))
             # Where several answer in turn, each window stands alone and is asked again alone.
             width = span[second.name] if len(shares) == 1 else min(span[second.name], span[first])
-            count = part * sum(math.ceil(blocks / width) for blocks in (*one.scan_blocks, *one.histories))
+            count = part * sum(
+                math.ceil(blocks / width) for blocks in (*one.scan_blocks, *one.histories, *one.told_once)
+            )
             found[second.name] = found.get(second.name, 0.0) + count
         else:
             widest = max(span[each.name] for each in others)

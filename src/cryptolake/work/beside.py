@@ -97,7 +97,8 @@ def ask_beside(
 
         hurt = damaged(left, intact, stopping) if left.settled_count <= AT_ONCE else []
         asked = sorted([*left.missing, *hurt])
-        more(len(asked))
+        if asked:
+            more(len(asked))
         chains = {chain for chain, _ in days}
         for ours in (True, False):
             if some := [one for one in asked if (one.key in chains) is ours]:

@@ -15,7 +15,8 @@ from cryptolake.contracts.contact import Assumption, Said, told
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.errors import Narrow
-from cryptolake.net.blocks import Blocks, FileBlockCache, Header
+from cryptolake.net.block_cache import FileBlockCache
+from cryptolake.net.blocks import Blocks, Header
 from cryptolake.net.burst import refused_at_once
 from cryptolake.net.counted import CountedHttp
 from cryptolake.net.endpoint import Endpoint

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, datetime
 from functools import cache
 
 from cryptolake.app import App
@@ -66,9 +66,7 @@ def costs(
             for method, count in ((CALL, one.once_calls), (HEADER, one.headers))
             if count
         ]
-        found += [
-            cost_of(one.chain, CALL, each, count) for each, count in _snapshots_again(one, known, audit, state_whole)
-        ]
+        found += [cost_of(one.chain, CALL, each, count) for each, count in _calls_again(one, known, audit, state_whole)]
         found += [cost_of(one.chain, HEADER, each, count) for each, count in _headers_again(one, known, audit)]
         asked = {cost.endpoint for cost in found if cost.chain == one.chain}
         found += [
@@ -77,16 +75,17 @@ def costs(
     return found
 
 
-def _snapshots_again(
+def _calls_again(
     one: Workload, known: Sequence[Endpoint], audit: float, state_whole: bool
 ) -> list[tuple[Endpoint, int]]:
-    """The calls of snapshots that are asked again at other voices, shared out by how fast each answers calls.
+    """The calls that are asked again at other voices, of snapshots and for what logs rest on, shared out by how fast each
+    answers calls.
 
     Those that only give second opinions where there is nobody else.
     """
     found = _others(known)
     others = [each for each in found if not each.besides] or found
-    count = (one.eth_calls if state_whole and one.snapshots else one.snapshots) + one.price_calls
+    count = (one.snapshot_calls if state_whole else one.snapshots) + one.borne_out + one.price_calls
     if not (audit and others and count):
         return []
     speed = {each.name: each.limits.rate / each.limits.cost(CALL) for each in others}
@@ -98,9 +97,9 @@ def _snapshots_again(
 
 
 def _headers_again(one: Workload, known: Sequence[Endpoint], audit: float) -> list[tuple[Endpoint, int]]:
-    """The headers of blocks without events that another voice is asked for too, and which endpoint that is."""
-    others = _others(known)
-    return [(others[0], one.quiet)] if audit and others and one.quiet else []
+    """The headers that another voice is asked for too, and which endpoint that is."""
+    others, count = _others(known), one.quiet + one.again
+    return [(others[0], count)] if audit and others and count else []
 
 
 def _others(known: Sequence[Endpoint]) -> list[Endpoint]:
@@ -112,7 +111,7 @@ def _others(known: Sequence[Endpoint]) -> list[Endpoint]:
 
 def _log_calls(one: Workload, known: Sequence[Endpoint], log_span: int | None, audit: float) -> dict[str, int]:
     """The log calls of each endpoint, by name: blocks are shared out in proportion to the blocks a second of each."""
-    if not one.log_blocks:
+    if not one.log_blocks and not (one.told_once and audit >= 1.0):
         return {}
     span = {each.name: log_span or each.limits.log_span for each in known}
     speed = {
@@ -122,16 +121,17 @@ def _log_calls(one: Workload, known: Sequence[Endpoint], log_span: int | None, a
     total = sum(helping.values())
     if len(helping) == 1:
         (only,) = helping
-        found = {only: float(one.calls(span[only])[LOGS])}
+        found = {only: float(one.calls(span[only]).get(LOGS, 0))}
     else:
         found = {name: one.log_blocks * fast / total / span[name] for name, fast in helping.items()}
         # The last window of a run is cut short.
         found[max(helping, key=lambda name: helping[name])] += (len(one.scans) + len(one.histories)) / 2
-    typical = one.log_blocks / sum(found.values())
+    questions = sum(found.values()) if one.log_blocks else 0.0
+    typical = one.log_blocks / questions if questions else 1.0
     first = {name: fast / total for name, fast in helping.items()}
     for name, count in asked_again(one, known, span, first, audit, typical).items():
         found[name] = found.get(name, 0.0) + count
-    return {name: math.ceil(count) for name, count in found.items()}
+    return {name: math.ceil(count) for name, count in found.items() if count}
 
 
 def duration_s(
@@ -156,14 +156,21 @@ def duration_s(
         scanning = {each.name: logs.get(each.name, 0) * each.limits.cost(LOGS) / each.limits.rate for each in known}
         firsts = [each for each in known if not each.besides]
         own = {each.name: scanning[each.name] for each in firsts}
-        shared = {each.name: taken for each, taken in zip(firsts, _shared_out(one, firsts, own), strict=True)}
+        # Whoever did not give a header bears it out: both are shared out, but for what the fastest gives and cannot bear out.
+        others = _others(firsts) if audit else []
+        mutual = one.again if others else 0
+        all_headers = replace(one, headers=one.headers + mutual)
+        shared = {each.name: taken for each, taken in zip(firsts, _shared_out(all_headers, firsts, own), strict=True)}
+        for each in others[:1]:
+            least = own[each.name] + mutual * each.limits.cost(HEADER) / each.limits.rate
+            shared[each.name] = max(shared[each.name], least)
         for each in known:
             busy[each.account] = busy.get(each.account, 0.0) + shared.get(each.name, scanning[each.name]) / SHARE
-        for each, count in _snapshots_again(one, known, audit, state_whole):  # by then the rest was shared out
+        for each, count in _calls_again(one, known, audit, state_whole):  # by then the rest was shared out
             busy[each.account] += count * each.limits.cost(CALL) / each.limits.rate / SHARE
         for cost, each in ((cost, each) for cost in besides for each in known if cost.chain == one.chain):
             busy[each.account] += cost.units / each.limits.rate / SHARE if each.name == cost.endpoint else 0.0
-        for each, count in _headers_again(one, known, audit):
+        for each, count in _headers_again(replace(one, again=one.again - mutual), known, audit):
             busy[each.account] += count * each.limits.cost(HEADER) / each.limits.rate / SHARE
     return max(busy.values(), default=0.0)
 
@@ -256,6 +263,12 @@ def _guessed(markets: Sequence[Csu]) -> tuple[str, ...]:
     )
 
 
+def _is_known(app: App, chain: str, instant: datetime, *, borne_out: bool) -> bool:
+    """Whether a boundary is kept and need not be looked at again to be `borne_out`."""
+    kept = app.block_cache.get(chain, int(instant.timestamp()))
+    return kept is not None and (not borne_out or kept.grade != "one_voice")
+
+
 def _as_learned(memory: Memory, chain: str, endpoint: Endpoint) -> Endpoint:
     """The endpoint with the rate and the span that earlier runs learned of it, where they did."""
     limits = endpoint.limits
@@ -321,7 +334,9 @@ def planned(
         able,
         app.registry.chains,
         blocks=app.block_cache.blocks,
-        known=lambda chain, instant: app.block_cache.get(chain, int(instant.timestamp())) is not None,
+        known=lambda chain, instant: _is_known(
+            app, chain, instant, borne_out=bool(audit and _others(endpoints(chain)))
+        ),
         habits=habits,
         scanned=kept_histories(app.folder.discovered),
         doubted=audit > 0,

@@ -117,8 +117,10 @@ def _quietly(one: Workload, doubted: bool, quiet: int, rules: Mapping[str, Recei
 
 
 def _by_receipts(one: Workload) -> Workload:
-    """The work when every block of logs is proven by its header: no window is asked again then."""
-    headers = sum(one.scan_blocks) + _AGREED * len(one.scan_blocks)
+    """The work when every block of logs is proven by its header, and those with events by their transactions too: no window
+    is asked again then.
+    """
+    headers = sum(one.scan_blocks) + _AGREED * len(one.scan_blocks) + one.eventful
     return replace(one, headers=one.headers + headers, scan_blocks=())
 
 

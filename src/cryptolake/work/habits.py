@@ -12,7 +12,9 @@ from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition
 from cryptolake.lake.bronze import Bronze
 from cryptolake.registry.markets import Csu
+from cryptolake.sources.onchain.history import History
 from cryptolake.sources.onchain.planning import Habit, habit, learned
+from cryptolake.sources.onchain.stretches import blocks_in, without
 
 _DAYS = 5  # of liquidations that are looked at for each market
 _SOURCE = "onchain"
@@ -39,6 +41,12 @@ def _latest(partitions: list[Partition], count: int, bronze: Bronze) -> list[byt
     return [raw.payload for one in newest if (raw := bronze.read(one, _SOURCE)) is not None]
 
 
-def kept_histories(folder: Path) -> set[str]:
-    """The chains whose histories of naming events are kept, so that only new blocks are scanned."""
-    return {path.name.rpartition("-")[0] for path in folder.glob("*-*.jsonl")} if folder.is_dir() else set()
+def kept_histories(folder: Path) -> dict[str, tuple[int, ...]]:
+    """The chains whose histories of naming events are kept, so that only new blocks are scanned, each with the blocks of every
+    history that no second operator told.
+    """
+    found: dict[str, tuple[int, ...]] = {}
+    for path in sorted(folder.glob("*-*.jsonl")) if folder.is_dir() else ():
+        history, chain = History(path), path.name.rpartition("-")[0]
+        found[chain] = (*found.get(chain, ()), blocks_in(without(history.once(), history.twice())))
+    return found

@@ -46,6 +46,7 @@ from cryptolake.watch.health import Reporter, latencies, read_runs
 from cryptolake.watch.pace import Pace, Show
 from cryptolake.work import panel
 from cryptolake.work import refine as refining
+from cryptolake.work.absences import doubt_absences
 from cryptolake.work.beside import ask_beside
 from cryptolake.work.grading import graded_states
 from cryptolake.work.handing_out import require_supported
@@ -92,12 +93,14 @@ def collect(
     stopping = stopping or threading.Event()
     app.purse.ends(stopping)
     judge_earlier_days(app)
+    doubt_absences(app.ledger, {csu.name: csu for csu in csus})
     since = datetime.now(UTC)
     left = compare(wish, app.ledger, resume=resume, only_failed=only_failed)
     few = left.settled_count <= AT_ONCE
     intact = app.bronze.intact if proven is None else partial(proven_so_far, app.bronze, proven)
     hurt = damaged(left, intact) if few else []
     missing = sorted([*left.missing, *hurt])
+    asked = frozenset(missing)
     order = largest_first(app.registry, last_known_usd(app.tables.read(daily_panel.TABLE)))
     pace = Pace(what, len(missing), app.pools, show)
     with asking(app, csus, pace, cluster, stopping) as conversations:
@@ -141,6 +144,10 @@ def collect(
                 raise
     result.known = left.settled_count - len(hurt)
     judge_earlier_days(app)
+    for doubted in doubt_absences(app.ledger, {csu.name: csu for csu in csus}):
+        if doubted.partition in asked:
+            result.unanswerable -= 1
+            result.add(doubted)
     _refuse_beyond_ceiling(app.purse.reached, result)
     return result
 

@@ -19,6 +19,7 @@ from cryptolake.lake.set_aside import move_damaged
 from cryptolake.sources.onchain.families import families
 from cryptolake.state.checkpoints import Claimed, read_checkpoint
 from cryptolake.state.ledger import Ledger
+from cryptolake.work.absences import doubt_absences
 from cryptolake.work.grading import graded_states
 from cryptolake.work.liars import judge_earlier_days
 from cryptolake.work.market_days import EVERYTHING, MarketDays
@@ -48,6 +49,7 @@ def repair_ledger(app: App) -> tuple[Repaired, Path | None]:
 
     source = app.onchain(list(app.registry.csus.values()))
     repaired = repair(app.ledger, app.bronze, source, known=known, prices=price_sources(app).values())
+    doubt_absences(app.ledger, app.registry.csus)
     judge_earlier_days(app)  # answers that were read before the one that proves a liar
     return repaired, aside
 

@@ -12,12 +12,14 @@ from typing import Literal
 import orjson
 
 from cryptolake.contracts.entry import SETTLED, SUSPECT, Entry, said
-from cryptolake.contracts.grades import Grade, at_least
+from cryptolake.contracts.grades import Grade
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.lake.bronze import ONCHAIN, Bronze
 from cryptolake.net.liars import Accuser, alone, resting_on
+from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.certificate import doubts, faults
 from cryptolake.sources.onchain.grading import Graded, graded
+from cryptolake.work.absences import contradicted_absences
 
 Verdict = Literal["complete", "weak", "suspect", "gap"]
 
@@ -44,12 +46,14 @@ def verify(
     *,
     least: Grade = "one_voice",
     accused: Callable[[str], Accuser] | None = None,
+    csus: Mapping[str, Csu] | None = None,
 ) -> list[Verified]:
     """Judge every wanted partition: its answer must be whole. Of liquidations, touching periods must also touch in blocks.
 
     What is complete and proven less far than `least` is weak; what the ledger calls suspect is, and what rests alone on those
-    that `accused` names of a market's chain.
+    that `accused` names of a market's chain. An absence that the market's row (of `csus`) or another day contradicts is a gap.
     """
+    not_absent = contradicted_absences(states, csus or {})
     found = []
     ends: dict[str, tuple[Period, int]] = {}
     for partition in sorted(set(wanted), key=lambda one: (one.dataset, one.key, one.period)):
@@ -61,6 +65,10 @@ def verify(
                 else f"{said(entry.state)}: {entry.error or entry.reason or ''}".strip(": ")
             )
             found.append(Verified(partition, "gap", (f"{why}; run `cryptolake collect` with the same selection",)))
+            continue
+        if partition in not_absent:
+            words = f"{not_absent[partition]}; run `cryptolake ledger repair`, then `cryptolake collect`"
+            found.append(Verified(partition, "gap", (words,)))
             continue
         if entry.state == "gone":
             found.append(Verified(partition, "complete", (entry.reason or said(entry.state),)))
@@ -76,7 +84,8 @@ def verify(
             )
             continue
         if partition.dataset != "liquidations":  # a snapshot is of one block: there is nothing between two of them
-            found.append(Verified(partition, "complete"))
+            said_so = (entry.error or "somebody contradicted it",) if entry.reason == SUSPECT else ()
+            found.append(Verified(partition, "suspect" if said_so else "complete", said_so))
             continue
         payload = orjson.loads(raw.payload)
         wrong = faults(payload)
@@ -93,7 +102,7 @@ def verify(
         if entry.reason == SUSPECT and not doubted:
             doubted = [entry.error or "somebody contradicted it"]
         proof = graded(raw, payload)
-        weak = not at_least(proof.grade, least)
+        weak = not proof.reaches(least)
         verdict: Verdict = "gap" if wrong else "suspect" if doubted else "weak" if weak else "complete"
         said_weak = [_weakness(proof)] if verdict == "weak" else []
         found.append(Verified(partition, verdict, (*wrong, *doubted, *said_weak), proof.grade, proof.says))
@@ -121,4 +130,4 @@ def proven_so_far(bronze: Bronze, least: Grade, partition: Partition, digest: st
     raw = bronze.read(partition, ONCHAIN)
     if raw is None or raw.digest != digest:
         return False
-    return partition.dataset != "liquidations" or at_least(graded(raw).grade, least)
+    return partition.dataset != "liquidations" or graded(raw).reaches(least)

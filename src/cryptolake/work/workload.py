@@ -6,7 +6,7 @@ What does not belong here: whom it is asked of, and what that costs (estimate).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
@@ -20,6 +20,8 @@ from cryptolake.sources.onchain.planning import (
     LOGS,
     QUIET_BLOCKS,
     Habit,
+    borne_out_calls,
+    borne_out_headers,
     boundary_headers,
     emitter_calls,
     event_headers,
@@ -37,8 +39,10 @@ KnowsInstant = Callable[[str, datetime], bool]
 class Workload:
     """What one chain has to answer, whoever is asked: blocks of every run of touching periods and of every history of
     events that names a market's parts, contract calls, headers; `scan_blocks` are the blocks of each period of logs and
-    `quiet` the headers of blocks without events that two voices are asked for. `price_calls` are contract calls of those who
-    price for all, few enough that a sample of them is all.
+    `quiet` the headers of blocks without events that two voices are asked for, `again` those of boundaries and of events that a
+    second one is asked for too; `eventful` are the blocks with events. `price_calls` are contract calls of those who price for
+    all, few enough that a sample of them is all. `told_once` are the blocks of each kept history that no second operator told,
+    `snapshot_calls` the contract calls of snapshots among all, and `borne_out` those that ask again what logs rest on.
     """
 
     chain: str
@@ -50,6 +54,11 @@ class Workload:
     headers: int
     quiet: int = 0
     price_calls: int = 0
+    again: int = 0
+    eventful: int = 0
+    told_once: tuple[int, ...] = ()
+    snapshot_calls: int = 0
+    borne_out: int = 0
 
     @property
     def log_blocks(self) -> int:
@@ -76,13 +85,14 @@ def work(
     blocks: CountBlocks = lambda _chain, _period: None,
     known: KnowsInstant = lambda _chain, _instant: False,
     habits: Mapping[str, Habit] | None = None,
-    scanned: Collection[str] = (),
+    scanned: Mapping[str, Sequence[int]] | None = None,
     doubted: bool = False,
 ) -> list[Workload]:
     """The work per chain; markets and chains that did not run yet have none.
 
     `blocks` gives the real number of blocks of a period and `known` whether a boundary is known already. `habits` are what
-    the lake knows of how markets ask, by name; `scanned` the chains whose histories of events are kept. `doubted`: a sample of
+    the lake knows of how markets ask, by name; `scanned` the chains whose histories of events are kept, with how many blocks of
+    each no second operator told. `doubted`: a sample of
     the answers is going to be compared (the setting `audit`).
     """
     asked: dict[str, dict[str, dict[Period, list[Csu]]]] = {}
@@ -94,7 +104,8 @@ def work(
         asked.setdefault(csu.chain, {}).setdefault(kind, {}).setdefault(partition.period, []).append(csu)
     learned = habits or {}
     return [
-        _workload(chains[name], asked[name], blocks, known, learned, name in scanned, doubted) for name in sorted(asked)
+        _workload(chains[name], asked[name], blocks, known, learned, (scanned or {}).get(name), doubted)
+        for name in sorted(asked)
     ]
 
 
@@ -108,7 +119,7 @@ def _workload(
     blocks: CountBlocks,
     known: KnowsInstant,
     learned: Mapping[str, Habit],
-    scanned: bool,
+    scanned: Sequence[int] | None,
     doubted: bool,
 ) -> Workload:
     snapshots, events = asked.get(SNAPSHOTS, {}), asked.get(EVENTS, {})
@@ -117,12 +128,15 @@ def _workload(
     instants = {instant for period in {*snapshots, *events} for instant in (period.start, period.end)}
     unknown = sorted(instant for instant in instants if not known(chain.name, instant))
     shot, watched = (_habits(of, learned) for of in (snapshots, events))
-    calls = snapshot_calls(shot, len(snapshots))
-    calls += sum(emitter_calls(watched, len(run)) + settling_calls(watched, len(run), _days(run)) for run in runs)
+    shots = snapshot_calls(shot, len(snapshots))
+    calls = shots + sum(
+        emitter_calls(watched, len(run)) + settling_calls(watched, len(run), _days(run)) for run in runs
+    )
     headers = boundary_headers(chain.clock, unknown) + event_headers(
         watched, len(events), _days(events), doubted=doubted
     )
-    found_by_events = {} if scanned else {csu.name: csu for of in snapshots.values() for csu in of if _by_events(csu)}
+    named_by_events = {csu.name: csu for of in snapshots.values() for csu in of if _by_events(csu)}
+    found_by_events = {} if scanned is not None else named_by_events
     last = max((period.end for period in snapshots), default=None)
     histories = [_history(chain, csu, last) for csu in found_by_events.values()] if last is not None else []
     return Workload(
@@ -133,7 +147,12 @@ def _workload(
         tuple(counted_blocks.values()),
         calls,
         headers,
-        QUIET_BLOCKS * len(events) if doubted and chain.receipts is not None else 0,
+        quiet=QUIET_BLOCKS * len(events) if doubted and chain.receipts is not None else 0,
+        again=borne_out_headers(watched, len(unknown), _days(events), provable=chain.receipts is not None),
+        eventful=event_headers(watched, 0, _days(events), doubted=False),
+        told_once=tuple(scanned or ()) if named_by_events else (),
+        snapshot_calls=shots,
+        borne_out=sum(borne_out_calls(watched, len(run), _days(run)) for run in runs),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Mapping
 
 import polars as pl
@@ -12,7 +13,8 @@ from cryptolake.errors import BadInput
 
 SUFFIX = ".dta"
 NEEDS = "research"
-_STATA_NAME, _STATA_LABEL = 32, 80  # characters
+LONGEST_NAME = 32
+_LABEL = 80  # characters of a label that Stata keeps
 
 
 def render(frame: pl.DataFrame, codebook: Mapping[str, object]) -> bytes:
@@ -21,9 +23,9 @@ def render(frame: pl.DataFrame, codebook: Mapping[str, object]) -> bytes:
     A missing number is Stata's `.`, a missing text is empty, true and false are 1 and 0. Raises BadInput for a name longer
     than Stata knows.
     """
-    if long_names := [name for name in frame.columns if len(name) > _STATA_NAME]:
+    if long_names := [name for name in frame.columns if len(name) > LONGEST_NAME]:
         raise BadInput(
-            f"Stata knows names of at most {counted(_STATA_NAME, 'character')}, {long_names[0]!r} is longer; "
+            f"Stata knows names of at most {counted(LONGEST_NAME, 'character')}, {long_names[0]!r} is longer; "
             "export --shape long and reshape in Stata, or leave out a transformation"
         )
     import pandas as pd  # of the extra
@@ -45,7 +47,7 @@ def render(frame: pl.DataFrame, codebook: Mapping[str, object]) -> bytes:
     plain = pd.DataFrame(columns)
     schema = codebook["schema"]
     fields = schema["fields"] if isinstance(schema, dict) else []
-    labels = {str(one["name"]): str(one["description"])[:_STATA_LABEL] for one in fields}
+    labels = {str(one["name"]): label(str(one["description"])) for one in fields}
     labels = {name: label.encode("latin-1", "replace").decode("latin-1") for name, label in labels.items()}
     dates = {name: "td" if dtype == pl.Date else "tc" for name, dtype in frame.schema.items() if dtype.is_temporal()}
     buffer = io.BytesIO()
@@ -54,8 +56,15 @@ def render(frame: pl.DataFrame, codebook: Mapping[str, object]) -> bytes:
         write_index=False,
         convert_dates=dates,  # type: ignore[arg-type]
         variable_labels=labels,
-        data_label=f"cryptolake daily_panel {str(codebook.get('dataset_version', ''))[:16]}"[:_STATA_LABEL],
+        data_label=f"cryptolake daily_panel {str(codebook.get('dataset_version', ''))[:16]}"[:_LABEL],
         time_stamp=pd.Timestamp(2000, 1, 1).to_pydatetime(),  # fixed, so that the same rows give the same bytes
         version=118,
     )
     return buffer.getvalue()
+
+
+def label(text: str) -> str:
+    """A text as a label: whole where Stata has room for it, else its whole words, so that no number is cut. The codebook has
+    all of it.
+    """
+    return textwrap.shorten(text, _LABEL, placeholder=" ...", break_long_words=False)

@@ -10,21 +10,43 @@ from dataclasses import asdict
 from datetime import datetime
 
 from cryptolake.contracts.counting import counted
-from cryptolake.net.blocks import BlockRange
+from cryptolake.net.blocks import BlockRange, Standing
 from cryptolake.net.examination import ExaminedWindows
 from cryptolake.net.logs import BlockWindow
+from cryptolake.sources.onchain.grounds import Ground, least, shortcoming
 
 
 def certificate(
-    within: BlockRange, examined: ExaminedWindows, voices: Mapping[str, str], asked_at: datetime
+    within: BlockRange,
+    examined: ExaminedWindows,
+    voices: Mapping[str, str],
+    asked_at: datetime,
+    headers: Standing,
+    grounds: Sequence[Ground] = (),
 ) -> dict[str, object]:
     """The certificate of the blocks `within`, as JSON values; `voices` names the voice of every endpoint.
 
-    `verdict` is complete or suspect, `grade` how far that is proven; `noticed` the probability that one log which the first
-    voice dropped was noticed. `windows` and `second` say who answered which blocks, first and again.
+    `verdict` is complete or suspect, `grade` how far that is proven, `logs_grade` how far of the logs alone; `noticed` the
+    probability that one log which the first voice dropped was noticed. `windows` and `second` say who answered which blocks,
+    first and again, `grounds` what was read from contracts for it, by whom and by whom again. `headers` is who bears out those
+    that the day rests on: its boundaries and the times of its events; where nobody does, the grade is `one_voice`.
     """
+    resting = least(examined.grade, grounds, voices)
+    grade = headers.grade if headers.grade == "one_voice" else resting
     names = dict.fromkeys(one.endpoint for one in (*examined.windows, *examined.second))
     names |= dict.fromkeys(name for one in examined.differences for name in one.said if name)
+    names |= dict.fromkeys(name for one in grounds for name in (*one.first, *one.second))
+    problem = "; ".join(
+        dict.fromkeys(
+            one
+            for one in (
+                examined.problem,
+                headers.problem if examined.grade != "one_voice" == headers.grade else "",
+                shortcoming(examined.grade, grounds, voices),
+            )
+            if one
+        )
+    )
     return {
         "from_block": within.start,
         "to_block": within.end - 1,
@@ -32,9 +54,12 @@ def certificate(
         "windows": _joined(examined.windows, within),
         "second": _joined(examined.second, within),
         "voices": {name: voices.get(name, "") for name in names},
-        "grade": examined.grade,
+        "grade": grade,
+        "logs_grade": examined.grade,
+        "headers": {"grade": headers.grade, "problem": headers.problem},
+        "grounds": [one.to_json() for one in grounds],
         "noticed": round(examined.noticed, 6),
-        "problem": examined.problem,
+        "problem": problem,
         "differences": [asdict(one) for one in examined.differences],
         "liars": sorted({name for one in examined.differences for name in one.liars}),
         "blooms": {

@@ -7,15 +7,16 @@ certificates (certificate), and asking again what is proven less far than is wis
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
-from cryptolake.contracts.grades import Grade, grade_of
+from cryptolake.contracts.grades import Grade, at_least, grade_of, weakest
 from cryptolake.contracts.raw import Raw
 from cryptolake.registry.endpoints import operator_named
 from cryptolake.registry.providers import Operator
+from cryptolake.sources.onchain.grounds import grounds_of, least, most
 
 _LIQUIDATIONS = "liquidations"
 _COMPARED = ("same", "different")  # verdicts of a piece that a second endpoint did answer
@@ -25,11 +26,18 @@ _COMPARED = ("same", "different")  # verdicts of a piece that a second endpoint 
 class Graded:
     """A grade, the probability that one log which the first voice dropped was noticed (None: nothing is said of that), and
     why the answer is proven no further ("" where nobody wished for more, or nothing more was found out).
+
+    `most` is the highest grade there is for such an answer, whoever is asked.
     """
 
     grade: Grade
     noticed: float | None = None
     says: str = ""
+    most: Grade = "receipts_root"
+
+    def reaches(self, wanted: Grade) -> bool:
+        """Whether it is proven as far as is wished for, or as far as anything can prove it."""
+        return at_least(self.grade, weakest([wanted, self.most]))
 
 
 def graded(raw: Raw, payload: Mapping[str, Any] | None = None) -> Graded:
@@ -49,13 +57,26 @@ def graded(raw: Raw, payload: Mapping[str, Any] | None = None) -> Graded:
     if not isinstance(given, Mapping):
         return Graded("one_voice", says="it was collected without a certificate")
     if "grade" not in given:
-        return _by_opinions(given)
+        return _grounded(_by_opinions(given), content, given)
     noticed = given.get("noticed")
-    return Graded(
+    found = Graded(
         grade_of(str(given["grade"])),
         noticed if isinstance(noticed, float) else None,
         str(given.get("problem") or ""),
     )
+    return _grounded(found, content, given)
+
+
+def _grounded(found: Graded, content: Mapping[str, Any], given: Mapping[str, Any]) -> Graded:
+    """The same, but no further than what was read from contracts for it is borne out."""
+    grounds = grounds_of(given)
+    if grounds is not None:
+        voices = given.get("voices")
+        least_of_all = least(found.grade, grounds, voices if isinstance(voices, Mapping) else {})
+        return replace(found, grade=least_of_all, most=most(grounds))
+    if found.grade == "one_voice" or not (content.get("context") or len(content.get("filters", ())) > 1):
+        return found
+    return replace(found, grade="one_voice", says="contracts were read for it, and by one operator alone then")
 
 
 def _by_opinions(given: Mapping[str, Any]) -> Graded:

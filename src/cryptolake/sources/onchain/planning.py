@@ -102,11 +102,25 @@ def settling_calls(habits: Iterable[Habit], periods: int, days: float) -> int:
     All markets' programs run side by side, once a period with events of any of them, once more where an asset is new; the
     first period teaches what to ask.
     """
-    lively = [one for one in habits if one.event_blocks]
-    if not lively or not periods:
-        return 0
-    some = -math.expm1(-sum(one.event_blocks for one in lively) * days / periods)
-    return round(periods * some * (1 + _NEW_ASSETS) + max(one.settling for one in lively) - 1)
+    every = list(habits)
+    some = _lively(every, periods, days)
+    return round(some * (1 + _NEW_ASSETS) + max(one.settling for one in every if one.event_blocks) - 1) if some else 0
+
+
+def _lively(habits: Sequence[Habit], periods: int, days: float) -> float:
+    """How many of so many periods have events of any market."""
+    if not periods:
+        return 0.0
+    return periods * -math.expm1(-sum(one.event_blocks for one in habits) * days / periods)
+
+
+def borne_out_calls(habits: Iterable[Habit], periods: int, days: float) -> int:
+    """Contract calls that ask again what logs rest on, for one run of so many periods, `days` in all: one for each reading.
+
+    Emitters are named at both ends of the run, events are valued once a period with any.
+    """
+    every = list(habits)
+    return (1 if periods == 1 else 2) * bool(every) + round(_lively(every, periods, days))
 
 
 def event_headers(habits: Iterable[Habit], periods: int, days: float, *, doubted: bool) -> int:
@@ -121,6 +135,14 @@ def boundary_headers(clock: BlockClock | None, unknown: Sequence[datetime]) -> i
     each = [_per_boundary(clock, instant) for instant in unknown]
     far = 0 if all(one == _STEADY for one in each) else _PILOTS
     return round(_ENDS + far + sum(each))
+
+
+def borne_out_headers(habits: Iterable[Habit], boundaries: int, days: float, *, provable: bool) -> int:
+    """Headers of boundaries, and of blocks with events of so many days, that a second operator is asked for.
+
+    Where headers hash to their hashes the one behind a boundary proves both, and a log's block hash its time.
+    """
+    return boundaries if provable else 2 * boundaries + round(days * sum(one.event_blocks for one in habits))
 
 
 def _per_boundary(clock: BlockClock | None, instant: datetime) -> float:

@@ -132,7 +132,8 @@ def run_proven(
             error = outcome.error
             if isinstance(error, Skip) and error.reason == "not_deployed":
                 csu = markets[name]
-                error = settled_absence(pool, csu, facts[csu.family], block, error, (alive_at or {}).get(name))
+                alive = (alive_at or {}).get(name)
+                error = settled_absence(pool, chain, csu, facts[csu.family], block, error, alive)
             found[name] = Failed(error, outcome.transcript)
         elif name in strangers:
             found[name] = Failed(strangers[name], outcome.transcript)

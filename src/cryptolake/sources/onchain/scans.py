@@ -15,21 +15,23 @@ from cryptolake.contracts.grades import Grade
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.errors import CryptolakeError, Skip
+from cryptolake.net.agreement import Contradicted
 from cryptolake.net.blocks import BlockRange, Blocks, Header
 from cryptolake.net.examination import Examiner
 from cryptolake.net.journal import ScanJournal
 from cryptolake.net.logs import AnsweredWindow, BlockWindow, Log, LogFilter
-from cryptolake.net.multicall import Call, Failed, Finished
+from cryptolake.net.multicall import Call, Failed, Finished, Program
 from cryptolake.net.proof import Prover
-from cryptolake.net.reverts import Reverts
 from cryptolake.net.rpc import Pool
 from cryptolake.net.scan import scan
 from cryptolake.net.witness import Witness
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.markets import Csu
+from cryptolake.sources.onchain.births import Births
 from cryptolake.sources.onchain.families import families
-from cryptolake.sources.onchain.proven import run_proven
+from cryptolake.sources.onchain.grounds import Ground
 from cryptolake.sources.onchain.settling import CoveredPeriod, Settling, miss
+from cryptolake.sources.onchain.state import KnownReverts, Read, StateReader
 
 # Periods are settled together that were covered within so many seconds, at most so many of them.
 _TOGETHER_S, _TOGETHER = 2.0, 31
@@ -53,6 +55,11 @@ def share_of(grade: Grade, audit: float) -> float:
     return {"one_voice": 0.0, "two_voices_sampled": audit}.get(grade, 1.0)
 
 
+def wished(grade: Grade, audit: float) -> Grade:
+    """How far state is to be borne out for a grade: as far, unless nothing at all is to be asked again."""
+    return grade if share_of(grade, audit) else "one_voice"
+
+
 @dataclass(frozen=True, slots=True)
 class LiquidationScan:
     """One chain's events for one trip. `journals` is the folder of unfinished scans, `grade` how far they are to be proven.
@@ -70,7 +77,13 @@ class LiquidationScan:
     audit: float
     watch: Watch
     grade: Grade = "two_voices_sampled"
-    reverts: Reverts = field(default_factory=Reverts)
+    births: Births = field(default_factory=Births)
+    reverts: KnownReverts = field(default_factory=KnownReverts)
+
+    @property
+    def state(self) -> StateReader:
+        """Who reads contracts for this scan: as far as its logs are to be proven."""
+        return StateReader(self.pool, self.blocks, self.chain, wished(self.grade, self.audit), self.reverts)
 
     def run(self, asked: Sequence[Partition]) -> Iterator[Raw | Miss]:
         """One answer per partition, soon after its period is covered."""
@@ -80,7 +93,7 @@ class LiquidationScan:
         for period in periods:
             try:
                 ranges[period] = self.blocks.range_of(period)
-            except Skip as error:
+            except (Skip, Contradicted) as error:
                 yield from (miss(partition, error) for partition in asked if partition.period == period)
         for touching in _touching(sorted(ranges)):
             members = [partition for partition in asked if partition.period in touching]
@@ -92,15 +105,19 @@ class LiquidationScan:
         csus = [self.csus[name] for name in sorted({partition.key for partition in asked})]
         filters: dict[str, list[LogFilter]] = {}
         likely: list[Call] = []
-        for name, outcome in self._emitters(csus, last).items():
+        at_last = self._emitters(csus, last)
+        grounds = [Ground.of("emitters", last.number, at_last.borne)]
+        for name, outcome in at_last.outcomes.items():
             if isinstance(outcome, Failed):
                 yield from (miss(partition, outcome.error) for partition in asked if partition.key == name)
             else:
                 filters[name] = outcome.value
                 likely += [call for stored in outcome.transcript for call, _ in stored]
-        if first.number != last.number:
+        if filters and first.number != last.number:
             # An emitter replaced on the way stands only in the first list. No list yet: the market was born on the way.
-            for name, outcome in self._emitters([csu for csu in csus if csu.name in filters], first, likely).items():
+            at_first = self._emitters([csu for csu in csus if csu.name in filters], first, likely)
+            grounds.append(Ground.of("emitters", first.number, at_first.borne))
+            for name, outcome in at_first.outcomes.items():
                 if isinstance(outcome, Finished):
                     filters[name] = _united([*filters[name], *outcome.value])
                 elif not _absent(outcome.error):  # refused or odd: whose events there were is not known
@@ -124,7 +141,10 @@ class LiquidationScan:
             self.provenance,
             examiner,
             filters,
-            self.reverts,
+            self.state,
+            grounds,
+            frozenset(csu.name for csu in csus if csu.name in filters and _listed(csu)),
+            self.births,
         )
         covered = _Covered(whole.start)
 
@@ -163,20 +183,26 @@ class LiquidationScan:
         prover = Prover(self.pool, self.chain.receipts)
         return Examiner(self.pool, self.blocks, filters, wanted, witness, prover)
 
-    def _emitters(
-        self, csus: Sequence[Csu], block: Header, likely: Sequence[Call] = ()
-    ) -> dict[str, Finished[list[LogFilter]] | Failed]:
+    def _emitters(self, csus: Sequence[Csu], block: Header, likely: Sequence[Call] = ()) -> Read[list[LogFilter]]:
+        """Whose events are wanted of each market, as of a block. That there is no list is borne out like what it holds."""
         markets = {csu.name: csu for csu in csus}
-        return run_proven(
-            self.pool,
-            self.blocks,
-            self.chain,
-            markets,
-            lambda csu: families()[csu.family].emitters(csu),
-            block,
-            likely,
-            reverts=self.reverts,
-        )
+        return self.state.markets(markets, _named, block, likely, believed=_absent)
+
+
+def _named(csu: Csu) -> Program[list[LogFilter]]:
+    return families()[csu.family].emitters(csu)
+
+
+def _listed(csu: Csu) -> bool:
+    """Whether the chain names a market's emitters: its family asks for them. The row names them otherwise."""
+    program = _named(csu)
+    try:
+        calls = next(program)
+        while not calls:
+            calls = program.send([])
+    except (StopIteration, CryptolakeError):
+        return False
+    return True
 
 
 class _Covered:

@@ -7,7 +7,7 @@ not belong here: the first reading (proven), and what a grade is called elsewher
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -15,10 +15,12 @@ from cryptolake.contracts.grades import Grade
 from cryptolake.errors import CryptolakeError
 from cryptolake.net.besides import among, another_voice, why_none
 from cryptolake.net.block_identity import BlockIdentity
+from cryptolake.net.endpoint import Station
 from cryptolake.net.faults import Malformed
 from cryptolake.net.multicall import MAX_CALLS, Call, CallResult, Failed, Finished, Program
 from cryptolake.net.reverts import Reverts
 from cryptolake.net.rpc import Pool
+from cryptolake.net.voices import same_voice
 from cryptolake.registry.chains import Chain
 from cryptolake.sources.onchain.proven import run_programs
 
@@ -29,7 +31,7 @@ T = TypeVar("T")
 class Borne:
     """How a reading was borne out: its grade, who read it first and who again, and how many of its calls were asked again.
 
-    `problem` says why nobody bears it out who was wished for.
+    `problem` says why nobody bears it out who was wished for, `contradicted` who read something else while nobody can decide.
     """
 
     grade: Grade
@@ -38,20 +40,25 @@ class Borne:
     again: int = 0
     calls: int = 0
     problem: str = ""
+    contradicted: str = ""
 
     def told(self) -> dict[str, str]:
         """The words for an answer's provenance."""
         if not self.second:
             return {"grade": self.grade, **({"problem": self.problem} if self.problem else {})}
-        return {"grade": self.grade, "second": self.second, "asked_again": f"{self.again} of {self.calls}"}
+        told = {"grade": self.grade, "second": self.second, "asked_again": f"{self.again} of {self.calls}"}
+        return told | ({"problem": self.problem} if self.problem else {})
 
 
 class Disagreed(Malformed):
-    """Two voices read different state of a block; `liar` is who a third voice contradicts, empty where nobody can say."""
+    """Two voices read different state of a block; `liar` is who a third voice contradicts, empty where nobody can say.
 
-    def __init__(self, message: str, liar: str = "") -> None:
+    `undecided`: the first stands by what it read, and there is no third to decide.
+    """
+
+    def __init__(self, message: str, liar: str = "", *, undecided: bool = False) -> None:
         super().__init__(message)
-        self.liar = liar
+        self.liar, self.undecided = liar, undecided
 
 
 def borne_out(
@@ -62,9 +69,11 @@ def borne_out(
     heard: Collection[str],
     wanted: Grade,
     reverts: Reverts,
+    believed: Callable[[CryptolakeError], bool] = lambda _error: False,
 ) -> Borne:
     """Ask again what was read, as much of it as the `wanted` grade needs; `heard` are the endpoints that answered it,
-    `reverts` what is known of calls that revert as others than those have said; it is added to.
+    `reverts` what is known of calls that revert as others than those have said; it is added to. What failed is loud by itself
+    and not asked again, unless the failure is `believed`, as where a list is taken to be empty for it.
 
     One voice only where nobody else can say. Raises Disagreed when another voice reads something else there.
     """
@@ -72,25 +81,78 @@ def borne_out(
     known = {
         call: answer
         for outcome in outcomes.values()
-        if isinstance(outcome, Finished)
+        if isinstance(outcome, Finished) or believed(outcome.error)
         for stored in outcome.transcript
         for call, answer in stored
     }
-    other = another_voice(pool, heard) if known and wanted != "one_voice" else None
-    if other is None:
-        wished = known and wanted != "one_voice"
-        return Borne("one_voice", first, problem=why_none(pool, heard) if wished else "")
+    if not known or wanted == "one_voice":
+        return Borne("one_voice", first, calls=len(known))
     lot = list(known) if wanted != "two_voices_sampled" else _lot(chain.name, block.number, list(known))
-    theirs = _said(other, chain, block, lot, reverts=reverts)
-    if theirs is None:
-        names = " and ".join(one.endpoint.name for one in other.stations)
-        return Borne("one_voice", first, problem=f"a second voice ({names}) did not answer")
+    grade: Grade = "two_voices" if len(lot) == len(known) else "two_voices_sampled"
+    other, theirs, silent = _another(pool, chain, block, lot, heard, reverts)
+    if other is None or theirs is None:
+        if not silent:
+            return _each_alone(pool, chain, block, lot, known, heard, grade, reverts)
+        problem = f"a second voice ({' and '.join(silent)}) did not answer"
+        return Borne("one_voice", first, calls=len(known), problem=problem)
     second = other.last_endpoint
     if differing := _differing(lot, known, theirs):
         rounds = _rounds(outcomes)
-        second = _decide(pool, other, chain, block, lot, known, theirs, heard, second, differing, reverts, rounds)
-    grade: Grade = "two_voices" if len(lot) == len(known) else "two_voices_sampled"
+        try:
+            second = _decide(pool, other, chain, block, lot, known, theirs, heard, second, differing, reverts, rounds)
+        except Disagreed as error:
+            if not error.undecided or not _besides(pool, second):
+                raise
+            # What is only asked besides fails nothing: the reading is kept, and what contradicts it with it.
+            return Borne("one_voice", first, calls=len(known), problem=str(error), contradicted=str(error))
     return Borne(grade, first, second, len(lot), len(known))
+
+
+def _each_alone(
+    pool: Pool,
+    chain: Chain,
+    block: BlockIdentity,
+    lot: Sequence[Call],
+    known: Mapping[Call, CallResult],
+    heard: Collection[str],
+    grade: Grade,
+    reverts: Reverts,
+) -> Borne:
+    """A reading that all voices there are have a part in: two of them must each say all of it, asked alone."""
+    first = ", ".join(sorted(heard))
+    groups = _by_voice([one for one in pool.stations if one.endpoint.name in heard and one.stopped is None])
+    if len(groups) < 2:
+        return Borne("one_voice", first, calls=len(known), problem=why_none(pool, heard))
+    bearing, silent = list[str](), list[str]()
+    differing: Call | None = None
+    for group in groups:
+        theirs = _said(among(pool, group), chain, block, lot, reverts=reverts)
+        if theirs is None:
+            silent.append(group[0].endpoint.name)
+        elif (call := _differing(lot, known, theirs)) is not None:
+            differing = call
+        else:
+            bearing.append(group[0].endpoint.name)
+        if len(bearing) == 2:
+            return Borne(grade, bearing[0], bearing[1], len(lot), len(known))
+    if differing is not None:
+        raise Disagreed(
+            f"{first} read different state of block {block.number} (a call to {differing.to}); set a third operator's "
+            "endpoint to decide, or run again"
+        )
+    return Borne("one_voice", first, calls=len(known), problem=f"{' and '.join(silent)} did not answer alone")
+
+
+def _by_voice(stations: Sequence[Station]) -> list[list[Station]]:
+    """The stations of each voice."""
+    found: list[list[Station]] = []
+    for one in stations:
+        same = next((group for group in found if any(same_voice(one.endpoint, of.endpoint) for of in group)), None)
+        if same is None:
+            found.append([one])
+        else:
+            same.append(one)
+    return found
 
 
 def _decide(
@@ -120,15 +182,40 @@ def _decide(
             f"{name} answered a call to {differing.to} at block {block.number} otherwise when asked again; run again"
         )
     words = f"{name} and {second} read different state of block {block.number} (a call to {differing.to})"
-    judge = another_voice(pool, {*heard, second})
-    judged = None if judge is None else _said(judge, chain, block, lot, reverts=reverts)
+    judge, judged, _ = _another(pool, chain, block, lot, {*heard, second}, reverts)
     if judge is None or judged is None:
-        raise Disagreed(f"{words}; set a third operator's endpoint to decide, or run again")
+        stands = again is not None and _differing(lot, again, known) is None
+        raise Disagreed(f"{words}; set a third operator's endpoint to decide, or run again", undecided=stands)
     if _differing(lot, judged, known) is None:
+        for station in pool.besides:
+            if station.endpoint.name == second:
+                station.stopped = f"{second} read block {block.number} otherwise than two others and sits out"
         return judge.last_endpoint
     if _differing(lot, judged, theirs) is None:
         raise Disagreed(f"{words}; {judge.last_endpoint} sides with {second}", liar=name if len(heard) == 1 else "")
     raise Disagreed(f"{words}; {judge.last_endpoint} sides with neither; run again")
+
+
+def _another(
+    pool: Pool,
+    chain: Chain,
+    block: BlockIdentity,
+    lot: Sequence[Call],
+    heard: Collection[str],
+    reverts: Reverts,
+) -> tuple[Pool | None, dict[Call, CallResult] | None, list[str]]:
+    """The first other voice that answers, with what it says; and the names of those that did not."""
+    silent: list[str] = []
+    while (other := another_voice(pool, {*heard, *silent})) is not None:
+        theirs = _said(other, chain, block, lot, reverts=reverts)
+        if theirs is not None:
+            return other, theirs, silent
+        silent += [one.endpoint.name for one in other.stations]
+    return None, None, silent
+
+
+def _besides(pool: Pool, name: str) -> bool:
+    return any(one.endpoint.name == name for one in pool.besides)
 
 
 def _rounds(outcomes: Mapping[str, Finished[T] | Failed]) -> list[list[Call]]:

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import orjson
 
@@ -18,23 +20,27 @@ from cryptolake.contracts.grades import at_least
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.errors import CryptolakeError, Skip
+from cryptolake.net.agreement import Contradicted
 from cryptolake.net.audit import quiet_blocks
-from cryptolake.net.blocks import BlockRange, Blocks, Header
+from cryptolake.net.blocks import BlockRange, Blocks, Header, Standing
 from cryptolake.net.examination import ExaminedWindows, Examiner
 from cryptolake.net.faults import Behind, Elsewhere, Malformed
 from cryptolake.net.logs import BlockWindow, Log, LogFilter, LogQuestion, log_to_json
 from cryptolake.net.multicall import Call, Failed, Finished, Program, transcript_to_json
 from cryptolake.net.quiet import TOGETHER
-from cryptolake.net.reverts import Reverts
 from cryptolake.net.rpc import Pool
 from cryptolake.net.voices import voice
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.markets import Csu
+from cryptolake.sources.onchain.births import Births
 from cryptolake.sources.onchain.certificate import certificate
 from cryptolake.sources.onchain.events import to_settle
 from cryptolake.sources.onchain.families import bad_debt_in, families
-from cryptolake.sources.onchain.proven import run_programs, told_apart
+from cryptolake.sources.onchain.grounds import Ground
+from cryptolake.sources.onchain.presence import absent_by_row
+from cryptolake.sources.onchain.proven import told_apart
 from cryptolake.sources.onchain.records import Settled
+from cryptolake.sources.onchain.state import Read, StateReader
 
 AT_ONCE = 16  # periods settled side by side
 
@@ -53,7 +59,10 @@ class CoveredPeriod:
 
 @dataclass(frozen=True, slots=True)
 class Settling:
-    """Settles covered periods of one scan. `filters` are the emitters by market; `examiner` proves what was answered."""
+    """Settles covered periods of one scan.
+
+    `filters` are the emitters by market; `examiner` proves what was answered, `state` reads what the events are valued with.
+    """
 
     source: str
     pool: Pool
@@ -63,7 +72,10 @@ class Settling:
     provenance: Mapping[str, str]
     examiner: Examiner
     filters: Mapping[str, Sequence[LogFilter]]
-    reverts: Reverts = field(default_factory=Reverts)
+    state: StateReader
+    emitters: Sequence[Ground] = ()  # who named the emitters, and who bears that out
+    listed: frozenset[str] = frozenset()  # the markets whose emitters the chain names, not the row
+    births: Births = field(default_factory=Births)
     _likely: dict[str, list[Call]] = field(default_factory=dict)  # what each market's program asked before
     # Periods with windows that nobody compared, and who answered these.
     _sampled: list[tuple[CoveredPeriod, frozenset[str]]] = field(default_factory=list)
@@ -119,15 +131,21 @@ class Settling:
         if asked:
             with ThreadPoolExecutor(min(AT_ONCE, len(asked)), thread_name_prefix="headers") as threads:
                 list(threads.map(lambda one: one[0](one[1]), asked))
+        with suppress(Contradicted):  # each period says so by itself
+            self.blocks.named({log.block: log.block_hash for one in periods for log in one.logs})
 
     def _period(self, question: LogQuestion, period: CoveredPeriod) -> list[Raw | Miss]:
         """The answers of one period."""
-        examined = self.examiner.examine(period.windows, period.logs, period.within)
-        if not at_least(examined.grade, "two_voices"):
-            self._sampled.append((period, frozenset(one.endpoint for one in examined.windows)))
-        evidence, logs = self._evidence(examined, period.within), examined.logs
+        try:
+            examined = self.examiner.examine(period.windows, period.logs, period.within)
+            if not at_least(examined.grade, "two_voices"):
+                self._sampled.append((period, frozenset(one.endpoint for one in examined.windows)))
+            stamps, standing = self._headers_under(period, examined.logs)
+        except Malformed as error:  # what endpoints say of this period cannot be; of others it may
+            return [miss(partition, error) for partition in period.asked]
+        logs = examined.logs
         by_csu: dict[str, list[Log]] = {}
-        programs: dict[str, Program[Settled]] = {}
+        programs: dict[str, Callable[[], Program[Settled]]] = {}
         answers: list[Raw | Miss] = []
         for partition in period.asked:
             csu = self.csus[partition.key]
@@ -140,36 +158,50 @@ class Settling:
             try:
                 events = families()[csu.family].liquidations(csu, by_csu[csu.name])
                 if told_of := to_settle(events, bad_debt_in(csu, by_csu[csu.name])):
-                    programs[csu.name] = families()[csu.family].settle(csu, told_of)
+                    programs[csu.name] = partial(families()[csu.family].settle, csu, told_of)
             except Skip as error:
                 del by_csu[csu.name]
                 answers.append(miss(partition, error))
-        stamps = self.blocks.headers(sorted({log.block for told in by_csu.values() for log in told}))
-        outcomes = self._priced(programs, period.snapshot)
+        read = self._priced(programs, period.snapshot)
+        later = [csu for name in by_csu if ((csu := self.csus[name]).deployed_block or 0) >= period.within.end]
+        born = self.births.borne_out(self.pool, self.chain, later)
         for partition in period.asked:
             if partition.key not in by_csu:
                 continue
-            csu, told, outcome = self.csus[partition.key], by_csu[partition.key], outcomes.get(partition.key)
+            csu, told = self.csus[partition.key], by_csu[partition.key]
+            outcome = None if read is None else read.outcomes.get(partition.key)
+            if told and csu in later:
+                answers.append(miss(partition, _before_its_row(csu, told[0])))
+                continue
+            if isinstance(unknown := born.get(csu.name), CryptolakeError):
+                answers.append(miss(partition, unknown))
+                continue
             if isinstance(outcome, Failed):
                 answers.append(miss(partition, _with_events(outcome.error)))
-            elif not told and csu.deployed_block is not None and csu.deployed_block >= period.within.end:
-                words = f"{csu.name} was deployed at block {csu.deployed_block}"
-                answers.append(Miss(partition, "gone", "not_deployed", words))
+            elif born.get(csu.name):
+                answers.append(Miss(partition, "gone", "not_deployed", absent_by_row(csu)))
             else:
+                borne = [Ground.of("values", period.snapshot.number, read.borne)] if read and outcome else []
+                evidence = self._evidence(partition.key, examined, standing, period.within, borne)
                 answers.append(self._raw(partition, period, evidence, told, stamps, outcome))
         return answers
 
-    def _priced(self, programs: Mapping[str, Program[Settled]], block: Header) -> dict[str, Finished[Settled] | Failed]:
+    def _headers_under(self, period: CoveredPeriod, logs: Sequence[Log]) -> tuple[Mapping[int, Header], Standing]:
+        """The headers that the events' times are taken from, and who bears out these and the period's boundaries."""
+        stamps, of_stamps = self.blocks.named({log.block: log.block_hash for log in logs})
+        of_bounds = self.blocks.standing(*(at for one in period.asked for at in (one.period.start, one.period.end)))
+        return stamps, min(of_bounds, of_stamps, key=lambda one: one.grade != "one_voice")
+
+    def _priced(self, programs: Mapping[str, Callable[[], Program[Settled]]], block: Header) -> Read[Settled] | None:
         """Run the markets' programs, with all that they asked in other periods in the first request."""
         if not programs:
-            return {}
+            return None
         likely = [call for name in programs for call in self._likely.get(name, ())]
-        identity = self.blocks.identity(block, self.chain.known_block)
-        outcomes = run_programs(self.pool, programs, identity, self.chain, likely, reverts=self.reverts)
-        for name, outcome in outcomes.items():
+        read = self.state.programs(lambda: {name: made() for name, made in programs.items()}, block, likely)
+        for name, outcome in read.outcomes.items():
             if isinstance(outcome, Finished) and name not in self._likely:
                 self._likely[name] = [call for stored in outcome.transcript for call, _ in stored]
-        return outcomes
+        return read
 
     def _raw(
         self,
@@ -210,10 +242,18 @@ class Settling:
             block_hash=period.snapshot.hash,
         )
 
-    def _evidence(self, examined: ExaminedWindows, within: BlockRange) -> dict[str, object]:
-        """The completeness certificate of a period."""
+    def _evidence(
+        self,
+        csu: str,
+        examined: ExaminedWindows,
+        standing: Standing,
+        within: BlockRange,
+        values: Sequence[Ground],
+    ) -> dict[str, object]:
+        """The completeness certificate of a market's period."""
         voices = {one.endpoint.name: voice(one.endpoint) for one in self.pool.everybody}
-        return certificate(within, examined, voices, datetime.now(UTC))
+        emitters = [replace(one, listed=csu in self.listed) for one in self.emitters]
+        return certificate(within, examined, voices, datetime.now(UTC), standing, [*emitters, *values])
 
 
 def _with_events(error: CryptolakeError) -> CryptolakeError:
@@ -221,6 +261,15 @@ def _with_events(error: CryptolakeError) -> CryptolakeError:
     if isinstance(error, Skip) and error.reason == "not_deployed":
         return Skip(f"{error}, though it had events by then; set another endpoint", reason="no_code")
     return error
+
+
+def _before_its_row(csu: Csu, log: Log) -> Skip:
+    """The error of a market that had events before it was deployed, as its row says."""
+    return Skip(
+        f"{csu.name}: it has an event in block {log.block}, and its row says that it was deployed at {csu.deployed_block}; "
+        "correct the row (cryptolake markets check)",
+        reason="identity",
+    )
 
 
 def miss(partition: Partition, error: CryptolakeError) -> Miss:

@@ -17,28 +17,33 @@ from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Dataset, Row, Trip
 from cryptolake.errors import CryptolakeError, Skip
-from cryptolake.net.besides import among
-from cryptolake.net.blocks import BlockRange, Blocks, FileBlockCache, Header
-from cryptolake.net.liars import Liars, alone, resting_on
+from cryptolake.net.agreement import Contradicted
+from cryptolake.net.block_cache import FileBlockCache
+from cryptolake.net.blocks import BlockRange, Blocks, Header
+from cryptolake.net.liars import Liars, alone, lie_about, resting_on
 from cryptolake.net.logs import parse_logs
 from cryptolake.net.multicall import Call, Failed, Finished, Program, replay, transcript_from_json, transcript_to_json
-from cryptolake.net.reverts import Reverts
+from cryptolake.net.proof import Prover
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry
 from cryptolake.registry.markets import Csu
-from cryptolake.sources.onchain.discovery import Discoveries
+from cryptolake.sources.onchain.births import Births
+from cryptolake.sources.onchain.discovery import Discoveries, resting_on_history
 from cryptolake.sources.onchain.events import settled_debts, to_settle
 from cryptolake.sources.onchain.families import bad_debt_in, discovering, families, isolating, writing_off
 from cryptolake.sources.onchain.grading import graded
+from cryptolake.sources.onchain.history import Discovered
 from cryptolake.sources.onchain.isolated import isolated_row
-from cryptolake.sources.onchain.proven import run_proven, told_apart
+from cryptolake.sources.onchain.misplaced import misplaced
+from cryptolake.sources.onchain.presence import absent_by_row
+from cryptolake.sources.onchain.proven import told_apart
 from cryptolake.sources.onchain.reader import reader_digest
 from cryptolake.sources.onchain.records import Reserve
 from cryptolake.sources.onchain.rows import bad_debt_row, liquidation_row, not_asked_row, tvl_row
-from cryptolake.sources.onchain.scans import LiquidationScan, Scanned, Watch, share_of
-from cryptolake.sources.onchain.second_voice import Borne, Disagreed, borne_out
+from cryptolake.sources.onchain.scans import LiquidationScan, Scanned, Watch, share_of, wished
 from cryptolake.sources.onchain.settling import miss
+from cryptolake.sources.onchain.state import KnownReverts, Read, StateReader
 
 TVL = Dataset(
     "tvl",
@@ -96,7 +101,8 @@ class OnchainSource:
         # What each market's program asked last time: next time all of it goes in the first request.
         self._likely: dict[str, list[Call]] = {}
         self._answered: dict[str, int] = {}  # the first block at which a market did answer
-        self._reverts: dict[tuple[str, bool], Reverts] = {}  # by chain, and whether those say so who were asked again
+        self._reverts: dict[str, KnownReverts] = {}
+        self._births = Births(1 if grade == "one_voice" else 2)
         self._teaching: dict[str, threading.Lock] = {}
         self._reading = threading.Lock()
         self._csus = {csu.name: csu for csu in csus}
@@ -152,6 +158,7 @@ class OnchainSource:
                 self._audit,
                 self._watch,
                 self._grade,
+                self._births,
                 self._reverting(chain),
             )
             yield from scan.run(askable)
@@ -160,13 +167,17 @@ class OnchainSource:
         """The chain's block finder, one for all trips, so that headers are asked once."""
         with self._lock:
             if chain.name not in self._blocks:
-                self._blocks[chain.name] = Blocks(self._pools(chain), self._cache, chain.clock)
+                again = any(share_of(one, self._audit) for one in (self._grade, self._state_grade))
+                provable = chain.receipts is not None
+                self._blocks[chain.name] = Blocks(
+                    self._pools(chain), self._cache, chain.clock, provable=provable, again=again
+                )
             return self._blocks[chain.name]
 
-    def _reverting(self, chain: Chain, *, again: bool = False) -> Reverts:
-        """What is known of the chain's calls that revert, whoever asked; `again`: as those say who bear others out."""
+    def _reverting(self, chain: Chain) -> KnownReverts:
+        """What is known of the chain's calls that revert, whoever asked."""
         with self._lock:
-            return self._reverts.setdefault((chain.name, again), Reverts())
+            return self._reverts.setdefault(chain.name, KnownReverts())
 
     def parse(self, raw: Raw) -> Sequence[Row]:
         """Re-run the family's program over the stored answers. Raises Skip when they do not fit the family's layout."""
@@ -223,10 +234,14 @@ class OnchainSource:
         return graded(raw).grade
 
     def weigh(self, raw: Raw) -> str | None:
-        """Remember whom the answer's certificate proves a liar; why it is suspect where it rests on liars alone."""
-        if raw.partition.dataset != LIQUIDATIONS.name:
-            return None
+        """Remember whom the answer's certificate proves a liar; why it is suspect: it is of other blocks than its day's, is
+        contradicted while nobody can decide, or rests on liars alone.
+        """
         chain = self._csus[raw.partition.key].chain
+        if (why := misplaced(raw, chain, self._cache)) is not None:
+            return why
+        if raw.partition.dataset != LIQUIDATIONS.name:
+            return str(orjson.loads(raw.payload).get("contradicted") or "") or None
         if b'"liars":[]' in raw.payload and not self._liars.named(chain):
             return None
         certificate = orjson.loads(raw.payload).get("certificate")
@@ -269,26 +284,31 @@ class OnchainSource:
         period = asked[0].period
         try:
             _, header = blocks.range_of(period)
-        except Skip as error:
+        except (Skip, Contradicted) as error:
             yield from (miss(partition, error) for partition in asked)
             return
         markets: dict[str, Csu] = {}
+        histories: dict[str, Discovered | None] = {}
         by_name = {partition.key: partition for partition in asked}
+        later = [self._csus[name] for name in by_name if (self._csus[name].deployed_block or 0) > header.number]
+        born = self._births.borne_out(pool, chain, later)
         for name, partition in by_name.items():
             csu = self._csus[name]
-            if csu.deployed_block is not None and csu.deployed_block > header.number:
-                yield Miss(partition, "gone", "not_deployed", f"{name} was deployed at block {csu.deployed_block}")
+            if absent := born.get(name):
+                by_row = Skip(absent_by_row(csu), reason="not_deployed")
+                yield miss(partition, absent if isinstance(absent, CryptolakeError) else by_row)
                 continue
             try:
-                csu = self._discovered(pool, csu, header)
+                csu, histories[name] = self._discovered(pool, chain, csu, header)
             except CryptolakeError as error:
                 yield miss(partition, error)
                 continue
             markets[name] = csu
-        outcomes, borne = self._read(pool, blocks, chain, markets, header)
+        state = StateReader(pool, blocks, chain, wished(self._state_grade, self._audit), self._reverting(chain))
+        read = self._read(state, chain, markets, header)
         if pool.finality_assumed and blocks.fresh_header(header.number).hash != header.hash:
             raise Skip(f"block {header.number} changed while it was read; run again", reason="reorganised")
-        for name, outcome in outcomes.items():
+        for name, outcome in read.outcomes.items():
             if isinstance(outcome, Failed):
                 yield miss(by_name[name], outcome.error)
                 continue
@@ -299,7 +319,9 @@ class OnchainSource:
                 "timestamp": header.timestamp,
                 **({"found": markets[name].found} if markets[name].found else {}),
                 "rounds": transcript_to_json(outcome.transcript),
+                **({"contradicted": read.borne.contradicted} if read.borne.contradicted else {}),
             }
+            borne = resting_on_history(read.borne, histories[name])
             yield Raw(
                 partition=by_name[name],
                 source=self.name,
@@ -311,6 +333,7 @@ class OnchainSource:
                     **self._provenance,
                     **told_apart(markets[name]),
                     **borne.told(),
+                    **blocks.standing(period.end).instead_of(borne.grade),
                     "endpoint": borne.first,
                 },
                 block=header.number,
@@ -318,28 +341,9 @@ class OnchainSource:
             )
 
     def _read(
-        self, pool: Pool, blocks: Blocks, chain: Chain, markets: Mapping[str, Csu], header: Header
-    ) -> tuple[dict[str, Finished[list[Reserve]] | Failed], Borne]:
-        """Read the markets at a block and have it borne out; whoever a third voice contradicts is not asked again."""
-        block = blocks.identity(header, chain.known_block)
-        wanted: Grade = self._state_grade if share_of(self._state_grade, self._audit) else "one_voice"
-        while True:
-            heard: set[str] = set()
-            outcomes = self._asked(pool, blocks, chain, markets, header, heard)
-            try:
-                return outcomes, borne_out(
-                    pool, chain, block, outcomes, heard, wanted, self._reverting(chain, again=True)
-                )
-            except Disagreed as error:
-                honest = [one for one in pool.stations if one.endpoint.name != error.liar]
-                if not error.liar or not honest:
-                    return dict.fromkeys(markets, Failed(error, [])), Borne("one_voice", "")
-                pool = among(pool, honest)
-
-    def _asked(
-        self, pool: Pool, blocks: Blocks, chain: Chain, markets: Mapping[str, Csu], header: Header, heard: set[str]
-    ) -> dict[str, Finished[list[Reserve]] | Failed]:
-        """Run the markets' programs at a block, with all that they asked before in the first request.
+        self, state: StateReader, chain: Chain, markets: Mapping[str, Csu], header: Header
+    ) -> Read[list[Reserve]]:
+        """Read the markets at a block, with all that they asked before in the first request.
 
         While a market has not asked anything yet, one conversation of its chain teaches what it asks and the others wait.
         """
@@ -352,38 +356,40 @@ class OnchainSource:
                     alone.close()
             likely = [call for name in markets for call in self._likely.get(name, ())]
             try:
-                outcomes = run_proven(
-                    pool,
-                    blocks,
-                    chain,
-                    markets,
-                    _snapshot,
-                    header,
-                    likely,
-                    alive_at=self._answered,
-                    heard=heard,
-                    reverts=self._reverting(chain),
-                )
+                read = state.markets(markets, _snapshot, header, likely, alive_at=self._answered)
             finally:
                 for name in markets:  # asked for once: a market that always fails holds nobody up
                     self._likely.setdefault(name, [])
-            for name, outcome in outcomes.items():
+            for name, outcome in read.outcomes.items():
                 if isinstance(outcome, Finished):
                     self._likely[name] = [call for stored in outcome.transcript for call, _ in stored]
                     self._answered[name] = min(header.number, self._answered.get(name, header.number))
-            return outcomes
+            return read
 
-    def _discovered(self, pool: Pool, csu: Csu, header: Header) -> Csu:
-        """The market with what its family's discovery events say up to the block; unchanged where it needs none."""
+    def _discovered(self, pool: Pool, chain: Chain, csu: Csu, header: Header) -> tuple[Csu, Discovered | None]:
+        """The market with what its family's discovery events say up to the block, and how that is proven.
+
+        Unchanged where it needs none. Who is proven to have told them wrongly is remembered.
+        """
         family = discovering(csu.family)
         if family is None:
-            return csu
+            return csu, None
         history = BlockRange(csu.deployed_block or 0, header.number + 1)
 
         def watch(done: int) -> None:
             self._watch(Scanned(csu.chain, done, len(history)))
 
-        return family.discover(csu, self._discoveries.upto(pool, family.discovery(csu), history, watch))
+        found = self._discoveries.upto(
+            pool,
+            family.discovery(csu),
+            history,
+            watch,
+            prover=Prover(pool, chain.receipts),
+            accused=self._liars.accused(csu.chain),
+        )
+        for name, (block, of) in found.liars.items():
+            self._liars.learn(csu.chain, lie_about(name, of, block))
+        return family.discover(csu, found.logs), found
 
 
 def _snapshot(csu: Csu) -> Program[list[Reserve]]:

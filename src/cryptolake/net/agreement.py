@@ -1,0 +1,143 @@
+"""Headers that operators agree on: what one endpoint stated is asked of others, until somebody bears it out or refutes it.
+
+A header that hashes to its hash needs its hash alone borne out; of any other one all that is used. What does not belong here:
+which headers a fact rests on (blocks), and chains of headers down to a block (proof).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+from cryptolake.errors import CryptolakeError
+from cryptolake.net.besides import among, others, why_none
+from cryptolake.net.endpoint import Station
+from cryptolake.net.faults import Behind, Malformed
+from cryptolake.net.rpc import Pool
+from cryptolake.net.stated_header import Header, stated_header
+from cryptolake.net.voices import same_voice, voice
+
+HEADER = "eth_getBlockByNumber"
+_GIVEN_UP = 2  # times that a voice gave no headers, until it is asked no more; one where it is only asked besides
+
+
+class Contradicted(Malformed):
+    """Operators state different headers of a block, and nobody is left who could decide: no fact rests on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Borne:
+    """A header and who bears it out, by its grade; `problem` says why nobody does ("" where somebody does).
+
+    `wrong` is the endpoint whose header was refuted by two others, or by a hash that it gave itself: `header` is theirs then.
+    `contradicted` says that somebody states another one and nobody decides.
+    """
+
+    header: Header
+    problem: str = ""
+    wrong: str = ""
+    contradicted: bool = False
+
+
+class Agreement:
+    """Asks other operators of a pool for headers, each once. Thread-safe."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool, self._lock = pool, threading.Lock()
+        self._known: dict[Header, Borne] = {}
+        self._failed: Counter[str] = Counter()
+
+    @property
+    def possible(self) -> bool:
+        """Whether there are two operators who may be asked."""
+        able = [one for one in self._pool.everybody if self._able(one)]
+        return any(not same_voice(one.endpoint, other.endpoint) for one, other in combinations(able, 2))
+
+    def of(self, headers: Iterable[Header]) -> dict[int, Borne]:
+        """How far each of these is borne out, by number; one request to one voice settles all where it states the same."""
+        wanted = {one.number: one for one in headers}
+        for name in {one.by for one in wanted.values()}:
+            self._settle([one for one in wanted.values() if one.by == name and one not in self._known], name)
+        return {number: self._known[one] for number, one in wanted.items()}
+
+    def _settle(self, headers: Sequence[Header], name: str) -> None:
+        left = {one.number: one for one in headers}
+        rivals: dict[int, list[Header]] = {}
+        heard, problem = {name}, ""
+        while left and (able := [one for one in others(self._pool, heard) if self._able(one)]):
+            group = [one for one in able if same_voice(one.endpoint, able[0].endpoint)]
+            heard |= {one.endpoint.name for one in group}
+            told, failure = self._told(group, sorted(left))
+            problem = failure or problem
+            for theirs in told:
+                ours, known = left[theirs.number], rivals.setdefault(theirs.number, [])
+                if _bears_out(theirs, ours):
+                    self._note(left.pop(ours.number), Borne(replace(ours, grade="two_voices")))
+                elif _worthless(theirs, beside=ours):
+                    problem = f"{theirs.by} gives a header of block {theirs.number} that does not hash to its hash"
+                elif (
+                    theirs.sealed and theirs.hash == ours.hash
+                ):  # the hash that both give is of other content than ours
+                    self._note(left.pop(ours.number), Borne(replace(theirs, grade="two_voices"), wrong=ours.by))
+                elif (right := next((one for one in known if _bears_out(theirs, one)), None)) is not None:
+                    self._note(left.pop(ours.number), Borne(replace(right, grade="two_voices"), wrong=ours.by))
+                else:
+                    known.append(theirs)
+        for number, ours in left.items():
+            told_otherwise = [one.by for one in rivals.get(number, ())]
+            if not told_otherwise:
+                self._note(ours, Borne(ours, problem or why_none(self._pool, heard)))
+                continue
+            words = f"{self._pool.chain}: {' and '.join([ours.by, *told_otherwise])} give different headers of block {number}"
+            # Who is only asked besides fails nobody's day.
+            self._note(ours, Borne(ours, words, contradicted=not self._besides(told_otherwise)))
+
+    def _note(self, header: Header, borne: Borne) -> None:
+        with self._lock:
+            self._known[header] = borne
+
+    def _told(self, group: Sequence[Station], numbers: Sequence[int]) -> tuple[list[Header], str]:
+        """The headers as one voice states them, or why it does not."""
+        pool, of = among(self._pool, group), voice(group[0].endpoint)
+        try:
+            answers = pool.batch([(HEADER, [hex(number), False]) for number in numbers])
+            told = [
+                stated_header(answer, number, pool.chain, by)
+                for number, answer, by in zip(numbers, answers, pool.last_givers, strict=True)
+            ]
+        except CryptolakeError as error:
+            with self._lock:
+                self._failed[of] += not isinstance(error, Behind)
+            return [], f"a second operator gives no headers: {error}"
+        with self._lock:
+            self._failed[of] = 0
+        return told, ""
+
+    def _able(self, station: Station) -> bool:
+        most = 1 if station.endpoint.besides else _GIVEN_UP
+        return (
+            station.stopped is None
+            and station.endpoint.answers(HEADER)
+            and self._failed[voice(station.endpoint)] < most
+        )
+
+    def _besides(self, names: Collection[str]) -> bool:
+        """Whether these are all asked besides, and the endpoints that go first are others."""
+        return all(one.endpoint.besides for one in self._pool.everybody if one.endpoint.name in names)
+
+
+def _alike(one: Header, other: Header) -> bool:
+    return (one.hash, one.timestamp, one.parent) == (other.hash, other.timestamp, other.parent)
+
+
+def _bears_out(theirs: Header, ours: Header) -> bool:
+    """Whether a second header is the same as far as the first is used: its hash says all where it hashes to it."""
+    return theirs.hash == ours.hash if ours.sealed else _alike(theirs, ours)
+
+
+def _worthless(theirs: Header, *, beside: Header) -> bool:
+    """Whether a header says nothing beside another: it does not hash to its hash, and the other does."""
+    return beside.sealed and not theirs.sealed

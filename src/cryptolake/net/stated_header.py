@@ -1,0 +1,72 @@
+"""A header as one endpoint states it, and whether it hashes to its hash: what else it says is worth little where it does not.
+
+What does not belong here: asking for headers (blocks), and who else must state the same (agreement).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from cryptolake.contracts.grades import Grade
+from cryptolake.net.answers import data, quantity
+from cryptolake.net.envelope import Json
+from cryptolake.net.faults import Behind, Malformed
+from cryptolake.net.headers import proven_header
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A block's number, timestamp (seconds since 1970, UTC) and hash.
+
+    `bloom` is the bloom filter of its logs and `parent` the hash of the block before it; empty when not known. `sealed` says
+    that all of this hashes to `hash`; `grade` who bears it out: `two_voices`, or `one_voice`, the endpoint named in `by`.
+    """
+
+    number: int
+    timestamp: int
+    hash: str
+    bloom: bytes = b""
+    parent: str = ""
+    sealed: bool = False
+    grade: Grade = "one_voice"
+    by: str = field(default="", compare=False)
+
+    @property
+    def time(self) -> datetime:
+        """The timestamp as an aware UTC datetime."""
+        return datetime.fromtimestamp(self.timestamp, UTC)
+
+
+def stated_header(answer: Json | object, number: int, chain: str, by: str = "") -> Header:
+    """The header of block `number` in an answer to eth_getBlockByNumber of the endpoint named in `by`.
+
+    Raises Behind when there is no such block yet, Malformed when it is another one or lacks its time or hash.
+    """
+    if answer is None:
+        raise Behind(f"{chain}: the endpoint does not have block {number} yet; run again later or set another endpoint")
+    if not isinstance(answer, Mapping) or quantity(answer.get("number")) != number:
+        raise Malformed(f"{chain}: another block than {number} was answered; set another endpoint")
+    timestamp, own, bloom = quantity(answer.get("timestamp")), data(answer.get("hash")), data(answer.get("logsBloom"))
+    if timestamp is None or own is None or len(own) != 32:
+        raise Malformed(f"{chain}: the header of block {number} lacks its time or hash; set another endpoint")
+    parent = data(answer.get("parentHash"))
+    # A bloom filter of another length ("0x0") is none: what it would prove stays unproven, the header stands.
+    return Header(
+        number,
+        timestamp,
+        "0x" + own.hex(),
+        bloom if bloom is not None and len(bloom) == 256 else b"",
+        "0x" + parent.hex() if parent is not None and len(parent) == 32 else "",
+        _sealed(answer),
+        by=by,
+    )
+
+
+def _sealed(answer: Mapping[str, object]) -> bool:
+    try:
+        proven_header(answer)
+    except Malformed:
+        return False
+    return True

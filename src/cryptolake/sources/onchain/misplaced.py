@@ -1,0 +1,24 @@
+"""Answers of a day that begins or ends at another block than the answer says, as two operators bear out by now.
+
+What does not belong here: finding and bearing out boundaries (net/blocks), and what becomes of such a day (work/liars).
+"""
+
+from __future__ import annotations
+
+from cryptolake.contracts.raw import Raw
+from cryptolake.net.blocks import KeepsBoundaries
+
+
+def misplaced(raw: Raw, chain: str, kept: KeepsBoundaries | None) -> str | None:
+    """Why an answer does not hold its day, in words; None where nothing that is borne out says so."""
+    start, end = (
+        None if kept is None else kept.get(chain, int(at.timestamp()))
+        for at in (raw.partition.period.start, raw.partition.period.end)
+    )
+    if end is not None and end.grade != "one_voice" and raw.block_hash not in (None, end.hash):
+        return f"its day ends with block {end.number} of hash {end.hash[:10]}, as two operators say; it was read at another"
+    if start is not None and start.grade != "one_voice" and b'"from_block":' in raw.payload:
+        first = start.number + 1
+        if f'"from_block":{first},'.encode() not in raw.payload:
+            return f"its day begins with block {first}, as two operators say; it was read from another"
+    return None

@@ -1,0 +1,92 @@
+"""Days for which a market is said to be absent for ever, held against what is known by now: its row, and its other days.
+
+A market does not go: it is not absent at the end of a day, or after it, in which it did answer. What contradicts itself is made
+`failed` in the ledger, so that everything that reads it shows it and the next collection asks again. What does not belong here:
+how an absence is settled when it is asked (sources).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+
+import structlog
+
+from cryptolake.contracts.entry import Entry
+from cryptolake.contracts.partition import MARKET_DATASETS, Partition, Period
+from cryptolake.flow.collect import WORKER
+from cryptolake.flow.reading import entry
+from cryptolake.registry.markets import Csu
+from cryptolake.sources.onchain.presence import contradicts
+from cryptolake.state.ledger import Ledger
+
+log = structlog.get_logger(__name__)
+
+REASON = "contradicted"
+
+
+def contradicted_absences(states: Mapping[Partition, Entry], csus: Mapping[str, Csu]) -> dict[Partition, str]:
+    """Of these entries, the absences that something contradicts, and what does."""
+    answered = ((one.key, one.period) for one, found in states.items() if _lived(one.dataset, found.state))
+    absent = (
+        (one, found.error or "")
+        for one, found in states.items()
+        if (found.state, found.reason) == ("gone", "not_deployed")
+    )
+    return _contradicted(absent, answered, csus)
+
+
+def doubt_absences(ledger: Ledger, csus: Mapping[str, Csu]) -> list[Entry]:
+    """Make the absences of these markets that something contradicts `failed`, to be asked again; their new entries."""
+    tally = ledger.tally()
+    told = {key for (dataset, key), counts in tally.items() if dataset in MARKET_DATASETS and counts.get("gone")}
+    absent: list[tuple[Partition, str]] = []
+    answered: list[tuple[str, Period]] = []
+    for dataset, key in ((dataset, key) for dataset in MARKET_DATASETS for key in sorted(told & csus.keys())):
+        absent += [
+            (Partition(dataset, key, Period.parse(period)), words) for period, words in ledger.absences(dataset, key)
+        ]
+        answered += [
+            (key, Period.parse(period))
+            for period, state, _ in ledger.states_of_series(dataset, key, "", "~")
+            if _lived(dataset, state)
+        ]
+    found = _contradicted(absent, answered, csus)
+    doubted = [_doubted(one, why, before) for one, why in found.items() if (before := ledger.state(one)) is not None]
+    ledger.append_many(doubted)
+    if found:
+        log.warning(
+            "markets that were said to be absent are not, by their rows or other days; they are asked again",
+            markets=sorted({one.key for one in found}),
+            days=len(found),
+        )
+    return doubted
+
+
+def _doubted(partition: Partition, why: str, before: Entry) -> Entry:
+    words = f"{why}; run `cryptolake collect` with the same selection"
+    return replace(entry(partition, "failed", reason=REASON, error=words), worker=WORKER, attempt=before.attempt)
+
+
+def _lived(dataset: str, state: str) -> bool:
+    """Whether an answer shows that the market was there: state does, and events do; none shows nothing."""
+    return state == "done" or (state == "empty" and dataset == "tvl")
+
+
+def _contradicted(
+    absent: Iterable[tuple[Partition, str]], answered: Iterable[tuple[str, Period]], csus: Mapping[str, Csu]
+) -> dict[Partition, str]:
+    first: dict[str, tuple[datetime, Period]] = {}
+    for key, period in answered:
+        if key not in first or period.end < first[key][0]:
+            first[key] = period.end, period
+    found: dict[Partition, str] = {}
+    for partition, words in absent:
+        known = first.get(partition.key)
+        why = contradicts(words, csus[partition.key]) if partition.key in csus else ""
+        if not why and known is not None and known[0] <= partition.period.end:
+            why = f"it was there on {known[1]}"
+        if why:
+            found[partition] = f"{partition.key} is said not to be deployed then: {why}"
+    return found

@@ -1,0 +1,315 @@
+"""Whatever a header says that is not so, wherever it is used: no wrong day that two operators are said to bear out. Real HTTP.
+
+Every field that is read x every place where a header is used x who says it x whether it is known how headers hash. The other
+endpoint is honest; a world of honest ones beside the liar must still land.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import orjson
+import pytest
+from tests.chain.anvil import MULTICALL3
+from tests.chain.scenario import Fortnight
+from tests.hostile.middleman import Change, Middleman, honest, refusal
+from tests.hostile.server import Hostile
+from tests.net.node import Node
+from tests.sources.test_onchain_equals_contracts import DAYS, csu_on
+
+from cryptolake.contracts.grades import Grade
+from cryptolake.contracts.partition import Partition, Period
+from cryptolake.contracts.raw import Miss, Raw
+from cryptolake.contracts.receipt_rules import ReceiptRule
+from cryptolake.net.block_cache import FileBlockCache
+from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
+from cryptolake.net.http import Http
+from cryptolake.net.rpc import Pool
+from cryptolake.registry.chains import Chain
+from cryptolake.registry.loader import Registry
+from cryptolake.sources.onchain.source import OnchainSource
+
+pytestmark = [pytest.mark.chain, pytest.mark.xdist_group("fortnight")]
+EVENTFUL = DAYS[4:6]  # three liquidations on the first, none on the second
+Header = dict[str, Any]
+OTHER = "0x" + "ab" * 32
+
+
+def midnight(header: Header, fortnight: Fortnight) -> Header:
+    return {**header, "timestamp": hex(fortnight_end(EVENTFUL[0]))}
+
+
+def fortnight_end(day: Any) -> int:
+    return int(Period.of_day(day).end.timestamp())
+
+
+FIELDS: Mapping[str, Callable[[Header, Fortnight], Header]] = {
+    "time at midnight": midnight,
+    "time a second later": lambda header, _: {**header, "timestamp": hex(int(header["timestamp"], 16) + 1)},
+    "time a day earlier": lambda header, _: {**header, "timestamp": hex(int(header["timestamp"], 16) - 86_400)},
+    "no time": lambda header, _: {name: value for name, value in header.items() if name != "timestamp"},
+    "hash": lambda header, _: {**header, "hash": OTHER},
+    "parent": lambda header, _: {**header, "parentHash": OTHER},
+    "no parent": lambda header, _: {name: value for name, value in header.items() if name != "parentHash"},
+    "bloom filter": lambda header, _: {**header, "logsBloom": "0x" + "00" * 255 + "01"},
+    "no bloom filter": lambda header, _: {name: value for name, value in header.items() if name != "logsBloom"},
+    "full bloom filter": lambda header, _: {**header, "logsBloom": "0x" + "ff" * 256},
+    "receipts root": lambda header, _: {**header, "receiptsRoot": OTHER},
+}
+
+
+def places(fortnight: Fortnight) -> Mapping[str, Sequence[int]]:
+    """The blocks of each use."""
+    last = fortnight.last_block_of(EVENTFUL[0])
+    events = sorted({one.block for one in fortnight.liquidations_on(EVENTFUL[0])})
+    return {
+        "last of the day": [last],
+        "last two of the day": [last - 1, last],
+        "first of the next": [last + 1],
+        "events": events,
+        "from the last event on": list(range(events[-1], last + 1)),
+        "the chain's first": [0],
+        "all": list(range(1000)),
+    }
+
+
+@dataclass(frozen=True)
+class Day:
+    """What a partition came to: rows where it landed, and how far they are said to be proven."""
+
+    rows: Sequence[Mapping[str, Any]] | None
+    grade: str
+    suspect: bool = False
+    liars: tuple[str, ...] = ()
+
+
+@dataclass
+class World:
+    """Reads two days of the fortnight through middlemen."""
+
+    fortnight: Fortnight
+
+    def read(
+        self,
+        *changes: Change,
+        rule: ReceiptRule | None = "standard",
+        grade: Grade = "two_voices",
+        cache: Path | None = None,
+        besides: Sequence[int] = (),
+    ) -> dict[Partition, Day]:
+        csu = csu_on(self.fortnight)
+        wanted = [Partition(name, csu.name, Period.of_day(day)) for name in ("liquidations", "tvl") for day in EVENTFUL]
+        with ExitStack() as stack:
+            http = Http()
+            stack.callback(http.close)
+            urls = [
+                stack.enter_context(Hostile(cast(Node, Middleman(self.fortnight.node.url, change)))).url
+                for change in changes
+            ]
+            endpoints = [
+                Endpoint(
+                    f"server-{n}",
+                    SecretUrl(url),
+                    Limits(rate=500 if n else 10_000, log_span=10, most_blocks=10),
+                    operator=f"operator-{n}",
+                    besides=n in besides,
+                )
+                for n, url in enumerate(urls)
+            ]
+            pool = Pool("local", 31337, endpoints, http, sleep=lambda _: None)
+            chain = Chain("local", 31337, multicall3_address=MULTICALL3, multicall3_block=0, receipts=rule)
+            source = OnchainSource(
+                registry=Registry({csu.name: csu}, {"local": chain}),
+                csus=[csu],
+                pools=lambda _: pool,
+                block_cache=None if cache is None else FileBlockCache(cache),
+                audit=0.02,
+                grade=grade,
+            )
+            return {one: day for trip in source.trips(wanted) for one, day in _days(source, source.fetch(trip))}
+
+
+def _days(source: OnchainSource, outcomes: Iterator[Raw | Miss]) -> Iterator[tuple[Partition, Day]]:
+    for one in outcomes:
+        if isinstance(one, Miss):
+            yield one.partition, Day(None, one.state)
+        else:
+            told = orjson.loads(one.payload).get("certificate", {})
+            rows = [{**row, "hash of its block": one.block_hash} for row in source.parse(one)]
+            yield (
+                one.partition,
+                Day(rows, one.provenance["grade"], told.get("verdict") == "suspect", tuple(told.get("liars", ()))),
+            )
+
+
+def lying(change: Callable[[Header, Fortnight], Header], blocks: Sequence[int], fortnight: Fortnight) -> Change:
+    """Says otherwise of the headers of these blocks."""
+
+    def answered(question: dict[str, Any], ask: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any] | None:
+        if question["method"] != "eth_getBlockByNumber":
+            return None
+        reply = ask(question)
+        header = reply.get("result")
+        if isinstance(header, dict) and int(header["number"], 16) in blocks:
+            reply["result"] = change(header, fortnight)
+        return reply
+
+    return answered
+
+
+@pytest.fixture(scope="module")
+def world(aave_fortnight: Fortnight) -> World:
+    return World(aave_fortnight)
+
+
+@pytest.fixture(scope="module")
+def truth(world: World) -> dict[Partition, Day]:
+    found = world.read(honest)
+    assert all(one.rows is not None for one in found.values())
+    assert {one.grade for one in found.values()} == {"one_voice"}
+    return found
+
+
+def over_claimed(found: Mapping[Partition, Day], truth: Mapping[Partition, Day]) -> list[tuple[str, Day]]:
+    """Days that are wrong, and say that two operators bear them out."""
+    return [
+        (str(one), day)
+        for one, day in found.items()
+        if day.grade not in ("one_voice", "failed") and not day.suspect and day.rows != truth[one].rows
+    ]
+
+
+PLACES = (
+    "last of the day",
+    "last two of the day",
+    "first of the next",
+    "events",
+    "from the last event on",
+    "the chain's first",
+    "all",
+)
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("field", FIELDS)
+def test_no_field_of_a_header_makes_a_wrong_day_that_two_operators_bear_out(
+    world: World, truth: dict[Partition, Day], field: str, place: str
+) -> None:
+    liar = lying(FIELDS[field], places(world.fortnight)[place], world.fortnight)
+    for changes in ((liar, honest), (honest, liar)):
+        found = world.read(*changes)
+        assert not over_claimed(found, truth), changes
+        # Headers that do not hash to their hash are asked elsewhere: the honest endpoint's make the day.
+        assert {one: day.rows for one, day in found.items()} == {one: day.rows for one, day in truth.items()}
+
+
+@pytest.mark.parametrize("place", ["last two of the day", "events", "all"])
+@pytest.mark.parametrize("field", ["time at midnight", "time a second later", "hash", "bloom filter"])
+@pytest.mark.parametrize("grade", ["two_voices_sampled", "receipts_root"])
+def test_nor_at_any_other_grade(
+    world: World, truth: dict[Partition, Day], field: str, place: str, grade: Grade
+) -> None:
+    liar = lying(FIELDS[field], places(world.fortnight)[place], world.fortnight)
+    for changes in ((liar, honest), (honest, liar)):
+        assert not over_claimed(world.read(*changes, grade=grade), truth)
+
+
+def by_other_rules(change: Change = honest) -> Change:
+    """The same on a chain whose headers hash by rules that nobody here knows."""
+
+    def answered(question: dict[str, Any], ask: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any] | None:
+        reply = change(question, ask) or ask(question)
+        if question["method"] == "eth_getBlockByNumber" and isinstance(reply.get("result"), dict):
+            reply["result"] = {**reply["result"], "extraData": "0x11e5"}
+        return reply
+
+    return answered
+
+
+@pytest.mark.parametrize("place", ["last two of the day", "first of the next", "events", "the chain's first", "all"])
+@pytest.mark.parametrize("field", FIELDS)
+def test_where_nobody_knows_how_headers_hash_both_operators_must_say_the_same(
+    world: World, truth: dict[Partition, Day], field: str, place: str
+) -> None:
+    liar = by_other_rules(lying(FIELDS[field], places(world.fortnight)[place], world.fortnight))
+    good = by_other_rules()
+    for changes in ((liar, good), (good, liar), (liar, good, good), (good, liar, good)):
+        found = world.read(*changes, rule=None)
+        assert not over_claimed(found, truth)
+        if len(changes) == 3 and field not in ("hash", "full bloom filter", "bloom filter"):
+            assert {one: day.rows for one, day in found.items()} == {one: day.rows for one, day in truth.items()}
+
+
+@pytest.mark.parametrize("rule", ["standard", None])
+def test_honest_endpoints_bear_each_other_out_by_whatever_rules(
+    world: World, truth: dict[Partition, Day], rule: ReceiptRule | None
+) -> None:
+    for made in (lambda: honest, by_other_rules):
+        found = world.read(made(), made(), rule=rule)
+        assert {one: day.rows for one, day in found.items()} == {one: day.rows for one, day in truth.items()}
+        assert {day.grade for day in found.values()} == {"two_voices"}
+
+
+@pytest.mark.parametrize("field", ["time at midnight", "hash", "parent"])
+def test_a_public_liar_about_headers_holds_up_no_day(world: World, truth: dict[Partition, Day], field: str) -> None:
+    liar = by_other_rules(lying(FIELDS[field], range(1000), world.fortnight))
+    found = world.read(by_other_rules(), liar, rule=None, besides=[1])
+    assert {one: day.rows for one, day in found.items()} == {one: day.rows for one, day in truth.items()}
+    assert {day.grade for day in found.values()} == {"one_voice"}
+
+
+def test_a_boundary_that_one_voice_gave_is_borne_out_before_two_rest_on_it(
+    world: World, truth: dict[Partition, Day], tmp_path: Path
+) -> None:
+    """A run with the liar alone; what it gave is replaced as soon as two others are asked, and is known to have moved."""
+    kept = tmp_path / "blocks.json"
+    liar = lying(midnight, places(world.fortnight)["last two of the day"], world.fortnight)
+    alone = world.read(liar, cache=kept)
+    assert {day.grade for day in alone.values()} == {"one_voice"}
+    assert alone != truth
+    assert world.read(liar, cache=kept) == alone
+    again = world.read(honest, honest, cache=kept)
+    assert {one: day.rows for one, day in again.items()} == {one: day.rows for one, day in truth.items()}
+    assert {day.grade for day in again.values()} == {"two_voices"}
+    assert [int(one.instant.timestamp()) for one in FileBlockCache(kept).moved()] == [fortnight_end(EVENTFUL[0])]
+    assert over_claimed(world.read(liar, honest, cache=kept), truth) == []
+
+
+def dropping_by_a_false_filter(blocks: Sequence[int], *, lies: bool = True, by_hash: bool = True) -> Change:
+    """Leaves out the logs of blocks, and gives their headers a bloom filter without them; receipts are not to be had there.
+
+    One that does not lie gives none at all where it is asked `by_hash` and does not know that question.
+    """
+
+    def answered(question: dict[str, Any], ask: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any] | None:
+        method, reply = question["method"], ask(question)
+        if "Receipt" in method:
+            return refusal(question, -32601, "the method does not exist")
+        found = reply.get("result")
+        if method == "eth_getLogs" and isinstance(found, list):
+            kept = [] if "blockHash" in question["params"][0] and not by_hash else found
+            reply["result"] = [one for one in kept if not lies or int(one["blockNumber"], 16) not in blocks]
+        if lies and isinstance(found, dict) and "logsBloom" in found and int(found["number"], 16) in blocks:
+            reply["result"] = {**found, "logsBloom": "0x" + "00" * 255 + "01"}
+        return reply
+
+    return answered
+
+
+@pytest.mark.parametrize("rule", ["standard", None])
+@pytest.mark.parametrize("strange", [False, True], ids=["headers hash", "headers hash otherwise"])
+@pytest.mark.parametrize("third", ["none", "knows no question by hash", "lies too"])
+def test_a_bloom_filter_that_hashes_to_nothing_disproves_nobody(
+    world: World, truth: dict[Partition, Day], rule: ReceiptRule | None, strange: bool, third: str
+) -> None:
+    blocks = places(world.fortnight)["events"][-1:]
+    liar, good = dropping_by_a_false_filter(blocks), dropping_by_a_false_filter(blocks, lies=False)
+    more = {"none": [], "lies too": [liar]}.get(third, [dropping_by_a_false_filter(blocks, lies=False, by_hash=False)])
+    changes = [liar, good, *more]
+    found = world.read(*(by_other_rules(one) if strange else one for one in changes), rule=rule)
+    assert all(day.suspect or day.rows == truth[one].rows for one, day in found.items())
+    assert not {name for day in found.values() for name in day.liars} & {"server-1"}

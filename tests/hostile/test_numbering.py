@@ -1,0 +1,62 @@
+"""Endpoints that number logs by transaction, as some nodes do: no made-up number in a row, also where one log stands alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.chain.scenario import Fortnight
+from tests.hostile.liars import by_transaction
+from tests.hostile.middleman import Change, honest
+from tests.hostile.test_headers import EVENTFUL, Day, World
+
+from cryptolake.contracts.grades import Grade
+from cryptolake.contracts.partition import Partition
+
+pytestmark = [pytest.mark.chain, pytest.mark.xdist_group("fortnight")]
+
+
+def numbering() -> Change:
+    """Numbers by transaction whatever is asked for."""
+
+    def answered(question: dict[str, Any], ask: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any] | None:
+        if question["method"] != "eth_getLogs":
+            return None
+        reply = ask(question)
+        if isinstance(reply.get("result"), list):
+            reply["result"] = by_transaction(question["params"][0], reply["result"])
+        return reply
+
+    return answered
+
+
+@pytest.fixture(scope="module")
+def world(aave_fortnight: Fortnight) -> World:
+    return World(aave_fortnight)
+
+
+@pytest.fixture(scope="module")
+def truth(world: World) -> dict[Partition, Day]:
+    return world.read(honest)
+
+
+@pytest.mark.parametrize("grade", ["one_voice", "two_voices"])
+@pytest.mark.parametrize("endpoints", [1, 2])
+def test_where_all_number_by_transaction_no_day_with_events_lands(
+    world: World, truth: dict[Partition, Day], endpoints: int, grade: Grade
+) -> None:
+    found = world.read(*[numbering() for _ in range(endpoints)], grade=grade)
+    for one, day in found.items():
+        eventful = one.dataset == "liquidations" and one.period.day == EVENTFUL[0]
+        assert day.rows in ((None,) if eventful else (None, truth[one].rows)), one
+
+
+@pytest.mark.parametrize("grade", ["one_voice", "two_voices"])
+def test_one_that_numbers_by_block_makes_every_day_right(
+    world: World, truth: dict[Partition, Day], grade: Grade
+) -> None:
+    odd = numbering()
+    for changes in ((odd, honest), (honest, odd), (odd, honest, honest), (odd, odd, honest)):
+        found = world.read(*changes, grade=grade)
+        assert {one: day.rows for one, day in found.items()} == {one: day.rows for one, day in truth.items()}
