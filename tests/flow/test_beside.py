@@ -60,6 +60,7 @@ def lake(
     chains: Sequence[str] = ("base", "ethereum"),
     nodes: Sequence[type[Simulated]] = (Simulated,),
     grade: str = "one_voice",
+    public: bool = False,
 ) -> Iterator[tuple[App, Providers]]:
     """An app whose endpoints are simulated chains.
 
@@ -80,7 +81,7 @@ def lake(
         for chain in chains
         for number in range(len(nodes))
     }
-    settings = {"rpc": urls, "rpc_rate": 1e6, "public_rpc": False, "endpoints": said, "grade": grade, "workers": 2}
+    settings = {"rpc": urls, "rpc_rate": 1e6, "public_rpc": public, "endpoints": said, "grade": grade, "workers": 2}
     app = App(load_settings(data=folder, **settings))
     app.http = http  # type: ignore[misc]  # nothing is sent
     app.registry = registry()  # type: ignore[misc]  # without blocks of deployment
@@ -126,12 +127,19 @@ def test_where_the_chain_that_names_ether_has_no_endpoint_the_others_are_asked(t
         assert told(app) == {(one, "base", FIRST) for one in PRICED}
 
 
+def test_public_endpoints_are_asked_of_no_chain_that_nobody_wanted(tmp_path: Path) -> None:
+    """What others pay for is asked where a market is wanted, and for nothing beside it."""
+    with lake(tmp_path, chains=("base",), public=True) as (app, _):
+        assert app.endpoints(app.registry.chain("ethereum"))
+        assert collect(app, STRANGE, last=1).failed == 0
+        assert told(app) == {(one, "base", FIRST) for one in PRICED}
+
+
 def test_who_does_not_answer_fails_the_run_and_is_asked_again(tmp_path: Path) -> None:
     with lake(tmp_path, mute=["BASE_CURRENCY_UNIT()"]) as (app, _):
         found = collect(app, STRANGE, last=1)
-        assert {(one.partition.dataset, one.partition.key) for one in found.failures} == {
-            ("governed_oracle_prices", chain) for chain in ("base", "ethereum")
-        }
+        assert [str(one.partition) for one in found.failures] == [f"governed_oracle_prices/base/{FIRST}"]
+        assert "ethereum: governed_oracle did not say what eth and btc are (1 day; " in found.notices[0]
     with lake(tmp_path) as (app, _):
         again = collect(app, STRANGE, last=1)
         assert (again.done, again.failed) == (2, 0)
@@ -210,7 +218,7 @@ def test_one_liar_prices_nothing(tmp_path: Path, honest: int, place: int) -> Non
         spoken = {key for dataset, key, _ in told(app) if dataset == "governed_oracle_prices"}
         if honest == 1:
             assert spoken == set()
-            assert {one.partition.dataset for one in found.failures} == {"governed_oracle_prices"}
+            assert [str(one.partition) for one in found.failures] == [f"governed_oracle_prices/base/{FIRST}"]
         else:
             assert spoken == {"base", "ethereum"}
             assert found.failed == 0

@@ -12,11 +12,12 @@ from dataclasses import replace
 from datetime import date, datetime
 
 from cryptolake.app import App
+from cryptolake.contracts.counting import counted
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.source import Source
 from cryptolake.errors import BadInput
-from cryptolake.flow.collect import Collected, Progress
+from cryptolake.flow.collect import ATTEMPTS, Collected, Progress
 from cryptolake.flow.collect import collect as ask
 from cryptolake.flow.plan import make_plan
 from cryptolake.flow.resume import AT_ONCE, Wish, compare, damaged, wish_for
@@ -44,15 +45,23 @@ def asked_beside(app: App) -> list[str]:
     return [name for name, one in app.found.price_sources.items() if one.asked == "snapshots"]
 
 
-def partitions_beside(app: App, name: str, source: Source, snapshots: Iterable[ChainDay]) -> list[Partition]:
+def is_own(app: App, chain: str) -> bool:
+    """Whether an endpoint of this chain is the user's, by address or key: what nobody asked of it costs nobody else."""
+    keyed = app.registry.chain(chain).alchemy_subdomain is not None and bool(app.settings.alchemy_keys)
+    return keyed or bool(app.settings.rpc.get(chain))
+
+
+def partitions_beside(
+    app: App, name: str, source: Source, snapshots: Iterable[ChainDay], able: Callable[[App, str], bool] = is_own
+) -> list[Partition]:
     """What one of them is asked beside these snapshots, sorted.
 
-    Of each day the chain that tells what eth and btc are is asked too, where it can be: others rest on it.
+    Of each day the chain that tells what eth and btc are is asked too, where the user is `able` to: others rest on it.
     """
     dataset = source.datasets[0].name
     known, names_from = set(source.keys(dataset)), app.found.price_sources[name].names_from
     chain_days = {one for one in snapshots if one[0] in known}
-    if names_from is not None and chain_days and has_endpoint(app, names_from):
+    if names_from is not None and chain_days and able(app, names_from):
         chain_days |= {(names_from, day) for _, day in chain_days}
     return [Partition(dataset, chain, Period.of_day(day, app.boundary)) for chain, day in sorted(chain_days)]
 
@@ -88,19 +97,35 @@ def ask_beside(
 
         hurt = damaged(left, intact, stopping) if left.settled_count <= AT_ONCE else []
         asked = sorted([*left.missing, *hurt])
-        more(len(asked))
         if asked:
-            answers = ask(
-                source,
-                asked,
-                bronze=app.bronze,
-                ledger=app.ledger,
-                workers=workers,
-                progress=progress,
-                stopping=stopping,
-            )
-            found.join(answers)
+            more(len(asked))
+        chains = {chain for chain, _ in days}
+        for ours in (True, False):
+            if some := [one for one in asked if (one.key in chains) is ours]:
+                answers = ask(
+                    source,
+                    some,
+                    bronze=app.bronze,
+                    ledger=app.ledger,
+                    workers=workers,
+                    progress=progress,
+                    stopping=stopping,
+                    attempts=ATTEMPTS if ours else 1,
+                )
+                found.join(answers if ours else _forgiven(answers, name))
     return found
+
+
+def _forgiven(answers: Collected, name: str) -> Collected:
+    """The same with what failed told, not counted: of a chain of which nothing was wanted for itself nobody is let wait."""
+    if answers.failed:
+        first = answers.failures[0]
+        answers.notices.append(
+            f"{first.partition.key}: {name} did not say what eth and btc are ({counted(answers.failed, 'day')}; "
+            f"{first.error}); `cryptolake prices collect` asks again"
+        )
+        answers.failures, answers.failed = [], 0
+    return answers
 
 
 def _answered(app: App, csus: Sequence[Csu], wish: Wish) -> set[ChainDay]:

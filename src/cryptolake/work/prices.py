@@ -32,7 +32,7 @@ from cryptolake.silver.quotes import ANY_CHAIN
 from cryptolake.sources.price_file import COLUMNS, landed
 from cryptolake.sources.price_file import PRICES as PRICES_OF_FILES
 from cryptolake.state.ledger import Ledger
-from cryptolake.work.beside import ChainDay, partitions_beside
+from cryptolake.work.beside import ChainDay, has_endpoint, partitions_beside
 from cryptolake.work.lending import made_good
 from cryptolake.work.market_days import EVERYTHING, MarketDays
 from cryptolake.work.price_sources import (
@@ -76,7 +76,7 @@ def collect(
     source = price_source(app, name)
     dataset = source.datasets[0].name
     if app.found.price_sources[name].asked == "snapshots":
-        asked, resume = partitions_beside(app, name, source, snapshots(app.tables, only)), True
+        asked, resume = partitions_beside(app, name, source, snapshots(app.tables, only), has_endpoint), True
     else:
         wanted = wanted_of(app.tables, dataset, everything=everything, boundary=boundary, only=only)
         left = unanswered(wanted, source.name, app.bronze, states)
