@@ -31,13 +31,14 @@ class Borne:
     """A header and who bears it out, by its grade; `problem` says why nobody does ("" where somebody does).
 
     `wrong` is the endpoint whose header was refuted by two others, or by a hash that it gave itself: `header` is theirs then.
-    `contradicted` says that somebody states another one and nobody decides.
+    `contradicted` says that somebody states another one and nobody decides, `later` that somebody silent is asked again.
     """
 
     header: Header
     problem: str = ""
     wrong: str = ""
     contradicted: bool = False
+    later: bool = False
 
 
 class Agreement:
@@ -61,7 +62,7 @@ class Agreement:
         for name in {one.by for one in wanted.values()}:
             theirs = [one for one in wanted.values() if one.by == name]
             self._settle([one for one in theirs if one not in self._known or one in self._later], name)
-        return {number: self._known[one] for number, one in wanted.items()}
+        return {number: replace(self._known[one], later=one in self._later) for number, one in wanted.items()}
 
     def _settle(self, headers: Sequence[Header], name: str) -> None:
         left = {one.number: one for one in headers}

@@ -78,6 +78,7 @@ class Blocks:
         self._agreement, self._headers = Agreement(pool), KnownHeaders(pool, provable=provable)
         self._found: dict[int, Header] = {}  # boundaries, by timestamp
         self._standing: dict[int, Standing] = {}  # of the same; that of the chain's first block for those before it
+        self._later: set[int] = set()  # boundaries about which somebody was not waited for
         self._contradicted: dict[int, str] = {}  # boundaries about which operators differ, and who says what
 
     def header(self, number: int) -> Header:
@@ -171,25 +172,25 @@ class Blocks:
         """
         wanted = sorted({int(instant.timestamp()) for instant in instants})
         kept = {at: known for at in wanted if (known := self._known(at)) is not None}
-        told = {
-            at: self._found.get(at) or kept.get(at) for at in wanted
-        }  # also of this run: who was silent then may not be
-        found = {at: one for at, one in told.items() if one is not None and self._suffices(one)}
+        found = {
+            at: self._found.get(at) or kept[at] for at in wanted if at in self._found or self._suffices(kept.get(at))
+        }
         for at in found.keys() - self._standing.keys():
             weak = self._again and found[at].grade == "one_voice"
             self._standing[at] = Standing(found[at].grade, why_none(self._pool, ()) if weak else "")
         if left := [at for at in wanted if at not in found]:
             self._look_at({number for at in left if at in kept for number in (kept[at].number, kept[at].number + 1)})
             proven = self._proven(left)
-            self._found |= proven
+            # Where somebody was silent who is waited for again later, it is looked at again then.
+            self._found |= {at: one for at, one in proven.items() if at not in self._later}
             if proven and self._cache is not None:
                 self._cache.put(self._pool.chain, proven)
             found |= proven
         return dict(sorted(found.items()))
 
-    def _suffices(self, kept: Header) -> bool:
-        """Whether a boundary that is known need not be looked at again."""
-        return not self._again or kept.grade != "one_voice" or not self._agreement.possible
+    def _suffices(self, kept: Header | None) -> bool:
+        """Whether a kept boundary need not be looked at again."""
+        return kept is not None and (not self._again or kept.grade != "one_voice" or not self._agreement.possible)
 
     def _look_at(self, numbers: set[int]) -> None:
         """Ask for the headers of kept boundaries and of their neighbours: the search begins where it ends if they are right."""
@@ -211,6 +212,7 @@ class Blocks:
         found = {}
         for at, pair in pairs.items():
             parts = [heard[one.number] for one in _to_bear_out(*pair)]
+            (self._later.add if any(one.later for one in parts) else self._later.discard)(at)
             if (odd := next((one for one in parts if one.contradicted or one.wrong), None)) is not None:
                 self._contradicted[at] = str(_undecided(odd))
                 continue
