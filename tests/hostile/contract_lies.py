@@ -6,7 +6,7 @@ because thousands of collections are. The same questions over real HTTP are in t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,7 +92,9 @@ class LyingHttp(Http):
         self.getters: dict[str, set[str]] = {}  # what was asked, with the answers
         self.told = 0  # lies
 
-    def post(self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None) -> Answer:
+    def post(
+        self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None, timeout_s: float | None = None
+    ) -> Answer:
         document = orjson.loads(body)
         asked = document if isinstance(document, list) else [document]
         answers = [{"jsonrpc": "2.0", "id": one["id"], **self._said(url, one)} for one in asked]
@@ -128,13 +130,33 @@ Answers = dict[Partition, tuple[list[dict[str, Any]], Grade] | str]
 """By partition the rows and their grade, or why there are none."""
 
 
-def pool_over(http: LyingHttp, endpoints: int, chain: str, *, alike: bool) -> Pool:
-    """So many endpoints of an operator each; `alike`: asked in turn, otherwise the first of them."""
+def pool_over(http: LyingHttp, endpoints: int, chain: str, *, alike: bool = False, public: bool = False) -> Pool:
+    """So many endpoints of an operator each; `alike`: asked in turn, otherwise the first of them; `public`: that one alone is
+    the user's own, and the others only give second opinions.
+    """
     found = [
-        Endpoint(f"server-{n}", SecretUrl(f"{n}"), Limits(rate=500.0 if n or alike else 1e6), operator=f"operator-{n}")
+        Endpoint(
+            f"server-{n}",
+            SecretUrl(f"{n}"),
+            Limits(rate=500.0 if n or alike else 1e6),
+            operator=f"operator-{n}",
+            besides=public and n > 0,
+        )
         for n in range(endpoints)
     ]
     return Pool(chain, 31337, found, http, sleep=lambda _: None)
+
+
+def answers(
+    csu: Csu, wanted: Sequence[Partition], pool: Pool, grade: Grade
+) -> Iterator[tuple[OnchainSource, Raw | Miss]]:
+    """What a collection lands or misses, with the source that can read it. Raises as the source does."""
+    chain = Chain(csu.chain, 31337, multicall3_address=MULTICALL3, multicall3_block=0, receipts="standard")
+    registry = Registry({csu.name: csu}, {csu.chain: chain})
+    source = OnchainSource(registry=registry, csus=[csu], pools=lambda _: pool, audit=0.02, grade=grade)
+    for trip in source.trips(wanted):
+        for one in source.fetch(trip):
+            yield source, one
 
 
 def collected(
@@ -145,19 +167,14 @@ def collected(
     `alike`: they are asked in turn, so that all of them have a part in a reading.
     """
     pool = pool_over(http, endpoints, csu.chain, alike=alike)
-    chain = Chain(csu.chain, 31337, multicall3_address=MULTICALL3, multicall3_block=0, receipts="standard")
-    registry = Registry({csu.name: csu}, {csu.chain: chain})
-    source = OnchainSource(registry=registry, csus=[csu], pools=lambda _: pool, audit=0.02, grade=grade)
-    answers: Answers = dict.fromkeys(wanted, "not answered")
-    for trip in source.trips(wanted):
-        try:
-            for one in source.fetch(trip):
-                if isinstance(one, Miss):
-                    assert one.state == "failed", one
-                    answers[one.partition] = one.message
-                else:
-                    assert isinstance(one, Raw)
-                    answers[one.partition] = [dict(row) for row in source.parse(one)], source.grade(one)
-        except CryptolakeError as error:
-            answers |= {one: str(error) for one in trip.partitions if answers[one] == "not answered"}
-    return answers
+    found: Answers = dict.fromkeys(wanted, "not answered")
+    try:
+        for source, one in answers(csu, wanted, pool, grade):
+            if isinstance(one, Miss):
+                assert one.state == "failed", one
+                found[one.partition] = one.message
+            else:
+                found[one.partition] = [dict(row) for row in source.parse(one)], source.grade(one)
+    except CryptolakeError as error:
+        found |= {one: str(error) for one in wanted if found[one] == "not answered"}
+    return found

@@ -11,17 +11,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
+import orjson
 import pytest
 from tests.chain.anvil import Anvil
 from tests.chain.fixtures import require_chain
 from tests.chain.gearbox import GearboxMarket
 from tests.chain.venus_days import Days, day
-from tests.hostile.contract_lies import LIES, Answers, Kept, LyingHttp, collected, pool_over
+from tests.hostile.contract_lies import LIES, Answers, Kept, LyingHttp, answers, collected, pool_over
 from tests.sources.test_gearbox_equals_contracts import csu_on as gearbox_on
 from tests.sources.test_wrong_addresses import WORLDS, recorded_vaults
 
 from cryptolake.contracts.grades import Grade, at_least
 from cryptolake.contracts.partition import Partition, Period
+from cryptolake.contracts.raw import Raw
 from cryptolake.net.abi import checksum, selector
 from cryptolake.net.blocks import Blocks, Header
 from cryptolake.net.multicall import Call, CallResult, Finished, replay
@@ -106,6 +108,27 @@ def test_a_reading_in_which_all_have_a_part_is_borne_out_by_each_alone(venus: Be
     assert {one[1] for one in found.values()} == {"two_voices"}
 
 
+@pytest.mark.xdist_group("venus")
+@pytest.mark.parametrize(("getter", "eventful"), [("exchangeRateStored()", True), ("getAllMarkets()", False)])
+def test_what_a_public_one_alone_contradicts_is_kept_and_suspect(venus: Bench, getter: str, eventful: bool) -> None:
+    """It fails nothing of the user's own endpoint; nor is the day ok while nobody can decide."""
+    lie = "doubled" if eventful else "shortened"
+    http = LyingHttp(venus.kept, "1", "0x" + selector(getter).hex(), LIES[lie])
+    found = list(answers(venus.csu, venus.wanted, pool_over(http, 2, venus.csu.chain, public=True), "two_voices"))
+    assert len(found) == len(venus.wanted)
+    assert http.told
+    suspect = 0
+    for source, one in found:
+        assert isinstance(one, Raw), one
+        rows = [dict(row) for row in source.parse(one)]
+        assert rows == venus.truth[one.partition][0]
+        verdict = orjson.loads(one.payload)["certificate"]["verdict"]
+        assert (verdict == "suspect") is (bool(rows) if eventful else True)
+        assert source.grade(one) == ("one_voice" if verdict == "suspect" else "two_voices")
+        suspect += verdict == "suspect"
+    assert suspect
+
+
 @pytest.mark.xdist_group("gearbox")
 def test_no_lie_about_gearbox_passes(gearbox_market: GearboxMarket) -> None:
     made = gearbox_market
@@ -150,12 +173,12 @@ class Recorded:
 @pytest.mark.parametrize("lie", LIES)
 @pytest.mark.parametrize("place", PLACES)
 def test_no_lie_about_the_emitters_of_recorded_vaults_passes(lie: str, place: str) -> None:
-    csu, answers = recorded_vaults()
+    csu, known = recorded_vaults()
     liar, endpoints, alike = PLACES[place]
-    truth = replay(families()["euler_v2"].emitters(csu), [list(answers.items())])
+    truth = replay(families()["euler_v2"].emitters(csu), [list(known.items())])
     assert len(truth) > 1
     for getter in ("verifiedArray()", "implementation()"):
-        http = LyingHttp(cast(Kept, Recorded(answers)), liar, "0x" + selector(getter).hex(), LIES[lie])
+        http = LyingHttp(cast(Kept, Recorded(known)), liar, "0x" + selector(getter).hex(), LIES[lie])
         pool = pool_over(http, endpoints, "local", alike=alike)
         state = StateReader(pool, Blocks(pool), Chain("local", 31337), "two_voices")
         read = state.markets({csu.name: csu}, families()["euler_v2"].emitters, BLOCK)

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.chain.scenario import Fortnight
 from tests.hostile.lakes import WANTED, Lake
 from tests.hostile.liars import Instead, Liar, honest, nothing
+from tests.hostile.middleman import Middleman
+from tests.hostile.server import Hostile
+from tests.hostile.test_state import inventing
+from tests.net.node import Node
 
 from cryptolake.app import App
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Raw
+from cryptolake.flow.resume import compare, wish_for
 from cryptolake.net import witness
+from cryptolake.work.verify import verify
 
 pytestmark = [pytest.mark.chain, pytest.mark.xdist_group("fortnight")]
 PUBLIC = "local-local"
@@ -131,6 +137,34 @@ def test_one_that_lies_changes_nothing_unseen(lake: Lake) -> None:
         result = lake.collect(app)
         assert (result.failed, lake.wrong(app)) == (0, [])
         assert [one.endpoint for one in app.liars.named()] == [PUBLIC]
+
+
+def test_what_it_says_of_state_fails_no_day_and_is_said(lake: Lake, aave_fortnight: Fortnight, tmp_path: Path) -> None:
+    """Every snapshot lands, and is suspect to everybody who asks, for nobody can decide."""
+    url, wanted = lake.fortnight.node.url, TVL[3:6]
+    truth = Lake(tmp_path / "truth", aave_fortnight)
+    with Liar(url, honest) as own:
+        with truth.opened([own.url], public_rpc=False) as app:
+            truth.collect(app, wanted)
+            source = app.onchain([app.registry.csu("local")])
+            rows = {one: source.parse(raw) for one in wanted if (raw := app.bronze.read(one, "onchain")) is not None}
+        amounts = {str(row["total_supplied_raw"]) for told in rows.values() for row in told} - {"0"}
+        lying = Hostile(cast(Node, Middleman(url, inventing(sorted(amounts)))))
+        with lying, lake.opened([own.url], public=[lying.url], told_of_public=THEIRS) as app:
+            result = lake.collect(app, wanted)
+            assert (result.failed, result.done) == (0, len(wanted))
+            source = app.onchain([app.registry.csu("local")])
+            for one in wanted:
+                raw, entry = app.bronze.read(one, "onchain"), app.ledger.state(one)
+                assert raw is not None
+                assert entry is not None
+                assert source.parse(raw) == rows[one]
+                assert (entry.reason, entry.grade) == ("suspect", "one_voice")
+            assert {one.verdict for one in verify(wanted, app.ledger.states(), app.bronze, "onchain")} == {"suspect"}
+            assert compare(wish_for(wanted), app.ledger).missing == wanted
+        with lake.opened([own.url], public_rpc=False) as app:  # the user sorts it out
+            lake.collect(app, wanted)
+            assert {one.verdict for one in verify(wanted, app.ledger.states(), app.bronze, "onchain")} == {"complete"}
 
 
 def test_it_proves_the_own_one_a_liar(lake: Lake) -> None:

@@ -51,7 +51,7 @@ class Clock:
     def __call__(self) -> float:
         return self.now
 
-    def wait(self, seconds: float) -> None:
+    def elapse(self, seconds: float) -> None:
         with self.lock:
             self.now += seconds
 
@@ -72,7 +72,7 @@ class Silencing(Http):
         if url == SILENT and names & self.methods:
             self.in_vain.append(min(names))
             if self.way == "says nothing":
-                self.clock.wait(timeout_s or DEADLINE_S)
+                self.clock.elapse(timeout_s or DEADLINE_S)
                 raise TooSlow("no whole answer")
             if self.way == "breaks off":
                 raise Retry("the connection failed")
@@ -114,7 +114,7 @@ def bench(
         ],
         http,
         clock=clock,
-        sleep=clock.wait,
+        sleep=clock.elapse,
     )
     chain = Chain("local", 31337, multicall3_address=MULTICALL3, multicall3_block=0, receipts="standard")
     csu = csu_on(fortnight)
@@ -172,12 +172,12 @@ def test_it_is_asked_again_later_and_at_growing_distances(aave_fortnight: Fortni
             made.answers(wanted)
             if len(made.http.in_vain) > before:
                 tried.append(made.clock())
-            made.clock.wait(30)
+            made.clock.elapse(30)
         gaps = [later - earlier for earlier, later in itertools.pairwise(tried)]
         assert len(gaps) >= 3
         assert gaps[-1] > 3 * gaps[0]
         made.http.methods.clear()
-        made.clock.wait(3600)
+        made.clock.elapse(3600)
         assert {one.provenance["grade"] for one in made.answers(wanted).values() if isinstance(one, Raw)} == {
             "two_voices"
         }

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import date
 from typing import Any, cast
 
+import orjson
 import pytest
 from tests.chain.anvil import MULTICALL3
 from tests.chain.scenario import Fortnight
@@ -27,6 +28,7 @@ from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry
 from cryptolake.registry.markets import Csu
+from cryptolake.sources.onchain.certificate import doubts
 from cryptolake.sources.onchain.source import OnchainSource
 
 pytestmark = [pytest.mark.chain, pytest.mark.xdist_group("fortnight")]
@@ -47,12 +49,21 @@ def operator_of(number: int, operators: str) -> str:
 
 @contextmanager
 def reading(
-    csu: Csu, *urls: str, multicall3: bool = True, audit: float = 0.0, operators: str = ""
+    csu: Csu, *urls: str, multicall3: bool = True, audit: float = 0.0, operators: str = "", own: int = 9
 ) -> Iterator[OnchainSource]:
-    """The real source over these endpoints, of an operator each or of one, in this order; pauses are not slept."""
+    """The real source over these endpoints, of an operator each or of one, in this order; pauses are not slept.
+
+    Those after the first `own` are only asked besides.
+    """
     http = Http(timeout_s=PATIENCE_S)
     found = [
-        Endpoint(f"server-{n}", SecretUrl(url), Limits(rate=1e5, max_batch=50), operator=operator_of(n, operators))
+        Endpoint(
+            f"server-{n}",
+            SecretUrl(url),
+            Limits(rate=1e5, max_batch=50),
+            operator=operator_of(n, operators),
+            besides=n >= own,
+        )
         for n, url in enumerate(urls)
     ]
     pool = Pool("local", 31337, found, http, sleep=lambda _: None)
@@ -216,6 +227,12 @@ BORN = date(2024, 11, 30)  # the market's pool in its second hour of blocks
 
 
 def absent_code(question: dict[str, Any], _ask: object) -> dict[str, Any] | None:
+    """No code of the market at any time."""
+    hidden = question["method"] == "eth_getCode" and question["params"][0].lower() != MULTICALL3.lower()
+    return result(question, "0x") if hidden else None
+
+
+def no_code_at_all(question: dict[str, Any], _ask: object) -> dict[str, Any] | None:
     return result(question, "0x") if question["method"] == "eth_getCode" else None
 
 
@@ -225,6 +242,7 @@ def absent_code(question: dict[str, Any], _ask: object) -> dict[str, Any] | None
         ([honest], "gone", "not_deployed"),
         ([honest, honest], "gone", "not_deployed"),
         ([absent_code], "failed", "identity"),  # one voice, and no code by now either
+        ([no_code_at_all], "failed", "rpc"),  # not of Multicall3 either, which was there by then
     ],
 )
 def test_before_it_was_born_a_market_is_gone_as_far_as_it_is_proven(
@@ -299,7 +317,9 @@ def snapshot(fortnight: Fortnight, *changes: Change, **more: Any) -> tuple[Any, 
         ]
         source = open_.enter_context(reading(row_of(fortnight), *urls, audit=0.02, **more))
         answer = answered(source, "tvl")
-        return (source.parse(answer), dict(answer.provenance)) if isinstance(answer, Raw) else (answer, {})
+        if not isinstance(answer, Raw):
+            return answer, {}
+        return source.parse(answer), {**answer.provenance, "suspect": source.weigh(answer) or ""}
 
 
 def test_a_second_voice_finds_invented_state(aave_fortnight: Fortnight, truth: dict[str, list[Row]]) -> None:
@@ -317,6 +337,67 @@ def test_a_second_voice_finds_invented_state(aave_fortnight: Fortnight, truth: d
         assert found == truth["tvl"], changes
         assert said["grade"] == "two_voices"
         assert said["endpoint"] != f"server-{changes.index(liar)}"
+
+
+BESIDES = {
+    "own honest, public liar": "HL",
+    "own liar, public honest": "LH",
+    "own honest, public liar and honest": "HLH",
+    "own honest, public honest and liar": "HHL",
+    "own liar, two public honest ones": "LHH",
+}
+
+
+@pytest.mark.parametrize("who", BESIDES)
+def test_a_public_voice_alone_fails_nothing_and_lets_nothing_pass(
+    aave_fortnight: Fortnight, truth: dict[str, list[Row]], who: str
+) -> None:
+    """The own endpoint's figure is kept and suspect where nobody can decide; another public one is asked to."""
+    liar = inventing([str(row["total_supplied_raw"]) for row in truth["tvl"] if int(str(row["total_supplied_raw"]))])
+    changes = [liar if one == "L" else honest for one in BESIDES[who]]
+    found, said = snapshot(aave_fortnight, *changes, own=1)
+    if len(changes) == 2:
+        assert (found == truth["tvl"]) == (BESIDES[who][0] == "H")
+        assert said["grade"] == "one_voice"
+        assert "read different state" in said["suspect"]
+    elif BESIDES[who][0] == "H":
+        assert (found, said["grade"], said["suspect"]) == (truth["tvl"], "two_voices", "")
+    else:
+        assert isinstance(found, Miss)
+        assert (found.state, found.reason) == ("failed", "rpc")
+
+
+@pytest.mark.parametrize("first_lies", [True, False])
+def test_what_a_public_voice_says_of_prices_makes_the_events_suspect(
+    aave_fortnight: Fortnight, truth: dict[str, list[Row]], first_lies: bool
+) -> None:
+    prices = {str(row[name]) for row in truth["liquidations"] for name in ("collateral_price_raw", "debt_price_raw")}
+    liar = inventing(sorted(prices - {"None"}))
+    with ExitStack() as open_:
+        men = [Middleman(aave_fortnight.node.url, one) for one in ((liar, honest) if first_lies else (honest, liar))]
+        urls = [open_.enter_context(Hostile(cast(Node, one))).url for one in men]
+        source = open_.enter_context(reading(row_of(aave_fortnight), *urls, audit=1.0, own=1))
+        raw = answered(source, "liquidations")
+        assert isinstance(raw, Raw), raw
+        assert (source.parse(raw) == truth["liquidations"]) is not first_lies
+        certificate = orjson.loads(raw.payload)["certificate"]
+        assert (certificate["verdict"], certificate["grade"]) == ("suspect", "one_voice")
+        assert any("read different state" in one for one in doubts(orjson.loads(raw.payload)))
+
+
+def test_a_public_voice_that_is_proven_to_lie_about_state_is_asked_no_more(
+    aave_fortnight: Fortnight, truth: dict[str, list[Row]]
+) -> None:
+    liar = inventing([str(row["total_supplied_raw"]) for row in truth["tvl"] if int(str(row["total_supplied_raw"]))])
+    with ExitStack() as open_:
+        men = [Middleman(aave_fortnight.node.url, change) for change in (honest, liar, honest)]
+        urls = [open_.enter_context(Hostile(cast(Node, one))).url for one in men]
+        source = open_.enter_context(reading(row_of(aave_fortnight), *urls, audit=0.02, own=1))
+        assert isinstance(answered(source, "tvl"), Raw)
+        before = men[1].methods["eth_call"]
+        assert isinstance(answered(source, "tvl", date(2024, 12, 6)), Raw)
+        assert before
+        assert men[1].methods["eth_call"] == before
 
 
 class Seldom:

@@ -153,7 +153,7 @@ def prepare(lake: Path, changed: str) -> None:
 def test_nothing_is_handed_out_that_is_not_so(lake: Path, changed: str) -> None:
     prepare(lake, changed)
     CHANGES[changed](lake / "data")
-    for words in (("panel", "export"), ("panel", "describe"), ("publish",), ("release", "2024.12")):
+    for words in (("panel", "export"), ("panel", "describe"), ("panel", "var"), ("publish",), ("release", "2024.12")):
         done = cryptolake(lake, *words, CRYPTOLAKE_REGISTRY=str(sandbox_registry()))
         assert done.returncode, (words, done.stdout)
         assert "run `cryptolake" in " ".join(done.stderr.lower().split()), done.stderr

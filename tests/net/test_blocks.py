@@ -15,6 +15,7 @@ from tests.net.node import Node, linear, pool_of
 from cryptolake.contracts.block_clock import BlockClock, BlockTime
 from cryptolake.contracts.partition import Period, days
 from cryptolake.errors import Skip
+from cryptolake.net.agreement import Contradicted
 from cryptolake.net.block_cache import FileBlockCache
 from cryptolake.net.blocks import BlockRange, Blocks
 
@@ -212,3 +213,75 @@ def test_days_of_different_pace_cost_three_headers_a_boundary(clock: BlockClock 
     found = Blocks(pool_of(node), clock=clock).prefetch(MIDNIGHTS)
     assert [header.number + 1 for header in found.values()] == [firsts[183 + day] for day in range(len(MIDNIGHTS))]
     assert node.methods["eth_getBlockByNumber"] <= 3.4 * len(MIDNIGHTS)
+
+
+EVERYBODYS_HEAD = 2  # both are asked what is final on a chain that stands still
+
+
+def headers_asked(*nodes: Node) -> int:
+    return sum(node.methods["eth_getBlockByNumber"] for node in nodes)
+
+
+def two_second_chain() -> Node:
+    return Node(time=lambda number: 1_686_789_347 + 2 * number, head=25_000_000)
+
+
+def test_bearing_boundaries_out_costs_two_headers_each_where_none_hash_and_nothing_once_kept(tmp_path: Path) -> None:
+    """Both blocks of a boundary, for all boundaries in one request; where headers hash, the second of them proves both."""
+    clock = BlockClock.steady(2.0, fixed=True)
+    one, first, second = two_second_chain(), two_second_chain(), two_second_chain()
+    alone = Blocks(pool_of(one), clock=clock).prefetch(MIDNIGHTS)
+    cache = FileBlockCache(tmp_path / "blocks.json")
+    found = Blocks(pool_of(first, second), cache, clock, again=True).prefetch(MIDNIGHTS)
+    assert {at: header.number for at, header in found.items()} == {at: header.number for at, header in alone.items()}
+    assert {header.grade for header in alone.values()} == {"one_voice"}
+    assert {header.grade for header in found.values()} == {"two_voices"}
+    assert headers_asked(first, second) - headers_asked(one) == 2 * len(MIDNIGHTS) + EVERYBODYS_HEAD
+    before = headers_asked(first, second)
+    again = Blocks(pool_of(first, second), FileBlockCache(tmp_path / "blocks.json"), clock, again=True)
+    assert {header.grade for header in again.prefetch(MIDNIGHTS).values()} == {"two_voices"}
+    assert headers_asked(first, second) == before
+
+
+def test_a_boundary_kept_as_one_voices_is_looked_at_again_only_where_a_second_is_there(tmp_path: Path) -> None:
+    clock, node, other = BlockClock.steady(2.0, fixed=True), two_second_chain(), two_second_chain()
+    Blocks(pool_of(node), FileBlockCache(tmp_path / "blocks.json"), clock).prefetch(MIDNIGHTS)
+    before = headers_asked(node)
+    kept = FileBlockCache(tmp_path / "blocks.json")
+    for operators in (["one"], ["one", "one"]):
+        nodes = [node, other][: len(operators)]
+        blocks = Blocks(pool_of(*nodes, operators=operators), kept, clock, again=True)
+        assert {header.grade for header in blocks.prefetch(MIDNIGHTS).values()} == {"one_voice"}
+        assert blocks.standing(MIDNIGHTS[3]).problem == "no second operator is configured"
+    assert headers_asked(node, other) == before
+    found = Blocks(pool_of(node, other), kept, clock, again=True).prefetch(MIDNIGHTS)
+    assert {header.grade for header in found.values()} == {"two_voices"}
+    ends = 3
+    assert headers_asked(node, other) - before == 4 * len(MIDNIGHTS) + ends + EVERYBODYS_HEAD
+    assert {header.grade for header in Blocks(pool_of(node), kept, clock, again=True).prefetch(MIDNIGHTS).values()} == {
+        "two_voices"
+    }
+    assert not kept.moved()
+
+
+def test_operators_that_differ_about_a_boundary_leave_it_open_until_a_third_decides() -> None:
+    lying = Node(time=lambda number: 1_686_789_347 + 2 * number + (number >= 23_110_926), head=25_000_000)
+    for nodes in ((lying, two_second_chain()), (two_second_chain(), lying)):
+        with pytest.raises(Contradicted, match=r"node-\d and node-\d give different headers"):
+            Blocks(pool_of(*nodes), again=True).last_before(MIDNIGHTS[0])
+        blocks = Blocks(pool_of(*nodes, two_second_chain()), again=True)
+        assert blocks.last_before(MIDNIGHTS[0]).number == 23_110_926
+        assert blocks.standing(MIDNIGHTS[0]).grade == "two_voices"
+
+
+def test_that_a_chain_had_not_begun_is_no_single_voices_word() -> None:
+    late = Node(time=lambda number: 1_800_000_000 if number == 0 else 1_686_789_347 + 2 * number, head=25_000_000)
+    with pytest.raises(Contradicted):
+        Blocks(pool_of(late, two_second_chain()), again=True).last_before(MIDNIGHTS[0])
+    third = Blocks(pool_of(late, two_second_chain(), two_second_chain()), again=True)
+    assert third.last_before(MIDNIGHTS[0]).number == 23_110_926
+    with pytest.raises(Skip) as caught:
+        Blocks(pool_of(two_second_chain(), two_second_chain()), again=True).last_before(
+            datetime(2020, 1, 1, tzinfo=UTC)
+        )
+    assert caught.value.reason == "not_deployed"

@@ -130,7 +130,7 @@ LIES: dict[str, dict[str, Sequence[int]]] = {
 
 # Also when it is asked by hash, so that no vote says who is right; nor does a bloom filter, for the headers of these synthetic
 # blocks do not hash to their hash.
-STICKS_TO_IT = ("drops a block", "drops all", "makes up a log")
+STICKS_TO_IT = ("drops a block", "drops all", "makes up a log", "drops and makes up")
 
 
 @pytest.mark.parametrize("lie", LIES)

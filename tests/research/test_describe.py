@@ -15,7 +15,7 @@ from tests.research.test_export import panel
 
 from cryptolake.research.describe import describe
 from cryptolake.research.description_page import html
-from cryptolake.research.unitroot import Found, examine, longest_run
+from cryptolake.research.unitroot import Examination, examine, longest_run
 
 DAY = date(2024, 1, 1)
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "panel_var.py"
@@ -47,7 +47,7 @@ def frame(kind: str, units: int) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=["csu", "date", "x"], orient="row")
 
 
-def p_values(found: Found) -> dict[str, float]:
+def p_values(found: Examination) -> dict[str, float]:
     return {test.name: test.p for test in found.tests if test.p is not None}
 
 

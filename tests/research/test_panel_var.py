@@ -17,8 +17,9 @@ from statsmodels.tsa.vector_ar.var_model import VARProcess
 from tests.research.synthetic import FIXTURES, PANEL
 
 from cryptolake.errors import BadInput
+from cryptolake.research.lag_orders import orders
 from cryptolake.research.moments import Array, Instruments, calendar, forward_deviations, lagged, moments
-from cryptolake.research.panel_var import estimate, orders, series, solve
+from cryptolake.research.panel_var import estimate, series, solve
 from cryptolake.research.responses import impulse_responses, responses
 from cryptolake.research.study import html, study
 

@@ -19,7 +19,7 @@ from tests.chain.morpho_blue import DONATED, FIRST_DAY, LAST_DAY, MorphoBlue, ca
 from tests.chain.solidity import call_data
 
 from cryptolake.contracts.entry import Entry
-from cryptolake.contracts.partition import Partition, Period
+from cryptolake.contracts.partition import Partition, Period, hours
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Row
 from cryptolake.errors import Skip
@@ -325,8 +325,10 @@ class TestOnTheNode:
         assert (miss.state, miss.reason) == ("failed", "silence")
 
     def test_before_its_deployment_it_is_gone(self, morpho: MorphoBlue) -> None:
-        pool = CountingPool(morpho.node.url)
-        (miss,) = collected(source_on(pool, csu_on(morpho, deployed_block=10**6)), "tvl", DAYS[0])
+        pool, before = CountingPool(morpho.node.url), list(hours(date(2024, 11, 30), date(2024, 11, 30)))[12]
+        source = source_on(pool, csu_on(morpho))
+        (trip,) = source.trips([Partition("tvl", "local", before)])
+        (miss,) = source.fetch(trip)
         assert isinstance(miss, Miss)
         assert (miss.state, miss.reason) == ("gone", "not_deployed")
         assert not pool.scanned

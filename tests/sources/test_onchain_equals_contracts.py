@@ -100,13 +100,10 @@ def test_consecutive_days_cover_every_block_once(aave_fortnight: Fortnight) -> N
     assert all(later[0] == earlier[1] + 1 for earlier, later in pairwise(bounds))
 
 
-def test_before_its_deployment_a_market_is_gone_not_zero(aave_fortnight: Fortnight) -> None:
-    day = DAYS[0]
-    late = csu_on(aave_fortnight, deployed_block=10**6)
-    for dataset in ("tvl", "liquidations"):
-        (miss,) = collected(source_on(aave_fortnight, late), dataset, day)
-        assert isinstance(miss, Miss)
-        assert (miss.state, miss.reason) == ("gone", "not_deployed")
+@pytest.mark.parametrize("block", [50, 10**6], ids=["later than it was", "not there yet"])
+def test_a_row_that_names_a_later_block_hides_no_market(aave_fortnight: Fortnight, block: int) -> None:
+    (raw,) = collected(source_on(aave_fortnight, csu_on(aave_fortnight, deployed_block=block)), "tvl", DAYS[0])
+    assert isinstance(raw, Raw)
 
 
 def test_a_pool_that_never_had_code_is_a_fault_of_the_row_not_a_market_to_come(aave_fortnight: Fortnight) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cryptolake.cli._panel_facts import StatusFlag, accepted, panel_facts
 from cryptolake.cli.options import JsonFlag, chosen_rows
 from cryptolake.cli.reading import only_reads
 from cryptolake.cli.selecting import NOTHING, Selected, selecting
@@ -31,10 +32,7 @@ def var_command(
             f"(default: {', '.join(DEFAULT)}).",
         ),
     ] = None,
-    status: Annotated[
-        list[str] | None,
-        typer.Option("--status", help="Whose figures count: ok (default), suspect, missing_price; repeatable."),
-    ] = None,
+    status: StatusFlag = None,
     lags: Annotated[int, typer.Option(min=1, max=30, help="Days before that explain a day.")] = 1,
     instrument_lags: Annotated[
         int | None,
@@ -58,7 +56,6 @@ def var_command(
 
     Example: cryptolake panel var --variable utilization_rate_d --variable liquidations_usd_log --lags 2 --html var.html
     """
-    from cryptolake.cli.panel import accepted, panel_facts
     from cryptolake.files.atomic import write_bytes
     from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
     from cryptolake.gold.metadata import content_digest

@@ -9,6 +9,7 @@ import typer
 
 from cryptolake.cli import values
 from cryptolake.cli._panel_description import description_document, print_description
+from cryptolake.cli._panel_facts import StatusFlag, accepted, panel_facts
 from cryptolake.cli._panel_var import var_command
 from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import JsonFlag, chosen_rows
@@ -29,16 +30,6 @@ panel_app = typer.Typer(
     help="The daily panel for a study: export it for R, Stata or Python, describe it, estimate a VAR.\n\n"
     "Example: cryptolake panel describe",
 )
-panel_app.command("var")(var_command)
-
-
-StatusFlag = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--status", help="Whose figures count: ok (default), suspect, missing_price; repeatable. Others are null."
-    ),
-]
-
 MOST_GIVEN_LAGS = 60
 
 STEPS = {"panel": Step(PANEL, 60, "Export the daily panel for R, Stata or Python")}
@@ -193,6 +184,9 @@ def describe_command(
         print_next("panel export --format stata --balance longest", selection=True)
 
 
+panel_app.command("var")(var_command)
+
+
 def _lags(text: str) -> Lags:
     """The lag order as it was written. Raises BadInput."""
     named: dict[str, Lags] = {"aic": "AIC", "sic": "SIC", "hall": "Hall"}
@@ -201,25 +195,3 @@ def _lags(text: str) -> Lags:
     if text.isdecimal() and int(text) <= MOST_GIVEN_LAGS:
         return int(text)
     raise BadInput(f"--lags {text!r}: write AIC, SIC, Hall or a number from 0 to {MOST_GIVEN_LAGS}")
-
-
-def accepted(status: list[str] | None) -> tuple[str, ...]:
-    """The states whose figures count. Raises BadInput for one that never has a figure."""
-    from cryptolake.quality.supported import NUMBERS
-
-    if unknown := [one for one in status or () if one not in NUMBERS]:
-        raise BadInput(f"--status {unknown[0]!r}: no figure has that state; known: {', '.join(NUMBERS)}")
-    return tuple(status or ("ok",))
-
-
-def panel_facts(app: App, version: str) -> dict[str, object]:
-    """Where the numbers come from; goes into every file."""
-    from cryptolake.registry.version import registry_version
-    from cryptolake.version import __version__
-
-    return {
-        "dataset_version": version,
-        "code_version": __version__,
-        "registry_version": registry_version(app.registry),
-        "day_boundary": app.boundary,
-    }

@@ -7,21 +7,19 @@ which headers a fact rests on (blocks), and chains of headers down to a block (p
 from __future__ import annotations
 
 import threading
-from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
 from cryptolake.errors import CryptolakeError
 from cryptolake.net.besides import among, others, why_none
 from cryptolake.net.endpoint import Station
-from cryptolake.net.faults import Behind, Malformed
+from cryptolake.net.faults import Behind, Malformed, NotAwaited
 from cryptolake.net.rpc import Pool
 from cryptolake.net.stated_header import Header, stated_header
 from cryptolake.net.voices import same_voice, voice
 
 HEADER = "eth_getBlockByNumber"
-_GIVEN_UP = 2  # times that a voice gave no headers, until it is asked no more; one where it is only asked besides
 
 
 class Contradicted(Malformed):
@@ -48,7 +46,8 @@ class Agreement:
     def __init__(self, pool: Pool) -> None:
         self._pool, self._lock = pool, threading.Lock()
         self._known: dict[Header, Borne] = {}
-        self._failed: Counter[str] = Counter()
+        self._later: set[Header] = set()  # of these, those about which somebody was not waited for
+        self._silent = set[str]()  # voices that gave none, however often they were asked: once is enough for a run
 
     @property
     def possible(self) -> bool:
@@ -60,17 +59,19 @@ class Agreement:
         """How far each of these is borne out, by number; one request to one voice settles all where it states the same."""
         wanted = {one.number: one for one in headers}
         for name in {one.by for one in wanted.values()}:
-            self._settle([one for one in wanted.values() if one.by == name and one not in self._known], name)
+            theirs = [one for one in wanted.values() if one.by == name]
+            self._settle([one for one in theirs if one not in self._known or one in self._later], name)
         return {number: self._known[one] for number, one in wanted.items()}
 
     def _settle(self, headers: Sequence[Header], name: str) -> None:
         left = {one.number: one for one in headers}
         rivals: dict[int, list[Header]] = {}
         heard, problem = {name}, ""
+        self._later -= set(headers)
         while left and (able := [one for one in others(self._pool, heard) if self._able(one)]):
             group = [one for one in able if same_voice(one.endpoint, able[0].endpoint)]
             heard |= {one.endpoint.name for one in group}
-            told, failure = self._told(group, sorted(left))
+            told, failure = self._told(group, left)
             problem = failure or problem
             for theirs in told:
                 ours, known = left[theirs.number], rivals.setdefault(theirs.number, [])
@@ -99,9 +100,9 @@ class Agreement:
         with self._lock:
             self._known[header] = borne
 
-    def _told(self, group: Sequence[Station], numbers: Sequence[int]) -> tuple[list[Header], str]:
-        """The headers as one voice states them, or why it does not."""
-        pool, of = among(self._pool, group), voice(group[0].endpoint)
+    def _told(self, group: Sequence[Station], ours: Mapping[int, Header]) -> tuple[list[Header], str]:
+        """The headers of these blocks as one voice states them, or why it does not."""
+        pool, of, numbers = among(self._pool, group), voice(group[0].endpoint), sorted(ours)
         try:
             answers = pool.batch([(HEADER, [hex(number), False]) for number in numbers])
             told = [
@@ -109,20 +110,17 @@ class Agreement:
                 for number, answer, by in zip(numbers, answers, pool.last_givers, strict=True)
             ]
         except CryptolakeError as error:
-            with self._lock:
-                self._failed[of] += not isinstance(error, Behind)
+            if isinstance(error, NotAwaited):  # it is asked again when it is waited for again
+                with self._lock:
+                    self._later |= set(ours.values())
+            elif not isinstance(error, Behind):
+                self._silent.add(of)
             return [], f"a second operator gives no headers: {error}"
-        with self._lock:
-            self._failed[of] = 0
         return told, ""
 
     def _able(self, station: Station) -> bool:
-        most = 1 if station.endpoint.besides else _GIVEN_UP
-        return (
-            station.stopped is None
-            and station.endpoint.answers(HEADER)
-            and self._failed[voice(station.endpoint)] < most
-        )
+        able = station.stopped is None and station.endpoint.answers(HEADER)
+        return able and voice(station.endpoint) not in self._silent
 
     def _besides(self, names: Collection[str]) -> bool:
         """Whether these are all asked besides, and the endpoints that go first are others."""

@@ -171,9 +171,10 @@ class Blocks:
         """
         wanted = sorted({int(instant.timestamp()) for instant in instants})
         kept = {at: known for at in wanted if (known := self._known(at)) is not None}
-        found = {
-            at: self._found.get(at) or kept[at] for at in wanted if at in self._found or self._suffices(kept.get(at))
-        }
+        told = {
+            at: self._found.get(at) or kept.get(at) for at in wanted
+        }  # also of this run: who was silent then may not be
+        found = {at: one for at, one in told.items() if one is not None and self._suffices(one)}
         for at in found.keys() - self._standing.keys():
             weak = self._again and found[at].grade == "one_voice"
             self._standing[at] = Standing(found[at].grade, why_none(self._pool, ()) if weak else "")
@@ -186,9 +187,9 @@ class Blocks:
             found |= proven
         return dict(sorted(found.items()))
 
-    def _suffices(self, kept: Header | None) -> bool:
-        """Whether a kept boundary need not be looked at again."""
-        return kept is not None and (not self._again or kept.grade != "one_voice" or not self._agreement.possible)
+    def _suffices(self, kept: Header) -> bool:
+        """Whether a boundary that is known need not be looked at again."""
+        return not self._again or kept.grade != "one_voice" or not self._agreement.possible
 
     def _look_at(self, numbers: set[int]) -> None:
         """Ask for the headers of kept boundaries and of their neighbours: the search begins where it ends if they are right."""

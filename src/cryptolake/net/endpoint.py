@@ -12,7 +12,7 @@ from typing import Self
 
 from cryptolake.net.bounds import NO_LIMIT, Bound
 from cryptolake.net.limiter import Limiter
-from cryptolake.net.patience import Patience
+from cryptolake.net.patience import Forbearance
 
 SURE = 2  # times that something must be said to be missing until that is believed for good
 _MISSES = 3
@@ -311,7 +311,7 @@ class Station:
     slowed_at: float = float("-inf")  # the latest complaint about the rate that was news
     held: int = 0  # such complaints since the latest answer
     lock: threading.Lock = field(default_factory=threading.Lock)
-    patience: Patience = field(default_factory=Patience)
+    patience: Forbearance = field(default_factory=Forbearance)
     hurried: bool = False  # whether somebody else can answer what it was asked last
     missed: int = 0  # opinions that it did not give, where it is only asked besides
 

@@ -18,7 +18,6 @@ from cryptolake.net.logs import METHOD, Log
 from cryptolake.net.rpc import Pool
 
 _TRIES = 3  # blocks of an endpoint, until it is left at that
-_EVERYTHING: dict[str, Json] = {"address": [], "topics": [[]]}  # of any emitter, whatever its first topic
 
 
 class _Entry(msgspec.Struct):
@@ -41,22 +40,24 @@ class Numbering:
         """Whether the endpoint numbers logs by transaction, as a block of one of these logs, which it gave, tells."""
         name = station.endpoint.name
         with self._lock:
-            for number, block_hash in dict.fromkeys((one.block, one.block_hash) for one in logs):
+            for number in dict.fromkeys(one.block for one in logs):
                 if self._left.setdefault(name, _TRIES if station.endpoint.dataset_of is None else 0) < 1:
                     break
-                self._left[name] -= 1
-                if (found := self._asked(station, number, block_hash)) is not None:
-                    self._left[name] = 0
-                    self._apart |= {name} if found else set()
+                entries = self._asked(station, number)
+                whose = {one.transactionHash for one in entries}
+                self._left[name] = (
+                    self._left[name] - 1 if len(whose) == 1 else 0
+                )  # what is no answer here is none elsewhere
+                if len({one.logIndex for one in entries}) < len(
+                    {(one.transactionHash, one.logIndex) for one in entries}
+                ):
+                    self._apart.add(name)
             return name in self._apart
 
-    def _asked(self, station: Station, number: int, block_hash: str) -> bool | None:
-        """None where the block does not tell: fewer than two of its transactions have logs, or nobody gives them all."""
+    def _asked(self, station: Station, number: int) -> list[_Entry]:
+        """All logs of a block; none where the endpoint does not give them. Those of one transaction tell nothing."""
         try:
-            answer = self._pool.ask(station, METHOD, [{"blockHash": block_hash, **_EVERYTHING}], number)
-            entries = _ENTRIES.decode(answer)
+            asked: dict[str, Json] = {"fromBlock": hex(number), "toBlock": hex(number), "address": [], "topics": [[]]}
+            return _ENTRIES.decode(self._pool.ask(station, METHOD, [asked], number))
         except (CryptolakeError, msgspec.DecodeError):
-            return None
-        if len({one.transactionHash for one in entries}) < 2:
-            return None
-        return len({one.logIndex for one in entries}) < len({(one.transactionHash, one.logIndex) for one in entries})
+            return []

@@ -1,4 +1,4 @@
-"""`Patience`: how long an endpoint is waited for in vain, one verdict for everybody who asks it anything.
+"""`Forbearance`: how long an endpoint is waited for in vain, one verdict for everybody who asks it anything.
 
 It is counted by method, for some endpoints answer one and never another, and for all methods where it does not even say which
 chain it is on. What does not belong here: whether somebody else can answer instead, without whom patience has no end (rpc).
@@ -29,7 +29,7 @@ class _Vain:
     answered: bool = False
 
 
-class Patience:
+class Forbearance:
     """That with one endpoint, in one run. Times are seconds of one clock. Thread-safe."""
 
     def __init__(self) -> None:

@@ -395,5 +395,5 @@ class Pool:
         stopped = all(one.stopped for one in self.stations)
         reason = next((one.stopped for one in self.stations if one.stopped), str(last)) if stopped else str(last)
         message = f"{self.chain}: {reason} (asked {names})"
-        told = type(last) if isinstance(last, Elsewhere | Behind | Overdue | Malformed) else Retry
+        told = type(last) if isinstance(last, Elsewhere | Behind | Overdue | Malformed | NotAwaited) else Retry
         return Stop(message) if stopped else told(message)

@@ -27,7 +27,9 @@ class ToldLimits(BaseModel):
         None, ge=0, description="blocks behind the head whose state is kept; unset: as found out"
     )
     operator: str | None = Field(
-        None, min_length=1, description="who runs it: endpoints of one operator, or of unknown ones, are one voice"
+        None,
+        min_length=1,
+        description="who runs it: endpoints of one operator are one voice, and one of an unknown operator is none of its own",
     )
 
     def applied(self, endpoint: Endpoint) -> Endpoint:

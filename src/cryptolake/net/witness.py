@@ -18,6 +18,7 @@ from cryptolake.net.besides import among, others, why_none
 from cryptolake.net.blocks import BlockRange
 from cryptolake.net.choice import HELPS, worth_asking
 from cryptolake.net.endpoint import Station
+from cryptolake.net.faults import NotAwaited
 from cryptolake.net.logs import METHOD, AnsweredWindow, BlockWindow, Log, LogFilter
 from cryptolake.net.lots import lot
 from cryptolake.net.rpc import Pool
@@ -147,8 +148,8 @@ class Witness:
                             _refuse_dearer(group, len(new) - len(told), _blocks(wanted, new), most)
             except (Retry, Stop) as error:
                 problem = _said(error)
-                with self._lock:
-                    self.failed[voice(group[0].endpoint)] += 1
+                with self._lock:  # who is not waited for is asked again as soon as it is
+                    self.failed[voice(group[0].endpoint)] += not isinstance(error, NotAwaited)
                 told = list({one.window: one for one in (*told, *new)}.values())
                 continue
             found += new

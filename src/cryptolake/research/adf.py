@@ -20,7 +20,8 @@ Criterion = Literal["AIC", "SIC", "Hall"]
 Lags = Criterion | int
 Vector = npt.NDArray[np.float64]
 
-_SINGULAR = 1e-12  # relative; what is left below it is rounding
+_ROUNDING = 1e-12  # relative
+_COLLINEAR = 1e-7  # of a column of length one; Cholesky tells no smaller ones from rounding
 MOST_LAGS = 10  # tried by a criterion; `plm`'s pmax
 
 # MacKinnon (1994), table 3: Φ⁻¹(p) as a polynomial of t, left of a limit and right of it.
@@ -62,54 +63,82 @@ def adf(series: Sequence[float] | Vector, terms: Terms = "intercept", lags: Lags
     if len(values) < 2 * (lags if isinstance(lags, int) else MOST_LAGS) + 5:
         return None
     count = lags if isinstance(lags, int) else choose_lags(values, terms, lags)
-    level, change, others = design(values, terms, count)
-    # The level comes last: its t statistic is then what the last orthogonal direction explains.
-    q, r = np.linalg.qr(np.column_stack([others, level]))
-    explained = q.T @ change
-    rest = change - q @ explained
-    sigma = float(np.sqrt(rest @ rest / len(change)))
-    if min(np.abs(np.diag(r))) < _SINGULAR * max(np.abs(np.diag(r))) or sigma <= _SINGULAR * float(
-        np.abs(change).max()
-    ):
+    level, change, lagged = design(values, terms, 0 if count is None else count)
+    found = None if count is None else regress(np.column_stack([lagged, level]), change)
+    if count is None or found is None:
         return None
-    t = float(explained[-1] / sigma * np.sign(r[-1, -1]))
+    explained, rest = found
+    sigma = rest / float(np.sqrt(len(change)))
+    t = float(explained[-1] / sigma)
     return Adf(t, normal_of(t, terms), count, len(values), sigma)
 
 
-def design(values: Vector, terms: Terms, lags: int) -> tuple[Vector, Vector, npt.NDArray[np.float64]]:
-    """The level a day before, the change, and the other columns (terms, lagged changes), of the rows where all are."""
+def design(values: Vector, terms: Terms, lags: int) -> tuple[Vector, Vector, Vector]:
+    """The level a day before, the change, and the lagged changes, of the rows where all are, each free of the terms."""
     changes = np.diff(values)
     rows = len(changes) - lags
-    columns = [changes[lags - one : lags - one + rows] for one in range(1, lags + 1)]
+    columns = [
+        values[lags : lags + rows],
+        changes[lags:],
+        *(changes[lags - one : lags - one + rows] for one in range(1, lags + 1)),
+    ]
+    free = without_terms(np.column_stack(columns), terms)
+    return free[:, 0], free[:, 1], free[:, 2:]
+
+
+def without_terms(columns: Vector, terms: Terms) -> Vector:
+    """What the terms leave of each column; exactly nothing where only rounding is left."""
+    free = columns
     if terms != "none":
-        columns.insert(0, np.ones(rows))
+        free = free - free.mean(axis=0)
     if terms == "trend":
-        columns.insert(1, np.arange(rows, dtype=float))
-    others = np.column_stack(columns) if columns else np.empty((rows, 0))
-    return values[lags : lags + rows], changes[lags:], others
+        time = np.arange(len(free)) - (len(free) - 1) / 2
+        free = free - np.outer(time, time @ free / (time @ time))
+    nothing = np.abs(free).max(axis=0) <= _ROUNDING * np.abs(columns).max(axis=0)
+    return np.where(nothing, 0.0, free)
 
 
-def choose_lags(values: Vector, terms: Terms, criterion: Criterion, most: int = MOST_LAGS) -> int:
+def regress(columns: Vector, outcome: Vector) -> tuple[Vector, float] | None:
+    """How much of the outcome each column explains beyond those before it (signed as its coefficient), and the root of the
+    residual sum of squares. None where a column, or the outcome, is explained wholly by the others.
+
+    By Cholesky of the cross products: the columns are few and long, and a factorisation of them all is many times slower
+    on a busy machine.
+    """
+    everything = np.column_stack([columns, outcome])
+    scale = np.sqrt(np.einsum("ij,ij->j", everything, everything))
+    if not scale.all():
+        return None
+    everything = everything / scale
+    try:
+        root = np.linalg.cholesky(everything.T @ everything)
+    except np.linalg.LinAlgError:
+        return None
+    if np.diag(root).min() < _COLLINEAR:
+        return None
+    return root[-1, :-1] * scale[-1], float(root[-1, -1] * scale[-1])
+
+
+def choose_lags(values: Vector, terms: Terms, criterion: Criterion, most: int = MOST_LAGS) -> int | None:
     """The lag order by AIC or SIC, or the longest whose last lag matters at 5 % (Hall 1994), all on the same rows.
 
-    The models are nested, so one factorisation gives the residual sum of squares of every order.
+    The models are nested, so one factorisation gives the residual sum of squares of every order. None as in `adf`.
     """
-    level, change, others = design(values, terms, most)
-    fixed = others.shape[1] - most
-    q, _ = np.linalg.qr(np.column_stack([others[:, :fixed], level, others[:, fixed:]]))
-    explained = q.T @ change
+    level, change, lagged = design(values, terms, most)
+    found = regress(np.column_stack([level, lagged]), change)
+    if found is None:
+        return None
+    explained, rest = found
     rows = len(change)
-    squares = np.empty(most + 1)
-    base = fixed + 1
-    for lags in range(most + 1):
-        rest = change - q[:, : base + lags] @ explained[: base + lags]
-        squares[lags] = rest @ rest
+    beyond = np.square(explained[1:])
+    squares = rest**2 + np.append(np.cumsum(beyond[::-1])[::-1], 0.0)  # of 0, 1, .. lags
     if criterion == "Hall":
-        t = np.abs(explained[base:]) / np.sqrt(np.maximum(squares[1:], np.finfo(float).tiny) / rows)
+        t = np.sqrt(beyond / squares[1:] * rows)
         matters = np.flatnonzero(t >= 1.96)
         return int(matters[-1]) + 1 if len(matters) else 0
     each = 2.0 if criterion == "AIC" else float(np.log(rows))
-    scores = np.log(np.maximum(squares, np.finfo(float).tiny) / rows) + each * (base + np.arange(most + 1)) / rows
+    coefficients = {"none": 1, "intercept": 2, "trend": 3}[terms] + np.arange(most + 1)
+    scores = np.log(squares / rows) + each * coefficients / rows
     return most - int(np.argmin(scores[::-1]))  # of equals the longest, as `plm` takes it
 
 

@@ -41,8 +41,8 @@ class Description:
     missing: pl.DataFrame
     summary: pl.DataFrame
     outliers: pl.DataFrame
-    levels: unitroot.Found
-    changes: unitroot.Found
+    levels: unitroot.Examination
+    changes: unitroot.Examination
     value: str
     accept: tuple[str, ...]
 
@@ -80,7 +80,7 @@ class Description:
         )
 
     @property
-    def _both(self) -> tuple[tuple[str, unitroot.Found], tuple[str, unitroot.Found]]:
+    def _both(self) -> tuple[tuple[str, unitroot.Examination], tuple[str, unitroot.Examination]]:
         return ("level", self.levels), ("daily change", self.changes)
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from cryptolake.research import critical_values
-from cryptolake.research.adf import Adf, design
+from cryptolake.research.adf import Adf, design, regress, without_terms
 from cryptolake.research.critical_values import Terms
 
 UNIT_ROOT = "all have a unit root"
@@ -111,10 +111,11 @@ def levin_lin_chu(series: Matrix, found: Sequence[Adf], terms: Terms) -> PanelTe
     days, count = series.shape
     levels, changes, ratios = [], [], []
     for values, one in zip(series.T, found, strict=True):
-        level, change, others = design(values, terms, one.lags)
-        q, _ = np.linalg.qr(others) if others.shape[1] else (others, None)
-        levels.append((level - q @ (q.T @ level)) / one.sigma)
-        changes.append((change - q @ (q.T @ change)) / one.sigma)
+        level, change, lagged = design(values, terms, one.lags)
+        both = np.column_stack([level, change])
+        both = (both - lagged @ np.linalg.solve(lagged.T @ lagged, lagged.T @ both)) / one.sigma
+        levels.append(both[:, 0])
+        changes.append(both[:, 1])
         ratios.append(math.sqrt(_long_run_variance(values, terms)) / one.sigma)
     level, change = np.concatenate(levels), np.concatenate(changes)
     squares = float(level @ level)
@@ -132,12 +133,7 @@ def _long_run_variance(values: Matrix, terms: Terms) -> float:
     """Of the changes, by Bartlett's weights up to 3.21 T^(1/3) days."""
     length = len(values)
     bandwidth = round(3.21 * length ** (1 / 3))
-    changes = np.diff(values)
-    if terms == "intercept":
-        changes = changes - changes.mean()
-    elif terms == "trend":
-        basis, _ = np.linalg.qr(np.column_stack([np.ones(length - 1), np.arange(length - 1)]))
-        changes = changes - basis @ (basis.T @ changes)
+    changes = without_terms(np.diff(values)[:, None], terms)[:, 0]
     total = float(changes @ changes)
     for lag in range(1, bandwidth + 1):
         total += 2 * (1 - lag / (bandwidth + 1)) * float(changes[:-lag] @ changes[lag:])
@@ -149,10 +145,8 @@ def hadri(series: Matrix, terms: Terms) -> PanelTest | None:
     if terms == "none":
         return None
     days, count = series.shape
-    columns = [np.ones(days), np.arange(days, dtype=float)][: 1 if terms == "intercept" else 2]
     mean, variance = (1 / 6, 1 / 45) if terms == "intercept" else (1 / 15, 11 / 6300)
-    basis, _ = np.linalg.qr(np.column_stack(columns))
-    rest = series - basis @ (basis.T @ series)
+    rest = without_terms(series, terms)
     each = np.square(np.cumsum(rest, axis=0)).sum(axis=0) / days**2 / np.square(rest).mean(axis=0)
     z = math.sqrt(count) * (float(each.mean()) - mean) / math.sqrt(variance)
     return PanelTest("Hadri", z, float(stats.norm.sf(z)), count, null=STATIONARY, days=days)
@@ -161,25 +155,25 @@ def hadri(series: Matrix, terms: Terms) -> PanelTest | None:
 def cips(series: Matrix, terms: Terms, lags: int, *, truncated: bool = False) -> PanelTest | None:
     """Pesaran's (2007) CIPS: ADF regressions with the day's means over all markets, which take common shocks out.
 
-    None where there are too few days for the number of coefficients.
+    None where there are too few days for the number of coefficients, or a market is wholly explained by the others.
     """
     days, count = series.shape
     changes = np.diff(series, axis=0)
     rows = days - 1 - lags
     pieces = [series[lags : lags + rows], *(changes[lags - one : lags - one + rows] for one in range(1, lags + 1))]
     now = changes[lags:]
-    means = [piece.mean(axis=1) for piece in (now, *pieces)]
-    fixed = [np.ones(rows), np.arange(rows, dtype=float)][: {"none": 0, "intercept": 1, "trend": 2}[terms]]
-    width = len(fixed) + len(means) + len(pieces)
+    means = np.column_stack([piece.mean(axis=1) for piece in (now, *pieces)])
+    width = {"none": 0, "intercept": 1, "trend": 2}[terms] + means.shape[1] + len(pieces)
     if rows <= width:
         return None
     found = []
     for unit in range(count):
-        others = np.column_stack([*fixed, *means, *(piece[:, unit] for piece in pieces[1:]), pieces[0][:, unit]])
-        q, r = np.linalg.qr(others)
-        explained = q.T @ now[:, unit]
-        rest = now[:, unit] - q @ explained
-        found.append(float(explained[-1] * np.sign(r[-1, -1]) / np.sqrt(rest @ rest / (rows - width))))
+        own = np.column_stack([piece[:, unit] for piece in (*pieces[1:], pieces[0], now)])
+        columns = without_terms(np.column_stack([means, own]), terms)
+        one = regress(columns[:, :-1], columns[:, -1])
+        if one is None:
+            return None
+        found.append(float(one[0][-1] / one[1] * math.sqrt(rows - width)))
     if truncated:
         low, high = {"none": (-6.12, 4.16), "intercept": (-6.19, 2.61), "trend": (-6.42, 1.7)}[terms]
         found = [min(max(one, low), high) for one in found]

@@ -1,8 +1,9 @@
-"""A panel VAR with market effects by GMM: coefficients, robust errors, Hansen's J, stability, lag-order criteria.
+"""A panel VAR with market effects by GMM: coefficients, robust errors, Hansen's J, stability.
 
 Holtz-Eakin, Newey and Rosen (1988) by forward orthogonal deviations, equal to R's `panelvar`; in two steps with Windmeijer's
 (2005) correction. Errors are robust to anything within a market and assume that markets are independent: take the day's
-means out where they are not. What does not belong here: impulse responses (`responses`). Needs the extra `research`.
+means out where they are not. What does not belong here: lag orders (`lag_orders`), impulse responses (`responses`). Needs
+the extra `research`.
 """
 
 from __future__ import annotations
@@ -136,7 +137,7 @@ def estimate(
         rows=int(sums.rows.sum()),
         conditions=conditions,
         steps=steps,
-        hansen=_hansen(found.j, conditions, coefficients.size, int(sums.rows.sum())),
+        hansen=hansen_test(found.j, conditions, coefficients.size, int(sums.rows.sum())),
     )
 
 
@@ -172,8 +173,8 @@ def solve(sums: Moments, weights: Array, steps: int, invert: Callable[[Array, st
     `invert` takes the place of the second step's inverse, as programs do that cut its small directions off.
     """
     a, b = np.tensordot(weights, sums.zx, 1), np.tensordot(weights, sums.zy, 1)
-    first = _inverse(np.tensordot(weights, sums.weight, 1), "instruments")
-    bread = _inverse(a.T @ first @ a, "lagged variables")
+    first = inverse(np.tensordot(weights, sums.weight, 1), "instruments")
+    bread = inverse(a.T @ first @ a, "lagged variables")
     phi = bread @ a.T @ first @ b
     width = b.shape[1]
     design = np.kron(a, np.eye(width))
@@ -182,13 +183,13 @@ def solve(sums: Moments, weights: Array, steps: int, invert: Callable[[Array, st
     side = np.kron(bread @ a.T @ first, np.eye(width))
     covariance, j = side @ spread @ side.T, None
     if steps > 1:
-        second = (invert or _inverse)(spread, "conditions")
-        bread = _inverse(design.T @ second @ design, "lagged variables")
+        second = (invert or inverse)(spread, "conditions")
+        bread = inverse(design.T @ second @ design, "lagged variables")
         phi = (bread @ design.T @ second @ b.ravel()).reshape(phi.shape)
         rest = b.ravel() - design @ phi.ravel()
         j = float(rest @ second @ rest)
         covariance = _windmeijer(sums, weights, errors, bread, design.T @ second, second @ rest, covariance)
-    return Solution(phi, _by_equation(covariance, *phi.shape), _sigma(sums, weights, phi), j)
+    return Solution(phi, _by_equation(covariance, *phi.shape), shock_covariance(sums, weights, phi), j)
 
 
 def _windmeijer(
@@ -212,13 +213,15 @@ def _by_equation(covariance: Array, columns: int, width: int) -> Array:
     return covariance[np.ix_(order, order)]
 
 
-def _sigma(sums: Moments, weights: Array, phi: Array) -> Array:
+def shock_covariance(sums: Moments, weights: Array, phi: Array) -> Array:
+    """Of the residuals of these coefficients, divided by rows less coefficients of an equation."""
     xx, xy, yy = (np.tensordot(weights, one, 1) for one in (sums.xx, sums.xy, sums.yy))
     left = yy - phi.T @ xy - xy.T @ phi + phi.T @ xx @ phi
     return np.asarray(left / (float(weights @ sums.rows) - len(phi)))
 
 
-def _inverse(matrix: Array, what: str) -> Array:
+def inverse(matrix: Array, what: str) -> Array:
+    """Of a symmetric matrix. Raises BadInput where it is singular."""
     values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
     if values[0] <= _COLLINEAR * values[-1]:
         raise BadInput(f"the {what} are collinear: leave a variable, lags or instrument lags out")
@@ -234,8 +237,8 @@ def moduli(coefficients: Array) -> tuple[float, ...]:
     return tuple(sorted((float(one) for one in np.abs(np.linalg.eigvals(companion))), reverse=True))
 
 
-def _hansen(j: float | None, conditions: int, parameters: int, rows: int) -> Hansen | None:
-    """None where nothing is tested: one step, or as many conditions as coefficients."""
+def hansen_test(j: float | None, conditions: int, parameters: int, rows: int) -> Hansen | None:
+    """Hansen's J; None where nothing is tested: one step, or as many conditions as coefficients."""
     if j is None or conditions <= parameters:
         return None
     freedom = conditions - parameters
@@ -248,37 +251,3 @@ def _hansen(j: float | None, conditions: int, parameters: int, rows: int) -> Han
         j - freedom * 2,
         j - freedom * 2.1 * math.log(math.log(rows)),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """A lag order's criteria, smaller is better, all orders on the same rows; `hansen` where two steps could be taken."""
-
-    lags: int
-    aic: float
-    bic: float
-    hq: float
-    hansen: Hansen | None
-
-
-def orders(panel: dict[str, Array], most: int = 4) -> list[Order]:
-    """Information criteria of least squares with market effects, and Andrews and Lu's where markets allow for two steps."""
-    panel, scale = scaled(panel)
-    found = []
-    for lags in range(1, most + 1):
-        sums = moments(panel, lags, Instruments(most + 1), first_day=most)
-        rows, columns = float(sums.rows.sum()), sums.xx.shape[1]
-        if rows <= columns + len(panel):
-            break
-        ones = np.ones(len(panel))
-        xx, xy = np.tensordot(ones, sums.xx, 1), np.tensordot(ones, sums.xy, 1)
-        phi = _inverse(xx, "lagged variables") @ xy
-        fit = float(np.linalg.slogdet(_sigma(sums, ones, phi) * (rows - columns) / rows)[1])
-        each = columns * len(scale) / rows
-        hansen = None
-        if sums.zx.shape[1] * len(scale) <= (sums.rows > 0).sum():
-            j = solve(sums, ones, 2).j
-            hansen = _hansen(j, sums.zx.shape[1] * len(scale), columns * len(scale), int(rows))
-        aic, bic, hq = (fit + each * weight for weight in (2, math.log(rows), 2 * math.log(math.log(rows))))
-        found.append(Order(lags, aic, bic, hq, hansen))
-    return found

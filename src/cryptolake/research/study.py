@@ -14,8 +14,9 @@ import polars as pl
 from cryptolake.contracts.counting import counted
 from cryptolake.quality import page
 from cryptolake.research.dependence import Dependence, dependence
+from cryptolake.research.lag_orders import Order, orders
 from cryptolake.research.moments import Array, Instruments
-from cryptolake.research.panel_var import Order, PanelVar, estimate, orders, series
+from cryptolake.research.panel_var import PanelVar, estimate, series
 from cryptolake.research.responses import Responses, impulse_responses, responses
 
 FEW_MARKETS = 20  # below, errors that are robust within markets are known to be too small

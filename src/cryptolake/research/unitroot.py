@@ -28,7 +28,7 @@ MIN_T = 30  # days below which no test is run
 Verdict = Literal["stationary", "unit root", "unclear", "too short", "constant"]
 
 
-class Run(NamedTuple):
+class Stretch(NamedTuple):
     """A stretch of days that follow each other, all with a value."""
 
     first: date | None
@@ -48,7 +48,7 @@ class Screen:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Examination:
     """What the tests say of one column: per market, of the panel, and of how markets move together.
 
     `window` is the rectangle that the tests took which need equally long series; None where there is none to test.
@@ -60,7 +60,7 @@ class Found:
     window: Rectangle | None
 
 
-def examine(frame: pl.DataFrame, value: str, terms: Terms = "intercept", lags: Lags = "AIC") -> Found:
+def examine(frame: pl.DataFrame, value: str, terms: Terms = "intercept", lags: Lags = "AIC") -> Examination:
     """Test `value` of a long frame (csu, date). KPSS p-values are cut to 0.01 .. 0.1 by its table."""
     parts = frame.sort("date").partition_by("csu", as_dict=True, maintain_order=True)
     runs = {
@@ -69,7 +69,7 @@ def examine(frame: pl.DataFrame, value: str, terms: Terms = "intercept", lags: L
     regressions: dict[str, Adf] = {}
     screens = [_screen(csu, run.values, terms, lags, regressions) for csu, run in runs.items()]
     if len(regressions) < 2:
-        return Found(screens, [], [], None)
+        return Examination(screens, [], [], None)
     from cryptolake.research import panel_tests
 
     found = list(regressions.values())
@@ -80,7 +80,7 @@ def examine(frame: pl.DataFrame, value: str, terms: Terms = "intercept", lags: L
         tests += _of_equal_length(tested, value, window, terms, lags)
     else:
         window = None
-    return Found(screens, tests, _dependence(tested, value), window)
+    return Examination(screens, tests, _dependence(tested, value), window)
 
 
 def _screen(csu: str, run: list[float], terms: Terms, lags: Lags, regressions: dict[str, Adf]) -> Screen:
@@ -139,21 +139,21 @@ def _dependence(frame: pl.DataFrame, value: str) -> list[Dependence]:
     return dependence(_wide(frame, value).cast(pl.Float64).fill_null(float("nan")).to_numpy())
 
 
-def longest_run(days: Sequence[date], values: Sequence[float | None]) -> Run:
+def longest_run(days: Sequence[date], values: Sequence[float | None]) -> Stretch:
     """The longest stretch of days that follow each other, all with a value; the earliest of several."""
-    best, current, before = Run(None, []), Run(None, []), None
+    best, current, before = Stretch(None, []), Stretch(None, []), None
     for day, value in zip(days, values, strict=True):
         if before is not None and current.values and (day - before).days != 1:
-            current = Run(None, [])
+            current = Stretch(None, [])
         before = day
         if value is None:
-            current = Run(None, [])
+            current = Stretch(None, [])
             continue
         if not current.values:
-            current = Run(day, [])
+            current = Stretch(day, [])
         current.values.append(value)
         if len(current.values) > len(best.values):
-            best = Run(current.first, current.values)
+            best = Stretch(current.first, current.values)
     return best
 
 

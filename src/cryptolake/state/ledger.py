@@ -162,10 +162,20 @@ class Ledger:
         series = f"{dataset}/{key}/"
         rows = self._rows(
             "SELECT substr(partition, ?), ifnull(error, '') FROM latest WHERE partition >= ? AND partition < ?"
-            " AND state = 'gone' AND reason = 'not_deployed'",
-            (len(series) + 1, series, f"{series}~"),
+            " AND state = ? AND reason = ?",
+            (len(series) + 1, series, f"{series}~", "gone", "not_deployed"),
         )
         return [(str(period), str(words)) for period, words in rows]
+
+    def oldest(self, dataset: str, key: str, states: Sequence[State]) -> str | None:
+        """Period text of the oldest of a series that is in one of these states."""
+        series, marks = f"{dataset}/{key}/", ",".join("?" * len(states))
+        rows = self._rows(
+            "SELECT min(substr(partition, ?)) FROM latest WHERE partition >= ? AND partition < ?"
+            f" AND state IN ({marks})",
+            (len(series) + 1, series, f"{series}~", *states),
+        )
+        return None if rows[0][0] is None else str(rows[0][0])
 
     def newest(self, dataset: str, key: str) -> Entry | None:
         """The latest entry of a series' newest period, whatever its state."""

@@ -7,13 +7,13 @@ how an absence is settled when it is asked (sources).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 import structlog
 
-from cryptolake.contracts.entry import Entry
+from cryptolake.contracts.entry import Entry, State
 from cryptolake.contracts.partition import MARKET_DATASETS, Partition, Period
 from cryptolake.flow.collect import WORKER
 from cryptolake.flow.reading import entry
@@ -24,11 +24,13 @@ from cryptolake.state.ledger import Ledger
 log = structlog.get_logger(__name__)
 
 REASON = "contradicted"
+# Answers that show that the market was there: its state does, and events do; that there were none shows nothing.
+_LIVED: Mapping[str, Sequence[State]] = {"tvl": ("done", "empty"), "liquidations": ("done",)}
 
 
 def contradicted_absences(states: Mapping[Partition, Entry], csus: Mapping[str, Csu]) -> dict[Partition, str]:
     """Of these entries, the absences that something contradicts, and what does."""
-    answered = ((one.key, one.period) for one, found in states.items() if _lived(one.dataset, found.state))
+    answered = ((one.key, one.period) for one, found in states.items() if found.state in _LIVED.get(one.dataset, ()))
     absent = (
         (one, found.error or "")
         for one, found in states.items()
@@ -41,18 +43,18 @@ def doubt_absences(ledger: Ledger, csus: Mapping[str, Csu]) -> list[Entry]:
     """Make the absences of these markets that something contradicts `failed`, to be asked again; their new entries."""
     tally = ledger.tally()
     told = {key for (dataset, key), counts in tally.items() if dataset in MARKET_DATASETS and counts.get("gone")}
-    absent: list[tuple[Partition, str]] = []
-    answered: list[tuple[str, Period]] = []
-    for dataset, key in ((dataset, key) for dataset in MARKET_DATASETS for key in sorted(told & csus.keys())):
-        absent += [
-            (Partition(dataset, key, Period.parse(period)), words) for period, words in ledger.absences(dataset, key)
-        ]
-        answered += [
-            (key, Period.parse(period))
-            for period, state, _ in ledger.states_of_series(dataset, key, "", "~")
-            if _lived(dataset, state)
-        ]
-    found = _contradicted(absent, answered, csus)
+    found: dict[Partition, str] = {}
+    for key in sorted(told & csus.keys()):
+        series = [(dataset, ledger.oldest(dataset, key, _LIVED[dataset])) for dataset in MARKET_DATASETS]
+        answered = [(key, Period.parse(period)) for _, period in series if period is not None]
+        since = min((period for _, period in series if period is not None), default="~")
+        for dataset in MARKET_DATASETS:  # as text, for there may be years of days before a market
+            absent = [
+                (Partition(dataset, key, Period.parse(period)), words)
+                for period, words in ledger.absences(dataset, key)
+                if period >= since or contradicts(words, csus[key])
+            ]
+            found |= _contradicted(absent, answered, csus)
     doubted = [_doubted(one, why, before) for one, why in found.items() if (before := ledger.state(one)) is not None]
     ledger.append_many(doubted)
     if found:
@@ -67,11 +69,6 @@ def doubt_absences(ledger: Ledger, csus: Mapping[str, Csu]) -> list[Entry]:
 def _doubted(partition: Partition, why: str, before: Entry) -> Entry:
     words = f"{why}; run `cryptolake collect` with the same selection"
     return replace(entry(partition, "failed", reason=REASON, error=words), worker=WORKER, attempt=before.attempt)
-
-
-def _lived(dataset: str, state: str) -> bool:
-    """Whether an answer shows that the market was there: state does, and events do; none shows nothing."""
-    return state == "done" or (state == "empty" and dataset == "tvl")
 
 
 def _contradicted(

@@ -98,13 +98,24 @@ def _calls_again(
 
 def _headers_again(one: Workload, known: Sequence[Endpoint], audit: float) -> list[tuple[Endpoint, int]]:
     """The headers that another voice is asked for too, and which endpoint that is."""
-    others, count = _others(known), one.quiet + one.again
+    others, count = _others(known), one.quiet + round(one.again * _borne_out_by_others(known))
     return [(others[0], count)] if audit and others and count else []
+
+
+def _borne_out_by_others(known: Sequence[Endpoint]) -> float:
+    """The share of first answers that somebody else can bear out; nobody can where it may be whoever it is that answered."""
+    speed = {each.name: each.limits.rate / each.limits.cost(HEADER) for each in known if not each.besides}
+    able = sum(
+        speed[each.name] for each in known if each.name in speed and any(not same_voice(each, other) for other in known)
+    )
+    return able / sum(speed.values())
 
 
 def _others(known: Sequence[Endpoint]) -> list[Endpoint]:
     """Those of another voice than whoever is asked first for what is no log."""
     firsts = [each for each in known if not each.besides]
+    if not firsts:
+        return []
     first = max(firsts, key=lambda each: each.limits.rate / each.limits.cost(CALL))
     return [each for each in known if not same_voice(each, first)]
 
@@ -131,6 +142,8 @@ def _log_calls(one: Workload, known: Sequence[Endpoint], log_span: int | None, a
     first = {name: fast / total for name, fast in helping.items()}
     for name, count in asked_again(one, known, span, first, audit, typical).items():
         found[name] = found.get(name, 0.0) + count
+    for name in helping if one.eventful else ():
+        found[name] += len(one.scans)  # a block's logs, all of them, tell how the endpoint numbers them (net/numbering)
     return {name: math.ceil(count) for name, count in found.items() if count}
 
 
@@ -156,31 +169,29 @@ def duration_s(
         scanning = {each.name: logs.get(each.name, 0) * each.limits.cost(LOGS) / each.limits.rate for each in known}
         firsts = [each for each in known if not each.besides]
         own = {each.name: scanning[each.name] for each in firsts}
-        # Whoever did not give a header bears it out: both are shared out, but for what the fastest gives and cannot bear out.
-        others = _others(firsts) if audit else []
-        mutual = one.again if others else 0
-        all_headers = replace(one, headers=one.headers + mutual)
-        shared = {each.name: taken for each, taken in zip(firsts, _shared_out(all_headers, firsts, own), strict=True)}
-        for each in others[:1]:
-            least = own[each.name] + mutual * each.limits.cost(HEADER) / each.limits.rate
-            shared[each.name] = max(shared[each.name], least)
+        again = [(HEADER, each, count) for each, count in _headers_again(one, known, audit)]
+        again += [(CALL, each, count) for each, count in _calls_again(one, known, audit, state_whole)]
+        # Whoever did not answer first bears it out: where several may be first, both are shared out. The fastest, who gives the
+        # most, cannot bear that out itself.
+        mutual = bool(_others(firsts))
+        more = {method: sum(count for of, _, count in again if of == method and mutual) for method in (CALL, HEADER)}
+        taken_by = _shared_out(one.once_calls + more[CALL], one.headers + more[HEADER], firsts, own)
+        shared = {each.name: taken for each, taken in zip(firsts, taken_by, strict=True)}
+        alone = dict.fromkeys((each.name for each in known), 0.0)
+        for method, each, count in again:
+            alone[each.name] += count * each.limits.cost(method) / each.limits.rate
         for each in known:
-            busy[each.account] = busy.get(each.account, 0.0) + shared.get(each.name, scanning[each.name]) / SHARE
-        for each, count in _calls_again(one, known, audit, state_whole):  # by then the rest was shared out
-            busy[each.account] += count * each.limits.cost(CALL) / each.limits.rate / SHARE
+            first = shared.get(each.name, scanning[each.name])
+            both = max(first, scanning[each.name] + alone[each.name]) if mutual else first + alone[each.name]
+            busy[each.account] = busy.get(each.account, 0.0) + both / SHARE
         for cost, each in ((cost, each) for cost in besides for each in known if cost.chain == one.chain):
             busy[each.account] += cost.units / each.limits.rate / SHARE if each.name == cost.endpoint else 0.0
-        for each, count in _headers_again(replace(one, again=one.again - mutual), known, audit):
-            busy[each.account] += count * each.limits.cost(HEADER) / each.limits.rate / SHARE
     return max(busy.values(), default=0.0)
 
 
-def _shared_out(one: Workload, known: Sequence[Endpoint], scanning: Mapping[str, float]) -> list[float]:
+def _shared_out(calls: int, headers: int, known: Sequence[Endpoint], scanning: Mapping[str, float]) -> list[float]:
     """Seconds of each endpoint when whoever is free first is asked for all that is no log: they end together if they can."""
-    whole = [
-        (one.once_calls * each.limits.cost(CALL) + one.headers * each.limits.cost(HEADER)) / each.limits.rate
-        for each in known
-    ]
+    whole = [(calls * each.limits.cost(CALL) + headers * each.limits.cost(HEADER)) / each.limits.rate for each in known]
     if not all(whole):
         return [scanning[each.name] for each in known]
     end = 0.0

@@ -14,6 +14,7 @@ from contextlib import suppress
 
 from cryptolake.errors import CryptolakeError
 from cryptolake.net.besides import another_voice
+from cryptolake.net.faults import Behind
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.markets import Csu
@@ -46,6 +47,8 @@ class Births:
                 for one in new:  # a block that nobody has costs no other market its answer
                     try:
                         self._learn(pool, chain, [one])
+                    except Behind:
+                        found[one.name] = False  # a block that has not come yet bears nothing out
                     except CryptolakeError as error:
                         found[one.name] = error
         return {name: found[name] if name in found else self._known[_key(one)] for name, one in stated.items()}

@@ -13,7 +13,7 @@ from cryptolake.contracts.counting import counted
 from cryptolake.net.blocks import BlockRange, Standing
 from cryptolake.net.examination import ExaminedWindows
 from cryptolake.net.logs import BlockWindow
-from cryptolake.sources.onchain.grounds import Ground, least, shortcoming
+from cryptolake.sources.onchain.grounds import Ground, grounds_of, least, shortcoming
 
 
 def certificate(
@@ -70,7 +70,7 @@ def certificate(
             "agreed": examined.blooms.agreed,
             "problem": examined.blooms.problem,
         },
-        "verdict": "suspect" if examined.suspect else "complete",
+        "verdict": "suspect" if examined.suspect or any(one.contradicted for one in grounds) else "complete",
     }
 
 
@@ -100,6 +100,7 @@ def doubts(payload: Mapping[str, object]) -> list[str]:
     if not isinstance(given, Mapping):
         return []
     said = [str(one) for one in given["blooms"]["contradictions"]]
+    said += dict.fromkeys(one.contradicted for one in grounds_of(given) or () if one.contradicted)
     for one in given.get("differences", ()):
         if not one["settled"]:
             seen = ", ".join(f"{name} has {counted(logs, 'log')}" for name, logs in one["said"].items())

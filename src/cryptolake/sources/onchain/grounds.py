@@ -22,7 +22,8 @@ What = Literal["emitters", "values"]
 class Ground:
     """What was read at a block, by whom, and by whom again how many of its calls.
 
-    `listed` is whether the chain, and not the market's row, names the contracts whose logs are asked for.
+    `listed` is whether the chain, and not the market's row, names the contracts whose logs are asked for; `contradicted` who
+    read something else while nobody can decide ("": nobody).
     """
 
     what: What
@@ -33,13 +34,14 @@ class Ground:
     calls: int
     listed: bool = False
     problem: str = ""
+    contradicted: str = ""
 
     @classmethod
     def of(cls, what: What, block: int, borne: Borne, *, listed: bool = False) -> Ground:
         """What was read and borne out so."""
         first, second = ((one,) if one else () for one in (borne.first, borne.second))
         names = tuple(name for one in first for name in one.split(", "))
-        return cls(what, block, names, second, borne.again, borne.calls, listed, borne.problem)
+        return cls(what, block, names, second, borne.again, borne.calls, listed, borne.problem, borne.contradicted)
 
     def grade(self, voices: Mapping[str, str]) -> Grade:
         """How far it is proven; `voices` says who every endpoint is (net.voices). An unknown one may be any other."""
@@ -71,6 +73,7 @@ class Ground:
             "calls": self.calls,
             "listed": self.listed,
             "problem": self.problem,
+            "contradicted": self.contradicted,
         }
 
 
@@ -89,6 +92,7 @@ def grounds_of(certificate: Mapping[str, Any]) -> list[Ground] | None:
             int(one["calls"]),
             bool(one["listed"]),
             str(one["problem"]),
+            str(one.get("contradicted") or ""),
         )
         for one in given
     ]

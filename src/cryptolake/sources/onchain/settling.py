@@ -170,7 +170,7 @@ class Settling:
                 continue
             csu, told = self.csus[partition.key], by_csu[partition.key]
             outcome = None if read is None else read.outcomes.get(partition.key)
-            if told and csu in later:
+            if told and told[0].block < (csu.deployed_block or 0):
                 answers.append(miss(partition, _before_its_row(csu, told[0])))
                 continue
             if isinstance(unknown := born.get(csu.name), CryptolakeError):
