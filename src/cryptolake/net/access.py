@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cryptolake.contracts.vendor import Vendor
 from cryptolake.errors import BadInput
-from cryptolake.net.at_snapshot import Read, Reader
+from cryptolake.net.at_snapshot import Reader, SnapshotRead
 from cryptolake.net.block_cache import FileBlockCache
 from cryptolake.net.gates import Gates
 from cryptolake.net.http import Http
@@ -24,7 +24,7 @@ def _no_chain(chain: str) -> Pool:
     raise BadInput(f"no endpoint for chain {chain} was handed to this source")
 
 
-def _nobody_reads(chain: str, *_rest: object) -> Read:
+def _nobody_reads(chain: str, *_rest: object) -> SnapshotRead:
     raise BadInput(f"no reader for chain {chain} was handed to this source")
 
 

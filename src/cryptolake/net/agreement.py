@@ -27,7 +27,7 @@ class Contradicted(Malformed):
 
 
 @dataclass(frozen=True, slots=True)
-class Borne:
+class AgreedHeader:
     """A header and who bears it out, by its grade; `problem` says why nobody does ("" where somebody does).
 
     `wrong` is the endpoint whose header was refuted by two others, or by a hash that it gave itself: `header` is theirs then.
@@ -46,7 +46,7 @@ class Agreement:
 
     def __init__(self, pool: Pool) -> None:
         self._pool, self._lock = pool, threading.Lock()
-        self._known: dict[Header, Borne] = {}
+        self._known: dict[Header, AgreedHeader] = {}
         self._later: set[Header] = set()  # of these, those about which somebody was not waited for
         self._silent = set[str]()  # voices that gave none, however often they were asked: once is enough for a run
 
@@ -56,7 +56,7 @@ class Agreement:
         able = [one for one in self._pool.everybody if self._able(one)]
         return any(not same_voice(one.endpoint, other.endpoint) for one, other in combinations(able, 2))
 
-    def of(self, headers: Iterable[Header]) -> dict[int, Borne]:
+    def of(self, headers: Iterable[Header]) -> dict[int, AgreedHeader]:
         """How far each of these is borne out, by number; one request to one voice settles all where it states the same."""
         wanted = {one.number: one for one in headers}
         for name in {one.by for one in wanted.values()}:
@@ -77,27 +77,27 @@ class Agreement:
             for theirs in told:
                 ours, known = left[theirs.number], rivals.setdefault(theirs.number, [])
                 if _bears_out(theirs, ours):
-                    self._note(left.pop(ours.number), Borne(replace(ours, grade="two_voices")))
+                    self._note(left.pop(ours.number), AgreedHeader(replace(ours, grade="two_voices")))
                 elif _worthless(theirs, beside=ours):
                     problem = f"{theirs.by} gives a header of block {theirs.number} that does not hash to its hash"
                 elif (
                     theirs.sealed and theirs.hash == ours.hash
                 ):  # the hash that both give is of other content than ours
-                    self._note(left.pop(ours.number), Borne(replace(theirs, grade="two_voices"), wrong=ours.by))
+                    self._note(left.pop(ours.number), AgreedHeader(replace(theirs, grade="two_voices"), wrong=ours.by))
                 elif (right := next((one for one in known if _bears_out(theirs, one)), None)) is not None:
-                    self._note(left.pop(ours.number), Borne(replace(right, grade="two_voices"), wrong=ours.by))
+                    self._note(left.pop(ours.number), AgreedHeader(replace(right, grade="two_voices"), wrong=ours.by))
                 else:
                     known.append(theirs)
         for number, ours in left.items():
             told_otherwise = [one.by for one in rivals.get(number, ())]
             if not told_otherwise:
-                self._note(ours, Borne(ours, problem or why_none(self._pool, heard)))
+                self._note(ours, AgreedHeader(ours, problem or why_none(self._pool, heard)))
                 continue
             words = f"{self._pool.chain}: {' and '.join([ours.by, *told_otherwise])} give different headers of block {number}"
             # Who is only asked besides fails nobody's day.
-            self._note(ours, Borne(ours, words, contradicted=not self._besides(told_otherwise)))
+            self._note(ours, AgreedHeader(ours, words, contradicted=not self._besides(told_otherwise)))
 
-    def _note(self, header: Header, borne: Borne) -> None:
+    def _note(self, header: Header, borne: AgreedHeader) -> None:
         with self._lock:
             self._known[header] = borne
 

@@ -35,7 +35,7 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class SnapshotRead:
     """A program as it was read at a block, and what the answer's provenance says of that."""
 
     outcome: Finished[Any] | Failed
@@ -43,7 +43,7 @@ class Read:
 
 
 # Reads a chain (by its name) at a block: pool, its block finder, the block, the program, and what it will probably ask.
-Reader = Callable[[str, Pool, Blocks, Header, Callable[[], Program[Any]], Sequence[Call]], Read]
+Reader = Callable[[str, Pool, Blocks, Header, Callable[[], Program[Any]], Sequence[Call]], SnapshotRead]
 
 
 class Snapshots:

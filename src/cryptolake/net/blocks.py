@@ -15,7 +15,7 @@ from cryptolake.contracts.block_clock import BlockClock
 from cryptolake.contracts.grades import Grade, weakest
 from cryptolake.contracts.partition import Period
 from cryptolake.errors import Skip
-from cryptolake.net.agreement import Agreement, Borne, Contradicted
+from cryptolake.net.agreement import AgreedHeader, Agreement, Contradicted
 from cryptolake.net.besides import why_none
 from cryptolake.net.block_identity import BlockIdentity, KnownBlock
 from cryptolake.net.boundary import closer, contradicted, pilots, probes
@@ -37,7 +37,7 @@ class BlockRange:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class HeaderStanding:
     """Who bears out the headers that a fact rests on, `two_voices` or `one_voice`; `problem` says why nobody else does."""
 
     grade: Grade = "two_voices"
@@ -77,7 +77,9 @@ class Blocks:
         self._pool, self._cache, self._clock, self._again = pool, cache, clock, again
         self._agreement, self._headers = Agreement(pool), KnownHeaders(pool, provable=provable)
         self._found: dict[int, Header] = {}  # boundaries, by timestamp
-        self._standing: dict[int, Standing] = {}  # of the same; that of the chain's first block for those before it
+        self._standing: dict[
+            int, HeaderStanding
+        ] = {}  # of the same; that of the chain's first block for those before it
         self._later: set[int] = set()  # boundaries about which somebody was not waited for
         self._contradicted: dict[int, str] = {}  # boundaries about which operators differ, and who says what
 
@@ -105,21 +107,21 @@ class Blocks:
             header = now
         return BlockIdentity(header.number, header.timestamp, header.hash, header.parent, kind)
 
-    def named(self, hashes: Mapping[int, str]) -> tuple[dict[int, Header], Standing]:
+    def named(self, hashes: Mapping[int, str]) -> tuple[dict[int, Header], HeaderStanding]:
         """The headers of the blocks of these hashes, by number, and who bears out the weakest of them.
 
         One that hashes to its hash is as certain as that hash is; of any other one a second operator is asked. Raises
         Contradicted where operators state different ones.
         """
         found = self._headers.named(hashes)
-        standing = Standing()
+        standing = HeaderStanding()
         strange = next((number for number, one in found.items() if one.hash != hashes[number]), None)
         if strange is not None:
             words = f"{self._pool.chain}: block {strange} has another hash in its header than in its logs"
-            standing = Standing("one_voice", words)
+            standing = HeaderStanding("one_voice", words)
         loose = [one for number, one in found.items() if not one.sealed and one.hash == hashes[number]]
         if loose and not self._again:
-            standing = Standing("one_voice", standing.problem)
+            standing = HeaderStanding("one_voice", standing.problem)
         for number, borne in (self._agreement.of(loose) if self._again else {}).items():
             if borne.contradicted:
                 raise _undecided(borne)
@@ -142,10 +144,10 @@ class Blocks:
             first = 0
         return BlockRange(first, snapshot.number + 1), snapshot
 
-    def standing(self, *instants: datetime) -> Standing:
+    def standing(self, *instants: datetime) -> HeaderStanding:
         """Who bears out the blocks that were found for these instants, the weakest of them."""
-        found = [self._standing.get(int(one.timestamp()), Standing("one_voice")) for one in instants]
-        return min(found, key=lambda one: (one.grade != "one_voice", not one.problem), default=Standing())
+        found = [self._standing.get(int(one.timestamp()), HeaderStanding("one_voice")) for one in instants]
+        return min(found, key=lambda one: (one.grade != "one_voice", not one.problem), default=HeaderStanding())
 
     def last_before(self, instant: datetime) -> Header:
         """The last block whose timestamp is before `instant`, proven by the next block's timestamp."""
@@ -177,7 +179,7 @@ class Blocks:
         }
         for at in found.keys() - self._standing.keys():
             weak = self._again and found[at].grade == "one_voice"
-            self._standing[at] = Standing(found[at].grade, why_none(self._pool, ()) if weak else "")
+            self._standing[at] = HeaderStanding(found[at].grade, why_none(self._pool, ()) if weak else "")
         if left := [at for at in wanted if at not in found]:
             self._look_at({number for at in left if at in kept for number in (kept[at].number, kept[at].number + 1)})
             proven = self._proven(left)
@@ -204,7 +206,7 @@ class Blocks:
         for _ in self._pool.everybody:
             pairs = self._search(wanted)
             if not self._again:
-                self._standing |= dict.fromkeys(pairs, Standing("one_voice"))
+                self._standing |= dict.fromkeys(pairs, HeaderStanding("one_voice"))
                 return {at: low for at, (low, _) in pairs.items()}
             heard = self._agreement.of(one for pair in pairs.values() for one in _to_bear_out(*pair))
             if not self._headers.leave_out({one.wrong for one in heard.values() if one.wrong}):
@@ -217,7 +219,7 @@ class Blocks:
                 self._contradicted[at] = str(_undecided(odd))
                 continue
             self._contradicted.pop(at, None)
-            standing = Standing()
+            standing = HeaderStanding()
             for one in parts:
                 standing = _weaker(standing, one)
             self._standing[at] = standing
@@ -254,7 +256,7 @@ class Blocks:
         if borne.wrong:
             self._headers.leave_out([borne.wrong])
             return False
-        self._standing[wanted] = _weaker(Standing(), borne)
+        self._standing[wanted] = _weaker(HeaderStanding(), borne)
         return True
 
     def _ends(self) -> tuple[Header, Header]:
@@ -277,11 +279,11 @@ def _to_bear_out(low: Header, high: Header) -> list[Header]:
     return [high] if low.sealed and high.sealed and high.parent == low.hash else [low, high]
 
 
-def _weaker(standing: Standing, borne: Borne) -> Standing:
+def _weaker(standing: HeaderStanding, borne: AgreedHeader) -> HeaderStanding:
     """What stands of both."""
-    return Standing(weakest([standing.grade, borne.header.grade]), standing.problem or borne.problem)
+    return HeaderStanding(weakest([standing.grade, borne.header.grade]), standing.problem or borne.problem)
 
 
-def _undecided(borne: Borne) -> Contradicted:
+def _undecided(borne: AgreedHeader) -> Contradicted:
     words = borne.problem or f"block {borne.header.number}: its header was refuted, and nobody else is left to ask"
     return Contradicted(f"{words}; set a third operator's endpoint to decide, or run again")

@@ -105,7 +105,7 @@ def contents(dataset: str, frame: pl.DataFrame) -> pl.DataFrame:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class PriceAnswers:
     """What those who price for all answered, by the ledger: of each day, and what counts for all days (a user's file)."""
 
     of_days: Mapping[date, Sequence[tuple[str, str | None]]] = field(default_factory=dict)
@@ -116,7 +116,7 @@ class Told:
         return digest_of([*self.of_days.get(day, ()), *self.of_all])
 
 
-def quoted(frame: pl.DataFrame, days: Collection[date], told: Told) -> pl.DataFrame:
+def quoted(frame: pl.DataFrame, days: Collection[date], told: PriceAnswers) -> pl.DataFrame:
     """The rows of this table for the quotes of each of these days, also of those that have none: what they were made of."""
     dates = pl.Series("date", sorted(days), dtype=pl.Date)
     made_of = pl.Series("made_of", [told.digest(day) for day in dates], dtype=pl.String)

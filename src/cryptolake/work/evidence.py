@@ -96,7 +96,7 @@ def evidence(
     lost: Collection[MarketDay],
     isolated: pl.DataFrame | None = None,
     isolating: Collection[str] = (),
-    told_by: refined.Told | None = None,
+    told_by: refined.PriceAnswers | None = None,
 ) -> pl.DataFrame:
     """One row (`EVIDENCE`) per day of these markets that the ledger knows; `recorded` is the table `refined`.
 
@@ -227,7 +227,9 @@ def _apart(record: pl.DataFrame, isolated: pl.DataFrame, amounts: pl.DataFrame) 
     )
 
 
-def _changed(recorded: pl.DataFrame, shared: Mapping[str, pl.DataFrame], told_by: refined.Told | None) -> pl.DataFrame:
+def _changed(
+    recorded: pl.DataFrame, shared: Mapping[str, pl.DataFrame], told_by: refined.PriceAnswers | None
+) -> pl.DataFrame:
     """The days (date, priced_by) that were priced by other quotes or prices than there are, or otherwise, with the doubt."""
     how = refined.pricing_of_most(recorded)
     before = refined.priced_before(recorded)

@@ -69,7 +69,7 @@ def panel_now(
     states: Mapping[Partition, Entry],
     csus: Mapping[str, Csu],
     left_out: Sequence[Exclusion],
-    told_by: refined.Told | None = None,
+    told_by: refined.PriceAnswers | None = None,
     known: Mapping[MarketDay, Standing] | None = None,
 ) -> PanelNow:
     """The panel that ledger and silver give now, and the evidence (`evidence.EVIDENCE`) it rests on. Writes nothing.
@@ -104,7 +104,7 @@ def not_in_silver(
     bronze: Bronze,
     states: Mapping[Partition, Entry],
     csus: Mapping[str, Csu],
-    told_by: refined.Told | None = None,
+    told_by: refined.PriceAnswers | None = None,
 ) -> pl.DataFrame:
     """The market-days that the ledger calls answered and silver cannot vouch for, with the reason."""
     return evidence.lacking(_evidence(tables, bronze, standing(states), csus, told_by)[-1])
@@ -115,7 +115,7 @@ def _evidence(
     bronze: Bronze,
     stands: Mapping[MarketDay, Standing],
     csus: Mapping[str, Csu],
-    told_by: refined.Told | None,
+    told_by: refined.PriceAnswers | None,
     of_tvl: Sequence[str] = (),
     of_liquidations: Sequence[str] = (),
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]:
@@ -157,7 +157,7 @@ def build(
     *,
     csus: Mapping[str, Csu],
     left_out: Sequence[Exclusion],
-    told_by: refined.Told | None = None,
+    told_by: refined.PriceAnswers | None = None,
     states: Mapping[Partition, Entry] | None = None,
     known: Mapping[MarketDay, Standing] | None = None,
 ) -> Built:

@@ -23,7 +23,7 @@ from cryptolake.lake.bronze import Bronze
 from cryptolake.silver.prices import Pricing, pricing_of, tidy
 from cryptolake.silver.quotes import TABLE as QUOTES
 from cryptolake.silver.refined import TABLE as REFINED
-from cryptolake.silver.refined import Told, pricing_of_most
+from cryptolake.silver.refined import PriceAnswers, pricing_of_most
 from cryptolake.sources.price_file import PriceFile
 
 log = structlog.get_logger(__name__)
@@ -126,7 +126,7 @@ def read_quotes(
     return tidy(pl.concat(frames))
 
 
-def price_answers(app: App, states: Mapping[Partition, Entry]) -> Told:
+def price_answers(app: App, states: Mapping[Partition, Entry]) -> PriceAnswers:
     """Which answers of price sources there are for each day, by the ledger: those that `read_quotes` reads."""
     of_days: dict[date, list[tuple[str, str | None]]] = {}
     of_all: list[tuple[str, str | None]] = []
@@ -136,7 +136,7 @@ def price_answers(app: App, states: Mapping[Partition, Entry]) -> Told:
         if entry.digest is not None and partition.dataset in dated:
             of = of_days.setdefault(partition.period.day, []) if dated[partition.dataset] else of_all
             of.append((str(partition), entry.digest))
-    return Told(of_days, of_all)
+    return PriceAnswers(of_days, of_all)
 
 
 def _again(name: str) -> str:

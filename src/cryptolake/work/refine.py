@@ -91,7 +91,7 @@ def refine(
     known: Mapping[MarketDay, Standing] | None = None,
     quotes: pl.DataFrame | None = None,
     pricing: prices.Pricing | None = None,
-    told_by: refined.Told | None = None,
+    told_by: refined.PriceAnswers | None = None,
     fresh: bool = False,
     reparse: bool = False,
 ) -> list[Output]:
@@ -154,7 +154,7 @@ def refine(
     if not fresh:
         told = told.filter(pl.col("date").is_in(touched))
     return _store(
-        frames, told, tables, None if fresh else touched, pricing, pl.concat(records), told_by or refined.Told()
+        frames, told, tables, None if fresh else touched, pricing, pl.concat(records), told_by or refined.PriceAnswers()
     )
 
 
@@ -163,7 +163,7 @@ def reprice(
     tables: Tables,
     quotes: pl.DataFrame | None = None,
     pricing: prices.Pricing | None = None,
-    told_by: refined.Told | None = None,
+    told_by: refined.PriceAnswers | None = None,
 ) -> list[Output]:
     """Value all of silver again, with other quotes (as bronze has them) or another ladder, without the network.
 
@@ -173,7 +173,7 @@ def reprice(
     frames = {one.name: tables.read(one) for one in (tvl.TABLE, liquidations.TABLE, bad_debt.TABLE)}
     # What silver was made of stays as it was written: rows that went missing since do not pass for whole by being valued.
     told = QUOTES.empty() if quotes is None else quotes
-    return _store(frames, told, tables, None, pricing, tables.read(REFINED), told_by or refined.Told())
+    return _store(frames, told, tables, None, pricing, tables.read(REFINED), told_by or refined.PriceAnswers())
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,7 +354,7 @@ def _store(
     touched: Sequence[date] | None,
     pricing: prices.Pricing | None,
     records: pl.DataFrame,
-    told_by: refined.Told,
+    told_by: refined.PriceAnswers,
 ) -> list[Output]:
     """Price the days, value the rows, check the contracts, write the tables (all of them, or the days touched).
 

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from datetime import datetime
 
 from cryptolake.contracts.counting import counted
-from cryptolake.net.blocks import BlockRange, Standing
+from cryptolake.net.blocks import BlockRange, HeaderStanding
 from cryptolake.net.examination import ExaminedWindows
 from cryptolake.net.logs import BlockWindow
 from cryptolake.sources.onchain.grounds import Ground, grounds_of, least, shortcoming
@@ -21,7 +21,7 @@ def certificate(
     examined: ExaminedWindows,
     voices: Mapping[str, str],
     asked_at: datetime,
-    headers: Standing,
+    headers: HeaderStanding,
     grounds: Sequence[Ground] = (),
 ) -> dict[str, object]:
     """The certificate of the blocks `within`, as JSON values; `voices` names the voice of every endpoint.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cryptolake.contracts.grades import Grade
-from cryptolake.net.at_snapshot import Read
+from cryptolake.net.at_snapshot import SnapshotRead
 from cryptolake.net.blocks import Blocks, Header
 from cryptolake.net.multicall import Call, Failed, Program
 from cryptolake.net.rpc import Pool
@@ -35,7 +35,7 @@ class ForAll:
         header: Header,
         program: Callable[[], Program[Any]],
         likely: Sequence[Call],
-    ) -> Read:
+    ) -> SnapshotRead:
         """Whoever a third voice contradicts is not asked again. Raises Skip (`reorganised`) when the block has changed."""
         # All families come with these: whoever opens a vendor need not wait for them.
         from cryptolake.sources.onchain.scans import wished
@@ -46,4 +46,4 @@ class ForAll:
         read = reader.programs(lambda: {name: program()}, header, likely)
         outcome = read.outcomes[name]
         told = {} if isinstance(outcome, Failed) else {**read.borne.told(), "endpoint": read.borne.first}
-        return Read(outcome, told)
+        return SnapshotRead(outcome, told)

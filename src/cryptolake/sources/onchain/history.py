@@ -43,7 +43,7 @@ class Discovered:
 
 
 @dataclass(slots=True)
-class Told:
+class ToldBlocks:
     """What one operator told: these blocks, and every log in them, in order."""
 
     blocks: list[Stretch] = field(default_factory=list)
@@ -85,7 +85,7 @@ class History:
         self.path = path
         self._writing = threading.Lock()
         self.lock = threading.Lock()
-        self.told: dict[str, Told] = {}  # by who told it (net.voices.told_by)
+        self.told: dict[str, ToldBlocks] = {}  # by who told it (net.voices.told_by)
         self.failed: Counter[str] = Counter()  # times in this process that a second voice did not answer
         self.sampled: list[Stretch] = []  # blocks of which a sample was asked of a second operator
         self._read()
@@ -116,7 +116,7 @@ class History:
 
     def learn(self, by: str, blocks: Sequence[Stretch], logs: Iterable[Log]) -> None:
         """Take into account what somebody told, which is written down."""
-        self.told.setdefault(by, Told()).add(blocks, logs)
+        self.told.setdefault(by, ToldBlocks()).add(blocks, logs)
 
     def take_back(self, by: str, blocks: Sequence[Stretch]) -> None:
         """Believe no more what somebody told of these blocks."""
@@ -159,7 +159,7 @@ class History:
 
     def _learn(self, told: dict[str, tuple[list[Stretch], list[Log]]]) -> None:
         for by, (blocks, logs) in told.items():
-            self.told.setdefault(by, Told()).add(blocks, logs)
+            self.told.setdefault(by, ToldBlocks()).add(blocks, logs)
         told.clear()
         self.sampled = joined(self.sampled)
 

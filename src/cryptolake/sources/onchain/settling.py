@@ -22,7 +22,7 @@ from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.errors import CryptolakeError, Skip
 from cryptolake.net.agreement import Contradicted
 from cryptolake.net.audit import quiet_blocks
-from cryptolake.net.blocks import BlockRange, Blocks, Header, Standing
+from cryptolake.net.blocks import BlockRange, Blocks, Header, HeaderStanding
 from cryptolake.net.examination import ExaminedWindows, Examiner
 from cryptolake.net.faults import Behind, Elsewhere, Malformed
 from cryptolake.net.logs import BlockWindow, Log, LogFilter, LogQuestion, log_to_json
@@ -186,7 +186,7 @@ class Settling:
                 answers.append(self._raw(partition, period, evidence, told, stamps, outcome))
         return answers
 
-    def _headers_under(self, period: CoveredPeriod, logs: Sequence[Log]) -> tuple[Mapping[int, Header], Standing]:
+    def _headers_under(self, period: CoveredPeriod, logs: Sequence[Log]) -> tuple[Mapping[int, Header], HeaderStanding]:
         """The headers that the events' times are taken from, and who bears out these and the period's boundaries."""
         stamps, of_stamps = self.blocks.named({log.block: log.block_hash for log in logs})
         of_bounds = self.blocks.standing(*(at for one in period.asked for at in (one.period.start, one.period.end)))
@@ -246,7 +246,7 @@ class Settling:
         self,
         csu: str,
         examined: ExaminedWindows,
-        standing: Standing,
+        standing: HeaderStanding,
         within: BlockRange,
         values: Sequence[Ground],
     ) -> dict[str, object]:
