@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -23,6 +24,7 @@ from cryptolake.flow.resume import partitions_of, wish_of
 from cryptolake.gold.daily_panel import TABLE as PANEL
 from cryptolake.net.abi import selector
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
+from cryptolake.net.http import Answer
 from cryptolake.settings import load_settings
 from cryptolake.silver.prices import TABLE as PRICES
 from cryptolake.silver.quotes import TABLE as QUOTES
@@ -37,7 +39,11 @@ PRICED = ("chainlink_prices", "governed_oracle_prices")
 
 
 class Unsent(Providers):
-    """Nothing is sent and nothing is open."""
+    """Nothing is sent and nothing is open; public endpoints answer nothing."""
+
+    def post(self, url: str, body: bytes, **how: Any) -> Answer:
+        """As the simulated providers, and nobody else."""
+        return super().post(url, body, **how) if url in self.endpoints else Answer(503, {}, b"", 0.0)
 
     def close(self) -> None:
         """Nothing to close."""
