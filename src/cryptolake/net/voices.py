@@ -17,6 +17,25 @@ def voice(endpoint: Endpoint) -> str:
     return (endpoint.upstream.strip() or endpoint.operator.strip() or UNKNOWN).casefold()
 
 
+def told_by(endpoint: Endpoint) -> str:
+    """Who an endpoint is, for what is kept longer than a list of endpoints: its voice, or which of the unknown ones it is.
+
+    Names of endpoints tell places in a list, which change; an account's digest tells nobody its key.
+    """
+    known = voice(endpoint)
+    return f"{UNKNOWN}:{endpoint.account or endpoint.name}" if known == UNKNOWN else known
+
+
+def voice_told(told: str) -> str:
+    """The voice of who was kept so; empty for an unknown one."""
+    return "" if told.partition(":")[0] in ("", UNKNOWN) else told
+
+
+def tells_apart(told: str) -> bool:
+    """Whether what was kept says who it was; earlier versions said only that nobody knew."""
+    return told not in ("", UNKNOWN)
+
+
 def same_voice(one: Endpoint, other: Endpoint) -> bool:
     """Whether two endpoints may be one and the same node behind two addresses: neither bears the other out."""
     return bool(_names(one) & _names(other))
