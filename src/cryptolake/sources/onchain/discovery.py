@@ -54,7 +54,7 @@ class Discoveries:
         Raises Skip: `log_history` when the endpoints answer so few blocks a question that it would take for ever,
         `suspect` when two endpoints disagree.
         """
-        history = self._history(pool.chain, wanted)
+        history = self._history(pool, wanted)
         with history.lock:
             known = [_upto(one, blocks.end) for one in history.known if one.window.start < blocks.end]
             answers, fresh, longest = [], [], 1
@@ -84,11 +84,14 @@ class Discoveries:
             logs, _ = gather(answers)
             return self._doubt(pool, wanted, blocks, history, fresh, logs)
 
-    def _history(self, chain: str, wanted: LogFilter) -> _History:
+    def _history(self, pool: Pool, wanted: LogFilter) -> _History:
+        chain = pool.chain
         with self._lock:
             if (chain, wanted) not in self._histories:
-                journal = None if self._folder is None else ScanJournal(self._folder, chain, [wanted])
-                self._histories[chain, wanted] = _History(journal, journal.read() if journal is not None else [])
+                told = [one.endpoint for one in pool.everybody]
+                journal = None if self._folder is None else ScanJournal(self._folder, chain, [wanted], told)
+                known = journal.read(strangers=True) if journal is not None else []
+                self._histories[chain, wanted] = _History(journal, known)
             return self._histories[chain, wanted]
 
     def _doubt(
