@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from cryptolake.contracts.partition import Partition
     from cryptolake.net.liars import Accuser
     from cryptolake.net.probe import Probed
-    from cryptolake.registry.markets import Csu
-    from cryptolake.work.verify import Verified
 
 
 def add_commands(cli: typer.Typer) -> None:
@@ -190,7 +188,9 @@ def verify_command(
     selected: Selected = NOTHING,
     min_grade: Annotated[
         Literal["one_voice", "two_voices_sampled", "two_voices", "receipts"],
-        typer.Option("--min-grade", help="How far every day must be proven; one that is proven less far is weak."),
+        typer.Option(
+            "--min-grade", help="How far every day must be proven, TVL too; one that is proven less far is weak."
+        ),
     ] = "one_voice",
     repair: Annotated[bool, typer.Option("--repair", help="Ask again for every day that is found wanting.")] = False,
     as_json: JsonFlag = False,
@@ -233,7 +233,8 @@ def verify_command(
         return app.liars.accused(app.registry.csu(csu).chain)
 
     found = verify(partitions, states, app.bronze, "onchain", least=least, accused=accused)
-    if repair and (wanting := worth_asking(found, what_can_be_had(app, _weak(app, found), least))):
+    weak = [app.registry.csu(one.partition.key) for one in found if one.verdict == "weak"]
+    if repair and (wanting := worth_asking(found, what_can_be_had(app, weak, least))):
         _ask_again(app, wanting)
         found = verify(partitions, app.ledger.states(), app.bronze, "onchain", least=least, accused=accused)
     counts: Counter[str] = Counter(one.verdict for one in found)
@@ -241,14 +242,14 @@ def verify_command(
         dataset: Counter(one.grade for one in found if one.grade is not None and one.partition.dataset == dataset)
         for dataset in MARKET_DATASETS
     }
-    weak = min_grade != "one_voice" or counts["weak"]
-    verdicts = [name for name in ("complete", "weak", "suspect", "gap") if name != "weak" or weak]
+    verdicts = ["complete", *(["weak"] if min_grade != "one_voice" or counts["weak"] else []), "suspect", "gap"]
     wrong = [one for one in found if one.verdict != "complete"]
     if as_json:
         print_json(
             {
                 "counts": {name: counts[name] for name in verdicts},
                 "grades": {name: grades["liquidations"][name] for name in GRADES},
+                "alike": sorted({names for one in found for names in one.alike}),
                 "tvl_grades": {name: grades["tvl"][name] for name in GRADES},
                 "findings": [
                     {
@@ -274,15 +275,16 @@ def verify_command(
         )
         for (dataset, problem), count in why.most_common(5):
             print_line(f"{dataset}: {counted(count, 'market-day is', 'market-days are')} proven by {problem}")
+        for names, count in Counter(names for one in found for names in one.alike).most_common(5):
+            days = counted(count, "market-day")
+            print_line(
+                f"{names} err alike in {days} and are probably one; give both the same `operator` in the settings"
+            )
         for one in wrong[:20]:
             print_line(f"[red]{one.verdict}[/] {one.partition}: {'; '.join(one.says)}")
         if len(wrong) > 20:
             print_line(f"... and {len(wrong) - 20:,} more; [bold]--json[/] lists them all")
     raise typer.Exit(1 if wrong else 0)
-
-
-def _weak(app: App, found: Sequence[Verified]) -> list[Csu]:
-    return [app.registry.csu(name) for name in sorted({one.partition.key for one in found if one.verdict == "weak"})]
 
 
 def _ask_again(app: App, partitions: Sequence[Partition]) -> None:

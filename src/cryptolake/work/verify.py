@@ -27,7 +27,8 @@ Verdict = Literal["complete", "weak", "suspect", "gap"]
 class Verified:
     """One market and period of a dataset, and what its proof is worth; `grade` is None where no answer was read.
 
-    `problem` says why it is proven no further than it is ("": it is as far as was wished for).
+    `problem` says why it is proven no further than it is ("": it is as far as was wished for); `alike` names operators that
+    erred in the same way about a block of it, and are probably one.
     """
 
     partition: Partition
@@ -35,6 +36,7 @@ class Verified:
     says: tuple[str, ...] = ()
     grade: Grade | None = None
     problem: str = ""
+    alike: tuple[str, ...] = ()
 
 
 def verify(
@@ -100,7 +102,7 @@ def verify(
         verdict: Verdict = "gap" if wrong else "suspect" if doubted else "weak" if weak else "complete"
         if verdict != "weak":
             weak = []
-        found.append(Verified(partition, verdict, (*wrong, *doubted, *weak), proof.grade, proof.says))
+        found.append(Verified(partition, verdict, (*wrong, *doubted, *weak), proof.grade, proof.says, proof.alike))
     return found
 
 

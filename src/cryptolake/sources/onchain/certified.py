@@ -66,6 +66,12 @@ def contradictions(given: Mapping[str, Any]) -> list[str]:
     return said
 
 
+def erring_alike(given: Mapping[str, Any]) -> tuple[str, ...]:
+    """Voices that erred in the same way about a block: probably one, whatever their operators are called."""
+    alike = {tuple(sorted(map(str, one["alike"]))) for one in given.get("differences", ()) if one.get("alike")}
+    return tuple(sorted({" and ".join(names) for names in alike}))
+
+
 def asked_twice(given: Mapping[str, Any]) -> float:
     """The share of a certificate's blocks that the endpoints of two voices answered."""
     first, last, voices = int(given["from_block"]), int(given["to_block"]), given.get("voices") or {}

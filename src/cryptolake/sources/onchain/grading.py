@@ -23,6 +23,7 @@ from cryptolake.registry.providers import Operator
 from cryptolake.sources.onchain.certified import (
     asked_twice,
     contradictions,
+    erring_alike,
     holes,
     proven_by_roots,
     speaks_for_another_block,
@@ -42,7 +43,8 @@ class Graded:
     """A grade, the probability that one log which the first voice dropped was noticed (None: nothing is said of that), and
     why the answer is proven no further ("" where nobody wished for more, or nothing more was found out).
 
-    `faults` are the holes of its proof and `doubts` the contradictions in it, in words; both empty where it is sound.
+    `faults` are the holes of its proof and `doubts` the contradictions in it, in words; both empty where it is sound. `alike`
+    are voices that erred in the same way, and are probably one.
     """
 
     grade: Grade
@@ -50,6 +52,7 @@ class Graded:
     says: str = ""
     faults: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    alike: tuple[str, ...] = ()
 
 
 def graded(raw: Raw, payload: Mapping[str, Any] | None = None) -> Graded:
@@ -88,7 +91,7 @@ def _events(content: Mapping[str, Any], given: Mapping[str, Any]) -> Graded:
             found = Graded("two_voices_sampled" if share and not problem else "one_voice", share)
     if "grade" in given:
         found = _no_further_than_said(found, given)
-    return Graded(found.grade, found.noticed, found.says, faults, doubts)
+    return Graded(found.grade, found.noticed, found.says, faults, doubts, erring_alike(given))
 
 
 def _no_further_than_said(earned: Graded, given: Mapping[str, Any]) -> Graded:
