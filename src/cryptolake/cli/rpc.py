@@ -276,10 +276,8 @@ def verify_command(
         for (dataset, problem), count in why.most_common(5):
             print_line(f"{dataset}: {counted(count, 'market-day is', 'market-days are')} proven by {problem}")
         for names, count in Counter(names for one in found for names in one.alike).most_common(5):
-            days = counted(count, "market-day")
-            print_line(
-                f"{names} err alike in {days} and are probably one; give both the same `operator` in the settings"
-            )
+            words = f"{names} err alike in {counted(count, 'market-day')} and are probably one"
+            print_line(f"{words}; give both the same `operator` in the settings")
         for one in wrong[:20]:
             print_line(f"[red]{one.verdict}[/] {one.partition}: {'; '.join(one.says)}")
         if len(wrong) > 20:
