@@ -26,8 +26,7 @@ def resting_on_history(borne: Borne, history: Discovered | None) -> Borne:
     """How a reading is borne out that rests on a history as well (None: on none)."""
     if history is None or at_least(history.grade, borne.grade):
         return borne
-    words = f"the events that name its parts are borne out as {history.grade}"
-    problem = f"{words}: {history.problem}" if history.problem else words
+    problem = history.problem and f"the events that name its parts: {history.problem}"
     return replace(borne, grade=history.grade, problem="; ".join(one for one in (borne.problem, problem) if one))
 
 
