@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import date
 from typing import Any, cast
 
+import orjson
 import pytest
 from tests.chain.anvil import MULTICALL3
 from tests.chain.scenario import Fortnight
@@ -27,6 +28,7 @@ from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry
 from cryptolake.registry.markets import Csu
+from cryptolake.sources.onchain.grading import graded
 from cryptolake.sources.onchain.source import OnchainSource
 
 pytestmark = [pytest.mark.chain, pytest.mark.xdist_group("fortnight")]
@@ -292,14 +294,17 @@ def inventing(amounts: list[str]) -> Change:
 
 
 def snapshot(fortnight: Fortnight, *changes: Change, **more: Any) -> tuple[Any, dict[str, str]]:
-    """The rows or the miss, and the answer's provenance."""
+    """The rows or the miss, and what the answer says of who gave it and how far it is proven."""
     with ExitStack() as open_:
         urls = [
             open_.enter_context(Hostile(cast(Node, Middleman(fortnight.node.url, change)))).url for change in changes
         ]
         source = open_.enter_context(reading(row_of(fortnight), *urls, audit=0.02, **more))
         answer = answered(source, "tvl")
-        return (source.parse(answer), dict(answer.provenance)) if isinstance(answer, Raw) else (answer, {})
+        if not isinstance(answer, Raw):
+            return answer, {}
+        told = orjson.loads(answer.payload)["certificate"]
+        return source.parse(answer), {**answer.provenance, "second": told["second"], "grade": graded(answer).grade}
 
 
 def test_a_second_voice_finds_invented_state(aave_fortnight: Fortnight, truth: dict[str, list[Row]]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
+from cryptolake.contracts.grades import GRADES
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Raw
 from cryptolake.registry.endpoints import endpoints_of, operator_named
@@ -48,14 +49,28 @@ def opinion(start: int, end: int, first: str, second: str, verdict: str = "same"
     return {**said, "missing": 0, "extra": 0, "third": "", "sides_with": ""}
 
 
+def told(found: Graded) -> tuple[str, float | None, str]:
+    return found.grade, found.noticed, found.says
+
+
+@pytest.mark.parametrize("word", GRADES)
+def test_what_stands_beside_an_answer_or_is_only_a_word_in_it_proves_nothing(word: str) -> None:
+    assert graded(answer(None, "tvl")).grade == "one_voice"
+    assert graded(answer(None, "tvl", grade=word, second="two", asked_again="9 of 9")).grade == "one_voice"
+    assert graded(answer(None, grade=word)).grade == "one_voice"
+    sound = earlier().payload
+    given = orjson.loads(sound)["certificate"] | {"grade": word, "second": [], "voices": {}, "noticed": 1.0}
+    assert graded(answer(given)).grade == "one_voice"
+
+
 def test_who_was_not_compared_is_one_voice() -> None:
     for one in (earlier(), earlier(opinion(1000, 1100, "alchemy-1", "", "unanswered"))):
-        assert graded(one) == Graded("one_voice", 0.0, "no other endpoint was asked then")
+        assert told(graded(one)) == ("one_voice", 0.0, "no other endpoint was asked then")
     assert graded(answer(None)).grade == "one_voice"
     assert graded(answer(None)).says
-    assert graded(replace(answer(None), payload=b"<html>")) == Graded("one_voice", says="its content cannot be read")
-    assert graded(answer(None, "tvl")).grade == "one_voice"
-    assert graded(answer(None, "tvl", grade="two_voices")) == Graded("two_voices")
+    unread = graded(replace(answer(None), payload=b"<html>"))
+    assert (unread.grade, unread.says) == ("one_voice", "its content cannot be read")
+    assert unread.faults
 
 
 @pytest.mark.parametrize(
@@ -99,7 +114,8 @@ def test_all_of_it_compared_by_two_is_two_voices() -> None:
             opinion(cut, FIRST + BLOCKS, "alchemy-1", "ethereum-drpc", "different"),
         )
     )
-    assert found == Graded("two_voices", 1.0)
+    assert told(found) == ("two_voices", 1.0, "")
+    assert len(found.doubts) == 1
 
 
 def test_a_name_tells_the_operator_of_its_endpoint_or_nothing() -> None:
