@@ -15,7 +15,6 @@ from pathlib import Path
 
 import orjson
 
-from cryptolake.contracts.grades import Grade
 from cryptolake.errors import Stop
 from cryptolake.files.atomic import write_bytes
 from cryptolake.net.endpoint import Endpoint
@@ -59,9 +58,9 @@ Accuser = Callable[[str, str], ProvenLiar | None]
 """Given the name of an endpoint and who it is (`net.voices.told_by`): what was proven of it; None: nothing."""
 
 
-def alone(certificate: Mapping[str, object], accused: Accuser, grade: Grade) -> list[ProvenLiar]:
-    """The liars on whose word alone some blocks of a certificate of this grade rest; none where receipts prove every block."""
-    if grade == "receipts_root":
+def alone(certificate: Mapping[str, object], accused: Accuser, *, by_roots: bool) -> list[ProvenLiar]:
+    """The liars on whose word alone some blocks of a certificate rest; none where receipts prove every block (`by_roots`)."""
+    if by_roots:
         return []
     voices = certificate.get("voices") or {}
     assert isinstance(voices, Mapping)

@@ -122,7 +122,7 @@ def _accused(
     given = payload.get("certificate")
     if accused is None or partition.dataset != EVENTS or not isinstance(given, Mapping):
         return []
-    words = resting_on(alone(given, accused(partition.key), proof.logs))
+    words = resting_on(alone(given, accused(partition.key), by_roots=proof.by_roots))
     return [words] if words else []
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 
+from cryptolake.contracts.grades import Grade
 from cryptolake.net.blocks import BlockRange, Header, Standing
 from cryptolake.net.examination import ExaminedWindows, RebuiltRoots
 from cryptolake.net.logs import BlockWindow
@@ -80,8 +81,15 @@ def certificate(
     }
 
 
-def snapshot_certificate(block: Header, borne: Borne, voices: Mapping[str, str]) -> dict[str, object]:
-    """The certificate of a snapshot of this block: who read it first, who was asked how many of how many calls again."""
+def snapshot_certificate(
+    block: Header, borne: Borne, voices: Mapping[str, str], headers: Standing, history: Grade | None
+) -> dict[str, object]:
+    """The certificate of a snapshot of this block: who read it first, who was asked how many of how many calls again.
+
+    `headers` is who bears out the block, `history` how far the events are proven that name the market's parts (None: none do).
+    """
+    alone = headers.grade == "one_voice"
+    problems = dict.fromkeys(one for one in (borne.problem, headers.problem if alone else "") if one)
     first = borne.first.split(", ") if borne.first else []
     return {
         "block": block.number,
@@ -91,8 +99,10 @@ def snapshot_certificate(block: Header, borne: Borne, voices: Mapping[str, str])
         "voices": {name: voices.get(name, "") for name in (*first, borne.second) if name},
         "asked_again": borne.again,
         "calls": borne.calls,
-        "grade": borne.grade,
-        "problem": borne.problem,
+        "headers": {"grade": headers.grade, "problem": headers.problem},
+        "history": history,
+        "grade": headers.grade if alone else borne.grade,
+        "problem": "; ".join(problems),
     }
 
 

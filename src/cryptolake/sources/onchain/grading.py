@@ -45,8 +45,8 @@ class Graded:
     why the answer is proven no further ("" where nobody wished for more, or nothing more was found out).
 
     `faults` are the holes of its proof and `doubts` the contradictions in it, in words; both empty where it is sound. `alike`
-    are voices that erred in the same way, and are probably one. `logs` is the grade of its logs alone, `most` the highest there
-    is for such an answer, whoever is asked.
+    are voices that erred in the same way, and are probably one; `by_roots` is whether receipts prove its logs, whatever else it
+    rests on. `most` is the highest grade there is for such an answer, whoever is asked.
     """
 
     grade: Grade
@@ -55,7 +55,7 @@ class Graded:
     faults: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     alike: tuple[str, ...] = ()
-    logs: Grade = "one_voice"
+    by_roots: bool = False
     most: Grade = "receipts_root"
 
     def reaches(self, wanted: Grade) -> bool:
@@ -84,9 +84,10 @@ def graded(raw: Raw, payload: Mapping[str, Any] | None = None) -> Graded:
 def _events(content: Mapping[str, Any], given: Mapping[str, Any]) -> Graded:
     """What a certificate of liquidations proves."""
     faults, doubts = tuple(holes(content, given)), tuple(contradictions(given))
+    by_roots = proven_by_roots(content, given)
     if "grade" not in given:
         found = _by_opinions(given)
-    elif proven_by_roots(content, given):
+    elif by_roots:
         found = Graded("receipts_root", 1.0)
     else:
         share = asked_twice(given)
@@ -97,10 +98,9 @@ def _events(content: Mapping[str, Any], given: Mapping[str, Any]) -> Graded:
             found = Graded("two_voices", 1.0)
         else:
             found = Graded("two_voices_sampled" if share and not problem else "one_voice", share)
-    logs = found.grade
     if "grade" in given:
-        found = _no_further_than_said(found, given)
-    told = Graded(found.grade, found.noticed, found.says, faults, doubts, erring_alike(given), logs)
+        found = _no_further_than_said(_by_headers(found, given), given)
+    told = Graded(found.grade, found.noticed, found.says, faults, doubts, erring_alike(given), by_roots)
     return _grounded(told, content, given)
 
 
@@ -114,6 +114,14 @@ def _grounded(found: Graded, content: Mapping[str, Any], given: Mapping[str, Any
     if found.grade == "one_voice" or not (content.get("context") or len(content.get("filters", ())) > 1):
         return found
     return replace(found, grade="one_voice", says="contracts were read for it, and by one operator alone then")
+
+
+def _by_headers(found: Graded, given: Mapping[str, Any]) -> Graded:
+    """No further than the headers that it rests on are borne out, where the certificate says how these are."""
+    headers = given.get("headers")
+    if headers is None or grade_of(headers["grade"]) != "one_voice":
+        return found
+    return Graded("one_voice", found.noticed, str(headers.get("problem") or ""))
 
 
 def _no_further_than_said(earned: Graded, given: Mapping[str, Any]) -> Graded:
@@ -135,8 +143,12 @@ def _snapshot(content: object, given: object) -> Graded:
     asked = {(str(to), str(data)) for stored in content.get("rounds", ()) for to, data, *_ in stored}
     borne = two_voices(given) and not given.get("problem") and 0 < again <= calls and len(asked) <= calls
     grade: Grade = "one_voice" if not borne else "two_voices" if again == calls else "two_voices_sampled"
-    found = _no_further_than_said(Graded(grade), given)
-    return Graded(found.grade, None, found.says, faults)
+    if (history := given.get("history")) is not None:  # of the events that name its parts
+        grade = weakest([grade, grade_of(history)])
+    found = _no_further_than_said(_by_headers(Graded(grade), given), given)
+    # One that is only asked besides, and reads something else while nobody can decide, fails nothing and is not kept silent.
+    doubts = (str(content["contradicted"]),) if content.get("contradicted") else ()
+    return Graded(found.grade, None, found.says, faults, doubts)
 
 
 def _by_opinions(given: Mapping[str, Any]) -> Graded:

@@ -310,7 +310,8 @@ class OnchainSource:
             if isinstance(outcome, Failed):
                 yield miss(by_name[name], outcome.error)
                 continue
-            borne = resting_on_history(read.borne, histories[name])
+            history = histories[name]
+            borne = resting_on_history(read.borne, history)
             payload = {
                 "csu": name,
                 "block": header.number,
@@ -319,7 +320,9 @@ class OnchainSource:
                 **({"found": markets[name].found} if markets[name].found else {}),
                 "rounds": transcript_to_json(outcome.transcript),
                 **({"contradicted": read.borne.contradicted} if read.borne.contradicted else {}),
-                "certificate": snapshot_certificate(header, borne, voices, blocks.standing(period.end)),
+                "certificate": snapshot_certificate(
+                    header, borne, voices, blocks.standing(period.end), None if history is None else history.grade
+                ),
             }
             yield Raw(
                 partition=by_name[name],

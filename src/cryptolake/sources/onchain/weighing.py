@@ -22,5 +22,9 @@ def weighed(raw: Raw, chain: str, liars: Liars, *, logs: bool) -> str | None:
     if logs:
         liars.learn(chain, content["certificate"])
     if found.doubts:
-        return CONTRADICTED
-    return (resting_on(alone(content["certificate"], liars.accused(chain), found.logs)) or None) if logs else None
+        return CONTRADICTED if logs else found.doubts[0]
+    return (
+        (resting_on(alone(content["certificate"], liars.accused(chain), by_roots=found.by_roots)) or None)
+        if logs
+        else None
+    )
