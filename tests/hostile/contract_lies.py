@@ -92,7 +92,9 @@ class LyingHttp(Http):
         self.getters: dict[str, set[str]] = {}  # what was asked, with the answers
         self.told = 0  # lies
 
-    def post(self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None) -> Answer:
+    def post(
+        self, url: str, body: bytes, *, headers: Mapping[str, str] | None = None, timeout_s: float | None = None
+    ) -> Answer:
         document = orjson.loads(body)
         asked = document if isinstance(document, list) else [document]
         answers = [{"jsonrpc": "2.0", "id": one["id"], **self._said(url, one)} for one in asked]
