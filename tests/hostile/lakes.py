@@ -45,16 +45,15 @@ class Lake:
         span: int = SPAN,
         **settings: Any,
     ) -> Iterator[App]:
-        """The lake with these endpoints; own ones have the operators named, by default one each."""
+        """The lake with these endpoints; own ones have the operators named ("": nobody says), by default one each."""
         self.folder.mkdir(exist_ok=True)
         registry = self.folder / "chains.yaml"
         registry.write_text(yaml.safe_dump(self._registry(public)))
         endpoints: dict[str, Any] = {
-            f"local-own-{n}": {
-                "operator": (operators or [f"operator-{one}" for one in range(1, 9)])[n - 1],
-                "span": span,
-            }
-            for n, _ in enumerate(own, start=1)
+            f"local-own-{n}": {"span": span} | ({"operator": told} if told else {})
+            for n, told in zip(
+                range(1, len(own) + 1), operators or [f"operator-{one}" for one in range(1, 9)], strict=False
+            )
         }
         given = load_settings(
             data=self.folder / "data",

@@ -31,6 +31,7 @@ from cryptolake.net.http import Http
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry
+from cryptolake.sources.onchain.grading import graded
 from cryptolake.sources.onchain.source import OnchainSource
 
 pytestmark = [pytest.mark.chain, pytest.mark.xdist_group("fortnight")]
@@ -142,7 +143,7 @@ def _days(source: OnchainSource, outcomes: Iterator[Raw | Miss]) -> Iterator[tup
             rows = [{**row, "hash of its block": one.block_hash} for row in source.parse(one)]
             yield (
                 one.partition,
-                Day(rows, one.provenance["grade"], told.get("verdict") == "suspect", tuple(told.get("liars", ()))),
+                Day(rows, graded(one).grade, told.get("verdict") == "suspect", tuple(told.get("liars", ()))),
             )
 
 

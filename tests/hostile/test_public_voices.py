@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, cast
 
+import orjson
 import pytest
 from tests.chain.scenario import Fortnight
 from tests.hostile.lakes import WANTED, Lake
@@ -19,6 +20,7 @@ from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Raw
 from cryptolake.flow.resume import compare, wish_for
 from cryptolake.net import witness
+from cryptolake.sources.onchain.grading import graded
 from cryptolake.work.verify import verify
 
 pytestmark = [pytest.mark.chain, pytest.mark.xdist_group("fortnight")]
@@ -84,7 +86,7 @@ def test_an_honest_one_makes_two_voices(lake: Lake) -> None:
         proofs = [lake.certificate(app, one) for one in WANTED]
         assert {name for one in proofs for _, _, name, _ in one["windows"]} == {"local-own-1"}
         assert {name for one in proofs for _, _, name, _ in one["second"]} == {PUBLIC}
-        assert {one.provenance["second"] for one in snapshots(lake, app)} == {PUBLIC}
+        assert {orjson.loads(one.payload)["certificate"]["second"] for one in snapshots(lake, app)} == {PUBLIC}
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -109,8 +111,8 @@ def test_whatever_is_wrong_with_it_the_day_lands_as_one_voice_and_says_why(
         assert sum(public.methods.values()) - asked <= 40  # it sits out; state is asked of it only
         if fault != "no logs":
             found = snapshots(lake, app)
-            assert {one.provenance["grade"] for one in found} == {"one_voice"}
-            assert all(one.provenance["problem"] for one in found)
+            assert {graded(one).grade for one in found} == {"one_voice"}
+            assert all(graded(one).says for one in found)
 
 
 def test_one_that_is_dearer_by_far_is_not_asked_and_the_price_is_said(

@@ -28,6 +28,7 @@ from cryptolake.net.http import DEADLINE_S, Answer, Http, TooSlow
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry
+from cryptolake.sources.onchain.grading import graded
 from cryptolake.sources.onchain.source import OnchainSource
 
 pytestmark = [pytest.mark.chain, pytest.mark.xdist_group("fortnight")]
@@ -147,7 +148,7 @@ def test_every_day_lands_soon_whatever_is_not_answered(
         assert made.rows(answers) == truth
         assert made.clock() - began <= MOST_S, made.http.in_vain
         if "eth_chainId" in methods:
-            assert {one.provenance["grade"] for one in answers.values() if isinstance(one, Raw)} == {"one_voice"}
+            assert {graded(one).grade for one in answers.values() if isinstance(one, Raw)} == {"one_voice"}
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -178,6 +179,4 @@ def test_it_is_asked_again_later_and_at_growing_distances(aave_fortnight: Fortni
         assert gaps[-1] > 3 * gaps[0]
         made.http.methods.clear()
         made.clock.elapse(3600)
-        assert {one.provenance["grade"] for one in made.answers(wanted).values() if isinstance(one, Raw)} == {
-            "two_voices"
-        }
+        assert {graded(one).grade for one in made.answers(wanted).values() if isinstance(one, Raw)} == {"two_voices"}

@@ -28,7 +28,7 @@ from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry
 from cryptolake.registry.markets import Csu
-from cryptolake.sources.onchain.certificate import doubts
+from cryptolake.sources.onchain.grading import graded
 from cryptolake.sources.onchain.source import OnchainSource
 
 pytestmark = [pytest.mark.chain, pytest.mark.xdist_group("fortnight")]
@@ -310,7 +310,7 @@ def inventing(amounts: list[str]) -> Change:
 
 
 def snapshot(fortnight: Fortnight, *changes: Change, **more: Any) -> tuple[Any, dict[str, str]]:
-    """The rows or the miss, and the answer's provenance."""
+    """The rows or the miss, and what the answer says of who gave it and how far it is proven."""
     with ExitStack() as open_:
         urls = [
             open_.enter_context(Hostile(cast(Node, Middleman(fortnight.node.url, change)))).url for change in changes
@@ -319,7 +319,9 @@ def snapshot(fortnight: Fortnight, *changes: Change, **more: Any) -> tuple[Any, 
         answer = answered(source, "tvl")
         if not isinstance(answer, Raw):
             return answer, {}
-        return source.parse(answer), {**answer.provenance, "suspect": source.weigh(answer) or ""}
+        told = orjson.loads(answer.payload)["certificate"]
+        found = {"second": told["second"], "grade": graded(answer).grade, "suspect": source.weigh(answer) or ""}
+        return source.parse(answer), {**answer.provenance, **found}
 
 
 def test_a_second_voice_finds_invented_state(aave_fortnight: Fortnight, truth: dict[str, list[Row]]) -> None:
@@ -382,7 +384,7 @@ def test_what_a_public_voice_says_of_prices_makes_the_events_suspect(
         assert (source.parse(raw) == truth["liquidations"]) is not first_lies
         certificate = orjson.loads(raw.payload)["certificate"]
         assert (certificate["verdict"], certificate["grade"]) == ("suspect", "one_voice")
-        assert any("read different state" in one for one in doubts(orjson.loads(raw.payload)))
+        assert any("read different state" in one for one in graded(raw).doubts)
 
 
 def test_a_public_voice_that_is_proven_to_lie_about_state_is_asked_no_more(

@@ -30,6 +30,7 @@ from cryptolake.net.http import Http
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry
+from cryptolake.sources.onchain.grading import UNPROVEN, graded
 from cryptolake.sources.onchain.source import OnchainSource
 from cryptolake.state.ledger import Ledger
 from cryptolake.work.verify import Verified, verify
@@ -118,8 +119,9 @@ class Bench:
                 wrong.append(partition)
             liars.update(orjson.loads(raw.payload)["certificate"]["liars"])
             blooms[partition] = orjson.loads(raw.payload)["certificate"]["blooms"]
-            doubt = "suspect" if orjson.loads(raw.payload)["certificate"]["verdict"] == "suspect" else None
-            assert raw.provenance.get("doubt") == doubt
+            suspect = orjson.loads(raw.payload)["certificate"]["verdict"] == "suspect"
+            assert bool(graded(raw).doubts) == suspect
+            assert not {*raw.provenance} & {*UNPROVEN}
         states = ledger.states()
 
         def verified_to(least: Grade) -> list[Verified]:

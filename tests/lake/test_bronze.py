@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -48,21 +47,6 @@ def test_the_same_answer_gives_the_same_file_and_another_supersedes_it(tmp_path:
     assert path.read_bytes() == before
     bronze.land(raw(b"[]"))
     assert len(list(path.parent.glob("*.superseded-*"))) == 1
-
-
-@pytest.mark.parametrize("before", [None, "one_voice", "two_voices"])
-@pytest.mark.parametrize("now", ["one_voice", "two_voices"])
-@pytest.mark.parametrize("what", ["grade", "doubt", "problem"])
-def test_the_same_answer_says_how_it_is_proven_now(tmp_path: Path, what: str, before: str | None, now: str) -> None:
-    """The ledger is told the proof of the newest conversation: the kept answer must say the same."""
-    bronze = Bronze(tmp_path)
-    first, then = (replace(raw(b"{}"), provenance={what: one} if one else {}) for one in (before, now))
-    assert bronze.land(first) == bronze.land(then)
-    kept = bronze.read(TVL, "onchain")
-    assert kept is not None
-    assert kept.provenance == {what: now}
-    assert list(tmp_path.rglob("*.superseded-*")) == []
-    assert bronze.lost([(TVL, then.digest)]) == set()
 
 
 @pytest.mark.parametrize(

@@ -263,6 +263,8 @@ def test_the_probability_stated_is_the_share_of_single_drops_that_are_noticed(sh
 def test_where_the_second_voice_cannot_be_read_no_drop_is_sure_to_be_noticed() -> None:
     found, _ = examined(Voice(), Unreadable())
     assert (found.grade, found.noticed) == ("one_voice", 0.0)
+    assert "logs of 1 contract that cannot be read" in found.problem
+    assert len(found.unread) == 1
     assert places(found) == TRUTH
     dropped, _ = examined(Voice(hidden=[1100]), Unreadable())
     assert (1100, 0) not in places(dropped)

@@ -25,6 +25,7 @@ from cryptolake.net.logs import AnsweredWindow, LogFilter, gather
 from cryptolake.net.scan import scan
 
 FILTERS = [LogFilter(EMITTER, frozenset({TOPIC}))]
+NODES = [one.endpoint for one in pool_of(Node()).stations]
 HINTS = (
     "eth_getLogs is limited to a {limit} range",
     "this block range should work: [{start}, {until}]",
@@ -151,7 +152,7 @@ def test_a_closed_scan_ends_its_questions() -> None:
 
 def test_a_journal_cut_short_anywhere_loses_one_window_at_most(tmp_path: Path) -> None:
     answered = list(scan(pool_of(Node(limit=10), span=10), FILTERS, BlockRange(0, 100)))
-    journal = ScanJournal(tmp_path, "test", FILTERS)
+    journal = ScanJournal(tmp_path, "test", FILTERS, NODES)
     for one in answered:
         journal.keep(one)
     journal.close()
@@ -175,14 +176,15 @@ def test_a_journal_nobody_went_on_with_is_removed_after_a_month(tmp_path: Path) 
         (tmp_path / name).touch()
         then = time.time() - 86400 * age_days
         os.utime(tmp_path / name, (then, then))
-    ScanJournal(tmp_path, "test", FILTERS)
+    ScanJournal(tmp_path, "test", FILTERS, NODES)
     assert [path.name for path in tmp_path.iterdir()] == ["young.jsonl"]
 
 
 def test_other_filters_have_another_journal(tmp_path: Path) -> None:
     answered = list(scan(pool_of(Node(), span=100), FILTERS, BlockRange(0, 100)))
-    ScanJournal(tmp_path, "test", FILTERS).keep(answered[0])
-    assert ScanJournal(tmp_path, "test", [*FILTERS, LogFilter(ADDRESSES[0], frozenset({TOPIC}))]).read() == []
+    ScanJournal(tmp_path, "test", FILTERS, NODES).keep(answered[0])
+    others = [*FILTERS, LogFilter(ADDRESSES[0], frozenset({TOPIC}))]
+    assert ScanJournal(tmp_path, "test", others, NODES).read() == []
 
 
 def test_a_window_is_kept_when_it_is_answered_however_busy_the_caller_is() -> None:
@@ -250,7 +252,7 @@ def test_a_scan_that_goes_on_counts_what_was_answered_before() -> None:
 
 def test_a_journal_that_cannot_be_written_ends_the_scan_with_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "full").touch()  # a file where the folder should be: refused for root, too
-    journal = ScanJournal(tmp_path / "full" / "scans", "test", FILTERS)
+    journal = ScanJournal(tmp_path / "full" / "scans", "test", FILTERS, NODES)
     with pytest.raises(Stop, match="permissions or set --data"):
         list(scan(pool_of(Node(limit=10), span=10), FILTERS, BlockRange(0, 100), keep=journal.keep))
 

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
+from cryptolake.contracts.grades import GRADES
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Raw
 from cryptolake.registry.endpoints import endpoints_of, operator_named
@@ -48,14 +49,71 @@ def opinion(start: int, end: int, first: str, second: str, verdict: str = "same"
     return {**said, "missing": 0, "extra": 0, "third": "", "sides_with": ""}
 
 
+def told(found: Graded) -> tuple[str, float | None, str]:
+    return found.grade, found.noticed, found.says
+
+
+@pytest.mark.parametrize("word", GRADES)
+def test_what_stands_beside_an_answer_or_is_only_a_word_in_it_proves_nothing(word: str) -> None:
+    assert graded(answer(None, "tvl")).grade == "one_voice"
+    assert graded(answer(None, "tvl", grade=word, second="two", asked_again="9 of 9")).grade == "one_voice"
+    assert graded(answer(None, grade=word)).grade == "one_voice"
+    sound = earlier().payload
+    given = orjson.loads(sound)["certificate"] | {"grade": word, "second": [], "voices": {}, "noticed": 1.0}
+    assert graded(answer(given)).grade == "one_voice"
+
+
+def snapshot(**more: Any) -> Raw:
+    """A snapshot that two operators read, but for what is said otherwise: of the answer, or of its certificate."""
+    given = {"block": 7, "block_hash": "0x7", "first": ["a"], "second": "b", "voices": {"a": "x", "b": "y"}}
+    given |= {"asked_again": 1, "calls": 1, "grade": "two_voices", "problem": ""}
+    content = {"block": 7, "block_hash": "0x7", "rounds": [[["0x1", "00", True, "00"]]]}
+    for name, value in more.items():
+        (given if name in given or name == "headers" else content)[name] = value
+    return replace(answer(None, "tvl"), payload=orjson.dumps(content | {"certificate": given}))
+
+
+@pytest.mark.parametrize(
+    ("more", "grade"),
+    [
+        ({}, "two_voices"),
+        ({"asked_again": 1, "calls": 2}, "two_voices_sampled"),
+        ({"asked_again": 0}, "one_voice"),
+        ({"asked_again": 2}, "one_voice"),
+        ({"second": ""}, "one_voice"),
+        ({"second": "a"}, "one_voice"),
+        ({"second": "c"}, "one_voice"),
+        ({"first": ["a", "b"]}, "one_voice"),
+        ({"voices": {"a": "x", "b": "X "}}, "one_voice"),
+        ({"voices": {"a": "unknown:1", "b": "unknown:2"}}, "one_voice"),
+        ({"problem": "nobody answered"}, "one_voice"),
+        ({"grade": "one_voice"}, "one_voice"),
+        ({"grade": "receipts_root"}, "two_voices"),
+        ({"headers": {"grade": "one_voice", "problem": "nobody else gives the block"}}, "one_voice"),
+        ({"headers": {"grade": "two_voices", "problem": ""}}, "two_voices"),
+        ({"rounds": [[["0x1", "00", True, "00"], ["0x2", "00", True, "00"]]]}, "one_voice"),
+    ],
+    ids=str,
+)
+def test_a_snapshot_is_proven_as_far_as_its_certificate_tells_who_was_asked(more: dict[str, Any], grade: str) -> None:
+    found = graded(snapshot(**more))
+    assert (found.grade, found.faults, found.doubts) == (grade, (), ())
+
+
+def test_a_snapshot_of_another_block_or_that_somebody_contradicts_says_so() -> None:
+    assert graded(snapshot(block_hash="0x8")).faults
+    assert graded(snapshot(contradicted="a and b read different state")).doubts == ("a and b read different state",)
+    assert graded(snapshot(voices=7)).faults
+
+
 def test_who_was_not_compared_is_one_voice() -> None:
     for one in (earlier(), earlier(opinion(1000, 1100, "alchemy-1", "", "unanswered"))):
-        assert graded(one) == Graded("one_voice", 0.0, "no other endpoint was asked then")
+        assert told(graded(one)) == ("one_voice", 0.0, "no other endpoint was asked then")
     assert graded(answer(None)).grade == "one_voice"
     assert graded(answer(None)).says
-    assert graded(replace(answer(None), payload=b"<html>")) == Graded("one_voice", says="its content cannot be read")
-    assert graded(answer(None, "tvl")).grade == "one_voice"
-    assert graded(answer(None, "tvl", grade="two_voices")) == Graded("two_voices")
+    unread = graded(replace(answer(None), payload=b"<html>"))
+    assert (unread.grade, unread.says) == ("one_voice", "its content cannot be read")
+    assert unread.faults
 
 
 @pytest.mark.parametrize(
@@ -99,7 +157,8 @@ def test_all_of_it_compared_by_two_is_two_voices() -> None:
             opinion(cut, FIRST + BLOCKS, "alchemy-1", "ethereum-drpc", "different"),
         )
     )
-    assert found == Graded("two_voices", 1.0)
+    assert told(found) == ("two_voices", 1.0, "")
+    assert len(found.doubts) == 1
 
 
 def test_a_name_tells_the_operator_of_its_endpoint_or_nothing() -> None:

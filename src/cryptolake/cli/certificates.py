@@ -14,6 +14,7 @@ from cryptolake.contracts.counting import counted
 
 if TYPE_CHECKING:
     from cryptolake.app import App
+    from cryptolake.contracts.raw import Raw
     from cryptolake.work.cells import Cell
 
 _EXAMPLE = "liquidations/aave_v3_ethereum/2024-12-31"
@@ -48,6 +49,13 @@ def show_command(
     raise typer.Exit(0 if found.state in {"ok", "not_deployed"} else 1)
 
 
+def provenance_of(answer: Raw) -> dict[str, str]:
+    """An answer's provenance, without what older ones say there of their proof: nothing bears that out."""
+    from cryptolake.sources.onchain.grading import UNPROVEN
+
+    return {name: said for name, said in answer.provenance.items() if name not in UNPROVEN}
+
+
 def _document(cell: Cell) -> dict[str, Any]:
     entry, answer = cell.entry, cell.answer
     return {
@@ -63,7 +71,7 @@ def _document(cell: Cell) -> dict[str, Any]:
         "block": None if answer is None else answer.block,
         "block_hash": None if answer is None else answer.block_hash,
         "fetched_at": None if answer is None else answer.fetched_at,
-        "provenance": {} if answer is None else dict(answer.provenance),
+        "provenance": {} if answer is None else provenance_of(answer),
         "certificate": dict(cell.certificate) or None,
     }
 
@@ -84,12 +92,13 @@ def _print(cell: Cell) -> None:
             print_line(f"It is proven no further: {cell.weak}")
     if alike := document["provenance"].get("interchangeable"):
         print_line(f"Nothing that the registry states tells this market's {alike} from a sibling (markets check)")
-    if cell.certificate:
+    if "windows" in cell.certificate:
         print_table(
             "Who answered which blocks",
             ("endpoint", "blocks", "asked", "questions"),
             list(_windows(cell.certificate)),
         )
+    if cell.certificate and not any("cannot be read" in one for one in cell.says):
         for line in _proof(cell.certificate):
             print_line(line)
 
@@ -117,6 +126,11 @@ def _proof(given: Mapping[str, Any]) -> Iterator[str]:
         yield f"{what}, at block {one['block']:,}: read by {_named(given, one['first'])}, {asked}"
     if given.get("logs_grade", given.get("grade")) != given.get("grade"):
         yield f"Its logs alone are proven as {given['logs_grade']}"
+    if given.get("second") and "calls" in given:
+        first = " and ".join(given["first"])
+        yield f"Read by {first}; {given['asked_again']:,} of {given['calls']:,} calls were asked again of {given['second']}"
+    if "roots" in given:
+        yield f"Receipts were rebuilt up to a block whose hash {' and '.join(given['roots']['agreed'])} give"
     if "noticed" in given:
         yield f"One dropped log would have been noticed with {given['noticed']:.1%}"
     for one in given.get("differences") or []:

@@ -42,7 +42,8 @@ GradeFlag = Annotated[
     Literal["one_voice", "two_voices_sampled", "two_voices", "receipts"] | None,
     typer.Option(
         "--grade",
-        help="How far liquidations are to be proven; days that are proven less far are asked again. Default: setting `grade`.",
+        help="How far answers are to be proven; what is proven less far is asked again, up to what can be had. "
+        "Default: setting `grade`.",
     ),
 ]
 GranularityFlag = Annotated[

@@ -24,6 +24,7 @@ from cryptolake.cli.selecting import NOTHING, Selected, selecting
 from cryptolake.cli.show import print_json, print_line, print_note, print_table
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.grades import GRADES, Grade
+from cryptolake.contracts.partition import MARKET_DATASETS
 from cryptolake.errors import BadInput
 
 if TYPE_CHECKING:
@@ -187,7 +188,9 @@ def verify_command(
     selected: Selected = NOTHING,
     min_grade: Annotated[
         Literal["one_voice", "two_voices_sampled", "two_voices", "receipts"],
-        typer.Option("--min-grade", help="How far every day must be proven; one that is proven less far is weak."),
+        typer.Option(
+            "--min-grade", help="How far every day must be proven, TVL too; one that is proven less far is weak."
+        ),
     ] = "one_voice",
     repair: Annotated[bool, typer.Option("--repair", help="Ask again for every day that is found wanting.")] = False,
     as_json: JsonFlag = False,
@@ -202,8 +205,9 @@ def verify_command(
 
     Example: cryptolake verify --csu aave_v3_ethereum --days 7
     """
+    from cryptolake.work.attainable import what_can_be_had
     from cryptolake.work.selection import chosen_partitions, held_partitions, named_partitions, snapshots_asked
-    from cryptolake.work.verify import verify
+    from cryptolake.work.verify import verify, worth_asking
 
     if context.invoked_subcommand is not None:
         if selected.named or selected.dated or as_json or repair or min_grade != "one_voice":
@@ -229,20 +233,26 @@ def verify_command(
         return app.liars.accused(app.registry.csu(csu).chain)
 
     found = verify(partitions, states, app.bronze, "onchain", least=least, accused=accused, csus=app.registry.csus)
-    if repair and (wanting := [one.partition for one in found if one.verdict != "complete"]):
+    weak = [app.registry.csu(one.partition.key) for one in found if one.verdict == "weak"]
+    if repair and (wanting := worth_asking(found, what_can_be_had(app, weak, least))):
         _ask_again(app, wanting)
         found = verify(
             partitions, app.ledger.states(), app.bronze, "onchain", least=least, accused=accused, csus=app.registry.csus
         )
     counts: Counter[str] = Counter(one.verdict for one in found)
-    grades = Counter(one.grade for one in found if one.grade is not None)
-    verdicts = [name for name in ("complete", "weak", "suspect", "gap") if name != "weak" or min_grade != "one_voice"]
+    grades = {
+        dataset: Counter(one.grade for one in found if one.grade is not None and one.partition.dataset == dataset)
+        for dataset in MARKET_DATASETS
+    }
+    verdicts = ["complete", *(["weak"] if min_grade != "one_voice" or counts["weak"] else []), "suspect", "gap"]
     wrong = [one for one in found if one.verdict != "complete"]
     if as_json:
         print_json(
             {
                 "counts": {name: counts[name] for name in verdicts},
-                "grades": {name: grades[name] for name in GRADES},
+                "grades": {name: grades["liquidations"][name] for name in GRADES},
+                "alike": sorted({names for one in found for names in one.alike}),
+                "tvl_grades": {name: grades["tvl"][name] for name in GRADES},
                 "findings": [
                     {
                         "dataset": one.partition.dataset,
@@ -257,10 +267,19 @@ def verify_command(
         )
     else:
         print_table("Verified", ("verdict", "market-days"), [(n, counts[n]) for n in verdicts])
-        print_table("Proven by", ("grade", "market-days"), [(n, grades[n]) for n in GRADES if grades[n]])
-        why = Counter(f"{one.grade}: {one.problem}" for one in found if one.problem and one.verdict == "complete")
-        for problem, count in why.most_common(5):
-            print_line(f"{counted(count, 'market-day is', 'market-days are')} proven by {problem}")
+        named = [n for n in GRADES if any(of[n] for of in grades.values())]
+        rows = [(n, *(grades[dataset][n] for dataset in reversed(MARKET_DATASETS))) for n in named]
+        print_table("Proven by", ("grade", *reversed(MARKET_DATASETS)), rows)
+        why = Counter(
+            (one.partition.dataset, f"{one.grade}: {one.problem}")
+            for one in found
+            if one.problem and one.verdict == "complete"
+        )
+        for (dataset, problem), count in why.most_common(5):
+            print_line(f"{dataset}: {counted(count, 'market-day is', 'market-days are')} proven by {problem}")
+        for names, count in Counter(names for one in found for names in one.alike).most_common(5):
+            words = f"{names} err alike in {counted(count, 'market-day')} and are probably one"
+            print_line(f"{words}; give both the same `operator` in the settings")
         for one in wrong[:20]:
             print_line(f"[red]{one.verdict}[/] {one.partition}: {'; '.join(one.says)}")
         if len(wrong) > 20:

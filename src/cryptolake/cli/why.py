@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cryptolake.cli import values
+from cryptolake.cli.certificates import provenance_of
 from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import JsonFlag, refuse_unfinished
 from cryptolake.cli.reading import only_reads
@@ -70,7 +71,7 @@ def _document(found: Why) -> dict[str, Any]:
             "block": None if one.cell.answer is None else one.cell.answer.block,
             "block_hash": None if one.cell.answer is None else one.cell.answer.block_hash,
             "request": {} if one.cell.answer is None else dict(one.cell.answer.request),
-            "provenance": {} if one.cell.answer is None else dict(one.cell.answer.provenance),
+            "provenance": {} if one.cell.answer is None else provenance_of(one.cell.answer),
         }
         for one in found.answers
     ]

@@ -14,6 +14,7 @@ from cryptolake.contracts.partition import Partition
 State = Literal["claimed", "landed", "done", "empty", "failed", "gone"]
 SETTLED: frozenset[State] = frozenset({"done", "empty", "gone"})
 SUSPECT = "suspect"  # the reason beside an answer that somebody contradicts: it is asked for again
+CONTRADICTED = "another endpoint contradicts it"  # why, where its certificate says more of it
 NOT_YET = "not_yet"  # the reason of a failure nobody is to blame for: what was asked for has not come to its end yet
 
 

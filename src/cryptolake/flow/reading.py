@@ -89,8 +89,7 @@ def interpret(source: Source, raw: Raw, bronze: Bronze) -> Entry:
     bronze.document(raw, rows)
     if isinstance(source, Stamps):
         bronze.keep_rows(raw, rows, reader=source.reader(raw.partition.key))
-    # A source marks an answer it has reason to doubt; the row says so instead of passing for sound.
-    doubt = raw.provenance.get("doubt")
+    # A source that doubts an answer has the row say so instead of passing for sound.
     why = source.weigh(raw) if isinstance(source, Weighs) else None
     return entry(
         raw.partition,
@@ -98,7 +97,7 @@ def interpret(source: Source, raw: Raw, bronze: Bronze) -> Entry:
         rows=len(rows),
         digest=raw.digest,
         block=raw.block,
-        reason=doubt or (SUSPECT if why else None),
+        reason=SUSPECT if why else None,
         error=why,
         grade=source.grade(raw) if isinstance(source, Grades) else None,
     )

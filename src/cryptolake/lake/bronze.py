@@ -36,13 +36,6 @@ _ANSWERS, _READER = "cryptolake.answers", "cryptolake.reader"  # what a twin say
 ONCHAIN = "onchain"  # its bronze lies directly under the dataset, as documented; vendors' under their name
 
 
-_PROOF = (
-    "grade",
-    "doubt",
-    "problem",
-)  # what an answer's provenance says of how far it is proven; the ledger says the same
-
-
 class Bronze:
     """The bronze folder under the data folder `root`."""
 
@@ -63,7 +56,7 @@ class Bronze:
         return stem.with_name(f"{stem.name}.raw.json.gz")
 
     def land(self, raw: Raw) -> str:
-        """Keep an answer; returns its digest. The same answer again changes nothing, unless it is proven otherwise now.
+        """Keep an answer; returns its digest. The same answer again changes nothing.
 
         Another answer supersedes the old one, which stays beside it as `.superseded-<digest>`. The payload is stored
         as text whose code points are its bytes, so that any bytes survive.
@@ -71,7 +64,7 @@ class Bronze:
         path = self.raw_path(raw.partition, raw.source)
         alone = raw.source == ONCHAIN
         old = self.read(raw.partition, raw.source) if path.exists() or not alone else None
-        if old is not None and old.digest == raw.digest and not (alone and _proof(old) != _proof(raw)):
+        if old is not None and old.digest == raw.digest:
             return raw.digest
         if old is not None and old.digest != raw.digest and path.exists():
             path.replace(path.with_name(f"{path.name}.superseded-{old.digest[:12]}"))
@@ -256,7 +249,3 @@ class Bronze:
         except (KeyError, orjson.JSONDecodeError):
             return None
         return twin[0], answers
-
-
-def _proof(raw: Raw) -> list[str | None]:
-    return [raw.provenance.get(name) for name in _PROOF]

@@ -28,11 +28,23 @@ from cryptolake.net.witness import Testimony, Witness
 
 
 @dataclass(frozen=True, slots=True)
+class RebuiltRoots:
+    """What a period's receipts were rebuilt to: the hash of its last block, the endpoints of two operators that gave it, and
+    the hash of every block with a wanted log, by number. Each block before the last is proven by the one that follows it.
+    """
+
+    hash: str
+    agreed: tuple[str, ...]
+    hashes: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True)
 class ExaminedWindows:
     """A period's logs and how far they are proven.
 
     `noticed` is the probability that one log which the first voice dropped anywhere in the period was noticed; `problem` says
-    why the evidence is weaker than was wished for ("": it is not).
+    why the evidence is weaker than was wished for ("": it is not). `unread` are emitters whose logs the second voice gave in no
+    way that can be read, `roots` what the receipts of every block were rebuilt to (None: they were not).
     """
 
     windows: tuple[BlockWindow, ...]
@@ -43,6 +55,8 @@ class ExaminedWindows:
     grade: Grade
     noticed: float
     problem: str = ""
+    unread: frozenset[str] = frozenset()
+    roots: RebuiltRoots | None = None
 
     @property
     def suspect(self) -> bool:
@@ -84,7 +98,7 @@ class Examiner:
         question = LogQuestion(self.pool.chain, self.filters)
         settled: dict[int, tuple[Difference, Said]] = {}
         for _ in range(len(self.pool.everybody) + 1):
-            proven, unproven = self._by_receipts(question, windows, logs, within)
+            proven, unproven, roots = self._by_receipts(question, windows, logs, within)
             heard = Testimony() if proven is not None else self._second(windows, within)
             blooms = self._blooms(question, windows, logs, within)
             claims = {number: one.said for number, one in blooms.doubts.items()}
@@ -115,6 +129,8 @@ class Examiner:
             grade,
             noticed,
             "; ".join(one for one in (unproven, heard.problem) if one),
+            heard.unread,
+            roots,
         )
 
     def _numbered(
@@ -153,25 +169,32 @@ class Examiner:
 
     def _by_receipts(
         self, question: LogQuestion, windows: Sequence[BlockWindow], logs: Sequence[Log], within: BlockRange
-    ) -> tuple[dict[int, tuple[Difference, Said]] | None, str]:
-        """Every block proven by its receipts root: what the first voice had said otherwise; None, and why, where one is not."""
+    ) -> tuple[dict[int, tuple[Difference, Said]] | None, str, RebuiltRoots | None]:
+        """Every block proven by its receipts root: what the first voice had said otherwise, and the roots; None, and why, where
+        one is not.
+        """
         if self.wanted != "receipts_root" or not question.addresses:
-            return None, ""
+            return None, "", None
         if self.prover is None:
-            return None, "no receipts can be proven"
+            return None, "no receipts can be proven", None
         claimed: dict[int, set[Log]] = {}
         for log in logs:
             claimed.setdefault(log.block, set()).add(log)
         found: dict[int, tuple[Difference, Said]] = {}
+        hashes, last, agreed = dict[int, str](), "", tuple[str, ...]()
         for one in self.prover.blocks(question, within):
             if not isinstance(one, ProvenBlock):
-                return None, one.says
+                return None, one.says, None
+            if one.number == within.end - 1:
+                last, agreed = one.hash, one.agreed
+            if one.logs:
+                hashes[one.number] = one.hash
             truth, said = frozenset(one.logs), frozenset(claimed.get(one.number, ()))
             if truth != said:
                 name = answered_by(windows, one.number) or ""
                 told = Difference(one.number, one.hash, {name: len(said)}, "receipts_root", len(truth), (), (name,))
                 found[one.number] = told, truth
-        return found, ""
+        return found, "", RebuiltRoots(last, agreed, hashes)
 
     def _overtaken(self, claims: Mapping[str, Said]) -> bool:
         """Whether a difference could not be settled because somebody sits out meanwhile whose word adds nothing."""

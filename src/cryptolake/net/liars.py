@@ -6,6 +6,7 @@ is proven (examination, settlement), and what becomes of a day that rests on one
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,12 +18,13 @@ import orjson
 from cryptolake.errors import Stop
 from cryptolake.files.atomic import write_bytes
 from cryptolake.net.endpoint import Endpoint
-from cryptolake.net.voices import UNKNOWN, voice
+from cryptolake.net.voices import tells_apart, told_by
 
 
 @dataclass(frozen=True, slots=True)
 class ProvenLiar:
-    """Who answered a block of a chain wrongly: endpoint, its voice then, the block, when it was asked (ISO 8601, UTC).
+    """Who answered a block of a chain wrongly: endpoint, who that was (`net.voices.told_by`), the block, when it was asked
+    (ISO 8601, UTC).
 
     `cleared` is when a person said to believe it again ("": nobody did): what was asked before proves nothing then. `judged` is
     whether the days that were collected earlier have been looked through for it.
@@ -36,10 +38,15 @@ class ProvenLiar:
     cleared: str = ""
     judged: bool = False
 
-    def speaks_as(self, endpoint: str, voice_of: str) -> bool:
-        """Whether an endpoint of this name and voice is the same operator's; of unknown ones, whether it has its name."""
-        known = voice_of if voice_of != UNKNOWN else ""
-        return known == self.voice if known and self.voice not in ("", UNKNOWN) else endpoint == self.endpoint
+    @property
+    def identity(self) -> str:
+        """Who it was; its name where only that was kept."""
+        return self.voice if tells_apart(self.voice) else self.endpoint
+
+    def speaks_as(self, endpoint: str, told: str) -> bool:
+        """Whether an endpoint of this name, who is kept as `told`, is the same; by its name where nobody said who it was."""
+        known = tells_apart(told) and tells_apart(self.voice)
+        return told == self.voice if known else endpoint == self.endpoint
 
     @property
     def says(self) -> str:
@@ -48,12 +55,12 @@ class ProvenLiar:
 
 
 Accuser = Callable[[str, str], ProvenLiar | None]
-"""Given the name of an endpoint and its voice: what was proven of it; None: nothing."""
+"""Given the name of an endpoint and who it is (`net.voices.told_by`): what was proven of it; None: nothing."""
 
 
-def alone(certificate: Mapping[str, object], accused: Accuser) -> list[ProvenLiar]:
-    """The liars on whose word alone some blocks of a certificate rest; none where receipts prove every block."""
-    if certificate.get("logs_grade", certificate.get("grade")) == "receipts_root":
+def alone(certificate: Mapping[str, object], accused: Accuser, *, by_roots: bool) -> list[ProvenLiar]:
+    """The liars on whose word alone some blocks of a certificate rest; none where receipts prove every block (`by_roots`)."""
+    if by_roots:
         return []
     voices = certificate.get("voices") or {}
     assert isinstance(voices, Mapping)
@@ -98,7 +105,7 @@ class Liars:
 
     def words_of(self, chain: str, endpoint: Endpoint) -> str | None:
         """What was proven of an endpoint, and what to do about it; None: nothing."""
-        found = self.accused(chain)(endpoint.name, voice(endpoint))
+        found = self.accused(chain)(endpoint.name, told_by(endpoint))
         return None if found is None else f"{found.says}; believe it again with `cryptolake rpc clear`"
 
     def learn(self, chain: str, certificate: Mapping[str, object]) -> None:
@@ -106,7 +113,8 @@ class Liars:
         liars, voices, asked_at = (certificate.get(name) for name in ("liars", "voices", "asked_at"))
         for name in map(str, liars) if isinstance(liars, list) else ():
             of = str(voices.get(name, "")) if isinstance(voices, Mapping) else ""
-            before = next((one for one in self._all() if (one.chain, one.endpoint) == (chain, name)), None)
+            known = [one for one in self._all() if one.chain == chain and one.speaks_as(name, of)]
+            before = max(known, key=lambda one: one.proven, default=None)
             if name and (before is None or (before.cleared and before.cleared < str(asked_at))):
                 self._keep(ProvenLiar(chain, name, of, _block(certificate, name), str(asked_at)))
 
@@ -130,15 +138,21 @@ class Liars:
                 changed = -1
             if self._folder is not None and changed != self._read_at:
                 found = [_read(path) for path in sorted(self._folder.glob("*.json"))]
-                self._known, self._read_at = {(one.chain, one.endpoint): one for one in found}, changed
+                self._known, self._read_at = {(one.chain, one.identity): one for one in found}, changed
             return list(self._known.values())
 
     def _keep(self, one: ProvenLiar) -> None:
         with self._lock:
-            self._known[one.chain, one.endpoint] = one
+            self._known[one.chain, one.identity] = one
             if self._folder is not None:
-                path = self._folder / f"{one.chain}-{one.endpoint}.json"
-                write_bytes(path, orjson.dumps(asdict(one), option=orjson.OPT_INDENT_2))
+                digest = hashlib.sha256(one.identity.encode()).hexdigest()[
+                    :16
+                ]  # who it was is anybody's word, and no file name
+                content = orjson.dumps(asdict(one), option=orjson.OPT_INDENT_2)
+                write_bytes(self._folder / f"{one.chain}-{digest}.json", content)
+                before = self._folder / f"{one.chain}-{one.endpoint}.json"  # as earlier versions named it
+                if before.exists() and _read(before).identity == one.identity:
+                    before.unlink()
                 self._read_at = -1
 
 

@@ -8,7 +8,7 @@ headers), which blocks are worth a proof and what becomes of one (sources).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from cryptolake.contracts.receipt_rules import ReceiptRule
@@ -38,6 +38,7 @@ class ProvenBlock:
     """The wanted logs of a block in order: all of them, and nothing else.
 
     `receipts` were rebuilt, 0 where the header's bloom filter excludes every wanted log; `endpoint` gave them ("" then).
+    `agreed` are the endpoints that gave its hash, each of another operator; none where the next block's header names it.
     """
 
     number: int
@@ -45,6 +46,7 @@ class ProvenBlock:
     logs: tuple[Log, ...]
     receipts: int
     endpoint: str
+    agreed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class Unproven:
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """A header on whose hash the endpoints named agree, each of another operator."""
+    """A header on whose hash the endpoints named agree, each of another operator; none where the next header names it."""
 
     header: ProvenHeader
     endpoints: tuple[str, ...]
@@ -98,8 +100,9 @@ class Prover:
                     expected = None
                     yield found
                 else:
-                    expected = found.parent
-                    yield self._logs(question, found)
+                    expected = found.header.parent
+                    proven = self._logs(question, found.header)
+                    yield replace(proven, agreed=found.endpoints) if isinstance(proven, ProvenBlock) else proven
 
     def agreed(self, number: int) -> Agreed | Unproven:
         """The header of a block, whose hash two operators give; or why there is none."""
@@ -126,17 +129,16 @@ class Prover:
             )
         return self._unproven(number, "hashes_differ", f"{' and '.join(names)} give different hashes of it")
 
-    def _header(self, number: int, expected: str | None, given: Json) -> ProvenHeader | Unproven:
+    def _header(self, number: int, expected: str | None, given: Json) -> Agreed | Unproven:
         """The header that hashes to what is expected, from whomever; else the one on which two operators agree."""
         if expected is None:
-            agreed = self.agreed(number)
-            return agreed if isinstance(agreed, Unproven) else agreed.header
+            return self.agreed(number)
         if (found := _read(given, number)) is not None and found.hash == expected:
-            return found
+            return Agreed(found, ())
         for station in self._stations():
             found = self._one_header(station, number)
             if found is not None and found.hash == expected:
-                return found
+                return Agreed(found, ())
         return self._unproven(number, "header", "nobody gives the header that the block after it names")
 
     def _together(self, numbers: Sequence[int]) -> dict[int, Json]:

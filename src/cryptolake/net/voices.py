@@ -25,12 +25,17 @@ def told_by(endpoint: Endpoint) -> str:
     Names of endpoints tell places in a list, which change; an account's digest tells nobody its key.
     """
     known = voice(endpoint)
-    return f"{UNKNOWN}:{endpoint.account}" if known == UNKNOWN and endpoint.account else known
+    return f"{UNKNOWN}:{endpoint.account or endpoint.name}" if known == UNKNOWN else known
 
 
 def voice_told(told: str) -> str:
     """The voice of who was kept so; empty for an unknown one."""
     return "" if told.partition(":")[0] in ("", UNKNOWN) else told
+
+
+def tells_apart(told: str) -> bool:
+    """Whether what was kept says who it was; earlier versions said only that nobody knew."""
+    return told not in ("", UNKNOWN)
 
 
 def same_voice(one: Endpoint, other: Endpoint) -> bool:

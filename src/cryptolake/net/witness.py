@@ -31,7 +31,7 @@ DEARER = 10  # times as many questions as the first voice took, from which on no
 
 @dataclass(frozen=True, slots=True)
 class Testimony:
-    """What second voices said: who answered which blocks, with which logs, and why no more was asked ("": all was).
+    """What second voices said: who answered which blocks, with which logs, and why that bears out no more ("": all was said).
 
     `unread` are emitters of which the second voice gave nothing that can be read.
     """
@@ -73,10 +73,15 @@ class Witness:
             asked = sum(one.endpoint == name for one in windows)
             problem = self._ask(able[name], wanted, found, DEARER * asked)
             problems += [problem] if problem else []
+        unread = frozenset[str]().union(*(one.unread for one in found))
+        if unread:
+            names = sorted({one.window.endpoint for one in found if one.unread})
+            contracts = counted(len(unread), "contract")
+            problems.append(f"a second voice ({' and '.join(names)}) gives logs of {contracts} that cannot be read")
         return Testimony(
             tuple(one.window for one in sorted(found, key=lambda one: one.window.start)),
             tuple(sorted((log for one in found for log in one.logs), key=lambda log: (log.block, log.index))),
-            frozenset().union(*(one.unread for one in found)),
+            unread,
             "; ".join(dict.fromkeys(problems)),
         )
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cryptolake.contracts.entry import NOT_YET, SUSPECT, Entry, State, said, said_counts
+from cryptolake.contracts.entry import CONTRADICTED, NOT_YET, SUSPECT, Entry, State, said, said_counts
 from cryptolake.contracts.partition import Partition, Period
 
 _TICK: dict[State, str] = {"done": "✅", "empty": "✅", "gone": "➖", "failed": "❌", "claimed": "⏳", "landed": "⏳"}
@@ -80,7 +80,7 @@ class Report:
         grouped: dict[str, list[Entry]] = {}
         for entry in self._all():
             if entry.reason == SUSPECT and entry.state != "failed":
-                grouped.setdefault(entry.error or "another endpoint contradicts it", []).append(entry)
+                grouped.setdefault(entry.error or CONTRADICTED, []).append(entry)
         return grouped
 
     def lines(self) -> list[str]:

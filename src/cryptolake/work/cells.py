@@ -18,7 +18,6 @@ from cryptolake.contracts.raw import Raw
 from cryptolake.contracts.states import State, state_of, worst
 from cryptolake.errors import BadInput
 from cryptolake.lake.bronze import ONCHAIN, Bronze
-from cryptolake.sources.onchain.certificate import doubts, faults
 from cryptolake.sources.onchain.grading import graded
 
 
@@ -61,13 +60,13 @@ def opened(partition: Partition, entry: Entry | None, bronze: Bronze) -> Cell:
         return Cell(partition, "failed", tuple(says), entry, raw, None, {})
     payload = orjson.loads(raw.payload)
     given = payload.get("certificate") if isinstance(payload, Mapping) else None
-    wrong = [] if partition.dataset == "tvl" else [*faults(payload), *doubts(payload)]
     proof = graded(raw, payload)
+    wrong = [*proof.faults, *proof.doubts]
     states: list[State] = [state, "suspect" if wrong else "ok"]
     return Cell(
         partition,
         worst(states),
-        (*says, *wrong),
+        tuple(dict.fromkeys((*says, *wrong))),
         entry,
         raw,
         proof.grade,

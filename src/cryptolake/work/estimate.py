@@ -29,6 +29,7 @@ from cryptolake.sources.onchain.families import families
 from cryptolake.sources.onchain.planning import CALL, HEADER, LOGS
 from cryptolake.sources.onchain.scans import share_of
 from cryptolake.work.asked_again import asked_again
+from cryptolake.work.attainable import named_liars
 from cryptolake.work.beside import with_prices
 from cryptolake.work.cost import Cost, Endpoints, cost_of
 from cryptolake.work.grade_prices import GradePrice, emitters_of, grade_prices
@@ -389,5 +390,6 @@ def planned(
             audit=app.settings.audit,
             doubted=audit > 0,
             log_span=log_span,
+            lied=lambda chain, one: named_liars(app, chain)(one),
         ),
     )

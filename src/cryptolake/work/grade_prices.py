@@ -8,16 +8,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from cryptolake.contracts.grades import Grade
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.receipt_rules import ReceiptRule
 from cryptolake.net.endpoint import Endpoint
 from cryptolake.net.proof import RECEIPTS
-from cryptolake.net.voices import same_voice
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.planning import QUIET_BLOCKS
 from cryptolake.sources.onchain.scans import share_of
+from cryptolake.work.attainable import attainable, voices_in
 from cryptolake.work.cost import Cost, Endpoints, cost_of
 from cryptolake.work.workload import EVENTS, Workload
 
@@ -33,6 +34,8 @@ EMITTERS: Mapping[str, int] = {"compound_v2": 20, "euler_v2": 200, "fluid": 100,
 # The share of a full block's bloom filter that is set: block 21,925,176 of Ethereum, see benchmarks/receipts.
 _FILLED = 0.58
 _AGREED = 1  # more header of a period's last block, of a second operator, besides those of all of its blocks
+
+Lied = Callable[[str, Endpoint], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +65,13 @@ def grade_prices(
     audit: float,
     doubted: bool,
     log_span: int | None = None,
+    lied: Lied = lambda _chain, _one: False,
 ) -> list[GradePrice]:
     """The price of every grade, the weakest first; `costs` and `duration_s` count as the plan does (work.estimate).
 
     `emitters` are how many contracts of each family are listened to, by chain; `rules` how a chain's receipts are encoded;
-    `audit` is the share of a sample, `doubted` whether headers of quiet blocks are counted in the work already.
+    `audit` is the share of a sample, `doubted` whether headers of quiet blocks are counted in the work already; `lied` says
+    which of a chain's endpoints are named liars.
     """
     found = []
     for word, grade in WORDS.items():
@@ -75,7 +80,7 @@ def grade_prices(
         receipts: list[Cost] = []
         if grade == "receipts_root":
             for place, one in enumerate(some):
-                if rules.get(one.chain) and _voices(endpoints(one.chain)) < 2:  # which is found out for every period
+                if rules.get(one.chain) and voices_in(endpoints(one.chain)) < 2:  # which is found out for every period
                     some[place] = replace(one, headers=one.headers + len(one.scan_blocks))
                 elif rules.get(one.chain):
                     asked = _promised(one, emitters.get(one.chain, {}))
@@ -84,7 +89,7 @@ def grade_prices(
         whole = share == 1.0
         told = [*costs(some, endpoints, log_span=log_span, audit=share, state_whole=whole), *receipts]
         seconds = duration_s(some, endpoints, log_span, audit=share, state_whole=whole, besides=receipts)
-        found.append(_price(word, told, seconds, _not_on(grade, chains, endpoints, rules, audit)))
+        found.append(_price(word, told, seconds, _not_on(grade, chains, endpoints, rules, audit, lied)))
     return found
 
 
@@ -133,31 +138,20 @@ def _promised(one: Workload, emitters: Mapping[str, int]) -> int:
     return math.ceil((1 - silent) * sum(one.scan_blocks))
 
 
-def _voices(known: Sequence[Endpoint]) -> int:
-    """How many endpoints there are of which no two may be one voice, counted in their order."""
-    found: list[Endpoint] = []
-    for each in known:
-        if not any(same_voice(each, other) for other in found):
-            found.append(each)
-    return len(found)
-
-
 def _not_on(
     grade: Grade,
     chains: Sequence[Workload],
     endpoints: Endpoints,
     rules: Mapping[str, ReceiptRule | None],
     audit: float,
+    lied: Lied,
 ) -> list[str]:
-    if grade == "one_voice":
-        return []
-    short = [
+    """The chains on which less than this grade can be had."""
+    return [
         one.chain
         for one in chains
-        if _voices(endpoints(one.chain)) < 2 or (grade == "two_voices_sampled" and not audit)
+        if attainable(endpoints(one.chain), rules.get(one.chain), audit=audit, lied=partial(lied, one.chain)).cut(
+            EVENTS, grade
+        )
+        != grade
     ]
-    return (
-        short
-        if grade != "receipts_root"
-        else [one.chain for one in chains if one.chain in short or not rules.get(one.chain)]
-    )

@@ -47,6 +47,7 @@ from cryptolake.watch.pace import Pace, Show
 from cryptolake.work import panel
 from cryptolake.work import refine as refining
 from cryptolake.work.absences import doubt_absences
+from cryptolake.work.attainable import what_can_be_had
 from cryptolake.work.beside import ask_beside
 from cryptolake.work.grading import graded_states
 from cryptolake.work.handing_out import require_supported
@@ -85,10 +86,9 @@ def collect(
     """Ask what is missing of a wish, the largest markets first, and say on file how the run does (under the name `what`).
 
     Answers of settled partitions are checked by content: few of them first, many beside the work, and damaged ones are
-    asked again in the same run; so are liquidations that are proven less far than `proven`. Those who price for all are asked
-    beside the snapshots (`beside`). When `stopping` is set the run
-    ends at its next safe point. Raises Stop when a ceiling of what may be spent left something unanswered; what was answered
-    is kept.
+    asked again in the same run; so are those that are proven less far than `proven`, as far as that can be had. Those who
+    price for all are asked beside the snapshots (`beside`). When `stopping` is set the run ends at its next safe point. Raises
+    Stop when a ceiling of what may be spent left something unanswered; what was answered is kept.
     """
     stopping = stopping or threading.Event()
     app.purse.ends(stopping)
@@ -97,7 +97,9 @@ def collect(
     since = datetime.now(UTC)
     left = compare(wish, app.ledger, resume=resume, only_failed=only_failed)
     few = left.settled_count <= AT_ONCE
-    intact = app.bronze.intact if proven is None else partial(proven_so_far, app.bronze, proven)
+    intact = (
+        app.bronze.intact if proven is None else partial(proven_so_far, app.bronze, what_can_be_had(app, csus, proven))
+    )
     hurt = damaged(left, intact) if few else []
     missing = sorted([*left.missing, *hurt])
     asked = frozenset(missing)

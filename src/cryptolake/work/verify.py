@@ -12,23 +12,25 @@ from typing import Literal
 import orjson
 
 from cryptolake.contracts.entry import SETTLED, SUSPECT, Entry, said
-from cryptolake.contracts.grades import Grade
+from cryptolake.contracts.grades import Grade, at_least, grade_of
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.lake.bronze import ONCHAIN, Bronze
 from cryptolake.net.liars import Accuser, alone, resting_on
 from cryptolake.registry.markets import Csu
-from cryptolake.sources.onchain.certificate import doubts, faults
 from cryptolake.sources.onchain.grading import Graded, graded
 from cryptolake.work.absences import contradicted_absences
+from cryptolake.work.attainable import highest_of
+from cryptolake.work.workload import EVENTS
 
 Verdict = Literal["complete", "weak", "suspect", "gap"]
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """One market and period of a dataset, and what its proof is worth; `grade` is None where no liquidations were read.
+    """One market and period of a dataset, and what its proof is worth; `grade` is None where no answer was read.
 
-    `problem` says why it is proven no further than it is ("": it is as far as was wished for).
+    `problem` says why it is proven no further than it is ("": it is as far as was wished for); `alike` names operators that
+    erred in the same way about a block of it, and are probably one.
     """
 
     partition: Partition
@@ -36,6 +38,7 @@ class Verified:
     says: tuple[str, ...] = ()
     grade: Grade | None = None
     problem: str = ""
+    alike: tuple[str, ...] = ()
 
 
 def verify(
@@ -50,8 +53,9 @@ def verify(
 ) -> list[Verified]:
     """Judge every wanted partition: its answer must be whole. Of liquidations, touching periods must also touch in blocks.
 
-    What is complete and proven less far than `least` is weak; what the ledger calls suspect is, and what rests alone on those
-    that `accused` names of a market's chain. An absence that the market's row (of `csus`) or another day contradicts is a gap.
+    What is complete and proven less far than `least`, or than the ledger says, is weak; what the ledger calls suspect is, and
+    what rests alone on those that `accused` names of a market's chain. An absence that the market's row (of `csus`) or another
+    day contradicts is a gap.
     """
     not_absent = contradicted_absences(states, csus or {})
     found = []
@@ -83,14 +87,12 @@ def verify(
                 )
             )
             continue
-        if partition.dataset != "liquidations":  # a snapshot is of one block: there is nothing between two of them
-            said_so = (entry.error or "somebody contradicted it",) if entry.reason == SUSPECT else ()
-            found.append(Verified(partition, "suspect" if said_so else "complete", said_so))
-            continue
         payload = orjson.loads(raw.payload)
-        wrong = faults(payload)
+        proof = graded(raw, payload)
+        wrong = list(proof.faults)
         before = ends.get(partition.key)
-        if "from_block" in payload and "to_block" in payload:  # else it has no proof, which is said already
+        # A snapshot is of one block: there is nothing between two of them.
+        if partition.dataset == EVENTS and "from_block" in payload and "to_block" in payload:
             if (
                 before is not None
                 and before[0].end == partition.period.start
@@ -98,23 +100,29 @@ def verify(
             ):
                 wrong.append(f"it begins at block {payload['from_block']}, the period before ended at {before[1]}")
             ends[partition.key] = (partition.period, payload["to_block"])
-        doubted = [*doubts(payload), *_accused(payload, accused, partition.key)]
+        doubted = [*proof.doubts, *([] if wrong else _accused(payload, accused, partition, proof))]
         if entry.reason == SUSPECT and not doubted:
             doubted = [entry.error or "somebody contradicted it"]
-        proof = graded(raw, payload)
-        weak = not proof.reaches(least)
+        weak = [] if proof.reaches(highest_of(partition.dataset, least)) else [_weakness(proof)]
+        if entry.grade is not None and not at_least(proof.grade, grade_of(entry.grade)):
+            weak.append(
+                f"the ledger says {entry.grade}, the answer proves {proof.grade}; run `cryptolake ledger repair`"
+            )
         verdict: Verdict = "gap" if wrong else "suspect" if doubted else "weak" if weak else "complete"
-        said_weak = [_weakness(proof)] if verdict == "weak" else []
-        found.append(Verified(partition, verdict, (*wrong, *doubted, *said_weak), proof.grade, proof.says))
+        if verdict != "weak":
+            weak = []
+        found.append(Verified(partition, verdict, (*wrong, *doubted, *weak), proof.grade, proof.says, proof.alike))
     return found
 
 
-def _accused(payload: Mapping[str, object], accused: Callable[[str], Accuser] | None, csu: str) -> list[str]:
-    """Why an answer is suspect that rests on proven liars alone; empty where it does not."""
+def _accused(
+    payload: Mapping[str, object], accused: Callable[[str], Accuser] | None, partition: Partition, proof: Graded
+) -> list[str]:
+    """Why liquidations are suspect that rest on proven liars alone; empty where they do not."""
     given = payload.get("certificate")
-    if accused is None or not isinstance(given, Mapping):
+    if accused is None or partition.dataset != EVENTS or not isinstance(given, Mapping):
         return []
-    words = resting_on(alone(given, accused(csu)))
+    words = resting_on(alone(given, accused(partition.key), by_roots=proof.by_roots))
     return [words] if words else []
 
 
@@ -125,9 +133,17 @@ def _weakness(proof: Graded) -> str:
     return f"{proof.grade}{chance}{f': {proof.says}' if proof.says else ''}; run `cryptolake collect --grade`"
 
 
-def proven_so_far(bronze: Bronze, least: Grade, partition: Partition, digest: str) -> bool:
-    """Whether a settled answer is unharmed and, where it is of liquidations, proven as far as this grade or further."""
+def worth_asking(found: Iterable[Verified], most: Callable[[Partition], Grade]) -> list[Partition]:
+    """What is wanting, but for what is only weak and proven as far as can be had (`most`) already."""
+    return [
+        one.partition
+        for one in found
+        if one.verdict != "complete"
+        and not (one.verdict == "weak" and one.grade is not None and at_least(one.grade, most(one.partition)))
+    ]
+
+
+def proven_so_far(bronze: Bronze, least: Callable[[Partition], Grade], partition: Partition, digest: str) -> bool:
+    """Whether a settled answer is unharmed and proven as far as is wished for it or further."""
     raw = bronze.read(partition, ONCHAIN)
-    if raw is None or raw.digest != digest:
-        return False
-    return partition.dataset != "liquidations" or graded(raw).reaches(least)
+    return raw is not None and raw.digest == digest and graded(raw).reaches(least(partition))

@@ -1,6 +1,7 @@
-"""The completeness certificate of a chain-day: what proves that no event of it is missing, and the check of that proof.
+"""Certificates: what proves that a chain-day lacks no event, and by whom a snapshot was read and borne out.
 
-Written into every liquidations answer, so it is kept and digested with the logs it speaks for. No I/O.
+Written into every answer, so that they are kept and digested with what they speak for. No I/O. What does not belong here: what
+a kept one is worth (grading).
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 
-from cryptolake.contracts.counting import counted
-from cryptolake.net.blocks import BlockRange, HeaderStanding
-from cryptolake.net.examination import ExaminedWindows
+from cryptolake.contracts.grades import Grade
+from cryptolake.net.blocks import BlockRange, Header, HeaderStanding
+from cryptolake.net.examination import ExaminedWindows, RebuiltRoots
 from cryptolake.net.logs import BlockWindow
-from cryptolake.sources.onchain.grounds import Ground, grounds_of, least, shortcoming
+from cryptolake.sources.onchain.grounds import Ground, least, shortcoming
+from cryptolake.sources.onchain.second_voice import Borne
 
 
 def certificate(
@@ -24,16 +26,19 @@ def certificate(
     headers: HeaderStanding,
     grounds: Sequence[Ground] = (),
 ) -> dict[str, object]:
-    """The certificate of the blocks `within`, as JSON values; `voices` names the voice of every endpoint.
+    """The certificate of the blocks `within`, as JSON values; `voices` says who every endpoint is (`net.voices.told_by`).
 
     `verdict` is complete or suspect, `grade` how far that is proven, `logs_grade` how far of the logs alone; `noticed` the
     probability that one log which the first voice dropped was noticed. `windows` and `second` say who answered which blocks,
-    first and again, `grounds` what was read from contracts for it, by whom and by whom again. `headers` is who bears out those
-    that the day rests on: its boundaries and the times of its events; where nobody does, the grade is `one_voice`.
+    first and again, `roots` what the receipts of all blocks were rebuilt to, where they were, `grounds` what was read from
+    contracts for it, by whom and by whom again. `headers` is who bears out those that the day rests on: its boundaries and the
+    times of its events; where nobody does, the grade is `one_voice`. Whoever reads it believes grade and verdict only as far as
+    these bear them out.
     """
     resting = least(examined.grade, grounds, voices)
     grade = headers.grade if headers.grade == "one_voice" else resting
     names = dict.fromkeys(one.endpoint for one in (*examined.windows, *examined.second))
+    names |= dict.fromkeys(() if examined.roots is None else examined.roots.agreed)
     names |= dict.fromkeys(name for one in examined.differences for name in one.said if name)
     names |= dict.fromkeys(name for one in grounds for name in (*one.first, *one.second))
     problem = "; ".join(
@@ -60,6 +65,8 @@ def certificate(
         "grounds": [one.to_json() for one in grounds],
         "noticed": round(examined.noticed, 6),
         "problem": problem,
+        "unread": sorted(examined.unread),
+        **_roots(within, examined.roots),
         "differences": [asdict(one) for one in examined.differences],
         "liars": sorted({name for one in examined.differences for name in one.liars}),
         "blooms": {
@@ -74,46 +81,43 @@ def certificate(
     }
 
 
-def faults(payload: Mapping[str, object]) -> list[str]:
-    """What is wrong with a stored liquidations answer's proof, in words; empty when every block is accounted for."""
-    found = []
-    given = payload.get("certificate")
-    if not isinstance(given, Mapping):
-        return ["it was collected without a certificate; collect it again with --no-resume"]
-    first, last = payload.get("from_block"), payload.get("to_block")
-    if (given["from_block"], given["to_block"]) != (first, last):
-        found.append("its certificate speaks for other blocks")
-    at = given["from_block"]
-    if payload.get("filters"):
-        for start, end, *_ in given["windows"]:
-            if start != at:
-                found.append(f"blocks {at} to {start - 1} were not covered once")
-            at = end + 1
-        if at != given["to_block"] + 1:
-            found.append(f"blocks {at} to {given['to_block']} were not covered")
-    return found
+def snapshot_certificate(
+    block: Header, borne: Borne, voices: Mapping[str, str], headers: HeaderStanding, history: Grade | None
+) -> dict[str, object]:
+    """The certificate of a snapshot of this block: who read it first, who was asked how many of how many calls again.
+
+    `headers` is who bears out the block, `history` how far the events are proven that name the market's parts (None: none do).
+    """
+    alone = headers.grade == "one_voice"
+    problems = dict.fromkeys(one for one in (borne.problem, headers.problem if alone else "") if one)
+    first = borne.first.split(", ") if borne.first else []
+    return {
+        "block": block.number,
+        "block_hash": block.hash,
+        "first": first,
+        "second": borne.second,
+        "voices": {name: voices.get(name, "") for name in (*first, borne.second) if name},
+        "asked_again": borne.again,
+        "calls": borne.calls,
+        "headers": {"grade": headers.grade, "problem": headers.problem},
+        "history": history,
+        "grade": headers.grade if alone else borne.grade,
+        "problem": "; ".join(problems),
+    }
 
 
-def doubts(payload: Mapping[str, object]) -> list[str]:
-    """Why a stored answer is suspect, in words; empty when nobody contradicted it."""
-    given = payload.get("certificate")
-    if not isinstance(given, Mapping):
-        return []
-    said = [str(one) for one in given["blooms"]["contradictions"]]
-    said += dict.fromkeys(one.contradicted for one in grounds_of(given) or () if one.contradicted)
-    for one in given.get("differences", ()):
-        if not one["settled"]:
-            seen = ", ".join(f"{name} has {counted(logs, 'log')}" for name, logs in one["said"].items())
-            alike = f"; {' and '.join(one['alike'])} err alike and are probably one voice" if one["alike"] else ""
-            said.append(f"block {one['block']}: {seen}, and nobody could settle it{alike}")
-    for one in given.get("opinions", ()):  # as certificates were written before grades
-        if one["verdict"] == "different":
-            judge = f"; {one['third']} sides with {one['sides_with'] or 'neither'}" if one["third"] else ""
-            said.append(
-                f"blocks {one['start']} to {one['end'] - 1}: {one['second']} has {counted(one['missing'], 'log')} more and "
-                f"{one['extra']} fewer than {one['first']}{judge}"
-            )
-    return said
+def _roots(within: BlockRange, roots: RebuiltRoots | None) -> dict[str, object]:
+    if roots is None:
+        return {}
+    return {
+        "roots": {
+            "from_block": within.start,
+            "to_block": within.end - 1,
+            "hash": roots.hash,
+            "agreed": list(roots.agreed),
+            "hashes": {str(number): one for number, one in sorted(roots.hashes.items())},
+        }
+    }
 
 
 def _joined(windows: Sequence[BlockWindow], within: BlockRange) -> list[list[object]]:

@@ -1,7 +1,11 @@
-"""How far a kept answer is proven, by what lies in it: one reading for ledger, tables, verification and opened cells.
+"""How far a kept answer is proven and what speaks against it, by what lies in it: one reading for whoever asks.
 
-Answers that were made before grades are graded by what their certificates prove. What does not belong here: making
-certificates (certificate), and asking again what is proven less far than is wished for (work).
+Ledger, tables, verification, opened cells and `why` ask here. A word in a certificate is believed only as far as its own
+windows, second windows and operators bear it out; what stands beside the answer, outside of its digest, is never believed.
+Answers that were made before there were grades, or before snapshots had certificates, are graded by what they prove.
+
+What does not belong here: making certificates (certificate), what one says of its blocks (certified), and asking again what
+is proven less far than is wished for (work).
 """
 
 from __future__ import annotations
@@ -16,10 +20,23 @@ from cryptolake.contracts.grades import Grade, at_least, grade_of, weakest
 from cryptolake.contracts.raw import Raw
 from cryptolake.registry.endpoints import operator_named
 from cryptolake.registry.providers import Operator
+from cryptolake.sources.onchain.certified import (
+    asked_twice,
+    contradictions,
+    erring_alike,
+    holes,
+    proven_by_roots,
+    speaks_for_another_block,
+    two_voices,
+)
 from cryptolake.sources.onchain.grounds import grounds_of, least, most
 
 _LIQUIDATIONS = "liquidations"
+UNPROVEN = ("grade", "doubt", "problem", "second", "asked_again")
+"""Words that the provenance of earlier answers holds of its proof, outside of their digest: nobody shows or believes them."""
+
 _COMPARED = ("same", "different")  # verdicts of a piece that a second endpoint did answer
+_UNREADABLE = "its certificate cannot be read; collect it again with --no-resume"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +44,18 @@ class Graded:
     """A grade, the probability that one log which the first voice dropped was noticed (None: nothing is said of that), and
     why the answer is proven no further ("" where nobody wished for more, or nothing more was found out).
 
-    `most` is the highest grade there is for such an answer, whoever is asked.
+    `faults` are the holes of its proof and `doubts` the contradictions in it, in words; both empty where it is sound. `alike`
+    are voices that erred in the same way, and are probably one; `by_roots` is whether receipts prove its logs, whatever else it
+    rests on. `most` is the highest grade there is for such an answer, whoever is asked.
     """
 
     grade: Grade
     noticed: float | None = None
     says: str = ""
+    faults: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    alike: tuple[str, ...] = ()
+    by_roots: bool = False
     most: Grade = "receipts_root"
 
     def reaches(self, wanted: Grade) -> bool:
@@ -42,29 +65,43 @@ class Graded:
 
 def graded(raw: Raw, payload: Mapping[str, Any] | None = None) -> Graded:
     """How far an answer of the chain is proven; `payload` is its content, for a caller that has read it already."""
-    if raw.partition.dataset != _LIQUIDATIONS:
-        given = raw.provenance.get("grade")
-        return (
-            Graded("one_voice", says="no second operator had to bear it out then")
-            if given is None
-            else Graded(grade_of(given))
-        )
     try:
         content = orjson.loads(raw.payload) if payload is None else payload
     except orjson.JSONDecodeError:
-        return Graded("one_voice", says="its content cannot be read")
+        return Graded("one_voice", says="its content cannot be read", faults=("its content cannot be read",))
     given = content.get("certificate") if isinstance(content, Mapping) else None
-    if not isinstance(given, Mapping):
-        return Graded("one_voice", says="it was collected without a certificate")
+    try:
+        if raw.partition.dataset != _LIQUIDATIONS:
+            return _snapshot(content, given)
+        if not isinstance(given, Mapping):
+            words = "it was collected without a certificate"
+            return Graded("one_voice", says=words, faults=(f"{words}; collect it again with --no-resume",))
+        return _events(content, given)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+        return Graded("one_voice", says="its certificate cannot be read", faults=(_UNREADABLE,))
+
+
+def _events(content: Mapping[str, Any], given: Mapping[str, Any]) -> Graded:
+    """What a certificate of liquidations proves."""
+    faults, doubts = tuple(holes(content, given)), tuple(contradictions(given))
+    by_roots = proven_by_roots(content, given)
     if "grade" not in given:
-        return _grounded(_by_opinions(given), content, given)
-    noticed = given.get("noticed")
-    found = Graded(
-        grade_of(str(given["grade"])),
-        noticed if isinstance(noticed, float) else None,
-        str(given.get("problem") or ""),
-    )
-    return _grounded(found, content, given)
+        found = _by_opinions(given)
+    elif by_roots:
+        found = Graded("receipts_root", 1.0)
+    else:
+        share = asked_twice(given)
+        problem = str(given.get("problem") or "")
+        if given.get("unread"):  # whose logs they are that nobody could compare is anybody's guess
+            found = Graded("one_voice", 0.0)
+        elif share == 1.0:
+            found = Graded("two_voices", 1.0)
+        else:
+            found = Graded("two_voices_sampled" if share and not problem else "one_voice", share)
+    if "grade" in given:
+        found = _no_further_than_said(_by_headers(found, given), given)
+    told = Graded(found.grade, found.noticed, found.says, faults, doubts, erring_alike(given), by_roots)
+    return _grounded(told, content, given)
 
 
 def _grounded(found: Graded, content: Mapping[str, Any], given: Mapping[str, Any]) -> Graded:
@@ -77,6 +114,41 @@ def _grounded(found: Graded, content: Mapping[str, Any], given: Mapping[str, Any
     if found.grade == "one_voice" or not (content.get("context") or len(content.get("filters", ())) > 1):
         return found
     return replace(found, grade="one_voice", says="contracts were read for it, and by one operator alone then")
+
+
+def _by_headers(found: Graded, given: Mapping[str, Any]) -> Graded:
+    """No further than the headers that it rests on are borne out, where the certificate says how these are."""
+    headers = given.get("headers")
+    if headers is None or grade_of(headers["grade"]) != "one_voice":
+        return found
+    return Graded("one_voice", found.noticed, str(headers.get("problem") or ""))
+
+
+def _no_further_than_said(earned: Graded, given: Mapping[str, Any]) -> Graded:
+    """The grade that both the certificate's word and what it holds bear out."""
+    word, noticed, problem = given["grade"], given.get("noticed"), str(given.get("problem") or "")
+    said = grade_of(word if isinstance(word, str) else None)
+    chance = None if not isinstance(noticed, float) else min(noticed, round(earned.noticed or 0.0, 6))
+    if not at_least(earned.grade, said):
+        problem = problem or f"what it holds does not bear out {said}"
+    return Graded(weakest([said, earned.grade]), chance, problem)
+
+
+def _snapshot(content: object, given: object) -> Graded:
+    """What the certificate of a snapshot proves; without one (as snapshots were kept before) nobody is known to bear it out."""
+    if not isinstance(content, Mapping) or not isinstance(given, Mapping):
+        return Graded("one_voice", says="no second operator had to bear it out then")
+    faults = tuple(speaks_for_another_block(content, given))
+    again, calls = int(given["asked_again"]), int(given["calls"])
+    asked = {(str(to), str(data)) for stored in content.get("rounds", ()) for to, data, *_ in stored}
+    borne = two_voices(given) and not given.get("problem") and 0 < again <= calls and len(asked) <= calls
+    grade: Grade = "one_voice" if not borne else "two_voices" if again == calls else "two_voices_sampled"
+    if (history := given.get("history")) is not None:  # of the events that name its parts
+        grade = weakest([grade, grade_of(history)])
+    found = _no_further_than_said(_by_headers(Graded(grade), given), given)
+    # One that is only asked besides, and reads something else while nobody can decide, fails nothing and is not kept silent.
+    doubts = (str(content["contradicted"]),) if content.get("contradicted") else ()
+    return Graded(found.grade, None, found.says, faults, doubts)
 
 
 def _by_opinions(given: Mapping[str, Any]) -> Graded:

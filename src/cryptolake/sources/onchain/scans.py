@@ -128,9 +128,8 @@ class LiquidationScan:
         every = [one for found in filters.values() for one in found]
         waiting = sorted(ranges)
         whole = BlockRange(ranges[waiting[0]][0].start, ranges[waiting[-1]][0].end)
-        journal = ScanJournal(self.journals, self.chain.name, every) if self.journals is not None else None
+        journal, again = self._journal(every), self._journal(every, "again")
         known = journal.read() if journal is not None else []
-        again = ScanJournal(self.journals, self.chain.name, every, "again") if self.journals is not None else None
         examiner = self._examiner(every, again)
         settling = Settling(
             self.source,
@@ -172,6 +171,10 @@ class LiquidationScan:
         for one in (journal, again):
             if one is not None:
                 one.forget()
+
+    def _journal(self, filters: Sequence[LogFilter], of: str = "") -> ScanJournal | None:
+        endpoints = [one.endpoint for one in self.pool.everybody]
+        return ScanJournal(self.journals, self.chain.name, filters, endpoints, of) if self.journals else None
 
     def _examiner(self, filters: Sequence[LogFilter], journal: ScanJournal | None) -> Examiner:
         """Who proves what this scan is answered; what second voices said is kept in a journal of its own."""

@@ -43,7 +43,7 @@ class Borne:
     contradicted: str = ""
 
     def told(self) -> dict[str, str]:
-        """The words for an answer's provenance."""
+        """The words for the provenance of an answer that has no certificate, as prices: to be read by people alone."""
         if not self.second:
             return {"grade": self.grade, **({"problem": self.problem} if self.problem else {})}
         told = {"grade": self.grade, "second": self.second, "asked_again": f"{self.again} of {self.calls}"}

@@ -29,7 +29,7 @@ from cryptolake.net.logs import BlockWindow, Log, LogFilter, LogQuestion, log_to
 from cryptolake.net.multicall import Call, Failed, Finished, Program, transcript_to_json
 from cryptolake.net.quiet import TOGETHER
 from cryptolake.net.rpc import Pool
-from cryptolake.net.voices import voice
+from cryptolake.net.voices import told_by
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.births import Births
@@ -217,13 +217,13 @@ class Settling:
             "from_block": period.within.start,
             "to_block": period.within.end - 1,
             "block": period.snapshot.number,
+            "block_hash": period.snapshot.hash,
             "filters": {one.address: sorted(one.topics0) for one in self.filters[partition.key]},
             "certificate": evidence,
             "logs": [log_to_json(log) for log in logs],
             "timestamps": {str(log.block): stamps[log.block].timestamp for log in logs},
             "context": transcript_to_json(outcome.transcript) if outcome is not None else [],
         }
-        doubt = {"doubt": "suspect"} if evidence["verdict"] == "suspect" else {}
         return Raw(
             partition=partition,
             source=self.source,
@@ -234,8 +234,6 @@ class Settling:
             provenance={
                 **self.provenance,
                 **told_apart(self.csus[partition.key]),
-                **doubt,
-                "grade": str(evidence["grade"]),
                 "endpoint": self.pool.last_endpoint,
             },
             block=period.snapshot.number,
@@ -251,7 +249,7 @@ class Settling:
         values: Sequence[Ground],
     ) -> dict[str, object]:
         """The completeness certificate of a market's period."""
-        voices = {one.endpoint.name: voice(one.endpoint) for one in self.pool.everybody}
+        voices = {one.endpoint.name: told_by(one.endpoint) for one in self.pool.everybody}
         emitters = [replace(one, listed=csu in self.listed) for one in self.emitters]
         return certificate(within, examined, voices, datetime.now(UTC), standing, [*emitters, *values])
 

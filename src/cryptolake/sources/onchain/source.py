@@ -20,15 +20,17 @@ from cryptolake.errors import CryptolakeError, Skip
 from cryptolake.net.agreement import Contradicted
 from cryptolake.net.block_cache import FileBlockCache
 from cryptolake.net.blocks import BlockRange, Blocks, Header
-from cryptolake.net.liars import Liars, alone, lie_about, resting_on
+from cryptolake.net.liars import Liars, lie_about
 from cryptolake.net.logs import parse_logs
 from cryptolake.net.multicall import Call, Failed, Finished, Program, replay, transcript_from_json, transcript_to_json
 from cryptolake.net.proof import Prover
 from cryptolake.net.rpc import Pool
+from cryptolake.net.voices import told_by
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.births import Births
+from cryptolake.sources.onchain.certificate import snapshot_certificate
 from cryptolake.sources.onchain.discovery import Discoveries, resting_on_history
 from cryptolake.sources.onchain.events import settled_debts, to_settle
 from cryptolake.sources.onchain.families import bad_debt_in, discovering, families, isolating, writing_off
@@ -44,6 +46,7 @@ from cryptolake.sources.onchain.rows import bad_debt_row, liquidation_row, not_a
 from cryptolake.sources.onchain.scans import LiquidationScan, Scanned, Watch, share_of, wished
 from cryptolake.sources.onchain.settling import miss
 from cryptolake.sources.onchain.state import KnownReverts, Read, StateReader
+from cryptolake.sources.onchain.weighing import weighed
 
 TVL = Dataset(
     "tvl",
@@ -230,25 +233,19 @@ class OnchainSource:
         ]
 
     def grade(self, raw: Raw) -> Grade:
-        """How far an answer is proven, by its certificate and provenance."""
+        """How far an answer is proven, by its certificate."""
         return graded(raw).grade
 
     def weigh(self, raw: Raw) -> str | None:
-        """Remember whom the answer's certificate proves a liar; why it is suspect: it is of other blocks than its day's, is
-        contradicted while nobody can decide, or rests on liars alone.
+        """Remember whom the answer's certificate proves a liar; why it is suspect.
+
+        That is where it is of other blocks than its day's, where its proof has a hole, where somebody contradicts it, or where
+        it rests on liars alone.
         """
         chain = self._csus[raw.partition.key].chain
         if (why := misplaced(raw, chain, self._cache)) is not None:
             return why
-        if raw.partition.dataset != LIQUIDATIONS.name:
-            return str(orjson.loads(raw.payload).get("contradicted") or "") or None
-        if b'"liars":[]' in raw.payload and not self._liars.named(chain):
-            return None
-        certificate = orjson.loads(raw.payload).get("certificate")
-        if not isinstance(certificate, Mapping):
-            return None
-        self._liars.learn(chain, certificate)
-        return resting_on(alone(certificate, self._liars.accused(chain))) or None
+        return weighed(raw, chain, self._liars, logs=raw.partition.dataset == LIQUIDATIONS.name)
 
     def isolated(self, raw: Raw) -> Sequence[Row]:
         """The isolated markets in a stored snapshot, none where the family has no such thing. Raises Skip as `parse`."""
@@ -308,10 +305,13 @@ class OnchainSource:
         read = self._read(state, chain, markets, header)
         if pool.finality_assumed and blocks.fresh_header(header.number).hash != header.hash:
             raise Skip(f"block {header.number} changed while it was read; run again", reason="reorganised")
+        voices = {one.endpoint.name: told_by(one.endpoint) for one in pool.everybody}
         for name, outcome in read.outcomes.items():
             if isinstance(outcome, Failed):
                 yield miss(by_name[name], outcome.error)
                 continue
+            history = histories[name]
+            borne = resting_on_history(read.borne, history)
             payload = {
                 "csu": name,
                 "block": header.number,
@@ -320,8 +320,10 @@ class OnchainSource:
                 **({"found": markets[name].found} if markets[name].found else {}),
                 "rounds": transcript_to_json(outcome.transcript),
                 **({"contradicted": read.borne.contradicted} if read.borne.contradicted else {}),
+                "certificate": snapshot_certificate(
+                    header, borne, voices, blocks.standing(period.end), None if history is None else history.grade
+                ),
             }
-            borne = resting_on_history(read.borne, histories[name])
             yield Raw(
                 partition=by_name[name],
                 source=self.name,
@@ -332,8 +334,6 @@ class OnchainSource:
                 provenance={
                     **self._provenance,
                     **told_apart(markets[name]),
-                    **borne.told(),
-                    **blocks.standing(period.end).instead_of(borne.grade),
                     "endpoint": borne.first,
                 },
                 block=header.number,

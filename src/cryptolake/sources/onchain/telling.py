@@ -53,14 +53,14 @@ class Telling:
         self._lying = {
             told_by(one.endpoint)
             for one in pool.everybody
-            if one.lied is not None or accused(one.endpoint.name, voice(one.endpoint)) is not None
+            if one.lied is not None or accused(one.endpoint.name, told_by(one.endpoint)) is not None
         }
 
     def told(self) -> Discovered:
         """Ask until everything is told and nobody who told it is proven to lie."""
         if any(told_by(one.endpoint) not in self._lying for one in self._pool.stations):  # else it would be told again
             for by in [*self._history.told]:
-                if by in self._lying or self._accused("", voice_told(by)) is not None:
+                if by in self._lying or self._accused("", by) is not None:
                     self._forget(by)
         for _ in range(len(self._pool.everybody) + 1):
             self._ask_first()
@@ -258,7 +258,7 @@ class Telling:
             for by in [by for by, said in claims.items() if said != truth]:
                 name = self._name(by)
                 if any(one.endpoint.name == name for one in self._pool.everybody):
-                    self._liars[name] = number, voice_told(by)
+                    self._liars[name] = number, by
                 self._lying.add(by)
                 self._forget(by)
                 found = True

@@ -1,0 +1,132 @@
+"""What a kept certificate says of its blocks: who answered them, who did again, what differed, which roots were rebuilt. Pure.
+
+Every function reads the certificate's own content and believes no summary in it; a certificate of another shape raises
+KeyError, TypeError or ValueError. What does not belong here: the grade that follows (grading), and making one (certificate).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from cryptolake.contracts.counting import counted
+from cryptolake.net.endpoint import Endpoint, SecretUrl
+from cryptolake.net.voices import same_voice, voice_told
+
+
+class Stretch(NamedTuple):
+    """Neighbouring blocks, first and last, that an endpoint answered."""
+
+    start: int
+    end: int
+    endpoint: str
+
+
+def stretches(given: object) -> list[Stretch]:
+    """A certificate's windows, `[first block, last block, endpoint, windows]` each, in order."""
+    if not isinstance(given, Sequence) or isinstance(given, str):
+        raise TypeError("windows are a list")
+    return sorted(Stretch(int(start), int(end), str(name)) for start, end, name, *_ in given)
+
+
+def holes(content: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with the proof of stored liquidations, in words; nothing when every block is accounted for."""
+    if (given["from_block"], given["to_block"]) != (content.get("from_block"), content.get("to_block")):
+        yield "its certificate speaks for other blocks"
+    at = given["from_block"]
+    if not content.get("filters"):  # no contract to ask for
+        return
+    for start, end, *_ in given["windows"]:
+        if start != at:
+            yield f"blocks {at} to {start - 1} were not covered once"
+        at = end + 1
+    if at != given["to_block"] + 1:
+        yield f"blocks {at} to {given['to_block']} were not covered"
+
+
+def contradictions(given: Mapping[str, Any]) -> list[str]:
+    """Why stored liquidations are suspect, in words; empty when nobody contradicted them."""
+    said = [str(one) for one in given["blooms"]["contradictions"]]
+    grounds = given.get("grounds") or ()
+    said += dict.fromkeys(str(one["contradicted"]) for one in grounds if one.get("contradicted"))
+    for one in given.get("differences", ()):
+        if not one["settled"]:
+            seen = ", ".join(f"{name} has {counted(logs, 'log')}" for name, logs in one["said"].items())
+            alike = f"; {' and '.join(one['alike'])} err alike and are probably one voice" if one["alike"] else ""
+            said.append(f"block {one['block']}: {seen}, and nobody could settle it{alike}")
+    for one in given.get("opinions", ()):  # as certificates were written before grades
+        if one["verdict"] == "different":
+            judge = f"; {one['third']} sides with {one['sides_with'] or 'neither'}" if one["third"] else ""
+            said.append(
+                f"blocks {one['start']} to {one['end'] - 1}: {one['second']} has {counted(one['missing'], 'log')} more and "
+                f"{one['extra']} fewer than {one['first']}{judge}"
+            )
+    if not said and given.get("verdict") != "complete":
+        said.append("its certificate does not call it complete, and does not say who contradicted it")
+    return said
+
+
+def erring_alike(given: Mapping[str, Any]) -> tuple[str, ...]:
+    """Voices that erred in the same way about a block: probably one, whatever their operators are called."""
+    alike = {tuple(sorted(map(str, one["alike"]))) for one in given.get("differences", ()) if one.get("alike")}
+    return tuple(sorted({" and ".join(names) for names in alike}))
+
+
+def asked_twice(given: Mapping[str, Any]) -> float:
+    """The share of a certificate's blocks that the endpoints of two voices answered."""
+    first, last, voices = int(given["from_block"]), int(given["to_block"]), given.get("voices") or {}
+    windows, blocks, at = stretches(given["windows"]), 0, first  # blocks from `at` on are not counted yet
+    starts = [one.start for one in windows]
+    for again in stretches(given.get("second") or ()):
+        place = max(0, bisect_right(starts, again.start) - 1)
+        for told in windows[place:]:
+            start, end = max(told.start, again.start, at), min(told.end, again.end, last)
+            if told.start > again.end:
+                break
+            if start <= end and _two(voices, told.endpoint, again.endpoint):
+                blocks, at = blocks + end - start + 1, end + 1
+    return blocks / (last - first + 1) if last >= first else 0.0
+
+
+def proven_by_roots(content: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
+    """Whether the receipts of every block were rebuilt: two voices gave the last block's hash, and the logs kept are of the
+    proven blocks.
+    """
+    roots = given.get("roots")
+    if not isinstance(roots, Mapping):
+        return False
+    names, voices = [str(one) for one in roots["agreed"]], given.get("voices") or {}
+    hashes: Mapping[str, str] = roots["hashes"]
+    return (
+        (roots["from_block"], roots["to_block"]) == (given["from_block"], given["to_block"])
+        and any(_two(voices, one, other) for one in names for other in names if one != other)
+        and roots["hash"] == content["block_hash"]
+        and all(hashes.get(str(int(log["blockNumber"], 16))) == log["blockHash"] for log in content["logs"])
+    )
+
+
+def speaks_for_another_block(content: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with the proof of a stored snapshot, in words."""
+    if (given["block"], given["block_hash"]) != (content.get("block"), content.get("block_hash")):
+        yield "its certificate speaks for another block"
+
+
+def two_voices(given: Mapping[str, Any]) -> bool:
+    """Whether a snapshot was read by one voice and asked again of another."""
+    first, second, voices = given["first"], given["second"], given["voices"]
+    return bool(first and second) and all(_two(voices, one, second) for one in first)
+
+
+def _two(voices: Mapping[str, Any], one: str, other: str) -> bool:
+    """Whether two endpoints are two voices; one of which the certificate does not say who it is bears nobody out."""
+    names = voices.get(one), voices.get(other)
+    return all(names) and _are_two(*map(str, names))
+
+
+@lru_cache(maxsize=1024)
+def _are_two(one: str, other: str) -> bool:
+    """Whether two voices, as certificates name them, bear each other out, by the rule that those who ask go by."""
+    first, second = (Endpoint("", SecretUrl(""), operator=voice_told(name)) for name in (one, other))
+    return not same_voice(first, second)

@@ -1,0 +1,123 @@
+"""How far answers can be proven at all: by a chain's rules, by whose endpoints there are, and by who is a named liar.
+
+What cannot be had is wished for by nobody: plan, collection and repair cut a wish by the same function. No network. What does
+not belong here: what a grade proves (contracts.grades) and how far a kept answer is proven (sources/onchain/grading).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from cryptolake.app import App
+from cryptolake.contracts.grades import Grade, weakest
+from cryptolake.contracts.partition import MARKET_DATASETS, Partition
+from cryptolake.contracts.receipt_rules import ReceiptRule
+from cryptolake.net.endpoint import Endpoint
+from cryptolake.net.voices import same_voice, told_by
+from cryptolake.registry.chains import UNSAID
+from cryptolake.registry.markets import Csu
+from cryptolake.work.workload import EVENTS
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Attainable:
+    """What a chain's rules and endpoints allow: whether its receipts can be rebuilt, whether two operators can be asked for
+    logs and for state, and whether a sample of windows is drawn at all. `why` not, with the remedy ("": nothing is missing).
+    """
+
+    receipts: bool
+    logs: bool
+    state: bool
+    sampled: bool
+    why: str = ""
+
+    def cut(self, dataset: str, wish: Grade) -> Grade:
+        """The wish, or what can be had of it."""
+        events, wish = dataset == EVENTS, highest_of(dataset, wish)
+        if events and wish == "receipts_root" and self.receipts:
+            return wish
+        if not (self.logs if events else self.state) or (wish == "two_voices_sampled" and not self.sampled):
+            return "one_voice"
+        return weakest([wish, "two_voices"])
+
+    def short_of(self, wish: Grade) -> list[Grade]:
+        """What can be had of each dataset that this falls short of."""
+        return [had for name in MARKET_DATASETS if (had := self.cut(name, wish)) != highest_of(name, wish)]
+
+
+def highest_of(dataset: str, wish: Grade) -> Grade:
+    """The wish, or the highest grade that there is for a dataset: no receipts prove the state of a block."""
+    return wish if dataset == EVENTS else weakest([wish, "two_voices"])
+
+
+def attainable(
+    endpoints: Sequence[Endpoint],
+    rule: ReceiptRule | None,
+    *,
+    audit: float,
+    lied: Callable[[Endpoint], bool] = lambda _one: False,
+    why_no_receipts: str = UNSAID,
+) -> Attainable:
+    """What can be had on a chain of these endpoints; `rule` is how its receipts are encoded (None, and `why_no_receipts`: they
+    cannot be proven), `audit` the share of a sample, `lied` says who is a named liar.
+
+    A liar may still bear out a block's hash, and state; it gives no logs beside others.
+    """
+    nodes = [one for one in endpoints if one.dataset_of is None]
+    honest = [one for one in endpoints if not lied(one)]
+    logs, state = voices_in(honest) > 1, voices_in(nodes) > 1
+    why = []
+    if not logs:
+        named = sorted({told_by(one) for one in endpoints if lied(one)})
+        liars = f"; {' and '.join(named)} was proven to drop logs (`cryptolake rpc clear` believes it again)"
+        why.append(f"set an endpoint of a second operator{liars if named else ''}")
+    elif not state:
+        why.append("set a node of a second operator: an archive of logs bears out neither state nor receipts")
+    if rule is None:
+        why.append(f"its receipts cannot be proven ({why_no_receipts}): two_voices is the most there is")
+    return Attainable(rule is not None and state, logs, state, audit > 0, "; ".join(why))
+
+
+def voices_in(endpoints: Iterable[Endpoint]) -> int:
+    """How many endpoints there are of which no two may be one voice, counted in their order."""
+    found: list[Endpoint] = []
+    for each in endpoints:
+        if not any(same_voice(each, other) for other in found):
+            found.append(each)
+    return len(found)
+
+
+def named_liars(app: App, chain: str) -> Callable[[Endpoint], bool]:
+    """Who of a chain's endpoints was proven to drop logs."""
+    accused = app.liars.accused(chain)
+    return lambda one: accused(one.name, told_by(one)) is not None
+
+
+def what_can_be_had(app: App, csus: Iterable[Csu], wish: Grade) -> Callable[[Partition], Grade]:
+    """The wish for each partition of these markets, cut to what can be had; one line says where that is less, and why."""
+    found: dict[str, Attainable] = {}
+    chains = {csu.name: csu.chain for csu in csus}
+    for name in sorted(set(chains.values())):
+        chain = app.registry.chain(name)
+        found[name] = attainable(
+            app.endpoints(chain),
+            chain.receipts,
+            audit=app.settings.audit,
+            lied=named_liars(app, name),
+            why_no_receipts=chain.receipts_why,
+        )
+    less = {name: weakest(short) for name, one in found.items() if (short := one.short_of(wish))}
+    if less:
+        log.warning(
+            f"{wish} cannot be had everywhere; nothing is asked again for more than there is",
+            most={
+                name: f"{most}: {found[name].why or 'the setting `audit` draws no sample'}"
+                for name, most in less.items()
+            },
+        )
+    return lambda partition: found[chains[partition.key]].cut(partition.dataset, wish)
