@@ -247,7 +247,11 @@ FAULTS: Sequence[Fault] = (
         _liar_named,
     ),
     Fault("one of two nodes drops logs, and insists", _from(lying.dropping(BLOCK), lying.honest), _verified),
-    Fault("one of three nodes drops logs", _from(lying.dropping(BLOCK), lying.honest, lying.honest), _liar_named),
+    Fault(
+        "one of three nodes drops logs, and insists",
+        _from(lying.dropping(BLOCK), lying.honest, lying.honest),
+        _verified,
+    ),
     Fault("one of two nodes invents logs", _from(lying.inventing(BLOCK), lying.honest), _verified),
     Fault("a node puts two logs of a block at one place", _from(lying.repeating_places(BLOCK)), _collected),
     Fault("a node gives state of an earlier block", _from(lying.stale()), _collected),
