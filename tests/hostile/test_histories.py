@@ -130,7 +130,7 @@ def test_no_snapshot_rests_on_a_liars_history_unseen(
     lying = [made.hiding, *[honest] * honest_ones] if first else [honest, made.hiding, *[honest] * (honest_ones - 1)]
     told = made.read(["a", "b", "c"], "two_voices", *lying)
     if isinstance(told, str):
-        assert (made.receipts, honest_ones) == (None, 1)  # two differ, and nobody can tell
+        assert made.receipts is None  # voices differ, and no vote says whether an event was left out or made up
     else:
         assert told[0] == truth
         assert at_least(told[1], "two_voices") or honest_ones == 1
