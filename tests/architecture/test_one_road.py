@@ -20,7 +20,7 @@ MOVES = {
     "lake/bronze.py": "an answer that was superseded",
     "lake/archives.py": "an archive that cannot be read",
     "lake/set_aside.py": "a whole lake, or a ledger that cannot be read",
-    "net/blocks.py": "a cache that cannot be read",
+    "net/block_cache.py": "a cache that cannot be read",
     "publish/place.py": "a copied folder of programs",
     "publish/server.py": "a folder that became a cluster, and one that is none any more",
 }

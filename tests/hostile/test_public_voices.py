@@ -125,7 +125,9 @@ def test_one_that_is_dearer_by_far_is_not_asked_and_the_price_is_said(
         told = {PUBLIC: {"operator": "somebody", "span": 1}}
         with lake.opened([own.url], public=[public.url], told_of_public=told, span=2000) as app:
             lake.collect(app, WANTED[:1])
-            assert "more than 2 times those of the endpoint it bears out" in lake.certificate(app, WANTED[0])["problem"]
+            assert (
+                "more than 2 x what the endpoint took that it bears out" in lake.certificate(app, WANTED[0])["problem"]
+            )
             assert lake.verified(app)[WANTED[0]].grade == "one_voice"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,19 @@ def test_a_disagreement_of_two_endpoints_is_not_believed_and_not_kept(tmp_path: 
     found = Discoveries(tmp_path, share=1.0).upto(pool_of(honest, Node()), WANTED, blocks)
     assert [log.block for log in found.logs] == list(range(0, 1000, 7))
     assert honest.asked[before:] == [(70, 70)]  # whom the rest was told by is known
+
+
+@pytest.mark.parametrize("lies", ["own", "besides"])
+def test_who_is_only_asked_besides_fails_no_history(tmp_path: Path, lies: str) -> None:
+    honest, lying = Node(), Node(hidden=frozenset({70}))
+    for _ in range(2):
+        pool = pool_of(*((honest, lying) if lies == "besides" else (lying, honest)))
+        pool.besides = [replace(one, endpoint=replace(one.endpoint, besides=True)) for one in pool.stations[1:]]
+        pool.stations = pool.stations[:1]
+        found = Discoveries(tmp_path, share=1.0).upto(pool, WANTED, BlockRange(0, 1000))
+        assert [log.block for log in found.logs] == [one for one in range(0, 1000, 7) if one != 70 or lies == "besides"]
+        assert found.grade != "two_voices"
+        assert "block 70" in found.contradicted
 
 
 def test_what_a_liar_told_alone_is_asked_again_for_a_higher_grade(tmp_path: Path) -> None:

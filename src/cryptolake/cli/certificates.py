@@ -128,7 +128,7 @@ def _proof(given: Mapping[str, Any]) -> Iterator[str]:
         yield f"Its logs alone are proven as {given['logs_grade']}"
     if given.get("second") and "calls" in given:
         first = " and ".join(given["first"])
-        yield f"Read by {first}; {given['asked_again']:,} of {given['calls']:,} calls were asked again of {given['second']}"
+        yield f"Read by {first}; asked again of {given['second']}: {given['asked_again']:,} of {counted(given['calls'], 'call')}"
     if "roots" in given:
         yield f"Receipts were rebuilt up to a block whose hash {' and '.join(given['roots']['agreed'])} give"
     if "noticed" in given:

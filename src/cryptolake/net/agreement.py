@@ -7,7 +7,7 @@ which headers a fact rests on (blocks), and chains of headers down to a block (p
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -42,10 +42,13 @@ class AgreedHeader:
 
 
 class Agreement:
-    """Asks other operators of a pool for headers, each once. Thread-safe."""
+    """Asks other operators of a pool for headers, each once. Thread-safe.
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool, self._lock = pool, threading.Lock()
+    `provable` says whether it is known how the chain's headers hash: only then one that does not says nothing.
+    """
+
+    def __init__(self, pool: Pool, provable: Callable[[], bool]) -> None:
+        self._pool, self._provable, self._lock = pool, provable, threading.Lock()
         self._known: dict[Header, AgreedHeader] = {}
         self._later: set[Header] = set()  # of these, those about which somebody was not waited for
         self._silent = set[str]()  # voices that gave none, however often they were asked: once is enough for a run
@@ -68,7 +71,8 @@ class Agreement:
         left = {one.number: one for one in headers}
         rivals: dict[int, list[Header]] = {}
         heard, problem = {name}, ""
-        self._later -= set(headers)
+        with self._lock:
+            self._later -= set(headers)
         while left and (able := [one for one in others(self._pool, heard) if self._able(one)]):
             group = [one for one in able if same_voice(one.endpoint, able[0].endpoint)]
             heard |= {one.endpoint.name for one in group}
@@ -78,7 +82,7 @@ class Agreement:
                 ours, known = left[theirs.number], rivals.setdefault(theirs.number, [])
                 if _bears_out(theirs, ours):
                     self._note(left.pop(ours.number), AgreedHeader(replace(ours, grade="two_voices")))
-                elif _worthless(theirs, beside=ours):
+                elif self._provable() and ours.sealed and not theirs.sealed:
                     problem = f"{theirs.by} gives a header of block {theirs.number} that does not hash to its hash"
                 elif (
                     theirs.sealed and theirs.hash == ours.hash
@@ -135,8 +139,3 @@ def _alike(one: Header, other: Header) -> bool:
 def _bears_out(theirs: Header, ours: Header) -> bool:
     """Whether a second header is the same as far as the first is used: its hash says all where it hashes to it."""
     return theirs.hash == ours.hash if ours.sealed else _alike(theirs, ours)
-
-
-def _worthless(theirs: Header, *, beside: Header) -> bool:
-    """Whether a header says nothing beside another: it does not hash to its hash, and the other does."""
-    return beside.sealed and not theirs.sealed

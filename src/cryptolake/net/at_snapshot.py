@@ -16,6 +16,7 @@ from cryptolake.contracts.block_clock import BlockClock
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss
 from cryptolake.errors import Skip
+from cryptolake.net.agreement import Contradicted
 from cryptolake.net.block_cache import FileBlockCache
 from cryptolake.net.blocks import Blocks, Header
 from cryptolake.net.multicall import Call, Failed, Finished, Program, transcript_to_json
@@ -92,6 +93,8 @@ class Snapshots:
             except Skip as error:
                 gone = error.reason == "not_deployed"
                 return Miss(partition, "gone" if gone else "failed", error.reason, str(error))
+            except Contradicted as error:
+                return Miss(partition, "failed", "rpc", str(error))
             if isinstance(read.outcome, Failed):
                 return Miss(partition, "failed", "rpc", str(read.outcome.error))
             self._likely[chain] = [call for stored in read.outcome.transcript for call, _ in stored]

@@ -43,12 +43,6 @@ class HeaderStanding:
     grade: Grade = "two_voices"
     problem: str = ""
 
-    def instead_of(self, grade: Grade) -> dict[str, str]:
-        """The words for an answer's provenance where this is less than the grade that it has otherwise."""
-        if self.grade != "one_voice" or grade == "one_voice":
-            return {}
-        return {"grade": self.grade, **({"problem": self.problem} if self.problem else {})}
-
 
 class KeepsBoundaries(Protocol):
     """Where boundaries are kept (block_cache)."""
@@ -75,7 +69,8 @@ class Blocks:
         again: bool = False,
     ) -> None:
         self._pool, self._cache, self._clock, self._again = pool, cache, clock, again
-        self._agreement, self._headers = Agreement(pool), KnownHeaders(pool, provable=provable)
+        self._headers = headers = KnownHeaders(pool, provable=provable)
+        self._agreement = Agreement(pool, lambda: headers.provable)
         self._found: dict[int, Header] = {}  # boundaries, by timestamp
         self._standing: dict[
             int, HeaderStanding

@@ -19,10 +19,13 @@ from cryptolake.net.stated_header import Header, stated_header
 
 
 class KnownHeaders:
-    """Asks `pool`. `provable` says whether it is known how the chain's headers hash. Thread-safe."""
+    """Asks `pool`. `provable` says whether it is known how the chain's headers hash; it is taken back where nobody's do.
+
+    Thread-safe.
+    """
 
     def __init__(self, pool: Pool, *, provable: bool) -> None:
-        self.pool, self._provable = pool, provable
+        self.pool, self.provable = pool, provable
         self._known: dict[int, Header] = {}
         self._seen: list[Header] = []  # the same, by number and so by time
         self._lock = threading.Lock()
@@ -36,7 +39,7 @@ class KnownHeaders:
         found = {number: known[number] for number in numbers if number in known}
         if missing := [number for number in numbers if number not in found]:
             told = self._asked(self.pool, missing)
-            if self._provable:
+            if self.provable:
                 told |= self._elsewhere({one.number: one for one in told.values() if not one.sealed}, _is_sealed)
             with self._lock:
                 for number, header in told.items():
@@ -100,7 +103,7 @@ class KnownHeaders:
             found |= {number: one for number, one in told.items() if good(one)}
             left = {number: one for number, one in left.items() if number not in found}
         if answered and not found and good is _is_sealed:
-            self._provable = False  # nobody's headers hash: the chain follows other rules here than is known
+            self.provable = False  # nobody's headers hash: the chain follows other rules here than is known
         return found
 
 

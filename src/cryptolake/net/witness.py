@@ -214,7 +214,7 @@ def _refuse_dearer(group: Sequence[Station], asked: int, left: int, most: int) -
     if questions > most:
         raise Retry(
             f"{group[0].endpoint.name} would take {counted(questions, 'question')} of {counted(span, 'block')}, more than "
-            f"{DEARER} times those of the endpoint it bears out; set another operator's endpoint"
+            f"{DEARER} x what the endpoint took that it bears out; set another operator's endpoint"
         )
 
 

@@ -57,7 +57,7 @@ def within(panel: pl.DataFrame, outcome: str, regressors: Sequence[str], lags: i
     if rows.is_empty():
         raise BadInput(f"no market-day has {outcome} and {', '.join(regressors)}; look at `cryptolake panel describe`")
     if lags is not None and lags < 0:
-        raise BadInput(f"{lags} lags: give 0 or more")
+        raise BadInput(f"lags={lags}: give 0 or more")
     longest = int(rows.group_by("csu").len()["len"].max() or 0)  # type: ignore[arg-type]
     taken = lags_for(longest) if lags is None else lags
     with needs_research("a panel regression"):

@@ -159,7 +159,9 @@ def require_enough(sums: Moments, steps: int) -> None:
             f"{counted(columns, 'coefficient')} an equation; take fewer lags, or more days"
         )
     if conditions < columns:
-        raise BadInput(f"{conditions} instruments for {columns} coefficients an equation; take more instrument lags")
+        raise BadInput(
+            f"{counted(conditions, 'instrument')} for {counted(columns, 'coefficient')} an equation; take more instrument lags"
+        )
     if steps > 1 and conditions * width > used:
         raise BadInput(
             f"two steps weigh {conditions * width} conditions by what {counted(used, 'market')} show: "

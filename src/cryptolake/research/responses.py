@@ -73,7 +73,7 @@ def responses(
         drawn.append(path)
     if len(drawn) < draws / 2:
         raise BadInput(
-            f"only {len(drawn)} of {draws} samples of the {len(used)} markets have an answer: no band can be drawn; "
+            f"of {counted(draws, 'sample')} of {counted(len(used), 'market')} only {len(drawn)} gave an answer: no band can be drawn; "
             "take more markets, fewer lags, or --draws 0"
         )
     tails = (1 - level) / 2

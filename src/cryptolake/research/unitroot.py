@@ -28,7 +28,7 @@ MIN_T = 30  # days below which no test is run
 Verdict = Literal["stationary", "unit root", "unclear", "too short", "constant"]
 
 
-class Stretch(NamedTuple):
+class GaplessRun(NamedTuple):
     """A stretch of days that follow each other, all with a value."""
 
     first: date | None
@@ -139,21 +139,21 @@ def _dependence(frame: pl.DataFrame, value: str) -> list[Dependence]:
     return dependence(_wide(frame, value).cast(pl.Float64).fill_null(float("nan")).to_numpy())
 
 
-def longest_run(days: Sequence[date], values: Sequence[float | None]) -> Stretch:
+def longest_run(days: Sequence[date], values: Sequence[float | None]) -> GaplessRun:
     """The longest stretch of days that follow each other, all with a value; the earliest of several."""
-    best, current, before = Stretch(None, []), Stretch(None, []), None
+    best, current, before = GaplessRun(None, []), GaplessRun(None, []), None
     for day, value in zip(days, values, strict=True):
         if before is not None and current.values and (day - before).days != 1:
-            current = Stretch(None, [])
+            current = GaplessRun(None, [])
         before = day
         if value is None:
-            current = Stretch(None, [])
+            current = GaplessRun(None, [])
             continue
         if not current.values:
-            current = Stretch(day, [])
+            current = GaplessRun(day, [])
         current.values.append(value)
         if len(current.values) > len(best.values):
-            best = Stretch(current.first, current.values)
+            best = GaplessRun(current.first, current.values)
     return best
 
 

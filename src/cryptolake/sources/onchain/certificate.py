@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 
-from cryptolake.contracts.grades import Grade
+from cryptolake.contracts.grades import weakest
 from cryptolake.net.blocks import BlockRange, Header, HeaderStanding
 from cryptolake.net.examination import ExaminedWindows, RebuiltRoots
 from cryptolake.net.logs import BlockWindow
 from cryptolake.sources.onchain.grounds import Ground, least, shortcoming
+from cryptolake.sources.onchain.history import Discovered
 from cryptolake.sources.onchain.second_voice import Borne
 
 
@@ -82,11 +83,11 @@ def certificate(
 
 
 def snapshot_certificate(
-    block: Header, borne: Borne, voices: Mapping[str, str], headers: HeaderStanding, history: Grade | None
+    block: Header, borne: Borne, voices: Mapping[str, str], headers: HeaderStanding, history: Discovered | None
 ) -> dict[str, object]:
     """The certificate of a snapshot of this block: who read it first, who was asked how many of how many calls again.
 
-    `headers` is who bears out the block, `history` how far the events are proven that name the market's parts (None: none do).
+    `headers` is who bears out the block, `history` the events that name the market's parts (None: none do).
     """
     alone = headers.grade == "one_voice"
     problems = dict.fromkeys(one for one in (borne.problem, headers.problem if alone else "") if one)
@@ -100,8 +101,9 @@ def snapshot_certificate(
         "asked_again": borne.again,
         "calls": borne.calls,
         "headers": {"grade": headers.grade, "problem": headers.problem},
-        "history": history,
-        "grade": headers.grade if alone else borne.grade,
+        "history": None if history is None else history.grade,
+        "history_problem": "" if history is None else history.problem,
+        "grade": weakest([headers.grade if alone else borne.grade, *([] if history is None else [history.grade])]),
         "problem": "; ".join(problems),
     }
 

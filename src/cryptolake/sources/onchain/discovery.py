@@ -8,26 +8,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
-from cryptolake.contracts.grades import at_least
 from cryptolake.net.blocks import BlockRange
 from cryptolake.net.liars import Accuser
 from cryptolake.net.logs import LogFilter
 from cryptolake.net.proof import Prover
 from cryptolake.net.rpc import Pool
 from cryptolake.sources.onchain.history import Discovered, History
-from cryptolake.sources.onchain.second_voice import Borne
 from cryptolake.sources.onchain.telling import Telling
-
-
-def resting_on_history(borne: Borne, history: Discovered | None) -> Borne:
-    """How a reading is borne out that rests on a history as well (None: on none)."""
-    if history is None or at_least(history.grade, borne.grade):
-        return borne
-    problem = history.problem and f"the events that name its parts: {history.problem}"
-    return replace(borne, grade=history.grade, problem="; ".join(one for one in (borne.problem, problem) if one))
 
 
 def _nobody(_name: str, _voice: str) -> None:

@@ -146,6 +146,8 @@ def _snapshot(content: object, given: object) -> Graded:
     if (history := given.get("history")) is not None:  # of the events that name its parts
         grade = weakest([grade, grade_of(history)])
     found = _no_further_than_said(_by_headers(Graded(grade), given), given)
+    if history is not None and not found.says and (why := str(given.get("history_problem") or "")):
+        found = replace(found, says=f"the events that name its parts: {why}")
     # One that is only asked besides, and reads something else while nobody can decide, fails nothing and is not kept silent.
     doubts = (str(content["contradicted"]),) if content.get("contradicted") else ()
     return Graded(found.grade, None, found.says, faults, doubts)

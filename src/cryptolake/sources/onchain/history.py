@@ -33,13 +33,15 @@ NOBODY_KNOWN = ""  # told by somebody whose name was not kept, as earlier versio
 class Discovered:
     """The logs of a history up to a block, in order, how far they are proven, and why no further ("": as far as was wished).
 
-    `liars` are the endpoints that were proven to have told them wrongly, each with the block and its voice.
+    `liars` are the endpoints that were proven to have told them wrongly, each with the block and its voice; `contradicted` says
+    what those who are only asked besides say otherwise, while nobody can decide.
     """
 
     logs: tuple[Log, ...]
     grade: Grade
     problem: str = ""
     liars: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    contradicted: str = ""
 
 
 @dataclass(slots=True)

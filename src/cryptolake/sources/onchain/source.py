@@ -31,7 +31,7 @@ from cryptolake.registry.loader import Registry
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.births import Births
 from cryptolake.sources.onchain.certificate import snapshot_certificate
-from cryptolake.sources.onchain.discovery import Discoveries, resting_on_history
+from cryptolake.sources.onchain.discovery import Discoveries
 from cryptolake.sources.onchain.events import settled_debts, to_settle
 from cryptolake.sources.onchain.families import bad_debt_in, discovering, families, isolating, writing_off
 from cryptolake.sources.onchain.grading import graded
@@ -311,7 +311,7 @@ class OnchainSource:
                 yield miss(by_name[name], outcome.error)
                 continue
             history = histories[name]
-            borne = resting_on_history(read.borne, history)
+            contradicted = read.borne.contradicted or (history.contradicted if history else "")
             payload = {
                 "csu": name,
                 "block": header.number,
@@ -319,10 +319,8 @@ class OnchainSource:
                 "timestamp": header.timestamp,
                 **({"found": markets[name].found} if markets[name].found else {}),
                 "rounds": transcript_to_json(outcome.transcript),
-                **({"contradicted": read.borne.contradicted} if read.borne.contradicted else {}),
-                "certificate": snapshot_certificate(
-                    header, borne, voices, blocks.standing(period.end), None if history is None else history.grade
-                ),
+                **({"contradicted": contradicted} if contradicted else {}),
+                "certificate": snapshot_certificate(header, read.borne, voices, blocks.standing(period.end), history),
             }
             yield Raw(
                 partition=by_name[name],
@@ -334,7 +332,7 @@ class OnchainSource:
                 provenance={
                     **self._provenance,
                     **told_apart(markets[name]),
-                    "endpoint": borne.first,
+                    "endpoint": read.borne.first,
                 },
                 block=header.number,
                 block_hash=header.hash,

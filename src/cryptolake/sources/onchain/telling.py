@@ -50,6 +50,7 @@ class Telling:
         self._watch, self._prover, self._accused = watch, prover, accused
         self._range, self._whole = blocks, [(blocks.start, blocks.end)]
         self._liars: dict[str, tuple[int, str]] = {}
+        self._contradicted: list[str] = []  # what only those say otherwise who are asked besides
         self._lying = {
             told_by(one.endpoint)
             for one in pool.everybody
@@ -72,7 +73,8 @@ class Telling:
         first = self._first()
         logs = sorted((log for by, some in first.items() for log in self._history.told[by].within(some)), key=place)
         grade = self._grade()
-        return Discovered(tuple(logs), grade, problem if grade != "two_voices" else "", self._liars)
+        problem = problem if grade != "two_voices" else ""
+        return Discovered(tuple(logs), grade, problem, self._liars, "; ".join(self._contradicted))
 
     # -- what is known
 
@@ -241,20 +243,28 @@ class Telling:
     def _settled(self) -> bool:
         """Settle what tellers differ about; whether somebody was proven to lie, so that others are to be asked.
 
-        Raises Skip (`suspect`) where nobody can tell: the blocks are asked again on the next run.
+        Raises Skip (`suspect`) where nobody can tell: the blocks are asked again on the next run. Who is only asked besides
+        fails nobody's day: what is told otherwise by such alone is taken back, and said.
         """
         question, found = LogQuestion(self._pool.chain, [self._wanted]), False
+        besides = {told_by(one.endpoint) for one in self._pool.besides} - {
+            told_by(one.endpoint) for one in self._pool.stations
+        }
         for number, claims in sorted(self._differences().items()):
             names = {self._name(by): said for by, said in claims.items()}
             settled, truth = settle(self._pool, question, number, names, self._prover)
             if not settled.settled:
-                for by in claims:
+                own = [by for by in claims if by not in besides]
+                for by in claims if len(own) != 1 else claims.keys() - set(own):
                     self._history.take_back(by, [(number, number + 1)])
-                raise Skip(
+                words = (
                     f"{self._pool.chain}: {' and '.join(sorted(names))} disagree about events of block {number}; "
-                    "it is asked again on the next run, leave out the endpoint that is wrong",
-                    reason="suspect",
+                    "it is asked again on the next run, leave out the endpoint that is wrong"
                 )
+                if len(own) != 1:
+                    raise Skip(words, reason="suspect")
+                self._contradicted.append(words)
+                continue
             for by in [by for by, said in claims.items() if said != truth]:
                 name = self._name(by)
                 if any(one.endpoint.name == name for one in self._pool.everybody):

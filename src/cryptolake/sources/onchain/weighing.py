@@ -16,6 +16,8 @@ from cryptolake.sources.onchain.grading import graded
 def weighed(raw: Raw, chain: str, liars: Liars, *, logs: bool) -> str | None:
     """Why an answer of a chain is suspect, None where it is not. Whom the certificate of `logs` proves a liar is remembered."""
     content = orjson.loads(raw.payload)
+    if logs and content.get("certificate") is None:
+        return None  # kept before there were any, or adopted: it proves nothing, and nobody contradicts it
     found = graded(raw, content)
     if found.faults:
         return found.faults[0]
