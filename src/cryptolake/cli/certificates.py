@@ -127,8 +127,8 @@ def _proof(given: Mapping[str, Any]) -> Iterator[str]:
     if given.get("logs_grade", given.get("grade")) != given.get("grade"):
         yield f"Its logs alone are proven as {given['logs_grade']}"
     if given.get("second") and "calls" in given:
-        first = " and ".join(given["first"])
-        yield f"Read by {first}; asked again of {given['second']}: {given['asked_again']:,} of {counted(given['calls'], 'call')}"
+        first, again = " and ".join(given["first"]), f"{given['asked_again']:,} of {counted(given['calls'], 'call')}"
+        yield f"Read by {first}; asked again of {given['second']}: {again}"
     if "roots" in given:
         yield f"Receipts were rebuilt up to a block whose hash {' and '.join(given['roots']['agreed'])} give"
     if "noticed" in given:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput
 from cryptolake.research.moments import Array, Instruments, moments
 from cryptolake.research.panel_var import PanelVar, moduli, scaled, solve
@@ -73,8 +74,8 @@ def responses(
         drawn.append(path)
     if len(drawn) < draws / 2:
         raise BadInput(
-            f"of {counted(draws, 'sample')} of {counted(len(used), 'market')} only {len(drawn)} gave an answer: no band can be drawn; "
-            "take more markets, fewer lags, or --draws 0"
+            f"of {counted(draws, 'sample')} of {counted(len(used), 'market')} only {len(drawn)} gave an answer: no band can be "
+            "drawn; take more markets, fewer lags, or --draws 0"
         )
     tails = (1 - level) / 2
     low, high = np.quantile(np.stack(drawn), [tails, 1 - tails], axis=0)

@@ -84,7 +84,7 @@ def _warnings(
         )
     if band is not None and band.explosive + band.unsolved:
         said.append(
-            f"Of {band.draws} samples of markets {band.explosive} had a shock that does not die out "
+            f"Of {counted(band.draws, 'draw')} of markets {band.explosive} had a shock that does not die out "
             f"and {band.unsolved} no answer."
         )
     return tuple(said)
