@@ -160,7 +160,7 @@ def require_enough(sums: Moments, steps: int) -> None:
         )
     if conditions < columns:
         raise BadInput(
-            f"{counted(conditions, 'instrument')} for {counted(columns, 'coefficient')} an equation; take more lags of them"
+            f"{counted(conditions, 'instrument')} for {counted(columns, 'coefficient')} an equation; take more instrument lags"
         )
     if steps > 1 and conditions * width > used:
         raise BadInput(
