@@ -35,7 +35,14 @@ def told(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
     return found
 
 
-def test_a_database_is_seen_reached_and_stopped(folder: Path) -> None:
+@pytest.fixture
+def untouched() -> Iterator[Path]:
+    with server_folder("db", "data") as made:
+        yield made
+
+
+def test_a_database_is_seen_reached_and_stopped(untouched: Path) -> None:
+    folder = untouched
     before = told(cryptolake(folder, "db", "status", "--json"))
     assert (before["state"], before["pid"]) == ("never made", None)
     assert "was not running" in cryptolake(folder, "db", "stop").stdout

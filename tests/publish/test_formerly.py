@@ -52,8 +52,8 @@ ROWS = pl.DataFrame({"k": ["a", "b"], "n": [1, 2], "at": [AT, AT], "x": [0.5, No
 def old(warehouse: Warehouse) -> Warehouse:
     """A database that an earlier version made and filled."""
     with warehouse._work("clearing") as cursor:
-        cursor.execute("DROP VIEW IF EXISTS kept_old")
-        cursor.execute("DROP TABLE IF EXISTS kept_new, kept_old CASCADE")
+        cursor.execute("DROP TABLE IF EXISTS kept_new CASCADE")  # and a view of the old name on it
+        cursor.execute("DROP TABLE IF EXISTS kept_old CASCADE")
     warehouse.setup([OLD])
     warehouse.load(OLD, ROWS, "nothing")
     return warehouse

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -78,12 +79,13 @@ def place(request: pytest.FixtureRequest, pg_data: Path, tmp_path_factory: pytes
     owner, data = admin, pg_data
     if not embedded:
         data = tmp_path_factory.mktemp(request.param)
+        name = f"{request.param}_{secrets.token_hex(4)}"  # its own each time: tests of other owners may come between
         with psycopg.connect(admin, autocommit=True) as connection:
             rights = OWNERS[request.param]
-            connection.execute(f"CREATE ROLE {request.param} LOGIN PASSWORD 'owner' {rights}".encode())
-            connection.execute(f"CREATE DATABASE of_{request.param} OWNER {request.param}".encode())
-        admin = make_conninfo(admin, dbname=f"of_{request.param}")
-        owner = make_conninfo(admin, user=request.param, password="owner")
+            connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'owner' {rights}".encode())
+            connection.execute(f"CREATE DATABASE of_{name} OWNER {name}".encode())
+        admin = make_conninfo(admin, dbname=f"of_{name}")
+        owner = make_conninfo(admin, user=name, password="owner")
     with Warehouse.open(data, None if embedded else owner) as warehouse:
         warehouse.setup([KEPT])
         warehouse.load(KEPT, ROWS, "replace")

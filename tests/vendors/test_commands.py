@@ -159,19 +159,30 @@ def test_fresh_and_restate(shell: Shell) -> None:
 
 
 @pytest.fixture
-def documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The files that docs/add-a-source.md shows, and nothing else, where sources are found."""
+def documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The files that docs/add-a-source.md shows, and nothing else, where sources are found; nothing of them is left."""
     page = (Path(__file__).parents[2] / "docs" / "add-a-source.md").read_text()
+    names = []
     for code in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL):
-        (name,) = re.findall(r'VENDOR = Vendor\(\s*name="(\w+)"', code)
-        (tmp_path / f"{name}.py").write_text(code)
+        names += re.findall(r'VENDOR = Vendor\(\s*name="(\w+)"', code)
+        (tmp_path / f"{names[-1]}.py").write_text(code)
     monkeypatch.setattr(cryptolake.sources, "__path__", [*cryptolake.sources.__path__, str(tmp_path)])
+    yield
+    for name in names:
+        sys.modules.pop(f"cryptolake.sources.{name}", None)
+
+
+@pytest.fixture
+def empty(shell: Shell) -> Iterator[Shell]:
+    """The same in a folder that nobody has asked anything for."""
+    with server_folder("vendor-cli", "data") as folder:
+        yield Shell(folder, shell.server)
 
 
 @pytest.mark.usefixtures("documented")
-def test_a_new_source_with_a_key_is_one_file(shell: Shell) -> None:
+def test_a_new_source_with_a_key_is_one_file(empty: Shell) -> None:
     """Found, listed, asked for its key, pulled through bronze and queried; its key is never shown."""
-    secret = "open/sesame"
+    shell, secret = empty, "open/sesame"
     with vendor(lambda path, _query: Reply(200, b"21.5" if path.endswith("/zug") else b"0")) as server:
         host = {"CRYPTOLAKE_URL_WEATHER": server.url}
         listed = {row["dataset"]: row for row in json.loads(shell("sources", "--json", **host).stdout)}
@@ -220,8 +231,9 @@ def test_a_key_in_a_sources_own_words_is_never_shown_or_kept(
 
 
 @pytest.mark.usefixtures("documented")
-def test_a_source_with_a_table_of_its_own_is_one_file(shell: Shell) -> None:
+def test_a_source_with_a_table_of_its_own_is_one_file(empty: Shell) -> None:
     """Set up, pulled and backfilled into lake and PostgreSQL, corrected by key, logged; broken rows keep the load out."""
+    shell = empty
     minutes = {"london": 480, "zug": 470}
 
     def reply(path: str, _query: object) -> Reply:

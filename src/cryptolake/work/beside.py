@@ -22,10 +22,8 @@ from cryptolake.flow.collect import collect as ask
 from cryptolake.flow.plan import make_plan
 from cryptolake.flow.resume import AT_ONCE, Wish, compare, damaged, wish_for
 from cryptolake.registry.markets import Csu
-from cryptolake.silver.tvl import TABLE as TVL
 from cryptolake.sources.onchain.planning import boundary_headers
-from cryptolake.work.price_sources import price_source
-from cryptolake.work.workload import Workload
+from cryptolake.work.workload import SNAPSHOTS, Workload
 
 ChainDay = tuple[str, date]
 States = Mapping[Partition, Entry]
@@ -43,6 +41,10 @@ def has_endpoint(app: App, chain: str) -> bool:
 def asked_beside(app: App) -> list[str]:
     """Who is asked in every snapshot, by name: those whose word is had from the chain itself."""
     return [name for name, one in app.found.price_sources.items() if one.asked == "snapshots"]
+
+
+def _source(app: App, name: str) -> Source:
+    return app.found.price_source(name, app.access(), app.registry.chains, {})
 
 
 def is_own(app: App, chain: str) -> bool:
@@ -88,7 +90,7 @@ def ask_beside(
     for name in asked_beside(app) if days else ():
         if stopping.is_set():
             break
-        source = price_source(app, name)
+        source = _source(app, name)
         wanted = wish_for(partitions_beside(app, name, source, days))
         left = compare(wanted, app.ledger, resume=resume, only_failed=only_failed)
 
@@ -133,7 +135,7 @@ def _answered(app: App, csus: Sequence[Csu], wish: Wish) -> set[ChainDay]:
     chains = {csu.name: csu.chain for csu in csus}
     found = set()
     for (dataset, key), periods in wish.items():
-        if dataset != TVL.name or key not in chains:
+        if dataset != SNAPSHOTS or key not in chains:
             continue
         answers = {text for text, digest in app.ledger.settled(dataset, key).items() if digest is not None}
         found |= {(chains[key], one.day) for one in periods if _ends_its_day(app, one) and str(one) in answers}
@@ -158,10 +160,10 @@ def with_prices(
             continue
         instants.setdefault(csu.chain, set()).update((one.period.start, one.period.end))
         deployed = csu.deployed_on is None or csu.deployed_on <= one.period.day
-        if one.dataset == TVL.name and deployed and _ends_its_day(app, one.period):
+        if one.dataset == SNAPSHOTS and deployed and _ends_its_day(app, one.period):
             days.add((csu.chain, one.period.day))
     for name in asked_beside(app) if days else ():
-        source = price_source(app, name)
+        source = _source(app, name)
 
         def intact(partition: Partition, digest: str | None, name: str = source.name) -> bool:
             return app.bronze.intact(partition, digest, name)
