@@ -99,22 +99,27 @@ def ask_beside(
 
         hurt = damaged(left, intact, stopping) if left.settled_count <= AT_ONCE else []
         asked = sorted([*left.missing, *hurt])
-        if asked:
-            more(len(asked))
         chains = {chain for chain, _ in days}
-        for ours in (True, False):
-            if some := [one for one in asked if (one.key in chains) is ours]:
-                answers = ask(
-                    source,
-                    some,
-                    bronze=app.bronze,
-                    ledger=app.ledger,
-                    workers=workers,
-                    progress=progress,
-                    stopping=stopping,
-                    attempts=ATTEMPTS if ours else 1,
-                )
-                found.join(answers if ours else _forgiven(answers, name))
+        ours, others = ([one for one in asked if (one.key in chains) is of_it] for of_it in (True, False))
+        # Another chain's silence is found out by one day of it: it must not be waited for as often as there are days.
+        for some in (ours, others[:1], others[1:]):
+            if not some:
+                continue
+            more(len(some))
+            answers = ask(
+                source,
+                some,
+                bronze=app.bronze,
+                ledger=app.ledger,
+                workers=workers,
+                progress=progress,
+                stopping=stopping,
+                attempts=ATTEMPTS if some is ours else 1,
+            )
+            silent = answers.failed
+            found.join(answers if some is ours else _forgiven(answers, name))
+            if silent and some is not ours:
+                break
     return found
 
 
