@@ -70,10 +70,8 @@ def test_windows_of_a_killed_run_stay_those_of_who_answered_them(
                 first = {truly[name] for _, _, name, _ in proof["windows"]}
                 again = {truly[name] for _, _, name, _ in proof["second"]}
                 assert not first & again, "the same one bore itself out"
-                if one in lake.wrong(app):  # two liars that leave out the same: nobody can know
-                    assert found.verdict == "suspect" or "good" not in {*first, *again}
-                    assert (
-                        found.grade == "one_voice"
-                        or found.verdict == "suspect"
-                        or {*first, *again} == {*LIES} - {"good"}
-                    )
+                if one in lake.wrong(
+                    app
+                ):  # two liars that leave out the same, or one whom nobody was there to bear out
+                    both_lie = {*first, *again} == {*LIES} - {"good"}
+                    assert found.verdict == "suspect" or found.grade == "one_voice" or both_lie
