@@ -60,7 +60,7 @@ CALLS = {
     "contracts show daily_panel": SETTINGS | FAMILIES | TABLES,  # sources may have tables of their own
     "entities": PRINT | FLAGS,
     "sources": SETTINGS | FAMILIES | TABLES | {"sqlite3"},
-    "plan --days 3": SETTINGS | FAMILIES | TABLES | {"sqlite3"},  # who prices for all is one of the sources
+    "plan --days 3": SETTINGS | FAMILIES | {"sqlite3", "polars"},
     "ledger inspect": SETTINGS | {"sqlite3"},
     "monitor --days 3": SETTINGS | FAMILIES | {"sqlite3", "polars"},
 }

@@ -113,3 +113,15 @@ class Lake:
             if [told(row) for row in source.parse(raw)] != self.fortnight.liquidations_on(one.period.day):
                 found.append(one)
         return found
+
+
+def without_receipts(lake: Lake) -> None:
+    """Let the lake's chain be one whose receipts nobody can prove."""
+    told = lake._registry
+
+    def changed(public: Any) -> dict[str, Any]:
+        registry = told(public)
+        registry["chains"]["local"]["receipts"] = {"rule": "not_supported", "why": "a world without"}
+        return registry
+
+    lake._registry = changed  # type: ignore[method-assign]

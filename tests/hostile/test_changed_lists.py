@@ -80,3 +80,5 @@ def test_windows_of_a_killed_run_stay_those_of_who_answered_them(
                 ):  # two liars that leave out the same, or one whom nobody was there to bear out
                     both_lie = {*first, *again} == {*LIES} - {"good"}
                     assert found.verdict == "suspect" or found.grade == "one_voice" or both_lie
+                    if operators:  # else nobody can be compared with anybody
+                        assert found.verdict == "suspect" or "good" not in {*first, *again}

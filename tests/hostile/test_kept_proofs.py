@@ -13,7 +13,7 @@ import orjson
 import polars as pl
 import pytest
 from tests.chain.scenario import Fortnight
-from tests.hostile.lakes import WANTED, Lake
+from tests.hostile.lakes import WANTED, Lake, without_receipts
 from tests.hostile.liars import Liar, Lie, dropping, honest, nothing
 from tests.hostile.mutations import edits
 
@@ -58,14 +58,7 @@ def worlds(fortnight: Fortnight) -> dict[str, World]:
 def lake_of(folder: Path, fortnight: Fortnight, world: World) -> Lake:
     lake = Lake(folder, fortnight)
     if not world.receipts:
-        told = lake._registry
-
-        def without_receipts(public: Any) -> dict[str, Any]:
-            registry = told(public)
-            registry["chains"]["local"]["receipts"] = {"rule": "not_supported", "why": "a world without"}
-            return registry
-
-        lake._registry = without_receipts  # type: ignore[method-assign]
+        without_receipts(lake)
     return lake
 
 

@@ -11,7 +11,7 @@ from tests.chain.scenario import Fortnight
 from tests.hostile.lakes import WANTED, Lake
 from tests.hostile.middleman import Change, Middleman, honest
 from tests.hostile.server import Hostile
-from tests.hostile.test_headers import lying, midnight, places
+from tests.hostile.two_days import lying, midnight, places
 from tests.net.node import Node
 
 from cryptolake.app import App

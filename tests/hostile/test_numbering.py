@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.chain.scenario import Fortnight
 from tests.hostile.liars import by_transaction
 from tests.hostile.middleman import Change, honest
-from tests.hostile.test_headers import EVENTFUL, Day, World
+from tests.hostile.two_days import EVENTFUL, Day, World, truth_of_two_days, world_of_two_days
 
 from cryptolake.contracts.grades import Grade
 from cryptolake.contracts.partition import Partition
 
+FIXTURES = (world_of_two_days, truth_of_two_days)
 pytestmark = [pytest.mark.chain, pytest.mark.xdist_group("fortnight")]
 
 
@@ -29,16 +29,6 @@ def numbering() -> Change:
         return reply
 
     return answered
-
-
-@pytest.fixture(scope="module")
-def world(aave_fortnight: Fortnight) -> World:
-    return World(aave_fortnight)
-
-
-@pytest.fixture(scope="module")
-def truth(world: World) -> dict[Partition, Day]:
-    return world.read(honest)
 
 
 @pytest.mark.parametrize("grade", ["one_voice", "two_voices"])

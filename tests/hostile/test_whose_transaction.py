@@ -10,14 +10,14 @@ from itertools import combinations
 from typing import Any
 
 import pytest
-from tests.chain.scenario import Fortnight
 from tests.hostile.middleman import Change, honest
-from tests.hostile.test_headers import Day, World, over_claimed
+from tests.hostile.two_days import Day, World, over_claimed, truth_of_two_days, world_of_two_days
 
 from cryptolake.contracts.grades import Grade
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.receipt_rules import ReceiptRule
 
+FIXTURES = (world_of_two_days, truth_of_two_days)
 pytestmark = [pytest.mark.chain, pytest.mark.xdist_group("fortnight")]
 NAMED_IN = ("logs", "headers", "receipts", "whole blocks")
 TOGETHER = [some for count in (1, 2, 4) for some in combinations(NAMED_IN, count)]
@@ -50,16 +50,6 @@ def naming_others(*where: str) -> Change:
         return reply
 
     return answered
-
-
-@pytest.fixture(scope="module")
-def world(aave_fortnight: Fortnight) -> World:
-    return World(aave_fortnight)
-
-
-@pytest.fixture(scope="module")
-def truth(world: World) -> dict[Partition, Day]:
-    return world.read(honest)
 
 
 @pytest.mark.parametrize("rule", ["standard", None])

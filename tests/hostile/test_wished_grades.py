@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 from tests.chain.scenario import Fortnight
-from tests.hostile.lakes import WANTED, Lake
+from tests.hostile.lakes import WANTED, Lake, without_receipts
 from tests.hostile.liars import Liar, dropping, honest
 
 from cryptolake.app import App
@@ -25,17 +25,6 @@ from cryptolake.work.verify import verify
 
 CHAIN = [pytest.mark.chain, pytest.mark.xdist_group("fortnight")]
 SOME = [*WANTED[:5], *(replace(one, dataset="tvl") for one in WANTED[3:5])]
-
-
-def without_receipts(lake: Lake) -> None:
-    told = lake._registry
-
-    def changed(public: Any) -> dict[str, Any]:
-        registry = told(public)
-        registry["chains"]["local"]["receipts"] = {"rule": "not_supported", "why": "a world without"}
-        return registry
-
-    lake._registry = changed  # type: ignore[method-assign]
 
 
 def wished(lake: Lake, app: App, grade: Grade) -> dict[str, set[str | None]]:

@@ -29,7 +29,7 @@ NAMES = ("growth", "used")
 
 
 def two_variables() -> pl.DataFrame:
-    """Growth and borrowed share of the synthetic panel, as `pydynpd_numbers.py` takes them."""
+    """Growth and borrowed share of the synthetic panel, as `benchmarks/peers/pydynpd_numbers.py` takes them."""
     rows = pl.read_csv(PANEL, try_parse_dates=True).sort("csu", "date")
     return rows.select(
         "csu",

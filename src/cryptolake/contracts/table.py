@@ -7,31 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import polars as pl
-import pyarrow as pa
 
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.quoting import identifier, identifiers, literal
 from cryptolake.contracts.wellformed import require_types
 from cryptolake.errors import Stop
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 Dtype = Literal["text", "int64", "int32", "float64", "bool", "date", "timestamp", "timestamp_naive", "integer_text"]
 
 # integer_text: an unscaled integer of any size (uint256) as decimal text. timestamp: an instant, microseconds, UTC.
 # timestamp_naive: the same instant in UTC without zone, for the documented tables whose column type is TIMESTAMP.
-_ARROW: dict[Dtype, pa.DataType] = {
-    "text": pa.string(),
-    "int64": pa.int64(),
-    "int32": pa.int32(),
-    "float64": pa.float64(),
-    "bool": pa.bool_(),
-    "date": pa.date32(),
-    "timestamp": pa.timestamp("us", tz="UTC"),
-    "timestamp_naive": pa.timestamp("us"),
-    "integer_text": pa.string(),
-}
 _POLARS: dict[Dtype, pl.DataType] = {
     "text": pl.String(),
     "int64": pl.Int64(),
@@ -170,9 +161,22 @@ class Table:
 
     def arrow_schema(self) -> pa.Schema:
         """The Arrow schema, with unit and doc in each field's metadata."""
+        import pyarrow as pa  # heavy, and most who read a contract never want it
+
+        arrow: dict[Dtype, pa.DataType] = {
+            "text": pa.string(),
+            "int64": pa.int64(),
+            "int32": pa.int32(),
+            "float64": pa.float64(),
+            "bool": pa.bool_(),
+            "date": pa.date32(),
+            "timestamp": pa.timestamp("us", tz="UTC"),
+            "timestamp_naive": pa.timestamp("us"),
+            "integer_text": pa.string(),
+        }
         return pa.schema(
             [
-                pa.field(f.name, _ARROW[f.dtype], nullable=f.null, metadata={"unit": f.unit, "doc": f.doc})
+                pa.field(f.name, arrow[f.dtype], nullable=f.null, metadata={"unit": f.unit, "doc": f.doc})
                 for f in self.fields
             ],
             metadata={"table": self.name, "grain": self.grain, "key": ",".join(self.key)},

@@ -18,8 +18,10 @@ _LEAST_IN_FLIGHT, _MOST_IN_FLIGHT = 2, 128
 _UNTRIED_IN_FLIGHT, _GUESSED_IN_FLIGHT = 8, 32  # at an endpoint whose limit nobody told: at first, and at most
 
 
-def order(stations: Sequence[Station], method: str, block: int | None, now: float) -> list[Station]:
-    """Endpoints to ask now: well ones that reach the block, soonest to answer first; else the others, soonest back."""
+def order(stations: Sequence[Station], method: str, block: int | None, now: float, *, calls: int = 1) -> list[Station]:
+    """Endpoints to ask now for so many calls: well ones that reach the block, first who will be through with them soonest;
+    else the others, soonest back.
+    """
     kind = kept(method)
     usable = [
         one
@@ -30,7 +32,12 @@ def order(stations: Sequence[Station], method: str, block: int | None, now: floa
     well = [one for one in there if one.learned.reaches(kind, block, now)]
     if well:
         # The listed order breaks ties, so that the user's own endpoint comes before public ones.
-        waits = {id(one): one.limiter.backlog() + one.learned.latency_s for one in well}
+        waits = {
+            id(one): one.limiter.backlog()
+            + one.learned.latency_s
+            + (min(calls, one.learned.batch.size) - 1) * one.endpoint.limits.cost(method) / one.limiter.rate
+            for one in well
+        }
         # One that has not answered yet and is being asked whether it is there is waited for by nobody else.
         return sorted(well, key=lambda one: (not one.chain_ok and one.lock.locked(), round(waits[id(one)], 1)))
     return sorted(usable, key=lambda one: (not one.learned.reaches(kind, block), one.back_at))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryptolake.errors import CryptolakeError
+from cryptolake.net.agreement import HEADER
 from cryptolake.net.answers import data
 from cryptolake.net.besides import among, others
 from cryptolake.net.endpoint import Station
@@ -20,7 +21,6 @@ from cryptolake.net.questions import Question
 from cryptolake.net.rpc import Pool
 from cryptolake.net.voices import surely_one
 
-HEADER = "eth_getBlockByNumber"
 TOGETHER = 50  # headers in one request
 
 
@@ -63,10 +63,12 @@ class QuietHeaders:
 
     def _given(self, calls: Sequence[Question], block: int) -> tuple[Sequence[object], Sequence[object]]:
         """What one voice answers, and what a second one does: nothing where there is none. A second one never fails a day."""
+        if not self._provable:  # two could agree on nothing: whoever is soonest gives each
+            return self._pool.batch(calls), [None] * len(calls)
         given: list[Sequence[object]] = []
         heard, failure = set[str](), ""
-        able = [self._pool.pick(HEADER, block)]
-        while able and len(given) < (2 if self._provable else 1):
+        able = [self._pool.pick(HEADER, block, calls=len(calls))]
+        while able and len(given) < 2:
             group = [one for one in self._pool.everybody if one.stopped is None and _same(one, able[0])]
             heard |= {one.endpoint.name for one in group}
             able = [one for one in others(self._pool, heard) if one.endpoint.answers(HEADER)]
@@ -76,7 +78,7 @@ class QuietHeaders:
                 if not given and not able:
                     raise
                 failure = f"a second voice gives no headers: {error}"
-        if self._provable and len(given) < 2:
+        if len(given) < 2:
             self._problem = failure or f"nobody but {' and '.join(sorted(heard))} gives headers"
         return given[0], given[1] if len(given) > 1 else [None] * len(calls)
 

@@ -131,14 +131,18 @@ class Pool:
             found |= self._somewhere(calls, [number for number in range(len(calls)) if number not in found])
         return [found[number] for number in range(len(calls))]
 
-    def pick(self, method: str, block: int | None = None, *, avoid: frozenset[str] = frozenset()) -> Station:
-        """The endpoint to ask next for `method` at `block`: well, deep enough, soonest to answer.
+    def pick(
+        self, method: str, block: int | None = None, *, avoid: frozenset[str] = frozenset(), calls: int = 1
+    ) -> Station:
+        """The endpoint to ask next for so many calls at `block`: well, deep enough, through with them soonest.
 
         For logs, one of those whose budget yields blocks. Raises Stop or Retry when there is none besides those to `avoid`.
         """
         now = self._clock()
         others = [one for one in self.stations if one.endpoint.name not in avoid and not (avoid and one.silent(now))]
-        if found := order(worth_asking(others, block, now) if method == LOGS else others, method, block, now):
+        if found := order(
+            worth_asking(others, block, now) if method == LOGS else others, method, block, now, calls=calls
+        ):
             return found[0]
         raise self._nobody(Retry("no endpoint is left to ask"))
 
@@ -219,7 +223,7 @@ class Pool:
         last: CryptolakeError = Retry("no endpoint answered")
         for attempt in range(1 if self.hurried else self._attempts):
             errors: list[CryptolakeError] = []
-            stations = order(self.stations, method, block, self._clock())
+            stations = order(self.stations, method, block, self._clock(), calls=len(left))
             if not any(one.learned.allows(kept(method), block) for one in self.stations):
                 words = "no endpoint may be asked for a block so old (`archive` of the settings)"
                 raise Elsewhere(f"{self.chain}: {words}")

@@ -1,6 +1,6 @@
 """What pydynpd says of the synthetic panel, as JSON; run where it is installed (0.2.2 needs numpy below 2).
 
-    python pydynpd_numbers.py fixtures/synthetic_panel.csv > fixtures/pydynpd.json
+    F=tests/research/fixtures; python benchmarks/peers/pydynpd_numbers.py $F/synthetic_panel.csv > $F/pydynpd.json
 
 Growth is the change of ln(1 + TVL), used the borrowed share; one equation at a time, each with the other's lag.
 """
