@@ -40,6 +40,14 @@ def test_free_keys_of_ten_blocks_leave_logs_to_the_wider_endpoint() -> None:
     assert names(order(stations, "eth_call", None, 0.0)) == ["key-1", "key-2", "key-3", "public"]
 
 
+def test_many_calls_go_to_who_is_through_with_all_of_them_soonest() -> None:
+    slow, quick = station("slow", 2000, rate=5.0), station("quick", 2000, rate=100.0)
+    assert names(order([slow, quick], "eth_getBlockByNumber", None, 0.0)) == ["slow", "quick"], "one call: as listed"
+    assert names(order([slow, quick], "eth_getBlockByNumber", None, 0.0, calls=50)) == ["quick", "slow"]
+    quick.limiter.reserve(2000)  # it is busy for 20 s, the other through with them in 10
+    assert names(order([slow, quick], "eth_getBlockByNumber", None, 0.0, calls=50)) == ["slow", "quick"]
+
+
 def test_free_keys_take_over_where_nobody_else_can() -> None:
     keys, public = [station(*one) for one in KEYS], station(*PUBLIC)
     assert names(worth_asking(keys, 5)) == ["key-1", "key-2", "key-3"]

@@ -72,7 +72,7 @@ def diff_command(
     """
     from cryptolake.catalogue import contracts
     from cryptolake.contracts.versions import changes, promises, read_document
-    from cryptolake.work.lending import CONTRACTS_FILE
+    from cryptolake.work.published import CONTRACTS_FILE
 
     path = old / CONTRACTS_FILE if old.is_dir() else old
     try:

@@ -134,9 +134,8 @@ class Pool:
     def pick(
         self, method: str, block: int | None = None, *, avoid: frozenset[str] = frozenset(), calls: int = 1
     ) -> Station:
-        """The endpoint to ask next for so many calls at `block`: well, deep enough, through with them soonest.
-
-        For logs, one of those whose budget yields blocks. Raises Stop or Retry when there is none besides those to `avoid`.
+        """The endpoint to ask next for so many calls at `block`: well, deep enough, through with them soonest; for logs, one of
+        those whose budget yields blocks. Raises Stop or Retry when there is none besides those to `avoid`.
         """
         now = self._clock()
         others = [one for one in self.stations if one.endpoint.name not in avoid and not (avoid and one.silent(now))]

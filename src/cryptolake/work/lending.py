@@ -17,14 +17,11 @@ from functools import partial
 import polars as pl
 
 from cryptolake.app import App
-from cryptolake.catalogue import contracts
 from cryptolake.cluster.asking import asking
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.grades import Grade
 from cryptolake.contracts.partition import MARKET_DATASETS, Partition
-from cryptolake.contracts.versions import document
 from cryptolake.errors import BadInput, Stop
-from cryptolake.files.atomic import write_bytes
 from cryptolake.flow import extend as backwards
 from cryptolake.flow.collect import Collected
 from cryptolake.flow.collect import collect as ask
@@ -33,15 +30,8 @@ from cryptolake.flow.outputs import Output as Output
 from cryptolake.flow.resume import AT_ONCE, Wish, compare, damaged, partitions_of
 from cryptolake.flow.workers import suggested
 from cryptolake.gold import daily_panel
-from cryptolake.gold.metadata import metadata_document
 from cryptolake.net.purse import REACHED
 from cryptolake.registry.markets import Csu
-from cryptolake.registry.version import registry_version
-from cryptolake.silver import refined
-from cryptolake.silver.refined import TABLE as REFINED_DAYS
-from cryptolake.silver.tvl import TABLE as TVL
-from cryptolake.state.checkpoints import write_checkpoints
-from cryptolake.version import __version__
 from cryptolake.watch.health import Reporter, latencies, read_runs
 from cryptolake.watch.pace import Pace, Show
 from cryptolake.work import panel
@@ -50,9 +40,8 @@ from cryptolake.work.absences import doubt_absences
 from cryptolake.work.attainable import what_can_be_had
 from cryptolake.work.beside import ask_beside
 from cryptolake.work.grading import graded_states
-from cryptolake.work.handing_out import require_supported
 from cryptolake.work.liars import judge_earlier_days
-from cryptolake.work.lost import refuse_to_empty, require_ledger
+from cryptolake.work.lost import require_ledger
 from cryptolake.work.market_days import EVERYTHING, MarketDays
 from cryptolake.work.price_sources import (
     lake_pricing,
@@ -63,11 +52,10 @@ from cryptolake.work.price_sources import (
     warn_of_other_settings,
 )
 from cryptolake.work.priority import largest_first, last_known_usd
+from cryptolake.work.published import publish as publish
 from cryptolake.work.standing import market_day, standing
 from cryptolake.work.verify import proven_so_far
 from cryptolake.work.vouched import lacking_of, to_make_good
-
-CONTRACTS_FILE = "gold/contracts.json"  # what the tables beside it promise; `contracts diff` reads it
 
 
 def collect(
@@ -221,50 +209,6 @@ def build(app: App) -> Built:
     )
 
 
-def publish(app: App) -> list[Output]:
-    """Finished tables to plain files and to PostgreSQL, and the ledger to the documented checkpoints.
-
-    Raises Stop before anything is written when a published table would become empty although answers for it are known, and
-    for figures in the panel that ledger and silver do not give now.
-    """
-    made, tables = [], app.tables
-    frames = {one.table: tables.read(one.table) for one in panel.finished()}
-    require_ledger(app)
-    refuse_to_empty(app, frames)
-    require_supported(app, frames[daily_panel.TABLE])
-    for table, frame in frames.items():
-        if table.publish_as is None:
-            continue
-        if "{csu}" not in table.publish_as:
-            made.append(Output(f"file {table.name}", frame.height, str(tables.publish(table, frame))))
-            continue
-        parts = frame.partition_by("csu", as_dict=True, maintain_order=True)
-        for (csu,), part in sorted(parts.items(), key=lambda item: str(item[0])):
-            made.append(Output(f"file {table.name}", part.height, str(tables.publish(table, part, csu=str(csu)))))
-    gold, csus = frames[daily_panel.TABLE], app.registry.csus
-    about = metadata_document(
-        daily_panel.TABLE,
-        gold,
-        csus={name: csus[name] for name in gold["csu"].unique() if name in csus},
-        code_version=__version__,
-        registry_version=registry_version(app.registry),
-        day_boundary=app.boundary,
-        tvl=frames[TVL],
-        pricing=refined.pricing_document(tables.read(REFINED_DAYS)),
-        exclusions=[one for one in app.registry.exclusions if one.csu in set(gold["csu"])],
-    )
-    made.append(Output("file metadata", 1, str(tables.publish_json("gold/metadata.json", about))))
-    promises = app.folder.root / CONTRACTS_FILE
-    write_bytes(promises, document(contracts()))
-    made.append(Output("file contracts", len(contracts()), str(promises)))
-    write_checkpoints(app.ledger, app.folder.checkpoints)
-    with app.warehouse() as warehouse:
-        for table, frame in ((one, rows) for one, rows in frames.items() if one.in_postgres):
-            warehouse.load(table, frame, table.load)
-            made.append(Output(f"PostgreSQL {table.name}", frame.height, table.name))
-    return made
-
-
 @dataclass(frozen=True, slots=True)
 class Run:
     """What a whole run did; `built` is None when its tables were not wanted, or it was asked to stop before they were made."""
@@ -370,9 +314,7 @@ def rebuild(app: App, *, reparse: bool = False, only: MarketDays = EVERYTHING) -
         of, first = ("", " first") if only.whole else (" of this selection", " with the same flags first")
         raise BadInput(f"nothing was collected yet{of}; run `cryptolake run`{first}")
     how = pricing_before(app) if only.whole else lake_pricing(app)
-    if (
-        not only.whole
-    ):  # what silver cannot vouch for is made good by every trip: its oracles tell prices to all markets
+    if not only.whole:  # what silver cannot vouch for is made good by every trip
         lacks = to_make_good(app, states, how)
         partitions = [one for one in every if only.holds(one) or market_day(one) in lacks]
     warn_of_other_settings(app, how)

@@ -16,7 +16,7 @@ from functools import partial
 
 import orjson
 
-from cryptolake.contracts.grades import at_least
+from cryptolake.contracts.grades import at_least, weakest
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.errors import CryptolakeError, Skip
@@ -190,7 +190,8 @@ class Settling:
         """The headers that the events' times are taken from, and who bears out these and the period's boundaries."""
         stamps, of_stamps = self.blocks.named({log.block: log.block_hash for log in logs})
         of_bounds = self.blocks.standing(*(at for one in period.asked for at in (one.period.start, one.period.end)))
-        return stamps, min(of_bounds, of_stamps, key=lambda one: one.grade != "one_voice")
+        problems = dict.fromkeys(one.problem for one in (of_bounds, of_stamps) if one.problem)
+        return stamps, HeaderStanding(weakest([of_bounds.grade, of_stamps.grade]), "; ".join(problems))
 
     def _priced(self, programs: Mapping[str, Callable[[], Program[Settled]]], block: Header) -> Read[Settled] | None:
         """Run the markets' programs, with all that they asked in other periods in the first request."""
