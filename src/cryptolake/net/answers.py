@@ -54,11 +54,13 @@ def stated_data(entry: Mapping[str, object], name: str, of: str, *, length: int 
 
 
 def read(method: str, params: Sequence[Json], raw: bytes) -> Json | bytes:
-    """A result as its method gives it, decoded and well formed; logs stay as they came, whoever asked for them reads them.
+    """A result as its method gives it, decoded and well formed; a list of logs stays as it came, for who asked to read it.
 
     Raises as `check`.
     """
     if method == "eth_getLogs":
+        if raw.lstrip()[:1] != b"[":
+            raise Malformed("the endpoint answered eth_getLogs with something else than logs; it is asked elsewhere")
         return raw
     answer = decoded(raw)
     check(method, params, answer)

@@ -59,6 +59,11 @@ class Bound:
         with self._lock:
             return not self._most and self._refused == self._end
 
+    def took(self, size: int) -> bool:
+        """Whether as much was answered in one question before, and not refused since."""
+        with self._lock:
+            return size <= self._most
+
     @property
     def settled(self) -> bool:
         """Whether the search has ended."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from cryptolake.errors import CryptolakeError, Retry
 from cryptolake.net.endpoint import Station
 from cryptolake.net.envelope import Json, Reply
-from cryptolake.net.faults import Behind, Denied, Doubtful, Elsewhere, TooFast
+from cryptolake.net.faults import Behind, Denied, Doubtful, Elsewhere
 from cryptolake.net.questions import Question, divisible, smallest
 from cryptolake.net.wire import Wire
 
@@ -42,12 +42,14 @@ class Doubts:
             raise refusal
         return self._again(station, calls, refusal)
 
-    def too_wide(self, station: Station, calls: Sequence[Question], refusal: TooFast) -> list[Json | Reply] | None:
+    def of_itself(self, station: Station, calls: Sequence[Question], refusal: Retry) -> list[Json | Reply] | None:
         """What came for a question that was refused for its rate again and again; None when it is the rate indeed.
 
-        Raises Doubtful when the smallest question of its kind passes, and this one at once after it does not.
+        Raises what it means when the smallest question of its kind passes (a simple one where it is that itself), and this
+        one at once after it does not: Doubtful where it can be made smaller.
         """
-        if not divisible(calls) or not self._passes(station, smallest(calls)):
+        small = smallest(calls) if divisible(calls) else [("eth_blockNumber", [])]
+        if not self._passes(station, small):
             return None
         return self._again(station, calls, refusal)
 
@@ -104,6 +106,7 @@ class Doubts:
         """The same question once more: what was wrong may have passed, else it is its size."""
         try:
             return self._wire.send(station, calls)
-        except type(refusal) as error:
-            station.of_size.add((calls[0][0], type(error)))
-            raise Doubtful(error, spoken=True) from None
+        except (type(refusal), Doubtful) as error:
+            if divisible(calls):
+                station.of_size.add((calls[0][0], type(refusal)))
+            raise error if isinstance(error, Doubtful) else Doubtful(error, spoken=True) from None

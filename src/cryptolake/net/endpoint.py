@@ -13,6 +13,7 @@ from typing import Self
 from cryptolake.net.bounds import NO_LIMIT, Bound
 from cryptolake.net.limiter import Limiter
 from cryptolake.net.patience import Forbearance
+from cryptolake.net.suspicion import Suspicion
 
 SURE = 2  # times that something must be said to be missing until that is believed for good
 _MISSES = 3
@@ -312,6 +313,7 @@ class Station:
     held: int = 0  # such complaints since the latest answer
     lock: threading.Lock = field(default_factory=threading.Lock)
     patience: Forbearance = field(default_factory=Forbearance)
+    suspicion: Suspicion = field(default_factory=Suspicion)
     hurried: bool = False  # whether somebody else can answer what it was asked last
     missed: int = 0  # opinions that it did not give, where it is only asked besides
 

@@ -103,6 +103,15 @@ def decoded(raw: bytes) -> Json:
     return found
 
 
+def by_place(numbers: Sequence[int], answers: Sequence[Json | Reply]) -> dict[int, Json | RpcFault]:
+    """What was answered of the questions with these numbers, decoded; what was refused is left out."""
+    return {
+        number: decoded(answer) if isinstance(answer, bytes) else answer
+        for number, answer in zip(numbers, answers, strict=True)
+        if not isinstance(answer, CryptolakeError)
+    }
+
+
 def _read(body: bytes) -> list[Envelope]:
     """The envelopes in a body; none when it holds anything else beside them."""
     body = body.removeprefix(_BOM).strip()

@@ -50,6 +50,14 @@ class TooFast(Retry):
     """The endpoint's rate limit is reached: ask it more slowly."""
 
 
+class Unsaid(TooFast):
+    """A failure without a reason of what was taken before: the rate (`of_rate`), as was found out, or trouble that passes."""
+
+    def __init__(self, error: Retry, *, of_rate: bool) -> None:
+        super().__init__(str(error), after_s=error.after_s)
+        self.of_rate = of_rate
+
+
 class Malformed(Retry):
     """An answer came that is none: no JSON, another question's, a field missing or misspelt."""
 

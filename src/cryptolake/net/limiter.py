@@ -227,6 +227,18 @@ class Limiter:
                 state.speed.rate = min(rate, self._given) if self._told else rate
                 state.learned_at = self._wall()
 
+    def go_on_at(self, rate: float) -> None:
+        """Go on at this rate, as far as it may be used, for another reason than a complaint."""
+        with self._held() as state:
+            state.speed.go_on_at(rate, self._clock())
+
+    def sent(self) -> float:
+        """Units of the last second; all that may be while some wait for their place."""
+        now = self._clock()
+        with self._held(write=False) as state:
+            waiting = not self._exact or state.full_at - self._burst / state.speed.rate > now
+            return state.speed.rate if waiting else state.second.between(now - 1, now)
+
     @contextmanager
     def _held(self, *, write: bool = True) -> Iterator[LimiterState]:  # what is shared has to be written
         """The state, nobody else's until the end of the block."""

@@ -9,13 +9,13 @@ import random
 
 from cryptolake.errors import CryptolakeError, Retry
 from cryptolake.net.endpoint import Station
-from cryptolake.net.faults import TooFast, error_of
+from cryptolake.net.faults import error_of
 from cryptolake.net.http import TooSlow
 
 SIT_OUT_S = 15.0  # how long an endpoint that failed is passed over while others are well
 _OVERDUE = 4  # times as long as a question took that was not answered in time
 _LONGEST_WAIT_S = 60.0
-_FIRST_WAIT_S, _LATELY_S = 1.0, 10.0  # what is waited at most when asked too fast, while answers came this lately
+_FIRST_WAIT_S, LATELY_S = 1.0, 10.0  # what is waited at most when asked too fast, while answers came this lately
 
 
 def sit_out(station: Station, error: Retry, sent_at: float, at: float) -> None:
@@ -35,7 +35,7 @@ def sit_out(station: Station, error: Retry, sent_at: float, at: float) -> None:
     station.back_at = at + max(wait, least)
 
 
-def slow_down(station: Station, error: TooFast, sent_at: float) -> None:
+def slow_down(station: Station, error: Retry, sent_at: float) -> None:
     """The endpoint was asked too fast; its limiter makes everybody wait who shares it.
 
     The pause it asks for is kept, but not for the first refusal after answers: some ask for far more than they need.
@@ -44,7 +44,7 @@ def slow_down(station: Station, error: TooFast, sent_at: float) -> None:
     now = station.limiter.now()
     if sent_at > station.slowed_at:
         station.slowed_at, station.held = now, station.held + 1
-    first = station.held == 1 and now - station.answered_at < _LATELY_S
+    first = station.held == 1 and now - station.answered_at < LATELY_S
     most = _FIRST_WAIT_S if first else _LONGEST_WAIT_S
     station.limiter.refused(sent_at, None if error.after_s is None else min(most, error.after_s))
 

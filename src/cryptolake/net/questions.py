@@ -36,11 +36,17 @@ def newest_block(calls: Iterable[Question]) -> int | None:
 
 def divisible(calls: Sequence[Question]) -> bool:
     """Whether it could be asked in smaller pieces: several calls, or logs of several blocks."""
-    if len(calls) > 1:
-        return True
-    ((method, params),) = calls
+    return len(calls) > 1 or blocks_of(calls[0]) > 1
+
+
+def blocks_of(call: Question) -> int:
+    """Of how many blocks the logs are asked for; 0 where they are not asked for by a range."""
+    method, params = call
     span = params[0] if method == "eth_getLogs" and params else None
-    return isinstance(span, Mapping) and span.get("fromBlock") != span.get("toBlock")
+    if not isinstance(span, Mapping):
+        return 0
+    first, last = quantity(span.get("fromBlock")), quantity(span.get("toBlock"))
+    return 0 if first is None or last is None else last - first + 1
 
 
 def of_one(method: str, error: TooBig | Doubtful) -> CryptolakeError:

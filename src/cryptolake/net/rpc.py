@@ -16,7 +16,7 @@ from cryptolake.net.answers import quantity
 from cryptolake.net.choice import LOGS, fitting, in_flight, kept, next_for_logs, order, surely_missing, worth_asking
 from cryptolake.net.doubts import Doubts
 from cryptolake.net.endpoint import Endpoint, Learned, Station
-from cryptolake.net.envelope import Json, Reply, decoded
+from cryptolake.net.envelope import Json, Reply, by_place
 from cryptolake.net.faults import (
     Behind,
     Denied,
@@ -28,14 +28,15 @@ from cryptolake.net.faults import (
     RpcFault,
     TooBig,
     TooFast,
-    error_of,
+    Unsaid,
     passing,
 )
 from cryptolake.net.http import Http
 from cryptolake.net.liars import Liars
 from cryptolake.net.limiter import Limiter, for_limit
 from cryptolake.net.memory import Memory
-from cryptolake.net.pauses import SIT_OUT_S, pause, sit_out, slow_down
+from cryptolake.net.outcome import answered, failed
+from cryptolake.net.pauses import SIT_OUT_S, pause
 from cryptolake.net.purse import Purse
 from cryptolake.net.questions import Question, divisible, learn_batch, of_one, state_block
 from cryptolake.net.wire import Wire
@@ -266,13 +267,15 @@ class Pool:
         while True:
             numbers = left[:size]
             try:
-                answers = self._try(station, [calls[number] for number in numbers], block)
-            except TooFast:
+                answers = self._looked_at(station, [calls[number] for number in numbers], block, refused + 1)
+            except TooFast as error:
                 refused += 1
                 if not patiently or station.limiter.silent or refused >= self._patience or self.hurried:
                     raise
+                self._rest_after(error, refused)
                 fits = min(size, fitting(station, methods))
-                if fits > size // 2:  # it should have fitted, so it may be too many calls at once whatever the rate is
+                if fits > size // 2 and not isinstance(error, Unsaid):
+                    # It should have fitted, so it may be too many calls at once whatever the rate is.
                     too_many, fits = size, max(1, size // 4)
                 size = fits
                 continue
@@ -288,27 +291,38 @@ class Pool:
             learn_batch(bound, size, answers)
             if too_many > size:
                 bound.doubted(too_many, spoken=True)
-            return {
-                number: decoded(answer) if isinstance(answer, bytes) else answer
-                for number, answer in zip(numbers, answers, strict=True)
-                if not isinstance(answer, CryptolakeError)
-            }
+            return by_place(numbers, answers)
 
     def _patiently(self, station: Station, call: Question, block: int | None) -> Json | Reply:
         """Ask one endpoint for one thing; while it is asked too fast, again when its limiter lets us."""
         for refused in range(1, 1 if station.endpoint.besides else self._patience):
             try:
-                (answer,) = self._try(station, [call], block)
+                return self._looked_at(station, [call], block, refused)[0]
             except TooFast as error:
                 if station.limiter.silent:
                     raise
-                known = (call[0], TooFast) in station.of_size
-                if (known or refused % _AGAIN == 0) and (found := self._doubts.too_wide(station, [call], error)):
-                    return found[0]
-            else:
-                return answer
-        (answer,) = self._try(station, [call], block)
-        return answer
+                self._rest_after(error, refused)
+        return self._try(station, [call], block)[0]
+
+    def _looked_at(
+        self, station: Station, calls: Sequence[Question], block: int | None, refused: int
+    ) -> list[Json | Reply]:
+        """As `_try`; what is refused for the `refused`-th time is looked at: whether it is the rate."""
+        try:
+            return self._try(station, calls, block)
+        except TooFast as error:
+            if isinstance(error, Unsaid) or (calls[0][0] == LOGS and divisible(calls)):
+                known = (calls[0][0], type(error)) in station.of_size
+                if (known or refused % _AGAIN == 0) and (found := self._doubts.of_itself(station, calls, error)):
+                    return found
+            raise
+
+    def _rest_after(self, error: TooFast, refused: int) -> None:
+        """Rest where a limiter does not see to it. Raises what it is after several times."""
+        if isinstance(error, Unsaid) and not error.of_rate:
+            if refused >= _AGAIN:
+                raise Retry(str(error), after_s=error.after_s)
+            self._sleep(pause(refused - 1, error))
 
     def _try(self, station: Station, calls: Sequence[Question], block: int | None) -> list[Json | Reply]:
         """Ask one endpoint once and remember how it went. Raises where not one of the calls was answered."""
@@ -329,31 +343,17 @@ class Pool:
             # Nothing is wrong with it: others are asked meanwhile.
             station.back_at, station.lagging = self._clock() + SIT_OUT_S, True
             raise
-        except TooFast as error:
-            station.miss(error)
-            station.patience.waited(method, asked_at, self._clock(), refused=True)
-            slow_down(station, error, self._wire.sent_at)
-            raise
         except Retry as error:
-            station.miss(error)
-            if isinstance(error, Doubtful) and error.spoken and divisible(calls):
-                raise  # it is alive and may only have been asked too much
-            of = "" if station.unheard > unheard else method
-            station.patience.waited(of, asked_at, self._clock(), refused=error_of(error, TooFast))
-            if isinstance(error, Doubtful) and isinstance(error.otherwise, TooFast):
-                slow_down(station, error.otherwise, self._wire.sent_at)
-                raise error.otherwise from None
-            sit_out(station, error, self._wire.sent_at, self._clock())
-            raise
-        station.back_at, station.failures, station.lagging = 0.0, 0, False
-        station.strikes = station.held = 0
-        station.patience.answered(method)
-        station.answered_at = station.limiter.now()
-        slower = next((one for one in answers if isinstance(one, TooFast)), None)
-        if slower is not None:
-            slow_down(station, slower, self._wire.sent_at)
-        else:
-            station.limiter.answered(self._wire.sent_at)
+            raise failed(
+                station,
+                calls,
+                error,
+                sent_at=self._wire.sent_at,
+                asked_at=asked_at,
+                now=self._clock(),
+                greeted=station.unheard == unheard,
+            ) from None
+        answered(station, method, answers, self._wire.sent_at)
         station.learned.proved(kind, block)
         if self._memory is not None:
             self._memory.note(self.chain, station)

@@ -27,7 +27,7 @@ _IN_A_HURRY = 2  # where only those are asked who are not waited for
 # What may be in flight, and so be lost when this process is killed: so many windows, so many blocks, or this part of what
 # was answered or of what is left, whichever is most.
 _WINDOWS, _BLOCKS, _PART = 2, 4000, 1 / 25
-_NO_SIZE = (Behind, Elsewhere, TooFast, Malformed, NotAwaited, Stop)  # whatever it is, it is not too much
+_NO_SIZE = (Behind, Elsewhere, TooFast, NotAwaited, Stop)  # whatever it is, it is not too much
 _SAME_SIZE = 3  # so many of them with the window as it is; after that its halves
 
 

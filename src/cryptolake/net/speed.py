@@ -127,6 +127,12 @@ class Speed:
         if self.rate > 1.1 * self.ceiling:
             self.ceiling, self.patience, self.climb = inf, _PATIENCE_S, _FAST
 
+    def go_on_at(self, rate: float, now: float) -> None:
+        """Use this rate from now on, within what was told; it climbs again from there, slowly after complaints."""
+        self.rate = max(self.least, min(rate, self.given) if self.told else rate)
+        self.ceiling, self.raised_at = inf, now
+        self.climb = _SLOW
+
     def after_reboot(self) -> None:
         """The clock began anew: what was learned holds, when it was does not."""
         self.complained_at = self.resumes_at = self.raised_at = -inf
