@@ -56,6 +56,20 @@ def edits(document: Any) -> Iterator[tuple[str, Any]]:
                 yield f"{place} put to {value!r}", put
 
 
+def lessened(document: Any) -> Iterator[tuple[str, Any]]:
+    """Every document with one part taken out, emptied, or put to a word that claims something."""
+    for place in list(places(document)):
+        holder = at(document, place[:-1])
+        taken_out = deepcopy(document)
+        del at(taken_out, place[:-1])[place[-1]]
+        yield f"{place} taken out", taken_out
+        for value in (*GRADES, None, False, 0, 0.0, "", [], {}):
+            if value != holder[place[-1]] or type(value) is not type(holder[place[-1]]):
+                put = deepcopy(document)
+                at(put, place[:-1])[place[-1]] = value
+                yield f"{place} put to {value!r}", put
+
+
 def at(document: Any, place: Place) -> Any:
     """What stands there."""
     for name in place:

@@ -15,7 +15,7 @@ import pytest
 from tests.chain.scenario import Fortnight
 from tests.hostile.lakes import WANTED, Lake, without_receipts
 from tests.hostile.liars import Liar, Lie, dropping, honest, nothing
-from tests.hostile.mutations import edits
+from tests.hostile.mutations import edits, lessened
 
 from cryptolake.app import App
 from cryptolake.contracts.grades import GRADES, Grade, at_least
@@ -102,7 +102,11 @@ def edited(raw: Raw) -> Iterator[tuple[str, Raw]]:
             yield f"provenance: {what}", replace(raw, provenance=said)
 
 
-@pytest.mark.parametrize("world", ["one voice", "a sample", "two voices", "roots", "a difference", "a liar"])
+WORLDS = ("one voice", "a sample", "two voices", "roots", "a difference", "a liar")
+CLAIMS = {"grade": "receipts_root", "logs_grade": "receipts_root", "noticed": 1.0, "problem": ""}
+
+
+@pytest.mark.parametrize("world", WORLDS)
 def test_no_edit_of_a_kept_answer_is_believed_even_where_no_digest_is_there_to_tell(
     answers: dict[str, list[Raw]], world: str
 ) -> None:
@@ -113,6 +117,42 @@ def test_no_edit_of_a_kept_answer_is_believed_even_where_no_digest_is_there_to_t
             after, tried = graded(other), tried + 1
             assert no_better(before, after), f"{raw.partition.dataset}: {what}: {before} became {after}"
         assert tried > 200
+
+
+def emptied(raw: Raw) -> Iterator[tuple[str, Raw]]:
+    """The answer whose words claim the most there is, with every part of it in turn taken out, emptied or put to a grade."""
+    content = orjson.loads(raw.payload)
+    most = {**content["certificate"], **CLAIMS}
+    yield "only its words", replace(raw, payload=orjson.dumps({**content, "certificate": most}))
+    for what, given in lessened(most):
+        yield what, replace(raw, payload=orjson.dumps({**content, "certificate": given}))
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_what_is_taken_out_or_emptied_proves_nothing_whatever_its_words_claim(
+    answers: dict[str, list[Raw]], world: str
+) -> None:
+    """The grade is reckoned from who read, who bore out and what was compared: less of that is never more proof."""
+    for raw in answers[world]:
+        before, tried = graded(raw), 0
+        for what, other in emptied(raw):
+            after, tried = graded(other), tried + 1
+            assert at_least(before.grade, after.grade), f"{raw.partition.dataset}: {what}: {before} became {after}"
+        assert tried > 200
+
+
+@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize("part", ["headers", "grounds", "parts", "voices", "second", "windows", "first"])
+def test_a_certificate_from_before_it_held_a_part_is_one_voices(
+    answers: dict[str, list[Raw]], world: str, part: str
+) -> None:
+    for raw in answers[world]:
+        content = orjson.loads(raw.payload)
+        if part in content["certificate"] and not (world == "roots" and part in ("second", "windows")):
+            del content["certificate"][part]
+            found = graded(replace(raw, payload=orjson.dumps(content)))
+            assert found.grade == "one_voice"
+            assert found.says
 
 
 def write(app: App, raw: Raw) -> None:

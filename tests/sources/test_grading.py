@@ -63,13 +63,27 @@ def test_what_stands_beside_an_answer_or_is_only_a_word_in_it_proves_nothing(wor
     assert graded(answer(given)).grade == "one_voice"
 
 
+def headers(by: str, second: str, **more: Any) -> dict[str, Any]:
+    """Of the snapshot's block, as they were stated by one and borne out by another."""
+    return {"bounds": [{"block": 7, "hash": "0x7", "borne": [[by, second]]} | more], "events": [], "problem": ""}
+
+
+def events_of(end: int, *told: tuple[str, int, int], **more: Any) -> dict[str, Any]:
+    """The parts of a market as a history names them, up to a block, by who told which blocks."""
+    by: dict[str, list[list[int]]] = {}
+    for name, start, stop in told:
+        by.setdefault(name, []).append([start, stop])
+    return {"named_by": "events", "blocks": [0, end], "told": by, "sampled": [], "problem": ""} | more
+
+
 def snapshot(**more: Any) -> Raw:
     """A snapshot that two operators read, but for what is said otherwise: of the answer, or of its certificate."""
     given = {"block": 7, "block_hash": "0x7", "first": ["a"], "second": "b", "voices": {"a": "x", "b": "y"}}
     given |= {"asked_again": 1, "calls": 1, "grade": "two_voices", "problem": ""}
+    given |= {"parts": {"named_by": "row"}, "headers": headers("x", "y")}
     content = {"block": 7, "block_hash": "0x7", "rounds": [[["0x1", "00", True, "00"]]]}
     for name, value in more.items():
-        (given if name in given or name == "headers" else content)[name] = value
+        (given if name in given else content)[name] = value
     return replace(answer(None, "tvl"), payload=orjson.dumps(content | {"certificate": given}))
 
 
@@ -86,11 +100,28 @@ def snapshot(**more: Any) -> Raw:
         ({"first": ["a", "b"]}, "one_voice"),
         ({"voices": {"a": "x", "b": "X "}}, "one_voice"),
         ({"voices": {"a": "unknown:1", "b": "unknown:2"}}, "one_voice"),
-        ({"problem": "nobody answered"}, "one_voice"),
+        ({"problem": "nobody answered"}, "two_voices"),  # a word
         ({"grade": "one_voice"}, "one_voice"),
         ({"grade": "receipts_root"}, "two_voices"),
-        ({"headers": {"grade": "one_voice", "problem": "nobody else gives the block"}}, "one_voice"),
-        ({"headers": {"grade": "two_voices", "problem": ""}}, "two_voices"),
+        ({"headers": {"grade": "two_voices", "problem": ""}}, "one_voice"),  # a word, as it was written before
+        ({"headers": headers("x", "y") | {"grade": "one_voice"}}, "two_voices"),
+        ({"headers": headers("x", "")}, "one_voice"),
+        ({"headers": headers("x", "X")}, "one_voice"),
+        ({"headers": headers("x", "unknown:7")}, "one_voice"),
+        ({"headers": headers("x", "y", hash="0x8")}, "one_voice"),
+        ({"headers": headers("x", "y", block=8)}, "one_voice"),
+        ({"headers": headers("x", "y", borne=[["x", "y"], ["x", ""]])}, "one_voice"),
+        ({"headers": headers("x via z", "z")}, "one_voice"),
+        ({"headers": None}, "one_voice"),
+        ({"parts": None}, "one_voice"),
+        ({"found": [["a market"]]}, "one_voice"),  # events named them, whatever it says
+        ({"parts": events_of(8, ("x", 0, 8), ("y", 0, 8))}, "two_voices"),
+        ({"parts": events_of(8, ("x", 0, 8), ("y", 0, 5), ("z", 5, 8))}, "two_voices"),
+        ({"parts": events_of(8, ("x", 0, 8), ("y", 0, 5))}, "one_voice"),
+        ({"parts": events_of(8, ("x", 0, 8), ("y", 0, 5), sampled=[[0, 8]])}, "two_voices_sampled"),
+        ({"parts": events_of(8, ("x", 0, 8), sampled=[[0, 8]])}, "one_voice"),
+        ({"parts": events_of(8, ("x", 0, 8), ("unknown:7", 0, 8))}, "one_voice"),
+        ({"parts": events_of(7, ("x", 0, 8), ("y", 0, 8))}, "one_voice"),
         ({"rounds": [[["0x1", "00", True, "00"], ["0x2", "00", True, "00"]]]}, "one_voice"),
     ],
     ids=str,
@@ -146,10 +177,10 @@ def test_the_share_that_two_operators_compared_is_the_probability(seed: int) -> 
     counts = sum(one["end"] - one["start"] for one in some if one["second"] != "alchemy-2")
     found = graded(earlier(*some))
     assert found.noticed == pytest.approx(counts / BLOCKS)
-    assert found.grade == ("two_voices" if counts == BLOCKS else "two_voices_sampled" if counts else "one_voice")
+    assert found.grade == "one_voice"  # nobody had to bear out headers then
 
 
-def test_all_of_it_compared_by_two_is_two_voices() -> None:
+def test_all_of_it_compared_by_two_is_one_voice_for_what_else_it_rests_on() -> None:
     cut = FIRST + 77
     found = graded(
         earlier(
@@ -157,7 +188,8 @@ def test_all_of_it_compared_by_two_is_two_voices() -> None:
             opinion(cut, FIRST + BLOCKS, "alchemy-1", "ethereum-drpc", "different"),
         )
     )
-    assert told(found) == ("two_voices", 1.0, "")
+    assert (found.grade, found.noticed) == ("one_voice", 1.0)
+    assert "bore out" in found.says
     assert len(found.doubts) == 1
 
 
@@ -178,7 +210,7 @@ def test_operators_that_share_an_upstream_are_one_voice(monkeypatch: pytest.Monk
     passing_on = {"a": Operator("a", (), "b", ""), "b": Operator("b", (), "", ""), "c": Operator("c", (), "", "")}
     monkeypatch.setattr(grading, "operator_named", passing_on.get)
     verdicts = {
-        (one, other): graded(earlier(opinion(FIRST, FIRST + BLOCKS, one, other))).grade
+        (one, other): graded(earlier(opinion(FIRST, FIRST + BLOCKS, one, other))).noticed
         for one, other in combinations("abc", 2)
     }
-    assert verdicts == {("a", "b"): "one_voice", ("a", "c"): "two_voices", ("b", "c"): "two_voices"}
+    assert verdicts == {("a", "b"): 0.0, ("a", "c"): 1.0, ("b", "c"): 1.0}

@@ -17,7 +17,7 @@ from cryptolake.net.endpoint import Station
 from cryptolake.net.faults import Behind, Malformed, NotAwaited
 from cryptolake.net.rpc import Pool
 from cryptolake.net.stated_header import Header, stated_header
-from cryptolake.net.voices import same_voice, voice
+from cryptolake.net.voices import same_voice, told_by, voice
 
 HEADER = "eth_getBlockByNumber"
 
@@ -31,13 +31,15 @@ class AgreedHeader:
     """A header and who bears it out, by its grade; `problem` says why nobody does ("" where somebody does).
 
     `wrong` is the endpoint whose header was refuted by two others, or by a hash that it gave itself: `header` is theirs then.
-    `contradicted` says that somebody states another one and nobody decides, `later` that somebody silent is asked again.
+    `contradicted` says who states another one while nobody decides, `besides` that it is only such as are asked besides, which
+    fails nobody's day; `later` that somebody silent is asked again.
     """
 
     header: Header
     problem: str = ""
     wrong: str = ""
-    contradicted: bool = False
+    contradicted: str = ""
+    besides: bool = False
     later: bool = False
 
 
@@ -81,25 +83,34 @@ class Agreement:
             for theirs in told:
                 ours, known = left[theirs.number], rivals.setdefault(theirs.number, [])
                 if _bears_out(theirs, ours):
-                    self._note(left.pop(ours.number), AgreedHeader(replace(ours, grade="two_voices")))
+                    self._note(left.pop(ours.number), AgreedHeader(self._borne(ours, theirs)))
                 elif self._provable() and ours.sealed and not theirs.sealed:
                     problem = f"{theirs.by} gives a header of block {theirs.number} that does not hash to its hash"
                 elif (
                     theirs.sealed and theirs.hash == ours.hash
                 ):  # the hash that both give is of other content than ours
-                    self._note(left.pop(ours.number), AgreedHeader(replace(theirs, grade="two_voices"), wrong=ours.by))
+                    self._note(left.pop(ours.number), AgreedHeader(self._borne(theirs, ours), wrong=ours.by))
                 elif (right := next((one for one in known if _bears_out(theirs, one)), None)) is not None:
-                    self._note(left.pop(ours.number), AgreedHeader(replace(right, grade="two_voices"), wrong=ours.by))
+                    self._note(left.pop(ours.number), AgreedHeader(self._borne(right, theirs), wrong=ours.by))
                 else:
                     known.append(theirs)
         for number, ours in left.items():
             told_otherwise = [one.by for one in rivals.get(number, ())]
             if not told_otherwise:
-                self._note(ours, AgreedHeader(ours, problem or why_none(self._pool, heard)))
+                self._note(ours, AgreedHeader(self._borne(ours), problem or why_none(self._pool, heard)))
                 continue
             words = f"{self._pool.chain}: {' and '.join([ours.by, *told_otherwise])} give different headers of block {number}"
-            # Who is only asked besides fails nobody's day.
-            self._note(ours, AgreedHeader(ours, words, contradicted=not self._besides(told_otherwise)))
+            besides = self._besides(told_otherwise)
+            self._note(ours, AgreedHeader(self._borne(ours), words, contradicted=words, besides=besides))
+
+    def alone(self, header: Header) -> Header:
+        """The header as the word of who states it."""
+        return self._borne(header)
+
+    def _borne(self, header: Header, other: Header | None = None) -> Header:
+        """The header with who states it and who bears it out."""
+        names = {one.endpoint.name: told_by(one.endpoint) for one in self._pool.everybody}
+        return replace(header, borne=((names.get(header.by, ""), "" if other is None else names.get(other.by, "")),))
 
     def _note(self, header: Header, borne: AgreedHeader) -> None:
         with self._lock:

@@ -10,19 +10,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import orjson
 
-from cryptolake.contracts.grades import at_least, grade_of
+from cryptolake.contracts.grades import at_least
 from cryptolake.contracts.partition import Period
 from cryptolake.files.atomic import write_bytes
 from cryptolake.net.stated_header import Header
 
-_Row = list[int | str]
-_GRADE, _MOVED = (
-    4,
-    5,
-)  # places in a row; boundaries kept by earlier versions lack them, and some the parent hash before them
+_Row = list[Any]
+# Places in a row. Boundaries kept by earlier versions lack them, or have a word in the place of who bore them out.
+_BORNE, _MOVED = 4, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +34,9 @@ class Moved:
 
 
 class FileBlockCache:
-    """Boundaries of all chains in one JSON file: `{chain: {timestamp: [number, timestamp, hash, parent hash, grade, moved]}}`.
+    """Boundaries of all chains in one JSON file: `{chain: {timestamp: [number, timestamp, hash, parent hash, borne, moved]}}`.
 
+    `borne` are the pairs of who stated a header that the boundary rests on and who bore it out (`net.stated_header.Header`).
     `moved` counts the blocks that stood there before and were not looked into. Writes are atomic; a damaged file is put aside
     as `.damaged` and rebuilt, it is only a cache.
     """
@@ -76,7 +76,7 @@ class FileBlockCache:
                     continue
                 moved = 0 if before is None or len(before) <= _MOVED else int(before[_MOVED])
                 moved += before is not None and _header(before).hash != header.hash
-                rows[str(at)] = [header.number, header.timestamp, header.hash, header.parent, header.grade, moved]
+                rows[str(at)] = [header.number, header.timestamp, header.hash, header.parent, header.borne, moved]
             self._write(known)
 
     def moved(self) -> list[Moved]:
@@ -110,5 +110,6 @@ class FileBlockCache:
 
 
 def _header(row: _Row) -> Header:
-    parent, grade = (str(row[place]) if len(row) > place else "" for place in (3, _GRADE))
-    return Header(int(row[0]), int(row[1]), str(row[2]), parent=parent, grade=grade_of(grade))
+    parent, borne = str(row[3]) if len(row) > 3 else "", row[_BORNE] if len(row) > _BORNE else ()
+    pairs = tuple((str(one), str(other)) for one, other in borne) if isinstance(borne, list | tuple) else ()
+    return Header(int(row[0]), int(row[1]), str(row[2]), parent=parent, borne=pairs)

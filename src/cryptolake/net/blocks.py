@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import Protocol
 
 from cryptolake.contracts.block_clock import BlockClock
-from cryptolake.contracts.grades import Grade, weakest
 from cryptolake.contracts.partition import Period
 from cryptolake.errors import Skip
 from cryptolake.net.agreement import AgreedHeader, Agreement, Contradicted
@@ -20,6 +19,7 @@ from cryptolake.net.besides import why_none
 from cryptolake.net.block_identity import BlockIdentity, KnownBlock
 from cryptolake.net.boundary import closer, contradicted, pilots, probes
 from cryptolake.net.faults import Behind
+from cryptolake.net.header_standing import HeaderStanding as HeaderStanding
 from cryptolake.net.known_headers import KnownHeaders
 from cryptolake.net.rpc import Pool
 from cryptolake.net.stated_header import Header as Header
@@ -34,14 +34,6 @@ class BlockRange:
 
     def __len__(self) -> int:
         return max(0, self.end - self.start)
-
-
-@dataclass(frozen=True, slots=True)
-class HeaderStanding:
-    """Who bears out the headers that a fact rests on, `two_voices` or `one_voice`; `problem` says why nobody else does."""
-
-    grade: Grade = "two_voices"
-    problem: str = ""
 
 
 class KeepsBoundaries(Protocol):
@@ -72,9 +64,8 @@ class Blocks:
         self._headers = headers = KnownHeaders(pool, provable=provable)
         self._agreement = Agreement(pool, lambda: headers.provable)
         self._found: dict[int, Header] = {}  # boundaries, by timestamp
-        self._standing: dict[
-            int, HeaderStanding
-        ] = {}  # of the same; that of the chain's first block for those before it
+        # Of the same; that of the chain's first block for those before it.
+        self._standing: dict[int, HeaderStanding] = {}
         self._later: set[int] = set()  # boundaries about which somebody was not waited for
         self._contradicted: dict[int, str] = {}  # boundaries about which operators differ, and who says what
 
@@ -108,21 +99,21 @@ class Blocks:
         One that hashes to its hash is as certain as that hash is; of any other one a second operator is asked. Raises
         Contradicted where operators state different ones.
         """
-        found = self._headers.named(hashes)
-        standing = HeaderStanding()
-        strange = next((number for number, one in found.items() if one.hash != hashes[number]), None)
-        if strange is not None:
-            words = f"{self._pool.chain}: block {strange} has another hash in its header than in its logs"
-            standing = HeaderStanding("one_voice", words)
+        found, problem, doubt = self._headers.named(hashes), "", ""
         loose = [one for number, one in found.items() if not one.sealed and one.hash == hashes[number]]
-        if loose and not self._again:
-            standing = HeaderStanding("one_voice", standing.problem)
         for number, borne in (self._agreement.of(loose) if self._again else {}).items():
-            if borne.contradicted:
+            if borne.contradicted and not borne.besides:
                 raise _undecided(borne)
             found[number] = borne.header
-            standing = _weaker(standing, borne)
-        return found, standing
+            problem, doubt = problem or borne.problem, doubt or borne.contradicted
+        for number, one in found.items():
+            if one.hash != hashes[number]:
+                problem = f"{self._pool.chain}: block {number} has another hash in its header than in its logs"
+                found[number] = replace(one, borne=())
+            elif not one.borne:
+                found[number] = self._agreement.alone(one)
+        hashed = frozenset(number for number, one in found.items() if one.sealed and one.hash == hashes[number])
+        return found, HeaderStanding((), tuple(found.values()), hashed, problem, doubt)
 
     def range_of(self, period: Period) -> tuple[BlockRange, Header]:
         """The blocks with timestamps in `[start, end)` and the period's snapshot block, the last one before its end.
@@ -141,8 +132,10 @@ class Blocks:
 
     def standing(self, *instants: datetime) -> HeaderStanding:
         """Who bears out the blocks that were found for these instants, the weakest of them."""
-        found = [self._standing.get(int(one.timestamp()), HeaderStanding("one_voice")) for one in instants]
-        return min(found, key=lambda one: (one.grade != "one_voice", not one.problem), default=HeaderStanding())
+        found = HeaderStanding()
+        for at in (int(one.timestamp()) for one in instants):
+            found = found.joined(self._standing.get(at, HeaderStanding((Header(-1, at, ""),))))
+        return found
 
     def last_before(self, instant: datetime) -> Header:
         """The last block whose timestamp is before `instant`, proven by the next block's timestamp."""
@@ -174,7 +167,7 @@ class Blocks:
         }
         for at in found.keys() - self._standing.keys():
             weak = self._again and found[at].grade == "one_voice"
-            self._standing[at] = HeaderStanding(found[at].grade, why_none(self._pool, ()) if weak else "")
+            self._standing[at] = HeaderStanding((found[at],), problem=why_none(self._pool, ()) if weak else "")
         if left := [at for at in wanted if at not in found]:
             self._look_at({number for at in left if at in kept for number in (kept[at].number, kept[at].number + 1)})
             proven = self._proven(left)
@@ -201,8 +194,9 @@ class Blocks:
         for _ in self._pool.everybody:
             pairs = self._search(wanted)
             if not self._again:
-                self._standing |= dict.fromkeys(pairs, HeaderStanding("one_voice"))
-                return {at: low for at, (low, _) in pairs.items()}
+                alone = {at: self._agreement.alone(low) for at, (low, _) in pairs.items()}
+                self._standing |= {at: HeaderStanding((one,)) for at, one in alone.items()}
+                return alone
             heard = self._agreement.of(one for pair in pairs.values() for one in _to_bear_out(*pair))
             if not self._headers.leave_out({one.wrong for one in heard.values() if one.wrong}):
                 break
@@ -210,15 +204,13 @@ class Blocks:
         for at, pair in pairs.items():
             parts = [heard[one.number] for one in _to_bear_out(*pair)]
             (self._later.add if any(one.later for one in parts) else self._later.discard)(at)
-            if (odd := next((one for one in parts if one.contradicted or one.wrong), None)) is not None:
+            odd = next((one for one in parts if one.wrong or (one.contradicted and not one.besides)), None)
+            if odd is not None:
                 self._contradicted[at] = str(_undecided(odd))
                 continue
             self._contradicted.pop(at, None)
-            standing = HeaderStanding()
-            for one in parts:
-                standing = _weaker(standing, one)
-            self._standing[at] = standing
-            found[at] = replace(pair[0], grade=standing.grade)
+            found[at] = replace(pair[0], borne=tuple(two for one in parts for two in one.header.borne))
+            self._standing[at] = _standing_of(found[at], parts)
         return found
 
     def _search(self, wanted: Sequence[int]) -> dict[int, tuple[Header, Header]]:
@@ -246,12 +238,12 @@ class Blocks:
         if not self._again:
             return True
         borne = self._agreement.of([first])[first.number]
-        if borne.contradicted:
+        if borne.contradicted and not borne.besides:
             raise _undecided(borne)
         if borne.wrong:
             self._headers.leave_out([borne.wrong])
             return False
-        self._standing[wanted] = _weaker(HeaderStanding(), borne)
+        self._standing[wanted] = _standing_of(Header(-1, 0, "", borne=borne.header.borne), [borne])
         return True
 
     def _ends(self) -> tuple[Header, Header]:
@@ -274,9 +266,11 @@ def _to_bear_out(low: Header, high: Header) -> list[Header]:
     return [high] if low.sealed and high.sealed and high.parent == low.hash else [low, high]
 
 
-def _weaker(standing: HeaderStanding, borne: AgreedHeader) -> HeaderStanding:
-    """What stands of both."""
-    return HeaderStanding(weakest([standing.grade, borne.header.grade]), standing.problem or borne.problem)
+def _standing_of(bound: Header, parts: Sequence[AgreedHeader]) -> HeaderStanding:
+    """That of a boundary, by what was said of the headers that it rests on."""
+    problem = next((one.problem for one in parts if one.problem), "")
+    contradicted = next((one.contradicted for one in parts if one.contradicted), "")
+    return HeaderStanding((bound,), problem=problem, contradicted=contradicted)
 
 
 def _undecided(borne: AgreedHeader) -> Contradicted:

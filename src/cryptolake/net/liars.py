@@ -18,7 +18,7 @@ import orjson
 from cryptolake.errors import Stop
 from cryptolake.files.atomic import write_bytes
 from cryptolake.net.endpoint import Endpoint
-from cryptolake.net.voices import tells_apart, told_by
+from cryptolake.net.voices import surely_one_told, tells_apart, told_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class ProvenLiar:
     def speaks_as(self, endpoint: str, told: str) -> bool:
         """Whether an endpoint of this name, who is kept as `told`, is the same; by its name where nobody said who it was."""
         known = tells_apart(told) and tells_apart(self.voice)
-        return told == self.voice if known else endpoint == self.endpoint
+        return surely_one_told(told, self.voice) if known else endpoint == self.endpoint
 
     @property
     def says(self) -> str:
@@ -125,7 +125,7 @@ class Liars:
 
     def clear(self, name: str) -> list[ProvenLiar]:
         """Believe an endpoint or operator of this name again, whatever was proven until now; who that was."""
-        found = [one for one in self.named() if name in (one.endpoint, one.voice)]
+        found = [one for one in self.named() if name in (one.endpoint, one.voice) or surely_one_told(name, one.voice)]
         for one in found:
             self._keep(replace(one, cleared=datetime.now(UTC).isoformat(timespec="seconds")))
         return found

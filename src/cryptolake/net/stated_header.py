@@ -5,7 +5,7 @@ What does not belong here: asking for headers (blocks), and who else must state 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -14,6 +14,7 @@ from cryptolake.net.answers import data, quantity
 from cryptolake.net.envelope import Json
 from cryptolake.net.faults import Behind, Malformed
 from cryptolake.net.headers import proven_header
+from cryptolake.net.voices import are_two
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,8 @@ class Header:
     """A block's number, timestamp (seconds since 1970, UTC) and hash.
 
     `bloom` is the bloom filter of its logs and `parent` the hash of the block before it; empty when not known. `sealed` says
-    that all of this hashes to `hash`; `grade` who bears it out: `two_voices`, or `one_voice`, the endpoint named in `by`.
+    that all of this hashes to `hash`. `by` names the endpoint that states it; `borne` are the pairs of who states it, or the
+    block behind it, and who bears that out ("": nobody does), as `net.voices.told_by` names them, none where nobody was asked.
     """
 
     number: int
@@ -30,13 +32,24 @@ class Header:
     bloom: bytes = b""
     parent: str = ""
     sealed: bool = False
-    grade: Grade = "one_voice"
     by: str = field(default="", compare=False)
+    borne: tuple[tuple[str, str], ...] = field(default=(), compare=False)
 
     @property
     def time(self) -> datetime:
         """The timestamp as an aware UTC datetime."""
         return datetime.fromtimestamp(self.timestamp, UTC)
+
+    @property
+    def grade(self) -> Grade:
+        """Who bears it out: `two_voices`, or `one_voice`, who states it."""
+        return borne_grade(self.borne)
+
+
+def borne_grade(pairs: Iterable[Sequence[str]]) -> Grade:
+    """How far headers are borne out, of which each was stated by the first of a pair and borne out by the second."""
+    pairs = list(pairs)
+    return "two_voices" if pairs and all(are_two(one, other) for one, other in pairs) else "one_voice"
 
 
 def stated_header(answer: Json | object, number: int, chain: str, by: str = "") -> Header:

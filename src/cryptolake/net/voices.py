@@ -7,11 +7,15 @@ belong here: who of a pool is left to be asked (besides), and what is asked of a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import TypeVar
 
 from cryptolake.net.endpoint import Endpoint
 
+Spoken = TypeVar("Spoken")
 UNKNOWN = "unknown"
+_VIA = " via "  # between whose nodes answer and who passes questions on to them
 
 
 def voice(endpoint: Endpoint) -> str:
@@ -22,10 +26,13 @@ def voice(endpoint: Endpoint) -> str:
 def told_by(endpoint: Endpoint) -> str:
     """Who an endpoint is, for what is kept longer than a list of endpoints: its voice, or which of the unknown ones it is.
 
-    Names of endpoints tell places in a list, which change; an account's digest tells nobody its key.
+    One that only passes questions on is kept as both, for it shares the voice of either. Names of endpoints tell places in a
+    list, which change; an account's digest tells nobody its key.
     """
     known = voice(endpoint)
-    return f"{UNKNOWN}:{endpoint.account or endpoint.name}" if known == UNKNOWN else known
+    if known == UNKNOWN:
+        return f"{UNKNOWN}:{endpoint.account or endpoint.name}"
+    return _VIA.join([known, *sorted(_names(endpoint) - {known})])
 
 
 def voice_told(told: str) -> str:
@@ -38,6 +45,17 @@ def tells_apart(told: str) -> bool:
     return told not in ("", UNKNOWN)
 
 
+def are_two(one: str, other: str) -> bool:
+    """Whether two that were kept so (`told_by`) bear each other out: both are known, and share no name."""
+    ours, theirs = _names_told(one), _names_told(other)
+    return bool(ours and theirs) and not ours & theirs
+
+
+def surely_one_told(one: str, other: str) -> bool:
+    """Whether two that were kept so are known to be of one operator, or are the same unknown one."""
+    return one == other or bool(_names_told(one) & _names_told(other))
+
+
 def same_voice(one: Endpoint, other: Endpoint) -> bool:
     """Whether two endpoints may be one and the same node behind two addresses: neither bears the other out."""
     return bool(_names(one) & _names(other)) or UNKNOWN in (voice(one), voice(other))
@@ -48,6 +66,18 @@ def surely_one(one: Endpoint, other: Endpoint) -> bool:
     return bool(_names(one) & _names(other))
 
 
+def by_voice(some: Iterable[Spoken], endpoint: Callable[[Spoken], Endpoint]) -> list[list[Spoken]]:
+    """Those that speak through endpoints, by voice, in their order: none of a group bears out the one that it begins with."""
+    found: list[list[Spoken]] = []
+    for one in some:
+        same = next((group for group in found if same_voice(endpoint(one), endpoint(group[0]))), None)
+        if same is None:
+            found.append([one])
+        else:
+            same.append(one)
+    return found
+
+
 def distinct(voices: Iterable[str]) -> int:
     """How many of these voices bear each other out: an unknown one counts where it is alone."""
     different = set(voices)
@@ -56,3 +86,9 @@ def distinct(voices: Iterable[str]) -> int:
 
 def _names(endpoint: Endpoint) -> set[str]:
     return {one.strip().casefold() for one in (endpoint.operator, endpoint.upstream) if one.strip()}
+
+
+@lru_cache(maxsize=1024)
+def _names_told(told: str) -> frozenset[str]:
+    known = voice_told(told.strip().casefold())
+    return frozenset(one.strip() for one in known.split(_VIA) if one.strip())

@@ -23,7 +23,7 @@ from cryptolake.net.logs import METHOD, AnsweredWindow, BlockWindow, Log, LogFil
 from cryptolake.net.lots import lot
 from cryptolake.net.rpc import Pool
 from cryptolake.net.scan import scan
-from cryptolake.net.voices import voice
+from cryptolake.net.voices import by_voice, voice
 
 GIVEN_UP = 2  # periods that a voice could not speak for, until it is asked no more; one where it is only asked besides
 DEARER = 10  # times as many questions as the first voice took, from which on nobody is asked besides
@@ -139,7 +139,7 @@ class Witness:
         names = {one.endpoint.name for one in stations}
         holes = _between(wanted)
         told = [one for one in self.known if one.window.endpoint in names and _lies_in(one.window, wanted)]
-        for group in _by_voice(stations):
+        for group in by_voice(stations, lambda one: one.endpoint):
             new: list[AnsweredWindow] = []
             pool = among(self.pool, group)
             try:
@@ -191,14 +191,6 @@ def _between(wanted: Sequence[BlockRange]) -> list[AnsweredWindow]:
             found.append(AnsweredWindow(BlockWindow(at, one.start, "", 0), ()))
         at = max(at, one.end)
     return found
-
-
-def _by_voice(stations: Sequence[Station]) -> list[list[Station]]:
-    """The stations of each voice, in the order of the first of each."""
-    found: dict[str, list[Station]] = {}
-    for one in stations:
-        found.setdefault(voice(one.endpoint), []).append(one)
-    return list(found.values())
 
 
 def _price(station: Station) -> tuple[float, bool, float]:

@@ -17,7 +17,7 @@ from cryptolake.contracts.grades import Grade, weakest
 from cryptolake.contracts.partition import MARKET_DATASETS, Partition
 from cryptolake.contracts.receipt_rules import ReceiptRule
 from cryptolake.net.endpoint import Endpoint
-from cryptolake.net.voices import same_voice, told_by
+from cryptolake.net.voices import by_voice, same_voice, told_by
 from cryptolake.registry.chains import UNSAID
 from cryptolake.registry.markets import Csu
 from cryptolake.work.workload import EVENTS
@@ -88,11 +88,7 @@ def attainable(
 
 def voices_in(endpoints: Iterable[Endpoint]) -> int:
     """How many endpoints there are of which no two may be one voice, counted in their order."""
-    found: list[Endpoint] = []
-    for each in endpoints:
-        if not any(same_voice(each, other) for other in found):
-            found.append(each)
-    return len(found)
+    return len(by_voice(endpoints, lambda one: one))
 
 
 def named_liars(app: App, chain: str) -> Callable[[Endpoint], bool]:

@@ -6,7 +6,7 @@ a kept one is worth (grading).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 
@@ -15,7 +15,7 @@ from cryptolake.net.blocks import BlockRange, Header, HeaderStanding
 from cryptolake.net.examination import ExaminedWindows, RebuiltRoots
 from cryptolake.net.logs import BlockWindow
 from cryptolake.sources.onchain.grounds import Ground, least, shortcoming
-from cryptolake.sources.onchain.history import Discovered
+from cryptolake.sources.onchain.history import ROW, Discovered
 from cryptolake.sources.onchain.second_voice import Borne
 
 
@@ -25,18 +25,19 @@ def certificate(
     voices: Mapping[str, str],
     asked_at: datetime,
     headers: HeaderStanding,
-    grounds: Sequence[Ground] = (),
+    grounds: Sequence[Ground],
+    asked: Collection[str],
 ) -> dict[str, object]:
     """The certificate of the blocks `within`, as JSON values; `voices` says who every endpoint is (`net.voices.told_by`).
 
     `verdict` is complete or suspect, `grade` how far that is proven, `logs_grade` how far of the logs alone; `noticed` the
     probability that one log which the first voice dropped was noticed. `windows` and `second` say who answered which blocks,
     first and again, `roots` what the receipts of all blocks were rebuilt to, where they were, `grounds` what was read from
-    contracts for it, by whom and by whom again. `headers` is who bears out those that the day rests on: its boundaries and the
-    times of its events; where nobody does, the grade is `one_voice`. Whoever reads it believes grade and verdict only as far as
-    these bear them out.
+    contracts for it, by whom and by whom again, first of all who named the contracts (`asked`) at the first and at the last
+    block of the scan. `headers` is who bears out those that the day rests on: its boundaries and the times of its events; where
+    nobody does, the grade is `one_voice`. Whoever reads it believes grade and verdict only as far as these bear them out.
     """
-    resting = least(examined.grade, grounds, voices)
+    resting = least(examined.grade, grounds, voices, asked)
     grade = headers.grade if headers.grade == "one_voice" else resting
     names = dict.fromkeys(one.endpoint for one in (*examined.windows, *examined.second))
     names |= dict.fromkeys(() if examined.roots is None else examined.roots.agreed)
@@ -48,21 +49,23 @@ def certificate(
             for one in (
                 examined.problem,
                 headers.problem if examined.grade != "one_voice" == headers.grade else "",
-                shortcoming(examined.grade, grounds, voices),
+                shortcoming(examined.grade, grounds, voices, asked),
             )
             if one
         )
     )
+    doubted = examined.suspect or headers.contradicted or any(one.contradicted for one in grounds)
     return {
         "from_block": within.start,
         "to_block": within.end - 1,
         "asked_at": asked_at.isoformat(timespec="seconds"),
         "windows": _joined(examined.windows, within),
-        "second": _joined(examined.second, within),
+        # Whose logs they are that could not be read is anybody's guess: nothing was compared then.
+        "second": [] if examined.unread else _joined(examined.second, within),
         "voices": {name: voices.get(name, "") for name in names},
         "grade": grade,
         "logs_grade": examined.grade,
-        "headers": {"grade": headers.grade, "problem": headers.problem},
+        "headers": headers.to_json(),
         "grounds": [one.to_json() for one in grounds],
         "noticed": round(examined.noticed, 6),
         "problem": problem,
@@ -78,20 +81,22 @@ def certificate(
             "agreed": examined.blooms.agreed,
             "problem": examined.blooms.problem,
         },
-        "verdict": "suspect" if examined.suspect or any(one.contradicted for one in grounds) else "complete",
+        "verdict": "suspect" if doubted else "complete",
     }
 
 
 def snapshot_certificate(
-    block: Header, borne: Borne, voices: Mapping[str, str], headers: HeaderStanding, history: Discovered | None
+    block: Header, borne: Borne, voices: Mapping[str, str], headers: HeaderStanding, history: Discovered | None = None
 ) -> dict[str, object]:
     """The certificate of a snapshot of this block: who read it first, who was asked how many of how many calls again.
 
-    `headers` is who bears out the block, `history` the events that name the market's parts (None: none do).
+    `headers` is who bears out the block, `history` the events that name the market's parts (None: none do, its row names them);
+    `contradicted` is who says otherwise of any of them while nobody can decide.
     """
     alone = headers.grade == "one_voice"
     problems = dict.fromkeys(one for one in (borne.problem, headers.problem if alone else "") if one)
     first = borne.first.split(", ") if borne.first else []
+    doubts = (borne.contradicted, headers.contradicted, "" if history is None else history.contradicted)
     return {
         "block": block.number,
         "block_hash": block.hash,
@@ -100,11 +105,12 @@ def snapshot_certificate(
         "voices": {name: voices.get(name, "") for name in (*first, borne.second) if name},
         "asked_again": borne.again,
         "calls": borne.calls,
-        "headers": {"grade": headers.grade, "problem": headers.problem},
-        "history": None if history is None else history.grade,
-        "history_problem": "" if history is None else history.problem,
+        "headers": headers.to_json(),
+        "parts": {"named_by": ROW} if history is None else history.to_json(),
         "grade": weakest([headers.grade if alone else borne.grade, *([] if history is None else [history.grade])]),
         "problem": "; ".join(problems),
+        "contradicted": "; ".join(dict.fromkeys(one for one in doubts if one)),
+        "verdict": "suspect" if any(doubts) else "complete",
     }
 
 

@@ -8,27 +8,22 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from cryptolake.contracts.counting import counted
-from cryptolake.net.endpoint import Endpoint, SecretUrl
-from cryptolake.net.voices import same_voice, voice_told
+from cryptolake.contracts.grades import Grade
+from cryptolake.net.logs import BlockWindow
+from cryptolake.net.stated_header import borne_grade
+from cryptolake.net.voices import are_two
+from cryptolake.sources.onchain.history import ROW, history_grade
 
 
-class Stretch(NamedTuple):
-    """Neighbouring blocks, first and last, that an endpoint answered."""
-
-    start: int
-    end: int
-    endpoint: str
-
-
-def stretches(given: object) -> list[Stretch]:
+def windows_of(given: object) -> list[BlockWindow]:
     """A certificate's windows, `[first block, last block, endpoint, windows]` each, in order."""
     if not isinstance(given, Sequence) or isinstance(given, str):
         raise TypeError("windows are a list")
-    return sorted(Stretch(int(start), int(end), str(name)) for start, end, name, *_ in given)
+    found = [BlockWindow(int(start), int(end) + 1, str(name), 0) for start, end, name, *_ in given]
+    return sorted(found, key=lambda one: (one.start, one.end, one.endpoint))
 
 
 def holes(content: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[str]:
@@ -49,8 +44,8 @@ def holes(content: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[str]
 def contradictions(given: Mapping[str, Any]) -> list[str]:
     """Why stored liquidations are suspect, in words; empty when nobody contradicted them."""
     said = [str(one) for one in given["blooms"]["contradictions"]]
-    grounds = given.get("grounds") or ()
-    said += dict.fromkeys(str(one["contradicted"]) for one in grounds if one.get("contradicted"))
+    rests_on = (*(given.get("grounds") or ()), given.get("headers") or {})
+    said += dict.fromkeys(str(one["contradicted"]) for one in rests_on if one.get("contradicted"))
     for one in given.get("differences", ()):
         if not one["settled"]:
             seen = ", ".join(f"{name} has {counted(logs, 'log')}" for name, logs in one["said"].items())
@@ -76,18 +71,20 @@ def erring_alike(given: Mapping[str, Any]) -> tuple[str, ...]:
 
 def asked_twice(given: Mapping[str, Any]) -> float:
     """The share of a certificate's blocks that the endpoints of two voices answered."""
-    first, last, voices = int(given["from_block"]), int(given["to_block"]), given.get("voices") or {}
-    windows, blocks, at = stretches(given["windows"]), 0, first  # blocks from `at` on are not counted yet
+    first, end, voices = int(given["from_block"]), int(given["to_block"]) + 1, given.get("voices") or {}
+    windows, blocks, at = windows_of(given["windows"]), 0, first  # blocks from `at` on are not counted yet
     starts = [one.start for one in windows]
-    for again in stretches(given.get("second") or ()):
+    for again in windows_of(given.get("second") or ()):
+        if not first <= again.start < again.end <= end:
+            continue  # nobody was asked for blocks of other periods
         place = max(0, bisect_right(starts, again.start) - 1)
         for told in windows[place:]:
-            start, end = max(told.start, again.start, at), min(told.end, again.end, last)
-            if told.start > again.end:
+            if told.start >= again.end:
                 break
-            if start <= end and _two(voices, told.endpoint, again.endpoint):
-                blocks, at = blocks + end - start + 1, end + 1
-    return blocks / (last - first + 1) if last >= first else 0.0
+            since, until = max(told.start, again.start, at), min(told.end, again.end, end)
+            if since < until and _two(voices, told.endpoint, again.endpoint):
+                blocks, at = blocks + until - since, until
+    return blocks / (end - first) if end > first else 0.0
 
 
 def proven_by_roots(content: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
@@ -107,6 +104,39 @@ def proven_by_roots(content: Mapping[str, Any], given: Mapping[str, Any]) -> boo
     )
 
 
+def headers_grade(content: Mapping[str, Any], given: Mapping[str, Any]) -> Grade:
+    """How far the headers are borne out that a stored answer rests on: the boundaries of its period, and its events' blocks.
+
+    A certificate that does not say so, as they were written before, has one voice for them.
+    """
+    headers = given.get("headers")
+    if not headers:
+        return "one_voice"
+    bounds = {int(one["block"]): one for one in headers.get("bounds") or ()}
+    events = {
+        int(number)
+        for one in headers.get("events") or ()
+        if one["hashed"] is True or borne_grade(one["borne"]) == "two_voices"
+        for number in one["blocks"]
+    }
+    last = int(content["to_block" if "to_block" in content else "block"])
+    ends = [last, int(content["from_block"]) - 1] if "from_block" in content else [last]
+    borne = all(number in bounds and borne_grade(bounds[number]["borne"]) == "two_voices" for number in ends)
+    dated = {int(log["blockNumber"], 16) for log in content.get("logs") or ()}
+    return "two_voices" if borne and bounds[last]["hash"] == content["block_hash"] and dated <= events else "one_voice"
+
+
+def parts_grade(content: Mapping[str, Any], given: Mapping[str, Any]) -> Grade:
+    """How far it is proven which parts a stored snapshot's market had: by its row, or by events since it began."""
+    parts = given.get("parts") or {}
+    if parts.get("named_by") == ROW:
+        return "one_voice" if content.get("found") else "two_voices"
+    start, end = map(int, parts.get("blocks") or (0, 0))
+    told = {str(by): [(int(a), int(b)) for a, b in some] for by, some in (parts.get("told") or {}).items()}
+    sampled = [(int(a), int(b)) for a, b in parts.get("sampled") or ()]
+    return history_grade((start, end), told, sampled) if end == int(content["block"]) + 1 else "one_voice"
+
+
 def speaks_for_another_block(content: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong with the proof of a stored snapshot, in words."""
     if (given["block"], given["block_hash"]) != (content.get("block"), content.get("block_hash")):
@@ -122,11 +152,4 @@ def two_voices(given: Mapping[str, Any]) -> bool:
 def _two(voices: Mapping[str, Any], one: str, other: str) -> bool:
     """Whether two endpoints are two voices; one of which the certificate does not say who it is bears nobody out."""
     names = voices.get(one), voices.get(other)
-    return all(names) and _are_two(*map(str, names))
-
-
-@lru_cache(maxsize=1024)
-def _are_two(one: str, other: str) -> bool:
-    """Whether two voices, as certificates name them, bear each other out, by the rule that those who ask go by."""
-    first, second = (Endpoint("", SecretUrl(""), operator=voice_told(name)) for name in (one, other))
-    return not same_voice(first, second)
+    return all(names) and are_two(*map(str, names))

@@ -24,18 +24,21 @@ from cryptolake.sources.onchain.certified import (
     asked_twice,
     contradictions,
     erring_alike,
+    headers_grade,
     holes,
+    parts_grade,
     proven_by_roots,
     speaks_for_another_block,
     two_voices,
 )
-from cryptolake.sources.onchain.grounds import grounds_of, least, most
+from cryptolake.sources.onchain.grounds import grounds_of, least, missing, most
 
 _LIQUIDATIONS = "liquidations"
 UNPROVEN = ("grade", "doubt", "problem", "second", "asked_again")
 """Words that the provenance of earlier answers holds of its proof, outside of their digest: nobody shows or believes them."""
 
 _COMPARED = ("same", "different")  # verdicts of a piece that a second endpoint did answer
+_LACKS = "it does not hold who bore out all that it rests on; collect it again with --grade"
 _UNREADABLE = "its certificate cannot be read; collect it again with --no-resume"
 
 
@@ -82,46 +85,29 @@ def graded(raw: Raw, payload: Mapping[str, Any] | None = None) -> Graded:
 
 
 def _events(content: Mapping[str, Any], given: Mapping[str, Any]) -> Graded:
-    """What a certificate of liquidations proves."""
+    """What a certificate of liquidations proves: the least of all that it rests on, by what it holds and by its own word."""
     faults, doubts = tuple(holes(content, given)), tuple(contradictions(given))
     by_roots = proven_by_roots(content, given)
     if "grade" not in given:
         found = _by_opinions(given)
     elif by_roots:
         found = Graded("receipts_root", 1.0)
+    elif given.get("unread"):  # whose logs they are that nobody could compare is anybody's guess
+        found = Graded("one_voice", 0.0)
     else:
         share = asked_twice(given)
-        problem = str(given.get("problem") or "")
-        if given.get("unread"):  # whose logs they are that nobody could compare is anybody's guess
-            found = Graded("one_voice", 0.0)
-        elif share == 1.0:
-            found = Graded("two_voices", 1.0)
-        else:
-            found = Graded("two_voices_sampled" if share and not problem else "one_voice", share)
+        found = Graded("two_voices" if share == 1.0 else "two_voices_sampled" if share else "one_voice", share)
+    logs, headers = found.grade, headers_grade(content, given)
+    grounds, asked, voices = grounds_of(given), content.get("filters") or {}, given.get("voices") or {}
+    valued = len({(str(to), str(data)) for stored in content.get("context") or () for to, data, *_ in stored})
+    resting = "one_voice" if asked and missing(grounds, valued) else least(logs, grounds, voices, asked)
+    grade = headers if headers == "one_voice" else resting
+    says = found.says if grade == logs else _LACKS if not given.get("problem") else ""
+    told = replace(found, grade=grade, says=says)
     if "grade" in given:
-        found = _no_further_than_said(_by_headers(found, given), given)
-    told = Graded(found.grade, found.noticed, found.says, faults, doubts, erring_alike(given), by_roots)
-    return _grounded(told, content, given)
-
-
-def _grounded(found: Graded, content: Mapping[str, Any], given: Mapping[str, Any]) -> Graded:
-    """The same, but no further than what was read from contracts for it is borne out."""
-    grounds = grounds_of(given)
-    if grounds is not None:
-        voices = given.get("voices")
-        least_of_all = least(found.grade, grounds, voices if isinstance(voices, Mapping) else {})
-        return replace(found, grade=least_of_all, most=most(grounds))
-    if found.grade == "one_voice" or not (content.get("context") or len(content.get("filters", ())) > 1):
-        return found
-    return replace(found, grade="one_voice", says="contracts were read for it, and by one operator alone then")
-
-
-def _by_headers(found: Graded, given: Mapping[str, Any]) -> Graded:
-    """No further than the headers that it rests on are borne out, where the certificate says how these are."""
-    headers = given.get("headers")
-    if headers is None or grade_of(headers["grade"]) != "one_voice":
-        return found
-    return Graded("one_voice", found.noticed, str(headers.get("problem") or ""))
+        told = _no_further_than_said(told, given)
+    alike = erring_alike(given)
+    return replace(told, faults=faults, doubts=doubts, alike=alike, by_roots=by_roots, most=most(grounds, asked))
 
 
 def _no_further_than_said(earned: Graded, given: Mapping[str, Any]) -> Graded:
@@ -130,7 +116,7 @@ def _no_further_than_said(earned: Graded, given: Mapping[str, Any]) -> Graded:
     said = grade_of(word if isinstance(word, str) else None)
     chance = None if not isinstance(noticed, float) else min(noticed, round(earned.noticed or 0.0, 6))
     if not at_least(earned.grade, said):
-        problem = problem or f"what it holds does not bear out {said}"
+        problem = problem or earned.says or f"what it holds does not bear out {said}"
     return Graded(weakest([said, earned.grade]), chance, problem)
 
 
@@ -141,16 +127,18 @@ def _snapshot(content: object, given: object) -> Graded:
     faults = tuple(speaks_for_another_block(content, given))
     again, calls = int(given["asked_again"]), int(given["calls"])
     asked = {(str(to), str(data)) for stored in content.get("rounds", ()) for to, data, *_ in stored}
-    borne = two_voices(given) and not given.get("problem") and 0 < again <= calls and len(asked) <= calls
-    grade: Grade = "one_voice" if not borne else "two_voices" if again == calls else "two_voices_sampled"
-    if (history := given.get("history")) is not None:  # of the events that name its parts
-        grade = weakest([grade, grade_of(history)])
-    found = _no_further_than_said(_by_headers(Graded(grade), given), given)
-    if history is not None and not found.says and (why := str(given.get("history_problem") or "")):
+    borne = two_voices(given) and 0 < again <= calls and len(asked) <= calls
+    read: Grade = "one_voice" if not borne else "two_voices" if again == calls else "two_voices_sampled"
+    grade = weakest([read, headers_grade(content, given), parts := parts_grade(content, given)])
+    found = _no_further_than_said(Graded(grade, says=_LACKS if grade != read else ""), given)
+    why = str((given.get("parts") or {}).get("problem") or "")
+    if why and (not found.says or found.says == _LACKS) and parts == grade:
         found = replace(found, says=f"the events that name its parts: {why}")
     # One that is only asked besides, and reads something else while nobody can decide, fails nothing and is not kept silent.
-    doubts = (str(content["contradicted"]),) if content.get("contradicted") else ()
-    return Graded(found.grade, None, found.says, faults, doubts)
+    doubts = dict.fromkeys(str(one) for one in (given.get("contradicted"), content.get("contradicted")) if one)
+    if not doubts and given.get("verdict", "complete") != "complete":
+        doubts = {"its certificate does not call it complete, and does not say who contradicted it": None}
+    return replace(found, faults=faults, doubts=tuple(doubts))
 
 
 def _by_opinions(given: Mapping[str, Any]) -> Graded:

@@ -14,6 +14,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,10 @@ from cryptolake.contracts.grades import Grade
 from cryptolake.errors import Retry
 from cryptolake.files.atomic import refused
 from cryptolake.net.logs import Log, LogFilter, log_to_json, parse_logs, place
-from cryptolake.net.voices import voice_told
+from cryptolake.net.voices import are_two
 from cryptolake.sources.onchain.stretches import Stretch, common, joined, without
 
+ROW = "row"  # what names a market's parts where no events do
 NOBODY_KNOWN = ""  # told by somebody whose name was not kept, as earlier versions did
 
 
@@ -33,15 +35,50 @@ NOBODY_KNOWN = ""  # told by somebody whose name was not kept, as earlier versio
 class Discovered:
     """The logs of a history up to a block, in order, how far they are proven, and why no further ("": as far as was wished).
 
-    `liars` are the endpoints that were proven to have told them wrongly, each with the block and its voice; `contradicted` says
-    what those who are only asked besides say otherwise, while nobody can decide.
+    `blocks` are all that they are of, `told` who told which of these (`net.voices.told_by`), `sampled` those of which a sample
+    was asked again. `liars` are the endpoints that were proven to have told them wrongly, each with the block and its voice;
+    `contradicted` says what those who are only asked besides say otherwise, while nobody can decide.
     """
 
     logs: tuple[Log, ...]
     grade: Grade
+    blocks: Stretch
+    told: Mapping[str, Sequence[Stretch]]
+    sampled: Sequence[Stretch] = ()
     problem: str = ""
     liars: Mapping[str, tuple[int, str]] = field(default_factory=dict)
     contradicted: str = ""
+
+    def to_json(self) -> dict[str, object]:
+        """What a certificate keeps of it: `history_grade` reckons the grade from that again."""
+        return {
+            "named_by": "events",
+            "blocks": self.blocks,
+            "told": self.told,
+            "sampled": self.sampled,
+            "problem": self.problem,
+            "contradicted": self.contradicted,
+        }
+
+
+def history_grade(blocks: Stretch, told: Mapping[str, Sequence[Stretch]], sampled: Iterable[Stretch]) -> Grade:
+    """How far a history of these blocks is proven of which each of these told some, and others a sample of some."""
+    start, end = blocks
+    whole, twice = [(start, end)], common(told_twice(told), [(start, end)])
+    if start >= end or not without(whole, twice):
+        return "two_voices" if start < end else "one_voice"
+    # A sample was compared: two told some of it.
+    return "two_voices_sampled" if twice and not without(whole, joined([*sampled, *twice])) else "one_voice"
+
+
+def told_twice(told: Mapping[str, Sequence[Stretch]]) -> list[Stretch]:
+    """The blocks that two told who bear each other out."""
+    return joined(
+        piece
+        for (one, ours), (other, theirs) in combinations(told.items(), 2)
+        if are_two(one, other)
+        for piece in common(ours, theirs)
+    )
 
 
 @dataclass(slots=True)
@@ -105,10 +142,7 @@ class History:
 
     def twice(self) -> list[Stretch]:
         """The blocks that two known operators told."""
-        known = [one.blocks for by, one in self.told.items() if voice_told(by)]
-        return joined(
-            piece for number, one in enumerate(known) for other in known[:number] for piece in common(one, other)
-        )
+        return told_twice({by: one.blocks for by, one in self.told.items()})
 
     def keep(self, by: str, blocks: Sequence[Stretch], logs: Sequence[Log]) -> None:
         """Write down what somebody told, to be learned later. Thread-safe. Raises Stop when the disk refuses."""

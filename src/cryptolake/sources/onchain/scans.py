@@ -106,7 +106,7 @@ class LiquidationScan:
         filters: dict[str, list[LogFilter]] = {}
         likely: list[Call] = []
         at_last = self._emitters(csus, last)
-        grounds = [Ground.of("emitters", last.number, at_last.borne)]
+        grounds = [Ground.of("emitters", last.number, at_last.borne)] * 2  # at the first block and at the last
         for name, outcome in at_last.outcomes.items():
             if isinstance(outcome, Failed):
                 yield from (miss(partition, outcome.error) for partition in asked if partition.key == name)
@@ -116,7 +116,7 @@ class LiquidationScan:
         if filters and first.number != last.number:
             # An emitter replaced on the way stands only in the first list. No list yet: the market was born on the way.
             at_first = self._emitters([csu for csu in csus if csu.name in filters], first, likely)
-            grounds.append(Ground.of("emitters", first.number, at_first.borne))
+            grounds[0] = Ground.of("emitters", first.number, at_first.borne)
             for name, outcome in at_first.outcomes.items():
                 if isinstance(outcome, Finished):
                     filters[name] = _united([*filters[name], *outcome.value])
@@ -142,7 +142,7 @@ class LiquidationScan:
             filters,
             self.state,
             grounds,
-            frozenset(csu.name for csu in csus if csu.name in filters and _listed(csu)),
+            frozenset(csu.name for csu in csus if csu.name in filters and not _listed(csu)),
             self.births,
         )
         covered = _Covered(whole.start)

@@ -15,12 +15,11 @@ from cryptolake.contracts.grades import Grade
 from cryptolake.errors import CryptolakeError
 from cryptolake.net.besides import among, another_voice, why_none
 from cryptolake.net.block_identity import BlockIdentity
-from cryptolake.net.endpoint import Station
 from cryptolake.net.faults import Malformed
 from cryptolake.net.multicall import MAX_CALLS, Call, CallResult, Failed, Finished, Program
 from cryptolake.net.reverts import Reverts
 from cryptolake.net.rpc import Pool
-from cryptolake.net.voices import same_voice
+from cryptolake.net.voices import by_voice
 from cryptolake.registry.chains import Chain
 from cryptolake.sources.onchain.proven import run_programs
 
@@ -120,7 +119,8 @@ def _each_alone(
 ) -> Borne:
     """A reading that all voices there are have a part in: two of them must each say all of it, asked alone."""
     first = ", ".join(sorted(heard))
-    groups = _by_voice([one for one in pool.stations if one.endpoint.name in heard and one.stopped is None])
+    spoke = [one for one in pool.stations if one.endpoint.name in heard and one.stopped is None]
+    groups = by_voice(spoke, lambda one: one.endpoint)
     if len(groups) < 2:
         return Borne("one_voice", first, calls=len(known), problem=why_none(pool, heard))
     bearing, silent = list[str](), list[str]()
@@ -141,18 +141,6 @@ def _each_alone(
             "endpoint to decide, or run again"
         )
     return Borne("one_voice", first, calls=len(known), problem=f"{' and '.join(silent)} did not answer alone")
-
-
-def _by_voice(stations: Sequence[Station]) -> list[list[Station]]:
-    """The stations of each voice."""
-    found: list[list[Station]] = []
-    for one in stations:
-        same = next((group for group in found if any(same_voice(one.endpoint, of.endpoint) for of in group)), None)
-        if same is None:
-            found.append([one])
-        else:
-            same.append(one)
-    return found
 
 
 def _decide(

@@ -16,7 +16,7 @@ from functools import partial
 
 import orjson
 
-from cryptolake.contracts.grades import at_least, weakest
+from cryptolake.contracts.grades import at_least
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.errors import CryptolakeError, Skip
@@ -74,7 +74,7 @@ class Settling:
     filters: Mapping[str, Sequence[LogFilter]]
     state: StateReader
     emitters: Sequence[Ground] = ()  # who named the emitters, and who bears that out
-    listed: frozenset[str] = frozenset()  # the markets whose emitters the chain names, not the row
+    by_row: frozenset[str] = frozenset()  # the markets whose emitters their rows name, not the chain
     births: Births = field(default_factory=Births)
     _likely: dict[str, list[Call]] = field(default_factory=dict)  # what each market's program asked before
     # Periods with windows that nobody compared, and who answered these.
@@ -182,16 +182,17 @@ class Settling:
                 answers.append(Miss(partition, "gone", "not_deployed", absent_by_row(csu)))
             else:
                 borne = [Ground.of("values", period.snapshot.number, read.borne)] if read and outcome else []
-                evidence = self._evidence(partition.key, examined, standing, period.within, borne)
+                headers = standing.of_events({log.block for log in told})
+                evidence = self._evidence(partition.key, examined, headers, period.within, borne)
                 answers.append(self._raw(partition, period, evidence, told, stamps, outcome))
         return answers
 
     def _headers_under(self, period: CoveredPeriod, logs: Sequence[Log]) -> tuple[Mapping[int, Header], HeaderStanding]:
         """The headers that the events' times are taken from, and who bears out these and the period's boundaries."""
         stamps, of_stamps = self.blocks.named({log.block: log.block_hash for log in logs})
-        of_bounds = self.blocks.standing(*(at for one in period.asked for at in (one.period.start, one.period.end)))
-        problems = dict.fromkeys(one.problem for one in (of_bounds, of_stamps) if one.problem)
-        return stamps, HeaderStanding(weakest([of_bounds.grade, of_stamps.grade]), "; ".join(problems))
+        ends = dict.fromkeys(at for one in period.asked for at in (one.period.start, one.period.end))
+        of_bounds = self.blocks.standing(*ends)
+        return stamps, of_bounds.joined(of_stamps)
 
     def _priced(self, programs: Mapping[str, Callable[[], Program[Settled]]], block: Header) -> Read[Settled] | None:
         """Run the markets' programs, with all that they asked in other periods in the first request."""
@@ -251,8 +252,9 @@ class Settling:
     ) -> dict[str, object]:
         """The completeness certificate of a market's period."""
         voices = {one.endpoint.name: told_by(one.endpoint) for one in self.pool.everybody}
-        emitters = [replace(one, listed=csu in self.listed) for one in self.emitters]
-        return certificate(within, examined, voices, datetime.now(UTC), standing, [*emitters, *values])
+        asked = tuple(dict.fromkeys(one.address for one in self.filters[csu]))
+        emitters = [replace(one, named=asked if csu in self.by_row else ()) for one in self.emitters]
+        return certificate(within, examined, voices, datetime.now(UTC), standing, [*emitters, *values], asked)
 
 
 def _with_events(error: CryptolakeError) -> CryptolakeError:

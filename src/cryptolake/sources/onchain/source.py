@@ -311,7 +311,6 @@ class OnchainSource:
                 yield miss(by_name[name], outcome.error)
                 continue
             history = histories[name]
-            contradicted = read.borne.contradicted or (history.contradicted if history else "")
             payload = {
                 "csu": name,
                 "block": header.number,
@@ -319,7 +318,6 @@ class OnchainSource:
                 "timestamp": header.timestamp,
                 **({"found": markets[name].found} if markets[name].found else {}),
                 "rounds": transcript_to_json(outcome.transcript),
-                **({"contradicted": contradicted} if contradicted else {}),
                 "certificate": snapshot_certificate(header, read.borne, voices, blocks.standing(period.end), history),
             }
             yield Raw(

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 
 from cryptolake.contracts.counting import counted
-from cryptolake.contracts.grades import Grade
 from cryptolake.errors import Retry, Skip, Stop
 from cryptolake.net.besides import among, others, why_none
 from cryptolake.net.blocks import BlockRange
@@ -23,9 +22,9 @@ from cryptolake.net.proof import Prover
 from cryptolake.net.rpc import Pool
 from cryptolake.net.scan import scan
 from cryptolake.net.settlement import Said, settle
-from cryptolake.net.voices import told_by, voice, voice_told
+from cryptolake.net.voices import are_two, by_voice, told_by, voice, voice_told
 from cryptolake.net.witness import GIVEN_UP, Witness
-from cryptolake.sources.onchain.history import Discovered, History
+from cryptolake.sources.onchain.history import Discovered, History, history_grade
 from cryptolake.sources.onchain.stretches import Stretch, blocks_in, common, joined, without
 
 _MOST_QUESTIONS = 250_000  # of one history: about three hours at 25 a second
@@ -72,9 +71,12 @@ class Telling:
             raise Skip(f"{self._pool.chain}: everybody is proven to lie about its events", reason="suspect")
         first = self._first()
         logs = sorted((log for by, some in first.items() for log in self._history.told[by].within(some)), key=place)
-        grade = self._grade()
+        within = {by: common(one.blocks, self._whole) for by, one in self._history.told.items()}
+        told, sampled = {by: some for by, some in within.items() if some}, common(self._history.sampled, self._whole)
+        grade = history_grade(self._whole[0], told, sampled)
         problem = problem if grade != "two_voices" else ""
-        return Discovered(tuple(logs), grade, problem, self._liars, "; ".join(self._contradicted))
+        doubts = "; ".join(self._contradicted)
+        return Discovered(tuple(logs), grade, self._whole[0], told, sampled, problem, self._liars, doubts)
 
     # -- what is known
 
@@ -86,13 +88,6 @@ class Telling:
             left = without(left, found[by])
         return found
 
-    def _grade(self) -> Grade:
-        twice = common(self._history.twice(), self._whole)
-        if not without(self._whole, twice):
-            return "two_voices"
-        sampled = not without(self._whole, joined([*self._history.sampled, *twice]))
-        return "two_voices_sampled" if sampled and twice else "one_voice"
-
     # -- asking
 
     def _ask_first(self) -> None:
@@ -100,7 +95,7 @@ class Telling:
         told, stations = self._history.told, list(self._pool.stations)
         known = [one for one in self._able() if voice_told(told_by(one.endpoint))]
         own = [one for one in known if one in stations]
-        if self._share and own and len({told_by(one.endpoint) for one in known}) > 1:
+        if self._share and own and len(by_voice(known, lambda one: one.endpoint)) > 1:
             stations = own
             for by in [by for by in told if not voice_told(by)]:
                 self._history.take_back(by, without(told[by].blocks, self._history.twice()))
@@ -221,9 +216,7 @@ class Telling:
         return [
             one
             for one in self._able()
-            if voice_told(by)
-            and voice_told(told_by(one.endpoint)) not in ("", by)
-            and (apart is None or one.endpoint.name in apart)
+            if are_two(by, told_by(one.endpoint)) and (apart is None or one.endpoint.name in apart)
         ]
 
     def _why_nobody(self, by: str) -> str:
