@@ -347,7 +347,7 @@ class App:
             gates=self.gates,
             pool=lambda chain: self.pool(self.registry.chains[chain]),
             block_cache=self.block_cache,
-            read=ForAll(self.registry.chains, settings.wanted_state_grade, settings.audit),
+            read=ForAll(self.registry.chains, settings.wanted_state_grade, settings.audit, self.block_cache),
         )
 
     @cached_property

@@ -129,6 +129,7 @@ def test_a_public_liar_about_headers_holds_up_no_day(world: World, truth: dict[P
     found = world.read(by_other_rules(), liar, rule=None, besides=[1])
     assert {one: day.rows for one, day in found.items()} == {one: day.rows for one, day in truth.items()}
     assert {day.grade for day in found.values()} == {"one_voice"}
+    assert {day.suspect for day in found.values()} == {True}, "that somebody says otherwise is not kept silent"
 
 
 def test_a_boundary_that_one_voice_gave_is_borne_out_before_two_rest_on_it(

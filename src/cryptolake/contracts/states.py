@@ -27,6 +27,11 @@ STATE_DOCS: Final[dict[State, str]] = {
 }
 
 _NOT_DEPLOYED = "not_deployed"
+PRICE_CONTRADICTED = "price_contradicted"
+"""The reason of a day that is valued by a price which somebody contradicts, while nobody can decide."""
+
+DOUBTS = (SUSPECT, PRICE_CONTRADICTED)
+"""Reasons beside an answer for which what is made of it is suspect."""
 
 
 def worst(states: Iterable[State]) -> State:

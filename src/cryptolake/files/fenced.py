@@ -11,7 +11,7 @@ from typing import Any
 
 from cryptolake.contracts.partition import NO_NAME, Granularity, Partition, can_name
 from cryptolake.contracts.raw import Miss, Raw
-from cryptolake.contracts.source import Asked, Counts, Dataset, Prepares, Row, Source, Stamps, Trip
+from cryptolake.contracts.source import Asked, Counts, Dataset, Grades, Prepares, Row, Source, Stamps, Trip, Weighs
 from cryptolake.errors import Skip, Stop
 from cryptolake.files.foreign import fence
 
@@ -25,6 +25,10 @@ def fenced(source: Source, file: str) -> Source:
         found.prepare = _call(source.prepare, file)  # type: ignore[attr-defined]  # offered only where the file offers it
     if isinstance(source, Stamps):
         found.reader = _call(source.reader, file)  # type: ignore[attr-defined]
+    if isinstance(source, Grades):
+        found.grade = _call(source.grade, file)  # type: ignore[attr-defined]
+    if isinstance(source, Weighs):
+        found.weigh = _call(source.weigh, file)  # type: ignore[attr-defined]
     return found
 
 
@@ -147,7 +151,7 @@ class _Counting(FencedSource):
 def _call(method: Callable[..., object], file: str) -> Callable[..., object]:
     """The optional method, behind the same fence."""
 
-    def called(*arguments: Collection[str] | Granularity | str) -> object:
+    def called(*arguments: Collection[str] | Granularity | Raw | str) -> object:
         with fence(file, method.__name__):
             return method(*arguments)
 

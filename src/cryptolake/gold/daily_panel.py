@@ -10,9 +10,9 @@ from collections.abc import Collection, Sequence
 import polars as pl
 
 from cryptolake.contracts.dead_tokens import DEAD
-from cryptolake.contracts.entry import NOT_YET, SUSPECT
+from cryptolake.contracts.entry import NOT_YET
 from cryptolake.contracts.grades import GRADES, Grade, at_least
-from cryptolake.contracts.states import STATE_DOCS, STATES
+from cryptolake.contracts.states import DOUBTS, STATE_DOCS, STATES
 from cryptolake.contracts.table import Field, Table
 from cryptolake.gold.flagged_markets import TABLE as FLAGGED_MARKETS
 from cryptolake.gold.left_out import doubts, left_out, named
@@ -134,7 +134,7 @@ TABLE = Table(
         Field(
             "tvl_evidence",
             "text",
-            "how far the TVL answer is proven; null where there is none",
+            "how far the TVL answer is proven, and what the chain said of its prices; null where there is none",
             null=True,
             allowed=GRADES,
             added=True,
@@ -142,7 +142,8 @@ TABLE = Table(
         Field(
             "liquidations_evidence",
             "text",
-            "how far it is proven that no liquidation is missing; null where there is no answer",
+            "how far it is proven that no liquidation is missing, and what the chain said of their prices; null where there is "
+            "no answer",
             null=True,
             allowed=GRADES,
             added=True,
@@ -340,7 +341,7 @@ def _status(side: str, unpriced: pl.Expr, suspicious: Sequence[str]) -> pl.Expr:
     return (
         pl.when(state.is_null())
         .then(pl.lit("not_asked"))
-        .when(answered & ((reason == SUSPECT).fill_null(False) | _flagged(suspicious)))
+        .when(answered & (reason.is_in(DOUBTS).fill_null(False) | _flagged(suspicious)))
         .then(pl.lit("suspect"))
         .when(answered & unpriced)
         .then(pl.lit("missing_price"))
@@ -366,7 +367,7 @@ def _reason(side: str, status: str, suspicious: Sequence[str]) -> pl.Expr:
     return (
         pl.when(state == "missing_price")
         .then(unpriced)
-        .when((state == "suspect") & said.ne_missing(SUSPECT))
+        .when((state == "suspect") & ~said.is_in(DOUBTS).fill_null(False))
         .then(flags)
         .when(state != "ok")
         .then(pl.coalesce(said, state))

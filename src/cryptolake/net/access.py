@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from cryptolake.contracts.grades import Grade
+from cryptolake.contracts.raw import Raw
 from cryptolake.contracts.vendor import Vendor
 from cryptolake.errors import BadInput
 from cryptolake.net.at_snapshot import Reader, SnapshotRead
@@ -24,8 +26,20 @@ def _no_chain(chain: str) -> Pool:
     raise BadInput(f"no endpoint for chain {chain} was handed to this source")
 
 
-def _nobody_reads(chain: str, *_rest: object) -> SnapshotRead:
-    raise BadInput(f"no reader for chain {chain} was handed to this source")
+class _NobodyReads:
+    """In the place of a reader where none was handed over: it asks nothing, and its answers prove nothing."""
+
+    again = False
+
+    def __call__(self, chain: str, *_rest: object, **_more: object) -> SnapshotRead:
+        raise BadInput(f"no reader for chain {chain} was handed to this source")
+
+    def grade(self, raw: Raw) -> Grade:
+        del raw
+        return "one_voice"
+
+    def weigh(self, raw: Raw) -> None:
+        del raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +61,7 @@ class Access:
     gates: Gates = field(default_factory=Gates)
     pool: Callable[[str], Pool] = _no_chain
     block_cache: FileBlockCache | None = None
-    read: Reader = _nobody_reads
+    read: Reader = field(default_factory=_NobodyReads)
 
     def url(self, host: str, default: str) -> str:
         """The base URL of `host` without a trailing slash."""

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from cryptolake.contracts.block_clock import BlockClock
+from cryptolake.contracts.grades import Grade
 from cryptolake.contracts.partition import Partition
-from cryptolake.contracts.raw import Miss
+from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.errors import Skip
 from cryptolake.net.agreement import Contradicted
 from cryptolake.net.block_cache import FileBlockCache
@@ -27,24 +28,53 @@ from cryptolake.net.rpc import Pool
 class Answered:
     """What a program was answered at the block of `header`; `rounds` is the transcript as it is kept.
 
-    `told` is what an answer's provenance says of it: who was asked, and how far it is borne out.
+    `proof` belongs into the answer, beside what it proves: who read it and who bore it out. `endpoint` is who was asked first.
     """
 
     header: Header
     rounds: object
-    told: Mapping[str, str]
+    proof: Mapping[str, object]
+    endpoint: str
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotRead:
-    """A program as it was read at a block, and what the answer's provenance says of that."""
+    """A program as it was read at a block, with its proof, and by whom first."""
 
     outcome: Finished[Any] | Failed
-    told: Mapping[str, str]
+    proof: Mapping[str, object]
+    endpoint: str
 
 
-# Reads a chain (by its name) at a block: pool, its block finder, the block, the program, and what it will probably ask.
-Reader = Callable[[str, Pool, Blocks, Header, Callable[[], Program[Any]], Sequence[Call]], SnapshotRead]
+class Reader(Protocol):
+    """Reads programs of chains, and says what their proofs are worth.
+
+    `again` says whether a second operator is to bear out the blocks as well.
+    """
+
+    @property
+    def again(self) -> bool: ...
+
+    def __call__(
+        self,
+        chain: str,
+        pool: Pool,
+        blocks: Blocks,
+        header: Header,
+        ends: datetime,
+        program: Callable[[], Program[Any]],
+        likely: Sequence[Call],
+    ) -> SnapshotRead:
+        """Read a program at a block, the last one before `ends`; `likely` is what it will probably ask."""
+        ...
+
+    def grade(self, raw: Raw) -> Grade:
+        """How far a kept answer is proven."""
+        ...
+
+    def weigh(self, raw: Raw) -> str | None:
+        """Why a kept answer is suspect, None: it is not."""
+        ...
 
 
 class Snapshots:
@@ -80,7 +110,9 @@ class Snapshots:
         """Ask at the last block of the partition's period; a chain that is not there yet, or does not answer, is a Miss."""
         chain = partition.key
         with self._lock:
-            blocks = self._blocks.setdefault(chain, Blocks(pool, self._cache, clock, provable=provable))
+            blocks = self._blocks.setdefault(
+                chain, Blocks(pool, self._cache, clock, provable=provable, again=self._read.again)
+            )
             first = self._first.setdefault(chain, threading.Lock())
         with ExitStack() as alone:
             alone.enter_context(first)  # whoever comes first finds the boundaries, and learns what is asked
@@ -89,7 +121,9 @@ class Snapshots:
                 alone.close()
             try:
                 _, header = blocks.range_of(partition.period)
-                read = self._read(chain, pool, blocks, header, program, self._likely.get(chain, ()))
+                read = self._read(
+                    chain, pool, blocks, header, partition.period.end, program, self._likely.get(chain, ())
+                )
             except Skip as error:
                 gone = error.reason == "not_deployed"
                 return Miss(partition, "gone" if gone else "failed", error.reason, str(error))
@@ -98,4 +132,4 @@ class Snapshots:
             if isinstance(read.outcome, Failed):
                 return Miss(partition, "failed", "rpc", str(read.outcome.error))
             self._likely[chain] = [call for stored in read.outcome.transcript for call, _ in stored]
-            return Answered(header, transcript_to_json(read.outcome.transcript), read.told)
+            return Answered(header, transcript_to_json(read.outcome.transcript), read.proof, read.endpoint)

@@ -13,6 +13,7 @@ from datetime import date
 
 import polars as pl
 
+from cryptolake.contracts.grades import Grade
 from cryptolake.contracts.table import Field, Table
 from cryptolake.silver import bad_debt, isolated_markets, liquidations, prices, quotes, tvl
 
@@ -106,10 +107,16 @@ def contents(dataset: str, frame: pl.DataFrame) -> pl.DataFrame:
 
 @dataclass(frozen=True, slots=True)
 class PriceAnswers:
-    """What those who price for all answered, by the ledger: of each day, and what counts for all days (a user's file)."""
+    """What those who price for all answered, by the ledger: of each day, and what counts for all days (a user's file).
+
+    `certified` are the sources whose answers say how far they are proven, `proofs` the grade of each by source, chain and day,
+    and whether somebody contradicts it.
+    """
 
     of_days: Mapping[date, Sequence[tuple[str, str | None]]] = field(default_factory=dict)
     of_all: Sequence[tuple[str, str | None]] = ()
+    certified: frozenset[str] = frozenset()
+    proofs: Mapping[tuple[str, str, date], tuple[Grade, bool]] = field(default_factory=dict)
 
     def digest(self, day: date) -> str:
         """One digest of all that was answered for a day, in whatever order."""

@@ -13,6 +13,7 @@ from functools import partial
 
 import orjson
 
+from cryptolake.contracts.grades import Grade
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.prices import ANY_CHAIN, PriceSource, Wanted
 from cryptolake.contracts.raw import Miss, Raw
@@ -82,6 +83,7 @@ class ChainlinkPrices:
         known: Iterable[Feed] | None = None,
     ) -> None:
         self._chains, self._pools, self._snapshots = chains, pools, Snapshots(block_cache, read)
+        self._read = read
         self._provenance = dict(provenance or {})
         self._feeds: dict[str, list[Feed]] = {}
         for feed in feeds() if known is None else known:
@@ -119,6 +121,7 @@ class ChainlinkPrices:
                 "timestamp": header.timestamp,
                 "feeds": addresses,
                 "rounds": found.rounds,
+                **found.proof,
             }
             yield Raw(
                 partition=partition,
@@ -127,10 +130,18 @@ class ChainlinkPrices:
                 observed_at=header.time,
                 payload=orjson.dumps(payload),
                 request={"chain": chain.name, "dataset": partition.dataset},
-                provenance={**self._provenance, **found.told},
+                provenance={**self._provenance, "endpoint": found.endpoint},
                 block=header.number,
                 block_hash=header.hash,
             )
+
+    def grade(self, raw: Raw) -> Grade:
+        """How far an answer is proven, by its certificate."""
+        return self._read.grade(raw)
+
+    def weigh(self, raw: Raw) -> str | None:
+        """Why an answer is suspect: somebody contradicts it, or it is of another block than its day's last."""
+        return self._read.weigh(raw)
 
     def parse(self, raw: Raw) -> Sequence[Row]:
         """Rows of `quotes`: each feed for its token, and ETH/USD and BTC/USD for the chain's plain names as well."""

@@ -14,6 +14,7 @@ from functools import partial
 
 import orjson
 
+from cryptolake.contracts.grades import Grade
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.prices import ANY_CHAIN, PriceSource, Wanted
 from cryptolake.contracts.raw import Miss, Raw
@@ -111,6 +112,7 @@ class GovernedOraclePrices:
         known: Iterable[PriceOracle] | None = None,
     ) -> None:
         self._chains, self._pools, self._snapshots = chains, pools, Snapshots(block_cache, read)
+        self._read = read
         self._provenance = dict(provenance or {})
         self._oracles: dict[str, list[PriceOracle]] = {}
         for one in price_oracles() if known is None else known:
@@ -152,6 +154,7 @@ class GovernedOraclePrices:
                 "timestamp": header.timestamp,
                 "pools": speaking,
                 "rounds": found.rounds,
+                **found.proof,
             }
             yield Raw(
                 partition=partition,
@@ -160,10 +163,18 @@ class GovernedOraclePrices:
                 observed_at=header.time,
                 payload=orjson.dumps(payload),
                 request={"chain": chain.name, "dataset": partition.dataset},
-                provenance={**self._provenance, **found.told},
+                provenance={**self._provenance, "endpoint": found.endpoint},
                 block=header.number,
                 block_hash=header.hash,
             )
+
+    def grade(self, raw: Raw) -> Grade:
+        """How far an answer is proven, by its certificate."""
+        return self._read.grade(raw)
+
+    def weigh(self, raw: Raw) -> str | None:
+        """Why an answer is suspect: somebody contradicts it, or it is of another block than its day's last."""
+        return self._read.weigh(raw)
 
     def parse(self, raw: Raw) -> Sequence[Row]:
         """Rows of `quotes`, of the first of the day's oracles that has a price of the token; wrapped ether tells `eth` too."""

@@ -97,19 +97,22 @@ def named_liars(app: App, chain: str) -> Callable[[Endpoint], bool]:
     return lambda one: accused(one.name, told_by(one)) is not None
 
 
+def attainable_on(app: App, name: str) -> Attainable:
+    """What can be had on a chain of this name, with its endpoints and named liars as they are."""
+    chain = app.registry.chain(name)
+    return attainable(
+        app.endpoints(chain),
+        chain.receipts,
+        audit=app.settings.audit,
+        lied=named_liars(app, name),
+        why_no_receipts=chain.receipts_why,
+    )
+
+
 def what_can_be_had(app: App, csus: Iterable[Csu], wish: Grade) -> Callable[[Partition], Grade]:
     """The wish for each partition of these markets, cut to what can be had; one line says where that is less, and why."""
-    found: dict[str, Attainable] = {}
     chains = {csu.name: csu.chain for csu in csus}
-    for name in sorted(set(chains.values())):
-        chain = app.registry.chain(name)
-        found[name] = attainable(
-            app.endpoints(chain),
-            chain.receipts,
-            audit=app.settings.audit,
-            lied=named_liars(app, name),
-            why_no_receipts=chain.receipts_why,
-        )
+    found = {name: attainable_on(app, name) for name in sorted(set(chains.values()))}
     less = {name: weakest(short) for name, one in found.items() if (short := one.short_of(wish))}
     if less:
         log.warning(

@@ -14,16 +14,19 @@ from datetime import date, datetime
 from cryptolake.app import App
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.entry import Entry
+from cryptolake.contracts.grades import Grade, at_least
 from cryptolake.contracts.partition import Partition, Period
-from cryptolake.contracts.source import Source
+from cryptolake.contracts.source import Grades, Source
 from cryptolake.errors import BadInput
 from cryptolake.flow.collect import ATTEMPTS, Collected, Progress
 from cryptolake.flow.collect import collect as ask
 from cryptolake.flow.plan import make_plan
 from cryptolake.flow.resume import AT_ONCE, Wish, compare, damaged, wish_for
 from cryptolake.registry.markets import Csu
-from cryptolake.sources.onchain.planning import boundary_headers
-from cryptolake.work.workload import SNAPSHOTS, Workload
+from cryptolake.sources.onchain.planning import borne_out_headers, boundary_headers
+from cryptolake.work.attainable import attainable_on
+from cryptolake.work.unsettled import nothing_new
+from cryptolake.work.workload import SNAPSHOTS, KnowsInstant, Workload
 
 ChainDay = tuple[str, date]
 States = Mapping[Partition, Entry]
@@ -77,13 +80,15 @@ def ask_beside(
     stopping: threading.Event,
     resume: bool = True,
     only_failed: bool = False,
+    proven: Grade | None = None,
     more: Callable[[int], None] = lambda _count: None,
     progress: Progress = lambda _partition, _state: None,
 ) -> Collected:
     """Ask what they have not answered yet of the days whose snapshots are in; what failed counts as any other failure.
 
-    `only_failed` leaves out what was never asked. `more` is told how many there are, `progress` of every answer. The answers
-    count as soon as silver is made of their days.
+    `only_failed` leaves out what was never asked; what is proven less far than `proven`, and could be proven so far, is asked
+    again. `more` is told how many there are, `progress` of every answer. The answers count as soon as silver is made of their
+    days.
     """
     found = Collected()
     days = _answered(app, csus, wish)
@@ -94,11 +99,17 @@ def ask_beside(
         wanted = wish_for(partitions_beside(app, name, source, days))
         left = compare(wanted, app.ledger, resume=resume, only_failed=only_failed)
 
-        def intact(partition: Partition, digest: str, name: str = source.name) -> bool:
-            return app.bronze.intact(partition, digest, name)
+        def intact(partition: Partition, digest: str, source: Source = source) -> bool:
+            if proven is None or not isinstance(source, Grades):
+                return app.bronze.intact(partition, digest, source.name)
+            raw = app.bronze.read(partition, source.name)
+            least = attainable_on(app, partition.key).cut(SNAPSHOTS, proven)
+            return raw is not None and raw.digest == digest and at_least(source.grade(raw), least)
 
         hurt = damaged(left, intact, stopping) if left.settled_count <= AT_ONCE else []
-        asked = sorted([*left.missing, *hurt])
+        calm = resume and not only_failed and proven is None
+        unsettled = nothing_new(app, left.missing, lambda one: one.key, source.name) if calm else set()
+        asked = sorted({*left.missing, *hurt} - unsettled)
         chains = {chain for chain, _ in days}
         ours, others = ([one for one in asked if (one.key in chains) is of_it] for of_it in (True, False))
         # Another chain's silence is found out by one day of it: it must not be waited for as often as there are days.
@@ -154,9 +165,13 @@ def with_prices(
     wanted: Iterable[Partition],
     states: States,
     *,
+    known: KnowsInstant,
     resume: bool = True,
 ) -> list[Workload]:
-    """The work of each chain with what is asked beside the snapshots of `wanted`, those that are answered already included."""
+    """The work of each chain with what is asked beside the snapshots of `wanted`, those that are answered already included.
+
+    `known` says of a boundary whether it need not be looked for.
+    """
     found = {one.chain: one for one in chains}
     days, instants = set[ChainDay](), dict[str, set[datetime]]()
     for one in wanted:
@@ -177,15 +192,17 @@ def with_prices(
         for one in make_plan(partitions_beside(app, name, source, days), states, resume=resume, intact=intact).missing:
             missing.setdefault(one.key, []).append(one.period)
         for chain, periods in missing.items():
-            known = instants.setdefault(chain, set())
-            ends = {instant for one in periods for instant in (one.start, one.end)} - known
-            known |= ends
-            new = sorted(one for one in ends if app.block_cache.get(chain, int(one.timestamp())) is None)
+            counted_already = instants.setdefault(chain, set())
+            ends = {instant for one in periods for instant in (one.start, one.end)} - counted_already
+            counted_already |= ends
+            new = sorted(one for one in ends if not known(chain, one))
+            on = app.registry.chains[chain]
             before = found.get(chain, Workload(chain, 0, (), (), (), 0, 0))
             found[chain] = replace(
                 before,
                 price_calls=before.price_calls + len(periods) + app.found.price_sources[name].rounds - 1,
-                headers=before.headers + boundary_headers(app.registry.chains[chain].clock, new),
+                headers=before.headers + boundary_headers(on.clock, new),
+                again=before.again + borne_out_headers((), len(new), 0, provable=on.receipts is not None),
             )
     return [found[name] for name in sorted(found)]
 

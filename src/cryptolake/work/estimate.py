@@ -341,19 +341,21 @@ def planned(
     audit = share_of(app.settings.wanted_grade, app.settings.audit)
     habits = known_habits(able, states, app.bronze)
     strange = {one.key for one in plan.missing if one.dataset == EVENTS} - habits.keys()
+
+    def known(chain: str, instant: datetime) -> bool:
+        return _is_known(app, chain, instant, borne_out=bool(audit and _others(endpoints(chain))))
+
     chains = work(
         plan.missing,
         able,
         app.registry.chains,
         blocks=app.block_cache.blocks,
-        known=lambda chain, instant: _is_known(
-            app, chain, instant, borne_out=bool(audit and _others(endpoints(chain)))
-        ),
+        known=known,
         habits=habits,
         scanned=kept_histories(app.folder.discovered),
         doubted=audit > 0,
     )
-    chains = with_prices(app, chains, able, plan.wanted, states, resume=resume)
+    chains = with_prices(app, chains, able, plan.wanted, states, known=known, resume=resume)
     whole = share_of(app.settings.wanted_state_grade, 0.0) == 1.0
     found = costs(chains, endpoints, log_span=log_span, audit=audit, state_whole=whole)
     archive = [one.chain for one in chains if one.snapshots]

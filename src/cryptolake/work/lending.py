@@ -54,6 +54,7 @@ from cryptolake.work.price_sources import (
 from cryptolake.work.priority import largest_first, last_known_usd
 from cryptolake.work.published import publish as publish
 from cryptolake.work.standing import market_day, standing
+from cryptolake.work.unsettled import nothing_new
 from cryptolake.work.verify import proven_so_far
 from cryptolake.work.vouched import lacking_of, to_make_good
 
@@ -73,10 +74,11 @@ def collect(
 ) -> Collected:
     """Ask what is missing of a wish, the largest markets first, and say on file how the run does (under the name `what`).
 
-    Answers of settled partitions are checked by content: few of them first, many beside the work, and damaged ones are
-    asked again in the same run; so are those that are proven less far than `proven`, as far as that can be had. Those who
-    price for all are asked beside the snapshots (`beside`). When `stopping` is set the run ends at its next safe point. Raises
-    Stop when a ceiling of what may be spent left something unanswered; what was answered is kept.
+    Answers of settled partitions are checked by content: few of them first, many beside the work, and damaged ones are asked
+    again in the same run; so are those that are proven less far than `proven`, as far as that can be had, and suspect ones
+    where something new may be learned (`unsettled`). Those who price for all are asked beside the snapshots (`beside`). When
+    `stopping` is set the run ends at its next safe point. Raises Stop when a ceiling of what may be spent left something
+    unanswered; what was answered is kept.
     """
     stopping = stopping or threading.Event()
     app.purse.ends(stopping)
@@ -89,7 +91,13 @@ def collect(
         app.bronze.intact if proven is None else partial(proven_so_far, app.bronze, what_can_be_had(app, csus, proven))
     )
     hurt = damaged(left, intact) if few else []
-    missing = sorted([*left.missing, *hurt])
+    chains = {csu.name: csu.chain for csu in csus}
+    unsettled = (
+        set()
+        if only_failed or not resume or proven is not None
+        else nothing_new(app, left.missing, lambda one: chains[one.key])
+    )
+    missing = sorted({*left.missing, *hurt} - unsettled)
     asked = frozenset(missing)
     order = largest_first(app.registry, last_known_usd(app.tables.read(daily_panel.TABLE)))
     pace = Pace(what, len(missing), app.pools, show)
@@ -125,6 +133,7 @@ def collect(
                         stopping=stopping,
                         resume=resume,
                         only_failed=only_failed,
+                        proven=proven,
                         more=pace.more,
                         progress=pace.partition,
                     )
@@ -132,7 +141,7 @@ def collect(
             except BaseException:
                 stopping.set()  # the check must not hold up the end
                 raise
-    result.known = left.settled_count - len(hurt)
+    result.known = left.settled_count - len(hurt) + len(unsettled)
     judge_earlier_days(app)
     for doubted in doubt_absences(app.ledger, {csu.name: csu for csu in csus}):
         if doubted.partition in asked:

@@ -20,6 +20,7 @@ from cryptolake.flow.collect import WORKER
 from cryptolake.lake.bronze import ONCHAIN
 from cryptolake.net.block_cache import Moved
 from cryptolake.sources.onchain.source import LIQUIDATIONS
+from cryptolake.work.beside import asked_beside
 
 log = structlog.get_logger(__name__)
 
@@ -82,14 +83,23 @@ def _beside(app: App, moved: Sequence[Moved]) -> Iterator[Entry]:
                     yield replace(
                         entry, state="failed", at=datetime.now(UTC), worker=WORKER, reason="reorganised", error=words
                     )
+    for name in asked_beside(app) if moved else ():  # who prices for all reads the same blocks
+        teller = app.found.price_source(name, app.access(), app.registry.chains, {})
+        for dataset in teller.datasets if isinstance(teller, Weighs) else ():
+            for chain in sorted({one.chain for one in moved}):
+                ends = {one.instant for one in moved if one.chain == chain}
+                told = app.ledger.series(dataset.name, chain)
+                yield from _doubted(
+                    app, teller, [one for one in told if one.partition.period.end in ends], of=teller.name
+                )
 
 
-def _doubted(app: App, source: Weighs, entries: Iterable[Entry]) -> Iterator[Entry]:
-    """Those whose answers the source has reason to doubt by now, as suspect."""
+def _doubted(app: App, source: Weighs, entries: Iterable[Entry], of: str = ONCHAIN) -> Iterator[Entry]:
+    """Those whose answers the source (in bronze `of` a name) has reason to doubt by now, as suspect."""
     for entry in entries:
         if entry.state not in {"done", "empty"} or entry.reason == SUSPECT:
             continue
-        raw = app.bronze.read(entry.partition, ONCHAIN)
+        raw = app.bronze.read(entry.partition, of)
         if raw is None or raw.digest != entry.digest:
             continue  # it is lost, which verification says
         if (why := source.weigh(raw)) is not None:

@@ -24,6 +24,7 @@ from cryptolake.registry.markets import Csu
 from cryptolake.silver import bad_debt, exclusions, isolated_markets, liquidations, prices, quotes, refined, tvl
 from cryptolake.sources.onchain.families import isolating
 from cryptolake.work import evidence
+from cryptolake.work.price_evidence import priced_evidence
 from cryptolake.work.standing import MarketDay, Standing, answers_of, market_day, standing
 from cryptolake.work.tables import derive, read_from
 
@@ -125,20 +126,21 @@ def _evidence(
     events = tables.read(liquidations.TABLE, columns=columns)
     apart = tables.read(isolated_markets.TABLE)
     lost = bronze.lost(answers_of(entry for (_, csu, _), one in stands.items() if csu in csus for entry in one.entries))
+    priced = tables.read(prices.TABLE)
     found = evidence.evidence(
         stands,
         csus,
         recorded=tables.read(refined.TABLE),
         amounts=amounts,
         events=events,
-        prices=tables.read(prices.TABLE),
+        prices=priced,
         quotes=tables.read(quotes.TABLE),
         lost={market_day(one) for one in lost},
         isolated=apart,
         isolating={name for name, csu in csus.items() if isolating(csu.family) is not None},
         told_by=told_by,
     )
-    return amounts, events, apart, found
+    return amounts, events, apart, priced_evidence(found, amounts, events, priced, told_by)
 
 
 def finished() -> list[FoundTable]:

@@ -13,7 +13,8 @@ import structlog
 
 from cryptolake.app import App
 from cryptolake.contracts.counting import counted
-from cryptolake.contracts.entry import Entry
+from cryptolake.contracts.entry import SUSPECT, Entry
+from cryptolake.contracts.grades import Grade, grade_of
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.prices import Wanted
 from cryptolake.contracts.source import Source
@@ -130,13 +131,19 @@ def price_answers(app: App, states: Mapping[Partition, Entry]) -> PriceAnswers:
     """Which answers of price sources there are for each day, by the ledger: those that `read_quotes` reads."""
     of_days: dict[date, list[tuple[str, str | None]]] = {}
     of_all: list[tuple[str, str | None]] = []
-    sources = price_sources(app).values()
-    dated = {one.name: one.reach != "whole_history" for source in sources for one in source.datasets}
+    proofs: dict[tuple[str, str, date], tuple[Grade, bool]] = {}
+    certified = frozenset(name for name, one in app.found.price_sources.items() if one.asked == "snapshots")
+    told = {one.name: (name, one) for name, source in price_sources(app).items() for one in source.datasets}
     for partition, entry in states.items():
-        if entry.digest is not None and partition.dataset in dated:
-            of = of_days.setdefault(partition.period.day, []) if dated[partition.dataset] else of_all
-            of.append((str(partition), entry.digest))
-    return PriceAnswers(of_days, of_all)
+        if entry.digest is None or partition.dataset not in told:
+            continue
+        name, dataset = told[partition.dataset]
+        day = partition.period.day
+        of = of_all if dataset.reach == "whole_history" else of_days.setdefault(day, [])
+        of.append((str(partition), entry.digest))
+        if name in certified:
+            proofs[name, partition.key, day] = grade_of(entry.grade), entry.reason == SUSPECT
+    return PriceAnswers(of_days, of_all, certified, proofs)
 
 
 def _again(name: str) -> str:

@@ -35,7 +35,8 @@ def certificate(
     first and again, `roots` what the receipts of all blocks were rebuilt to, where they were, `grounds` what was read from
     contracts for it, by whom and by whom again, first of all who named the contracts (`asked`) at the first and at the last
     block of the scan. `headers` is who bears out those that the day rests on: its boundaries and the times of its events; where
-    nobody does, the grade is `one_voice`. Whoever reads it believes grade and verdict only as far as these bear them out.
+    nobody does, the grade is `one_voice`. `asked_of` is everybody who could be asked then. Whoever reads it believes grade and
+    verdict only as far as these bear them out.
     """
     resting = least(examined.grade, grounds, voices, asked)
     grade = headers.grade if headers.grade == "one_voice" else resting
@@ -63,6 +64,7 @@ def certificate(
         # Whose logs they are that could not be read is anybody's guess: nothing was compared then.
         "second": [] if examined.unread else _joined(examined.second, within),
         "voices": {name: voices.get(name, "") for name in names},
+        "asked_of": sorted({*voices.values()}),
         "grade": grade,
         "logs_grade": examined.grade,
         "headers": headers.to_json(),
@@ -103,6 +105,7 @@ def snapshot_certificate(
         "first": first,
         "second": borne.second,
         "voices": {name: voices.get(name, "") for name in (*first, borne.second) if name},
+        "asked_of": sorted({*voices.values()}),
         "asked_again": borne.again,
         "calls": borne.calls,
         "headers": headers.to_json(),

@@ -7,13 +7,16 @@ price sources) and which block that is (`net.at_snapshot`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from cryptolake.contracts.grades import Grade
+from cryptolake.contracts.raw import Raw
 from cryptolake.net.at_snapshot import SnapshotRead
-from cryptolake.net.blocks import Blocks, Header
-from cryptolake.net.multicall import Call, Failed, Program
+from cryptolake.net.blocks import Blocks, Header, KeepsBoundaries
+from cryptolake.net.multicall import Call, Program
 from cryptolake.net.rpc import Pool
+from cryptolake.net.voices import told_by
 from cryptolake.registry.chains import Chain
 
 if TYPE_CHECKING:
@@ -21,29 +24,57 @@ if TYPE_CHECKING:
 
 
 class ForAll:
-    """Reads programs of these chains, proven as state is to be (`grade`, `audit`). As `at_snapshot.Reader`, in any thread."""
+    """Reads programs of these chains, proven as state is to be (`grade`, `audit`). As `at_snapshot.Reader`, in any thread.
 
-    def __init__(self, chains: Mapping[str, Chain], grade: Grade, audit: float) -> None:
-        self._chains, self._grade, self._audit = chains, grade, audit
+    `kept` are the boundaries of days, by which answers of other blocks are known.
+    """
+
+    def __init__(
+        self, chains: Mapping[str, Chain], grade: Grade, audit: float, kept: KeepsBoundaries | None = None
+    ) -> None:
+        self._chains, self._grade, self._audit, self._kept = chains, grade, audit, kept
         self._reverts: dict[str, KnownReverts] = {}
+
+    @property
+    def again(self) -> bool:
+        """Whether a second operator is to bear out the blocks."""
+        from cryptolake.sources.onchain.scans import share_of
+
+        return bool(share_of(self._grade, self._audit))
 
     def __call__(
         self,
-        name: str,
+        chain: str,
         pool: Pool,
         blocks: Blocks,
         header: Header,
+        ends: datetime,
         program: Callable[[], Program[Any]],
         likely: Sequence[Call],
     ) -> SnapshotRead:
         """Whoever a third voice contradicts is not asked again. Raises Skip (`reorganised`) when the block has changed."""
         # All families come with these: whoever opens a vendor need not wait for them.
+        from cryptolake.sources.onchain.certificate import snapshot_certificate
         from cryptolake.sources.onchain.scans import wished
         from cryptolake.sources.onchain.state import KnownReverts, StateReader
 
-        reverts = self._reverts.setdefault(name, KnownReverts())
-        reader = StateReader(pool, blocks, self._chains[name], wished(self._grade, self._audit), reverts)
-        read = reader.programs(lambda: {name: program()}, header, likely)
-        outcome = read.outcomes[name]
-        told = {} if isinstance(outcome, Failed) else {**read.borne.told(), "endpoint": read.borne.first}
-        return SnapshotRead(outcome, told)
+        reverts = self._reverts.setdefault(chain, KnownReverts())
+        reader = StateReader(pool, blocks, self._chains[chain], wished(self._grade, self._audit), reverts)
+        read = reader.programs(lambda: {chain: program()}, header, likely)
+        voices = {one.endpoint.name: told_by(one.endpoint) for one in pool.everybody}
+        proof = snapshot_certificate(header, read.borne, voices, blocks.standing(ends))
+        return SnapshotRead(read.outcomes[chain], {"certificate": proof}, read.borne.first)
+
+    def grade(self, raw: Raw) -> Grade:
+        """How far a kept answer is proven; one from before they had certificates is one voice's."""
+        from cryptolake.sources.onchain.grading import graded
+
+        return graded(raw).grade
+
+    def weigh(self, raw: Raw) -> str | None:
+        """Why a kept answer is suspect: of another block than its day's last, or contradicted."""
+        from cryptolake.sources.onchain.grading import graded
+        from cryptolake.sources.onchain.misplaced import misplaced
+
+        found = graded(raw)
+        return misplaced(raw, raw.partition.key, self._kept) or next(iter((*found.faults, *found.doubts)), None)

@@ -41,13 +41,6 @@ class Borne:
     problem: str = ""
     contradicted: str = ""
 
-    def told(self) -> dict[str, str]:
-        """The words for the provenance of an answer that has no certificate, as prices: to be read by people alone."""
-        if not self.second:
-            return {"grade": self.grade, **({"problem": self.problem} if self.problem else {})}
-        told = {"grade": self.grade, "second": self.second, "asked_again": f"{self.again} of {self.calls}"}
-        return told | ({"problem": self.problem} if self.problem else {})
-
 
 class Disagreed(Malformed):
     """Two voices read different state of a block; `liar` is who a third voice contradicts, empty where nobody can say.
