@@ -22,7 +22,9 @@ from tests.net.node import Node
 from cryptolake.app import App
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition, hours
+from cryptolake.sources.onchain.planning import CODE
 from cryptolake.work import lending
+from cryptolake.work.estimate import planned
 from cryptolake.work.repair import repair_ledger
 
 pytestmark = [pytest.mark.chain, pytest.mark.xdist_group("fortnight")]
@@ -193,3 +195,17 @@ def test_a_market_that_was_there_before_is_not_absent(rows: Rows, way: Callable[
         assert rows.lake.verified(app)[DAY].verdict == "gap"
         way(rows, app)
         assert found(app, BOTH) == [("done", None)] * 2
+
+
+@pytest.mark.parametrize("voices", [1, 2])
+def test_the_plan_counts_the_questions_of_code_that_bear_out_a_later_deployment(rows: Rows, voices: int) -> None:
+    rows.deployed = {"block": LATE, "date": "2024-12-10"}
+    with rows.opened(*[honest] * voices, grade="two_voices") as app:
+        wanted = [of_tvl(QUIET), of_tvl(DAY)]
+        told = {
+            one.endpoint: one.calls
+            for one in planned(app, [app.registry.csu("local")], wanted).costs
+            if one.method == CODE
+        }
+        rows.lake.collect(app, wanted)
+        assert list(told.values()) == [one[CODE] for one in rows.asked]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +23,8 @@ from cryptolake.contracts.raw import Raw
 from cryptolake.flow.resume import compare, wish_for
 from cryptolake.net import witness
 from cryptolake.sources.onchain.grading import graded
+from cryptolake.work import lending
+from cryptolake.work.estimate import planned
 from cryptolake.work.verify import verify
 
 pytestmark = [pytest.mark.chain, pytest.mark.xdist_group("fortnight")]
@@ -166,6 +170,27 @@ def test_what_it_says_of_state_fails_no_day_and_is_said(lake: Lake, aave_fortnig
                 assert (entry.reason, entry.grade) == ("suspect", "one_voice")
             assert {one.verdict for one in verify(wanted, app.ledger.states(), app.bronze, "onchain")} == {"suspect"}
             assert compare(wish_for(wanted), app.ledger).missing == wanted
+            # Nothing new may be learned of the same endpoints today, and a person may want it all the same.
+            assert lake.collect(app, wanted).known == len(wanted)
+            csus = [app.registry.csu("local")]
+            assert planned(app, csus, wanted).missing == 0
+            assert lending.collect(app, csus, wish_for(wanted), only_failed=True).done == len(wanted)
+            for one in wanted[:1]:
+                entry = app.ledger.state(one)
+                assert entry is not None
+                app.ledger.append(replace(entry, at=entry.at - timedelta(days=2)))
+            assert lake.collect(app, wanted).done == 1
+        with (
+            Liar(url, honest) as another,
+            lake.opened([own.url, another.url], public=[lying.url], told_of_public=THEIRS) as app,
+        ):
+            assert [one.verdict for one in verify(wanted[:1], app.ledger.states(), app.bronze, "onchain")] == [
+                "suspect"
+            ]
+            assert lake.collect(app, wanted[:1]).done == 1, "another endpoint may decide"
+            assert [one.verdict for one in verify(wanted[:1], app.ledger.states(), app.bronze, "onchain")] == [
+                "complete"
+            ]
         with lake.opened([own.url], public_rpc=False) as app:  # the user sorts it out
             lake.collect(app, wanted)
             assert {one.verdict for one in verify(wanted, app.ledger.states(), app.bronze, "onchain")} == {"complete"}

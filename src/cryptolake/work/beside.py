@@ -188,8 +188,10 @@ def with_prices(
         def intact(partition: Partition, digest: str | None, name: str = source.name) -> bool:
             return app.bronze.intact(partition, digest, name)
 
+        left = make_plan(partitions_beside(app, name, source, days), states, resume=resume, intact=intact).missing
+        unsettled = nothing_new(app, left, lambda one: one.key, source.name) if resume else set()
         missing: dict[str, list[Period]] = {}
-        for one in make_plan(partitions_beside(app, name, source, days), states, resume=resume, intact=intact).missing:
+        for one in (one for one in left if one not in unsettled):
             missing.setdefault(one.key, []).append(one.period)
         for chain, periods in missing.items():
             counted_already = instants.setdefault(chain, set())

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import cache
 
 from cryptolake.app import App
-from cryptolake.contracts.counting import counted
 from cryptolake.contracts.partition import Partition
 from cryptolake.flow.plan import Span, make_plan, without_numbers
 from cryptolake.net.choice import HELPS
@@ -22,21 +21,22 @@ from cryptolake.net.endpoint import Endpoint, Learned, Limits, Station
 from cryptolake.net.limiter import SHARE, Limiter
 from cryptolake.net.memory import Memory
 from cryptolake.net.voices import same_voice
-from cryptolake.registry.event_rates import events_a_day
 from cryptolake.registry.markets import Csu
 from cryptolake.registry.providers import RpcPlan, rpc_plans
 from cryptolake.sources.onchain.families import families
-from cryptolake.sources.onchain.planning import CALL, HEADER, LOGS
+from cryptolake.sources.onchain.planning import CALL, CODE, HEADER, LOGS
 from cryptolake.sources.onchain.scans import share_of
+from cryptolake.work.advice import dearest_logs, guessed_events
 from cryptolake.work.asked_again import asked_again
 from cryptolake.work.attainable import named_liars
 from cryptolake.work.beside import with_prices
 from cryptolake.work.cost import Cost, Endpoints, cost_of
 from cryptolake.work.grade_prices import GradePrice, emitters_of, grade_prices
 from cryptolake.work.habits import kept_histories, known_habits
+from cryptolake.work.unsettled import nothing_new
 from cryptolake.work.workload import EVENTS, Workload, work
 
-METHODS = (LOGS, CALL, HEADER, "eth_chainId")
+METHODS = (LOGS, CALL, HEADER, CODE, "eth_chainId")
 NO_ENDPOINT = "none configured"
 
 
@@ -64,9 +64,10 @@ def costs(
         found += [cost_of(one.chain, LOGS, each, logs[each.name]) for each in known if logs.get(each.name)]
         found += [
             cost_of(one.chain, method, known[0], count)
-            for method, count in ((CALL, one.once_calls), (HEADER, one.headers))
+            for method, count in ((CALL, one.once_calls), (HEADER, one.headers), (CODE, one.births))
             if count
         ]
+        found += [cost_of(one.chain, CODE, each, one.births) for each in _others(known)[:1] if audit and one.births]
         found += [cost_of(one.chain, CALL, each, count) for each, count in _calls_again(one, known, audit, state_whole)]
         found += [cost_of(one.chain, HEADER, each, count) for each, count in _headers_again(one, known, audit)]
         asked = {cost.endpoint for cost in found if cost.chain == one.chain}
@@ -242,39 +243,6 @@ def offers(chains: Sequence[Workload], plans: Iterable[RpcPlan]) -> list[Offer]:
     return sorted(found, key=lambda offer: offer.hours)
 
 
-@dataclass(frozen=True, slots=True)
-class Advice:
-    """What would make the work cheaper, in one line each."""
-
-    lines: tuple[str, ...] = field(default=())
-
-
-def advice(chains: Sequence[Workload], found: Sequence[Cost], log_span: int) -> Advice:
-    """Where the calls go and what a wider log span would save."""
-    total = sum(cost.calls for cost in found)
-    lines = []
-    logs = sorted((cost for cost in found if cost.method == "eth_getLogs"), key=lambda cost: -cost.calls)
-    if logs and total and logs[0].calls * 3 > total and log_span < 10_000:
-        wide = sum(one.calls(10_000).get("eth_getLogs", 0) for one in chains)
-        now = sum(cost.calls for cost in logs)
-        lines.append(
-            f"{logs[0].chain} makes {logs[0].calls / total:.0%} of the calls. An endpoint that allows 10,000 blocks per "
-            f"eth_getLogs would need {counted(wide, 'log call')} instead of {now:,}: CRYPTOLAKE_RPC_{logs[0].chain.upper()}=url"
-        )
-    return Advice(tuple(lines))
-
-
-def _guessed(markets: Sequence[Csu]) -> tuple[str, ...]:
-    """How many events the plan takes for markets that nobody has collected, and that real days differ."""
-    if not markets:
-        return ()
-    rates = [events_a_day(csu) for csu in markets]
-    return (
-        f"Events of {counted(len(markets), 'market')} not collected yet are counted as on an average day "
-        f"({sum(rates) / len(rates):.1f} liquidations each); a day of a crash has many times as many.",
-    )
-
-
 def _is_known(app: App, chain: str, instant: datetime, *, borne_out: bool) -> bool:
     """Whether a boundary is kept and need not be looked at again to be `borne_out`."""
     kept = app.block_cache.get(chain, int(instant.timestamp()))
@@ -330,6 +298,9 @@ def planned(
 
     states = app.ledger.states()
     plan = make_plan(partitions, states, resume=resume, intact=app.bronze.intact)
+    chain_of = {csu.name: csu.chain for csu in csus}
+    settled = nothing_new(app, plan.missing, lambda one: chain_of[one.key]) if resume else set()
+    missing = [one for one in plan.missing if one not in settled]
     first, last = app.settings.span()
     silent = without_numbers(csus, families(), Span(first, last))
     silent |= {
@@ -340,13 +311,13 @@ def planned(
     able = {csu.name: csu for csu in csus if csu.name not in silent}
     audit = share_of(app.settings.wanted_grade, app.settings.audit)
     habits = known_habits(able, states, app.bronze)
-    strange = {one.key for one in plan.missing if one.dataset == EVENTS} - habits.keys()
+    strange = {one.key for one in missing if one.dataset == EVENTS} - habits.keys()
 
     def known(chain: str, instant: datetime) -> bool:
         return _is_known(app, chain, instant, borne_out=bool(audit and _others(endpoints(chain))))
 
     chains = work(
-        plan.missing,
+        missing,
         able,
         app.registry.chains,
         blocks=app.block_cache.blocks,
@@ -354,6 +325,7 @@ def planned(
         habits=habits,
         scanned=kept_histories(app.folder.discovered),
         doubted=audit > 0,
+        young={csu.name: csu for csu in csus},
     )
     chains = with_prices(app, chains, able, plan.wanted, states, known=known, resume=resume)
     whole = share_of(app.settings.wanted_state_grade, 0.0) == 1.0
@@ -368,8 +340,8 @@ def planned(
         start_date=first,
         end_date=last,
         wanted=len(plan.wanted),
-        missing=len(plan.missing),
-        settled=plan.settled,
+        missing=len(missing),
+        settled=plan.settled + len(settled),
         failed_before=plan.failed_before,
         total_calls=sum(cost.calls for cost in found),
         costs=found,
@@ -379,15 +351,15 @@ def planned(
         archive_chains=archive,
         set_aside=silent,
         advice=(
-            *advice(chains, found, log_span or min(spans, default=2000)).lines,
-            *_guessed([csu for name, csu in able.items() if name in strange]),
+            *dearest_logs(chains, found, log_span or min(spans, default=2000)),
+            *guessed_events([csu for name, csu in able.items() if name in strange]),
         ),
         grades=grade_prices(
             chains,
             endpoints,
             costs,
             duration_s,
-            emitters=emitters_of(able, plan.missing),
+            emitters=emitters_of(able, missing),
             rules={one.chain: app.registry.chain(one.chain).receipts for one in chains},
             audit=app.settings.audit,
             doubted=audit > 0,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import product
 
 import structlog
 
@@ -85,13 +86,11 @@ def _beside(app: App, moved: Sequence[Moved]) -> Iterator[Entry]:
                     )
     for name in asked_beside(app) if moved else ():  # who prices for all reads the same blocks
         teller = app.found.price_source(name, app.access(), app.registry.chains, {})
-        for dataset in teller.datasets if isinstance(teller, Weighs) else ():
-            for chain in sorted({one.chain for one in moved}):
+        if isinstance(teller, Weighs):
+            for dataset, chain in product(teller.datasets, sorted({one.chain for one in moved})):
                 ends = {one.instant for one in moved if one.chain == chain}
-                told = app.ledger.series(dataset.name, chain)
-                yield from _doubted(
-                    app, teller, [one for one in told if one.partition.period.end in ends], of=teller.name
-                )
+                told = [one for one in app.ledger.series(dataset.name, chain) if one.partition.period.end in ends]
+                yield from _doubted(app, teller, told, of=name)
 
 
 def _doubted(app: App, source: Weighs, entries: Iterable[Entry], of: str = ONCHAIN) -> Iterator[Entry]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
 from cryptolake.contracts.partition import Partition, Period
@@ -16,10 +16,12 @@ from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.families import discovering, families
 from cryptolake.sources.onchain.planning import (
     CALL,
+    CODE,
     HEADER,
     LOGS,
     QUIET_BLOCKS,
     Habit,
+    birth_calls,
     borne_out_calls,
     borne_out_headers,
     boundary_headers,
@@ -42,7 +44,8 @@ class Workload:
     `quiet` the headers of blocks without events that two voices are asked for, `again` those of boundaries and of events that a
     second one is asked for too; `eventful` are the blocks with events. `price_calls` are contract calls of those who price for
     all, few enough that a sample of them is all. `told_once` are the blocks of each kept history that no second operator told,
-    `snapshot_calls` the contract calls of snapshots among all, and `borne_out` those that ask again what logs rest on.
+    `snapshot_calls` the contract calls of snapshots among all, and `borne_out` those that ask again what logs rest on. `births`
+    are the questions of code that bear out when markets began.
     """
 
     chain: str
@@ -59,6 +62,7 @@ class Workload:
     told_once: tuple[int, ...] = ()
     snapshot_calls: int = 0
     borne_out: int = 0
+    births: int = 0
 
     @property
     def log_blocks(self) -> int:
@@ -73,7 +77,7 @@ class Workload:
     def calls(self, log_span: int) -> dict[str, int]:
         """JSON-RPC calls by method when one eth_getLogs covers `log_span` blocks."""
         logs = sum(math.ceil(blocks / log_span) for blocks in (*self.scans, *self.histories))
-        found = {LOGS: logs, CALL: self.once_calls, HEADER: self.headers}
+        found = {LOGS: logs, CALL: self.once_calls, HEADER: self.headers, CODE: self.births}
         return {method: count for method, count in found.items() if count}
 
 
@@ -87,30 +91,41 @@ def work(
     habits: Mapping[str, Habit] | None = None,
     scanned: Mapping[str, Sequence[int]] | None = None,
     doubted: bool = False,
+    young: Mapping[str, Csu] | None = None,
 ) -> list[Workload]:
     """The work per chain; markets and chains that did not run yet have none.
 
     `blocks` gives the real number of blocks of a period and `known` whether a boundary is known already. `habits` are what
     the lake knows of how markets ask, by name; `scanned` the chains whose histories of events are kept, with how many blocks of
     each no second operator told. `doubted`: a sample of
-    the answers is going to be compared (the setting `audit`).
+    the answers is going to be compared (the setting `audit`). `young` are the markets whose rows may say that they began later
+    (None: all).
     """
+    early: dict[str, dict[str, Csu]] = {}
     asked: dict[str, dict[str, dict[Period, list[Csu]]]] = {}
     for partition in missing:
+        row = (csus if young is None else young).get(partition.key)
+        if row is not None and chains[row.chain].ran_on(partition.period.day) and _later(row, partition.period.day):
+            early.setdefault(row.chain, {})[row.name] = row
         csu = csus.get(partition.key)
         if csu is None or _too_early(csu, chains[csu.chain], partition.period.day):
             continue
         kind = SNAPSHOTS if partition.dataset == SNAPSHOTS else EVENTS
         asked.setdefault(csu.chain, {}).setdefault(kind, {}).setdefault(partition.period, []).append(csu)
     learned = habits or {}
-    return [
-        _workload(chains[name], asked[name], blocks, known, learned, (scanned or {}).get(name), doubted)
-        for name in sorted(asked)
-    ]
+    found = []
+    for name in sorted({*asked, *early}):
+        one = _workload(chains[name], asked.get(name, {}), blocks, known, learned, (scanned or {}).get(name), doubted)
+        found.append(replace(one, births=birth_calls(early.get(name, {}).values(), chains[name])))
+    return found
 
 
 def _too_early(csu: Csu, chain: Chain, day: date) -> bool:
-    return not chain.ran_on(day) or (csu.deployed_on is not None and csu.deployed_on > day)
+    return not chain.ran_on(day) or _later(csu, day)
+
+
+def _later(csu: Csu, day: date) -> bool:
+    return csu.deployed_on is not None and csu.deployed_on > day
 
 
 def _workload(

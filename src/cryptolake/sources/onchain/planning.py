@@ -16,10 +16,13 @@ import orjson
 from cryptolake.contracts.block_clock import BlockClock
 from cryptolake.net.multicall import MAX_CALLS
 from cryptolake.net.reverts import TRUSTED_BLOCKS
+from cryptolake.registry.chains import Chain
 from cryptolake.registry.event_rates import events_a_day
 from cryptolake.registry.markets import Csu
+from cryptolake.sources.onchain.families import declared
+from cryptolake.sources.onchain.presence import beginnings
 
-HEADER, CALL, LOGS = "eth_getBlockByNumber", "eth_call", "eth_getLogs"
+HEADER, CALL, LOGS, CODE = "eth_getBlockByNumber", "eth_call", "eth_getLogs", "eth_getCode"
 QUIET_BLOCKS = 4  # headers of blocks without events that a doubted period looks at (net/audit)
 _ENDS = 3  # the finalized block's number, and the headers of both ends of the chain
 _NEW_ASSETS = 0.5  # of the periods with events have one of an asset that the first of them had none of
@@ -121,6 +124,18 @@ def borne_out_calls(habits: Iterable[Habit], periods: int, days: float) -> int:
     """
     every = list(habits)
     return (1 if periods == 1 else 2) * bool(every) + round(_lively(every, periods, days))
+
+
+def birth_calls(csus: Iterable[Csu], chain: Chain) -> int:
+    """Questions of code that bear out the deployment blocks of rows (births): just before each block and at it."""
+    blocks, asked, facts = set[int](), 0, declared()
+    for csu in csus:
+        if (block := csu.deployed_block) is None or csu.family not in facts:
+            continue
+        sides = [block, *([block - 1] if block else [])]
+        asked += len(beginnings(csu, facts[csu.family])) * len(sides)
+        blocks |= {one for one in sides if chain.multicall3_address and one >= (chain.multicall3_block or 0)}
+    return asked + len(blocks)  # of Multicall3, at every block at which it is known to be there
 
 
 def event_headers(habits: Iterable[Habit], periods: int, days: float, *, doubted: bool) -> int:
