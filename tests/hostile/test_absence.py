@@ -159,6 +159,32 @@ def test_a_row_that_is_right_makes_days_before_it_absent_for_one_question_of_eac
         assert [one["eth_getCode"] for one in rows.asked] == before
 
 
+def no_code_told(question: dict[str, Any], _ask: object) -> dict[str, Any] | None:
+    """No answer to what tells whether a contract is there."""
+    if question["method"] != "eth_getCode":
+        return None
+    return {"jsonrpc": "2.0", "id": question["id"], "error": {"code": -32000, "message": "try again"}}
+
+
+def test_an_absence_that_one_operator_said_while_another_was_silent_is_asked_again(rows: Rows) -> None:
+    """It lands all the same, says so, and is for ever once both say it."""
+    rows.deployed = {"block": rows.lake.fortnight.market.deployed_block}
+    wanted = [Partition("tvl", "local", one) for one in list(hours(BORN, BORN))[12:13]]
+    with rows.opened(honest, no_code_told) as app:
+        assert rows.lake.collect(app, wanted).unanswerable == len(wanted)
+        (said,) = [str(app.ledger.state(one)) for one in wanted]
+        assert "as one operator says: local-own-2 did not answer" in said
+    with rows.opened(honest) as app:
+        assert rows.lake.collect(app, wanted).known == len(wanted), "there is nobody else to ask"
+    with rows.opened(honest, honest) as app:
+        assert rows.lake.collect(app, wanted).unanswerable == len(wanted)
+        assert not any("one operator" in str(app.ledger.state(one)) for one in wanted)
+        assert rows.lake.collect(app, wanted).known == len(wanted)
+    with rows.opened(honest, no_code_told, honest) as app:
+        assert rows.lake.collect(app, wanted, resume=False).unanswerable == len(wanted)
+        assert not any("one operator" in str(app.ledger.state(one)) for one in wanted), "a third one says so too"
+
+
 def absent(partition: Partition, words: str) -> Entry:
     return Entry(partition, "gone", datetime.now(UTC), reason="not_deployed", error=words)
 

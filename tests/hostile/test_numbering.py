@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.hostile.liars import by_transaction
-from tests.hostile.middleman import Change, honest
+from tests.hostile.middleman import Change, honest, refusal
 from tests.hostile.two_days import EVENTFUL, Day, World, truth_of_two_days, world_of_two_days
 
 from cryptolake.contracts.grades import Grade
@@ -50,3 +50,23 @@ def test_one_that_numbers_by_block_makes_every_day_right(
     for changes in ((odd, honest), (honest, odd), (odd, honest, honest), (odd, odd, honest)):
         found = world.read(*changes, grade=grade)
         assert {one: day.rows for one, day in found.items()} == {one: day.rows for one, day in truth.items()}
+
+
+def test_a_question_that_was_not_answered_tells_nothing_of_how_an_endpoint_numbers(
+    world: World, truth: dict[Partition, Day]
+) -> None:
+    """The first block that is asked for whole is refused, the next one tells."""
+    numbers, refused = numbering(), list[str]()
+
+    def answered(question: dict[str, Any], ask: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any] | None:
+        if question["method"] == "eth_getLogs" and question["params"][0].get("address") == []:
+            block = question["params"][0]["fromBlock"]
+            if not refused or block in refused:
+                refused.append(block)
+                return refusal(question, -32000, "try again")
+        return numbers(question, ask)
+
+    found = world.read(answered, grade="one_voice")
+    assert len(set(refused)) == 1
+    (eventful,) = [one for one in found if one.dataset == "liquidations" and one.period.day == EVENTFUL[0]]
+    assert found[eventful].rows is None

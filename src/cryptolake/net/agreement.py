@@ -17,7 +17,7 @@ from cryptolake.net.endpoint import Station
 from cryptolake.net.faults import Behind, Malformed, NotAwaited
 from cryptolake.net.rpc import Pool
 from cryptolake.net.stated_header import Header, stated_header
-from cryptolake.net.voices import same_voice, told_by, voice
+from cryptolake.net.voices import by_voice, same_voice, told_by, voice
 
 HEADER = "eth_getBlockByNumber"
 
@@ -76,7 +76,7 @@ class Agreement:
         with self._lock:
             self._later -= set(headers)
         while left and (able := [one for one in others(self._pool, heard) if self._able(one)]):
-            group = [one for one in able if same_voice(one.endpoint, able[0].endpoint)]
+            group = by_voice(able, lambda one: one.endpoint)[0]
             heard |= {one.endpoint.name for one in group}
             told, failure = self._told(group, left)
             problem = failure or problem

@@ -315,6 +315,7 @@ class Station:
     patience: Forbearance = field(default_factory=Forbearance)
     suspicion: Suspicion = field(default_factory=Suspicion)
     hurried: bool = False  # whether somebody else can answer what it was asked last
+    odd: set[str] = field(default_factory=set)  # the words of errors that nobody knows
     missed: int = 0  # opinions that it did not give, where it is only asked besides
 
     def miss(self, why: object) -> None:

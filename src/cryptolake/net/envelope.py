@@ -152,6 +152,8 @@ def _meaning(raw: msgspec.Raw, status: int, after_s: float | None, method: str) 
         if not (isinstance(data, str) and data.startswith("0x")):
             message = f"{message}. {_words(data)}"
     fault = classify(code, message, data if isinstance(data, str) else None, method=method, status=status)
+    if isinstance(fault, Doubtful) and not isinstance(fault.otherwise, TooFast | Overdue):
+        fault.words = message
     if isinstance(fault, Doubtful) and status in {401, 402, 429}:
         fault = _by_status(status, after_s)
     elif status == 429 and isinstance(fault, CryptolakeError):

@@ -85,6 +85,8 @@ class Doubtful(Retry):
     is alive), not only a proxy, a time-out or a broken line.
     """
 
+    words = ""  # the endpoint's own, where nobody knows them
+
     def __init__(self, otherwise: CryptolakeError, *, spoken: bool) -> None:
         super().__init__(str(otherwise), after_s=otherwise.after_s if isinstance(otherwise, Retry) else None)
         self.otherwise, self.spoken = otherwise, spoken

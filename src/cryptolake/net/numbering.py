@@ -1,7 +1,7 @@
 """How an endpoint numbers logs: in the order of their block, or anew in every transaction, as some kinds of nodes do.
 
 A whole block's logs tell: numbered by transaction, two of them have one number. One block of an endpoint is asked for, a few
-where it does not tell. What does not belong here: what follows for the endpoint (examination).
+where it does not tell or is silent. What does not belong here: what follows for the endpoint (examination).
 """
 
 from __future__ import annotations
@@ -45,9 +45,8 @@ class Numbering:
                     break
                 entries = self._asked(station, number)
                 whose = {one.transactionHash for one in entries}
-                self._left[name] = (
-                    self._left[name] - 1 if len(whose) == 1 else 0
-                )  # what is no answer here is none elsewhere
+                # What was not answered, or says nothing, tells nothing of how it numbers.
+                self._left[name] = self._left[name] - 1 if len(whose) < 2 else 0
                 if len({one.logIndex for one in entries}) < len(
                     {(one.transactionHash, one.logIndex) for one in entries}
                 ):

@@ -16,10 +16,12 @@ from cryptolake.net.endpoint import Station
 from cryptolake.net.envelope import Json, Reply, replies
 from cryptolake.net.faults import Behind, Doubtful, Elsewhere, Malformed, RpcFault, TooBig, TooFast
 from cryptolake.net.http import Http
+from cryptolake.net.odd_words import odd
 from cryptolake.net.purse import Purse
 from cryptolake.net.questions import Question, blocks_of, newest_block
 from cryptolake.net.sending import send
 
+_MOST_WORDS = 100  # of errors that nobody knows, kept of one endpoint
 _EASY = frozenset({"eth_chainId", "eth_blockNumber"})
 
 
@@ -65,6 +67,8 @@ class Wire:
         given = replies(answer, [method for method, _ in calls])
         answers = [_read(station, call, reply) for call, reply in zip(calls, given, strict=True)]
         refusals = [one for one in answers if isinstance(one, CryptolakeError)]
+        if len(station.odd) < _MOST_WORDS:
+            station.odd |= {words for one in refusals if isinstance(one, Doubtful) and (words := odd(one.words))}
         if len(refusals) == len(answers):
             raise refusals[0]
         return answers

@@ -57,11 +57,6 @@ def feeds() -> tuple[Feed, ...]:
     return read_feeds(text, package_chains())
 
 
-def feeds_of(chain: str, token: str) -> tuple[Feed, ...]:
-    """The feeds of a token; several where it is priced in several quotes, none where nobody prices it."""
-    return tuple(feed for feed in feeds() if (feed.chain, feed.token) == (chain, token))
-
-
 def named_tokens() -> pl.DataFrame:
     """Tokens that are a plain-name numeraire one to one (columns chain, asset, name): wrapped ether is `eth`.
 

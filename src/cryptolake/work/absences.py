@@ -13,13 +13,16 @@ from datetime import datetime
 
 import structlog
 
+from cryptolake.app import App
 from cryptolake.contracts.entry import Entry, State
 from cryptolake.contracts.partition import MARKET_DATASETS, Partition, Period
 from cryptolake.flow.collect import WORKER
 from cryptolake.flow.reading import entry
+from cryptolake.flow.resume import Wish
 from cryptolake.registry.markets import Csu
-from cryptolake.sources.onchain.presence import contradicts
+from cryptolake.sources.onchain.presence import ALONE, contradicts
 from cryptolake.state.ledger import Ledger
+from cryptolake.work.attainable import voices_in
 
 log = structlog.get_logger(__name__)
 
@@ -64,6 +67,17 @@ def doubt_absences(ledger: Ledger, csus: Mapping[str, Csu]) -> list[Entry]:
             days=len(found),
         )
     return doubted
+
+
+def said_by_one(app: App, wish: Wish) -> list[Partition]:
+    """Absences of a wish that one operator alone said while another one, which is the user's own, did not answer."""
+    tally, found = app.ledger.tally(), list[Partition]()
+    for (dataset, key), periods in wish.items():
+        told = app.ledger.absences(dataset, key) if tally.get((dataset, key), {}).get("gone") else ()
+        alone = {period for period, words in told if ALONE in words}
+        if alone and voices_in(app.nodes(app.registry.chain(app.registry.csus[key].chain))) > 1:
+            found += [Partition(dataset, key, one) for one in periods if str(one) in alone]
+    return found
 
 
 def _doubted(partition: Partition, why: str, before: Entry) -> Entry:

@@ -36,7 +36,7 @@ from cryptolake.watch.health import Reporter, latencies, read_runs
 from cryptolake.watch.pace import Pace, Show
 from cryptolake.work import panel
 from cryptolake.work import refine as refining
-from cryptolake.work.absences import doubt_absences
+from cryptolake.work.absences import doubt_absences, said_by_one
 from cryptolake.work.attainable import what_can_be_had
 from cryptolake.work.beside import ask_beside
 from cryptolake.work.grading import graded_states
@@ -90,7 +90,7 @@ def collect(
     intact = (
         app.bronze.intact if proven is None else partial(proven_so_far, app.bronze, what_can_be_had(app, csus, proven))
     )
-    hurt = damaged(left, intact) if few else []
+    hurt = [*(damaged(left, intact) if few else []), *(said_by_one(app, wish) if resume else [])]
     chains = {csu.name: csu.chain for csu in csus}
     unsettled = (
         set()

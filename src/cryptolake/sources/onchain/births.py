@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 
 from cryptolake.errors import CryptolakeError
 from cryptolake.net.besides import another_voice
@@ -19,7 +18,7 @@ from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.families import declared
-from cryptolake.sources.onchain.presence import beginnings, codes
+from cryptolake.sources.onchain.presence import absent_by_row, beginnings, codes
 
 
 class Births:
@@ -27,18 +26,19 @@ class Births:
 
     def __init__(self, voices: int = 2) -> None:
         self._voices, self._lock = voices, threading.Lock()
-        self._known: dict[tuple[str, int], bool] = {}
+        self._known: dict[tuple[str, int], str] = {}
         self._asking: dict[str, threading.Lock] = {}
 
-    def borne_out(self, pool: Pool, chain: Chain, csus: Sequence[Csu]) -> Mapping[str, bool | CryptolakeError]:
-        """By market, whether its row's deployment block is borne out; the error where nobody can say.
+    def borne_out(self, pool: Pool, chain: Chain, csus: Sequence[Csu]) -> Mapping[str, str | CryptolakeError]:
+        """By market, the words of its absence before its row's deployment block where that is borne out, "" where it is not;
+        the error where nobody can say.
 
         One question of code before and one at each block, asked once, all together.
         """
         stated = {csu.name: csu for csu in csus if csu.deployed_block is not None}
         with self._lock:
             asking = self._asking.setdefault(chain.name, threading.Lock())
-        found: dict[str, bool | CryptolakeError] = {}
+        found: dict[str, str | CryptolakeError] = {}
         with asking:
             new = [one for one in stated.values() if _key(one) not in self._known]
             try:
@@ -48,21 +48,25 @@ class Births:
                     try:
                         self._learn(pool, chain, [one])
                     except Behind:
-                        found[one.name] = False  # a block that has not come yet bears nothing out
+                        found[one.name] = ""  # a block that has not come yet bears nothing out
                     except CryptolakeError as error:
                         found[one.name] = error
         return {name: found[name] if name in found else self._known[_key(one)] for name, one in stated.items()}
 
     def _learn(self, pool: Pool, chain: Chain, csus: Sequence[Csu]) -> None:
-        """Ask one voice, and another one where there is one; a second voice that does not answer fails nobody."""
+        """Ask one voice, and another one where there is one that answers; one that does not fails nobody, and is named."""
         if not csus:
             return
-        said = [_begins(pool, chain, csus)]
-        other = another_voice(pool, pool.last_endpoints) if self._voices > 1 else None
-        if other is not None:
-            with suppress(CryptolakeError):
+        said, silent = [_begins(pool, chain, csus)], list[str]()
+        heard = frozenset(pool.last_endpoints)
+        while self._voices > len(said) and (other := another_voice(pool, {*heard, *silent})) is not None:
+            try:
                 said.append(_begins(other, chain, csus))
-        self._known |= {_key(one): all(voice[one.name] for voice in said) for one in csus}
+            except CryptolakeError:
+                silent += [one.endpoint.name for one in other.stations]
+        alone = silent if len(said) == 1 else []
+        for one in csus:
+            self._known[_key(one)] = absent_by_row(one, alone) if all(voice[one.name] for voice in said) else ""
 
 
 def _key(csu: Csu) -> tuple[str, int]:

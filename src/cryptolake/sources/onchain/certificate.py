@@ -27,6 +27,7 @@ def certificate(
     headers: HeaderStanding,
     grounds: Sequence[Ground],
     asked: Collection[str],
+    failing_alike: Sequence[tuple[str, str]] = (),
 ) -> dict[str, object]:
     """The certificate of the blocks `within`, as JSON values; `voices` says who every endpoint is (`net.voices.told_by`).
 
@@ -35,8 +36,8 @@ def certificate(
     first and again, `roots` what the receipts of all blocks were rebuilt to, where they were, `grounds` what was read from
     contracts for it, by whom and by whom again, first of all who named the contracts (`asked`) at the first and at the last
     block of the scan. `headers` is who bears out those that the day rests on: its boundaries and the times of its events; where
-    nobody does, the grade is `one_voice`. `asked_of` is everybody who could be asked then. Whoever reads it believes grade and
-    verdict only as far as these bear them out.
+    nobody does, the grade is `one_voice`. `asked_of` is everybody who could be asked then, `failing_alike` are pairs of them
+    that failed in the same odd words. Whoever reads it believes grade and verdict only as far as these bear them out.
     """
     resting = least(examined.grade, grounds, voices, asked)
     grade = headers.grade if headers.grade == "one_voice" else resting
@@ -65,6 +66,7 @@ def certificate(
         "second": [] if examined.unread else _joined(examined.second, within),
         "voices": {name: voices.get(name, "") for name in names},
         "asked_of": sorted({*voices.values()}),
+        "failing_alike": failing_alike,
         "grade": grade,
         "logs_grade": examined.grade,
         "headers": headers.to_json(),
@@ -88,7 +90,12 @@ def certificate(
 
 
 def snapshot_certificate(
-    block: Header, borne: Borne, voices: Mapping[str, str], headers: HeaderStanding, history: Discovered | None = None
+    block: Header,
+    borne: Borne,
+    voices: Mapping[str, str],
+    headers: HeaderStanding,
+    history: Discovered | None = None,
+    failing_alike: Sequence[tuple[str, str]] = (),
 ) -> dict[str, object]:
     """The certificate of a snapshot of this block: who read it first, who was asked how many of how many calls again.
 
@@ -106,6 +113,7 @@ def snapshot_certificate(
         "second": borne.second,
         "voices": {name: voices.get(name, "") for name in (*first, borne.second) if name},
         "asked_of": sorted({*voices.values()}),
+        "failing_alike": failing_alike,
         "asked_again": borne.again,
         "calls": borne.calls,
         "headers": headers.to_json(),

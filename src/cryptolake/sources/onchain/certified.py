@@ -64,8 +64,9 @@ def contradictions(given: Mapping[str, Any]) -> list[str]:
 
 
 def erring_alike(given: Mapping[str, Any]) -> tuple[str, ...]:
-    """Voices that erred in the same way about a block: probably one, whatever their operators are called."""
-    alike = {tuple(sorted(map(str, one["alike"]))) for one in given.get("differences", ()) if one.get("alike")}
+    """Voices that erred in the same way about a block, or failed in the same odd words: probably one, whatever their names."""
+    alike = {tuple(sorted(map(str, one["alike"]))) for one in given.get("differences") or () if one.get("alike")}
+    alike |= {tuple(sorted(map(str, one))) for one in given.get("failing_alike") or ()}
     return tuple(sorted({" and ".join(names) for names in alike}))
 
 

@@ -138,7 +138,7 @@ def _snapshot(content: object, given: object) -> Graded:
     doubts = dict.fromkeys(str(one) for one in (given.get("contradicted"), content.get("contradicted")) if one)
     if not doubts and given.get("verdict", "complete") != "complete":
         doubts = {"its certificate does not call it complete, and does not say who contradicted it": None}
-    return replace(found, faults=faults, doubts=tuple(doubts))
+    return replace(found, faults=faults, doubts=tuple(doubts), alike=erring_alike(given))
 
 
 def _by_opinions(given: Mapping[str, Any]) -> Graded:

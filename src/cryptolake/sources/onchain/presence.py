@@ -9,7 +9,7 @@ What does not belong here: what a row's deployment block is worth (births), and 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from cryptolake.errors import CryptolakeError, Retry, Skip
 from cryptolake.net.answers import data
@@ -26,9 +26,17 @@ _BY_ROW, _BY_CODE = "was deployed at block", "has no contract at block"
 _RESTS_ON = re.compile(rf"({_BY_ROW}|{_BY_CODE}) (\d+)")
 
 
-def absent_by_row(csu: Csu) -> str:
-    """The words of an absence that rests on the row's deployment block."""
-    return f"{csu.name} {_BY_ROW} {csu.deployed_block}"
+ALONE = "as one operator says"
+"""In the words of an absence of which another operator was asked, and did not answer: it is asked again."""
+
+
+def absent_by_row(csu: Csu, silent: Sequence[str] = ()) -> str:
+    """The words of an absence that rests on the row's deployment block; `silent` are those who did not answer about it."""
+    return f"{csu.name} {_BY_ROW} {csu.deployed_block}{_alone(silent)}"
+
+
+def _alone(silent: Sequence[str]) -> str:
+    return f", {ALONE}: {' and '.join(silent)} did not answer" if silent else ""
 
 
 def contradicts(words: str, csu: Csu) -> str:
@@ -72,8 +80,7 @@ def settled_absence(
         if alive_at is not None and alive_at <= block.number:
             return Malformed(f"{csu.name}: an endpoint finds no contract after it had answered; set another endpoint")
         heard = pool.last_endpoints
-        voice = another_voice(pool, heard)
-        confirmed = None if voice is None else _code_elsewhere(voice, chain, began, block.number)
+        confirmed, silent = _of_another_voice(pool, chain, began, block.number, heard)
         if confirmed is None and (other := another_endpoint(pool, heard)) is not None:
             confirmed = _code_elsewhere(other, chain, began, block.number) or None  # the same voice can only contradict
         if confirmed:
@@ -92,7 +99,7 @@ def settled_absence(
             )
     except CryptolakeError as error:
         return error
-    return Skip(f"{csu.name} {_BY_CODE} {block.number}", reason="not_deployed")
+    return Skip(f"{csu.name} {_BY_CODE} {block.number}{_alone(silent)}", reason="not_deployed")
 
 
 def beginnings(csu: Csu, family: FamilyFacts) -> list[str]:
@@ -129,6 +136,18 @@ def _stated(csu: Csu, block: int) -> bool:
 def _code_now(pool: Pool, chain: Chain, contracts: Sequence[str]) -> bool:
     head = pool.finalized()
     return any(codes(pool, chain, [(one, head) for one in contracts]))
+
+
+def _of_another_voice(
+    pool: Pool, chain: Chain, contracts: Sequence[str], block: int, heard: Collection[str]
+) -> tuple[bool | None, list[str]]:
+    """Whether another voice than those heard finds code, None where nobody says; and who did not answer then."""
+    silent: list[str] = []
+    while (voice := another_voice(pool, {*heard, *silent})) is not None:
+        if (found := _code_elsewhere(voice, chain, contracts, block)) is not None:
+            return found, []
+        silent += [one.endpoint.name for one in voice.stations]
+    return None, silent
 
 
 def _code_elsewhere(pool: Pool, chain: Chain, contracts: Sequence[str], block: int) -> bool | None:

@@ -27,6 +27,7 @@ from cryptolake.net.examination import ExaminedWindows, Examiner
 from cryptolake.net.faults import Behind, Elsewhere, Malformed
 from cryptolake.net.logs import BlockWindow, Log, LogFilter, LogQuestion, log_to_json
 from cryptolake.net.multicall import Call, Failed, Finished, Program, transcript_to_json
+from cryptolake.net.odd_words import failing_alike
 from cryptolake.net.quiet import TOGETHER
 from cryptolake.net.rpc import Pool
 from cryptolake.net.voices import told_by
@@ -37,7 +38,6 @@ from cryptolake.sources.onchain.certificate import certificate
 from cryptolake.sources.onchain.events import to_settle
 from cryptolake.sources.onchain.families import bad_debt_in, families
 from cryptolake.sources.onchain.grounds import Ground
-from cryptolake.sources.onchain.presence import absent_by_row
 from cryptolake.sources.onchain.proven import told_apart
 from cryptolake.sources.onchain.records import Settled
 from cryptolake.sources.onchain.state import Read, StateReader
@@ -173,13 +173,13 @@ class Settling:
             if told and told[0].block < (csu.deployed_block or 0):
                 answers.append(miss(partition, _before_its_row(csu, told[0])))
                 continue
-            if isinstance(unknown := born.get(csu.name), CryptolakeError):
-                answers.append(miss(partition, unknown))
+            if isinstance(absent := born.get(csu.name), CryptolakeError):
+                answers.append(miss(partition, absent))
                 continue
             if isinstance(outcome, Failed):
                 answers.append(miss(partition, _with_events(outcome.error)))
-            elif born.get(csu.name):
-                answers.append(Miss(partition, "gone", "not_deployed", absent_by_row(csu)))
+            elif absent:
+                answers.append(Miss(partition, "gone", "not_deployed", absent))
             else:
                 borne = [Ground.of("values", period.snapshot.number, read.borne)] if read and outcome else []
                 headers = standing.of_events({log.block for log in told})
@@ -252,9 +252,10 @@ class Settling:
     ) -> dict[str, object]:
         """The completeness certificate of a market's period."""
         voices = {one.endpoint.name: told_by(one.endpoint) for one in self.pool.everybody}
+        alike = failing_alike(self.pool.everybody)
         asked = tuple(dict.fromkeys(one.address for one in self.filters[csu]))
         emitters = [replace(one, named=asked if csu in self.by_row else ()) for one in self.emitters]
-        return certificate(within, examined, voices, datetime.now(UTC), standing, [*emitters, *values], asked)
+        return certificate(within, examined, voices, datetime.now(UTC), standing, [*emitters, *values], asked, alike)
 
 
 def _with_events(error: CryptolakeError) -> CryptolakeError:

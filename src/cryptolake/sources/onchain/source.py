@@ -23,6 +23,7 @@ from cryptolake.net.blocks import BlockRange, Blocks, Header
 from cryptolake.net.liars import Liars, lie_about
 from cryptolake.net.logs import parse_logs
 from cryptolake.net.multicall import Call, Failed, Finished, Program, replay, transcript_from_json, transcript_to_json
+from cryptolake.net.odd_words import failing_alike
 from cryptolake.net.proof import Prover
 from cryptolake.net.rpc import Pool
 from cryptolake.net.voices import told_by
@@ -38,7 +39,6 @@ from cryptolake.sources.onchain.grading import graded
 from cryptolake.sources.onchain.history import Discovered
 from cryptolake.sources.onchain.isolated import isolated_row
 from cryptolake.sources.onchain.misplaced import misplaced
-from cryptolake.sources.onchain.presence import absent_by_row
 from cryptolake.sources.onchain.proven import told_apart
 from cryptolake.sources.onchain.reader import reader_digest
 from cryptolake.sources.onchain.records import Reserve
@@ -292,8 +292,7 @@ class OnchainSource:
         for name, partition in by_name.items():
             csu = self._csus[name]
             if absent := born.get(name):
-                by_row = Skip(absent_by_row(csu), reason="not_deployed")
-                yield miss(partition, absent if isinstance(absent, CryptolakeError) else by_row)
+                yield miss(partition, Skip(absent, reason="not_deployed") if isinstance(absent, str) else absent)
                 continue
             try:
                 csu, histories[name] = self._discovered(pool, chain, csu, header)
@@ -318,7 +317,9 @@ class OnchainSource:
                 "timestamp": header.timestamp,
                 **({"found": markets[name].found} if markets[name].found else {}),
                 "rounds": transcript_to_json(outcome.transcript),
-                "certificate": snapshot_certificate(header, read.borne, voices, blocks.standing(period.end), history),
+                "certificate": snapshot_certificate(
+                    header, read.borne, voices, blocks.standing(period.end), history, failing_alike(pool.everybody)
+                ),
             }
             yield Raw(
                 partition=by_name[name],
