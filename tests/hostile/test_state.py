@@ -22,14 +22,17 @@ from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Row
 from cryptolake.errors import CryptolakeError
 from cryptolake.net.abi import checksum, selector
+from cryptolake.net.blocks import Blocks
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.net.http import Http
+from cryptolake.net.multicall import Call, CallResult, Finished, Program
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.grading import graded
 from cryptolake.sources.onchain.source import OnchainSource
+from cryptolake.sources.onchain.state import StateReader
 
 pytestmark = [pytest.mark.chain, pytest.mark.xdist_group("fortnight")]
 DAY = date(2024, 12, 5)  # three liquidations
@@ -438,3 +441,50 @@ def test_two_keys_of_one_operator_are_one_voice(aave_fortnight: Fortnight, truth
     found, said = snapshot(aave_fortnight, honest, honest)
     assert (found, said["grade"]) == (truth["tvl"], "two_voices")
     assert {said["endpoint"], said["second"]} == {"server-0", "server-1"}
+
+
+NOBODY = "0x00000000000000000000000000000000000000E1"  # an address without code
+
+
+def inventing_where_nothing_is(question: dict[str, Any], _ask: object) -> dict[str, Any] | None:
+    """A word for a call that no contract answers; all else is true."""
+    if question["method"] != "eth_call" or question["params"][0]["to"].lower() != NOBODY.lower():
+        return None
+    return result(question, "0x" + "00" * 31 + "07")
+
+
+def _ask_nobody() -> Program[list[CallResult]]:
+    answers = yield [Call(NOBODY, selector("totalSupply()")), Call(MULTICALL3, selector("getBasefee()"))]
+    return list(answers)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("others", [1, 2])
+def test_who_fills_in_what_another_one_does_not_have_bears_itself_not_out(
+    aave_fortnight: Fortnight, place: int, others: int
+) -> None:
+    """Of an honest endpoint, for which there is nothing, and a liar, who has something: nobody says that both read that."""
+    changes: list[Change] = [honest] * others
+    changes.insert(place, inventing_where_nothing_is)
+    with ExitStack() as open_:
+        http = Http(timeout_s=PATIENCE_S)
+        open_.callback(http.close)
+        urls = [
+            open_.enter_context(Hostile(cast(Node, Middleman(aave_fortnight.node.url, one)))).url for one in changes
+        ]
+        found = [
+            Endpoint(f"server-{n}", SecretUrl(url), Limits(rate=1e5), operator=f"operator-{n}")
+            for n, url in enumerate(urls)
+        ]
+        pool = Pool("local", 31337, found, http, sleep=lambda _: None)
+        blocks = Blocks(pool, again=True)
+        reader = StateReader(pool, blocks, Chain("local", 31337, multicall3_address=None), "two_voices")
+        try:
+            read = reader.programs(lambda: {"local": _ask_nobody()}, blocks.header(40))
+        except CryptolakeError:
+            return
+        outcome = read.outcomes["local"]
+        if isinstance(outcome, Finished) and outcome.value[0].data:
+            assert read.borne.grade == "one_voice"
+        elif others > 1:
+            assert isinstance(outcome, Finished)

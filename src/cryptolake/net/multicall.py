@@ -68,6 +68,10 @@ def _nobody() -> Asks | None:
     return None
 
 
+def _untold(_other: Asks) -> None:
+    """Nobody is told whose word was taken."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Block:
     """The block that is read: its number, what its state must say of itself, and who is asked after a refusal."""
@@ -75,6 +79,7 @@ class _Block:
     number: int
     identity: BlockIdentity | None
     second: Second
+    taken: Callable[[Asks], None]
 
     @property
     def tag(self) -> Json:
@@ -98,6 +103,7 @@ def run(
     likely: Sequence[Call] = (),
     identity: BlockIdentity | None = None,
     second: Second = _nobody,
+    taken: Callable[[Asks], None] = _untold,
     reverts: Reverts | None = None,
 ) -> dict[str, Finished[T] | Failed]:
     """Run all programs at `block` in lock-step. A failing program fails alone; transport errors (Retry, Stop) pass through.
@@ -107,11 +113,12 @@ def run(
     `reverts` is what is known of this chain's calls that revert; it is added to.
 
     With an `identity` every answer proves that it was read at that very block, or is asked elsewhere; `second` gives who is
-    asked after an endpoint that refused a single call.
+    asked after an endpoint that refused a single call, and `taken` is told of whom something was taken then: it has a part in
+    what was read, and cannot bear it out.
 
     Before `multicall3_since`, or with `multicall3=None`, the calls go as a JSON-RPC batch instead.
     """
-    here = _Block(block, identity, second)
+    here = _Block(block, identity, second, taken)
     outcomes: dict[str, Finished[T] | Failed] = {}
     transcripts: dict[str, Transcript] = {name: [] for name in programs}
     waiting: dict[str, Sequence[Call]] = {}
@@ -264,7 +271,7 @@ def _one_by_one(pool: Asks, calls: Sequence[Call], block: _Block, *, sure: bool 
         if not sure or block.identity is None:
             raise
         # Nobody takes a block by its hash; an aggregate of this round has proven which one the number means.
-        return _one_by_one(pool, calls, _Block(block.number, None, block.second), sure=sure)
+        return _one_by_one(pool, calls, _Block(block.number, None, block.second, block.taken), sure=sure)
     except (Narrow, Malformed) as error:
         if len(calls) == 1:
             return [
@@ -313,7 +320,10 @@ def _elsewhere(block: _Block, calls: Sequence[Call], places: Sequence[int]) -> d
     except CryptolakeError:
         return {}  # nobody else can say: what the first one said stands
     found = [(place, data(answer)) for place, answer in zip(places, answers, strict=True)]
-    return {place: content for place, content in found if content and len(content) % WORD == 0}
+    more = {place: content for place, content in found if content and len(content) % WORD == 0}
+    if more:
+        block.taken(other)
+    return more
 
 
 def replay(program: Program[T], transcript: Transcript) -> T:

@@ -17,7 +17,7 @@ from cryptolake.net.block_identity import BlockIdentity
 from cryptolake.net.blocks import Blocks, Header
 from cryptolake.net.envelope import Json
 from cryptolake.net.faults import RpcFault
-from cryptolake.net.multicall import Call, CallResult, Failed, Finished, Program, run
+from cryptolake.net.multicall import Asks, Call, CallResult, Failed, Finished, Program, run
 from cryptolake.net.reverts import Reverts
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.anchors import NOTHING, Finding, Identity, identity, interchangeable
@@ -44,6 +44,16 @@ class _Hearing:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self.names: set[str] = set()
+
+    def elsewhere(self) -> _Hearing | None:
+        """Another endpoint than who answered last; who it is, is not heard until something is `taken` of it."""
+        other = another_endpoint(self._pool, self._pool.last_endpoints)
+        return None if other is None else _Hearing(other)
+
+    def taken(self, other: Asks) -> None:
+        """Something that another one said is a part of the conversation."""
+        assert isinstance(other, _Hearing)
+        self.names |= other.names
 
     def call(self, method: str, params: Sequence[Json]) -> Json:
         """As the pool's."""
@@ -74,14 +84,13 @@ def run_programs(
     """
     hearing = _Hearing(pool)
     try:
-        return _run(pool, hearing, programs, block, chain, likely, reverts)
+        return _run(hearing, programs, block, chain, likely, reverts)
     finally:
         if heard is not None:
             heard |= hearing.names
 
 
 def _run(
-    pool: Pool,
     hearing: _Hearing,
     programs: Mapping[str, Program[T]],
     block: BlockIdentity,
@@ -98,7 +107,8 @@ def _run(
         likely=likely,
         reverts=reverts,
         identity=block,
-        second=lambda: another_endpoint(pool, pool.last_endpoints),
+        second=hearing.elsewhere,
+        taken=hearing.taken,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TypeVar
 
 from cryptolake.contracts.grades import Grade
@@ -89,6 +90,11 @@ def borne_out(
         return Borne("one_voice", first, calls=len(known), problem=problem)
     second = other.last_endpoint
     if differing := _differing(lot, known, theirs):
+        spoke = [one for one in pool.stations if one.endpoint.name in heard]
+        if (
+            len(by_voice(spoke, lambda one: one.endpoint)) > 1
+        ):  # it is nobody's reading: each may have said a part of it
+            return _each_alone(pool, chain, block, lot, known, {*heard, second}, grade, reverts)
         rounds = _rounds(outcomes)
         try:
             second = _decide(pool, other, chain, block, lot, known, theirs, heard, second, differing, reverts, rounds)
@@ -117,21 +123,23 @@ def _each_alone(
     if len(groups) < 2:
         return Borne("one_voice", first, calls=len(known), problem=why_none(pool, heard))
     bearing, silent = list[str](), list[str]()
-    differing: Call | None = None
+    otherwise: list[tuple[dict[Call, CallResult], Call]] = []
     for group in groups:
         theirs = _said(among(pool, group), chain, block, lot, reverts=reverts)
         if theirs is None:
             silent.append(group[0].endpoint.name)
         elif (call := _differing(lot, known, theirs)) is not None:
-            differing = call
+            otherwise.append((theirs, call))
         else:
             bearing.append(group[0].endpoint.name)
         if len(bearing) == 2:
             return Borne(grade, bearing[0], bearing[1], len(lot), len(known))
-    if differing is not None:
+    if otherwise:
+        alike = any(_differing(lot, one, other) is None for (one, _), (other, _) in combinations(otherwise, 2))
         raise Disagreed(
-            f"{first} read different state of block {block.number} (a call to {differing.to}); set a third operator's "
-            "endpoint to decide, or run again"
+            f"{first} read different state of block {block.number} (a call to {otherwise[0][1].to}); set a third operator's "
+            "endpoint to decide, or run again",
+            liar=bearing[0] if alike and bearing else "",
         )
     return Borne("one_voice", first, calls=len(known), problem=f"{' and '.join(silent)} did not answer alone")
 
