@@ -124,6 +124,13 @@ def _proof(given: Mapping[str, Any]) -> Iterator[str]:
         again = f"{one['again']:,} of {counted(one['calls'], 'call')} again by {_named(given, one['second'])}"
         asked = again if one["second"] else "nobody was asked again"
         yield f"{what}, at block {one['block']:,}: read by {_named(given, one['first'])}, {asked}"
+    headers = given.get("headers") or {}
+    for one in headers.get("bounds") or []:
+        by = "; ".join(f"{first or 'nobody'}, borne out by {second or 'nobody else'}" for first, second in one["borne"])
+        where = f"block {one['block']:,}" if one["block"] >= 0 else "the chain's beginning"
+        yield f"A period ends with {where}, as stated by {by or 'nobody who was kept'}"
+    if headers.get("contradicted"):
+        yield str(headers["contradicted"])
     if given.get("logs_grade", given.get("grade")) != given.get("grade"):
         yield f"Its logs alone are proven as {given['logs_grade']}"
     if given.get("second") and "calls" in given:

@@ -14,7 +14,7 @@ from cryptolake.contracts.grades import Grade
 from cryptolake.contracts.raw import Raw
 from cryptolake.contracts.vendor import Vendor
 from cryptolake.errors import BadInput
-from cryptolake.net.at_snapshot import Reader, SnapshotRead
+from cryptolake.net.at_snapshot import SnapshotRead, SnapshotReader
 from cryptolake.net.block_cache import FileBlockCache
 from cryptolake.net.gates import Gates
 from cryptolake.net.http import Http
@@ -61,7 +61,7 @@ class Access:
     gates: Gates = field(default_factory=Gates)
     pool: Callable[[str], Pool] = _no_chain
     block_cache: FileBlockCache | None = None
-    read: Reader = field(default_factory=_NobodyReads)
+    read: SnapshotReader = field(default_factory=_NobodyReads)
 
     def url(self, host: str, default: str) -> str:
         """The base URL of `host` without a trailing slash."""

@@ -46,7 +46,7 @@ class SnapshotRead:
     endpoint: str
 
 
-class Reader(Protocol):
+class SnapshotReader(Protocol):
     """Reads programs of chains, and says what their proofs are worth.
 
     `again` says whether a second operator is to bear out the blocks as well.
@@ -84,7 +84,7 @@ class Snapshots:
     request: so a period costs one request where its boundaries are known.
     """
 
-    def __init__(self, block_cache: FileBlockCache | None, read: Reader) -> None:
+    def __init__(self, block_cache: FileBlockCache | None, read: SnapshotReader) -> None:
         self._cache, self._read = block_cache, read
         self._blocks: dict[str, Blocks] = {}
         self._instants: dict[str, set[datetime]] = {}

@@ -21,7 +21,7 @@ from cryptolake.contracts.source import Dataset, Row, Trip
 from cryptolake.errors import Skip
 from cryptolake.net.abi import call_data, signed, word
 from cryptolake.net.access import Access
-from cryptolake.net.at_snapshot import Reader, Snapshots
+from cryptolake.net.at_snapshot import SnapshotReader, Snapshots
 from cryptolake.net.block_cache import FileBlockCache
 from cryptolake.net.multicall import Call, Program, replay, transcript_from_json
 from cryptolake.net.rpc import Pool
@@ -77,7 +77,7 @@ class ChainlinkPrices:
         *,
         chains: Mapping[str, Chain],
         pools: Callable[[Chain], Pool],
-        read: Reader,
+        read: SnapshotReader,
         block_cache: FileBlockCache | None = None,
         provenance: Mapping[str, str] | None = None,
         known: Iterable[Feed] | None = None,

@@ -22,7 +22,7 @@ from cryptolake.contracts.source import Dataset, Row, Trip
 from cryptolake.errors import Skip
 from cryptolake.net.abi import address_at, addresses_at, call_data, word
 from cryptolake.net.access import Access
-from cryptolake.net.at_snapshot import Reader, Snapshots
+from cryptolake.net.at_snapshot import SnapshotReader, Snapshots
 from cryptolake.net.block_cache import FileBlockCache
 from cryptolake.net.multicall import Call, CallResult, Program, replay, transcript_from_json
 from cryptolake.net.rpc import Pool
@@ -106,7 +106,7 @@ class GovernedOraclePrices:
         *,
         chains: Mapping[str, Chain],
         pools: Callable[[Chain], Pool],
-        read: Reader,
+        read: SnapshotReader,
         block_cache: FileBlockCache | None = None,
         provenance: Mapping[str, str] | None = None,
         known: Iterable[PriceOracle] | None = None,
