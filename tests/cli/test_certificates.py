@@ -25,6 +25,7 @@ from cryptolake.work.cells import opened
 
 AT = datetime(2024, 12, 1, 12, tzinfo=UTC)
 DAY = Partition.parse("liquidations/aave_v3_ethereum/2024-12-01")
+_NAMED = {"what": "emitters", "block": 19, "first": ["one"], "second": ["two"], "again": 2, "calls": 2}
 PROOF: dict[str, Any] = {
     "from_block": 10,
     "to_block": 19,
@@ -32,6 +33,14 @@ PROOF: dict[str, Any] = {
     "second": [[10, 19, "two", 2]],
     "voices": {"one": "somebody", "two": "another"},
     "grade": "two_voices",
+    "headers": {
+        "bounds": [
+            {"block": 9, "hash": "0x0", "borne": [["somebody", "another"]]},
+            {"block": 19, "hash": "0x2", "borne": [["somebody", "another"]]},
+        ],
+        "events": [],
+    },
+    "grounds": [_NAMED | {"named": ["0xa"], "problem": ""}] * 2,
     "noticed": 1.0,
     "problem": "",
     "differences": [],
@@ -52,7 +61,16 @@ OPEN: dict[str, Any] = {
 
 
 def landed(folder: Path, proof: dict[str, Any], partition: Partition = DAY, **more: str) -> tuple[Bronze, Entry]:
-    payload = orjson.dumps({"from_block": 10, "to_block": 19, "filters": [{}], "logs": [], "certificate": proof})
+    payload = orjson.dumps(
+        {
+            "from_block": 10,
+            "to_block": 19,
+            "block_hash": "0x2",
+            "filters": {"0xa": []},
+            "logs": [],
+            "certificate": proof,
+        }
+    )
     raw = Raw(partition, "onchain", AT, AT, payload, provenance={"endpoint": "one", **more}, block=19, block_hash="0x2")
     bronze = Bronze(folder)
     return bronze, Entry(partition, "empty", AT, digest=bronze.land(raw), rows=0)

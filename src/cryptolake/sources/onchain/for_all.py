@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class ForAll:
-    """Reads programs of these chains, proven as state is to be (`grade`, `audit`), as `at_snapshot.SnapshotReader`. In any thread.
+    """Reads programs of these chains, proven as state is to be (`grade`, `audit`), as `SnapshotReader`. In any thread.
 
     `kept` are the boundaries of days, by which answers of other blocks are known.
     """

@@ -98,7 +98,8 @@ def _events(content: Mapping[str, Any], given: Mapping[str, Any]) -> Graded:
         share = asked_twice(given)
         found = Graded("two_voices" if share == 1.0 else "two_voices_sampled" if share else "one_voice", share)
     logs, headers = found.grade, headers_grade(content, given)
-    grounds, asked, voices = grounds_of(given), content.get("filters") or {}, given.get("voices") or {}
+    grounds, voices = grounds_of(given), given.get("voices") or {}
+    asked = [str(one) for one in content.get("filters") or ()]
     valued = len({(str(to), str(data)) for stored in content.get("context") or () for to, data, *_ in stored})
     resting = "one_voice" if asked and missing(grounds, valued) else least(logs, grounds, voices, asked)
     grade = headers if headers == "one_voice" else resting
