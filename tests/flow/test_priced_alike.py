@@ -47,7 +47,7 @@ OTHERS: dict[str, Callable[[Pricing], object]] = {
 def app_of(lake: Lake, **said_by_settings: object) -> App:
     """An app with a price source that has no price of anything, so that whom it listens to shows in every figure."""
     app = lake.app()
-    app.found.price_sources = {"file": SimpleNamespace(max_age_s=86_400)}  # type: ignore[assignment,misc,dict-item]
+    app.found.price_sources = {"file": SimpleNamespace(max_age_s=86_400, asked="never")}  # type: ignore[assignment,misc,dict-item]
     app.settings = Settings(**said_by_settings)  # type: ignore[arg-type]
     return app
 
