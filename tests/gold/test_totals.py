@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.gold.test_daily_panel import DAY, conform, expected, panel_row, row
 
+from cryptolake.gold.completeness import VALUES, complete_days, figures, side_of
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
-from cryptolake.gold.daily_panel import build, figures, side_of
+from cryptolake.gold.daily_panel import build
 from cryptolake.gold.totals import MISSING_TOLERANCE
 from cryptolake.research.describe import describe
-from cryptolake.research.transforms import VALUES, Recipe, prepare
+from cryptolake.research.transforms import Recipe, prepare
 from cryptolake.silver.liquidations import TABLE as LIQUIDATIONS
 from cryptolake.silver.tvl import TABLE as TVL
 
@@ -146,7 +147,12 @@ def test_describe_and_export_count_the_same_days(days: list[tuple[str, int, str]
         for (csu, day), state in sorted(states.items())
     ]
     panel = pl.DataFrame(rows, schema=DAILY_PANEL.polars_schema())
-    window = describe(panel).window
+    described = describe(panel)
+    window = described.window
+    kept = complete_days(panel)
+    whole = {(csu, DAY + timedelta(days=day)) for (csu, day), state in states.items() if state == "ok"}
+    assert described.complete == kept.height
+    assert set(kept.iter_rows()) == whole
     if window is None:
         assert "ok" not in states.values()
         return

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import orjson
+import polars as pl
 import pytest
 from benchmarks.synthetic_lake import World, fill, market, partitions, source
 from click.testing import Result
@@ -14,12 +16,17 @@ from tests.stores import stores_of
 from typer.testing import CliRunner
 
 from cryptolake.cli import app
+from cryptolake.contracts.entry import Entry
 from cryptolake.errors import BadInput
+from cryptolake.gold.completeness import VALUES, complete_days
+from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
 from cryptolake.registry.loader import load_registry
 from cryptolake.sources.onchain.families import declared
 from cryptolake.sources.onchain.source import OnchainSource
+from cryptolake.state.ledger import Ledger
+from cryptolake.work.complete import complete_by_market
 from cryptolake.work.panel import build
 from cryptolake.work.refine import refine
 
@@ -93,3 +100,36 @@ def test_a_panel_var_is_printed_documented_and_drawn(lake: Path, tmp_path: Path)
 def test_a_variable_that_no_export_has_is_refused(lake: Path, name: str, said: str) -> None:
     with pytest.raises(BadInput, match=said):
         run(lake, "panel", "var", "--variable", name, "--variable", "total_tvl_usd_log_d")
+
+
+def test_everybody_counts_the_same_complete_days(lake: Path, tmp_path: Path) -> None:
+    described = orjson.loads(run(lake, "panel", "describe", "--json").stdout)["complete"]
+    checks = CliRunner().invoke(app, ["--data", str(lake), "quality", "--json", "--no-store"])  # ends by what it finds
+    checked = orjson.loads(checks.stdout)["complete"]
+    shown = orjson.loads(run(lake, "monitor", "--json").stdout)["complete"]
+    file = tmp_path / "panel.parquet"
+    run(lake, "panel", "export", "--format", "parquet", "--out", str(file))
+    exported = pl.read_parquet(file).drop_nulls(list(VALUES)).height
+    assert described == checked == exported == sum(shown.values()) > 0
+    assert set(shown) == set(MARKETS)
+
+
+def test_a_day_that_is_asked_again_is_not_shown_as_complete(lake: Path, tmp_path: Path) -> None:
+    """The page counts in the panel as it was built last, which knows nothing of what the ledger learned since."""
+    shutil.copy(lake / "ledger.sqlite", tmp_path / "ledger.sqlite")
+    tables, ledger = Tables(lake), Ledger(tmp_path / "ledger.sqlite")
+    before = complete_by_market(tables, ledger, MARKETS).by_market
+    panel = complete_days(tables.read(DAILY_PANEL))
+    assert before == {csu: panel.filter(pl.col("csu") == csu).height for csu in MARKETS}
+    csu, day = panel.row(0)
+    partition = next(one for one in ledger.states() if one.key == csu and one.period.day == day)
+    ledger.append(Entry(partition, "failed", datetime.now(UTC), reason="damaged"))
+    after = complete_by_market(tables, ledger, MARKETS, FIRST, LAST).by_market
+    assert after == {**before, csu: before[csu] - 1}
+    assert sum((complete_by_market(tables, ledger, MARKETS, day, day).by_market or {}).values()) == (
+        panel.filter(pl.col("date") == day).height - 1
+    )
+    ledger.close()
+    assert (
+        complete_by_market(Tables(tmp_path), Ledger(tmp_path / "other.sqlite"), MARKETS).why == "no panel was built yet"
+    )

@@ -19,12 +19,12 @@ def print_description(found: Description) -> None:
     window = found.window
     print_line(
         f"[bold]{counted(found.markets, 'market')} x {counted(found.days, 'day')}[/], "
-        f"{found.share_present:.1%} with {found.value}; "
+        f"{found.share_present:.1%} with {found.value}; {counted(found.complete, 'complete market-day')}"
         + (
-            f"largest complete rectangle {counted(len(window.units), 'market')} x "
+            f"; largest complete rectangle {counted(len(window.units), 'market')} x "
             f"{counted(window.days, 'day')} ({window.first} .. {window.last})"
             if window
-            else "no complete market-day"
+            else ""
         )
     )
     print_table("Market-days by reason", found.missing.columns, found.missing.rows())
@@ -63,6 +63,7 @@ def description_document(found: Description) -> dict[str, object]:
         "markets": found.markets,
         "days": found.days,
         "share_present": found.share_present,
+        "complete": found.complete,
         "largest_window": window
         and {"markets": window.units, "first": window.first, "last": window.last, "days": window.days},
         "balance": found.balance.to_dicts(),

@@ -88,6 +88,7 @@ def _print(app: App, chosen: list[str] | None, first: date | None, last: date | 
     from cryptolake.watch.coverage import entries, markets, newest_day, pace, runs_document, vendor_entries
     from cryptolake.watch.health import read_runs
     from cryptolake.watch.progress import report
+    from cryptolake.work.complete import complete_by_market
 
     now, keys = datetime.now(UTC), chosen or markets(app.ledger)
     counts, cut = app.ledger.counts(), False
@@ -98,6 +99,7 @@ def _print(app: App, chosen: list[str] | None, first: date | None, last: date | 
     if chosen is None:
         states |= vendor_entries(app.ledger)
     found = report(states, chosen)
+    complete = complete_by_market(app.tables, app.ledger, keys, first, last)
     runs = read_runs(app.folder.runs)
     if as_json:
         shown = runs_document(runs, now)
@@ -107,11 +109,15 @@ def _print(app: App, chosen: list[str] | None, first: date | None, last: date | 
             "answers_per_minute": pace(app.ledger, now),
             "runs": shown,
             "workers": workers,
+            "complete": complete.by_market,
         }
         print_json({**found.document(), **document})
         return
     for line in found.lines():
         print_line(line)
+    if complete.by_market is not None:
+        whole = sum(complete.by_market.values())
+        print_line(f"Complete in the panel as it was built last: {counted(whole, 'market-day')}")
     if cut:
         print_line(f"Only days since {first} are listed; all: {_counts(counts)}. Name --csu or days for others")
     for line in _run_lines(runs, now):
@@ -220,18 +226,25 @@ def _watch(app: App) -> None:
 
 def _serve(app: App, host: str, port: int) -> None:
     """The page until Ctrl-C or SIGTERM."""
-    from cryptolake.watch.coverage import status
+    from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
+    from cryptolake.watch.coverage import markets, newest_day, status
     from cryptolake.watch.health import read_runs
     from cryptolake.watch.metrics import metrics
     from cryptolake.watch.page.server import Page
+    from cryptolake.work.complete import complete_by_market
 
     chains = {name: csu.chain for name, csu in app.registry.csus.items()}
 
     def picture(last: date | None, days: int) -> dict[str, object]:
-        return status(app.ledger, read_runs(app.folder.runs), chains, last=last, days=days)
+        keys = markets(app.ledger)
+        last = last or newest_day(app.ledger, keys) or datetime.now(UTC).date()
+        shown = status(app.ledger, read_runs(app.folder.runs), chains, last=last, days=days)
+        whole = complete_by_market(app.tables, app.ledger, keys, last - timedelta(days=days - 1), last)
+        return {**shown, "complete": asdict(whole)}
 
     def mark() -> object:
-        return app.ledger.size()[0], app.ledger.claims(), [(run.worker, run.at) for run in read_runs(app.folder.runs)]
+        runs = [(run.worker, run.at) for run in read_runs(app.folder.runs)]
+        return app.ledger.size()[0], app.ledger.claims(), runs, app.tables.version(DAILY_PANEL)
 
     page = Page(
         host,

@@ -92,12 +92,12 @@ def export_command(
 
     Example: cryptolake panel export --format stata --balance longest --winsorize 0.01 --log --diff
     """
+    from cryptolake.gold.completeness import VALUES, figures
     from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
-    from cryptolake.gold.daily_panel import figures
     from cryptolake.gold.metadata import content_digest
     from cryptolake.research.export import export
     from cryptolake.research.formats import format_named, require_suffix
-    from cryptolake.research.transforms import VALUES, Recipe, fill_limit, prepare, require_numbers
+    from cryptolake.research.transforms import Recipe, fill_limit, prepare, require_numbers
 
     kind = format_named(to)
     app: App = context.obj.open()

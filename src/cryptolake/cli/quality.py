@@ -62,6 +62,7 @@ def check_and_report(
     In a data folder that cannot be written the checks are made all the same: a note says what was not kept.
     """
     from cryptolake.files.atomic import write_bytes
+    from cryptolake.gold.completeness import complete_days
     from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
     from cryptolake.quality import report
     from cryptolake.version import __version__
@@ -75,7 +76,9 @@ def check_and_report(
         print_note("The data folder cannot be written: there is no report; name a place for it with --html")
         return QualityRun(examined.results, examined.dataset_version, None)
     path = path or app.folder.reports / "quality.html"
+    complete = complete_days(examined.tables.panel).height
     facts = [
+        ("complete market-days", f"{complete:,} of {examined.tables.panel.height:,}"),
         ("dataset_version", examined.dataset_version),
         ("code_version", __version__),
         ("checked at", examined.at.strftime("%Y-%m-%d %H:%M UTC")),
@@ -106,6 +109,7 @@ def quality_command(
 
     Example: cryptolake quality --html quality.html --fail-on warning
     """
+    from cryptolake.gold.completeness import complete_days
     from cryptolake.quality import coverage
     from cryptolake.quality.results import exit_code
     from cryptolake.work.checking import finished
@@ -116,7 +120,7 @@ def quality_command(
     reconciled, refused = _reconciled(app, finished(app, panel)) if against_defillama else ([], [])
     checked = check_and_report(app, panel, reconciled=reconciled, path=html_file, store=store)
     found, version, path = checked.results, checked.version, checked.path
-    code = exit_code(found, fail_on)
+    code, complete = exit_code(found, fail_on), complete_days(panel).height
     if as_json:
         print_json(
             {
@@ -131,6 +135,7 @@ def quality_command(
                     dict(zip(("dataset", "expected", "answered", "ok", "share"), row, strict=True))
                     for row in coverage.shares(panel)
                 ],
+                "complete": complete,
                 "by_market": coverage.coverage(panel).to_dicts(),
                 "reconciliation": [
                     {
@@ -150,7 +155,7 @@ def quality_command(
             }
         )
     else:
-        _print(found, panel_shares=coverage.shares(panel), reconciled=reconciled, refused=refused)
+        _print(found, complete=complete, panel_shares=coverage.shares(panel), reconciled=reconciled, refused=refused)
         if path is not None:
             print_line(f"Report with the coverage heat map: {path}")
         print_next("monitor", selection=True)
@@ -160,6 +165,7 @@ def quality_command(
 def _print(
     found: list[Result],
     *,
+    complete: int,
     panel_shares: list[tuple[str, int, int, int, float]],
     reconciled: list[Reconciled],
     refused: list[str],
@@ -174,6 +180,7 @@ def _print(
         print_line(f"{one.check}: {one.examples[0]}")
     rows = [(*counts, f"{share:.1%}") for *counts, share in panel_shares]
     print_table("Coverage", ("dataset", "market-days expected", "answered", "ok", "share ok"), rows)
+    print_line(f"Complete, as `panel describe` and `panel export` count: {counted(complete, 'market-day')}")
     if reconciled:
         agreed = sum(one.verdict == "agrees" for one in reconciled)
         print_line(

@@ -5,19 +5,19 @@ Where a sum is no total (`gold.totals`), every total of that side is null and th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import polars as pl
 
 from cryptolake.contracts.dead_tokens import DEAD
 from cryptolake.contracts.entry import NOT_YET
-from cryptolake.contracts.grades import GRADES, Grade, at_least
+from cryptolake.contracts.grades import GRADES
 from cryptolake.contracts.states import DOUBTS, STATE_DOCS, STATES
 from cryptolake.contracts.table import Field, Table
 from cryptolake.gold.flagged_markets import TABLE as FLAGGED_MARKETS
 from cryptolake.gold.left_out import doubts, left_out, named
 from cryptolake.gold.suspect import LIQUIDATIONS_SUSPECT, TVL_SUSPECT, flagged
-from cryptolake.gold.totals import EVENT_SUMS, OWN_SUMS, PARTIAL, SUMS, bounded, of_assets, of_events
+from cryptolake.gold.totals import OWN_SUMS, PARTIAL, SUMS, bounded, of_assets, of_events
 
 # What the states mean for the numbers of a row. Zero, missing and not-deployed never share one.
 STATUS_CODES: dict[str, str] = {
@@ -216,11 +216,6 @@ EXPECTED = pl.Schema(
 )
 
 
-# The columns that the liquidations' state speaks of; the other figures are the TVL's.
-_OF_LIQUIDATIONS = (*EVENT_SUMS, "liquidation_count", "liquidations_dust_count", "priced_liquidations_usd")
-_ABOUT_THE_ROW = ("block", "num_assets", "priced_share", "priced_value_share", "price_age_s_max")
-
-
 def build(
     tvl: pl.DataFrame,
     liquidations: pl.DataFrame,
@@ -302,36 +297,6 @@ def build(
         )
     )
     return frame.select(TABLE.columns).cast(TABLE.polars_schema()).sort("csu", "date")
-
-
-def side_of(column: str) -> str:
-    """The column that says the state of a figure: `liquidations_status` or `status`."""
-    return "liquidations_status" if is_flow(column) else "status"
-
-
-def evidence_of(column: str) -> str:
-    """The column that says how far a figure is borne out: `liquidations_evidence` or `tvl_evidence`."""
-    return "liquidations_evidence" if is_flow(column) else "tvl_evidence"
-
-
-def is_flow(column: str) -> bool:
-    """Whether a figure counts what happened within the day, and not what there was at its end."""
-    return column in _OF_LIQUIDATIONS
-
-
-def figures(panel: pl.DataFrame, accept: Collection[str] = ("ok",), least: Grade = "one_voice") -> pl.DataFrame:
-    """`panel` with null for every figure whose side has another state than those accepted, or weaker evidence than `least`.
-
-    Whoever counts complete market-days, or hands figures to a study, counts what this leaves. Rows and other columns stay.
-    """
-    names = [name for name, dtype in panel.schema.items() if dtype.is_numeric() and name not in _ABOUT_THE_ROW]
-    enough = [grade for grade in GRADES if at_least(grade, least)]
-
-    def counts(name: str) -> pl.Expr:
-        accepted = pl.col(side_of(name)).is_in(list(accept))
-        return accepted if least == GRADES[0] else accepted & pl.col(evidence_of(name)).is_in(enough)
-
-    return panel.with_columns(pl.when(counts(name)).then(pl.col(name)).alias(name) for name in names)
 
 
 def _status(side: str, unpriced: pl.Expr, suspicious: Sequence[str]) -> pl.Expr:

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from cryptolake.gold.daily_panel import figures
+from cryptolake.gold.completeness import VALUES, complete_days, figures
 from cryptolake.research import unitroot
 from cryptolake.research.critical_values import Terms
 from cryptolake.research.rectangle import Rectangle, largest_window
-from cryptolake.research.transforms import VALUES
 
 if TYPE_CHECKING:
     from cryptolake.research.adf import Lags
@@ -31,11 +30,12 @@ _OUTLIER_Z = 8.0  # robust z of a daily log change; daily crypto changes have fa
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """The findings. `balance`, `missing`, `summary` and `outliers` are small frames fit to print."""
+    """The findings. `complete` counts the market-days that have every value of a study; the frames are small, fit to print."""
 
     markets: int
     days: int
     share_present: float
+    complete: int
     window: Rectangle | None
     balance: pl.DataFrame
     missing: pl.DataFrame
@@ -96,8 +96,10 @@ def describe(
 
     Only figures of the accepted states count, as in an export; the largest window is the one `--balance longest` exports.
     """
-    panel = on_calendar(figures(panel, accept))
     studied = [name for name in VALUES if name in panel.columns]
+    counted = list(dict.fromkeys([*studied, value]))
+    complete = complete_days(panel, counted, accept).height
+    panel = on_calendar(figures(panel, accept))
     present = pl.col(value).is_not_null()
     logged = panel.select("csu", "date", "status", "flags", pl.col(value).log1p().alias("log"))
     changes = logged.with_columns(pl.col("log").diff().over("csu", order_by="date").alias("change"))
@@ -105,7 +107,8 @@ def describe(
         markets=panel["csu"].n_unique(),
         days=panel["date"].n_unique(),
         share_present=float(panel.select(present.mean()).item() or 0.0) if panel.height else 0.0,
-        window=largest_window(panel, list(dict.fromkeys([*studied, value]))),
+        complete=complete,
+        window=largest_window(panel, counted),
         balance=_balance(panel, present),
         missing=_missing(panel),
         summary=_summary(panel, studied),

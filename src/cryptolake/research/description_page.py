@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from cryptolake.contracts.counting import counted
-from cryptolake.gold.daily_panel import figures
+from cryptolake.gold.completeness import figures
 from cryptolake.quality import page
 from cryptolake.research.describe import Description, on_calendar
 
@@ -27,7 +27,8 @@ def html(panel: pl.DataFrame, found: Description, *, title: str, facts: Sequence
         f"{counted(found.markets, 'market')}, {counted(found.days, 'day')}, "
         f"{found.share_present:.1%} of market-days have {found.value}. "
         + (
-            f"Largest complete rectangle: {counted(len(window.units), 'market')}, "
+            f"{counted(found.complete, 'market-day is', 'market-days are')} complete. "
+            f"Largest rectangle of them: {counted(len(window.units), 'market')}, "
             f"{window.first} .. {window.last} ({counted(window.days, 'day')})."
             if window
             else "No market-day is complete."

@@ -8,6 +8,8 @@ from datetime import date
 
 import polars as pl
 
+from cryptolake.gold.completeness import is_complete
+
 
 @dataclass(frozen=True, slots=True)
 class Rectangle:
@@ -25,8 +27,11 @@ class Rectangle:
 
 def largest_window(frame: pl.DataFrame, values: Sequence[str]) -> Rectangle | None:
     """The complete rectangle (units x consecutive days) with most cells; the earliest of several. None when all is missing."""
-    complete = pl.all_horizontal(pl.col(name).is_not_null() for name in values)
-    wide = frame.select("date", "csu", complete.alias("full")).pivot("csu", index="date", values="full").sort("date")
+    wide = (
+        frame.select("date", "csu", is_complete(values).alias("full"))
+        .pivot("csu", index="date", values="full")
+        .sort("date")
+    )
     days: list[date] = wide["date"].to_list()
     names = [name for name in wide.columns if name != "date"]
     columns = [wide[name].fill_null(False).to_list() for name in names]

@@ -19,15 +19,13 @@ import polars as pl
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.grades import GRADES, Grade
 from cryptolake.errors import BadInput, Stop
-from cryptolake.gold.daily_panel import evidence_of, figures, is_flow
+from cryptolake.gold.completeness import VALUES, evidence_of, figures, is_complete, is_flow
 from cryptolake.registry.markets import unit_number
 from cryptolake.research.rectangle import largest_window
 
 Balance = Literal["strict", "longest", "none"]
 Within = Literal["market", "day", "pooled"]
 
-# The columns a study of this panel is usually about; others by name.
-VALUES = ("total_tvl_usd", "total_supplied_usd", "total_borrowed_usd", "utilization_rate", "liquidations_usd")
 _LOGGED = ("_usd", "_count")  # money and counts; shares, rates and ages stay as they are
 _FILL = re.compile(r"ffill(?:\((\d+)\))?")
 
@@ -181,9 +179,8 @@ def _balance(done: Prepared, recipe: Recipe) -> None:
     frame = done.frame
     everyone = frame["csu"].n_unique()
     if recipe.balance == "strict":
-        complete = pl.all_horizontal(pl.col(name).is_not_null() for name in recipe.values)
         days = _span(frame)
-        full = frame.filter(complete).group_by("csu").len().filter(pl.col("len") == days)["csu"]
+        full = frame.filter(is_complete(recipe.values)).group_by("csu").len().filter(pl.col("len") == days)["csu"]
         done.frame = frame.filter(pl.col("csu").is_in(full.implode()))
         if done.frame.is_empty():
             raise BadInput(

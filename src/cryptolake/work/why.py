@@ -21,8 +21,8 @@ from cryptolake.contracts.states import State
 from cryptolake.contracts.table import Table
 from cryptolake.errors import BadInput
 from cryptolake.gold import flagged_markets
+from cryptolake.gold.completeness import side_of
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
-from cryptolake.gold.daily_panel import side_of
 from cryptolake.gold.left_out import left_out
 from cryptolake.gold.totals import EVENT_SUMS, OWN_SUMS, PARTIAL, SUMS
 from cryptolake.lake.bronze import ONCHAIN

@@ -39,7 +39,9 @@ function heat() {
   const dataset = at("dataset").value, wanted = at("filter").value.toLowerCase(), first = Date.parse(status.first);
   const rows = status.markets.filter(row => (row.market + " " + row.chain).toLowerCase().includes(wanted));
   const head = document.createElement("tr");
+  const complete = status.complete.by_market;
   head.append(make("th", "market"));
+  if (complete) head.append(make("th", "complete", "n"));
   const count = rows.length ? rows[0].tvl.length : 0;
   for (let day = 0; day < count; day++) {
     const when = new Date(first + day * DAY), first_of = when.getUTCDate() === 1 || (day === 0 && when.getUTCDate() < 25);
@@ -50,6 +52,7 @@ function heat() {
     const line = document.createElement("tr"), shown = letters(row, dataset);
     line.dataset.market = row.market;
     line.append(make("th", row.market));
+    if (complete) line.append(make("th", number(complete[row.market]), "n"));
     for (let day = 0; day < shown.length; day++) {
       const cell = document.createElement("td");
       if (shown[day] !== ".") cell.className = shown[day];
@@ -58,6 +61,9 @@ function heat() {
     }
     return line;
   }));
+  const whole = complete && rows.reduce((sum, row) => sum + complete[row.market], 0);
+  at("complete").textContent = complete ? `${number(whole)} complete market-days in the panel as it was built last`
+    : `Complete market-days are not known: ${status.complete.why}`;
   at("span").textContent = `${status.first} .. ${status.last}`;
   at("no-markets").hidden = status.markets.length > 0;
 }
