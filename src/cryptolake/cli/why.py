@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +21,8 @@ from cryptolake.contracts.counting import counted
 
 if TYPE_CHECKING:
     from cryptolake.app import App
-    from cryptolake.work.why import PriceTold, Term, Why
+    from cryptolake.gold.opened import Term
+    from cryptolake.work.why import PriceTold, Why
 
 STEPS = {"why": Step(PANEL, 55, "Open a figure: amounts, prices, answers")}
 _SHOWN = 40  # terms on a screen; --json has all
@@ -101,9 +103,9 @@ def _print(found: Why) -> None:
         print_line(f"Flags: {found.flags}")
     print_line(f"= {found.formula}")
     if found.terms:
-        print_table(
-            "Amount x price", ("of", "symbol", "amount", "price", "USD"), [*_products(found.terms), _sum(found.terms)]
-        )
+        less = any(term.left_out for term in found.terms)
+        columns = ("of", "symbol", *(("all of it", "left out") if less else ()), "amount", "price", "USD")
+        print_table("Amount x price", columns, [*_products(found.terms, less=less), _sum(found.terms, columns)])
     for name, figure in found.inputs.items():
         print_line(f"  {name} = {'none' if figure is None else _number(figure)}")
     if found.adds_up is not None and not found.terms:
@@ -124,23 +126,30 @@ def _print(found: Why) -> None:
         print_table(f"Answer {answer.cell.partition}", ("what", "value"), list(_answer(answer)))
 
 
-def _products(terms: list[Term] | Any) -> Iterator[tuple[object, ...]]:
-    rows = [term for term in terms if term.amount]
+def _products(terms: Sequence[Term], *, less: bool) -> Iterator[tuple[object, ...]]:
+    """A line for each product that is something, or from which something was left out; `less`: with what that was."""
+    rows = [term for term in terms if term.amount or term.left_out]
     for term in rows[:_SHOWN]:
         price = None if term.price is None else f"{term.price:,.8g}"
-        yield _place(term), term.symbol, f"{term.amount:,.6f}", price, _cents(term.usd)
-    if len(rows) > _SHOWN:
-        yield f"{counted(len(rows) - _SHOWN, 'more term')}, see --json", "", "", "", ""
+        whole = (_tokens(term.amount + term.left_out), _tokens(term.left_out)) if less else ()
+        yield _place(term), term.symbol, *whole, _tokens(term.amount), price, _cents(term.usd)
+    if others := rows[_SHOWN:]:
+        said = f"{counted(len(others), 'more term')}, see --json"
+        yield said, *[""] * (5 if less else 3), _cents(math.fsum(one.usd or 0.0 for one in others))
 
 
 def _place(term: Term) -> str:
     return term.what if term.where == term.asset else f"{term.what} {term.where[:10]}…:{term.where.rpartition(':')[2]}"
 
 
-def _sum(terms: list[Term] | Any) -> tuple[object, ...]:
+def _sum(terms: Sequence[Term], columns: Sequence[str]) -> tuple[object, ...]:
     without = sum(term.usd is None and bool(term.amount) for term in terms)
     said = f"sum, {counted(without, 'term')} without a price" if without else "sum"
-    return said, "", "", "", _cents(sum(term.usd for term in terms if term.usd is not None))
+    return said, *[""] * (len(columns) - 2), _cents(math.fsum(term.usd for term in terms if term.usd is not None))
+
+
+def _tokens(amount: float) -> str:
+    return f"{amount:,.6f}"
 
 
 def _price(told: PriceTold) -> tuple[object, ...]:

@@ -55,6 +55,11 @@ def bounded(tvl: pl.DataFrame) -> pl.DataFrame:
     return tvl.sort("csu", "date", "asset").with_columns(last.fill_null(_MOST_PER_TOKEN_USD).alias("at_most"))
 
 
+def at_most() -> pl.Expr:
+    """The worth of what a row of `bounded` holds, at most: at its price, and at `at_most` where it has none."""
+    return _amount() * pl.col("at_most")
+
+
 def _exceeds(value: pl.Expr, priced: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
     """The share of the value that has a price, and whether the rest exceeds what may be missing from a total."""
     with_price, without = value.filter(priced).sum(), value.filter(~priced).sum()
@@ -70,13 +75,12 @@ def of_assets(tvl: pl.DataFrame) -> pl.DataFrame:
     """
     priced = pl.col("price").is_not_null()
     highest = _exposure() * pl.max_horizontal("price", "own_price", "highest_price")
-    amount = pl.max_horizontal("supplied", "borrowed", "cash") + pl.col("collateral")
-    share, unpriced = _exceeds(amount * pl.col("at_most"), priced)
+    share, unpriced = _exceeds(at_most(), priced)
     dead = (pl.col("price_flag") == DEAD).any()  # of which the market itself may not know how much it has
     unfiltered_unpriced = (
         _exceeds(pl.col("unfiltered") * pl.col("at_most"), priced)[1] | pl.col("unfiltered_dead").any()
     )
-    own_priced = (pl.col("own_price").is_not_null() | ~(amount > 0)).all() & ~dead
+    own_priced = (pl.col("own_price").is_not_null() | ~(_amount() > 0)).all() & ~dead
     return (
         with_frozen(tvl)
         .sort("csu", "date", "asset")
@@ -95,7 +99,7 @@ def of_assets(tvl: pl.DataFrame) -> pl.DataFrame:
             pl.col("price_age_s").filter(priced).abs().max().alias("price_age_s_max"),
             (unpriced | dead).alias("unpriced"),
             dead.alias("dead_token"),
-            (priced | ~(amount > 0)).any().alias("summable"),
+            (priced | ~(_amount() > 0)).any().alias("summable"),
             (_exposure() * pl.col("price")).sum().alias("exposure_usd"),
             highest.filter(pl.col("price_flag").is_in(_DOUBTED)).sum().alias("disagreeing_usd"),
             highest.filter("frozen").sum().alias("frozen_usd"),
@@ -150,3 +154,8 @@ def of_events(liquidations: pl.DataFrame, assets: pl.DataFrame) -> pl.DataFrame:
 def _exposure() -> pl.Expr:
     """Tokens whose price matters: what was deposited or pledged, or what is owed where that is more (minted coins)."""
     return pl.max_horizontal(pl.col("supplied") + pl.col("collateral"), "borrowed")
+
+
+def _amount() -> pl.Expr:
+    """Tokens that a market has to do with."""
+    return pl.max_horizontal("supplied", "borrowed", "cash") + pl.col("collateral")

@@ -5,7 +5,6 @@ Reads only, asks nobody. What does not belong here: making figures (gold), and o
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -23,42 +22,15 @@ from cryptolake.errors import BadInput
 from cryptolake.gold import flagged_markets
 from cryptolake.gold.completeness import side_of
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
-from cryptolake.gold.left_out import left_out
-from cryptolake.gold.totals import EVENT_SUMS, OWN_SUMS, PARTIAL, SUMS
+from cryptolake.gold.opened import NEEDS_HISTORY, UNFILTERED, Term, opened
+from cryptolake.gold.totals import OWN_SUMS
 from cryptolake.lake.bronze import ONCHAIN
 from cryptolake.registry.markets import Csu
 from cryptolake.silver import liquidations, prices, quotes, tvl
-from cryptolake.work.cells import Cell, opened
+from cryptolake.work.cells import Cell
+from cryptolake.work.cells import opened as opened_answer
 from cryptolake.work.chosen_panel import chosen_panel
 from cryptolake.work.standing import standing
-
-_UNFILTERED = "unfiltered_tvl_usd"  # net TVL of which nothing is left out
-# Figures that are made of other figures of the same row.
-_RATIOS = {"utilization_rate": ("total_borrowed_usd", "total_supplied_usd")}
-_COUNTS = {
-    "num_assets": "the assets listed at the snapshot",
-    "liquidation_count": "the liquidations of the day",
-    "liquidations_dust_count": "the liquidations of the day that repaid less than 5 USD",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Term:
-    """One product in the sum: `amount` (tokens; `raw` unscaled, with `decimals`) x `price` (USD) = `usd`.
-
-    `what` is the side of silver (cash, collateral, supplied, borrowed, debt), `where` the asset, or the event as transaction
-    and log index. `price` and `usd` are null where nobody told a price.
-    """
-
-    what: str
-    where: str
-    asset: str
-    symbol: str
-    amount: float
-    raw: str
-    decimals: int | None
-    price: float | None
-    usd: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +95,11 @@ def why(app: App, csu: Csu, day: date, column: str) -> Why:
     events = status == "liquidations_status"
     dataset = "liquidations" if events else "tvl"
     named = _rows(app, flagged_markets.TABLE, csu, day)
-    everything = _rows(app, tvl.TABLE, csu, day)
-    held = everything if column == _UNFILTERED else left_out(everything, named)
+    held = _rows(app, tvl.TABLE, csu, day)
     happened = _rows(app, liquidations.TABLE, csu, day)
-    total = "total_tvl_usd" if column == _UNFILTERED else PARTIAL.get(column, column)
-    inputs = {name: row[name] for name in _RATIOS.get(column, ())}
-    terms, formula, adds_up = _opened(total, column, held, happened, row)
-    assets = {(term.asset, term.symbol) for term in terms}
+    known = app.tables.read(tvl.TABLE, among={"csu": [csu.name]}) if column == NEEDS_HISTORY else held
+    found = opened(column, row, known.filter(pl.col("date") <= day), happened, named)
+    assets = {(term.asset, term.symbol) for term in found.terms}
     return Why(
         csu.name,
         day,
@@ -141,69 +111,13 @@ def why(app: App, csu: Csu, day: date, column: str) -> Why:
         row["liquidations_reason" if events else "reason"],
         row["liquidations_evidence" if events else "tvl_evidence"],
         row["flags"],
-        formula,
-        terms,
-        inputs,
-        adds_up,
-        [] if events or column == _UNFILTERED else _excluded(named),
+        found.formula,
+        found.terms,
+        found.inputs,
+        found.adds_up,
+        [] if events or column == UNFILTERED else _excluded(named),
         _told(app, csu, day, sorted(assets), _said(held, happened, own=column in OWN_SUMS)),
         _answers(app, csu, day, dataset),
-    )
-
-
-def _opened(
-    total: str, column: str, held: pl.DataFrame, happened: pl.DataFrame, row: Mapping[str, Any]
-) -> tuple[list[Term], str, float | None]:
-    """The terms of a figure, its formula, and what the terms come to."""
-    if total in SUMS or total in OWN_SUMS:
-        own = total in OWN_SUMS
-        ending, price = ("_own_usd", "own_price") if own else ("_usd", "price")
-        sides = [part.removesuffix(ending) for part in (OWN_SUMS if own else SUMS)[total]]
-        terms = [
-            _term(side, one["asset"], one["asset"], one["symbol"], one, side, price, f"{side}{ending}")
-            for one in held.iter_rows(named=True)
-            for side in sides
-        ]
-        by = "what the market's own oracle says" if own else "price"
-        formula = "the sum over all assets of " + " + ".join(f"{side} x {by}" for side in sides)
-    elif total in EVENT_SUMS:
-        side = EVENT_SUMS[total].removesuffix("_usd")
-        terms = [
-            _term(
-                side,
-                f"{one['tx']}:{one['log_index']}",
-                one[f"{side}_asset"],
-                one[f"{side}_symbol"],
-                one,
-                f"{side}_amount",
-                f"{side}_price",
-                f"{side}_usd",
-            )
-            for one in happened.sort("tx", "log_index").iter_rows(named=True)
-        ]
-        formula = f"the sum over all liquidations of {'repaid' if side == 'debt' else 'seized'} x price"
-    elif column in _RATIOS:
-        above, below = (row[name] for name in _RATIOS[column])
-        quotient = above / below if above is not None and below else None
-        return [], " / ".join(_RATIOS[column]), quotient
-    elif column in _COUNTS:
-        counted = {
-            "num_assets": held.height,
-            "liquidation_count": happened.height,
-            "liquidations_dust_count": happened.filter("is_dust").height,
-        }
-        return [], f"the number of {_COUNTS[column].removeprefix('the ')}", float(counted[column])
-    else:
-        return [], DAILY_PANEL.methodology if column == "priced_value_share" else "a fact about the row", None
-    valued = [term.usd for term in terms if term.usd is not None]
-    return terms, formula, math.fsum(valued)
-
-
-def _term(
-    what: str, where: str, asset: str, symbol: str, row: Mapping[str, Any], amount: str, price: str, usd: str
-) -> Term:
-    return Term(
-        what, where, asset, symbol, row[amount], row[f"{amount}_raw"], row.get("decimals"), row[price], row[usd]
     )
 
 
@@ -291,11 +205,13 @@ def _answers(app: App, csu: Csu, day: date, dataset: str) -> list[KeptAnswer]:
     entries = next((one.entries for key, one in stands.items() if key == (dataset, csu.name, day)), ())
     if not entries:
         known = app.ledger.of([partition]).get(partition)
-        return [KeptAnswer(opened(partition, known, app.bronze), "", None if known is None else known.digest)]
+        return [KeptAnswer(opened_answer(partition, known, app.bronze), "", None if known is None else known.digest)]
     found = []
     for entry in entries:
         path = app.bronze.raw_path(entry.partition, ONCHAIN)
         found.append(
-            KeptAnswer(opened(entry.partition, entry, app.bronze), str(path.relative_to(app.folder.root)), entry.digest)
+            KeptAnswer(
+                opened_answer(entry.partition, entry, app.bronze), str(path.relative_to(app.folder.root)), entry.digest
+            )
         )
     return found
