@@ -65,6 +65,9 @@ LACKING: Mapping[str, tuple[str, str]] = {
     ),
 }
 
+# What valuing all of silver anew from every kept quote makes good by itself: only the valuation is not what it should be.
+MENDED_BY_VALUING = frozenset({PRICES_DIFFER, QUOTES_DIFFER, LADDERS_DIFFER, EARLIER_RULE, TOLD_SINCE})
+
 EVIDENCE = pl.Schema(
     {
         "dataset": pl.String(),

@@ -56,7 +56,7 @@ from cryptolake.work.published import publish as publish
 from cryptolake.work.standing import market_day, standing
 from cryptolake.work.unsettled import nothing_new
 from cryptolake.work.verify import proven_so_far
-from cryptolake.work.vouched import lacking_of, to_make_good
+from cryptolake.work.vouched import lacking_of, to_make_good, to_read_again
 
 
 def collect(
@@ -177,11 +177,15 @@ def refine(app: App, partitions: Iterable[Partition] = ()) -> list[Output]:
     return made_good(app, partitions)
 
 
-def made_good(app: App, partitions: Iterable[Partition] = ()) -> list[Output]:
-    """The same, whatever the settings say of prices: what comes before all of silver is valued by them."""
+def made_good(app: App, partitions: Iterable[Partition] = (), *, valued_after: bool = False) -> list[Output]:
+    """The same, whatever the settings say of prices.
+
+    `valued_after`: all of silver is valued anew next, so that days of which only that is wrong are not written twice.
+    """
     states, csus = graded_states(app.ledger, app.bronze), app.registry.csus
     how = lake_pricing(app)
-    days = {market_day(one) for one in partitions} | to_make_good(app, states, how)
+    lacking = to_read_again(app, states) if valued_after else to_make_good(app, states, how)
+    days = {market_day(one) for one in partitions} | lacking
     asked = [one for one in states if market_day(one) in days and one.key in csus]
     if not asked:
         return []

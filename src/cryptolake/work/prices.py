@@ -132,7 +132,7 @@ def value_anew(app: App) -> list[Output]:
 
 
 def _valued(app: App, how: prices.Pricing) -> list[Output]:
-    made_good(app)
+    made_good(app, valued_after=True)
     states = app.ledger.states()
     quotes = read_quotes(price_sources(app), app.bronze, states)
     return revalue(tables=app.tables, quotes=quotes, pricing=how, told_by=price_answers(app, states))

@@ -15,6 +15,7 @@ from cryptolake.contracts.partition import MARKET_DATASETS, Partition
 from cryptolake.silver import refined
 from cryptolake.silver.prices import Pricing
 from cryptolake.silver.refined import TABLE as REFINED_DAYS
+from cryptolake.work.evidence import MENDED_BY_VALUING
 from cryptolake.work.panel import PanelNow, not_in_silver, panel_now
 from cryptolake.work.price_sources import price_answers
 from cryptolake.work.standing import MarketDay, market_day
@@ -37,6 +38,12 @@ def lacking_of(app: App, states: Mapping[Partition, Entry]) -> pl.DataFrame:
     """The market-days that were answered and that silver cannot vouch for (`evidence.EVIDENCE`); `states`: the ledger."""
     told_by = price_answers(app, states)
     return not_in_silver(tables=app.tables, bronze=app.bronze, states=states, csus=app.registry.csus, told_by=told_by)
+
+
+def to_read_again(app: App, states: Mapping[Partition, Entry]) -> set[MarketDay]:
+    """The market-days whose answers silver has to be made of again, whatever they are valued at."""
+    lacking = lacking_of(app, states).filter(~pl.col("reason").is_in(list(MENDED_BY_VALUING)))
+    return set(lacking.filter("answered").select("dataset", "csu", "date").iter_rows())
 
 
 def to_make_good(app: App, states: Mapping[Partition, Entry], how: Pricing) -> set[MarketDay]:
