@@ -85,9 +85,9 @@ def _print(cell: Cell) -> None:
     for one in cell.says:
         print_line(one)
     if cell.grade is not None:
-        from cryptolake.contracts.grades import GRADE_DOCS
+        from cryptolake.contracts.grades import GRADE_DOCS, UNPROVEN_DOC
 
-        print_line(f"[bold]{cell.grade}[/]: {GRADE_DOCS[cell.grade]}")
+        print_line(f"[bold]{cell.grade}[/]: {GRADE_DOCS.get(cell.grade, UNPROVEN_DOC)}")
         if cell.weak:
             print_line(f"It is proven no further: {cell.weak}")
     if alike := document["provenance"].get("interchangeable"):

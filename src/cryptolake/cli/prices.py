@@ -92,12 +92,12 @@ def import_command(
     """
     from cryptolake.work import prices as river
 
-    named = _pairs(columns)
+    named = pairs(columns)
     app: App = context.obj.open()
     print_made(river.import_file(app, file, named), "build")
 
 
-def _pairs(text: str | None) -> dict[str, str]:
+def pairs(text: str | None) -> dict[str, str]:
     """`ours=theirs,...` by ours. Raises BadInput for anything else."""
     found: dict[str, str] = {}
     for pair in text.split(",") if text is not None else ():

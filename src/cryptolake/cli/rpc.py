@@ -23,7 +23,7 @@ from cryptolake.cli.reading import only_reads
 from cryptolake.cli.selecting import NOTHING, Selected, selecting
 from cryptolake.cli.show import print_json, print_line, print_note, print_table
 from cryptolake.contracts.counting import counted
-from cryptolake.contracts.grades import GRADES, Grade
+from cryptolake.contracts.grades import EVIDENCE, Grade
 from cryptolake.contracts.partition import MARKET_DATASETS
 from cryptolake.errors import BadInput
 
@@ -250,9 +250,9 @@ def verify_command(
         print_json(
             {
                 "counts": {name: counts[name] for name in verdicts},
-                "grades": {name: grades["liquidations"][name] for name in GRADES},
+                "grades": {name: grades["liquidations"][name] for name in EVIDENCE},
                 "alike": sorted({names for one in found for names in one.alike}),
-                "tvl_grades": {name: grades["tvl"][name] for name in GRADES},
+                "tvl_grades": {name: grades["tvl"][name] for name in EVIDENCE},
                 "findings": [
                     {
                         "dataset": one.partition.dataset,
@@ -267,7 +267,7 @@ def verify_command(
         )
     else:
         print_table("Verified", ("verdict", "market-days"), [(n, counts[n]) for n in verdicts])
-        named = [n for n in GRADES if any(of[n] for of in grades.values())]
+        named = [n for n in EVIDENCE if any(of[n] for of in grades.values())]
         rows = [(n, *(grades[dataset][n] for dataset in reversed(MARKET_DATASETS))) for n in named]
         print_table("Proven by", ("grade", *reversed(MARKET_DATASETS)), rows)
         why = Counter(

@@ -9,10 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, Literal, get_args
 
-Grade = Literal["one_voice", "two_voices_sampled", "two_voices", "receipts_root"]
+Grade = Literal["unproven", "one_voice", "two_voices_sampled", "two_voices", "receipts_root"]
 
-GRADES: Final[tuple[Grade, ...]] = get_args(Grade)
-"""Every grade, the weakest first."""
+UNPROVEN: Final = "unproven"
+"""Less than any grade: nobody was asked, somebody's file says so. It is asked again, and until then its state is no `ok`."""
+
+EVIDENCE: Final[tuple[Grade, ...]] = get_args(Grade)
+"""Everything that may be said of an answer's proof, the weakest first."""
+
+GRADES: Final[tuple[Grade, ...]] = EVIDENCE[1:]
+"""Every grade that asking earns, the weakest first."""
+
+UNPROVEN_DOC: Final = "nobody was asked: it is taken over from a file that somebody kept, and is asked again"
 
 GRADE_DOCS: Final[dict[Grade, str]] = {
     "one_voice": "one operator was asked: what it left out or made up stays unseen",
@@ -27,14 +35,19 @@ GRADE_DOCS: Final[dict[Grade, str]] = {
 
 def at_least(grade: Grade, wanted: Grade) -> bool:
     """Whether `grade` is as strong as `wanted`, or stronger."""
-    return GRADES.index(grade) >= GRADES.index(wanted)
+    return EVIDENCE.index(grade) >= EVIDENCE.index(wanted)
+
+
+def borne_out(grade: Grade) -> bool:
+    """Whether anybody else says the same."""
+    return at_least(grade, "two_voices_sampled")
 
 
 def weakest(grades: Iterable[Grade]) -> Grade:
     """The weakest of some grades: what may be said of all together. `one_voice` when there is none, the least there is."""
-    return min(grades, key=GRADES.index, default="one_voice")
+    return min(grades, key=EVIDENCE.index, default="one_voice")
 
 
 def grade_of(text: str | None) -> Grade:
     """The grade that a stored text names; `one_voice` for none or an unknown word: what is not proven is not claimed."""
-    return next((one for one in GRADES if one == text), "one_voice")
+    return next((one for one in EVIDENCE if one == text), "one_voice")

@@ -13,6 +13,9 @@ from cryptolake.contracts.partition import Partition, can_name
 from cryptolake.contracts.wellformed import require_types
 
 ORACLE = "protocol_oracle"  # the rung of a market's own oracle, which prices that market's own rows alone
+ADOPTED = (
+    "adopted:"  # begins the name of a file whose prices were taken over: nobody was asked, and so it stands beside them
+)
 ANY_CHAIN = "any"  # the chain of a plain-name numeraire (eth, btc)
 
 # Partition of a chain and period -> asset (EIP-55 address, or eth / btc) -> the snapshot's instant, seconds since 1970.

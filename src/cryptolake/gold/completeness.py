@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 
 import polars as pl
 
-from cryptolake.contracts.grades import GRADES, Grade, at_least
+from cryptolake.contracts.grades import EVIDENCE, GRADES, UNPROVEN, Grade, at_least
 from cryptolake.gold.totals import EVENT_SUMS
 
 # The columns a study of this panel is usually about, all of which a complete market-day has; others by name.
@@ -42,11 +42,15 @@ def figures(panel: pl.DataFrame, accept: Collection[str] = ("ok",), least: Grade
     Rows and other columns stay.
     """
     names = [name for name, dtype in panel.schema.items() if dtype.is_numeric() and name not in _ABOUT_THE_ROW]
-    enough = [grade for grade in GRADES if at_least(grade, least)]
+    enough = [grade for grade in EVIDENCE if at_least(grade, least)]
 
     def counts(name: str) -> pl.Expr:
         accepted = pl.col(side_of(name)).is_in(list(accept))
-        return accepted if least == GRADES[0] else accepted & pl.col(evidence_of(name)).is_in(enough)
+        if evidence_of(name) not in panel.columns and least in EVIDENCE[:2]:  # a panel that an earlier version made
+            return accepted
+        evidence = pl.col(evidence_of(name))
+        # A state that is accepted was answered; only how far that is borne out may be unknown.
+        return accepted & (evidence.ne_missing(UNPROVEN) if least == GRADES[0] else evidence.is_in(enough))
 
     return panel.with_columns(pl.when(counts(name)).then(pl.col(name)).alias(name) for name in names)
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from cryptolake.contracts.dead_tokens import DEAD
 from cryptolake.contracts.entry import NOT_YET
-from cryptolake.contracts.grades import GRADES
+from cryptolake.contracts.grades import EVIDENCE
 from cryptolake.contracts.states import DOUBTS, STATE_DOCS, STATES
 from cryptolake.contracts.table import Field, Table
 from cryptolake.gold.flagged_markets import TABLE as FLAGGED_MARKETS
@@ -136,7 +136,7 @@ TABLE = Table(
             "text",
             "how far the TVL answer is proven, and what the chain said of its prices; null where there is none",
             null=True,
-            allowed=GRADES,
+            allowed=EVIDENCE,
             added=True,
         ),
         Field(
@@ -145,7 +145,7 @@ TABLE = Table(
             "how far it is proven that no liquidation is missing, and what the chain said of their prices; null where there is "
             "no answer",
             null=True,
-            allowed=GRADES,
+            allowed=EVIDENCE,
             added=True,
         ),
         Field(

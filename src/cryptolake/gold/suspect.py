@@ -4,18 +4,21 @@
                               other sources, or the market's own oracle, or on a number that its feed calls too old
     price_frozen              the same of prices that stood still for five days or more while the other valuation (the
                               market's own oracle, or the shared price) moved by more than 5 %
+    price_unproven            more than 0.1 % of the same hangs on prices of a file that was taken over: nobody was asked
     tvl_spike                 deposits, or deposits and collateral, are more than twice, or less than half, of the days around
                               (three before, three after)
     borrowed_over_supplied    more than 105 % of the deposits are lent out
     liquidations_exceed_debt  more was liquidated than was owed on that day and the day before together
     seizure_disagrees         more than 5 % of what was liquidated is at contradicted prices, or more than twice as much
                               was seized as was repaid
+    event_price_unproven      more than 0.1 % of what was liquidated is at such prices
     repaid_own_price_only     where anyone may open markets, more than 5 % of what was repaid is in tokens that nobody but the
                               market prices
     dust_storm                a thousand liquidations or more, at least half of them dust
 
-and the flags of `flagged_markets` where what they are about is a large part of the totals. The first three and those make a
-day's TVL `suspect`; `liquidations_exceed_debt`, `seizure_disagrees` and `repaid_own_price_only` its liquidations. What is
+and the flags of `flagged_markets` where what they are about is a large part of the totals. The first four and those make a
+day's TVL `suspect`; `liquidations_exceed_debt`, `seizure_disagrees`, `event_price_unproven` and `repaid_own_price_only` its
+liquidations. What is
 contradicted is weighed by the highest of its valuations, never by the price in doubt alone. What bad debt explains is no
 spike, and was not liquidated: a day is not `suspect` for deposits or debt that are really lost.
 """
@@ -29,10 +32,16 @@ import polars as pl
 from cryptolake.contracts.market_flags import FLAGS
 from cryptolake.contracts.prices import ORACLE
 
-TVL_SUSPECT = ("price_disagrees", "price_frozen", "tvl_spike", *FLAGS)
-LIQUIDATIONS_SUSPECT = ("liquidations_exceed_debt", "seizure_disagrees", "repaid_own_price_only")
+TVL_SUSPECT = ("price_disagrees", "price_frozen", "price_unproven", "tvl_spike", *FLAGS)
+LIQUIDATIONS_SUSPECT = (
+    "liquidations_exceed_debt",
+    "seizure_disagrees",
+    "event_price_unproven",
+    "repaid_own_price_only",
+)
 
 _DISAGREEING_SHARE = 0.05
+_UNPROVEN_SHARE = 0.001  # as much may lack a price
 _FROZEN_DAYS, _MOVED = 5, 0.05
 _SEIZED_OVER_REPAID, _SMALL_USD = 2.0, 1_000.0  # liquidation bonuses are below 50 %; of small sums nothing is said
 _SPIKE = math.log(2)
@@ -80,7 +89,7 @@ def flagged(panel: pl.DataFrame) -> pl.DataFrame:
     `flagged_markets` says whether that holds of a large part of the day's totals. A null in a rule's inputs means that the
     rule says nothing. `bad_debt_usd` may be there: what was lost on each day.
     """
-    unsaid = {"bad_debt_usd": 0.0, "anyone": False}
+    unsaid = {"bad_debt_usd": 0.0, "anyone": False, "unproven_usd": 0.0, "unproven_events_usd": 0.0}
     panel = panel.with_columns(pl.lit(value).alias(name) for name, value in unsaid.items() if name not in panel.columns)
     supplied, borrowed = pl.col("total_supplied_usd"), pl.col("total_borrowed_usd")
     liquidated = pl.col("liquidations_usd")
@@ -111,6 +120,7 @@ def flagged(panel: pl.DataFrame) -> pl.DataFrame:
     rules = {
         "price_disagrees": (pl.col("disagreeing_usd") > _DISAGREEING_SHARE * exposed) & (exposed > 0),
         "price_frozen": (pl.col("frozen_usd") > _DISAGREEING_SHARE * exposed) & (exposed > 0),
+        "price_unproven": (pl.col("unproven_usd") > _UNPROVEN_SHARE * exposed) & (exposed > 0),
         "tvl_spike": pl.any_horizontal([one.fill_null(value=False) for one in spikes]),
         "borrowed_over_supplied": borrowed > _OVER_LENT * supplied,
         "liquidations_exceed_debt": borrowed.is_not_null()
@@ -123,6 +133,7 @@ def flagged(panel: pl.DataFrame) -> pl.DataFrame:
             (pl.col("seized_of_priced_usd") > _SEIZED_OVER_REPAID * pl.col("repaid_of_priced_usd"))
             & (pl.col("seized_of_priced_usd") > _SMALL_USD)
         ).fill_null(value=False),
+        "event_price_unproven": pl.col("unproven_events_usd") > _UNPROVEN_SHARE * pl.col("events_usd"),
         "repaid_own_price_only": pl.col("anyone") & (pl.col("repaid_by_own_usd") > _DISAGREEING_SHARE * liquidated),
         "dust_storm": (pl.col("liquidation_count") >= _STORM)
         & (pl.col("liquidations_dust_count") >= _DUST_SHARE * pl.col("liquidation_count")),

@@ -23,6 +23,8 @@ _MOST_PER_TOKEN_USD = 1_000_000.0
 
 _DOUBTED = ("disagrees", "stale")  # of a price that was taken all the same; where there is none nothing is weighed
 
+_UNPROVEN = "unproven"  # of a price from a file that was taken over
+
 # What each total sums over silver `tvl`; a row lacking a price lacks all of them.
 SUMS: dict[str, tuple[str, ...]] = {
     "total_tvl_usd": ("cash_usd", "collateral_usd"),
@@ -103,6 +105,7 @@ def of_assets(tvl: pl.DataFrame) -> pl.DataFrame:
             (_exposure() * pl.col("price")).sum().alias("exposure_usd"),
             highest.filter(pl.col("price_flag").is_in(_DOUBTED)).sum().alias("disagreeing_usd"),
             highest.filter("frozen").sum().alias("frozen_usd"),
+            (_exposure() * pl.col("price")).filter(pl.col("price_flag") == _UNPROVEN).sum().alias("unproven_usd"),
             pl.col("block").max(),
             pl.col("block_time").max(),
         )
@@ -143,6 +146,7 @@ def of_events(liquidations: pl.DataFrame, assets: pl.DataFrame) -> pl.DataFrame:
         *unpriced,
         size.sum().alias("events_usd"),
         size.filter(pl.col("price_flag").is_in(_DOUBTED)).sum().alias("disagreeing_events_usd"),
+        size.filter(pl.col("price_flag") == _UNPROVEN).sum().alias("unproven_events_usd"),
         pl.col("debt_usd").filter(pl.col("price_source") == ORACLE).sum().alias("repaid_by_own_usd"),
         *(
             pl.col(f"{side}_usd").filter(pl.col(f"{other}_usd").is_not_null()).sum().alias(f"{name}_of_priced_usd")

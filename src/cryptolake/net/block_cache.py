@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from cryptolake.contracts.grades import at_least
+from cryptolake.contracts.grades import UNPROVEN, at_least
 from cryptolake.contracts.partition import Period
 from cryptolake.files.atomic import write_bytes
 from cryptolake.net.stated_header import Header
@@ -36,7 +36,8 @@ class Moved:
 class FileBlockCache:
     """Boundaries of all chains in one JSON file: `{chain: {timestamp: [number, timestamp, hash, parent hash, borne, moved]}}`.
 
-    `borne` are the pairs of who stated a header that the boundary rests on and who bore it out (`net.stated_header.Header`).
+    `borne` are the pairs of who stated a header that the boundary rests on and who bore it out (`net.stated_header.Header`),
+    `unproven` for one that somebody's file named.
     `moved` counts the blocks that stood there before and were not looked into. Writes are atomic; a damaged file is put aside
     as `.damaged` and rebuilt, it is only a cache.
     """
@@ -72,11 +73,14 @@ class FileBlockCache:
             rows = known.setdefault(chain, {})
             for at, header in proven.items():
                 before = rows.get(str(at))
-                if before is not None and not at_least(header.grade, _header(before).grade):
+                borne = UNPROVEN if before is None else _header(before).grade
+                if before is not None and not at_least(header.grade, borne):
                     continue
                 moved = 0 if before is None or len(before) <= _MOVED else int(before[_MOVED])
-                moved += before is not None and _header(before).hash != header.hash
-                rows[str(at)] = [header.number, header.timestamp, header.hash, header.parent, header.borne, moved]
+                # On a boundary that somebody's file named no day rests.
+                moved += before is not None and borne != UNPROVEN and _header(before).hash != header.hash
+                borne_by = UNPROVEN if header.adopted else header.borne
+                rows[str(at)] = [header.number, header.timestamp, header.hash, header.parent, borne_by, moved]
             self._write(known)
 
     def moved(self) -> list[Moved]:
@@ -112,4 +116,4 @@ class FileBlockCache:
 def _header(row: _Row) -> Header:
     parent, borne = str(row[3]) if len(row) > 3 else "", row[_BORNE] if len(row) > _BORNE else ()
     pairs = tuple((str(one), str(other)) for one, other in borne) if isinstance(borne, list | tuple) else ()
-    return Header(int(row[0]), int(row[1]), str(row[2]), parent=parent, borne=pairs)
+    return Header(int(row[0]), int(row[1]), str(row[2]), parent=parent, borne=pairs, adopted=borne == UNPROVEN)

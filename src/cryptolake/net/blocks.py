@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 from cryptolake.contracts.block_clock import BlockClock
+from cryptolake.contracts.grades import UNPROVEN
 from cryptolake.contracts.partition import Period
 from cryptolake.errors import Skip
 from cryptolake.net.agreement import AgreedHeader, Agreement, Contradicted
@@ -180,7 +181,9 @@ class Blocks:
 
     def _suffices(self, kept: Header | None) -> bool:
         """Whether a kept boundary need not be looked at again."""
-        return kept is not None and (not self._again or kept.grade != "one_voice" or not self._agreement.possible)
+        if kept is None or kept.grade == UNPROVEN:  # somebody's file: where to look, not what is so
+            return False
+        return not self._again or kept.grade != "one_voice" or not self._agreement.possible
 
     def _look_at(self, numbers: set[int]) -> None:
         """Ask for the headers of kept boundaries and of their neighbours: the search begins where it ends if they are right."""

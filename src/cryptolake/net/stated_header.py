@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from cryptolake.contracts.grades import Grade
+from cryptolake.contracts.grades import UNPROVEN, Grade
 from cryptolake.net.answers import data, quantity
 from cryptolake.net.envelope import Json
 from cryptolake.net.faults import Behind, Malformed
@@ -23,7 +23,8 @@ class Header:
 
     `bloom` is the bloom filter of its logs and `parent` the hash of the block before it; empty when not known. `sealed` says
     that all of this hashes to `hash`. `by` names the endpoint that states it; `borne` are the pairs of who states it, or the
-    block behind it, and who bears that out ("": nobody does), as `net.voices.told_by` names them, none where nobody was asked.
+    block behind it, and who bears that out ("": nobody does), as `net.voices.told_by` names them, none where nobody was asked. `adopted`: somebody's file
+    names it, and nobody stated it.
     """
 
     number: int
@@ -34,6 +35,7 @@ class Header:
     sealed: bool = False
     by: str = field(default="", compare=False)
     borne: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+    adopted: bool = False
 
     @property
     def time(self) -> datetime:
@@ -42,8 +44,8 @@ class Header:
 
     @property
     def grade(self) -> Grade:
-        """Who bears it out: `two_voices`, or `one_voice`, who states it."""
-        return borne_grade(self.borne)
+        """Who bears it out: `two_voices`, or `one_voice`, who states it; `unproven` where nobody does."""
+        return UNPROVEN if self.adopted else borne_grade(self.borne)
 
 
 def borne_grade(pairs: Iterable[Sequence[str]]) -> Grade:

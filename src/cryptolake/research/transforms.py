@@ -17,7 +17,7 @@ from typing import Literal
 import polars as pl
 
 from cryptolake.contracts.counting import counted
-from cryptolake.contracts.grades import GRADES, Grade
+from cryptolake.contracts.grades import EVIDENCE, GRADES, Grade
 from cryptolake.errors import BadInput, Stop
 from cryptolake.gold.completeness import VALUES, evidence_of, figures, is_complete, is_flow
 from cryptolake.registry.markets import unit_number
@@ -137,7 +137,7 @@ def _weigh(done: Prepared, recipe: Recipe) -> None:
     for side in dict.fromkeys(map(evidence_of, recipe.values)):
         of_side = [name for name in recipe.values if evidence_of(name) == side]
         there = done.frame.filter(pl.any_horizontal(pl.col(of_side).is_not_null()))[side]
-        counts = {one: int((there == one).sum()) for one in GRADES}
+        counts = {one: int((there == one).sum()) for one in EVIDENCE}
         done.evidence[side] = {one: count / there.len() for one, count in counts.items() if count}
         shares = ", ".join(f"{grade} {share:.1%}" for grade, share in done.evidence[side].items())
         done.steps.append(f"evidence of market-days with a figure ({side}): {shares or 'no figure'}")

@@ -211,6 +211,8 @@ def value(
             *((pl.col(f"{side}_amount") * pl.col(f"{side}_own_price")).alias(f"{side}_own_usd") for side in _SIDES),
             pl.when(collateral == "disagrees")
             .then(collateral)
+            .when((collateral == "unproven") & debt.is_in(["ok", "unproven"]))
+            .then(collateral)
             .when((debt != "ok") | (collateral == "ok"))
             .then(debt)
             .otherwise(collateral)

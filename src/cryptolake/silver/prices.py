@@ -23,12 +23,13 @@ from dataclasses import dataclass, field
 import orjson
 import polars as pl
 
+from cryptolake.contracts.prices import ADOPTED
 from cryptolake.contracts.table import Field, Former, Table
 from cryptolake.errors import BadInput
 from cryptolake.silver.quotes import ANY_CHAIN, LADDER, ORACLE, REPEATS
 from cryptolake.silver.quotes import TABLE as QUOTES
 
-FLAGS = ("ok", "disagrees", "stale", "no_numeraire", "no_source")
+FLAGS = ("ok", "disagrees", "unproven", "stale", "no_numeraire", "no_source")
 
 INPUTS = ("quotes",)
 TABLE = Table(
@@ -67,8 +68,9 @@ TABLE = Table(
         Field(
             "flag",
             "text",
-            "ok; disagrees (with the other sources by more than the tolerance); or why there is no price: stale (every quote "
-            "too old), no_numeraire (quoted in something that has no price), no_source (nobody quotes it)",
+            "ok; disagrees (with the other sources by more than the tolerance); unproven (from a file that was taken over); or "
+            "why there is no price: stale (every quote too old), no_numeraire (quoted in something that has no price), "
+            "no_source (nobody quotes it)",
             allowed=FLAGS,
         ),
         Field(
@@ -251,6 +253,8 @@ def choose(quotes: pl.DataFrame, wanted: pl.DataFrame, pricing: Pricing | None =
             pl.col("quotes").fill_null(0),
             pl.when(pl.col("usd").is_not_null() & differ)
             .then(pl.lit("disagrees"))
+            .when(pl.col("usd").is_not_null() & pl.col("quoted_by").str.starts_with(ADOPTED))
+            .then(pl.lit("unproven"))
             .when(pl.col("usd").is_not_null())
             .then(pl.lit("ok"))
             .when(pl.col("has_fresh").is_null())

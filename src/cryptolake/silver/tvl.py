@@ -15,9 +15,10 @@ from cryptolake.contracts.source import Row
 from cryptolake.contracts.table import Field, Table
 from cryptolake.silver import own_prices
 from cryptolake.silver.amounts import ratio, scaled
+from cryptolake.silver.prices import FLAGS as OF_PRICES
 from cryptolake.silver.prices import Pricing
 
-FLAGS = ("ok", "disagrees", "stale", "no_numeraire", "no_source", DEAD)
+FLAGS = (*OF_PRICES, DEAD)
 
 INPUTS = ("prices",)
 TABLE = Table(

@@ -15,7 +15,7 @@ import orjson
 
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.partition import Partition, Period
-from cryptolake.contracts.prices import ANY_CHAIN, PriceSource, Wanted
+from cryptolake.contracts.prices import ADOPTED, ANY_CHAIN, PriceSource, Wanted
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Dataset, Row, Trip
 from cryptolake.errors import Skip
@@ -30,6 +30,7 @@ _NEEDED = ("date", "chain", "asset", "price")
 COLUMNS = (*_NEEDED, "quote", "time")
 _COLUMNS = f"{', '.join(_NEEDED)}[, quote, time]"
 _SAID = b"# columns: "  # begins the line before a file whose columns have other names
+_TAKEN_OVER = 1e-12
 _TOLD = 20  # faults of a file that are listed one by one
 _NAMED = ("eth", "btc")
 _TODAY = timedelta(days=1)  # a day may be priced before it is over
@@ -113,7 +114,8 @@ class PriceFile:
             "quote": quote,
             "observed_at": at.astimezone(UTC),
             "age_s": (closing - at).total_seconds(),
-            "weight": brought.timestamp(),  # the file that was brought last goes first
+            # The file that was brought last goes first, one that was taken over after all others.
+            "weight": brought.timestamp() * (_TAKEN_OVER if name.startswith(ADOPTED) else 1.0),
         }
 
 

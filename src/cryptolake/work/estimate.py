@@ -14,6 +14,7 @@ from datetime import date, datetime
 from functools import cache
 
 from cryptolake.app import App
+from cryptolake.contracts.grades import UNPROVEN
 from cryptolake.contracts.partition import Partition
 from cryptolake.flow.plan import Span, make_plan, without_numbers
 from cryptolake.net.choice import HELPS
@@ -246,7 +247,7 @@ def offers(chains: Sequence[Workload], plans: Iterable[RpcPlan]) -> list[Offer]:
 def _is_known(app: App, chain: str, instant: datetime, *, borne_out: bool) -> bool:
     """Whether a boundary is kept and need not be looked at again to be `borne_out`."""
     kept = app.block_cache.get(chain, int(instant.timestamp()))
-    return kept is not None and (not borne_out or kept.grade != "one_voice")
+    return kept is not None and kept.grade != UNPROVEN and (not borne_out or kept.grade != "one_voice")
 
 
 def _as_learned(memory: Memory, chain: str, endpoint: Endpoint) -> Endpoint:

@@ -17,7 +17,8 @@ import polars as pl
 from cryptolake.app import App
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Boundary, Partition, Period
-from cryptolake.contracts.prices import Wanted
+from cryptolake.contracts.prices import ADOPTED, Wanted
+from cryptolake.contracts.raw import Raw
 from cryptolake.contracts.source import Source
 from cryptolake.errors import BadInput, Skip
 from cryptolake.flow.collect import WORKER, Collected, Progress
@@ -69,8 +70,9 @@ def collect(
 ) -> Collected:
     """Ask one source for what it has not answered yet, then value everything again.
 
-    A vendor is asked for the tokens without a price, or with `everything` for all of them; `only` for those that these
-    markets hold on these days. `watch` is told how much there is to ask and gives back who is told of every answer.
+    A vendor is asked for the tokens without a price or with one that was taken over, or with `everything` for all of them;
+    `only` for those that these markets hold on these days. `watch` is told how much there is to ask and gives back who is
+    told of every answer.
     """
     boundary, states = app.boundary, app.ledger.states()
     source = price_source(app, name)
@@ -100,6 +102,17 @@ def import_file(app: App, file: Path, columns: Mapping[str, str] | None = None) 
 
     It may be CSV, JSON or Parquet; `columns` says how it calls ours (ours: its own).
     """
+    raw, rows = read_file(app, file, columns)
+    return [*keep_file(app, raw, rows), *value_anew(app)]
+
+
+def read_file(
+    app: App, file: Path, columns: Mapping[str, str] | None = None, *, adopted: bool = False
+) -> tuple[Raw, int]:
+    """A price file as an answer that is not kept yet, and how many prices it has. Raises BadInput for a faulty one.
+
+    `adopted`: it was taken over, so that its prices go after everybody's and are called unproven.
+    """
     if unknown := sorted(set(columns or {}) - set(COLUMNS)):
         raise BadInput(f"unknown column {unknown[0]!r}; a price file has {', '.join(COLUMNS)}")
     try:
@@ -107,14 +120,20 @@ def import_file(app: App, file: Path, columns: Mapping[str, str] | None = None) 
     except OSError as error:
         raise BadInput(f"{file}: {error.strerror}; give the path of a CSV, JSON or Parquet file") from None
     key = re.sub(r"[^A-Za-z0-9._+-]", "-", file.stem).lstrip("._+-") or "file"
-    raw = landed(file.name, content, key, datetime.now(UTC), columns)
+    name, key = (f"{ADOPTED}{file.name}", f"adopted-{key}") if adopted else (file.name, key)
+    raw = landed(name, content, key, datetime.now(UTC), columns)
     try:
         rows = read(price_source(app, PRICES_OF_FILES.name), raw)
     except Skip as error:
         raise BadInput(str(error)) from None
+    return raw, len(rows)
+
+
+def keep_file(app: App, raw: Raw, rows: int) -> list[Output]:
+    """Keep a price file that was read."""
     digest = app.bronze.land(raw)
-    app.ledger.append(Entry(raw.partition, "done", raw.fetched_at, WORKER, rows=len(rows), digest=digest))
-    return [Output("quotes", len(rows), file.name), *value_anew(app)]
+    app.ledger.append(Entry(raw.partition, "done", raw.fetched_at, WORKER, rows=rows, digest=digest))
+    return [Output("quotes", rows, raw.request["file"])]
 
 
 def reprice(app: App) -> list[Output]:
@@ -233,7 +252,7 @@ def wanted_of(
     # What eth and btc are is asked once, for no chain; a chain's own feed may say it for that chain.
     asked = asked.filter(pl.col("asset").str.starts_with("0x") | (pl.col("chain") == ANY_CHAIN))
     if not everything:
-        asked = asked.filter(pl.col("price").is_null())
+        asked = asked.filter(pl.col("price").is_null() | (pl.col("flag") == "unproven"))
     rows = asked.join(at, on=["chain", "date"], how="left").sort("chain", "date", "asset")
     found: dict[Partition, dict[str, int]] = {}
     for chain, day, asset, instant in rows.select("chain", "date", "asset", "at").iter_rows():

@@ -16,10 +16,12 @@ from typing import Any
 
 import orjson
 
-from cryptolake.contracts.grades import Grade, at_least, grade_of, weakest
+from cryptolake.contracts import grades
+from cryptolake.contracts.grades import Grade, at_least, borne_out, grade_of, weakest
 from cryptolake.contracts.raw import Raw
 from cryptolake.registry.endpoints import operator_named
 from cryptolake.registry.providers import Operator
+from cryptolake.sources.onchain.adopted import taken_over
 from cryptolake.sources.onchain.certified import (
     asked_twice,
     contradictions,
@@ -73,6 +75,8 @@ def graded(raw: Raw, payload: Mapping[str, Any] | None = None) -> Graded:
     except orjson.JSONDecodeError:
         return Graded("one_voice", says="its content cannot be read", faults=("its content cannot be read",))
     given = content.get("certificate") if isinstance(content, Mapping) else None
+    if (told := taken_over(content)) is not None:
+        return Graded(grades.UNPROVEN, says=told, doubts=(told,))
     try:
         if raw.partition.dataset != _LIQUIDATIONS:
             return _snapshot(content, given)

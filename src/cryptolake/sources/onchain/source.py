@@ -30,6 +30,7 @@ from cryptolake.net.voices import told_by
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry
 from cryptolake.registry.markets import Csu
+from cryptolake.sources.onchain.adopted import adopted_rows, taken_over
 from cryptolake.sources.onchain.births import Births
 from cryptolake.sources.onchain.certificate import snapshot_certificate
 from cryptolake.sources.onchain.discovery import Discoveries
@@ -186,6 +187,8 @@ class OnchainSource:
         """Re-run the family's program over the stored answers. Raises Skip when they do not fit the family's layout."""
         csu = self._csus[raw.partition.key]
         document = orjson.loads(raw.payload)
+        if taken_over(document) is not None:
+            return adopted_rows(csu, raw, document)
         if raw.partition.dataset == TVL.name:
             csu = replace(csu, found=tuple(document.get("found", ())))
             reserves = replay(families()[csu.family].snapshot(csu), transcript_from_json(document["rounds"]))
@@ -243,7 +246,7 @@ class OnchainSource:
         it rests on liars alone.
         """
         chain = self._csus[raw.partition.key].chain
-        if (why := misplaced(raw, chain, self._cache)) is not None:
+        if (why := misplaced(raw, chain, self._cache) or taken_over(orjson.loads(raw.payload))) is not None:
             return why
         return weighed(raw, chain, self._liars, logs=raw.partition.dataset == LIQUIDATIONS.name)
 
@@ -254,6 +257,8 @@ class OnchainSource:
         if family is None:
             return []
         document = orjson.loads(raw.payload)
+        if (told := taken_over(document)) is not None:
+            raise Skip(f"{raw.partition}: {told}, and it says nothing of isolated markets", reason="unproven")
         csu = replace(csu, found=tuple(document.get("found", ())))
         found = replay(family.isolated(csu), transcript_from_json(document["rounds"]))
         return [isolated_row(csu, raw, document["timestamp"], one) for one in found]
