@@ -12,6 +12,7 @@ from cryptolake.cli.collecting import watched
 from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import (
     DatasetFlag,
+    EventPricesFlag,
     GradeFlag,
     GranularityFlag,
     JsonFlag,
@@ -68,6 +69,7 @@ def plan_command(
         None, min=1, help="Blocks per eth_getLogs call to plan with; default: what the endpoint's plan publishes."
     ),
     resume: ResumeFlag = True,
+    event_prices: EventPricesFlag = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Show what a collection would ask and what it would cost. Needs no network.
@@ -77,7 +79,7 @@ def plan_command(
     from cryptolake.work.estimate import planned
     from cryptolake.work.selection import chosen_partitions
 
-    app: App = context.obj.open(granularity=granularity, **selected.settings)
+    app: App = context.obj.open(granularity=granularity, event_prices=event_prices, **selected.settings)
     csus = chosen_csus(app, selected)
     found = planned(app, csus, chosen_partitions(app, csus, dataset), log_span=assume_log_span, resume=resume)
     if as_json:
@@ -100,6 +102,7 @@ def collect_command(
     resume: ResumeFlag = True,
     retry_failed: RetryFailedFlag = False,
     grade: GradeFlag = None,
+    event_prices: EventPricesFlag = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Ask the chains and keep every answer in bronze. Skips what is done; killed, it goes on where it stopped.
@@ -118,6 +121,7 @@ def collect_command(
         max_usd=max_usd,
         granularity=granularity,
         grade=grade,
+        event_prices=event_prices,
         **selected.settings,
     )
     everywhere = retry_failed and not (selected.named)
@@ -252,6 +256,7 @@ def run_command(
     cluster: ClusterFlag = None,
     resume: ResumeFlag = True,
     grade: GradeFlag = None,
+    event_prices: EventPricesFlag = None,
 ) -> None:
     """Everything in one go: collect, refine, build, publish.
 
@@ -266,6 +271,7 @@ def run_command(
         max_usd=max_usd,
         granularity=granularity,
         grade=grade,
+        event_prices=event_prices,
         **selected.settings,
     )
     csus = chosen_csus(app, selected)

@@ -46,6 +46,13 @@ GradeFlag = Annotated[
         "Default: setting `grade`.",
     ),
 ]
+EventPricesFlag = Annotated[
+    bool | None,
+    typer.Option(
+        "--event-prices/--no-event-prices",
+        help="Ask for prices at the blocks of liquidations too, a call for each. Default: setting `event_prices`.",
+    ),
+]
 GranularityFlag = Annotated[
     Literal["day", "hour"] | None,
     typer.Option("--granularity", help="One snapshot a day or one an hour.", rich_help_panel=PANEL),

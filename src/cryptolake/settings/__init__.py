@@ -132,6 +132,11 @@ class Settings(BaseSettings):
         "`audit`), two_voices (every log window asked of two operators), receipts (rebuilt to the headers' receipts roots); "
         "unset means two_voices, or two_voices_sampled where `audit` is set (--grade)",
     )
+    event_prices: bool = Field(
+        False,
+        description="ask each market's own oracle at the blocks of its liquidations too, into the table `event_prices` "
+        "(--event-prices): a call for each block with events",
+    )
     audit: float = Field(
         0.02,
         ge=0,

@@ -29,6 +29,7 @@ from cryptolake.sources.onchain.planning import CALL, CODE, HEADER, LOGS
 from cryptolake.sources.onchain.scans import share_of
 from cryptolake.work.advice import dearest_logs, guessed_events
 from cryptolake.work.asked_again import asked_again
+from cryptolake.work.at_events import with_event_prices
 from cryptolake.work.attainable import named_liars
 from cryptolake.work.beside import with_prices
 from cryptolake.work.cost import Cost, Endpoints, cost_of
@@ -329,6 +330,7 @@ def planned(
         young={csu.name: csu for csu in csus},
     )
     chains = with_prices(app, chains, able, plan.wanted, states, known=known, resume=resume)
+    chains = with_event_prices(app, chains, able, plan.wanted, states)
     whole = share_of(app.settings.wanted_state_grade, 0.0) == 1.0
     found = costs(chains, endpoints, log_span=log_span, audit=audit, state_whole=whole)
     archive = [one.chain for one in chains if one.snapshots]

@@ -34,9 +34,10 @@ from cryptolake.net.purse import REACHED
 from cryptolake.registry.markets import Csu
 from cryptolake.watch.health import Reporter, latencies, read_runs
 from cryptolake.watch.pace import Pace, Show
-from cryptolake.work import panel
+from cryptolake.work import at_events, panel
 from cryptolake.work import refine as refining
 from cryptolake.work.absences import doubt_absences, said_by_one
+from cryptolake.work.at_events import ask_at_events
 from cryptolake.work.attainable import what_can_be_had
 from cryptolake.work.beside import ask_beside
 from cryptolake.work.grading import graded_states
@@ -138,6 +139,17 @@ def collect(
                         progress=pace.partition,
                     )
                 )
+                result.join(
+                    ask_at_events(
+                        app,
+                        wish,
+                        workers=workers,
+                        stopping=stopping,
+                        resume=resume,
+                        more=pace.more,
+                        progress=pace.partition,
+                    )
+                )
             except BaseException:
                 stopping.set()  # the check must not hold up the end
                 raise
@@ -213,13 +225,14 @@ def build(app: App) -> Built:
     """
     require_ledger(app)
     states = app.ledger.states()
-    return panel.build(
+    built = panel.build(
         app.stores,
         csus=app.registry.csus,
         left_out=app.registry.exclusions,
         told_by=price_answers(app, states),
         states=states,
     )
+    return Built([*built.outputs, *at_events.build(app, states)], built.lacking)
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,4 +367,4 @@ def rebuild(app: App, *, reparse: bool = False, only: MarketDays = EVERYTHING) -
         states=states,
         known=known,
     )
-    return Built([*made, *built.outputs], built.lacking)
+    return Built([*made, *built.outputs, *at_events.build(app, states)], built.lacking)

@@ -21,7 +21,17 @@ from cryptolake.lake.tables import Tables
 from cryptolake.publish.stores import Stores
 from cryptolake.registry.exclusions import Exclusion
 from cryptolake.registry.markets import Csu
-from cryptolake.silver import bad_debt, exclusions, isolated_markets, liquidations, prices, quotes, refined, tvl
+from cryptolake.silver import (
+    bad_debt,
+    event_prices,
+    exclusions,
+    isolated_markets,
+    liquidations,
+    prices,
+    quotes,
+    refined,
+    tvl,
+)
 from cryptolake.sources.onchain.families import isolating
 from cryptolake.work import evidence
 from cryptolake.work.price_evidence import priced_evidence
@@ -30,7 +40,8 @@ from cryptolake.work.tables import derive, read_from
 
 # What `refine` makes of answers.
 REFINED = tuple(one.TABLE.name for one in (tvl, isolated_markets, liquidations, bad_debt, quotes, prices, refined))
-MAY_BE_EMPTY = {exclusions.TABLE.name, flagged_markets.TABLE.name}  # nothing left out or flagged any more is no loss
+# Nothing left out or flagged any more is no loss, nor are prices that nobody asked for.
+MAY_BE_EMPTY = {exclusions.TABLE.name, flagged_markets.TABLE.name, event_prices.TABLE.name}
 
 
 def expected_rows(found: pl.DataFrame, csus: Mapping[str, Csu]) -> pl.DataFrame:
@@ -148,6 +159,7 @@ def finished() -> list[FoundTable]:
     made = {
         *REFINED,
         exclusions.TABLE.name,
+        event_prices.TABLE.name,
         *(one.table.name for one in downstream([*REFINED, MARKET_DAYS, *asked_alone()])),
     }
     kept = (one for name, one in found_tables().items() if name in made and one.table.in_lake)

@@ -1,0 +1,165 @@
+"""What a market's own oracle said at the very block of each liquidation, asked when somebody wants it (`event_prices`).
+
+The family's program that values a day's events at the day's end is run at the events' own blocks instead, proven as state is.
+What does not belong here: the liquidations themselves (source), which of them to ask for and what comes of it (work).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from functools import partial
+
+import orjson
+
+from cryptolake.contracts.partition import Partition
+from cryptolake.contracts.raw import Miss, Raw
+from cryptolake.contracts.source import Dataset, Row, Trip
+from cryptolake.errors import CryptolakeError, Skip
+from cryptolake.net.at_snapshot import Reader
+from cryptolake.net.block_cache import FileBlockCache
+from cryptolake.net.blocks import Blocks
+from cryptolake.net.logs import Log, log_to_json, parse_logs
+from cryptolake.net.multicall import Call, Failed, replay, transcript_from_json, transcript_to_json
+from cryptolake.net.rpc import Pool
+from cryptolake.registry.chains import Chain
+from cryptolake.registry.loader import Registry
+from cryptolake.registry.markets import Csu
+from cryptolake.sources.onchain.families import families
+from cryptolake.sources.onchain.rows import liquidation_row
+from cryptolake.sources.onchain.settling import miss
+
+DATASET = Dataset(
+    "event_prices",
+    feeds="event_prices",
+    doc="what the market's own oracle says of both tokens at the block of each liquidation",
+    reach="window",
+)
+_EVENTS = "liquidations"
+_LIKELY = 500  # calls of a market that go with the first request, the latest it asked
+
+
+class EventPrices:
+    """Asks for the events in kept answers of liquidations (`kept`); one partition per market and period.
+
+    `again`: whether a second operator has to bear out headers, as the settings want it.
+    """
+
+    name = DATASET.name
+    datasets: Sequence[Dataset] = (DATASET,)
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        pools: Callable[[Chain], Pool],
+        read: Reader,
+        kept: Callable[[Partition], Raw | None],
+        block_cache: FileBlockCache | None = None,
+        provenance: Mapping[str, str] | None = None,
+        again: bool = False,
+    ) -> None:
+        self._registry, self._pools, self._read, self._kept = registry, pools, read, kept
+        self._cache, self._provenance, self._again = block_cache, dict(provenance or {}), again
+        self._blocks: dict[str, Blocks] = {}
+        self._likely: dict[str, list[Call]] = {}  # what each market's program asked before
+        self._teaching: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def keys(self, dataset: str) -> Sequence[str]:
+        """None: nobody is watched for them, they follow the events."""
+        del dataset
+        return ()
+
+    def trips(self, partitions: Iterable[Partition]) -> Iterator[Trip]:
+        """One conversation per market and period."""
+        for partition in sorted(partitions):
+            yield Trip(self.name, str(partition), (partition,))
+
+    def fetch(self, trip: Trip) -> Iterator[Raw | Miss]:
+        """Ask at each block with events. A block that cannot be asked fails its period: a part would pass for all."""
+        for partition in trip.partitions:
+            csu = self._registry.csus[partition.key]
+            told = self._kept(Partition(_EVENTS, partition.key, partition.period))
+            if told is None:
+                words = f"the answer of {_EVENTS}/{partition.key}/{partition.period} is not there; collect it first"
+                yield Miss(partition, "failed", "damaged", words)
+                continue
+            try:
+                yield self._answer(partition, csu, told)
+            except CryptolakeError as error:
+                yield miss(partition, error)
+
+    def _answer(self, partition: Partition, csu: Csu, told: Raw) -> Raw:
+        chain = self._registry.chains[csu.chain]
+        pool = self._pools(chain)
+        logs = parse_logs(orjson.dumps(orjson.loads(told.payload)["logs"]))
+        wanted = {(one.tx, one.log_index) for one in families()[csu.family].liquidations(csu, logs)}
+        by_block: dict[int, list[Log]] = {}
+        for log in logs:
+            if (log.tx, log.index) in wanted:
+                by_block.setdefault(log.block, []).append(log)
+        with self._lock:
+            blocks = self._blocks.setdefault(
+                chain.name,
+                Blocks(pool, self._cache, chain.clock, provable=chain.receipts is not None, again=self._again),
+            )
+        headers, _ = blocks.named({number: some[0].block_hash for number, some in by_block.items()})
+        said: dict[str, object] = {}
+        borne: dict[str, str] = {}
+        for number, some in sorted(by_block.items()):
+            events = families()[csu.family].liquidations(csu, some)
+            program = partial(families()[csu.family].settle, csu, events)
+            with ExitStack() as alone:
+                if csu.name not in self._likely:  # whoever comes first learns what is asked, the others wait
+                    with self._lock:
+                        teaching = self._teaching.setdefault(csu.name, threading.Lock())
+                    alone.enter_context(teaching)
+                    if csu.name in self._likely:
+                        alone.close()
+                likely = self._likely.get(csu.name, ())
+                read = self._read(chain.name, pool, blocks, headers[number], program, likely)
+                if isinstance(read.outcome, Failed):
+                    raise read.outcome.error
+                asked = (call for stored in read.outcome.transcript for call, _ in stored)
+                self._likely[csu.name] = list(dict.fromkeys([*likely, *asked]))[-_LIKELY:]
+            borne |= read.told
+            said[str(number)] = {
+                "hash": headers[number].hash,
+                "timestamp": headers[number].timestamp,
+                "logs": [log_to_json(log) for log in some],
+                "rounds": transcript_to_json(read.outcome.transcript),
+                "borne_out": dict(read.told),
+            }
+        return Raw(
+            partition=partition,
+            source=self.name,
+            fetched_at=datetime.now(UTC),
+            observed_at=told.observed_at,
+            payload=orjson.dumps({"csu": csu.name, "of": told.digest, "blocks": said}),
+            request={"chain": chain.name, "dataset": partition.dataset},
+            provenance={**self._provenance, **borne},
+            block=told.block,
+            block_hash=told.block_hash,
+        )
+
+    def parse(self, raw: Raw) -> Sequence[Row]:
+        """The events with what the oracle said at their blocks (rows as of `liquidations`), and `of` which answer they are.
+
+        Raises Skip when the answers do not fit the family's layout, or are not of the block that the events are in.
+        """
+        csu, document = self._registry.csus[raw.partition.key], orjson.loads(raw.payload)
+        rows: list[Row] = []
+        for number, said in document["blocks"].items():
+            logs = parse_logs(orjson.dumps(said["logs"]))
+            if any((str(log.block), log.block_hash) != (number, said["hash"]) for log in logs):
+                raise Skip(f"{raw.partition}: block {number} is not that of its events", reason="layout")
+            events = families()[csu.family].liquidations(csu, logs)
+            settled = replay(families()[csu.family].settle(csu, events), transcript_from_json(said["rounds"]))
+            rows += [
+                {**liquidation_row(csu, raw, said["timestamp"], one, settled.facts), "of": document["of"]}
+                for one in settled.events
+            ]
+        return rows
