@@ -35,13 +35,14 @@ def test_the_demo_ends_with_a_table_and_the_next_command(demo: Demo) -> None:
     assert widest(result.stdout) <= 100
 
 
-# The recorded chain has one Aave 3.0 market: what only other families or later versions fill.
+# The recorded chain has one Aave 3.0 market: what only other families, later versions or other wishes fill.
 _OF_OTHER_MARKETS = {
     "isolated_markets": "markets that anyone may open",
     "flagged_markets": "markets that anyone may open",
     "exclusions": "what the registry leaves out of markets that anyone may open",
     "bad_debt": "versions that tell of it",
     "quotes": "tokens whose price more than their market's own oracle tells",
+    "event_prices": "whoever wants prices at the events' blocks: nobody by default",
 }
 
 

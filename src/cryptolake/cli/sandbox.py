@@ -102,12 +102,14 @@ def demo_command(
         if ran.built is None:
             seen.end(ran.collected)
             return
+        invented = _permissionless(state, app.folder.root)
         app = _vendors_app(state, place, replay)
         pulled = [(step, one) for step in steps() for one in _ask(app, step)]
         replay.correct()
         pulled += [(journey.CORRECTION, one) for one in _ask(app, journey.CORRECTION)]
     checked = check_and_report(app)
     _print_panel(app)
+    _print_permissionless(invented, app.folder.root)
     _print_vendors(pulled)
     _print_tables(app)
     broken = sum(1 for one in checked.results if one.rows)
@@ -198,6 +200,32 @@ def _print_panel(app: App) -> None:
             "FROM daily_panel ORDER BY date"
         )
     print_table(f"daily_panel of {journey.CSU} (sandbox)", frame.columns, frame.rows())
+
+
+_OF_TOTALS = ("date", "status", "total_tvl_usd", "unfiltered_tvl_usd", "excluded")
+
+
+def _permissionless(state: State, folder: Path) -> list[tuple[object, ...]]:
+    """Make a small lake of an invented permissionless market in a folder of its own; what its panel says of totals."""
+    from cryptolake.demo import journey, permissionless
+    from cryptolake.files.atomic import write_bytes
+    from cryptolake.gold.daily_panel import TABLE
+    from cryptolake.work.permissionless_demo import made
+
+    place = folder / permissionless.FOLDER
+    write_bytes(place / "registry.yaml", permissionless.registry().encode())
+    app = state.open(data=place, registry=place / "registry.yaml", **_alone())
+    journey.mark(app.folder.root)
+    made(app, [journey.FIRST + timedelta(days=number) for number in range(permissionless.DAYS)])
+    return app.tables.read(TABLE).select(_OF_TOTALS).rows()
+
+
+def _print_permissionless(rows: list[tuple[object, ...]], folder: Path) -> None:
+    from cryptolake.demo import journey, permissionless
+
+    print_table(f"daily_panel of {permissionless.CSU} (invented): totals leave out what a list names", _OF_TOTALS, rows)
+    place = shlex.quote(str(folder / permissionless.FOLDER))
+    print_line(f"Why: [bold]cryptolake --data {place} why {permissionless.CSU} {journey.FIRST}[/]")
 
 
 def _print_vendors(pulled: Sequence[tuple[journey.VendorStep, Pulled]]) -> None:

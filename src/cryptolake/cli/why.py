@@ -149,7 +149,7 @@ def _sum(terms: Sequence[Term], columns: Sequence[str]) -> tuple[object, ...]:
 
 
 def _tokens(amount: float) -> str:
-    return f"{amount:,.6f}"
+    return f"{amount:,.6f}".rstrip("0").rstrip(".")
 
 
 def _price(told: PriceTold) -> tuple[object, ...]:
