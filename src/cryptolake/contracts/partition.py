@@ -28,6 +28,7 @@ DAYS_OF: dict[Boundary, str] = {"utc": "days of UTC", "ny": "days of New York"}
 
 _TEXT = re.compile(r"(\d{4}-\d{2}-\d{2})(?:T(\d{2}))?(@ny)?")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]*")
+_HOUR = timedelta(hours=1)
 NO_NAME = "cannot name a dataset or key; use letters, digits and . _ : + -"
 
 
@@ -91,7 +92,7 @@ class Period:
     @property
     def granularity(self) -> Granularity:
         """`hour` for a one-hour period, else `day` (a New York day may have 23 or 25 hours)."""
-        return "hour" if self.end - self.start == timedelta(hours=1) else "day"
+        return "hour" if self.end - self.start == _HOUR else "day"
 
     @property
     def day(self) -> date:
@@ -101,7 +102,7 @@ class Period:
         return self.start.astimezone(ZONES[self.boundary]).date()
 
     def __str__(self) -> str:
-        if self.granularity == "hour":
+        if self.end - self.start == _HOUR:
             return self.start.strftime("%Y-%m-%dT%H")
         return self.day.isoformat() + ("@ny" if self.boundary == "ny" else "")
 

@@ -56,7 +56,7 @@ def with_frozen(assets: pl.DataFrame) -> pl.DataFrame:
     The days are those up to the row's own. Where the market's own oracle is the only price, there is no other.
     """
     order = ["csu", "asset", "date"]
-    frame = assets.select(*order, "price", "price_source", "own_price").sort(order)
+    frame = assets.select(*order, "price", "price_source", "own_price").with_row_index("_row").sort(order)
     same_asset = pl.all_horizontal(pl.col(name) == pl.col(name).shift(1) for name in order[:2])
     stands = {
         "price": (pl.col("price") == pl.col("price").shift(1))
@@ -77,7 +77,8 @@ def with_frozen(assets: pl.DataFrame) -> pl.DataFrame:
         for one, beside in (("price", "own_price"), ("own_price", "price"))
     ]
     is_frozen = pl.any_horizontal(found) & (pl.col("price_source") != ORACLE)
-    return assets.join(frame.select(*order, is_frozen.fill_null(value=False).alias("frozen")), on=order, how="left")
+    found_again = frame.select("_row", is_frozen.fill_null(value=False).alias("frozen")).sort("_row")
+    return assets.with_columns(found_again["frozen"])
 
 
 def flagged(panel: pl.DataFrame) -> pl.DataFrame:
