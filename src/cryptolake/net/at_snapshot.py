@@ -20,6 +20,7 @@ from cryptolake.errors import Skip
 from cryptolake.net.agreement import Contradicted
 from cryptolake.net.block_cache import FileBlockCache
 from cryptolake.net.blocks import Blocks, Header
+from cryptolake.net.header_standing import HeaderStanding
 from cryptolake.net.multicall import Call, Failed, Finished, Program, transcript_to_json
 from cryptolake.net.rpc import Pool
 
@@ -61,11 +62,11 @@ class SnapshotReader(Protocol):
         pool: Pool,
         blocks: Blocks,
         header: Header,
-        ends: datetime,
+        stands: HeaderStanding,
         program: Callable[[], Program[Any]],
         likely: Sequence[Call],
     ) -> SnapshotRead:
-        """Read a program at a block, the last one before `ends`; `likely` is what it will probably ask."""
+        """Read a program at a block, of which `stands` says who bears it out; `likely` is what it will probably ask."""
         ...
 
     def grade(self, raw: Raw) -> Grade:
@@ -121,9 +122,8 @@ class Snapshots:
                 alone.close()
             try:
                 _, header = blocks.range_of(partition.period)
-                read = self._read(
-                    chain, pool, blocks, header, partition.period.end, program, self._likely.get(chain, ())
-                )
+                stands = blocks.standing(partition.period.end)
+                read = self._read(chain, pool, blocks, header, stands, program, self._likely.get(chain, ()))
             except Skip as error:
                 gone = error.reason == "not_deployed"
                 return Miss(partition, "gone" if gone else "failed", error.reason, str(error))

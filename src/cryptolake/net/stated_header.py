@@ -23,8 +23,8 @@ class Header:
 
     `bloom` is the bloom filter of its logs and `parent` the hash of the block before it; empty when not known. `sealed` says
     that all of this hashes to `hash`. `by` names the endpoint that states it; `borne` are the pairs of who states it, or the
-    block behind it, and who bears that out ("": nobody does), as `net.voices.told_by` names them, none where nobody was asked. `adopted`: somebody's file
-    names it, and nobody stated it.
+    block behind it, and who bears that out ("": nobody does), as `net.voices.told_by` names them, none where nobody was asked.
+    `adopted`: somebody's file names it, and nobody stated it.
     """
 
     number: int

@@ -14,11 +14,12 @@ from functools import partial
 
 import orjson
 
+from cryptolake.contracts.grades import Grade, weakest
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Dataset, Row, Trip
 from cryptolake.errors import CryptolakeError, Skip
-from cryptolake.net.at_snapshot import Reader
+from cryptolake.net.at_snapshot import SnapshotReader
 from cryptolake.net.block_cache import FileBlockCache
 from cryptolake.net.blocks import Blocks
 from cryptolake.net.logs import Log, log_to_json, parse_logs
@@ -28,6 +29,7 @@ from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.families import families
+from cryptolake.sources.onchain.grading import read_grade
 from cryptolake.sources.onchain.rows import liquidation_row
 from cryptolake.sources.onchain.settling import miss
 
@@ -55,7 +57,7 @@ class EventPrices:
         *,
         registry: Registry,
         pools: Callable[[Chain], Pool],
-        read: Reader,
+        read: SnapshotReader,
         kept: Callable[[Partition], Raw | None],
         block_cache: FileBlockCache | None = None,
         provenance: Mapping[str, str] | None = None,
@@ -106,9 +108,9 @@ class EventPrices:
                 chain.name,
                 Blocks(pool, self._cache, chain.clock, provable=chain.receipts is not None, again=self._again),
             )
-        headers, _ = blocks.named({number: some[0].block_hash for number, some in by_block.items()})
+        headers, stands = blocks.named({number: some[0].block_hash for number, some in by_block.items()})
         said: dict[str, object] = {}
-        borne: dict[str, str] = {}
+        asked_first: dict[str, None] = {}
         for number, some in sorted(by_block.items()):
             events = families()[csu.family].liquidations(csu, some)
             program = partial(families()[csu.family].settle, csu, events)
@@ -120,18 +122,18 @@ class EventPrices:
                     if csu.name in self._likely:
                         alone.close()
                 likely = self._likely.get(csu.name, ())
-                read = self._read(chain.name, pool, blocks, headers[number], program, likely)
+                read = self._read(chain.name, pool, blocks, headers[number], stands, program, likely)
                 if isinstance(read.outcome, Failed):
                     raise read.outcome.error
                 asked = (call for stored in read.outcome.transcript for call, _ in stored)
                 self._likely[csu.name] = list(dict.fromkeys([*likely, *asked]))[-_LIKELY:]
-            borne |= read.told
+            asked_first.setdefault(read.endpoint)
             said[str(number)] = {
                 "hash": headers[number].hash,
                 "timestamp": headers[number].timestamp,
                 "logs": [log_to_json(log) for log in some],
                 "rounds": transcript_to_json(read.outcome.transcript),
-                "borne_out": dict(read.told),
+                **read.proof,
             }
         return Raw(
             partition=partition,
@@ -140,10 +142,25 @@ class EventPrices:
             observed_at=told.observed_at,
             payload=orjson.dumps({"csu": csu.name, "of": told.digest, "blocks": said}),
             request={"chain": chain.name, "dataset": partition.dataset},
-            provenance={**self._provenance, **borne},
+            provenance={**self._provenance, "endpoint": ", ".join(asked_first)},
             block=told.block,
             block_hash=told.block_hash,
         )
+
+    def grade(self, raw: Raw) -> Grade:
+        """How far the readings are proven, the least of all blocks; of the blocks the answer of the events says that."""
+        try:
+            return weakest([read_grade(said) for said in orjson.loads(raw.payload)["blocks"].values()])
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return "one_voice"  # what lacks its proof, or was damaged, has none
+
+    def weigh(self, raw: Raw) -> str | None:
+        """Why an answer is suspect: somebody reads something else at one of its blocks, None: nobody does."""
+        try:
+            blocks = orjson.loads(raw.payload)["blocks"].values()
+            return next((str(why) for said in blocks if (why := said["certificate"].get("contradicted"))), None)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return "its certificate cannot be read"
 
     def parse(self, raw: Raw) -> Sequence[Row]:
         """The events with what the oracle said at their blocks (rows as of `liquidations`), and `of` which answer they are.

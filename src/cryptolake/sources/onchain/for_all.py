@@ -7,13 +7,13 @@ price sources) and which block that is (`net.at_snapshot`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from cryptolake.contracts.grades import Grade
 from cryptolake.contracts.raw import Raw
 from cryptolake.net.at_snapshot import SnapshotRead
 from cryptolake.net.blocks import Blocks, Header, KeepsBoundaries
+from cryptolake.net.header_standing import HeaderStanding
 from cryptolake.net.multicall import Call, Program
 from cryptolake.net.rpc import Pool
 from cryptolake.net.voices import told_by
@@ -48,7 +48,7 @@ class ForAll:
         pool: Pool,
         blocks: Blocks,
         header: Header,
-        ends: datetime,
+        stands: HeaderStanding,
         program: Callable[[], Program[Any]],
         likely: Sequence[Call],
     ) -> SnapshotRead:
@@ -62,7 +62,7 @@ class ForAll:
         reader = StateReader(pool, blocks, self._chains[chain], wished(self._grade, self._audit), reverts)
         read = reader.programs(lambda: {chain: program()}, header, likely)
         voices = {one.endpoint.name: told_by(one.endpoint) for one in pool.everybody}
-        proof = snapshot_certificate(header, read.borne, voices, blocks.standing(ends))
+        proof = snapshot_certificate(header, read.borne, voices, stands)
         return SnapshotRead(read.outcomes[chain], {"certificate": proof}, read.borne.first)
 
     def grade(self, raw: Raw) -> Grade:

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from cryptolake.contracts import grades
-from cryptolake.contracts.grades import Grade, at_least, borne_out, grade_of, weakest
+from cryptolake.contracts.grades import Grade, at_least, grade_of, weakest
 from cryptolake.contracts.raw import Raw
 from cryptolake.registry.endpoints import operator_named
 from cryptolake.registry.providers import Operator
@@ -130,10 +130,7 @@ def _snapshot(content: object, given: object) -> Graded:
     if not isinstance(content, Mapping) or not isinstance(given, Mapping):
         return Graded("one_voice", says="no second operator had to bear it out then")
     faults = tuple(speaks_for_another_block(content, given))
-    again, calls = int(given["asked_again"]), int(given["calls"])
-    asked = {(str(to), str(data)) for stored in content.get("rounds", ()) for to, data, *_ in stored}
-    borne = two_voices(given) and 0 < again <= calls and len(asked) <= calls
-    read: Grade = "one_voice" if not borne else "two_voices" if again == calls else "two_voices_sampled"
+    read = read_grade(content)
     grade = weakest([read, headers_grade(content, given), parts := parts_grade(content, given)])
     found = _no_further_than_said(Graded(grade, says=_LACKS if grade != read else ""), given)
     why = str((given.get("parts") or {}).get("problem") or "")
@@ -144,6 +141,15 @@ def _snapshot(content: object, given: object) -> Graded:
     if not doubts and given.get("verdict", "complete") != "complete":
         doubts = {"its certificate does not call it complete, and does not say who contradicted it": None}
     return replace(found, faults=faults, doubts=tuple(doubts), alike=erring_alike(given))
+
+
+def read_grade(content: Mapping[str, Any]) -> Grade:
+    """How far what was read at a block is borne out, by the certificate beside it; of the block itself it says nothing."""
+    given = content["certificate"]
+    again, calls = int(given["asked_again"]), int(given["calls"])
+    asked = {(str(to), str(data)) for stored in content.get("rounds", ()) for to, data, *_ in stored}
+    borne = two_voices(given) and 0 < again <= calls and len(asked) <= calls
+    return "one_voice" if not borne else "two_voices" if again == calls else "two_voices_sampled"
 
 
 def _by_opinions(given: Mapping[str, Any]) -> Graded:
