@@ -70,7 +70,7 @@ def require_helper(name: str, package: ModuleType, wanted: str) -> None:
     It helps others when another file imports it, or says so by a name that begins with an underscore. Anything else is a
     file that somebody meant to be found: a misspelt name in it would leave it out in silence.
     """
-    if name.rpartition(".")[2].startswith("_") or name in _imported(package):
+    if name.rpartition(".")[2].startswith("_") or any(name in told for told in _imported(package)):
         return
     raise FileFault(f"offers nothing and no other file imports it; write {wanted}, or begin its name with _")
 
@@ -94,28 +94,28 @@ def words(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
-def _imported(package: ModuleType) -> set[str]:
-    """What the files of the whole of cryptolake import, and those of folders by which the package was lengthened."""
-    found = set(_shipped())
+def _imported(package: ModuleType) -> Iterator[frozenset[str]]:
+    """What the package's own files import, then what all files of cryptolake do, asked only for what those do not tell."""
     for folder in map(Path, package.__path__):
-        if not folder.is_relative_to(_ROOT):
-            found.update(_imports(folder, package.__name__))
-    return found
+        yield _of_folder(folder, package.__name__)
+    yield _of_folder(_ROOT, _PACKAGE, package.__name__.rpartition(".")[2])
 
 
-@lru_cache(maxsize=1)
-def _shipped() -> frozenset[str]:
-    return frozenset(_imports(_ROOT, _PACKAGE))
+@lru_cache(maxsize=16)
+def _of_folder(folder: Path, package: str, word: str = "") -> frozenset[str]:
+    return frozenset(_imports(folder, package, word.encode()))
 
 
-def _imports(folder: Path, package: str) -> Iterator[str]:
+def _imports(folder: Path, package: str, word: bytes) -> Iterator[str]:
     """The full name of everything that the folder's files import, a module or a name in it, by the words alone.
 
-    Nothing is executed for it, and functions that import late count as well.
+    Nothing is executed for it, and functions that import late count as well. Files without `word` are not looked through.
     """
     for path in folder.rglob("*.py"):
+        if word not in (text := path.read_bytes()):
+            continue
         inside = ".".join((package, *path.relative_to(folder).parent.parts))
-        for origin, listed, plain in _IMPORT.findall(b"\n" + path.read_bytes()):
+        for origin, listed, plain in _IMPORT.findall(b"\n" + text):
             if plain:
                 told = {one.split()[0].decode(errors="replace") for one in plain.split(b",") if one.split()}
             else:

@@ -41,7 +41,7 @@ def checksum(address: str) -> str:
         raise ValueError(f"{address!r} is no address: it needs 40 hex digits")
     int(plain, 16)
     digest = keccak(plain.encode()).hex()
-    return "0x" + "".join(c.upper() if int(d, 16) >= 8 else c for c, d in zip(plain, digest, strict=False))
+    return "0x" + "".join(c.upper() if d > "7" else c for c, d in zip(plain, digest, strict=False))
 
 
 def call_data(signature: str, *arguments: int | str | Sequence[str]) -> bytes:
