@@ -33,11 +33,11 @@ def cryptolake(folder: Path, *arguments: str, **variables: str) -> subprocess.Co
 
 
 @cache
-def _warm() -> socket.socket:
-    """Where programs are asked for; one process per test process forks them, and ends with it."""
+def _warm(*loaded: str) -> socket.socket:
+    """Where programs are asked for; one process per test process forks them, and ends with it. See `tests.warm`."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     number = theirs.fileno()
-    command = [sys.executable, warm.__file__, str(number)]
+    command = [sys.executable, warm.__file__, str(number), *loaded]
     with theirs:
         process = subprocess.Popen(
             command, env=CLEAN, pass_fds=[number], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
@@ -51,11 +51,11 @@ def _warm() -> socket.socket:
     return ours
 
 
-def _forked(request: bytes, streams: Sequence[int]) -> int:
+def _forked(warmed: socket.socket, request: bytes, streams: Sequence[int]) -> int:
     """The exit code of a program whose streams are these files. Whatever ends the wait ends the program."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        socket.send_fds(_warm(), [request], [*streams, theirs.fileno()])
+        socket.send_fds(warmed, [request], [*streams, theirs.fileno()])
         theirs.close()
         ours.settimeout(PATIENCE_S)
         with ours.makefile() as told:
@@ -84,7 +84,8 @@ def python(
         given, out, err = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(3))
         given.write(typed.encode())
         given.seek(0)
-        status = _forked(json.dumps(asked).encode(), [one.fileno() for one in (given, out, err)])
+        warmed = _warm() if path else _warm("ours")  # their modules may be added to ours, or stand for them
+        status = _forked(warmed, json.dumps(asked).encode(), [one.fileno() for one in (given, out, err)])
         said = []
         for file in (out, err):
             file.seek(0)

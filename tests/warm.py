@@ -1,11 +1,13 @@
-"""A Python that has loaded the heavy libraries and forks a process for every program asked of it.
+"""A Python that has loaded the heavy libraries and ourselves, and forks a process for every program asked of it.
 
-A command spends most of its life loading polars, Arrow and DuckDB. Here they are loaded once; what is forked is a process
-of its own in every other respect: its folder, its variables, its streams, its exit code, and our own modules loaded from
-nothing, so that whatever is wrong with the order in which they load is seen. What does not belong here: programs that
-prove how a process starts or how it is ended (tests/cli/test_startup.py, tests/journey/test_interrupted.py), and those
-that are given variables which Python or a library reads while it starts: `tests.command` starts them as usual. Processes
-forked here order their sets alike; who compares the bytes that two of them wrote gives each its own PYTHONHASHSEED.
+A command spends most of its life loading polars, Arrow, DuckDB and our own modules. Here they are loaded once; what is
+forked is a process of its own in every other respect: its folder, its variables, its streams, its exit code. That our
+modules may be loaded in any order is proven elsewhere (tests/architecture/test_circles.py); a program
+that looks for modules in folders of its own is forked from a Python that has loaded none of ours. What does not belong
+here: programs that prove how a process starts or how it is ended (tests/cli/test_startup.py,
+tests/journey/test_interrupted.py), and those that are given variables which Python or a library reads while it starts:
+`tests.command` starts them as usual. Processes forked here order their sets alike; who compares the bytes that two of
+them wrote gives each its own PYTHONHASHSEED.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import atexit
 import contextlib
 import gc
 import importlib
+import importlib.util
 import json
 import os
 import signal
@@ -22,6 +25,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from types import ModuleType
 
 # Whatever of it is not installed, or cannot be loaded, is the program's own affair.
@@ -31,7 +35,25 @@ LIBRARIES = (
     "pydantic_settings", "pyreqwest.client", "rich.console", "rich.live", "rich.progress", "rich.table", "rich.text",
     "sqlite3", "structlog", "typer", "urllib.request", "yaml", "zoneinfo",
 )  # fmt: skip
+# What few programs load, and with it what is as heavy as everything else together: Dagster, Dask.
+RARE = ("cryptolake.__main__", "cryptolake.cluster.", "cryptolake.definitions")
 MOST = 1 << 20  # bytes of one request
+
+
+def ours() -> list[str]:
+    """The names of our own modules, but for the rare ones. Loads none of them."""
+    root = Path(importlib.util.find_spec("cryptolake").origin).parent  # type: ignore[union-attr,arg-type]
+    files = (one.relative_to(root.parent).with_suffix("") for one in root.rglob("*.py"))
+    names = sorted({".".join(one.parts).removesuffix(".__init__") for one in files})
+    return [one for one in names if not one.startswith(RARE)]
+
+
+def read_shipped() -> None:
+    """Read the markets that ship with us, which a program remembers; what a user adds is read by each program itself."""
+    from cryptolake.registry.loader import load_registry
+    from cryptolake.sources.onchain.families import declared
+
+    load_registry(declared())
 
 
 def serve(requests: socket.socket) -> str:
@@ -94,9 +116,11 @@ def _run(program: str) -> int:
 
 if __name__ == "__main__":
     sys.path[0] = ""  # as for a program that is given on the command line
-    for _library in LIBRARIES:
+    for _library in (*LIBRARIES, *(ours() if "ours" in sys.argv else ())):
         with contextlib.suppress(ImportError):
             importlib.import_module(_library)
+    if "ours" in sys.argv:
+        read_shipped()
     gc.freeze()
     atexit._clear()  # what libraries do at the end of this process is not for the forked ones to do
     # Taking the libraries down again piece by piece would take as long as loading them did.

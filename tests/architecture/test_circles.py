@@ -1,11 +1,16 @@
-"""No module of the package imports itself by way of others, at any remove."""
+"""No module of the package imports itself by way of others, at any remove, so that they may be loaded in any order.
+
+The suite's commands rely on it: they are forked from a Python that has loaded all of them (tests/warm.py).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import grimp
 import pytest
+from tests.command import python
 
 
 def circles(imports: Mapping[str, set[str]]) -> list[list[str]]:
@@ -35,3 +40,27 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
 )
 def test_a_circle_is_seen(imports: dict[str, set[str]], found: list[list[str]]) -> None:
     assert circles(imports) == found
+
+
+# As `python` does where modules may lie in folders of the caller's: from a Python that has loaded none of ours.
+IN_ORDER = """
+import importlib, random, sys
+from tests import warm
+assert not [one for one in sys.modules if one.startswith("cryptolake.")], "something is loaded already"
+names = sorted(warm.ours())
+order = sys.argv[1]
+if order == "backwards":
+    names.reverse()
+else:
+    random.Random(order).shuffle(names)
+for name in names:
+    importlib.import_module(name)
+print(len(names))
+"""
+
+
+@pytest.mark.parametrize("order", ["backwards", "1", "2"])
+def test_modules_load_in_any_order(order: str, tmp_path: Path) -> None:
+    done = python(IN_ORDER, order, folder=tmp_path, variables={"PYTHONPATH": str(Path(__file__).parents[2])})
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 100
