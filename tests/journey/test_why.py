@@ -24,7 +24,7 @@ from cryptolake.lake.tables import Tables
 from cryptolake.settings import Settings
 from cryptolake.silver.prices import TABLE as PRICES
 from cryptolake.silver.tvl import TABLE as TVL
-from cryptolake.work.why import why
+from cryptolake.work.why import why, why_of
 
 pytestmark = pytest.mark.xdist_group("demo")
 MARKET = "aave_v3_sandbox"
@@ -47,8 +47,7 @@ def adds_up(app: App, panel: pl.DataFrame) -> None:
     """Every figure of these rows is opened."""
     csu = app.registry.csu(MARKET)
     for row in panel.iter_rows(named=True):
-        for column in FIGURES:
-            found = why(app, csu, row["date"], column)
+        for column, found in zip(FIGURES, why_of(app, csu, row["date"], FIGURES), strict=True):
             assert found.value == row[column]
             assert found.formula
             assert found.meaning
@@ -106,13 +105,19 @@ def test_prices_have_the_name_of_whoever_told_them(app: App) -> None:
     held = app.tables.read(TVL)
     oracles = set(held.filter(pl.col("oracle_price").is_not_null()).select("date", "asset").iter_rows())
     for day in held["date"].unique():
-        own = why(app, csu, day, "total_tvl_own_usd")
+        own, shown = why_of(app, csu, day, ["total_tvl_own_usd", "total_tvl_usd"])
         assert {(told.source, told.quoted_by) for told in own.prices if told.price is not None} == {(ORACLE, MARKET)}
-        for told in why(app, csu, day, "total_tvl_usd").prices:
+        for told in shown.prices:
             if told.price is not None:
                 assert told.quoted_by == (MARKET if told.source == ORACLE else shared[day, told.asset])
             heard = [one["source"] for one in told.others]
             assert (ORACLE in heard) is (told.source != ORACLE and (day, told.asset) in oracles)
+
+
+def test_one_figure_is_opened_as_among_others(app: App) -> None:
+    csu, day = app.registry.csu(MARKET), app.tables.read(DAILY_PANEL)["date"][4]
+    for one in why_of(app, csu, day, FIGURES)[::5]:
+        assert why(app, csu, day, one.column) == one
 
 
 def test_the_answer_it_names_is_the_one_that_lies_there(app: App) -> None:

@@ -86,28 +86,61 @@ class Why:
 
 def why(app: App, csu: Csu, day: date, column: str) -> Why:
     """Open one figure. Raises BadInput for a column that is no figure, Stop for a panel that its tables do not bear out."""
-    field = next((one for one in DAILY_PANEL.fields if one.name == column), None)
+    (found,) = why_of(app, csu, day, [column])
+    return found
+
+
+def why_of(app: App, csu: Csu, day: date, columns: Sequence[str]) -> list[Why]:
+    """Open several figures of one row, each as `why` does: what they rest on is read, and the panel made again, once."""
     figures = [name for name, dtype in DAILY_PANEL.polars_schema().items() if dtype.is_numeric()]
-    if field is None or column not in figures:
-        raise BadInput(f"{column!r} is no figure of the panel; known: {', '.join(figures)}")
+    if unknown := [one for one in columns if one not in figures]:
+        raise BadInput(f"{unknown[0]!r} is no figure of the panel; known: {', '.join(figures)}")
     row = chosen_panel(app, [csu], day, day).panel.row(0, named=True)
-    status = side_of(column)
-    events = status == "liquidations_status"
-    dataset = "liquidations" if events else "tvl"
-    named = _rows(app, flagged_markets.TABLE, csu, day)
-    held = _rows(app, tvl.TABLE, csu, day)
-    happened = _rows(app, liquidations.TABLE, csu, day)
-    known = app.tables.read(tvl.TABLE, among={"csu": [csu.name]}) if column == NEEDS_HISTORY else held
-    found = opened(column, row, known.filter(pl.col("date") <= day), happened, named)
+    held = history = _rows(app, tvl.TABLE, csu, day)
+    if NEEDS_HISTORY in columns:
+        history = app.tables.read(tvl.TABLE, among={"csu": [csu.name]}).filter(pl.col("date") <= day)
+    silver = _Silver(
+        named=_rows(app, flagged_markets.TABLE, csu, day),
+        held=held,
+        history=history,
+        happened=_rows(app, liquidations.TABLE, csu, day),
+        chosen=app.tables.read(prices.TABLE, among={"date": [day], "chain": [csu.chain]}),
+        heard=app.tables.read(quotes.TABLE, among={"date": [day], "chain": [csu.chain]}),
+    )
+    answers = {dataset: _answers(app, csu, day, dataset) for dataset in sorted({_dataset(one) for one in columns})}
+    return [_why(csu, row, column, silver, answers[_dataset(column)]) for column in columns]
+
+
+@dataclass(frozen=True, slots=True)
+class _Silver:
+    """What silver has of a market's day, of the market up to it (`history`), and of all prices of its chain."""
+
+    named: pl.DataFrame
+    held: pl.DataFrame
+    history: pl.DataFrame
+    happened: pl.DataFrame
+    chosen: pl.DataFrame
+    heard: pl.DataFrame
+
+
+def _dataset(column: str) -> str:
+    return "liquidations" if side_of(column) == "liquidations_status" else "tvl"
+
+
+def _why(csu: Csu, row: Mapping[str, Any], column: str, silver: _Silver, answers: Sequence[KeptAnswer]) -> Why:
+    field = next(one for one in DAILY_PANEL.fields if one.name == column)
+    events = _dataset(column) == "liquidations"
+    known = silver.history if column == NEEDS_HISTORY else silver.held
+    found = opened(column, row, known, silver.happened, silver.named)
     assets = {(term.asset, term.symbol) for term in found.terms}
     return Why(
         csu.name,
-        day,
+        row["date"],
         column,
         row[column],
         field.unit or "",
         field.doc,
-        row[status],
+        row[side_of(column)],
         row["liquidations_reason" if events else "reason"],
         row["liquidations_evidence" if events else "tvl_evidence"],
         row["flags"],
@@ -115,9 +148,9 @@ def why(app: App, csu: Csu, day: date, column: str) -> Why:
         found.terms,
         found.inputs,
         found.adds_up,
-        [] if events or column == UNFILTERED else _excluded(named),
-        _told(app, csu, day, sorted(assets), _said(held, happened, own=column in OWN_SUMS)),
-        _answers(app, csu, day, dataset),
+        [] if events or column == UNFILTERED else _excluded(silver.named),
+        _told(silver, csu, sorted(assets), _said(silver.held, silver.happened, own=column in OWN_SUMS)),
+        answers,
     )
 
 
@@ -158,12 +191,10 @@ def _said(held: pl.DataFrame, happened: pl.DataFrame, *, own: bool) -> dict[str,
 
 
 def _told(
-    app: App, csu: Csu, day: date, assets: Sequence[tuple[str, str]], said: Mapping[str, Mapping[str, Any]]
+    silver: _Silver, csu: Csu, assets: Sequence[tuple[str, str]], said: Mapping[str, Mapping[str, Any]]
 ) -> list[PriceTold]:
     """Whose price each asset has, and what everybody else said of it that day, the market's own oracle among them."""
-    chosen = app.tables.read(prices.TABLE, among={"date": [day], "chain": [csu.chain]})
-    heard = app.tables.read(quotes.TABLE, among={"date": [day], "chain": [csu.chain]})
-    shared = {one["asset"]: one for one in chosen.iter_rows(named=True)}
+    shared = {one["asset"]: one for one in silver.chosen.iter_rows(named=True)}
     told = []
     for asset, symbol in assets:
         row = said[asset]
@@ -179,7 +210,7 @@ def _told(
             {name: one[name] for name in ("source", "quoted_by", "quote_price", "quote", "age_s")}
             for one in (
                 *([] if mine["quote_price"] is None else [{**mine, "age_s": 0.0}]),
-                *heard.filter(pl.col("asset") == asset).sort("source", "quoted_by").iter_rows(named=True),
+                *silver.heard.filter(pl.col("asset") == asset).sort("source", "quoted_by").iter_rows(named=True),
             )
             if source is None or (one["source"], one["quoted_by"]) != (source, by)
         ]
