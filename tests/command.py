@@ -15,7 +15,7 @@ from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
 
-from tests import warm
+from tests import ready_cluster, warm
 from tests.waiting import PATIENCE_S
 
 # The machine's own settings and keys must not decide what a test sees.
@@ -37,7 +37,9 @@ def _warm(*loaded: str) -> socket.socket:
     """Where programs are asked for; one process per test process forks them, and ends with it. See `tests.warm`."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     number = theirs.fileno()
-    command = [sys.executable, warm.__file__, str(number), *loaded]
+    template = Path(tempfile.mkdtemp(prefix="cryptolake-template-"))
+    template.chmod(0o755)
+    command = [sys.executable, warm.__file__, str(number), *loaded, str(template)]
     with theirs:
         process = subprocess.Popen(
             command, env=CLEAN, pass_fds=[number], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
@@ -46,6 +48,7 @@ def _warm(*loaded: str) -> socket.socket:
     def end() -> None:
         ours.close()
         process.wait(PATIENCE_S)
+        ready_cluster.clear(template)
 
     atexit.register(end)
     return ours

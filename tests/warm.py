@@ -49,11 +49,15 @@ def ours() -> list[str]:
 
 
 def read_shipped() -> None:
-    """Read the markets that ship with us, which a program remembers; what a user adds is read by each program itself."""
+    """Read what ships with us and is remembered; what a user adds to it is read by each program itself."""
+    from cryptolake.catalogue import found_tables
     from cryptolake.registry.loader import load_registry
+    from cryptolake.sources.found import find_sources
     from cryptolake.sources.onchain.families import declared
 
     load_registry(declared())
+    found_tables()
+    find_sources()
 
 
 def serve(requests: socket.socket) -> str:
@@ -121,6 +125,7 @@ if __name__ == "__main__":
             importlib.import_module(_library)
     if "ours" in sys.argv:
         read_shipped()
+        importlib.import_module("tests.ready_cluster").use(Path(sys.argv[3]))
     gc.freeze()
     atexit._clear()  # what libraries do at the end of this process is not for the forked ones to do
     # Taking the libraries down again piece by piece would take as long as loading them did.
