@@ -7,6 +7,7 @@ import sys
 import pytest
 from hypothesis import HealthCheck, settings
 from tests.chain.fixtures import aave_fortnight, anvil, gearbox_market, venus_core, venus_pool
+from tests.waiting import hasten
 
 # Where bytecode is not kept, each of the suite's many processes would compile the program and its libraries anew.
 sys.dont_write_bytecode = False
@@ -21,6 +22,8 @@ if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:
 
 # No test asks the public endpoints of real chains, which would otherwise be heard beside a test's own (tests.command agrees).
 os.environ["CRYPTOLAKE_PUBLIC_RPC"] = "0"
+
+hasten()
 
 __all__ = ["aave_fortnight", "anvil", "gearbox_market", "venus_core", "venus_pool"]
 

@@ -37,7 +37,6 @@ LIBRARIES = (
 )  # fmt: skip
 # What few programs load, and with it what is as heavy as everything else together: Dagster, Dask.
 RARE = ("cryptolake.__main__", "cryptolake.cluster.", "cryptolake.definitions")
-HASTE = 20
 MOST = 1 << 20  # bytes of one request
 
 
@@ -59,18 +58,6 @@ def read_shipped() -> None:
     load_registry(declared())
     found_tables()
     find_sources()
-
-
-def hasten() -> None:
-    """Let every pause of ours pass in a fraction of its time: a test waits for answers, never for time to pass.
-
-    All of them are waits for the one event (tests/architecture/test_waiting.py). How long they are is proven where the
-    clock is handed in (tests/net), that they are kept and end when they are told to by programs started as usual.
-    """
-    from cryptolake.waiting import STOP
-
-    wait = STOP.wait
-    STOP.wait = lambda seconds=None: wait(None if seconds is None else seconds / HASTE)  # type: ignore[method-assign]
 
 
 def serve(requests: socket.socket) -> str:
@@ -138,7 +125,7 @@ if __name__ == "__main__":
             importlib.import_module(_library)
     if "ours" in sys.argv:
         read_shipped()
-        hasten()
+        importlib.import_module("tests.waiting").hasten()
         importlib.import_module("tests.ready_cluster").use(Path(sys.argv[3]))
     gc.freeze()
     atexit._clear()  # what libraries do at the end of this process is not for the forked ones to do
