@@ -68,8 +68,9 @@ release: $(STAMP)-dev ## build wheel and source archive from the tag and check b
 	$(BIN)/twine check --strict dist/*
 	$(BIN)/python scripts/check_release.py after
 
-soak: $(STAMP)-dev $(STAMP)-node ## the slow endurance tests
+soak: $(STAMP)-dev $(STAMP)-node ## the slow endurance tests, and every property with many examples
 	$(BIN)/python -m pytest -m soak
+	$(BIN)/python -m pytest -m 'hypothesis and not soak and not services' --hypothesis-profile=soak -n auto --dist loadgroup
 
 bench: $(STAMP)-dev ## run every benchmark and rewrite the tables in benchmarks/README.md
 	$(BIN)/python -m benchmarks

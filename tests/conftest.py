@@ -28,9 +28,10 @@ hasten()
 __all__ = ["aave_fortnight", "anvil", "gearbox_market", "venus_core", "venus_pool"]
 
 # No example is bounded in time, so a busy machine fails nothing; the same examples every time, so a red run is red again.
-# `--hypothesis-profile=search` looks for new ones.
+# `make soak` tries many more (`soak`), and `--hypothesis-profile=search` looks for new ones. See `tests.examples`.
 _CALM = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "print_blob": True}
-settings.register_profile("suite", **_CALM, derandomize=True, max_examples=60, database=None)
+settings.register_profile("suite", **_CALM, derandomize=True, max_examples=20, database=None)
+settings.register_profile("soak", **_CALM, derandomize=True, max_examples=300, database=None)
 settings.register_profile("search", **_CALM, max_examples=1000)
 settings.load_profile("suite")
 

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.coins.vendor import ASKED_AT, coin, coins_of
+from tests.examples import examples
 
 from cryptolake.gold import crypto_analytics_mart, crypto_market_summary, market_segment_analysis
 from cryptolake.publish.months import later, months
@@ -72,7 +73,7 @@ def ratio(part: float | None, whole: float | None, factor: float) -> float | Non
     return found if math.isfinite(found) else None
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.lists(_coin, min_size=1, max_size=12))
 def test_derived_columns_are_what_their_definitions_say(coins: list[dict[str, Any]]) -> None:
     rows = [row(number, **changes) for number, changes in enumerate(coins)]
@@ -119,7 +120,7 @@ def test_text_is_cleaned() -> None:
     assert frame.select("symbol", "name").row(0) == ("BTC", "Bitcoin")
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.randoms(use_true_random=False), st.integers(1, 40))
 def test_the_table_does_not_depend_on_the_order_of_distinct_rows(order: random.Random, top: int) -> None:
     rows = [row(number) for number in range(1, 31)]

@@ -17,6 +17,7 @@ from benchmarks import synthetic_lake
 from benchmarks.synthetic_lake import World, fill, market, partitions, source
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 from tests.stores import stores_of
 
 from cryptolake.app import App
@@ -262,7 +263,7 @@ def remedied(lake: Lake) -> tuple[pl.DataFrame, pl.DataFrame]:
 stories = st.lists(steps, min_size=3, max_size=8)
 
 
-@settings(max_examples=8)  # many more in `test_nor_in_any_of_many_stories`
+@settings(max_examples=examples(18))  # many more in `test_nor_in_any_of_many_stories`
 @given(stories)
 def test_no_number_without_its_answers_and_the_remedy_restores_the_panel(
     tmp_path_factory: pytest.TempPathFactory, said: list[dict[Partition, Raw]], story: list[tuple[object, ...]]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 
 from cryptolake.contracts.entry import Entry, State
 from cryptolake.contracts.partition import Partition, Period
@@ -123,7 +124,7 @@ def test_asked_to_stop_it_stops_and_goes_on_later(tmp_path: Path) -> None:
 
 
 @example(runs=[(0, {0}), (2, set())], hourly=False)  # a first day that never settled, then two days of silence
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(
     runs=st.lists(st.tuples(st.integers(0, 5), st.sets(st.integers(0, 60), max_size=8)), min_size=1, max_size=8),
     hourly=st.booleans(),

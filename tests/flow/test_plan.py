@@ -10,6 +10,7 @@ from typing import get_args
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 
 from cryptolake.contracts.entry import SUSPECT, Entry, State
 from cryptolake.contracts.partition import Partition, Period
@@ -248,7 +249,7 @@ def test_a_year_of_days_and_a_day_of_hours() -> None:
     assert len(Span(date(2024, 1, 1), date(2024, 1, 1), "hour").periods()) == 24
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(ledgers, st.booleans(), st.booleans())
 def test_comparing_as_text_is_the_same_as_comparing_partitions(
     tmp_path_factory: pytest.TempPathFactory, known: Known, resume: bool, only_failed: bool

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 
 from cryptolake.contracts.entry import Entry, State
 from cryptolake.contracts.partition import Partition, Period, hours
@@ -66,7 +67,7 @@ def test_of_a_day_and_its_hours_what_is_answered_counts() -> None:
     assert of([whole, *every]).entries == tuple(every), "once, not twice"
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(st.lists(st.sampled_from([*STATES, None]), min_size=24, max_size=24))
 def test_a_day_of_hours_is_answered_only_by_all_of_them(states: list[State | None]) -> None:
     if not any(states):

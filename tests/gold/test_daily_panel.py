@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 
 from cryptolake.gold.daily_panel import EXPECTED, build
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
@@ -96,7 +97,7 @@ def test_a_quote_that_is_not_usd_gives_no_dollars() -> None:
     assert tvl["price"].to_list() == tvl["supplied_usd"].to_list() == [None]
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(st.permutations(range(6)), st.lists(st.integers(0, 10**30), min_size=6, max_size=6))
 def test_the_order_of_the_rows_does_not_matter(order: list[int], amounts: list[int]) -> None:
     rows = [row(str(number), amounts[number], amounts[number] // 2, 10**8) for number in range(6)]

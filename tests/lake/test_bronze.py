@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Raw
@@ -27,7 +28,7 @@ def raw(payload: bytes, partition: Partition = TVL, source: str = "onchain") -> 
     return Raw(partition, source, AT, AT, payload, {"chain": "ethereum"}, {"sandbox": "true"}, 42, "0xab")
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(50), suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(payload=st.binary(max_size=300))
 def test_any_bytes_come_back_unchanged(tmp_path: Path, payload: bytes) -> None:
     bronze = Bronze(tmp_path)

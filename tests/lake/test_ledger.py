@@ -13,6 +13,7 @@ from typing import get_args
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 
 from cryptolake.contracts.entry import Entry, State
 from cryptolake.contracts.partition import Partition, Period
@@ -31,7 +32,7 @@ entry = st.builds(
 )
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(entries=st.lists(entry, max_size=20))
 def test_the_latest_entry_of_each_partition_counts(tmp_path_factory, entries: list[Entry]) -> None:
     path = tmp_path_factory.mktemp("ledger") / "ledger.sqlite"

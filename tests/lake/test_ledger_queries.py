@@ -11,6 +11,7 @@ from typing import get_args
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 
 from cryptolake.contracts.entry import SETTLED, Entry, State
 from cryptolake.contracts.partition import Partition, Period
@@ -35,7 +36,7 @@ entries = st.lists(
 )
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(entries=entries)
 def test_tally_and_series_equal_the_fold(tmp_path_factory, entries: list[Entry]) -> None:
     ledger = Ledger(tmp_path_factory.mktemp("ledger") / "ledger.sqlite")

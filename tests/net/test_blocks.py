@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 from tests.net.node import Node, linear, pool_of
 
 from cryptolake.contracts.block_clock import BlockClock, BlockTime
@@ -30,7 +31,7 @@ DECEMBER = [
 clocks = st.none() | st.builds(BlockClock.steady, st.floats(0.1, 5000), fixed=st.booleans())  # right or wrong
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(st.lists(st.integers(1, 5000), min_size=2, max_size=300), st.integers(0, 2**20), clocks)
 def test_the_boundary_block_equals_a_full_search(gaps: list[int], offset: int, clock: BlockClock | None) -> None:
     times = [1_600_000_000]
@@ -51,7 +52,7 @@ def test_the_boundary_block_equals_a_full_search(gaps: list[int], offset: int, c
         assert blocks.last_before(instant).number == max(n for n, time in enumerate(times) if time < wanted)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     st.lists(st.integers(0, 90_000), min_size=2, max_size=400),
     st.lists(st.integers(0, 2**22), min_size=1, max_size=12),

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 from tests.net.grants import assert_spaced, bounds_of_a_grant
 from tests.waiting import PATIENCE_S
 
@@ -19,7 +20,7 @@ from cryptolake.net.limiter import KEPT_S, SHARE, Limiter, SharedLimiter, for_li
 from cryptolake.net.speed import FIRST_PAUSE_S
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(
     st.floats(1, 500),
     st.floats(1, 50),
@@ -40,7 +41,7 @@ def test_no_window_holds_more_than_the_limit(rate: float, burst: float, steps: l
             assert total <= rate * (at - granted[first][0]) + burst + granted[first][1] + 1e-6
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.integers(1, 400), st.floats(1, 60), st.lists(st.floats(0, 0.3), min_size=5, max_size=400))
 def test_calls_of_one_cost_never_exceed_a_providers_second(calls: int, cost: float, pauses: list[float]) -> None:
     """`for_limit` is exact: any one-second window, however it lies, holds at most the provider's limit."""
@@ -57,7 +58,7 @@ def test_calls_of_one_cost_never_exceed_a_providers_second(calls: int, cost: flo
         assert sum(cost for at in granted[first:] if at < start + 1.0 - 1e-9) <= limit + 1e-6
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(
     st.integers(5, 400),
     st.lists(st.tuples(st.floats(0, 0.6), st.integers(1, 120)), min_size=1, max_size=120),

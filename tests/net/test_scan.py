@@ -14,6 +14,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 from tests.net.node import ADDRESSES, EMITTER, TOPIC, Node, pool_of
 from tests.waiting import PATIENCE_S, until
 
@@ -33,7 +34,7 @@ HINTS = (
 )
 
 
-@settings(max_examples=120)
+@settings(max_examples=examples(120))
 @given(
     st.integers(0, 500),
     st.integers(0, 500),

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 
 from cryptolake.contracts.table import Field, Table
 from cryptolake.errors import BadInput, Stop
@@ -40,7 +41,7 @@ def frame(rows: list[tuple[str, float | None, str | None]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=SMALL.polars_schema(), orient="row")
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(loads=st.lists(load, max_size=5))
 def test_any_sequence_of_loads_equals_a_dictionary(warehouse: Warehouse, loads: list) -> None:
     warehouse.setup([SMALL])

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.raw import Raw
@@ -26,7 +27,7 @@ money = st.floats(1.0, 1e9)
 holding = st.builds(Holding, money, st.one_of(st.none(), money), st.one_of(st.none(), money))
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(
     st.dictionaries(st.sampled_from("ABCDE"), holding, max_size=5),
     money,

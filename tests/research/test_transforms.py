@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 
 from cryptolake.errors import BadInput
 from cryptolake.registry.markets import unit_number
@@ -193,7 +194,7 @@ def test_impossible_recipes_are_refused(bad: Recipe) -> None:
         prepare(panel(a=[1.0]), bad)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.lists(st.lists(st.booleans(), min_size=7, max_size=7), min_size=1, max_size=4))
 def test_the_largest_window_is_the_one_brute_force_finds(presence: list[list[bool]]) -> None:
     frame = panel(**{f"u{n}": [1.0 if there else None for there in row] for n, row in enumerate(presence)})

@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 
 from cryptolake.gold.daily_panel import EXPECTED, build
 from cryptolake.gold.daily_panel import TABLE as PANEL
@@ -349,7 +350,7 @@ SPOKEN = st.lists(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(MARKETS, SPOKEN, st.sets(st.sampled_from(["a", "b", "c", "d"])), st.booleans())
 def test_a_markets_rows_are_the_same_whatever_other_markets_are_in_the_lake(
     held: list[Held], spoken: list[tuple[str, ...]], chosen: set[str], oracle_first: bool

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 
 from cryptolake.silver.prices import TABLE as PRICES
 from cryptolake.silver.prices import Pricing, choose, pricing_of, tidy
@@ -171,7 +172,7 @@ def test_sources_that_disagree_are_flagged_and_the_ladder_still_decides(other: f
     assert (found["price"], found["flag"], found["quotes"]) == (1.0, flag, 2)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     st.lists(
         st.tuples(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 from tests.net.node import EMITTER, TOPIC, Node, pool_of
 
 from cryptolake.errors import Skip
@@ -26,7 +27,7 @@ class KilledError(Exception):
     """Stands for a process that ends in the middle of a scan."""
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(
     start=st.integers(0, 300),
     lengths=st.lists(st.integers(1, 900), min_size=1, max_size=5),
@@ -132,7 +133,7 @@ def test_whom_a_person_was_told_of_is_asked_again_of_others(tmp_path: Path) -> N
 OPERATORS = ("a", "b", "c", "liar", "")
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(
     runs=st.lists(
         st.tuples(

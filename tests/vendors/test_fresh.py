@@ -19,6 +19,7 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 from tests.server_folder import server_folder
 from tests.vendors.conftest import Lake
 from tests.vendors.server import Query, Reply, vendor
@@ -256,7 +257,7 @@ Days = Mapping[int, float]
 SOME_DAYS = st.dictionaries(st.integers(1, 40), st.floats(-1e9, 1e9), max_size=12)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(stored=SOME_DAYS, odd=SOME_DAYS, told=SOME_DAYS)
 def test_after_it_every_day_holds_the_new_word_or_else_the_old_one(
     lake: Lake, stored: Days, odd: Days, told: Days
