@@ -72,9 +72,12 @@ def _forked(warmed: socket.socket, request: bytes, streams: Sequence[int]) -> in
 
 
 def python(
-    code: str, *arguments: str, folder: Path, variables: Mapping[str, str], typed: str = ""
+    code: str, *arguments: str, folder: Path, variables: Mapping[str, str], typed: str = "", loaded: bool = True
 ) -> subprocess.CompletedProcess[str]:
-    """Run Python source in a process of its own, in `folder`, with only these variables of ours set."""
+    """Run Python source in a process of its own, in `folder`, with only these variables of ours set.
+
+    `loaded`: our own modules may be loaded already, as they are unless another cryptolake is to be found.
+    """
     env = {**CLEAN, **variables}
     if sys.platform != "linux" or any(one.startswith(_AT_START) and one != "PYTHONPATH" for one in variables):
         command = [sys.executable, "-c", code, *arguments]
@@ -87,7 +90,8 @@ def python(
         given, out, err = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(3))
         given.write(typed.encode())
         given.seek(0)
-        warmed = _warm() if path else _warm("ours")  # their modules may be added to ours, or stand for them
+        another = any(Path(one, "cryptolake").exists() for one in path if one not in sys.path)
+        warmed = _warm("ours") if loaded and not another else _warm()
         status = _forked(warmed, json.dumps(asked).encode(), [one.fileno() for one in (given, out, err)])
         said = []
         for file in (out, err):

@@ -3,7 +3,7 @@
 A command spends most of its life loading polars, Arrow, DuckDB and our own modules. Here they are loaded once; what is
 forked is a process of its own in every other respect: its folder, its variables, its streams, its exit code. That our
 modules may be loaded in any order is proven elsewhere (tests/architecture/test_circles.py); a program
-that looks for modules in folders of its own is forked from a Python that has loaded none of ours. What does not belong
+that is to find another cryptolake is forked from a Python that has loaded none of ours. What does not belong
 here: programs that prove how a process starts or how it is ended (tests/cli/test_startup.py,
 tests/journey/test_interrupted.py), and those that are given variables which Python or a library reads while it starts:
 `tests.command` starts them as usual. Processes forked here order their sets alike; who compares the bytes that two of

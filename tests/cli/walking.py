@@ -38,7 +38,9 @@ def noting(steps, **more):
     with open(os.environ["SAID_NEXT"], "a", encoding="utf-8") as file:
         file.write(json.dumps([places, list(steps)]) + "\\n")
     real(steps, **more)
-next_step.print_steps = noting
+for module in [one for name, one in sys.modules.items() if name.startswith("cryptolake")]:
+    if getattr(module, "print_steps", None) is real:  # also where it was imported by name
+        module.print_steps = noting
 from cryptolake.cli import main
 main()
 """
