@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -544,18 +544,48 @@ def others(table: Table, name: str) -> list[pl.Expr]:
             return [here.fill_null("") + "0"]
 
 
-@pytest.mark.parametrize("table", [TVL, LIQUIDATIONS, PRICES, QUOTES], ids=lambda one: one.name)
-def test_no_value_in_silver_is_changed_unseen_and_every_remedy_brings_it_back(whole: Lake, table: Table) -> None:
-    wanted, sound = whole.tables.read(PANEL), whole.tables.read(table)
-    first = pl.int_range(pl.len()) == 0
-    for name in table.columns:
+def changes(table: Table, sound: pl.DataFrame, at_once: int) -> Iterator[tuple[pl.DataFrame, dict[date, str]]]:
+    """The table with other values, so many at once, each in the first row of a day of its own, and what was changed."""
+    days = sorted(sound["date"].unique())[:at_once]
+    changed, said = sound, dict[date, str]()
+    for name in table.columns if days else ():
         for other in others(table, name):
-            changed = sound.with_columns(pl.when(first).then(other).otherwise(pl.col(name)).alias(name))
-            if changed.equals(sound):
+            if name == "date" and said:  # a row of another day is alone, or it might hide what was done to that day
+                yield changed, said
+                changed, said = sound, {}
+            day = days[len(said)]
+            first = pl.int_range(pl.len()) == sound["date"].index_of(day)
+            more = changed.with_columns(pl.when(first).then(other).otherwise(pl.col(name)).alias(name))
+            if more.equals(changed):
                 continue
-            whole.tables.write(table, changed)
-            seen = lending.not_in_silver(whole.app())
-            assert sound["date"][0] in seen["date"], (name, str(other))
+            changed, said[day] = more, f"{name}: {other}"
+            if name == "date" or len(said) == len(days):
+                yield changed, said
+                changed, said = sound, {}
+    if said:
+        yield changed, said
+
+
+@pytest.mark.parametrize(
+    ("table", "at_once"),
+    [
+        pytest.param(table, at_once, id=f"{table.name}-{at_once}", marks=[pytest.mark.soak] if at_once == 1 else [])
+        for table in (TVL, LIQUIDATIONS, PRICES, QUOTES)
+        for at_once in (len(DAYS), 1)
+    ],
+)
+def test_no_value_in_silver_is_changed_unseen_and_every_remedy_brings_it_back(
+    whole: Lake, table: Table, at_once: int
+) -> None:
+    """Days do not vouch for each other, so that one value of each is changed at once; `make soak` changes one at a time."""
+    wanted, sound = whole.tables.read(PANEL), whole.tables.read(table)
+    for changed, said in changes(table, sound, at_once):
+        whole.tables.write(table, changed)
+        seen = lending.not_in_silver(whole.app())
+        assert set(said) <= set(seen["date"]), said
+        assert at_once == 1 or "date" in "".join(said.values()) or set(seen["date"]) == set(said), (
+            "days vouch for others"
+        )
     unseen = whole.tables.read(table)
     for trip in (lambda: lending.refine(whole.app()), lambda: river.reprice(whole.app())):
         whole.tables.write(table, unseen)

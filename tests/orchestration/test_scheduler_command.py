@@ -18,6 +18,7 @@ from tests.hostile.server import Hostile, status
 from tests.net.node import Node
 from tests.orchestration.conftest import sandbox_variables
 from tests.orchestration.stack import MAIN
+from tests.server_folder import server_folder
 from tests.vendors.server import Reply, vendor
 from tests.waiting import PATIENCE_S
 
@@ -71,7 +72,15 @@ def variables(replay: Replay, folder: Path) -> dict[str, str]:
     return sandbox_variables(replay, folder)
 
 
-def test_it_fills_runs_once_and_stops_cleanly(variables: dict[str, str], folder: Path) -> None:
+@pytest.fixture
+def empty() -> Iterator[Path]:
+    """A data folder in which nothing was done yet: a first pull is one only once."""
+    with server_folder("scheduler") as made:
+        yield made
+
+
+def test_it_fills_runs_once_and_stops_cleanly(replay: Replay, empty: Path) -> None:
+    folder, variables = empty, sandbox_variables(replay, empty)
     with scheduler(variables, "onchain_daily: first pull") as (process, said):
         assert said.index("defillama") < said.index("onchain_daily: backfill")
         assert "known before" in said
@@ -90,8 +99,8 @@ def test_it_fills_runs_once_and_stops_cleanly(variables: dict[str, str], folder:
     assert widest(shown.stdout) <= 100
 
 
-def test_killed_it_catches_up_the_missed_slots_once(variables: dict[str, str], folder: Path) -> None:
-    path = folder / "scheduler.sqlite"
+def test_killed_it_catches_up_the_missed_slots_once(replay: Replay, empty: Path) -> None:
+    path, variables = empty / "scheduler.sqlite", sandbox_variables(replay, empty)
     with scheduler(variables, "onchain_daily: first pull") as (process, _):
         os.kill(process.pid, signal.SIGKILL)
         process.communicate(timeout=PATIENCE_S)
