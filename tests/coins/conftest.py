@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 from tests.coins.vendor import ASKED_AT, Vendor, serve
 from tests.server_folder import server_folder
-from tests.stores import stores_of
+from tests.stores import emptied, stores_of
 from tests.waiting import PATIENCE_S
 
-from cryptolake.catalogue import contracts
 from cryptolake.net.access import Access
 from cryptolake.net.conversation import Patience
 from cryptolake.net.gates import Gates
@@ -71,9 +70,7 @@ def database_url(pg_data: Path, warehouse: Warehouse) -> str:
 def warehouse(pg_data: Path) -> Iterator[Warehouse]:
     """An open session on it, every table there and empty."""
     with Warehouse.open(pg_data, None) as opened:
-        for table in contracts():
-            opened._connection.execute(f"DROP TABLE IF EXISTS {table.name} CASCADE")
-        opened.setup(contracts())
+        emptied(opened)
         yield opened
 
 

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 from tests.server_folder import server_folder
-from tests.stores import stores_of
+from tests.stores import emptied, stores_of
 from tests.waiting import PATIENCE_S
 
-from cryptolake.catalogue import contracts
 from cryptolake.contracts.source import Source
 from cryptolake.flow.collect import collect
 from cryptolake.lake.bronze import Bronze
@@ -87,10 +86,7 @@ class Lake:
 @pytest.fixture
 def lake(tmp_path: Path, pg_data: Path) -> Iterator[Lake]:
     with Warehouse.open(pg_data, None) as warehouse:
-        warehouse.setup(contracts())
-        for table in ("metrics", "pulls", "metric_revisions"):
-            with warehouse._work("emptying") as cursor:
-                cursor.execute(f"TRUNCATE {table} RESTART IDENTITY")
+        emptied(warehouse)
         ledger = Ledger(tmp_path / "ledger.sqlite")
         yield Lake(tmp_path, Bronze(tmp_path), ledger, warehouse)
         ledger.close()
