@@ -74,8 +74,7 @@ class App:
         from cryptolake.registry.loader import load_registry
         from cryptolake.sources.onchain.families import declared
 
-        settings, own = self.settings, self.folder.registry
-        file = settings.registry or (own if own.exists() else None)
+        settings, file = self.settings, self.folder.registry_used(self.settings.registry)
         found = load_registry(declared(), file, settings.market_sets, listed_in=settings.sets_listed_in)
         for name in sorted(set(settings.rpc) - set(found.chains)):  # another folder's registry may have it
             near = difflib.get_close_matches(name, found.chains, n=3)

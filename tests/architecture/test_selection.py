@@ -39,6 +39,8 @@ NO_MARKET = {
     "prices import": "its file says which tokens and days",
     "pull": "a vendor's own entities, chosen by --dataset and --key",
     "query": "vendors' series by flags, anything else by the condition in the SQL",
+    "release archive": "the answers of one release, which its folder names",
+    "release rebuild": "its folder says which markets and days",
     "rpc clear": "endpoints of a chain, whatever markets it has",
     "setup": "makes tables, empty ones",
     "sources": "vendors and what they can be asked",
@@ -61,7 +63,7 @@ WHICH, WHEN = {"--set", "--csu", "--chain", "--family"}, {"--start-date", "--end
 # What a command cannot be typed without.
 NEEDED = {
     "extend": ("--until", "2024-01-01"),
-    "release": ("v1",),
+    "release freeze": ("v1",),
     "ledger import": ("claims.json",),
     "init": ("--yes",),
 }

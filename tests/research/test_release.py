@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -13,12 +14,21 @@ from tests.research.test_export import panel
 from cryptolake.errors import BadInput, Stop
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
 from cryptolake.gold.metadata import metadata_document
+from cryptolake.research import origin as origins
+from cryptolake.research.origin import Origin, Recipe
 from cryptolake.research.release import MANIFEST, release, verify
+
+RELEASED = date(2026, 5, 4)
 
 
 def made(folder: Path, frame: pl.DataFrame, version: str = "2024.12") -> str:
     document = metadata_document(DAILY_PANEL, frame, csus={}, code_version="0.1.0", registry_version="r" * 64)
-    return release(version, DAILY_PANEL, frame, metadata=document, registry={"csus": {}}, into=folder).digest
+    origin = Origin(RELEASED, "0.1.0", "c" * 40, "d" * 64, origins.environment())
+    recipe = Recipe(version, ("market_0",), "utc", None, "r" * 64, 0, first_day=date(2024, 1, 1))
+    written = release(
+        version, DAILY_PANEL, frame, metadata=document, registry={"csus": []}, origin=origin, recipe=recipe, into=folder
+    )
+    return written.digest
 
 
 def test_the_same_inputs_give_the_same_digest_in_any_order_and_anywhere(tmp_path: Path) -> None:
@@ -54,11 +64,23 @@ def test_it_can_be_cited_and_made_again(tmp_path: Path) -> None:
     citation = yaml.safe_load((folder / "CITATION.cff").read_text())
     assert (citation["version"], citation["type"]) == ("2024.12", "dataset")
     assert citation["identifiers"][0]["value"].startswith("sha256:")
+    assert citation["date-released"] == RELEASED, "not the last day of the data"
     environment = (folder / "environment.txt").read_text()
     assert f"polars=={pl.__version__}" in environment
     assert pl.read_parquet(folder / "daily_panel.parquet").equals(panel().sort("csu", "date"))
     root = yaml.safe_load((Path(__file__).resolve().parents[2] / "CITATION.cff").read_text())
     assert root["type"] == "software"
+
+
+def test_what_it_was_made_of_is_read_again_as_it_was_written() -> None:
+    origin = Origin(RELEASED, "0.1.0", None, "d" * 64, origins.environment())
+    for last in (None, date(2024, 12, 31)):
+        recipe = Recipe("1", ("a", "b"), "ny", "{}", "r" * 64, 3, last_day=last, lacking=("one day",))
+        assert origins.read(origins.written(origin, recipe), origin.environment) == (origin, recipe)
+    other = origins.written(origin, recipe).replace(b'"schema_version": 1', b'"schema_version": 9')
+    for content, said in ((other, "of form 9"), (b"{}", "not as a release writes it"), (b"", "not as a release")):
+        with pytest.raises(BadInput, match=said):
+            origins.read(content, "")
 
 
 def test_a_version_is_a_name(tmp_path: Path) -> None:

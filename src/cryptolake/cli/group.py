@@ -92,6 +92,16 @@ class CommandLine(TyperGroup):
             self.commands = self.found  # type: ignore[assignment]
 
 
+class WithDefault(TyperGroup):
+    """A group whose first command is meant where none is named: `release 2024.12` is `release freeze 2024.12`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """The words with the command that is meant."""
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = [next(iter(self.commands)), *args]
+        return list(super().parse_args(ctx, args))
+
+
 def first_screen(offers: Iterable[CommandOffer]) -> list[CommandOffer]:
     """The steps of the journeys in their order, each with what it is for there."""
     journeys = (PANEL, TEAM)

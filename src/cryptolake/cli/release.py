@@ -8,29 +8,37 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from cryptolake.cli._release_again import archive_command, rebuild_command
+from cryptolake.cli.group import WithDefault
 from cryptolake.cli.next_step import print_next
-from cryptolake.cli.options import (
-    JsonFlag,
-    chosen_rows,
-)
+from cryptolake.cli.options import JsonFlag, chosen_rows, shown_days
 from cryptolake.cli.results import print_lacking
 from cryptolake.cli.selecting import NOTHING, Selected, selecting
 from cryptolake.cli.show import print_json, print_line, print_table
 from cryptolake.contracts.counting import counted
 from cryptolake.errors import BadInput
-from cryptolake.version import __version__
 
 if TYPE_CHECKING:
     from cryptolake.app import App
     from cryptolake.quality.compare import Explanation
 
 
+release_app = typer.Typer(
+    cls=WithDefault,
+    no_args_is_help=True,
+    help="Freeze the panel as a release; check, rebuild and compare releases.\n\n"
+    "`cryptolake release 2024.12` is short for `cryptolake release freeze 2024.12`.\n\n"
+    "Example: cryptolake release 2024.12",
+)
+
+
 def add_commands(cli: typer.Typer) -> None:
     """Register this module's commands."""
-    cli.command("release", rich_help_panel="Research")(release_command)
+    cli.add_typer(release_app, name="release", rich_help_panel="Research")
     cli.command("explain", rich_help_panel="Research")(explain_command)
 
 
+@release_app.command("freeze")
 @selecting()
 def release_command(
     context: typer.Context,
@@ -44,21 +52,13 @@ def release_command(
     selected: Selected = NOTHING,
     as_json: JsonFlag = False,
 ) -> None:
-    """Freeze the panel: data, codebook, environment, registry, citation, and a manifest of SHA-256.
+    """Freeze the panel: data, codebook, what it was made of, citation, and a manifest of SHA-256.
 
     Example: cryptolake release 2024.12
     """
-    from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
-    from cryptolake.gold.metadata import metadata_document
-    from cryptolake.quality.supported import differing
-    from cryptolake.registry.version import registry_version
-    from cryptolake.research.release import release, verify
-    from cryptolake.silver.refined import TABLE as REFINED
-    from cryptolake.silver.refined import pricing_document
-    from cryptolake.silver.tvl import TABLE as TVL
-    from cryptolake.work.checking import finished
+    from cryptolake.research.release import verify
     from cryptolake.work.evidence import lines
-    from cryptolake.work.handing_out import refuse_rows
+    from cryptolake.work.releasing import freeze
 
     app: App = context.obj.open()
     folder = into or app.folder.releases
@@ -71,26 +71,8 @@ def release_command(
         )
         raise typer.Exit(1 if wrong else 0)
     chosen = chosen_rows(app, selected)
-    panel = chosen.panel
-    tables = finished(app, panel)
-    refuse_rows(differing(panel, tables.now))
-    csus = {name: app.registry.csus[name] for name in panel["csu"].unique().sort() if name in app.registry.csus}
-    which = registry_version(app.registry)
-    document = metadata_document(
-        DAILY_PANEL,
-        panel,
-        csus=csus,
-        code_version=__version__,
-        registry_version=which,
-        day_boundary=app.boundary,
-        tvl=app.tables.read(TVL, columns=[*TVL.key, "chain", "price_source", "price_flag"]),
-        pricing=pricing_document(app.tables.read(REFINED)),
-        exclusions=[one for one in app.registry.exclusions if one.csu in csus],
-    )
-    made = release(
-        version, DAILY_PANEL, panel, metadata=document, registry={"registry_version": which, "csus": csus}, into=folder
-    )
-    lacks = tables.lacking  # frozen as pending or failed, never as numbers
+    frozen = freeze(app, version, chosen, into=folder, asked=shown_days(selected))
+    made, lacks = frozen.release, frozen.lacking  # frozen as pending or failed, never as numbers
     if as_json:
         print_json(
             {
@@ -98,7 +80,7 @@ def release_command(
                 "folder": str(made.folder),
                 "digest": made.digest,
                 "files": made.files,
-                "dataset_version": document["dataset_version"],
+                "dataset_version": frozen.metadata["dataset_version"],
                 "selection": chosen.document(),
             }
         )
@@ -107,6 +89,10 @@ def release_command(
     print_lacking(lacks)
     print_line(f"{made.folder}  digest {made.digest}")
     print_next(f"release {version} --check")
+
+
+release_app.command("archive")(archive_command)
+release_app.command("rebuild")(rebuild_command)
 
 
 def explain_command(

@@ -36,6 +36,26 @@ _ANSWERS, _READER = "cryptolake.answers", "cryptolake.reader"  # what a twin say
 ONCHAIN = "onchain"  # its bronze lies directly under the dataset, as documented; vendors' under their name
 
 
+def unpacked(packed: bytes) -> Raw | None:
+    """The answer in the bytes of its file; None when they are damaged or no longer match its digest."""
+    try:
+        document = orjson.loads(gzip.decompress(packed))
+        raw = Raw(
+            partition=Partition.parse(document["partition"]),
+            source=document["source"],
+            fetched_at=datetime.fromisoformat(document["fetched_at"]),
+            observed_at=datetime.fromisoformat(document["observed_at"]),
+            payload=document["payload"].encode("latin-1"),
+            request=document["request"],
+            provenance=document["provenance"],
+            block=document["block"],
+            block_hash=document["block_hash"],
+        )
+        return raw if raw.digest == document["digest"] else None
+    except (EOFError, zlib.error, gzip.BadGzipFile, orjson.JSONDecodeError, KeyError, ValueError):
+        return None
+
+
 class Bronze:
     """The bronze folder under the data folder `root`."""
 
@@ -99,33 +119,18 @@ class Bronze:
         try:
             looked = path.stat() if source == ONCHAIN else None
             packed = path.read_bytes() if source == ONCHAIN or path.exists() else self._archives.read(path)
-            document = orjson.loads(gzip.decompress(packed))
-            raw = Raw(
-                partition=Partition.parse(document["partition"]),
-                source=document["source"],
-                fetched_at=datetime.fromisoformat(document["fetched_at"]),
-                observed_at=datetime.fromisoformat(document["observed_at"]),
-                payload=document["payload"].encode("latin-1"),
-                request=document["request"],
-                provenance=document["provenance"],
-                block=document["block"],
-                block_hash=document["block_hash"],
-            )
-        except (
-            FileNotFoundError,
-            EOFError,
-            zlib.error,
-            gzip.BadGzipFile,
-            orjson.JSONDecodeError,
-            KeyError,
-            ValueError,
-        ):
-            return None  # absent, truncated or damaged: the plan asks again
-        if raw.digest != document["digest"] or (source == ONCHAIN and raw.partition != partition):
+        except FileNotFoundError:
+            return None
+        raw = unpacked(packed)  # truncated or damaged: the plan asks again
+        if raw is None or (source == ONCHAIN and raw.partition != partition):
             return None
         if looked is not None:
             self._whole.note(partition, looked, raw.digest)
         return raw
+
+    def keep(self, partition: Partition, source: str, packed: bytes) -> None:
+        """Lay down an answer as it lies in another bronze folder, byte for byte; not made durable."""
+        write_bytes(self.raw_path(partition, source), packed, synced=False)
 
     def pack(self, source: str, dataset: str, period: Period) -> None:
         """Put a vendor's answers of one period into one file: hourly pulls would leave millions of small ones in a year."""

@@ -118,7 +118,7 @@ def configured(registry: Registry, markets: Iterable[str], sets: Iterable[str]) 
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
+class Rows:
     """The rows of one or several registry files, by what they are."""
 
     chains: list[Row]
@@ -128,7 +128,7 @@ class _Rows:
 
 
 @lru_cache(maxsize=1)
-def _package_rows() -> _Rows:
+def _package_rows() -> Rows:
     """The package's rows; they cannot change while the program runs."""
     folder = files("cryptolake.registry") / "data"
     faults: list[str] = []
@@ -141,7 +141,7 @@ def _package_rows() -> _Rows:
         for name in ("sets", "exclusions")
     )
     _report(faults)
-    return _Rows(chains, csus, sets, exclusions)
+    return Rows(chains, csus, sets, exclusions)
 
 
 @lru_cache(maxsize=4)
@@ -208,10 +208,10 @@ def package_chains() -> Mapping[str, Chain]:
 
 def market_rows(extra: Path | None = None) -> dict[str, Row]:
     """The markets' rows as written, by name, with everything a `Csu` leaves out. Raises BadInput as `load_registry`."""
-    return {str(row.values.get("name")): row for row in _all_rows(extra).csus}
+    return {str(row.values.get("name")): row for row in registry_rows(extra).csus}
 
 
-def _all_rows(extra: Path | None) -> _Rows:
+def registry_rows(extra: Path | None) -> Rows:
     """The package's rows, those of a user's file added or overriding. Raises BadInput."""
     if extra is None:
         return _package_rows()
@@ -221,12 +221,12 @@ def _all_rows(extra: Path | None) -> _Rows:
     return found
 
 
-def _rows(extra: Path, faults: list[str]) -> _Rows:
+def _rows(extra: Path, faults: list[str]) -> Rows:
     """The rows of the package with those of a user's file added or overriding."""
     text = read_text(extra, name=f"registry file {extra}", remedy="correct --registry or CRYPTOLAKE_REGISTRY")
     mine = read_rows(str(extra), text, faults)
     ours = _package_rows()
-    return _Rows(
+    return Rows(
         override(ours.chains, mine["chains"]),
         override(ours.csus, mine["csus"], keep=["number"]),
         override(ours.sets, mine["sets"]),
@@ -251,7 +251,7 @@ def _chains(chain_rows: Sequence[Row], faults: list[str]) -> dict[str, Chain]:
     return chains
 
 
-def _registry(rows: _Rows, known: Sequence[FamilyFacts], faults: list[str]) -> Registry:
+def _registry(rows: Rows, known: Sequence[FamilyFacts], faults: list[str]) -> Registry:
     """Build and lint; raises BadInput with all of `faults` and those found here."""
     chain_rows, csu_rows, set_rows = rows.chains, rows.csus, rows.sets
     families = {one.name: one for one in known}
@@ -304,9 +304,9 @@ def _report(faults: Sequence[str]) -> None:
 
 def set_names(extra: Path | None = None) -> list[str]:
     """The names of the sets, a user's file included. Raises BadInput as `load_registry`."""
-    return [str(row.values.get("name")) for row in _all_rows(extra).sets]
+    return [str(row.values.get("name")) for row in registry_rows(extra).sets]
 
 
 def chain_names(extra: Path | None = None) -> list[str]:
     """The names of the chains, a user's file included. Raises BadInput as `load_registry`."""
-    return [str(row.values.get("name")) for row in _all_rows(extra).chains]
+    return [str(row.values.get("name")) for row in registry_rows(extra).chains]

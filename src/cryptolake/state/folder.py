@@ -46,6 +46,10 @@ class DataFolder:
         """The user's own markets and chains, a YAML file."""
         return self.root / "registry.yaml"
 
+    def registry_used(self, named: Path | None) -> Path | None:
+        """The file whose rows go before the package's: the one named, else the folder's own where there is one."""
+        return named or (self.registry if self.registry.exists() else None)
+
     @property
     def block_cache(self) -> Path:
         """Proven day boundaries."""

@@ -25,6 +25,7 @@ from cryptolake.watch import report
 from cryptolake.work import coins
 from cryptolake.work.evidence import lacking
 from cryptolake.work.lineage import Node
+from cryptolake.work.panel import PanelNow
 from cryptolake.work.results import keep_results
 from cryptolake.work.vouched import panel_of
 
@@ -83,9 +84,12 @@ def check_panel(app: App, tables: QualityTables, at: datetime, *, keep: bool = T
     return found
 
 
-def finished(app: App, chosen: pl.DataFrame | None = None) -> QualityTables:
-    """The finished tables of lending markets as the quality rules read them, or what of them belongs to a chosen panel."""
-    made = panel_of(app)
+def finished(app: App, chosen: pl.DataFrame | None = None, made: PanelNow | None = None) -> QualityTables:
+    """The finished tables of lending markets as the quality rules read them, or what of them belongs to a chosen panel.
+
+    `made` is `panel_of(app)` for a caller that has it already.
+    """
+    made = made or panel_of(app)
     now, lacks = made.panel, lacking(made.evidence)
     tvl, liquidations, prices = (app.tables.read(one) for one in (TVL, LIQUIDATIONS, PRICES))
     stored = app.tables.read(DAILY_PANEL)

@@ -1,0 +1,84 @@
+"""Commands that take a release up again: archive the answers it rests on, rebuild it from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cryptolake.cli.next_step import print_next
+from cryptolake.cli.options import JsonFlag
+from cryptolake.cli.reading import only_reads
+from cryptolake.cli.show import print_json, print_line, print_table
+from cryptolake.contracts.counting import counted
+
+if TYPE_CHECKING:
+    from cryptolake.app import App
+
+FolderArgument = Annotated[Path, typer.Argument(help="Folder of the release.", metavar="RELEASE")]
+
+
+@only_reads
+def archive_command(
+    context: typer.Context,
+    folder: FolderArgument,
+    out: Annotated[Path, typer.Option(help="ZIP file to write.")],
+    bronze: Annotated[
+        Path | None, typer.Option(help="Bronze folder, or data folder with one (default: the data folder).")
+    ] = None,
+) -> None:
+    """Pack the answers that a release rests on into one ZIP file, from which it can be rebuilt.
+
+    Example: cryptolake release archive data/releases/2024.12 --out answers.zip
+    """
+    from cryptolake.work.rebuilding import archive_answers
+
+    app: App = context.obj.open()
+    count = archive_answers(folder, bronze or app.folder.root, out)
+    print_line(f"{counted(count, 'answer')} in {out} ({out.stat().st_size:,} bytes)")
+    print_next(f"release rebuild {folder} --bronze {out}")
+
+
+def rebuild_command(
+    context: typer.Context,
+    folder: FolderArgument,
+    bronze: Annotated[Path, typer.Option(help="The answers: a bronze folder, a data folder, or an archive of them.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Make a release again from its own folder and the answers, and compare every file. Needs no network.
+
+    In an empty folder, or with --data naming one. Exit code 1 where anything is missing or differs.
+
+    Example: cryptolake release rebuild ../2024.12 --bronze ../answers.zip
+    """
+    from cryptolake.work.rebuilding import rebuild
+
+    made = rebuild(folder, bronze, open_app=context.obj.open, into=context.obj.read().data)
+    if as_json:
+        print_json(
+            {
+                "same": made.same,
+                "digest": made.release.digest,
+                "first_digest": made.first_digest,
+                "differs": made.differs,
+                "notes": made.notes,
+                "folder": str(made.release.folder),
+            }
+        )
+    else:
+        rows = [
+            (name, digest[:16], "differs" if name in made.differs else "same")
+            for name, digest in made.release.files.items()
+        ]
+        print_table(f"Made again: {made.release.folder}", ("file", "sha256", "as released"), rows)
+        for note in made.notes:
+            print_line(f"Other here: {note}")
+        if made.same:
+            print_line(f"[green]Byte for byte the same[/], digest {made.release.digest}")
+        else:
+            print_line(
+                f"[red]Not the same[/]: {', '.join(made.differs)} (digest {made.first_digest[:16]} was released)"
+            )
+            print_next(f"release diff {folder} {made.release.folder}")
+    raise typer.Exit(0 if made.same else 1)
