@@ -40,6 +40,7 @@ NO_MARKET = {
     "pull": "a vendor's own entities, chosen by --dataset and --key",
     "query": "vendors' series by flags, anything else by the condition in the SQL",
     "release archive": "the answers of one release, which its folder names",
+    "release diff": "two releases, whatever is in them",
     "release rebuild": "its folder says which markets and days",
     "rpc clear": "endpoints of a chain, whatever markets it has",
     "setup": "makes tables, empty ones",

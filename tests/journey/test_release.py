@@ -36,9 +36,8 @@ def run(folder: Path, *words: str) -> Result:
     return result
 
 
-def said(result: Result) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(result.stdout)
-    return document
+def said(result: Result) -> Any:
+    return json.loads(result.stdout)
 
 
 @pytest.fixture(scope="module")
@@ -215,3 +214,47 @@ def _day(released: Path) -> Any:
     import yaml
 
     return yaml.safe_load((released / "CITATION.cff").read_text())["date-released"]
+
+
+def test_a_price_of_the_user_s_is_the_cause_of_what_it_changes(released: Path, tmp_path: Path) -> None:
+    hole = said(run(tmp_path, "prices", "list", "--missing", "--json"))
+    (tmp_path / "mine.csv").write_text(f"date,chain,asset,price\n2024-12-10,sandbox,{hole[0]['asset']},2000\n")
+    assert run(tmp_path, "prices", "import", "mine.csv").exit_code == 0
+    assert run(tmp_path, "reprice", "--no-publish").exit_code == 0
+    assert run(tmp_path, "release", "1.1").exit_code == 0
+    words = ("release", "diff", str(released), str(released.with_name("1.1")))
+    files = ("--out", "cells.csv", "--changelog", "CHANGES.md")
+    found = said(run(tmp_path, *words, "--json", *files))
+    assert set(found["by_cause"]) == {"price"}
+    assert {cell["date"] for cell in found["cells"]} == {"2024-12-10"}
+    assert {"total_tvl_usd", "status"} <= {cell["column"] for cell in found["cells"]}
+    assert len((tmp_path / "cells.csv").read_text().splitlines()) == 1 + found["changed_cells"]
+    assert "| price |" in (tmp_path / "CHANGES.md").read_text()
+    assert "no cell changed" in run(tmp_path, "release", "diff", str(released), str(released)).stdout
+
+
+def test_a_cited_id_leads_to_its_tables_and_code(released: Path, tmp_path: Path) -> None:
+    from cryptolake.version import commit
+
+    cited = json.loads((released / "metadata.json").read_text())["dataset_version"]
+    (release, panel) = said(run(tmp_path, "at", f"sha256:{cited[:12]}", "--json"))
+    assert (release["what"], release["commit"], panel["what"], panel["commit"]) == (
+        "release", commit(), "panel", commit()
+    )  # fmt: skip
+    assert {"daily_panel.parquet", "recipe.json"} <= set(release["tables"])
+    assert {"daily_panel", "tvl", "liquidations", "prices", "refined"} <= set(panel["tables"])
+    days = ("--csu", "aave_v3_sandbox", "--start-date", "2024-12-02", "--end-date", "2024-12-05")
+    assert run(tmp_path, "panel", "export", "--out", "some.parquet", *days).exit_code == 0
+    some = json.loads((tmp_path / "some.parquet.codebook.json").read_text())
+    by_file = said(run(tmp_path, "at", some["dataset_version"], "--in", str(tmp_path), "--json"))
+    assert [(one["what"], one["tables"]) for one in by_file] == [
+        ("export", {"daily_panel": f"version {some['panel_version']}"})
+    ]
+    # The panel goes on, and the rows as they were are found all the same.
+    assert run(tmp_path, "reprice", "--order", "chainlink", "--no-publish").exit_code == 0
+    (before,) = said(run(tmp_path, "at", some["dataset_version"], *days, "--json"))
+    assert (before["what"], before["where"]) == ("panel", f"version {some['panel_version']}")
+    with pytest.raises(Stop, match=r"nor any of 3 versions"):
+        run(tmp_path, "at", some["dataset_version"])
+    with pytest.raises(BadInput, match="no version id"):
+        run(tmp_path, "at", "1234567")

@@ -28,14 +28,17 @@ def accepted(status: list[str] | None) -> tuple[str, ...]:
     return tuple(status or ("ok",))
 
 
-def panel_facts(app: App, version: str) -> dict[str, object]:
-    """Where the numbers come from; goes into every file."""
+def panel_facts(app: App, digest: str, version: int | None = None) -> dict[str, object]:
+    """Where the numbers come from; goes into every file. `version` is the panel's commit number, None for the latest."""
+    from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
     from cryptolake.registry.version import registry_version
-    from cryptolake.version import __version__
+    from cryptolake.version import __version__, commit
 
     return {
-        "dataset_version": version,
+        "dataset_version": digest,
+        "panel_version": app.tables.version(DAILY_PANEL) if version is None else version,
         "code_version": __version__,
+        "code_commit": commit(),
         "registry_version": registry_version(app.registry),
         "day_boundary": app.boundary,
     }

@@ -1,4 +1,4 @@
-"""Commands that take a release up again: archive the answers it rests on, rebuild it from them."""
+"""Commands that take a release up again: archive the answers it rests on, rebuild it from them, compare two of them."""
 
 from __future__ import annotations
 
@@ -82,3 +82,44 @@ def rebuild_command(
             )
             print_next(f"release diff {folder} {made.release.folder}")
     raise typer.Exit(0 if made.same else 1)
+
+
+@only_reads
+def diff_command(
+    before: Annotated[Path, typer.Argument(help="Folder of the earlier release.", metavar="BEFORE")],
+    after: Annotated[Path, typer.Argument(help="Folder of the later one.", metavar="AFTER")],
+    changelog_file: Annotated[
+        Path | None, typer.Option("--changelog", help="Write the data changelog (Markdown) to this file.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write every changed cell to this CSV file.")] = None,
+    as_json: JsonFlag = False,
+) -> None:
+    """Every cell that differs between two releases, each with its cause; exit code 1 where one has none.
+
+    Causes: new answer, restatement, evidence, price, registry, code, selection, another day of the market.
+
+    Example: cryptolake release diff data/releases/2024.11 data/releases/2024.12 --changelog CHANGES.md
+    """
+    from cryptolake.files.atomic import write_bytes
+    from cryptolake.research.release_diff import CAUSES, changelog, diff, document
+
+    found = diff(before, after)
+    if changelog_file is not None:
+        write_bytes(changelog_file, changelog(found).encode())
+    if out is not None:
+        write_bytes(out, found.cells.write_csv().encode())
+    if as_json:
+        print_json(document(found))
+    else:
+        rows = [(cause, count, CAUSES[cause]) for cause, count in found.by_cause.items()]
+        if rows:
+            print_table(f"From {found.before} to {found.after}: changed cells", ("cause", "cells", "meaning"), rows)
+        else:
+            print_line(f"From {found.before} to {found.after} no cell changed.")
+        for name, columns in (("New columns", found.columns_added), ("Columns no longer there", found.columns_gone)):
+            if columns:
+                print_line(f"{name}: {', '.join(columns)}")
+        for file in (changelog_file, out):
+            if file is not None:
+                print_line(f"Written: {file}")
+    raise typer.Exit(0 if found.explained else 1)

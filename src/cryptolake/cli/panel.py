@@ -127,7 +127,7 @@ def export_command(
         path=path,
         to=kind,
         shape=shape,
-        facts=panel_facts(app, content_digest(DAILY_PANEL, panel)),
+        facts=panel_facts(app, content_digest(DAILY_PANEL, panel), version),
     )
     print_table("Written", ("file", "bytes"), [(str(one), one.stat().st_size) for one in written])
     for step in prepared.steps:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from cryptolake.cli._release_again import archive_command, rebuild_command
+from cryptolake.cli._release_again import archive_command, diff_command, rebuild_command
 from cryptolake.cli.group import WithDefault
 from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import JsonFlag, chosen_rows, shown_days
@@ -92,6 +92,7 @@ def release_command(
 
 
 release_app.command("archive")(archive_command)
+release_app.command("diff")(diff_command)
 release_app.command("rebuild")(rebuild_command)
 
 

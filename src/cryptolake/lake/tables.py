@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from datetime import date
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import lru_cache
 from pathlib import Path
 
 import orjson
 import polars as pl
 import pyarrow as pa
-from deltalake import ColumnProperties, DeltaTable, WriterProperties, write_deltalake
+from deltalake import ColumnProperties, CommitProperties, DeltaTable, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from cryptolake.contracts.table import Table
@@ -18,8 +20,20 @@ from cryptolake.errors import Retry, Stop
 from cryptolake.files.atomic import refused, write_bytes
 from cryptolake.files.folder_name import check_folder
 from cryptolake.lake.stored import Stored, predicate
+from cryptolake.version import __version__, commit
 
 _COMMIT_ATTEMPTS = 8
+_VERSION, _COMMIT = "cryptolake.version", "cryptolake.commit"  # what a version says of the code that made it
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a table: its number, when it was made (UTC), and by which code, None where it does not say."""
+
+    number: int
+    at: datetime
+    code_version: str | None
+    commit: str | None
 
 
 class Tables:
@@ -64,6 +78,7 @@ class Tables:
                     schema_mode=None if where else "overwrite",
                     partition_by=None if where else ([table.partition] if table.partition else []),
                     writer_properties=_properties(table),
+                    commit_properties=_made_by(),
                 )
             except CommitFailedError:
                 continue
@@ -115,6 +130,24 @@ class Tables:
         path = str(self.path(table))
         return DeltaTable(path).version() if DeltaTable.is_deltatable(path) else None
 
+    def history(self, table: Table) -> list[Version]:
+        """Every version that the table's log tells of, the newest first; none when nothing was written yet.
+
+        The files of an old one may be gone (`expire`): reading it raises Stop then.
+        """
+        path = str(self.path(table))
+        if not DeltaTable.is_deltatable(path):
+            return []
+        return [
+            Version(
+                int(one["version"]),
+                datetime.fromtimestamp(one["timestamp"] / 1000, UTC),
+                one.get(_VERSION),
+                one.get(_COMMIT) or None,
+            )
+            for one in DeltaTable(path).history()
+        ]
+
     def _current(self, table: Table) -> bool:
         """Whether the stored table has the contract's columns and partitioning."""
         delta = DeltaTable(str(self.path(table)))
@@ -142,6 +175,7 @@ class Tables:
             mode="overwrite",
             schema_mode="overwrite",
             writer_properties=_properties(table),
+            commit_properties=_made_by(),
         )
 
     def expire(self, table: Table, *, keep_days: int, dry_run: bool) -> int:
@@ -185,6 +219,11 @@ def _described_as_stored(schema: pa.Schema, path: str) -> pa.Schema:
     """The schema with the stored words about each column: a part of a table is refused with others than the whole has."""
     stored = {one.name: one.metadata for one in DeltaTable(path).schema().fields}
     return pa.schema([one.with_metadata(stored.get(one.name)) for one in schema])
+
+
+@lru_cache(maxsize=1)
+def _made_by() -> CommitProperties:
+    return CommitProperties(custom_metadata={_VERSION: __version__, _COMMIT: commit() or ""})
 
 
 def _properties(table: Table) -> WriterProperties:
