@@ -14,17 +14,21 @@ from tests.research.test_export import panel
 from cryptolake.errors import BadInput, Stop
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
 from cryptolake.gold.metadata import metadata_document
+from cryptolake.registry.loader import load_registry
 from cryptolake.research import origin as origins
-from cryptolake.research.origin import Origin, Recipe
+from cryptolake.research.origin import Origin, ReleaseInputs
 from cryptolake.research.release import MANIFEST, release, verify
+from cryptolake.sources.onchain.families import declared
+from cryptolake.work.releasing import published_as
 
 RELEASED = date(2026, 5, 4)
 
 
 def made(folder: Path, frame: pl.DataFrame, version: str = "2024.12") -> str:
     document = metadata_document(DAILY_PANEL, frame, csus={}, code_version="0.1.0", registry_version="r" * 64)
+    document |= published_as(load_registry(declared()), ["onchain", "defillama"])
     origin = Origin(RELEASED, "0.1.0", "c" * 40, "d" * 64, origins.environment())
-    recipe = Recipe(version, ("market_0",), "utc", None, "r" * 64, 0, first_day=date(2024, 1, 1))
+    recipe = ReleaseInputs(version, ("market_0",), "utc", None, "r" * 64, 0, first_day=date(2024, 1, 1))
     written = release(
         version, DAILY_PANEL, frame, metadata=document, registry={"csus": []}, origin=origin, recipe=recipe, into=folder
     )
@@ -75,7 +79,7 @@ def test_it_can_be_cited_and_made_again(tmp_path: Path) -> None:
 def test_what_it_was_made_of_is_read_again_as_it_was_written() -> None:
     origin = Origin(RELEASED, "0.1.0", None, "d" * 64, origins.environment())
     for last in (None, date(2024, 12, 31)):
-        recipe = Recipe("1", ("a", "b"), "ny", "{}", "r" * 64, 3, last_day=last, lacking=("one day",))
+        recipe = ReleaseInputs("1", ("a", "b"), "ny", "{}", "r" * 64, 3, last_day=last, lacking=("one day",))
         assert origins.read(origins.written(origin, recipe), origin.environment) == (origin, recipe)
     other = origins.written(origin, recipe).replace(b'"schema_version": 1', b'"schema_version": 9')
     for content, said in ((other, "of form 9"), (b"{}", "not as a release writes it"), (b"", "not as a release")):

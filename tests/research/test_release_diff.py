@@ -17,14 +17,19 @@ from tests.research.test_export import panel
 from cryptolake.errors import BadInput, Stop
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
 from cryptolake.gold.metadata import metadata_document
+from cryptolake.registry.loader import load_registry
 from cryptolake.research.lineage import COLUMNS
-from cryptolake.research.origin import Origin, Recipe
+from cryptolake.research.origin import Origin, ReleaseInputs
 from cryptolake.research.release import release
 from cryptolake.research.release_diff import CAUSES, changelog, diff, document
+from cryptolake.sources.onchain.families import declared
+from cryptolake.work.releasing import published_as
 
 MARKETS, DAYS = 3, 4
 MARKET, DAY = "market_1", date(2024, 1, 2)
-LEDGER = pl.Schema(dict.fromkeys(("partition", "digest", "state", "reason", "grade"), pl.String()))
+LEDGER = pl.Schema(
+    {**dict.fromkeys(("partition", "digest", "state", "reason", "grade"), pl.String()), "all_days": pl.Boolean()}
+)
 
 
 def rows(mine: pl.Expr | None = None) -> pl.Expr:
@@ -68,15 +73,17 @@ class Inputs:
         keys = self.panel.select("csu", "date")
         names = [f"{dataset}/{csu}/{day}" for dataset in ("tvl", "liquidations") for csu, day in keys.iter_rows()]
         names += [f"feeds/ethereum/{day}" for day in keys["date"].unique().sort()]
-        found = [(name, "d" * 64, "done", None, "one_voice") for name in names]
+        found = [(name, "d" * 64, "done", None, "one_voice", False) for name in names]
+        found.append(("price_file/mine/2024-01-09", "f" * 64, "done", None, None, True))
         return pl.DataFrame(found, schema=LEDGER, orient="row")
 
     def written(self, into: Path, version: str) -> Path:
         """A release of it."""
         metadata = metadata_document(DAILY_PANEL, self.panel, csus={}, code_version="1", registry_version="r")
+        metadata |= published_as(load_registry(declared()), ["onchain"])
         origin = Origin(date(2026, 1, 1), "1", None, self.code, "# Python 3.11\n")
         markets = tuple(self.panel["csu"].unique().sort())
-        recipe = Recipe(version, markets, "utc", self.pricing, self.registry_version, 0)
+        recipe = ReleaseInputs(version, markets, "utc", self.pricing, self.registry_version, 0)
         return release(
             version,
             DAILY_PANEL,
@@ -129,6 +136,10 @@ CHANGES: dict[str, tuple[str, tuple[Callable[[Inputs], Inputs], ...]]] = {
     "other prices of the day": (
         "price",
         (rests_on(prices="1" * 16), told("feeds/ethereum/2024-01-02", digest="e" * 64)),
+    ),
+    "a file of prices": (
+        "price",
+        (rests_on(prices="1" * 16), told("price_file/mine/2024-01-09", digest="e" * 64)),
     ),
     "another ladder": ("price", (rests_on(prices="1" * 16), made_by(pricing="other"))),
     "the market's row": ("registry", (rests_on(content="1" * 16), made_by(registry=ROW, registry_version="s"))),

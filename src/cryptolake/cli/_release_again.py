@@ -27,16 +27,30 @@ def archive_command(
     bronze: Annotated[
         Path | None, typer.Option(help="Bronze folder, or data folder with one (default: the data folder).")
     ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also answers that may not be passed on: for yourself alone.")
+    ] = False,
 ) -> None:
     """Pack the answers that a release rests on into one ZIP file, from which it can be rebuilt.
 
+    Answers of vendors that may not be passed on (`terms:` of the registry) are left out and named.
+
     Example: cryptolake release archive data/releases/2024.12 --out answers.zip
     """
+    from cryptolake.registry.terms import terms_of
+    from cryptolake.research.release_pages import PASSING
     from cryptolake.work.rebuilding import archive_answers
 
     app: App = context.obj.open()
-    count = archive_answers(folder, bronze or app.folder.root, out)
+    terms = None if everything else app.registry.terms
+    count, withheld = archive_answers(folder, bronze or app.folder.root, out, terms)
     print_line(f"{counted(count, 'answer')} in {out} ({out.stat().st_size:,} bytes)")
+    for source, left in sorted(withheld.items()):
+        why = terms_of(app.registry.terms, source)
+        print_line(
+            f"Withheld: {counted(left, 'answer')} of {source} ({PASSING[why.pass_on]}: {why.sources[0]}); whoever rebuilds "
+            "the release needs them from there"
+        )
     print_next(f"release rebuild {folder} --bronze {out}")
 
 

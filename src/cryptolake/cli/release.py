@@ -54,7 +54,7 @@ def release_command(
 ) -> None:
     """Freeze the panel: data, codebook, what it was made of, citation, and a manifest of SHA-256.
 
-    Example: cryptolake release 2024.12
+    Example: cryptolake release freeze 2024.12
     """
     from cryptolake.research.release import verify
     from cryptolake.work.evidence import lines

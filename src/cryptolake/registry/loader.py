@@ -22,6 +22,7 @@ from cryptolake.registry.lint import read_chain, read_csu
 from cryptolake.registry.markets import Csu
 from cryptolake.registry.rows import Row, override, read_rows
 from cryptolake.registry.sets import read_sets, set_fault
+from cryptolake.registry.terms import Publication, Terms, read_dataset, read_terms
 
 T = TypeVar("T")
 
@@ -41,6 +42,8 @@ class Registry:
     origins: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
     exclusions: tuple[Exclusion, ...] = ()
+    terms: Mapping[str, Terms] = field(default_factory=dict)
+    dataset: Publication | None = None
 
     @property
     def accounting(self) -> Mapping[str, Accounting]:
@@ -125,6 +128,8 @@ class Rows:
     csus: list[Row]
     sets: list[Row]
     exclusions: list[Row]
+    terms: list[Row]
+    dataset: list[Row]
 
 
 @lru_cache(maxsize=1)
@@ -140,8 +145,9 @@ def _package_rows() -> Rows:
         read_rows(f"{name}.yaml", (folder / f"{name}.yaml").read_text("utf-8"), faults)[name]
         for name in ("sets", "exclusions")
     )
+    published = read_rows("terms.yaml", (folder / "terms.yaml").read_text("utf-8"), faults)
     _report(faults)
-    return Rows(chains, csus, sets, exclusions)
+    return Rows(chains, csus, sets, exclusions, published["terms"], published["dataset"])
 
 
 @lru_cache(maxsize=4)
@@ -156,8 +162,7 @@ def load_registry(
     *,
     listed_in: str = "own sets",
 ) -> Registry:
-    """The package's registry, with the rows of a user's YAML file (keys `csus:`, `chains:`, `sets:`, `exclusions:`)
-    added or overriding.
+    """The package's registry, with the rows of a user's YAML file (`registry.rows` knows its keys) added or overriding.
 
     `families` are those a row may belong to, as they declare themselves. `own_sets` are added to the others (`listed_in`:
     where they stand) and take no other's place; one that names what this registry lacks is refused when it is used. Raises
@@ -231,6 +236,8 @@ def _rows(extra: Path, faults: list[str]) -> Rows:
         override(ours.csus, mine["csus"], keep=["number"]),
         override(ours.sets, mine["sets"]),
         [*ours.exclusions, *mine["exclusions"]],
+        [*ours.terms, *mine["terms"]],
+        mine["dataset"] or ours.dataset,
     )
 
 
@@ -280,10 +287,12 @@ def _registry(rows: Rows, known: Sequence[FamilyFacts], faults: list[str]) -> Re
     sets = read_sets(set_rows, csu_rows, csus, faults)
     written = [str(row.values.get("name")) for row in csu_rows]
     exclusions = read_exclusions(rows.exclusions, csus, written, faults)
+    terms = read_terms(rows.terms, faults)
+    dataset = read_dataset(rows.dataset[-1], faults)
     _report(faults)
     shipped = {row.where for row in _package_rows().sets}
     origins = {str(row.values.get("name")): row.where for row in set_rows if row.where not in shipped}
-    return Registry(csus, chains, families, sets, origins, exclusions=exclusions)
+    return Registry(csus, chains, families, sets, origins, exclusions=exclusions, terms=terms, dataset=dataset)
 
 
 def _clashes(rows: Iterable[tuple[str, Csu | Chain | None]], kind: str, faults: list[str]) -> None:

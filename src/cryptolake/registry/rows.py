@@ -14,7 +14,7 @@ import yaml
 from cryptolake.errors import BadInput
 
 LINE = "__line__"
-_SECTIONS = ("chains", "csus", "sets", "exclusions")
+SECTIONS = ("chains", "csus", "sets", "exclusions", "terms", "dataset", "events")
 
 # libyaml reads the package's rows about ten times as fast as the pure Python loader.
 _Base: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -43,11 +43,11 @@ class _Loader(_Base):  # type: ignore[misc, valid-type]  # chosen at run time
 
 
 def read_rows(file: str, text: str, faults: list[str]) -> dict[str, list[Row]]:
-    """The rows of `chains:`, `csus:`, `sets:` and `exclusions:` in `text`; the name of a chain or set is put among its values.
+    """The rows of every section of a registry file; the name of a chain or set is put among its values.
 
     Raises BadInput with file and line when the text is no YAML; what is wrong inside it is appended to `faults`.
     """
-    rows: dict[str, list[Row]] = {section: [] for section in _SECTIONS}
+    rows: dict[str, list[Row]] = {section: [] for section in SECTIONS}
     try:
         document = yaml.load(text, Loader=_Loader)  # noqa: S506  # a SafeLoader with line numbers
     except yaml.YAMLError as error:
@@ -60,9 +60,9 @@ def read_rows(file: str, text: str, faults: list[str]) -> dict[str, list[Row]]:
     if document is None:
         return rows
     if not isinstance(document, dict):
-        raise BadInput(f"{file}:1: a registry file holds the keys `csus:`, `chains:`, `sets:` and `exclusions:`")
-    report_unknown(document, (*_SECTIONS, "schema_version"), f"{file}:1", faults)
-    for section in _SECTIONS:
+        raise BadInput(f"{file}:1: a registry file holds the keys {', '.join(f'`{one}:`' for one in SECTIONS)}")
+    report_unknown(document, (*SECTIONS, "schema_version"), f"{file}:1", faults)
+    for section in SECTIONS:
         found = document.get(section)
         if section == "chains" and isinstance(found, dict):
             found = [
@@ -71,6 +71,8 @@ def read_rows(file: str, text: str, faults: list[str]) -> dict[str, list[Row]]:
         if section == "sets" and isinstance(found, dict):
             start = found[LINE]
             found = [{"name": name, "markets": row, LINE: start} for name, row in found.items() if name != LINE]
+        if section == "dataset" and isinstance(found, dict):
+            found = [found]
         if found is not None and not isinstance(found, list):
             faults.append(f"{file}: `{section}:` must hold rows")
             continue

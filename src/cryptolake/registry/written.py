@@ -19,9 +19,14 @@ _PRIVATE = frozenset({LINE, "public_rpcs"})
 def registry_document(extra: Path | None) -> dict[str, object]:
     """The rows of the package and of a user's file, which take the package's place, as one JSON document."""
     rows = registry_rows(extra)
-    sections = {"chains": rows.chains, "csus": rows.csus, "exclusions": rows.exclusions}
+    sections = {"chains": rows.chains, "csus": rows.csus, "exclusions": rows.exclusions, "terms": rows.terms}
     sets = {str(row.values["name"]): _plain(row.values["markets"]) for row in rows.sets}
-    return {"schema_version": 1, **{name: _plain_rows(found) for name, found in sections.items()}, "sets": sets}
+    return {
+        "schema_version": 1,
+        **{name: _plain_rows(found) for name, found in sections.items()},
+        "sets": sets,
+        "dataset": _plain(rows.dataset[-1].values),
+    }
 
 
 def _plain_rows(rows: Iterable[Row]) -> list[object]:

@@ -41,7 +41,7 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class ReleaseInputs:
     """What the panel of a release follows from, beside its answers and registry.
 
     `first_day` and `last_day` are as they were asked for: None is the first or last day that any of the markets was asked for.
@@ -64,14 +64,14 @@ class Recipe:
     )
 
 
-def written(origin: Origin, recipe: Recipe) -> bytes:
+def written(origin: Origin, recipe: ReleaseInputs) -> bytes:
     """Both as JSON; the environment has a file of its own."""
     code = {"version": origin.code_version, "commit": origin.commit, "digest": origin.code_digest}
     document = {**asdict(recipe), "code": code, "python": origin.python, "released_on": origin.released_on}
     return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
 
 
-def read(content: bytes, environment_text: str) -> tuple[Origin, Recipe]:
+def read(content: bytes, environment_text: str) -> tuple[Origin, ReleaseInputs]:
     """What `written` wrote. Raises BadInput for anything else."""
     try:
         found = orjson.loads(content)
@@ -85,7 +85,7 @@ def read(content: bytes, environment_text: str) -> tuple[Origin, Recipe]:
             name: date.fromisoformat(found.pop(name)) if found[name] else found.pop(name) for name in _DAYS
         }
         lists: dict[str, Any] = {name: tuple(found.pop(name)) for name in ("markets", "lacking")}
-        return origin, Recipe(**found, **days, **lists)
+        return origin, ReleaseInputs(**found, **days, **lists)
     except (KeyError, TypeError, ValueError) as error:
         raise BadInput(f"recipe.json is not as a release writes it ({error}); take the release anew") from None
 

@@ -7,6 +7,8 @@
     lineage.parquet                          what each market-day rests on, in digests
     registry.json                            all rows of the registry, as `--registry` takes them
     environment.txt                          Python and every installed package with its version
+    methods.md                               what was measured, priced, proven, left out
+    datapackage.json, croissant.json, .zenodo.json   the same for programs of others
     CITATION.cff, README.md
     MANIFEST.sha256                          digests of all of the above; its own digest is the release's digest
 
@@ -30,7 +32,9 @@ from cryptolake.errors import BadInput, Stop
 from cryptolake.files.atomic import write_bytes
 from cryptolake.research import origin as origins
 from cryptolake.research.codebook import codebook, page
-from cryptolake.research.origin import Origin, Recipe
+from cryptolake.research.methods import methods
+from cryptolake.research.origin import Origin, ReleaseInputs
+from cryptolake.research.packages import croissant, datapackage, zenodo
 from cryptolake.research.release_pages import citation, readme
 
 MANIFEST, RECIPE, ENVIRONMENT = "MANIFEST.sha256", "recipe.json", "environment.txt"
@@ -55,7 +59,7 @@ def release(
     metadata: Mapping[str, object],
     registry: object,
     origin: Origin,
-    recipe: Recipe,
+    recipe: ReleaseInputs,
     into: Path,
     tables: Mapping[str, pl.DataFrame] | None = None,
 ) -> Release:
@@ -126,12 +130,12 @@ def _contents(
     metadata: Mapping[str, object],
     registry: object,
     origin: Origin,
-    recipe: Recipe,
+    recipe: ReleaseInputs,
     tables: Mapping[str, pl.DataFrame],
 ) -> dict[str, bytes]:
     facts = {name: metadata[name] for name in ("dataset_version", "code_version", "registry_version", "day_boundary")}
     book = codebook(table, panel, path="daily_panel.parquet", facts={**facts, "release": version})
-    return {
+    files = {
         "daily_panel.parquet": parquet(panel),
         "daily_panel.csv": panel.write_csv().encode(),
         "codebook.json": orjson.dumps(book, default=str, option=orjson.OPT_INDENT_2),
@@ -143,4 +147,13 @@ def _contents(
         **{f"{name}.parquet": parquet(frame) for name, frame in tables.items()},
         "CITATION.cff": citation(version, metadata, origin).encode(),
         "README.md": readme(version, metadata, origin, recipe, MANIFEST).encode(),
+        "methods.md": methods(version, table, panel, metadata, origin).encode(),
+        ".zenodo.json": orjson.dumps(zenodo(version, metadata, origin), option=orjson.OPT_INDENT_2),
     }
+    files["croissant.json"] = orjson.dumps(
+        croissant(version, table, panel, metadata, origin, files), option=orjson.OPT_INDENT_2
+    )
+    files["datapackage.json"] = orjson.dumps(
+        datapackage(version, table, panel, metadata, origin, files), option=orjson.OPT_INDENT_2
+    )
+    return files

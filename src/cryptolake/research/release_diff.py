@@ -109,7 +109,7 @@ def _read(folder: Path) -> _Read:
         raise BadInput(f"{folder} was released before releases said what they rest on; take the release anew")
     text = (folder / releases.ENVIRONMENT).read_text()
     origin, recipe = origins.read((folder / releases.RECIPE).read_bytes(), text)
-    ledger = pl.read_parquet(folder / recipe.files["ledger"], columns=["partition", "digest", *_SAID])
+    ledger = pl.read_parquet(folder / recipe.files["ledger"], columns=["partition", "digest", "all_days", *_SAID])
     registry = orjson.loads((folder / recipe.files["registry"]).read_bytes())
     panel = pl.read_parquet(folder / "daily_panel.parquet")
     return _Read(
@@ -131,7 +131,8 @@ def _price_answers(ledger: pl.DataFrame) -> pl.DataFrame:
     told = ledger.filter(~parts.list.first().is_in(MARKET_DATASETS) & pl.col("digest").is_not_null())
     line = pl.concat_str("partition", "digest", separator=" ")
     day = parts.list.last().str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False)
-    return told.group_by(day.alias("date")).agg(line.sort().str.join("\n").alias("told"))
+    of_day = pl.when("all_days").then(None).otherwise(day).alias("date")
+    return told.group_by(of_day).agg(line.sort().str.join("\n").alias("told"))
 
 
 def _said(ledger: pl.DataFrame) -> pl.DataFrame:

@@ -84,12 +84,12 @@ def check_panel(app: App, tables: QualityTables, at: datetime, *, keep: bool = T
     return found
 
 
-def finished(app: App, chosen: pl.DataFrame | None = None, made: PanelNow | None = None) -> QualityTables:
+def finished(app: App, chosen: pl.DataFrame | None = None, given: PanelNow | None = None) -> QualityTables:
     """The finished tables of lending markets as the quality rules read them, or what of them belongs to a chosen panel.
 
-    `made` is `panel_of(app)` for a caller that has it already.
+    `given` is `panel_of(app)` for a caller that has it already.
     """
-    made = made or panel_of(app)
+    made = given or panel_of(app)
     now, lacks = made.panel, lacking(made.evidence)
     tvl, liquidations, prices = (app.tables.read(one) for one in (TVL, LIQUIDATIONS, PRICES))
     stored = app.tables.read(DAILY_PANEL)

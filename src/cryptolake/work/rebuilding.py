@@ -5,7 +5,8 @@ What does not belong here: making a release (releasing) and comparing two releas
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,10 +20,11 @@ from cryptolake.contracts.entry import Entry, State
 from cryptolake.contracts.partition import MARKET_DATASETS, Partition
 from cryptolake.errors import BadInput, Stop
 from cryptolake.lake.kept import KeptAnswers, archived
+from cryptolake.registry.terms import Terms, terms_of
 from cryptolake.registry.version import registry_version
 from cryptolake.research import origin as origins
 from cryptolake.research import release as releases
-from cryptolake.research.origin import Origin, Recipe
+from cryptolake.research.origin import Origin, ReleaseInputs
 from cryptolake.research.release import Release
 from cryptolake.silver.prices import Pricing
 from cryptolake.version import __version__, code_digest, commit
@@ -50,7 +52,7 @@ class Rebuilt:
         return not self.differs and self.release.digest == self.first_digest
 
 
-def read_release(folder: Path) -> tuple[Origin, Recipe, pl.DataFrame]:
+def read_release(folder: Path) -> tuple[Origin, ReleaseInputs, pl.DataFrame]:
     """What a release was made of: origin, recipe and ledger. Raises BadInput for no release, Stop for a damaged one."""
     if wrong := releases.verify(folder):
         raise Stop(f"{folder}: {counted(len(wrong), 'file')} missing or not as released: {', '.join(wrong)}")
@@ -71,14 +73,19 @@ def needed(ledger: pl.DataFrame) -> list[tuple[Partition, str, str]]:
 _ANSWER = ("partition", "source", "digest")
 
 
-def archive_answers(folder: Path, answers: Path, out: Path) -> int:
-    """Write the answers that a release rests on into one ZIP file, from a bronze folder. Returns how many.
+def archive_answers(
+    folder: Path, answers: Path, out: Path, terms: Mapping[str, Terms] | None = None
+) -> tuple[int, dict[str, int]]:
+    """Write the answers that a release rests on into one ZIP file, from a bronze folder.
 
-    Raises Stop naming those that are not there, before anything is written.
+    With `terms`, only of those sources whose answers may be passed on. Returns how many are in it, and how many of which
+    source were withheld. Raises Stop naming those that are not there, before anything is written.
     """
     _, _, ledger = read_release(folder)
-    found = _found(KeptAnswers(answers), needed(ledger), answers)
-    return archived(((partition, source, packed) for partition, source, packed in found), out)
+    wanted = needed(ledger)
+    open_to_all = [one for one in wanted if terms is None or terms_of(terms, one[1]).allows]
+    withheld = Counter(source for _, source, _ in wanted) - Counter(source for _, source, _ in open_to_all)
+    return archived(_found(KeptAnswers(answers), open_to_all, answers), out), dict(withheld)
 
 
 def rebuild(folder: Path, answers: Path, *, open_app: Callable[..., App], into: Path) -> Rebuilt:
@@ -152,7 +159,7 @@ def _other_code(origin: Origin) -> list[str]:
 _COUNTING = frozenset({"polars", "polars-runtime-32", "polars-runtime-64", "pyarrow", "orjson", "deltalake"})
 
 
-def _settings(recipe: Recipe, folder: Path) -> dict[str, object]:
+def _settings(recipe: ReleaseInputs, folder: Path) -> dict[str, object]:
     """The settings that a release's figures follow from; they win over the user's."""
     how = Pricing.read(recipe.pricing) if recipe.pricing is not None else None
     valued = {} if how is None else {"price_order": how.told, "price_tolerance": how.tolerance}
@@ -160,7 +167,7 @@ def _settings(recipe: Recipe, folder: Path) -> dict[str, object]:
     return {"registry": registry, "day_boundary": recipe.day_boundary, **valued}
 
 
-def _require_prices(app: App, recipe: Recipe) -> None:
+def _require_prices(app: App, recipe: ReleaseInputs) -> None:
     """Raises Stop where this installation would choose prices otherwise than the release says."""
     here = pricing(app).text()
     if recipe.pricing is not None and here != recipe.pricing:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -16,21 +16,22 @@ import polars as pl
 from cryptolake.app import App
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import MARKET_DATASETS
-from cryptolake.errors import BadInput
+from cryptolake.errors import BadInput, Stop
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
 from cryptolake.gold.metadata import metadata_document
 from cryptolake.lake.bronze import ONCHAIN
 from cryptolake.quality.supported import differing
+from cryptolake.registry.loader import Registry
 from cryptolake.registry.version import registry_version
 from cryptolake.registry.written import registry_document
 from cryptolake.research import origin as origins
 from cryptolake.research.lineage import lineage
-from cryptolake.research.origin import Origin, Recipe
+from cryptolake.research.origin import Origin, ReleaseInputs
+from cryptolake.research.passing_on import attributions, terms_document
 from cryptolake.research.release import RECIPE, Release, release
 from cryptolake.silver.liquidations import TABLE as LIQUIDATIONS
 from cryptolake.silver.refined import TABLE as REFINED
 from cryptolake.silver.refined import pricing_document, pricing_of_most
-from cryptolake.silver.tvl import TABLE as TVL
 from cryptolake.version import __version__, code_digest, commit
 from cryptolake.work import evidence
 from cryptolake.work.checking import finished
@@ -44,6 +45,7 @@ ENTRIES = pl.Schema(
     {
         "partition": pl.String(),
         "source": pl.String(),
+        "all_days": pl.Boolean(),  # whether it counts for every day, not for its own alone: a user's file of prices
         "state": pl.String(),
         "at": pl.Datetime("us", "UTC"),
         "attempt": pl.Int32(),
@@ -96,13 +98,14 @@ def freeze(
         code_version=origin.code_version,
         registry_version=which,
         day_boundary=app.boundary,
-        tvl=app.tables.read(TVL, columns=[*TVL.key, "chain", "price_source", "price_flag"]),
+        tvl=tables.tvl,
         pricing=pricing_document(recorded),
         exclusions=[one for one in app.registry.exclusions if one.csu in csus],
     )
+    metadata |= published_as(app.registry, priced_by(tables.tvl, tables.liquidations))
     how = pricing_of_most(recorded) or pricing_of_most(recorded, rule=None)
     entries = ledger_frame(app, markets)
-    recipe = Recipe(
+    recipe = ReleaseInputs(
         release=version,
         markets=tuple(markets),
         day_boundary=app.boundary,
@@ -131,6 +134,27 @@ def freeze(
     return Frozen(written, metadata, tables.lacking)
 
 
+def priced_by(tvl: pl.DataFrame, liquidations: pl.DataFrame) -> set[str]:
+    """Whose data figures are made of: the chains, and whoever priced them."""
+    columns = (tvl["price_source"], liquidations["price_source"], liquidations["collateral_price_source"])
+    return {ONCHAIN, *(str(one) for column in columns for one in column.drop_nulls().unique())}
+
+
+def published_as(registry: Registry, sources: Collection[str]) -> dict[str, object]:
+    """Licence, authors and keywords of the dataset, and the terms of these sources, for `metadata.json`."""
+    dataset = registry.dataset
+    if dataset is None:
+        raise Stop("the registry does not say as what a dataset is published; add `dataset:` to the registry file")
+    return {
+        "title": dataset.title,
+        "licence": {"name": dataset.licence, "url": dataset.licence_url},
+        "authors": [asdict(one) for one in dataset.authors],
+        "keywords": list(dataset.keywords),
+        "attribution": attributions(sources, registry.terms),
+        "terms": terms_document(sources, registry.terms),
+    }
+
+
 def ledger_frame(app: App, markets: Collection[str]) -> pl.DataFrame:
     """What the ledger knows of everything that figures of these markets rest on, prices of their days included."""
     states, names = app.ledger.states(), set(markets)
@@ -140,16 +164,16 @@ def ledger_frame(app: App, markets: Collection[str]) -> pl.DataFrame:
     for partition, entry in states.items():
         if partition.dataset in MARKET_DATASETS:
             if partition.key in names:
-                rows.append(_row(entry, ONCHAIN))
+                rows.append(_row(entry, ONCHAIN, all_days=False))
         elif partition.dataset in told:
             source, reach = told[partition.dataset]
-            if reach == "whole_history" or partition.period.day in days:
-                rows.append(_row(entry, source))
+            if (whole := reach == "whole_history") or partition.period.day in days:
+                rows.append(_row(entry, source, all_days=whole))
     return pl.DataFrame(rows, schema=ENTRIES, orient="row").sort("partition", "source")
 
 
-def _row(entry: Entry, source: str) -> tuple[object, ...]:
-    values = {**{name: getattr(entry, name, None) for name in ENTRIES}, "source": source}
+def _row(entry: Entry, source: str, *, all_days: bool) -> tuple[object, ...]:
+    values = {**{name: getattr(entry, name, None) for name in ENTRIES}, "source": source, "all_days": all_days}
     return tuple(str(value) if name == "partition" else value for name, value in values.items())
 
 
