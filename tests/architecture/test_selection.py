@@ -45,6 +45,8 @@ NO_MARKET = {
     "rpc clear": "endpoints of a chain, whatever markets it has",
     "setup": "makes tables, empty ones",
     "sources": "vendors and what they can be asked",
+    "truth check": "published totals, which name markets and days",
+    "truth plan": "published totals, which name markets and days",
     "verify show": "its argument is one market's day",
     "why": "its arguments are one market and one day",
 }
