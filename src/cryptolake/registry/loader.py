@@ -18,6 +18,7 @@ from cryptolake.files.text import read_text
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.exclusions import Exclusion, read_exclusions
 from cryptolake.registry.family import Accounting, FamilyFacts
+from cryptolake.registry.known_events import KnownEvent, read_events
 from cryptolake.registry.lint import read_chain, read_csu
 from cryptolake.registry.markets import Csu
 from cryptolake.registry.rows import Row, override, read_rows
@@ -44,6 +45,7 @@ class Registry:
     exclusions: tuple[Exclusion, ...] = ()
     terms: Mapping[str, Terms] = field(default_factory=dict)
     dataset: Publication | None = None
+    events: tuple[KnownEvent, ...] = ()
 
     @property
     def accounting(self) -> Mapping[str, Accounting]:
@@ -130,6 +132,7 @@ class Rows:
     exclusions: list[Row]
     terms: list[Row]
     dataset: list[Row]
+    events: list[Row]
 
 
 @lru_cache(maxsize=1)
@@ -141,13 +144,13 @@ def _package_rows() -> Rows:
     csus: list[Row] = []
     for file in sorted((folder / "markets").iterdir(), key=lambda one: one.name):
         csus += read_rows(file.name, file.read_text("utf-8"), faults)["csus"]
-    sets, exclusions = (
+    sets, exclusions, events = (
         read_rows(f"{name}.yaml", (folder / f"{name}.yaml").read_text("utf-8"), faults)[name]
-        for name in ("sets", "exclusions")
+        for name in ("sets", "exclusions", "events")
     )
     published = read_rows("terms.yaml", (folder / "terms.yaml").read_text("utf-8"), faults)
     _report(faults)
-    return Rows(chains, csus, sets, exclusions, published["terms"], published["dataset"])
+    return Rows(chains, csus, sets, exclusions, published["terms"], published["dataset"], events)
 
 
 @lru_cache(maxsize=4)
@@ -238,6 +241,7 @@ def _rows(extra: Path, faults: list[str]) -> Rows:
         [*ours.exclusions, *mine["exclusions"]],
         [*ours.terms, *mine["terms"]],
         mine["dataset"] or ours.dataset,
+        [*ours.events, *mine["events"]],
     )
 
 
@@ -289,10 +293,13 @@ def _registry(rows: Rows, known: Sequence[FamilyFacts], faults: list[str]) -> Re
     exclusions = read_exclusions(rows.exclusions, csus, written, faults)
     terms = read_terms(rows.terms, faults)
     dataset = read_dataset(rows.dataset[-1], faults)
+    events = read_events(rows.events, csus, written, faults)
     _report(faults)
     shipped = {row.where for row in _package_rows().sets}
     origins = {str(row.values.get("name")): row.where for row in set_rows if row.where not in shipped}
-    return Registry(csus, chains, families, sets, origins, exclusions=exclusions, terms=terms, dataset=dataset)
+    return Registry(
+        csus, chains, families, sets, origins, exclusions=exclusions, terms=terms, dataset=dataset, events=events
+    )
 
 
 def _clashes(rows: Iterable[tuple[str, Csu | Chain | None]], kind: str, faults: list[str]) -> None:

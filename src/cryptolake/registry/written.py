@@ -19,7 +19,8 @@ _PRIVATE = frozenset({LINE, "public_rpcs"})
 def registry_document(extra: Path | None) -> dict[str, object]:
     """The rows of the package and of a user's file, which take the package's place, as one JSON document."""
     rows = registry_rows(extra)
-    sections = {"chains": rows.chains, "csus": rows.csus, "exclusions": rows.exclusions, "terms": rows.terms}
+    sections = {"chains": rows.chains, "csus": rows.csus, "exclusions": rows.exclusions}
+    sections |= {"terms": rows.terms, "events": rows.events}
     sets = {str(row.values["name"]): _plain(row.values["markets"]) for row in rows.sets}
     return {
         "schema_version": 1,

@@ -5,6 +5,7 @@
     recipe.json                              code, selection, prices, registry: what the panel follows from
     ledger.parquet                           every answer it rests on, with its digest
     lineage.parquet                          what each market-day rests on, in digests
+    event_days.parquet                       known events (exploits, oracles, pegs) on the market-days they fall on
     registry.json                            all rows of the registry, as `--registry` takes them
     environment.txt                          Python and every installed package with its version
     methods.md                               what was measured, priced, proven, left out

@@ -229,6 +229,7 @@ def build(app: App) -> Built:
         app.stores,
         csus=app.registry.csus,
         left_out=app.registry.exclusions,
+        events=app.registry.events,
         told_by=price_answers(app, states),
         states=states,
     )
@@ -363,6 +364,7 @@ def rebuild(app: App, *, reparse: bool = False, only: MarketDays = EVERYTHING) -
         app.stores,
         csus=csus,
         left_out=app.registry.exclusions,
+        events=app.registry.events,
         told_by=price_answers(app, states),
         states=states,
         known=known,

@@ -15,17 +15,19 @@ from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.table import Table
 from cryptolake.flow.outputs import Built, Output
-from cryptolake.gold import daily_panel, flagged_markets
+from cryptolake.gold import daily_panel, event_days, flagged_markets
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
 from cryptolake.publish.stores import Stores
 from cryptolake.registry.exclusions import Exclusion
+from cryptolake.registry.known_events import KnownEvent
 from cryptolake.registry.markets import Csu
 from cryptolake.silver import (
     bad_debt,
     event_prices,
     exclusions,
     isolated_markets,
+    known_events,
     liquidations,
     prices,
     quotes,
@@ -40,8 +42,10 @@ from cryptolake.work.tables import derive, read_from
 
 # What `refine` makes of answers.
 REFINED = tuple(one.TABLE.name for one in (tvl, isolated_markets, liquidations, bad_debt, quotes, prices, refined))
-# Nothing left out or flagged any more is no loss, nor are prices that nobody asked for.
-MAY_BE_EMPTY = {exclusions.TABLE.name, flagged_markets.TABLE.name, event_prices.TABLE.name}
+# Nothing left out or flagged any more, no event on a day that is there, and prices that nobody asked for, are no loss.
+MAY_BE_EMPTY = {
+    one.TABLE.name for one in (exclusions, flagged_markets, event_prices, known_events, event_days)
+}
 
 
 def expected_rows(found: pl.DataFrame, csus: Mapping[str, Csu]) -> pl.DataFrame:
@@ -160,6 +164,7 @@ def finished() -> list[FoundTable]:
         *REFINED,
         exclusions.TABLE.name,
         event_prices.TABLE.name,
+        known_events.TABLE.name,
         *(one.table.name for one in downstream([*REFINED, MARKET_DAYS, *asked_alone()])),
     }
     kept = (one for name, one in found_tables().items() if name in made and one.table.in_lake)
@@ -171,6 +176,7 @@ def build(
     *,
     csus: Mapping[str, Csu],
     left_out: Sequence[Exclusion],
+    events: Sequence[KnownEvent] = (),
     told_by: refined.PriceAnswers | None = None,
     states: Mapping[Partition, Entry] | None = None,
     known: Mapping[MarketDay, Standing] | None = None,
@@ -178,7 +184,8 @@ def build(
     """Silver to gold: the balanced daily panel over every market and day the ledger knows of, and what is made of it.
 
     A day that the ledger calls answered has a number only where silver was made of that very answer and still holds it;
-    the others are `pending` or `failed` in the panel and listed in the result. `told_by` as in `panel_now`. `states` spares
+    the others are `pending` or `failed` in the panel and listed in the result. `events` are the known ones, which are flagged
+    on their market-days. `told_by` as in `panel_now`. `states` spares
     a second reading of the ledger to a caller that has just read it, `known` working out what of it stands; PostgreSQL is
     opened only for a table made with one that the lake does not hold.
     """
@@ -196,6 +203,7 @@ def build(
     stores.bronze.keep_whole()
     built = [
         (exclusions.TABLE, now.exclusions),
+        (known_events.TABLE, known_events.conform(events)),
         (flagged_markets.TABLE, now.flagged),
         (daily_panel.TABLE, now.panel),
     ]

@@ -17,7 +17,9 @@ from cryptolake.app import App
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import MARKET_DATASETS
 from cryptolake.errors import BadInput, Stop
+from cryptolake.gold import event_days
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
+from cryptolake.gold.event_days import TABLE as EVENT_DAYS
 from cryptolake.gold.metadata import metadata_document
 from cryptolake.lake.bronze import ONCHAIN
 from cryptolake.quality.supported import differing
@@ -29,6 +31,7 @@ from cryptolake.research.lineage import lineage
 from cryptolake.research.origin import Origin, ReleaseInputs
 from cryptolake.research.passing_on import attributions, terms_document
 from cryptolake.research.release import RECIPE, Release, release
+from cryptolake.silver import known_events
 from cryptolake.silver.liquidations import TABLE as LIQUIDATIONS
 from cryptolake.silver.refined import TABLE as REFINED
 from cryptolake.silver.refined import pricing_document, pricing_of_most
@@ -128,6 +131,7 @@ def freeze(
         tables={
             "ledger": entries,
             "lineage": lineage(rests_on, recorded, tables.tvl, app.tables.read(LIQUIDATIONS)),
+            EVENT_DAYS.name: event_days.build(known_events.conform(app.registry.events), panel, tables.tvl),
         },
         into=into,
     )
