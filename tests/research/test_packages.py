@@ -130,3 +130,10 @@ def test_mlcroissant_finds_nothing_and_reads_the_rows(folder: Path) -> None:
     code += "print(sum(1 for _ in d.records('daily_panel')))"
     done = subprocess.run([str(VALIDATORS), "-c", code], cwd=folder, capture_output=True, text=True, check=True)
     assert int(done.stdout.split()[-1]) == 24
+
+
+def test_the_dictionary_has_every_column_of_every_table(folder: Path) -> None:
+    text = (folder / "dictionary.md").read_text()
+    for file in folder.glob("*.parquet"):
+        part = text.split(f"## {file.name}\n")[1].split("\n## ")[0]
+        assert all(f"| `{column}` |" in part for column in pl.read_parquet_schema(file)), file.name

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.research.test_export import panel
 
@@ -18,7 +18,9 @@ from cryptolake.errors import BadInput, Stop
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
 from cryptolake.gold.metadata import metadata_document
 from cryptolake.registry.loader import load_registry
+from cryptolake.research.ledger_of_release import TABLE as LEDGER
 from cryptolake.research.lineage import COLUMNS
+from cryptolake.research.lineage import TABLE as LINEAGE
 from cryptolake.research.origin import Origin, ReleaseInputs
 from cryptolake.research.release import release
 from cryptolake.research.release_diff import CAUSES, changelog, diff, document
@@ -27,7 +29,7 @@ from cryptolake.work.releasing import published_as
 
 MARKETS, DAYS = 3, 4
 MARKET, DAY = "market_1", date(2024, 1, 2)
-LEDGER = pl.Schema(
+ENTRIES = pl.Schema(
     {**dict.fromkeys(("partition", "digest", "state", "reason", "grade"), pl.String()), "all_days": pl.Boolean()}
 )
 
@@ -75,7 +77,7 @@ class Inputs:
         names += [f"feeds/ethereum/{day}" for day in keys["date"].unique().sort()]
         found = [(name, "d" * 64, "done", None, "one_voice", False) for name in names]
         found.append(("price_file/mine/2024-01-09", "f" * 64, "done", None, None, True))
-        return pl.DataFrame(found, schema=LEDGER, orient="row")
+        return pl.DataFrame(found, schema=ENTRIES, orient="row")
 
     def written(self, into: Path, version: str) -> Path:
         """A release of it."""
@@ -93,7 +95,7 @@ class Inputs:
             origin=origin,
             recipe=recipe,
             into=into,
-            tables={"lineage": self.known(), "ledger": self.entries()},
+            tables={"lineage": (LINEAGE, self.known()), "ledger": (LEDGER, self.entries())},
         ).folder
 
 
@@ -214,7 +216,7 @@ def test_the_same_release_differs_in_nothing(tmp_path: Path) -> None:
 
 
 @given(chosen=st.lists(st.sampled_from(sorted(CHANGES)), max_size=4, unique=True))
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15)
 def test_whatever_changed_together_every_cell_has_one_cause(
     chosen: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -44,7 +44,7 @@ def archive_command(
     app: App = context.obj.open()
     terms = None if everything else app.registry.terms
     count, withheld = archive_answers(folder, bronze or app.folder.root, out, terms)
-    print_line(f"{counted(count, 'answer')} in {out} ({out.stat().st_size:,} bytes)")
+    print_line(f"{counted(count, 'answer')} in {out} ({counted(out.stat().st_size, 'byte')})")
     for source, left in sorted(withheld.items()):
         why = terms_of(app.registry.terms, source)
         print_line(
@@ -130,7 +130,7 @@ def diff_command(
             print_table(f"From {found.before} to {found.after}: changed cells", ("cause", "cells", "meaning"), rows)
         else:
             print_line(f"From {found.before} to {found.after} no cell changed.")
-        for name, columns in (("New columns", found.columns_added), ("Columns no longer there", found.columns_gone)):
+        for name, columns in (("New columns", found.columns_added), ("Columns no longer there", found.columns_removed)):
             if columns:
                 print_line(f"{name}: {', '.join(columns)}")
         for file in (changelog_file, out):

@@ -9,25 +9,34 @@ import hashlib
 
 import polars as pl
 
+from cryptolake.contracts.table import Field, Table
+
 LENGTH = 16  # hexadecimal digits that are kept of a digest: enough to tell two of the same day apart
 _NONE = hashlib.sha256(b"").hexdigest()[:LENGTH]
 _PRICED = {
     "tvl": ("asset", "price", "price_source", "price_flag", "own_price"),
     "liquidations": ("tx", "log_index", "debt_price", "collateral_price", "price_source", "price_flag"),
 }
-COLUMNS = pl.Schema(
-    {
-        "dataset": pl.String(),
-        "csu": pl.String(),
-        "date": pl.Date(),
-        "answers": pl.String(),  # of which answers silver was made; null: of none
-        "content": pl.String(),  # what they were read as, without values in USD
-        "prices": pl.String(),  # at which prices it was valued
-        "state": pl.String(),  # what ledger and silver say together, why, and how far it is borne out
-        "reason": pl.String(),
-        "grade": pl.String(),
-    }
+TABLE = Table(
+    name="lineage",
+    layer="gold",
+    grain="one dataset of one market on one day of the release",
+    key=("dataset", "csu", "date"),
+    fields=(
+        Field("dataset", "text", "tvl or liquidations"),
+        Field("csu", "text", "market"),
+        Field("date", "date", "day"),
+        Field("answers", "text", "of which answers silver was made, start of their digest; null: of none", null=True),
+        Field("content", "text", "what they were read as, without values in USD, start of its digest", null=True),
+        Field("prices", "text", "at which prices that was valued, start of their digest"),
+        Field("state", "text", "what ledger and silver say of it together"),
+        Field("reason", "text", "why, a code", null=True),
+        Field("grade", "text", "how far the answers are borne out", null=True),
+    ),
+    doc="What each market-day of a release rests on, in digests: by them a later release tells why a figure is another one.",
+    methodology="Digests are SHA-256 over sorted rows as text; 16 hexadecimal digits of each are kept.",
 )
+COLUMNS = TABLE.polars_schema()
 
 
 def lineage(

@@ -8,6 +8,7 @@
     event_days.parquet                       known events (exploits, oracles, pegs) on the market-days they fall on
     registry.json                            all rows of the registry, as `--registry` takes them
     environment.txt                          Python and every installed package with its version
+    dictionary.md                            every column of every table, rendered from the contracts
     methods.md                               what was measured, priced, proven, left out
     datapackage.json, croissant.json, .zenodo.json   the same for programs of others
     CITATION.cff, README.md
@@ -33,6 +34,7 @@ from cryptolake.errors import BadInput, Stop
 from cryptolake.files.atomic import write_bytes
 from cryptolake.research import origin as origins
 from cryptolake.research.codebook import codebook, page
+from cryptolake.research.dictionary import dictionary
 from cryptolake.research.methods import methods
 from cryptolake.research.origin import Origin, ReleaseInputs
 from cryptolake.research.packages import croissant, datapackage, zenodo
@@ -62,11 +64,11 @@ def release(
     origin: Origin,
     recipe: ReleaseInputs,
     into: Path,
-    tables: Mapping[str, pl.DataFrame] | None = None,
+    tables: Mapping[str, tuple[Table, pl.DataFrame]] | None = None,
 ) -> Release:
     """Write the release folder. The same release again changes nothing; another content under the same version is refused.
 
-    `tables` are further tables by the name of their Parquet file.
+    `tables` are further tables, with their contracts, by the name of their Parquet file.
     """
     if not _VERSION.fullmatch(version):
         raise BadInput(f"{version!r} cannot be a version; write e.g. 2024.12 or 1.0.0")
@@ -132,10 +134,11 @@ def _contents(
     registry: object,
     origin: Origin,
     recipe: ReleaseInputs,
-    tables: Mapping[str, pl.DataFrame],
+    tables: Mapping[str, tuple[Table, pl.DataFrame]],
 ) -> dict[str, bytes]:
     facts = {name: metadata[name] for name in ("dataset_version", "code_version", "registry_version", "day_boundary")}
     book = codebook(table, panel, path="daily_panel.parquet", facts={**facts, "release": version})
+    contracts = {"daily_panel.parquet": table} | {f"{name}.parquet": one for name, (one, _) in tables.items()}
     files = {
         "daily_panel.parquet": parquet(panel),
         "daily_panel.csv": panel.write_csv().encode(),
@@ -145,9 +148,10 @@ def _contents(
         ENVIRONMENT: origin.environment.encode(),
         "registry.json": orjson.dumps(registry, default=str, option=_INDENT),
         RECIPE: origins.written(origin, recipe),
-        **{f"{name}.parquet": parquet(frame) for name, frame in tables.items()},
+        **{f"{name}.parquet": parquet(frame) for name, (_, frame) in tables.items()},
         "CITATION.cff": citation(version, metadata, origin).encode(),
         "README.md": readme(version, metadata, origin, recipe, MANIFEST).encode(),
+        "dictionary.md": dictionary(version, contracts).encode(),
         "methods.md": methods(version, table, panel, metadata, origin).encode(),
         ".zenodo.json": orjson.dumps(zenodo(version, metadata, origin), option=orjson.OPT_INDENT_2),
     }

@@ -58,7 +58,7 @@ class ReleaseDiff:
     after: str
     cells: pl.DataFrame
     columns_added: tuple[str, ...]
-    columns_gone: tuple[str, ...]
+    columns_removed: tuple[str, ...]
     inputs: tuple[str, ...]
 
     @property
@@ -287,7 +287,7 @@ def document(found: ReleaseDiff) -> dict[str, object]:
         "by_cause": found.by_cause,
         "explained": found.explained,
         "columns_added": found.columns_added,
-        "columns_gone": found.columns_gone,
+        "columns_removed": found.columns_removed,
         "inputs_changed": found.inputs,
         "cells": found.cells.to_dicts(),
     }
@@ -300,7 +300,10 @@ def changelog(found: ReleaseDiff, largest: int = 20) -> str:
     lines += [f"{counted(found.cells.height, 'cell')} changed on {counted(days, 'market-day')}."]
     if found.inputs:
         lines += [f"Made of other inputs: {', '.join(found.inputs)}."]
-    for what, names in (("New columns", found.columns_added), ("Columns that are no longer there", found.columns_gone)):
+    for what, names in (
+        ("New columns", found.columns_added),
+        ("Columns that are no longer there", found.columns_removed),
+    ):
         if names:
             lines += [f"{what}: {', '.join(f'`{name}`' for name in names)}."]
     if found.cells.is_empty():

@@ -49,11 +49,11 @@ Read from the chains themselves at the snapshot blocks named in the panel; every
 {_terms(metadata)}
 ## Files
 
-`daily_panel.parquet` and `daily_panel.csv` are the same rows. `codebook.md` explains every column,
-`methods.md` what was measured, priced, proven and left out; `datapackage.json`, `croissant.json` and `.zenodo.json` say the
-same to programs. `{manifest}` holds the
-SHA-256 of every file: check with `sha256sum -c {manifest}`. `ledger.parquet` lists the {recipe.answers:,} answers that the
-panel rests on with the SHA-256 of each, `lineage.parquet` what each market-day rests on, `event_days.parquet`
+`daily_panel.parquet` and `daily_panel.csv` are the same rows. `codebook.md` explains every column of it,
+`dictionary.md` those of all tables, `methods.md` what was measured, priced, proven and left out; `datapackage.json`,
+`croissant.json` and `.zenodo.json` say the same to programs. `{manifest}` holds the
+SHA-256 of every file: check with `sha256sum -c {manifest}`. `ledger.parquet` lists the {counted(recipe.answers, "answer")}
+that the panel rests on with the SHA-256 of each, `lineage.parquet` what each market-day rests on, `event_days.parquet`
 the known exploits, failures of oracles and lost pegs of these market-days with their sources, `registry.json` the markets and
 chains (`cryptolake --registry registry.json` takes it), `recipe.json` everything else that the numbers follow from.
 

@@ -146,6 +146,8 @@ def _digest(
     whole = content_digest(DAILY_PANEL, app.tables.read(DAILY_PANEL, version=version.number))
     if whole.startswith(wanted):
         return whole
+    if csus is None and first is None and last is None:
+        return None
     try:
         chosen = chosen_panel(app, csus, first, last, version=version.number).panel
     except BadInput:  # nothing of the selection was in it then

@@ -24,6 +24,7 @@ from cryptolake.registry.terms import Terms, terms_of
 from cryptolake.registry.version import registry_version
 from cryptolake.research import origin as origins
 from cryptolake.research import release as releases
+from cryptolake.research.ledger_of_release import ENTRIES
 from cryptolake.research.origin import Origin, ReleaseInputs
 from cryptolake.research.release import Release
 from cryptolake.silver.prices import Pricing
@@ -31,7 +32,7 @@ from cryptolake.version import __version__, code_digest, commit
 from cryptolake.work import lending
 from cryptolake.work.chosen_panel import chosen_panel
 from cryptolake.work.price_sources import pricing
-from cryptolake.work.releasing import ENTRIES, freeze
+from cryptolake.work.releasing import freeze
 from cryptolake.work.standing import ANSWERED
 
 FEW = 5

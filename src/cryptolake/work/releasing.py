@@ -27,6 +27,9 @@ from cryptolake.registry.loader import Registry
 from cryptolake.registry.version import registry_version
 from cryptolake.registry.written import registry_document
 from cryptolake.research import origin as origins
+from cryptolake.research.ledger_of_release import ENTRIES
+from cryptolake.research.ledger_of_release import TABLE as LEDGER
+from cryptolake.research.lineage import TABLE as LINEAGE
 from cryptolake.research.lineage import lineage
 from cryptolake.research.origin import Origin, ReleaseInputs
 from cryptolake.research.passing_on import attributions, terms_document
@@ -42,25 +45,6 @@ from cryptolake.work.chosen_panel import ChosenPanel
 from cryptolake.work.handing_out import refuse_rows
 from cryptolake.work.price_sources import price_sources
 from cryptolake.work.vouched import panel_of
-
-# An entry of the ledger as a release has it: without the machine that wrote it.
-ENTRIES = pl.Schema(
-    {
-        "partition": pl.String(),
-        "source": pl.String(),
-        "all_days": pl.Boolean(),  # whether it counts for every day, not for its own alone: a user's file of prices
-        "state": pl.String(),
-        "at": pl.Datetime("us", "UTC"),
-        "attempt": pl.Int32(),
-        "rows": pl.Int64(),
-        "digest": pl.String(),
-        "block": pl.Int64(),
-        "cursor": pl.String(),
-        "reason": pl.String(),
-        "error": pl.String(),
-        "grade": pl.String(),
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +113,12 @@ def freeze(
         origin=origin,
         recipe=recipe,
         tables={
-            "ledger": entries,
-            "lineage": lineage(rests_on, recorded, tables.tvl, app.tables.read(LIQUIDATIONS)),
-            EVENT_DAYS.name: event_days.build(known_events.conform(app.registry.events), panel, tables.tvl),
+            LEDGER.name: (LEDGER, entries),
+            LINEAGE.name: (LINEAGE, lineage(rests_on, recorded, tables.tvl, app.tables.read(LIQUIDATIONS))),
+            EVENT_DAYS.name: (
+                EVENT_DAYS,
+                event_days.build(known_events.conform(app.registry.events), panel, tables.tvl),
+            ),
         },
         into=into,
     )
