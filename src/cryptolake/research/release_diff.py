@@ -17,8 +17,8 @@ import polars as pl
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.partition import MARKET_DATASETS
 from cryptolake.errors import BadInput, Stop
+from cryptolake.gold.completeness import is_flow
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
-from cryptolake.gold.daily_panel import is_flow
 from cryptolake.research import origin as origins
 from cryptolake.research import release as releases
 

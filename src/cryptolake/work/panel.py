@@ -43,9 +43,7 @@ from cryptolake.work.tables import derive, read_from
 # What `refine` makes of answers.
 REFINED = tuple(one.TABLE.name for one in (tvl, isolated_markets, liquidations, bad_debt, quotes, prices, refined))
 # Nothing left out or flagged any more, no event on a day that is there, and prices that nobody asked for, are no loss.
-MAY_BE_EMPTY = {
-    one.TABLE.name for one in (exclusions, flagged_markets, event_prices, known_events, event_days)
-}
+MAY_BE_EMPTY = {one.TABLE.name for one in (exclusions, flagged_markets, event_prices, known_events, event_days)}
 
 
 def expected_rows(found: pl.DataFrame, csus: Mapping[str, Csu]) -> pl.DataFrame:

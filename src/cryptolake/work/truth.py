@@ -16,7 +16,7 @@ from cryptolake.app import App
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.flow.collect import Collected
 from cryptolake.flow.resume import wish_for
-from cryptolake.gold.daily_panel import figures, is_flow, side_of
+from cryptolake.gold.completeness import figures, is_flow, side_of
 from cryptolake.registry.markets import Csu
 from cryptolake.registry.published_totals import PublishedTotal
 from cryptolake.work import lending
