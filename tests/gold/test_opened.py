@@ -12,7 +12,7 @@ from tests.gold.test_flagged_markets import DAY, HONEST, TOY, named, pair, token
 
 from cryptolake.contracts.dead_tokens import DEAD
 from cryptolake.gold import daily_panel, flagged_markets
-from cryptolake.gold.opened import Opened, opened
+from cryptolake.gold.opened import OpenedFigure, opened
 from cryptolake.gold.totals import EVENT_SUMS, SUMS
 from cryptolake.silver import exclusions
 from cryptolake.silver.isolated_markets import TABLE as ISOLATED
@@ -93,7 +93,7 @@ def isolated(draw: st.DrawFn, market: str, row: dict[str, object]) -> dict[str, 
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_every_figure_is_what_it_is_opened_into(data: st.DataObject) -> None:
     listed = data.draw(st.lists(st.sampled_from(TOKENS), unique=True))
@@ -119,7 +119,7 @@ def test_every_figure_is_what_it_is_opened_into(data: st.DataObject) -> None:
         adds_up(column, row[column], found)
 
 
-def adds_up(column: str, value: float | int | None, found: Opened) -> None:
+def adds_up(column: str, value: float | int | None, found: OpenedFigure) -> None:
     """What is opened comes to the figure, and each product to its own part, the raw amount to what is left and what is not."""
     assert found.formula
     if value is not None:

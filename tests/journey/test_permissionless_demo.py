@@ -15,7 +15,7 @@ from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
 from cryptolake.gold.flagged_markets import TABLE as FLAGGED
 from cryptolake.settings import load_settings
 from cryptolake.silver.tvl import TABLE as TVL
-from cryptolake.work.permissionless_demo import made
+from cryptolake.work.permissionless_demo import fill
 from cryptolake.work.why import why
 
 
@@ -25,7 +25,7 @@ def test_a_newcomer_sees_what_is_left_out_and_whose_price_it_is(tmp_path: Path) 
     app = App(load_settings(data=tmp_path / "data", registry=registry))
     try:
         app.prepare()
-        made(app, [FIRST, FIRST + timedelta(days=1)])
+        fill(app, [FIRST, FIRST + timedelta(days=1)])
         panel, held = app.tables.read(DAILY_PANEL), app.tables.read(TVL)
         assert set(panel["status"]) == {"ok"}
         assert (panel["unfiltered_tvl_usd"] > 10 * panel["total_tvl_usd"]).all()

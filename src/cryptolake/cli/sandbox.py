@@ -210,13 +210,13 @@ def _permissionless(state: State, folder: Path) -> list[tuple[object, ...]]:
     from cryptolake.demo import journey, permissionless
     from cryptolake.files.atomic import write_bytes
     from cryptolake.gold.daily_panel import TABLE
-    from cryptolake.work.permissionless_demo import made
+    from cryptolake.work.permissionless_demo import fill
 
     place = folder / permissionless.FOLDER
     write_bytes(place / "registry.yaml", permissionless.registry().encode())
     app = state.open(data=place, registry=place / "registry.yaml", **_alone())
     journey.mark(app.folder.root)
-    made(app, [journey.FIRST + timedelta(days=number) for number in range(permissionless.DAYS)])
+    fill(app, [journey.FIRST + timedelta(days=number) for number in range(permissionless.DAYS)])
     return app.tables.read(TABLE).select(_OF_TOTALS).rows()
 
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from cryptolake.cluster.worker_list import WorkerList
-from cryptolake.contracts.grades import borne_out
+from cryptolake.contracts.grades import is_borne_out
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Dataset, Row, Source, Stamps, Trip, Weighs
@@ -154,7 +154,7 @@ class RemoteSource:
                 wanted = self._instants.pop(chain, set())
             kept = {at: self._carried.boundaries.get(chain, at) for at in wanted}
             # What only one voice said is found again by whoever can ask a second one.
-            unknown = sorted(at for at, header in kept.items() if header is None or not borne_out(header.grade))
+            unknown = sorted(at for at, header in kept.items() if header is None or not is_borne_out(header.grade))
             if unknown:
                 self._carried.boundaries.put(chain, self._fleet.ask(f"boundaries {chain}", self._find, chain, unknown))
 

@@ -38,7 +38,7 @@ def at_least(grade: Grade, wanted: Grade) -> bool:
     return EVIDENCE.index(grade) >= EVIDENCE.index(wanted)
 
 
-def borne_out(grade: Grade) -> bool:
+def is_borne_out(grade: Grade) -> bool:
     """Whether anybody else says the same."""
     return at_least(grade, "two_voices_sampled")
 

@@ -53,7 +53,7 @@ class Term:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedFigure:
     """What a figure is made of: `formula` in words, its `terms` or the `inputs` of a quotient, and what these come to."""
 
     formula: str
@@ -64,7 +64,7 @@ class Opened:
 
 def opened(
     column: str, row: Mapping[str, Any], tvl: pl.DataFrame, happened: pl.DataFrame, flagged: pl.DataFrame
-) -> Opened:
+) -> OpenedFigure:
     """Open a figure of the panel's `row` by the rows of silver that it is made of.
 
     `tvl`, `happened` (liquidations) and `flagged` (`flagged_markets`) are those of the market's day; `tvl` of the days up to
@@ -80,19 +80,21 @@ def opened(
     if column in _RATIOS:
         inputs = {name: row[name] for name in _RATIOS[column]}
         above, below = inputs.values()
-        return Opened(" / ".join(inputs), inputs=inputs, adds_up=above / below if above is not None and below else None)
+        return OpenedFigure(
+            " / ".join(inputs), inputs=inputs, adds_up=above / below if above is not None and below else None
+        )
     if column in _COUNTS:
         number = {
             "num_assets": today.height,
             "liquidation_count": happened.height,
             "liquidations_dust_count": happened.filter("is_dust").height,
         }[column]
-        return Opened(f"the number of {_COUNTS[column]}", adds_up=float(number))
+        return OpenedFigure(f"the number of {_COUNTS[column]}", adds_up=float(number))
     found = _fact(column, tvl, today, flagged) if row[column] is not None else {}
-    return Opened(_FACTS[column], inputs=found, adds_up=_quotient(found))
+    return OpenedFigure(_FACTS[column], inputs=found, adds_up=_quotient(found))
 
 
-def _of_assets(total: str, today: pl.DataFrame, held: pl.DataFrame) -> Opened:
+def _of_assets(total: str, today: pl.DataFrame, held: pl.DataFrame) -> OpenedFigure:
     own = total in OWN_SUMS
     ending, price = ("_own_usd", "own_price") if own else ("_usd", "price")
     sides = [part.removesuffix(ending) for part in (OWN_SUMS if own else SUMS)[total]]
@@ -118,7 +120,7 @@ def _of_assets(total: str, today: pl.DataFrame, held: pl.DataFrame) -> Opened:
     return _summed(formula, terms)
 
 
-def _of_events(side: str, happened: pl.DataFrame) -> Opened:
+def _of_events(side: str, happened: pl.DataFrame) -> OpenedFigure:
     terms = [
         Term(
             what=side,
@@ -136,8 +138,8 @@ def _of_events(side: str, happened: pl.DataFrame) -> Opened:
     return _summed(f"the sum over all liquidations of {'repaid' if side == 'debt' else 'seized'} x price", terms)
 
 
-def _summed(formula: str, terms: Sequence[Term]) -> Opened:
-    return Opened(formula, terms, adds_up=math.fsum(term.usd for term in terms if term.usd is not None))
+def _summed(formula: str, terms: Sequence[Term]) -> OpenedFigure:
+    return OpenedFigure(formula, terms, adds_up=math.fsum(term.usd for term in terms if term.usd is not None))
 
 
 def _fact(column: str, tvl: pl.DataFrame, today: pl.DataFrame, flagged: pl.DataFrame) -> dict[str, float | None]:

@@ -16,7 +16,7 @@ from cryptolake.work.prices import keep_file, read_file
 from cryptolake.work.repair import adopt
 
 
-def made(app: App, days: Sequence[date]) -> None:
+def fill(app: App, days: Sequence[date]) -> None:
     """Land the invented answers and prices in the app's folder, and make silver and gold of them."""
     csu = app.registry.csu(permissionless.CSU)
     source = app.onchain([csu])
