@@ -39,6 +39,7 @@ def test_the_demo_ends_with_a_table_and_the_next_command(demo: Demo) -> None:
 _OF_OTHER_MARKETS = {
     "isolated_markets": "markets that anyone may open",
     "flagged_markets": "markets that anyone may open",
+    "event_days": "days on which something known happened, of which the invented ones are none",
     "exclusions": "what the registry leaves out of markets that anyone may open",
     "bad_debt": "versions that tell of it",
     "quotes": "tokens whose price more than their market's own oracle tells",
