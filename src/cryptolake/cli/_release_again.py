@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import JsonFlag
 from cryptolake.cli.reading import only_reads
 from cryptolake.cli.show import print_json, print_line, print_table
@@ -51,7 +50,6 @@ def archive_command(
             f"Withheld: {counted(left, 'answer')} of {source} ({PASSING[why.pass_on]}: {why.sources[0]}); whoever rebuilds "
             "the release needs them from there"
         )
-    print_next(f"release rebuild {folder} --bronze {out}")
 
 
 def rebuild_command(
@@ -94,7 +92,6 @@ def rebuild_command(
             print_line(
                 f"[red]Not the same[/]: {', '.join(made.differs)} (digest {made.first_digest[:16]} was released)"
             )
-            print_next(f"release diff {folder} {made.release.folder}")
     raise typer.Exit(0 if made.same else 1)
 
 

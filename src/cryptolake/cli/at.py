@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import JsonFlag, chosen_csus, shown_days
 from cryptolake.cli.reading import only_reads
 from cryptolake.cli.selecting import NOTHING, Selected, selecting
@@ -61,6 +60,3 @@ def at_command(
             *one.tables,
         )
         print_table("", ("what", "which"), [(name, value or "not recorded") for name, value in said])
-    panel = next((one.where.removeprefix("version ") for one in found if one.what == "panel"), None)
-    if panel is not None:
-        print_next(f"panel export --version {panel}", selection=True)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cryptolake.cli.next_step import print_next
 from cryptolake.cli.options import JsonFlag
 from cryptolake.cli.reading import only_reads
 from cryptolake.cli.show import print_json, print_line, print_table
@@ -133,7 +132,6 @@ def _print_questions(app: App, totals: Sequence[PublishedTotal]) -> None:
         f"{counted(int(str(asked['markets'])), 'market')} would be asked in {counted(int(str(asked['calls'])), 'call')}, on "
         f"{', '.join(chains)}. Set ALCHEMY_KEY_1 or CRYPTOLAKE_RPC_<CHAIN> and run the same command: it asks and compares."
     )
-    print_next("truth plan", "truth check", joined="then")
 
 
 def _document(one: Compared) -> dict[str, object]:
