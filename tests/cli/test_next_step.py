@@ -78,7 +78,7 @@ RESEARCH = [
     Step(("prices", "versions"), ("prices.versions_command: reprice",)),
     Step(("reprice",), ("prices._end: panel describe",)),
     Step(("quality", *MARKET), ("quality.quality_command: monitor",)),
-    Step(("release", "v1", *MARKET), ("release.release_command: release x --check",)),
+    Step(("release", "v1", *MARKET), ("release.release_command: release freeze x --check",)),
     Step(
         ("explain", "aave_v3_sandbox", "2024-12-02", "--against", "theirs.csv"),
         ("release._print: prices list", "release._print: monitor"),

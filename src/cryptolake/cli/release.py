@@ -88,7 +88,7 @@ def release_command(
     print_table(f"Release {version}", ("file", "sha256"), [(name, digest[:16]) for name, digest in made.files.items()])
     print_lacking(lacks)
     print_line(f"{made.folder}  digest {made.digest}")
-    print_next(f"release {version} --check")
+    print_next(f"release freeze {version} --check")
 
 
 release_app.command("archive")(archive_command)
