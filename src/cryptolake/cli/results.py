@@ -5,6 +5,7 @@ What does not belong here: which step is done, with which flags (the commands).
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import typer
@@ -46,10 +47,13 @@ def print_collected(result: Collected, as_json: bool) -> None:
     print_table("Collected", ("partitions", "count"), [row for row in counts if row[1] or row[0] == "done"])
     for notice in result.notices:
         print_line(f"[yellow]pending[/] {notice}")
-    for entry in result.failures[:5]:
-        print_line(f"[red]failed[/] {entry.partition}: {entry.error}")
-    if result.failed > 5:
-        print_line(f"... and {result.failed - 5:,} more; see [bold]cryptolake monitor[/]")
+    told = Counter(entry.error for entry in result.failures)
+    first = {entry.error: entry for entry in reversed(result.failures)}
+    for error in list(told)[:5]:
+        others = f" and {told[error] - 1:,} more" if told[error] > 1 else ""
+        print_line(f"[red]failed[/] {first[error].partition}{others}: {error}")
+    if left := sum(told[error] for error in list(told)[5:]):
+        print_line(f"... and {left:,} more; see [bold]cryptolake monitor[/]")
 
 
 def print_unpriced(app: App) -> None:

@@ -67,11 +67,15 @@ class SourceTable:
 
 @dataclass(frozen=True, slots=True)
 class Trip:
-    """A set of partitions that one conversation answers; the unit of work. `label` is for progress lines."""
+    """A set of partitions that one conversation answers; the unit of work. `label` is for progress lines.
+
+    `asked` names who is asked, where a source asks several who may fail apart (a chain): their trips take turns.
+    """
 
     source: str
     label: str
     partitions: tuple[Partition, ...]
+    asked: str = ""
 
     def __post_init__(self) -> None:
         require_types(self)
@@ -113,6 +117,15 @@ class Prepares(Protocol):
 
     def prepare(self, datasets: Collection[str], granularity: Granularity) -> None:
         """Ask them in parallel and forget those of the last operation; `hour` for a pull, `day` for a backfill."""
+        ...
+
+
+@runtime_checkable
+class Hears(Protocol):
+    """A source that tells while it asks whether anybody answers."""
+
+    def silent(self, asked: str) -> bool:
+        """Whether those named by a trip's `asked` have answered nothing for some seconds, though they are being asked."""
         ...
 
 

@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -22,13 +22,14 @@ import structlog
 from cryptolake.contracts.entry import NOT_YET, SETTLED, Entry
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
-from cryptolake.contracts.source import Source, Trip
+from cryptolake.contracts.source import Hears, Source, Trip
 from cryptolake.errors import CryptolakeError, Retry, Skip, Stop
 from cryptolake.files.atomic import refused
 from cryptolake.files.lock import held, holder
 from cryptolake.flow.reading import entry, interpret, read_rows
+from cryptolake.flow.turns import LOOK_S, Turns
 from cryptolake.lake.bronze import Bronze
-from cryptolake.net.faults import Behind, Elsewhere
+from cryptolake.net.faults import Behind, Elsewhere, NotAwaited
 from cryptolake.state.ledger import Ledger
 from cryptolake.waiting import Interrupted, stopped, waited_for
 
@@ -110,6 +111,9 @@ def collect(
     backoff: Callable[[int], float] = lambda failed: 2.0**failed * random.uniform(0.75, 1.25),  # noqa: S311  # jitter
 ) -> Collected:
     """Answer every partition of one source, trip by trip on `workers` threads, the highest `order` first.
+
+    Who is asked takes turns, and who is silent holds nobody else up (`turns`): what asks a party that was waited for in vain
+    ends at once, to be asked again by the next run.
 
     Killed at any moment, a second call finishes the rest: an answer that was landed but not read is read again without
     asking. A failing trip marks only its own partitions failed, after `attempts` conversations where the failure may
@@ -203,6 +207,7 @@ class _Run:
         self._attempt: dict[Partition, int] = {}
         self._answered: set[Partition] = set()
         self._again: dict[Partition, Entry] = {}
+        self._said = set[tuple[str, str]]()  # reasons of failures that were told
 
     def begin(self, mine: Sequence[Partition]) -> list[Partition]:
         """Write down what is about to be asked; what was landed but never read is read now. Returns the rest."""
@@ -233,11 +238,19 @@ class _Run:
             if not self.stopping.is_set():
                 self._travel(trip, is_last=is_last)
 
-        with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="trip") as threads:
-            futures: list[Future[None]] = [threads.submit(travel, trip) for trip in trips]
+        silent = self.source.silent if isinstance(self.source, Hears) else lambda _asked: False
+        turns, under_way = Turns(trips, workers, silent), dict[Future[None], Trip]()
+        with ThreadPoolExecutor(max_workers=turns.most, thread_name_prefix="trip") as threads:
             try:
-                for future in as_completed(futures):
-                    future.result()
+                while True:
+                    while (trip := turns.next()) is not None:
+                        under_way[threads.submit(travel, trip)] = trip
+                    if not under_way:
+                        return
+                    ended, _ = wait(under_way, LOOK_S if turns.left else None, return_when=FIRST_COMPLETED)
+                    for future in ended:
+                        turns.ended(under_way.pop(future))
+                        future.result()
             except BaseException as error:
                 self.stopping.set()
                 with stopped() if isinstance(error, KeyboardInterrupt) else nullcontext():
@@ -293,6 +306,7 @@ class _Run:
                 self._again.pop(partition, None)
         name = self.source.name
         reason, message = "unanswered", f"{name} did not answer this partition; run the same command again"
+        given_up = False
         answers = self.source.fetch(trip)
         while True:
             try:
@@ -302,7 +316,7 @@ class _Run:
             except Interrupted:
                 return
             except CryptolakeError as error:
-                reason, message = reason_of(error), str(error)
+                reason, message, given_up = reason_of(error), str(error), isinstance(error, NotAwaited)
                 break
             still_open.pop(outcome.partition, None)
             if isinstance(outcome, Raw):
@@ -320,8 +334,16 @@ class _Run:
                     answers.close()  # lets a scan keep what it has in its journal
                 return
         for partition in still_open:
-            log.warning("partition failed", partition=str(partition), reason=reason, error=message)
-            self._failed(entry(partition, "failed", reason=reason, error=message), is_last=is_last)
+            self._warn(partition, reason, message)
+            self._failed(entry(partition, "failed", reason=reason, error=message), is_last=is_last or given_up)
+
+    def _warn(self, partition: Partition, reason: str, message: str) -> None:
+        """Say why a partition failed, once for all that failed for the same."""
+        with self._lock:
+            known = (reason, message) in self._said
+            self._said.add((reason, message))
+        tell = log.debug if known else log.warning
+        tell("partition failed", partition=str(partition), reason=reason, error=message)
 
 
 def release_dead(ledger: Ledger) -> int:

@@ -93,6 +93,12 @@ class Snapshots:
         self._first: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
 
+    def silent(self, chain: str) -> bool:
+        """Whether a chain has answered nothing for some seconds, though it is being asked."""
+        with self._lock:
+            blocks = self._blocks.get(chain)
+        return blocks is not None and blocks.silent
+
     def announce(self, partitions: Iterable[Partition]) -> None:
         """Say that these are going to be asked; their keys are chains."""
         with self._lock:

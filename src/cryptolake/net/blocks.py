@@ -70,6 +70,11 @@ class Blocks:
         self._later: set[int] = set()  # boundaries about which somebody was not waited for
         self._contradicted: dict[int, str] = {}  # boundaries about which operators differ, and who says what
 
+    @property
+    def silent(self) -> bool:
+        """Whether the chain has answered nothing for some seconds, though it is being asked."""
+        return self._pool.silent
+
     def header(self, number: int) -> Header:
         """The header of block `number`. Raises Retry when the endpoint does not have it."""
         return self._headers.of([number])[number]

@@ -60,7 +60,8 @@ def failed(
         if means == "rate":
             slow_down(station, error, sent_at)
         return Unsaid(error, of_rate=means != "trouble")
-    station.patience.waited(method if greeted else "", asked_at, now, refused=error_of(error, TooFast))
+    big = greeted and divisible(calls)
+    station.patience.waited(method if greeted else "", asked_at, now, refused=error_of(error, TooFast), divisible=big)
     if isinstance(error, Doubtful) and isinstance(error.otherwise, TooFast):
         slow_down(station, error.otherwise, sent_at)
         return error.otherwise

@@ -39,6 +39,7 @@ from cryptolake.net.outcome import answered, failed
 from cryptolake.net.pauses import SIT_OUT_S, pause
 from cryptolake.net.purse import Purse
 from cryptolake.net.questions import Question, divisible, learn_batch, of_one, state_block
+from cryptolake.net.waits import all_silent, answers_besides, any_awaited
 from cryptolake.net.wire import Wire
 
 _AGAIN = 3  # refusals of one question for its rate, after which it is found out whether it is its size
@@ -165,7 +166,10 @@ class Pool:
 
     def at(self, station: Station, method: str, params: Sequence[Json], block: int | None = None) -> Json | bytes:
         """One call at one endpoint; decoded, unless it is logs. Raises by reaction (Doubtful too) and marks its health."""
-        answer = self._patiently(station, (method, params), block)
+        try:
+            answer = self._patiently(station, (method, params), block)
+        except NotAwaited as error:
+            raise self._nobody(error) from None
         if isinstance(answer, CryptolakeError):
             raise answer
         if isinstance(answer, RpcFault):
@@ -328,11 +332,13 @@ class Pool:
         """Ask one endpoint once and remember how it went. Raises where not one of the calls was answered."""
         method = calls[0][0]
         kind, asked_at, unheard = kept(method), self._clock(), station.unheard
-        station.hurried = self._answers_besides(station, method)
-        if not station.patience.may_ask(method, asked_at) and station.hurried:
-            raise NotAwaited(f"{station.endpoint.name} does not answer {method}; it is asked again later")
+        station.hurried = answers_besides(self._all, station, method, asked_at)
+        replaced = station.hurried or station.patience.given_up(method)
+        if not station.patience.may_ask(method, asked_at) and replaced:
+            raise NotAwaited(f"{station.endpoint.name} does not answer; it is asked again later")
         try:
-            answers = self._heard(station, calls)
+            with station.patience.asking(self._clock):
+                answers = self._heard(station, calls)
         except Stop as error:
             station.stopped = str(error)
             raise
@@ -359,25 +365,19 @@ class Pool:
             self._memory.note(self.chain, station)
         return answers
 
-    def _answers_besides(self, station: Station, method: str) -> bool:
-        """Whether somebody else of the chain can be waited for instead of this endpoint."""
-        now = self._clock()
-        return any(
-            one.stopped is None
-            and one.endpoint.answers(method)
-            and one.endpoint.besides <= station.endpoint.besides
-            and not one.patience.over(method, now)
-            for one in self._all
-            if one is not station
-        )
-
     def waits_for(self, method: str) -> bool:
         """Whether anybody here is waited for: none was found not to answer, or there is nobody to be asked instead."""
-        now = self._clock()
-        return any(
-            one.stopped is None and not (one.patience.over(method, now) and self._answers_besides(one, method))
-            for one in self.stations
-        )
+        return any_awaited(self.stations, self._all, method, self._clock())
+
+    @property
+    def silent(self) -> bool:
+        """Whether nobody who answers first has answered anything for some seconds, though all of them are asked."""
+        return all_silent(self.stations, self._clock())
+
+    def hope(self) -> None:
+        """A new run begins: whoever was given up in an earlier one is asked again."""
+        for station in self._all:
+            station.patience.hope()
 
     def _heard(self, station: Station, calls: Sequence[Question]) -> list[Json | Reply]:
         """Ask one endpoint, unless it is on another chain, not there yet, or gone for good. Raises what is believed of it."""

@@ -17,6 +17,7 @@ from cryptolake.net.envelope import Json, Reply, replies
 from cryptolake.net.faults import Behind, Doubtful, Elsewhere, Malformed, RpcFault, TooBig, TooFast
 from cryptolake.net.http import Http
 from cryptolake.net.odd_words import odd
+from cryptolake.net.patience import GREETING
 from cryptolake.net.purse import Purse
 from cryptolake.net.questions import Question, blocks_of, newest_block
 from cryptolake.net.sending import send
@@ -85,11 +86,11 @@ class Wire:
 
     def check_chain(self, station: Station) -> None:
         """Raise Stop when the endpoint is on another chain. One asks for all; when it is not answered, all of them know."""
-        unheard = station.unheard
+        unheard, given_up = station.unheard, station.patience.given_up(GREETING)
         with station.lock:
             if station.chain_ok:
                 return
-            if station.unheard != unheard:
+            if station.unheard != unheard or (station.patience.given_up(GREETING) and not given_up):
                 raise Retry(f"{station.endpoint.name} did not answer; it is asked again later")
             try:
                 found = quantity(self.alone(station, "eth_chainId"))
@@ -119,7 +120,8 @@ class Wire:
 
 def _briefly(station: Station, calls: Sequence[Question]) -> bool:
     """Whether it has little time to answer: somebody else can, and this is easily answered or it cost much time already."""
-    return station.hurried and (station.patience.short or calls[0][0] in _EASY)
+    easy = calls[0][0] in _EASY
+    return (station.hurried and (station.patience.short or easy)) or (station.patience.gave_up and easy)
 
 
 def _read(station: Station, call: Question, reply: Reply) -> Json | Reply:

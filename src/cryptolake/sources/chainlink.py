@@ -99,7 +99,11 @@ class ChainlinkPrices:
         asked = sorted(partitions)
         self._snapshots.announce(asked)
         for partition in asked:
-            yield Trip(self.name, str(partition), (partition,))
+            yield Trip(self.name, str(partition), (partition,), partition.key)
+
+    def silent(self, asked: str) -> bool:
+        """Whether a chain has answered nothing for some seconds, though it is being asked."""
+        return self._snapshots.silent(asked)
 
     def fetch(self, trip: Trip) -> Iterator[Raw | Miss]:
         """Ask every feed of the chain at the snapshot block."""

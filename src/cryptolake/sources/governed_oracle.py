@@ -128,7 +128,11 @@ class GovernedOraclePrices:
         asked = sorted(partitions)
         self._snapshots.announce(one for one in asked if self._speaking(one.key, one.period.day))
         for partition in asked:
-            yield Trip(self.name, str(partition), (partition,))
+            yield Trip(self.name, str(partition), (partition,), partition.key)
+
+    def silent(self, asked: str) -> bool:
+        """Whether a chain has answered nothing for some seconds, though it is being asked."""
+        return self._snapshots.silent(asked)
 
     def fetch(self, trip: Trip) -> Iterator[Raw | Miss]:
         """Ask the oracles that the registry names for the day; a day before the first of them is gone."""

@@ -128,7 +128,13 @@ class OnchainSource:
             groups.setdefault((chain, partition.dataset, slot), []).append(partition)
             self._instants.setdefault(chain, set()).update((partition.period.start, partition.period.end))
         for (chain, dataset, _), members in groups.items():
-            yield Trip(self.name, f"{dataset} {chain} {members[0].period}", tuple(members))
+            yield Trip(self.name, f"{dataset} {chain} {members[0].period}", tuple(members), chain)
+
+    def silent(self, asked: str) -> bool:
+        """Whether a chain has answered nothing for some seconds, though it is being asked."""
+        with self._lock:
+            blocks = self._blocks.get(asked)
+        return blocks is not None and blocks.silent
 
     def fetch(self, trip: Trip) -> Iterator[Raw | Miss]:
         """One multicall conversation, or one log scan. A market that fails, fails alone."""
@@ -172,10 +178,9 @@ class OnchainSource:
         with self._lock:
             if chain.name not in self._blocks:
                 again = any(share_of(one, self._audit) for one in (self._grade, self._state_grade))
-                provable = chain.receipts is not None
-                self._blocks[chain.name] = Blocks(
-                    self._pools(chain), self._cache, chain.clock, provable=provable, again=again
-                )
+                pool, provable = self._pools(chain), chain.receipts is not None
+                pool.hope()
+                self._blocks[chain.name] = Blocks(pool, self._cache, chain.clock, provable=provable, again=again)
             return self._blocks[chain.name]
 
     def _reverting(self, chain: Chain) -> KnownReverts:
