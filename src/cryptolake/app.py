@@ -291,6 +291,7 @@ class App:
             state_grade=self.settings.wanted_state_grade,
             watch=watch,
             liars=self.liars,
+            sample=self.settings.sample,
         )
 
     @cached_property

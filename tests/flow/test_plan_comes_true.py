@@ -120,6 +120,7 @@ class Mix:
     state_whole: bool = False  # whether all of the state is asked again where every window is, not a sample
     grade: Grade | None = None  # as `--grade` gives it, for the state too
     limiters: dict[str, Limiter] = field(default_factory=dict)
+    sample: float | None = None  # the share of logs where all of them would be too dear; None: whatever it costs
 
 
 def mixed(seed: int) -> Mix:
@@ -209,6 +210,7 @@ def counted(
         audit=mix.audit,
         grade=mix.grade or ("two_voices" if mix.audit == 1.0 else "two_voices_sampled"),
         state_grade=None if mix.state_whole or mix.grade else "two_voices_sampled",
+        sample=mix.sample,
     )
     ledger = Ledger(folder / "ledger.sqlite")
     result = collect(source, mix.partitions, bronze=Bronze(folder), ledger=ledger, workers=1)
@@ -240,9 +242,9 @@ def planned(mix: Mix, folder: Path | None = None) -> tuple[dict[str, Counter[str
         return mix.endpoints[chain]
 
     found: dict[str, Counter[str]] = {}
-    for cost in costs(chains, endpoints, audit=mix.audit, state_whole=mix.state_whole):
+    for cost in costs(chains, endpoints, audit=mix.audit, state_whole=mix.state_whole, sample=mix.sample):
         found.setdefault(cost.chain, Counter())[cost.method] += cost.calls
-    return found, duration_s(chains, endpoints, audit=mix.audit, state_whole=mix.state_whole)
+    return found, duration_s(chains, endpoints, audit=mix.audit, state_whole=mix.state_whole, sample=mix.sample)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -252,6 +254,30 @@ def test_the_plan_comes_true(tmp_path: Path, seed: int) -> None:
     calls = {name: sum(one.total() for one in some.values()) for name, some in (("real", real), ("told", told))}
     assert calls["told"] == pytest.approx(calls["real"], rel=0.1), (told, real)
     assert told_s == pytest.approx(real_s, rel=0.2, abs=1.0), (told, real)
+
+
+@pytest.mark.parametrize("key_first", [True, False])
+def test_a_narrow_key_of_ones_own_makes_no_run_dearer_unless_its_word_is_bought(
+    tmp_path: Path, key_first: bool
+) -> None:
+    free = rpc_plans()["alchemy_free"].limits
+    key = Endpoint("ethereum-key", SecretUrl("ethereum-key"), free, "ethereum-key", "alchemy", 0.0, "alchemy")
+    limits = Limits(rate=25.0, log_span=2000)
+    wide = Endpoint("ethereum-0", SecretUrl("ethereum-0"), limits, "ethereum-0", "own", 0.0, "wide")
+    markets = {"ethereum": ["aave_v3_ethereum"]}
+    partitions = [
+        Partition("liquidations", "aave_v3_ethereum", one) for one in days(date(2024, 12, 1), date(2024, 12, 2))
+    ]
+    both = [key, wide] if key_first else [wide, key]
+    alone = Mix(markets, {"ethereum": [wide]}, partitions, 1.0, sample=0.02)
+    beside = Mix(markets, {"ethereum": both}, partitions, 1.0, sample=0.02)
+    (first, first_s), (real, real_s) = counted(alone, tmp_path / "alone"), counted(beside, tmp_path / "beside")
+    told, _ = planned(beside)
+    assert real["ethereum"]["eth_getLogs"] - first["ethereum"]["eth_getLogs"] <= 3
+    assert real_s <= first_s + 3
+    assert told["ethereum"].total() == pytest.approx(real["ethereum"].total(), rel=0.1), (told, real)
+    bought, _ = planned(replace(beside, sample=None))
+    assert bought["ethereum"]["eth_getLogs"] > 10 * told["ethereum"]["eth_getLogs"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -342,6 +343,45 @@ def test_where_only_free_keys_are_left_to_ask_they_compare_fewer_blocks() -> Non
     heard = Witness(pool, FILTERS, 0.2).hear([replace(one, endpoint="node-0") for one in windows], range_)
     assert {one.end - one.start for one in heard.windows} == {10}
     assert sum(key.methods["eth_getLogs"] for key in keys) == len(heard.windows) == 4
+
+
+@pytest.mark.parametrize("limit", [10, 100, 1000])
+@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("sample", [None, 0.02, 0.2, 0.0])
+def test_a_second_voice_costs_a_few_times_what_the_first_one_took_unless_it_is_bought(
+    sample: float | None, told: bool, limit: int
+) -> None:
+    """Whether its span was known or is found out on the way. What was borne out, and why no more, is said."""
+    range_ = BlockRange(0, 40_000)
+    _, windows = gather(scan(settled(pool_of(Node()), 2000), FILTERS, range_))
+    good, key = Node(limit=2000), Node(limit=limit)
+    pool = pool_of(good, key)
+    pool = settled(pool, 2000, limit) if told else pool
+    witness = Witness(pool, FILTERS, 1.0, sample=sample)
+    asked = [replace(one, endpoint="node-0") for one in windows]
+    heard = witness.hear(asked, range_)
+    compared = sum(one.end - one.start for one in heard.windows)
+    if sample is None or 10 * limit >= 2000:
+        assert (compared, heard.problem, heard.sampled) == (len(range_), "", "")
+    else:
+        assert key.methods["eth_getLogs"] <= 3 * len(windows)
+        assert compared < len(range_)
+        assert "more than 10 x what the endpoint took" in heard.sampled + heard.problem
+        assert bool(heard.sampled) == bool(sample)
+        before = key.methods["eth_getLogs"]
+        witness.hear(asked, range_)  # the next day: nobody is left out for its price
+        assert key.methods["eth_getLogs"] - before <= math.ceil(sample * len(windows))
+
+
+def test_who_is_too_dear_leaves_it_to_the_next_voice() -> None:
+    range_ = BlockRange(0, 40_000)
+    _, windows = gather(scan(settled(pool_of(Node()), 2000), FILTERS, range_))
+    good, key, other = Node(limit=2000), Node(limit=10), Node(limit=1000)
+    pool = settled(pool_of(good, key, other), 2000, 10, 1000)
+    heard = Witness(pool, FILTERS, 1.0, sample=0.02).hear([replace(one, endpoint="node-0") for one in windows], range_)
+    assert {one.endpoint for one in heard.windows} == {"node-2"}
+    assert (sum(one.end - one.start for one in heard.windows), heard.problem, heard.sampled) == (len(range_), "", "")
+    assert key.methods["eth_getLogs"] == 0
 
 
 def test_a_free_key_helps_to_settle_where_two_good_endpoints_differ() -> None:

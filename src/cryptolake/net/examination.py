@@ -44,7 +44,8 @@ class ExaminedWindows:
 
     `noticed` is the probability that one log which the first voice dropped anywhere in the period was noticed; `problem` says
     why the evidence is weaker than was wished for ("": it is not). `unread` are emitters whose logs the second voice gave in no
-    way that can be read, `roots` what the receipts of every block were rebuilt to (None: they were not).
+    way that can be read, `roots` what the receipts of every block were rebuilt to (None: they were not). `sampled` says why a
+    sample was compared where all was wished for.
     """
 
     windows: tuple[BlockWindow, ...]
@@ -57,6 +58,7 @@ class ExaminedWindows:
     problem: str = ""
     unread: frozenset[str] = frozenset()
     roots: RebuiltRoots | None = None
+    sampled: str = ""
 
     @property
     def suspect(self) -> bool:
@@ -131,6 +133,7 @@ class Examiner:
             "; ".join(one for one in (unproven, heard.problem) if one),
             heard.unread,
             roots,
+            heard.sampled,
         )
 
     def _numbered(

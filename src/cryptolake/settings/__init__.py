@@ -296,6 +296,11 @@ class Settings(BaseSettings):
         return "receipts_root" if self.grade == "receipts" else self.grade
 
     @property
+    def sample(self) -> float | None:
+        """The share of log windows asked again where all would be too dear; None where a grade was chosen."""
+        return self.audit if self.grade is None else None
+
+    @property
     def wanted_state_grade(self) -> Grade:
         """How far state (TVL) is to be borne out: a sample, unless a grade was chosen."""
         return "two_voices_sampled" if self.grade is None else self.wanted_grade

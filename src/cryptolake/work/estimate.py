@@ -49,9 +49,10 @@ def costs(
     log_span: int | None = None,
     audit: float = 0.0,
     state_whole: bool = False,
+    sample: float | None = None,
 ) -> list[Cost]:
     """Costs with all configured endpoints; `log_span` overrides their published spans, `audit` is the share asked twice,
-    `state_whole` whether all of the state is, not a sample of it.
+    `state_whole` whether all of the state is, not a sample of it; `sample` the share of logs where all would be too dear.
 
     Logs are asked of every endpoint that helps, each as fast as it may; all else of whoever comes first.
     """
@@ -62,7 +63,7 @@ def costs(
             calls = one.calls(log_span or Limits().log_span)
             found += [Cost(one.chain, method, NO_ENDPOINT, count, count, "calls") for method, count in calls.items()]
             continue
-        logs = _log_calls(one, known, log_span, audit)
+        logs = _log_calls(one, known, log_span, audit, sample)
         found += [cost_of(one.chain, LOGS, each, logs[each.name]) for each in known if logs.get(each.name)]
         found += [
             cost_of(one.chain, method, known[0], count)
@@ -124,7 +125,9 @@ def _others(known: Sequence[Endpoint]) -> list[Endpoint]:
     return [each for each in known if not same_voice(each, first)]
 
 
-def _log_calls(one: Workload, known: Sequence[Endpoint], log_span: int | None, audit: float) -> dict[str, int]:
+def _log_calls(
+    one: Workload, known: Sequence[Endpoint], log_span: int | None, audit: float, sample: float | None
+) -> dict[str, int]:
     """The log calls of each endpoint, by name: blocks are shared out in proportion to the blocks a second of each."""
     if not one.log_blocks and not (one.told_once and audit >= 1.0):
         return {}
@@ -144,7 +147,7 @@ def _log_calls(one: Workload, known: Sequence[Endpoint], log_span: int | None, a
     questions = sum(found.values()) if one.log_blocks else 0.0
     typical = one.log_blocks / questions if questions else 1.0
     first = {name: fast / total for name, fast in helping.items()}
-    for name, count in asked_again(one, known, span, first, audit, typical).items():
+    for name, count in asked_again(one, known, span, first, audit, typical, sample).items():
         found[name] = found.get(name, 0.0) + count
     for name in helping if one.eventful else ():
         found[name] += len(one.scans)  # a block's logs, all of them, tell how the endpoint numbers them (net/numbering)
@@ -159,6 +162,7 @@ def duration_s(
     audit: float = 0.0,
     state_whole: bool = False,
     besides: Sequence[Cost] = (),
+    sample: float | None = None,
 ) -> float:
     """Seconds at the known limits: an account serves all its chains in turn, accounts work beside each other.
 
@@ -169,7 +173,7 @@ def duration_s(
         known = endpoints(one.chain)
         if not known:
             continue
-        logs = _log_calls(one, known, log_span, audit)
+        logs = _log_calls(one, known, log_span, audit, sample)
         scanning = {each.name: logs.get(each.name, 0) * each.limits.cost(LOGS) / each.limits.rate for each in known}
         firsts = [each for each in known if not each.besides]
         own = {each.name: scanning[each.name] for each in firsts}
@@ -332,7 +336,8 @@ def planned(
     chains = with_prices(app, chains, able, plan.wanted, states, known=known, resume=resume)
     chains = with_event_prices(app, chains, able, plan.wanted, states)
     whole = share_of(app.settings.wanted_state_grade, 0.0) == 1.0
-    found = costs(chains, endpoints, log_span=log_span, audit=audit, state_whole=whole)
+    sample = app.settings.sample
+    found = costs(chains, endpoints, log_span=log_span, audit=audit, state_whole=whole, sample=sample)
     archive = [one.chain for one in chains if one.snapshots]
     spans = [
         max(each.limits.log_span for each in endpoints(one.chain) if not each.besides)
@@ -348,7 +353,9 @@ def planned(
         failed_before=plan.failed_before,
         total_calls=sum(cost.calls for cost in found),
         costs=found,
-        expected_seconds=round(duration_s(chains, endpoints, log_span, audit=audit, state_whole=whole), 1),
+        expected_seconds=round(
+            duration_s(chains, endpoints, log_span, audit=audit, state_whole=whole, sample=sample), 1
+        ),
         plans=offers(chains, rpc_plans().values()),
         archive_needed_from=first if archive else None,
         archive_chains=archive,

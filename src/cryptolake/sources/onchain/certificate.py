@@ -73,6 +73,7 @@ def certificate(
         "grounds": [one.to_json() for one in grounds],
         "noticed": round(examined.noticed, 6),
         "problem": problem,
+        **({"sampled_because": examined.sampled} if examined.sampled else {}),
         "unread": sorted(examined.unread),
         **_roots(within, examined.roots),
         "differences": [asdict(one) for one in examined.differences],

@@ -26,11 +26,12 @@ def _nobody(_name: str, _voice: str) -> None:
 class Discoveries:
     """Log histories of all chains, kept in `folder`; in memory only when it is None. Thread-safe.
 
-    A killed scan goes on where it was. `share` of the blocks are asked again at a second operator.
+    A killed scan goes on where it was. `share` of the blocks are asked again at a second operator, `sample` of them where all
+    would be too dear (None: whatever it costs).
     """
 
-    def __init__(self, folder: Path | None = None, share: float = 0.0) -> None:
-        self._folder, self._share, self._lock = folder, share, threading.Lock()
+    def __init__(self, folder: Path | None = None, share: float = 0.0, sample: float | None = None) -> None:
+        self._folder, self._share, self._sample, self._lock = folder, share, sample, threading.Lock()
         self._histories: dict[tuple[str, LogFilter], History] = {}
 
     def upto(
@@ -54,4 +55,5 @@ class Discoveries:
                 self._histories[pool.chain, wanted] = History.of(self._folder, pool.chain, wanted)
             history = self._histories[pool.chain, wanted]
         with history.lock:
-            return Telling(pool, wanted, blocks, history, self._share, watch, prover, accused).told()
+            telling = Telling(pool, wanted, blocks, history, self._share, watch, prover, accused, self._sample)
+            return telling.told()

@@ -117,7 +117,8 @@ def _events(content: Mapping[str, Any], given: Mapping[str, Any]) -> Graded:
 
 def _no_further_than_said(earned: Graded, given: Mapping[str, Any]) -> Graded:
     """The grade that both the certificate's word and what it holds bear out."""
-    word, noticed, problem = given["grade"], given.get("noticed"), str(given.get("problem") or "")
+    word, noticed = given["grade"], given.get("noticed")
+    problem = str(given.get("problem") or given.get("sampled_because") or "")
     said = grade_of(word if isinstance(word, str) else None)
     chance = None if not isinstance(noticed, float) else min(noticed, round(earned.noticed or 0.0, 6))
     if not at_least(earned.grade, said):

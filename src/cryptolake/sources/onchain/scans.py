@@ -64,7 +64,8 @@ def wished(grade: Grade, audit: float) -> Grade:
 class LiquidationScan:
     """One chain's events for one trip. `journals` is the folder of unfinished scans, `grade` how far they are to be proven.
 
-    `audit` is the share of windows that a second voice is asked for where the grade is a sample.
+    `audit` is the share of windows that a second voice is asked for where the grade is a sample, `sample` the share that is
+    asked where all are wished for and would be too dear (None: whatever it costs).
     """
 
     source: str
@@ -79,6 +80,7 @@ class LiquidationScan:
     grade: Grade = "two_voices_sampled"
     births: Births = field(default_factory=Births)
     reverts: KnownReverts = field(default_factory=KnownReverts)
+    sample: float | None = None
 
     @property
     def state(self) -> StateReader:
@@ -180,9 +182,9 @@ class LiquidationScan:
         """Who proves what this scan is answered; what second voices said is kept in a journal of its own."""
         share = share_of(self.grade, self.audit)
         wanted = self.grade if share else "one_voice"
-        witness = Witness(self.pool, filters, share)
+        witness = Witness(self.pool, filters, share, sample=self.sample)
         if journal is not None:
-            witness = Witness(self.pool, filters, share, journal.read(), journal.keep)
+            witness = Witness(self.pool, filters, share, journal.read(), journal.keep, sample=self.sample)
         prover = Prover(self.pool, self.chain.receipts)
         return Examiner(self.pool, self.blocks, filters, wanted, witness, prover)
 

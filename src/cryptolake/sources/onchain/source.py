@@ -70,8 +70,9 @@ class OnchainSource:
 
     `journals` is the folder where unfinished log scans are kept (None: nowhere). `grade` says how far answers are to be proven,
     `state_grade` how far state, where that differs, and `audit` the share of log windows that a second voice is asked for where
-    that is a sample (0: nor for state). `watch` is told how far every scan has come, `discovered` is the folder where the
-    events that name markets' parts are kept for ever (None: in memory), `liars` who was proven to answer logs wrongly.
+    that is a sample (0: nor for state). `sample` is that share where all are wished for and too dear (None: whatever it costs).
+    `watch` is told how far every scan has come, `discovered` is the folder where the events that name markets' parts are kept
+    for ever (None: in memory), `liars` who was proven to answer logs wrongly.
     """
 
     name = "onchain"
@@ -92,12 +93,13 @@ class OnchainSource:
         state_grade: Grade | None = None,
         watch: Watch = lambda _scanned: None,
         liars: Liars | None = None,
+        sample: float | None = None,
     ) -> None:
         self._registry, self._pools, self._cache = registry, pools, block_cache
-        self._journals, self._audit, self._grade, self._watch = journals, audit, grade, watch
+        self._journals, self._audit, self._sample, self._grade, self._watch = journals, audit, sample, grade, watch
         self._state_grade = state_grade or grade
         self._liars = liars or Liars()
-        self._discoveries = Discoveries(discovered, share_of(grade, audit))
+        self._discoveries = Discoveries(discovered, share_of(grade, audit), sample)
         self._blocks: dict[str, Blocks] = {}
         self._lock = threading.Lock()
         self._instants: dict[str, set[datetime]] = {}  # boundaries that the trips handed out will need, by chain
@@ -170,6 +172,7 @@ class OnchainSource:
                 self._grade,
                 self._births,
                 self._reverting(chain),
+                self._sample,
             )
             yield from scan.run(askable)
 

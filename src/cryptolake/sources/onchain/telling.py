@@ -23,7 +23,7 @@ from cryptolake.net.rpc import Pool
 from cryptolake.net.scan import scan
 from cryptolake.net.settlement import Said, settle
 from cryptolake.net.voices import are_two, by_voice, told_by, voice, voice_told
-from cryptolake.net.witness import GIVEN_UP, Witness
+from cryptolake.net.witness import DEARER, GIVEN_UP, Witness
 from cryptolake.sources.onchain.history import Discovered, History, history_grade
 from cryptolake.sources.onchain.stretches import Stretch, blocks_in, common, joined, without
 
@@ -32,7 +32,9 @@ _FIRST_WINDOWS = 50  # after so many the spans are learned, and the whole can be
 
 
 class Telling:
-    """Has one history told, by the endpoints of a pool. `share` of the blocks are asked again at a second operator."""
+    """Has one history told, by the endpoints of a pool. `share` of the blocks are asked again at a second operator, or a
+    `sample` of them where all would take whoever is there many times the questions (None: all of them whatever it costs).
+    """
 
     def __init__(
         self,
@@ -44,9 +46,10 @@ class Telling:
         watch: Callable[[int], None],
         prover: Prover | None,
         accused: Accuser,
+        sample: float | None = None,
     ) -> None:
         self._pool, self._wanted, self._history, self._share = pool, wanted, history, share
-        self._watch, self._prover, self._accused = watch, prover, accused
+        self._watch, self._prover, self._accused, self._sample = watch, prover, accused, sample
         self._range, self._whole = blocks, [(blocks.start, blocks.end)]
         self._liars: dict[str, tuple[int, str]] = {}
         self._contradicted: list[str] = []  # what only those say otherwise who are asked besides
@@ -106,20 +109,29 @@ class Telling:
         """Ask a second operator for what only one told, or a sample of it; why some of it could not be, "" when all was."""
         problems = []
         for by, some in self._first().items():
+            able = self._others_than(by)
+            present = [one for one in self._pool.everybody if told_by(one.endpoint) == by]
+            share = self._share_at(able, present or self._pool.stations)
             left = without(some, self._history.twice())
-            left = left if self._share >= 1.0 else without(left, self._history.sampled)
+            left = left if share >= 1.0 else without(left, self._history.sampled)
             if not left:
                 continue
-            able = self._others_than(by)
             if not able:
                 problems.append(self._why_nobody(by))
-            elif present := [one for one in self._pool.everybody if told_by(one.endpoint) == by]:
-                problems.append(self._hear(present[0], able, left))
+            elif present:
+                problems.append(self._hear(present[0], able, left, share))
             else:  # told by somebody who is no longer configured
-                problems.append(self._hear_stranger(able, left))
+                problems.append(self._hear_stranger(able, left, share))
         return "; ".join(dict.fromkeys(one for one in problems if one))
 
-    def _hear(self, teller: Station, able: Sequence[Station], left: Sequence[Stretch]) -> str:
+    def _share_at(self, able: Sequence[Station], tellers: Sequence[Station]) -> float:
+        """The share of blocks that is asked again of these: a sample where all of them would be too dear."""
+        if self._sample is None or self._share < 1.0 or all(one.endpoint.besides for one in able):
+            return self._share
+        widest, told = (max(one.learned.span for one in some) for some in (able, tellers))
+        return self._share if DEARER * widest >= told else self._sample
+
+    def _hear(self, teller: Station, able: Sequence[Station], left: Sequence[Stretch], share: float) -> str:
         """Ask others than a teller who is there for these blocks."""
         pool = among(self._pool, [one for one in (teller, *able) if not one.endpoint.besides])
         pool.besides = [one for one in (teller, *able) if one.endpoint.besides]
@@ -128,25 +140,26 @@ class Telling:
             BlockWindow(at, min(end, at + step), name, 0) for start, end in left for at in range(start, end, step)
         ]
         failed = self._history.failed  # who does not answer is not asked for every day of a run
-        heard = Witness(pool, [self._wanted], self._share, (), self._kept, failed).hear(windows, self._range)
+        witness = Witness(pool, [self._wanted], share, (), self._kept, failed, self._sample)
+        heard = witness.hear(windows, self._range)
         self._learn([AnsweredWindow(one, ()) for one in heard.windows], heard.logs)
         if heard.unread:
             return f"events of {self._wanted.address} cannot be read at a second operator's endpoint"
         if heard.windows and not heard.problem:
             self._history.was_sampled(left)
-        return heard.problem
+        return heard.problem or heard.sampled
 
-    def _hear_stranger(self, able: Sequence[Station], left: Sequence[Stretch]) -> str:
+    def _hear_stranger(self, able: Sequence[Station], left: Sequence[Stretch], share: float) -> str:
         """Ask others than a teller who is gone for these blocks, or for a sample of them."""
         wanted, failed = left, self._history.failed
         able = [one for one in able if failed[voice(one.endpoint)] < GIVEN_UP]
         if not able:
             return "the second operators that are configured do not answer"
-        if self._share < 1.0:
+        if share < 1.0:
             step = max(one.learned.span for one in able)
             pieces = [(at, min(end, at + step)) for start, end in left for at in range(start, end, step)]
             pieces.sort(key=lambda one: lot(self._pool.chain, one[0]))
-            wanted = joined(pieces[: math.ceil(self._share * len(pieces))])
+            wanted = joined(pieces[: math.ceil(share * len(pieces))])
         try:
             self._scan(self._pool_of(able), wanted)
         except (Retry, Stop) as error:
