@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+import random
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import orjson
 import pytest
 from tests.net.node import CHAIN_ID, EMITTER, TOPIC, Node, pool_of
+from tests.net.test_doubts import Server, pool_on, scanned
 
 from cryptolake.errors import Retry, Stop
 from cryptolake.net.blocks import BlockRange, Blocks
@@ -236,3 +240,49 @@ def test_what_is_not_said_is_doubtful_with_a_meaning_for_one_alone(code: int, wo
 )
 def test_words_that_resemble_a_limit_on_size_are_told_apart(words: str, kind: type) -> None:
     assert type(classify(-32000, words)) is kind
+
+
+def flapping(question: str, chance: float, seed: int) -> Callable[[Any], tuple[int, bytes] | None]:
+    """Some requests come to a node at block 500,000; `question` says what it does with blocks that it does not have."""
+    lots, turn = random.Random(seed), itertools.count()
+    behind = Node(head=500_000)
+
+    def lacks(one: Any) -> Any:
+        method, params, number = one["method"], one["params"], one["id"]
+        if method == "eth_getLogs" and int(params[0]["toBlock"], 16) > behind.head:
+            return {"jsonrpc": "2.0", "id": number, "error": {"code": -32000, "message": question}}
+        if method == "eth_getBlockByNumber" and params[0].startswith("0x") and int(params[0], 16) > behind.head:
+            return {"jsonrpc": "2.0", "id": number, "result": None}
+        if method in {"eth_blockNumber", "eth_getBlockByNumber"}:
+            return orjson.loads(behind.answer(orjson.dumps(one)))
+        return orjson.loads(Node().answer(orjson.dumps(one)))
+
+    def rule(asked: Any) -> tuple[int, bytes] | None:
+        if next(turn) % 2 == 0 if not chance else lots.random() >= chance:
+            return None
+        many = asked if isinstance(asked, list) else [asked]
+        answers = [lacks(one) for one in many]
+        return 200, orjson.dumps(answers if isinstance(asked, list) else answers[0])
+
+    return rule
+
+
+@pytest.mark.parametrize("words", [one for one in BEYOND if "range params" not in one])
+@pytest.mark.parametrize("chance", [0.0, 0.3, 0.5])
+@pytest.mark.parametrize("seed", range(3))
+def test_nodes_behind_one_address_that_are_not_as_far_are_no_matter_of_size(
+    words: str, chance: float, seed: int
+) -> None:
+    """Every other request, or some by chance."""
+    server = Server(flapping(words, chance, seed))
+    pool = pool_on(server)
+    scanned(pool, 72_000)
+    scanned(pool, 40_000, first=480_000)
+    scanned(pool, 90_000, first=900_000)
+    blocks = Blocks(pool)
+    assert len(blocks.headers(range(1000))) == len(blocks.headers(range(900_000, 901_000))) == 1000
+    station = pool.stations[0]
+    assert station.stopped is None
+    assert station.learned.span >= 2000
+    assert station.learned.batch.size == 100
+    assert len(server.asked) <= 5 * 130

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from cryptolake.errors import CryptolakeError, Retry
+from cryptolake.net.backends import from_another_node
 from cryptolake.net.endpoint import Station
 from cryptolake.net.envelope import Json, Reply
 from cryptolake.net.faults import Behind, Denied, Doubtful, Elsewhere
@@ -31,6 +32,11 @@ class Doubts:
             return self._wire.send(station, calls)
         except (Denied, Elsewhere, Behind) as error:
             refusal = error
+        known = (calls[0][0], type(refusal)) in station.of_size and not station.uneven
+        if isinstance(refusal, Behind) and not known:
+            found = from_another_node(self._wire, station, calls)
+            if found is not None:
+                return found
         if not divisible(calls):
             station.of_size.discard((calls[0][0], type(refusal)))
             raise refusal

@@ -300,6 +300,7 @@ class Station:
     retries: int = 0
     failures: int = 0  # in a row; those of one burst are one
     failed_at: float = float("-inf")  # the latest failure that counted
+    uneven: bool = False  # whether several nodes answer behind its address, of which some lag behind the others
     lagging: bool = False  # whether it had not come to the block that it was asked last
     doubted: str | None = None  # why it refuses for good, which is not believed yet
     doubted_at: float = float("-inf")

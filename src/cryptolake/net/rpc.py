@@ -292,7 +292,7 @@ class Pool:
                     bound.doubted(size, spoken=isinstance(error, TooBig) or error.spoken)
                 size = bound.size if bound.size < size else size // 2
                 continue
-            learn_batch(bound, size, answers)
+            learn_batch(bound, size, [one for one in answers if not (station.uneven and isinstance(one, Behind))])
             if too_many > size:
                 bound.doubted(too_many, spoken=True)
             return by_place(numbers, answers)

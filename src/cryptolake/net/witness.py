@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 
 from cryptolake.contracts.counting import counted
 from cryptolake.errors import CryptolakeError, Retry, Stop
@@ -178,23 +179,32 @@ class Witness:
         holes = _between(wanted)
         told = [one for one in self.known if one.window.endpoint in names and _lies_in(one.window, wanted)]
         for group in by_voice(stations, lambda one: one.endpoint):
-            new: list[AnsweredWindow] = []
             pool = among(self.pool, group)
+            new = list[AnsweredWindow](told)
+            dear = partial(_refuse_dearer, group, most) if bounded or pool.hurried else _at_any_price
+
+            def kept(
+                answered: AnsweredWindow,
+                new: list[AnsweredWindow] = new,
+                dear: Callable[[int, int], None] = dear,
+                known: int = len(told),
+            ) -> None:
+                """By whoever asked, so that a span that is found out on the way ends it at once."""
+                self.keep(answered)
+                new.append(answered)
+                dear(len(new) - known, _blocks(wanted, new))
+
             try:
-                if bounded or pool.hurried:
-                    _refuse_dearer(group, 0, _blocks(wanted, told), most)
-                with closing(scan(pool, self.filters, whole, known=[*holes, *told], keep=self.keep)) as answers:
-                    for answered in answers:
-                        if answered.window.endpoint:
-                            new.append(answered)
-                        if (bounded or pool.hurried) and new:
-                            _refuse_dearer(group, len(new) - len(told), _blocks(wanted, new), most)
+                dear(0, _blocks(wanted, told))
+                with closing(scan(pool, self.filters, whole, known=[*holes, *told], keep=kept)) as answers:
+                    for _ in answers:
+                        pass
             except (Retry, Stop) as error:
                 own = isinstance(error, TooDear) and not pool.hurried
                 problems, too_dear = ([*problems] if too_dear else []) + [_said(error)], too_dear or own
                 with self._lock:  # who is not waited for is asked again as soon as it is
                     self.failed[voice(group[0].endpoint)] += not own and not isinstance(error, NotAwaited)
-                told = list({one.window: one for one in (*told, *new)}.values())
+                told = list({one.window: one for one in new}.values())
                 continue
             found += new
             return [], False
@@ -245,7 +255,11 @@ def _price(station: Station, *, slow: bool) -> tuple[float, bool, bool, float]:
     return usd, station.endpoint.besides, slow, 1 / span
 
 
-def _refuse_dearer(group: Sequence[Station], asked: int, left: int, most: int) -> None:
+def _at_any_price(_asked: int, _left: int) -> None:
+    """All of it is wanted."""
+
+
+def _refuse_dearer(group: Sequence[Station], most: int, asked: int, left: int) -> None:
     """Raise TooDear, which says the price, where so many questions and those about the blocks left are too many."""
     span = max(one.learned.span for one in group)
     questions = asked + math.ceil(left / span)
