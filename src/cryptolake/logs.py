@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _SHORTEST = 4
 _KEY_LENGTH = 16  # the shortest key that a provider puts into a path or host name; shorter parts are words
+_TOKEN = re.compile(r"(?=.*\d)(?=.*[a-z]).{8,}", re.IGNORECASE)  # no word of a language is made so
 _NAMES_A_SECRET = re.compile(r"key|token|secret|auth|pass|pwd|sig|cred", re.IGNORECASE)
 # What logging was set up with in this process: two folders may be open at once, and neither's secrets may be told.
 _in_force: list[Settings] = []
@@ -90,12 +91,12 @@ def url_secrets(url: str) -> list[str]:
         unquote(parts.username or ""),
         unquote(parts.password or ""),
     )
-    words = [*parts.path.split("/"), *host[:1]]
+    words = [*parts.path.split("/"), *host[:1], user]
     # What stands where only a secret does is one however short it is: a user name only where there is no password.
     given = [password, f"{user}:{password}"] if password else [user]
     for name, value in parse_qsl(parts.query):
         (given if _NAMES_A_SECRET.search(name) else words).append(value)
-    return [*(one for one in words if len(one) >= _KEY_LENGTH), *(one for one in given if len(one) >= _SHORTEST)]
+    return [*(one for one in words if len(one) >= _KEY_LENGTH or _TOKEN.fullmatch(one)), *(one for one in given if len(one) >= _SHORTEST)]
 
 
 def redact_text(text: str, secrets: Iterable[str]) -> str:

@@ -53,6 +53,7 @@ def first_contact_command(
 
     Example: cryptolake first-contact --chain ethereum --vendor defillama
     """
+    from cryptolake.fragments import Fragments
     from cryptolake.logs import known_secrets, redact_text
     from cryptolake.work.contact_report import document, write_report
     from cryptolake.work.first_contact import first_contact
@@ -68,8 +69,10 @@ def first_contact_command(
         f"At most {counted(max_calls, 'call')} a provider: {counted(len(csus), 'chain')} and {counted(len(vendors), 'vendor')}"
     )
 
+    fragments = Fragments(one for one in secrets if "://" not in one)
+
     def redact(text: str) -> str:
-        return redact_text(text, secrets)
+        return fragments.redact(redact_text(text, secrets))
 
     def tell(one: Found) -> None:
         if one.calls:
