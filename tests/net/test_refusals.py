@@ -146,6 +146,31 @@ def test_a_limit_on_addresses_or_topics_is_learned_as_one(http: Http, specimen: 
         assert pool.stations[0].learned.span >= 2000
 
 
+MISNAMED = [
+    "block range too wide for 60 addresses", "too many blocks or addresses", "block range too large",
+    "range limit exceeded: too many addresses", "eth_getLogs limited range: filter has too many addresses",
+    "query exceeds the block range allowed for 60 addresses", "limited to 10,000 blocks", "query returned too many results",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", MISNAMED)
+@pytest.mark.parametrize("of", ["addresses", "topics"])
+def test_a_limit_is_found_by_comparing_whatever_the_words_name(http: Http, of: str, words: str) -> None:
+    """Who speaks of blocks and means addresses is asked for single blocks only until that is found out."""
+    many = [checksum(f"0x{number:040x}") for number in range(1, 60)]
+    if of == "addresses":
+        filters = [LogFilter(one, frozenset({TOPIC})) for one in [*many, EMITTER]]
+    else:
+        filters = [LogFilter(EMITTER, frozenset(f"0x{number:064x}" for number in range(59)) | {TOPIC})]
+    specimen = Specimen("addresses" if of == "addresses" else "topics", -32000, words)
+    with endpoint(Node(), Takes(**{of: 25}), specimen, in_band(200)) as server:
+        pool = pool_on(http, server)
+        logs, _ = gather(scan(pool, filters, BlockRange(0, 6000)))
+        assert [one.block for one in logs] == list(range(0, 6000, 7))
+        assert len(server.arrivals) <= ABOUT_ITSELF + 9 + 3 * GUESSED
+        assert pool.stations[0].learned.span >= 2000
+
+
 SHAPES_OF_BATCHES = [name for name in SHAPES if "data" not in name]
 
 

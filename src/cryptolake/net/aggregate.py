@@ -14,7 +14,16 @@ from cryptolake.net.block_identity import BlockIdentity, Unidentified
 from cryptolake.net.calls import Call, CallResult
 from cryptolake.net.envelope import Json
 from cryptolake.net.faults import Malformed
-from cryptolake.net.state import Proving
+from cryptolake.net.state import Proving, Several
+
+
+class Plain(Several):
+    """An aggregate3 of some calls that does not tell its block."""
+
+    def __init__(self, multicall3: str, calls: Sequence[Call]) -> None:
+        data = encode_aggregate3([(call.to, call.data) for call in calls])
+        super().__init__(to=multicall3, data="0x" + data.hex())
+        self.parts = len(calls)
 
 
 class NoMulticall(Unidentified):
@@ -28,6 +37,7 @@ class Aggregate(Proving):
         self._before, self._count, self._identity = identity.calls(multicall3), len(calls), identity
         every = [*self._before, *((call.to, call.data) for call in calls)]
         super().__init__(to=multicall3, data="0x" + encode_aggregate3(every).hex())
+        self.parts = len(calls)
         self.results: list[CallResult] = []
 
     def believe(self, answer: Json) -> None:

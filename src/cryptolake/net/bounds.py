@@ -54,6 +54,12 @@ class Bound:
             return self._size
 
     @property
+    def most(self) -> int:
+        """The most that was answered; 0 for nothing yet."""
+        with self._lock:
+            return self._most
+
+    @property
     def untested(self) -> bool:
         """Whether nothing has been answered or refused yet, so that more than the guess may be tried."""
         with self._lock:
@@ -146,12 +152,6 @@ class Bound:
                 self._size = self._middle(size) or max(1, size // 2)
             else:
                 self._lower(size, _PATIENCE_UNNAMED)
-
-    def forgive(self) -> None:
-        """What was refused without words had another reason, which is known now: start again from the guess."""
-        with self._lock:
-            if self._named == self._end:
-                self._start()
 
     def forget(self) -> None:
         """Whatever was refused had another reason, which is known now: start again from the guess."""

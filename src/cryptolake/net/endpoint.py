@@ -6,7 +6,7 @@ What does not belong here: which endpoints there are (app, registry) and how a c
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -15,6 +15,7 @@ from cryptolake.net.limiter import Limiter
 from cryptolake.net.patience import Forbearance
 from cryptolake.net.suspicion import Suspicion
 
+MOST_TOGETHER = 500  # about 100 kB of call data, accepted by every provider listed
 SURE = 2  # times that something must be said to be missing until that is believed for good
 _MISSES = 3
 _LOOK_AGAIN_S, _LOOK_AGAIN_MOST_S = 5.0, 3600.0
@@ -96,7 +97,8 @@ class Endpoint:
 class Learned:
     """What one endpoint has taught us: its limits, its head, its archive depth, its latency. Thread-safe, kept by the pool.
 
-    Every limit is a dimension of its own: blocks, addresses and first topics of a log question, calls of a batch. How many
+    Every limit is a dimension of its own: blocks, addresses and first topics of a log question, calls of a batch, calls of
+    contracts in one eth_call. How many
     results an answer may hold limits the blocks of dense places only: there the span is smaller for as long as it must be.
     """
 
@@ -111,6 +113,7 @@ class Learned:
     ) -> None:
         self._lock = threading.Lock()
         self.blocks, self.batch = Bound(span, ceiling=most_blocks), Bound(batch, ceiling=batch)
+        self.together = Bound(MOST_TOGETHER, ceiling=MOST_TOGETHER)  # calls of contracts that one eth_call holds
         self.addresses, self.topics = Bound(most_addresses, ceiling=most_addresses), Bound()
         self._archive = archive  # blocks behind the head whose state may be asked for
         self._dense: int | None = None  # blocks to ask for where logs are dense
@@ -126,7 +129,7 @@ class Learned:
             0,
             1,
         )  # answers since it was changed, and how many until it grows
-        self.misnamed: frozenset[str] = frozenset()  # what its words name when they mean blocks
+        self.misnamed: frozenset[str] = frozenset()  # what its words name when they mean something else
         self.head = -1  # the newest block it is known to have
         self.tells_head = True
         self.latency_s = self.last_s = 0.1  # moving average and latest, seconds
@@ -207,10 +210,11 @@ class Learned:
         self._asking = False
         self.blocks.doubted(blocks, spoken=spoken)
 
-    def forgive(self) -> None:
-        """What windows were refused for was not their blocks, as is known now: they are asked whole again."""
-        self.blocks.forgive()
+    def forgive(self, called: Iterable[str]) -> None:
+        """What windows were refused for was not their blocks, whatever it was `called`: they are asked whole again."""
+        self.blocks.forget()
         with self._lock:
+            self.misnamed |= {"blocks"} & set(called)
             self._dense, self._crowded = None, False
 
     def misname(self, of: str) -> None:

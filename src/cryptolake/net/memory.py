@@ -85,6 +85,7 @@ def _bounds(learned: Learned) -> dict[str, Bound]:
         "calls": learned.batch,
         "addresses": learned.addresses,
         "topics": learned.topics,
+        "together": learned.together,
     }
 
 

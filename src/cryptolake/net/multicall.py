@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from cryptolake.errors import CryptolakeError, Narrow, Retry, Skip
-from cryptolake.net.abi import WORD, decode_aggregate3, encode_aggregate3
-from cryptolake.net.aggregate import Aggregate, NoMulticall, content_of
+from cryptolake.net import together
+from cryptolake.net.abi import WORD, decode_aggregate3
+from cryptolake.net.aggregate import Aggregate, NoMulticall, Plain, content_of
 from cryptolake.net.answers import data
 from cryptolake.net.block_identity import BlockIdentity, Unidentified
 from cryptolake.net.calls import Call as Call
 from cryptolake.net.calls import CallResult as CallResult
+from cryptolake.net.endpoint import MOST_TOGETHER
 from cryptolake.net.envelope import Json
 from cryptolake.net.faults import Elsewhere, Malformed, Overdue, RpcFault
 from cryptolake.net.reverts import Reverts
@@ -29,8 +31,7 @@ T = TypeVar("T")
 # Same address on almost every chain; source: mds1/multicall3 deployments.
 MULTICALL3 = "0xcA11bde05977b3631167028862bE2a173976CA11"
 _GAS = re.compile(r"out of gas|gas (?:required|limit|too low)|intrinsic gas|not enough gas")
-MAX_CALLS = 500  # per aggregate3; about 100 kB of call data, accepted by every provider listed
-
+MAX_CALLS = MOST_TOGETHER  # per aggregate3
 
 _WORDLESS = CallResult(False, b"")
 Program = Generator[Sequence[Call], Sequence[CallResult], T]
@@ -173,14 +174,14 @@ def _ask(
         return dict(zip(calls, _one_by_one(pool, calls, block), strict=True))
     # Those that will revert come first: what they fail for is not that others have taken the gas.
     ordered = sorted(calls, key=lambda call: not reverts.known(call))
-    pieces = [ordered[start : start + max_calls] for start in range(0, len(ordered), max_calls)]
+    pieces = _pieces(ordered, together.most_together(pool, block.number, max_calls))
     results: dict[Call, CallResult | Retry] = {}
     believed: list[Call] = []
     try:
-        together = _aggregates(pool, pieces, block, multicall3)
+        answered = _aggregates(pool, pieces, block, multicall3)
     except NoMulticall:
         return dict(zip(calls, _one_by_one(pool, calls, block), strict=True))
-    for piece, decoded in zip(pieces, together, strict=True):
+    for piece, decoded in zip(pieces, answered, strict=True):
         believed += _known_to_revert(piece, decoded or [], reverts)
         found = decoded if decoded is not None else _halved(pool, piece, block, multicall3)
         results.update(zip(piece, found, strict=True))
@@ -214,24 +215,31 @@ def _aggregates(
 
     Raises Unidentified where nobody's answer proves that it is of this block.
     """
-    if block.identity is None:
-        plain: list[tuple[str, Sequence[Json]]] = []
-        for piece in pieces:
-            data = "0x" + encode_aggregate3([(call.to, call.data) for call in piece]).hex()
-            plain.append(("eth_call", [{"to": multicall3, "data": data}, block.tag]))
-        try:
-            answers = pool.batch(plain)
-        except (Narrow, Overdue, Malformed):
-            return [None] * len(pieces)
-        return [_decoded(answer, len(piece)) for answer, piece in zip(answers, pieces, strict=True)]
-    proving = [Aggregate(multicall3, piece, block.identity) for piece in pieces]
+    identity, sizes = block.identity, [len(piece) for piece in pieces]
+    asked = [
+        Plain(multicall3, piece) if identity is None else Aggregate(multicall3, piece, identity) for piece in pieces
+    ]
     try:
-        answers = pool.batch([("eth_call", [one, block.tag]) for one in proving])
+        answers = pool.batch([("eth_call", [one, block.tag]) for one in asked])
     except Unidentified:
         raise
-    except (Narrow, Overdue, Malformed):
+    except (Narrow, Overdue, Malformed) as error:
+        if not isinstance(error, Malformed):
+            together.refused(pool, sizes)
         return [None] * len(pieces)
-    return [None if isinstance(answer, RpcFault) else one.results for one, answer in zip(proving, answers, strict=True)]
+    together.refused(pool, [size for size, one in zip(sizes, answers, strict=True) if isinstance(one, RpcFault)])
+    together.answered(pool, [size for size, one in zip(sizes, answers, strict=True) if not isinstance(one, RpcFault)])
+    return [_results(one, answer, size) for one, answer, size in zip(asked, answers, sizes, strict=True)]
+
+
+def _results(asked: Plain | Aggregate, answer: Json | RpcFault, count: int) -> list[CallResult] | None:
+    if isinstance(asked, Plain):
+        return _decoded(answer, count)
+    return None if isinstance(answer, RpcFault) else asked.results
+
+
+def _pieces(calls: Sequence[Call], size: int) -> list[Sequence[Call]]:
+    return [calls[start : start + size] for start in range(0, len(calls), size)]
 
 
 def _decoded(answer: Json | RpcFault, count: int) -> list[CallResult] | None:
@@ -245,10 +253,10 @@ def _decoded(answer: Json | RpcFault, count: int) -> list[CallResult] | None:
 
 
 def _halved(pool: Asks, calls: Sequence[Call], block: _Block, multicall3: str) -> list[CallResult | Retry]:
-    """Calls that were too much together, in halves, down to plain calls."""
+    """Calls that were too much together, in halves or what the endpoint is found to take, down to plain calls."""
     if len(calls) == 1:
         return _one_by_one(pool, calls, block)
-    pieces = [calls[: len(calls) // 2], calls[len(calls) // 2 :]]
+    pieces = _pieces(calls, min((len(calls) + 1) // 2, together.most_together(pool, block.number, len(calls))))
     results: list[CallResult | Retry] = []
     for piece, decoded in zip(pieces, _aggregates(pool, pieces, block, multicall3), strict=True):
         results += decoded if decoded is not None else _halved(pool, piece, block, multicall3)

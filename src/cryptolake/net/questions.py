@@ -11,7 +11,7 @@ from cryptolake.errors import CryptolakeError
 from cryptolake.net.answers import quantity
 from cryptolake.net.bounds import Bound
 from cryptolake.net.envelope import Json, Reply
-from cryptolake.net.faults import Doubtful, Elsewhere, TooBig
+from cryptolake.net.faults import Doubtful, Elsewhere, Overdue, TooBig
 from cryptolake.net.state import AtHash
 
 Question = tuple[str, Sequence[Json]]
@@ -49,9 +49,13 @@ def blocks_of(call: Question) -> int:
     return 0 if first is None or last is None else last - first + 1
 
 
-def of_one(method: str, error: TooBig | Doubtful) -> CryptolakeError:
+def of_one(call: Question, error: TooBig | Doubtful) -> CryptolakeError:
     """What a refusal means for one call alone: only a call of a contract may hold several that can be asked apart."""
+    method, params = call
     if isinstance(error, Doubtful):
+        several = method == "eth_call" and params and getattr(params[0], "parts", 1) > 1
+        if several and (error.spoken or isinstance(error.otherwise, Overdue)):
+            return TooBig(of="gas")  # whatever it is, fewer may be answered
         return error.otherwise
     return (
         error if method == "eth_call" else Elsewhere(f"the endpoint refuses {method} as too big; set another endpoint")

@@ -285,7 +285,7 @@ class Pool:
                 continue
             except (TooBig, Doubtful) as error:
                 if size == 1 or (self.hurried and isinstance(error, Doubtful)):
-                    raise of_one(calls[numbers[0]][0], error) from None
+                    raise of_one(calls[numbers[0]], error) from None
                 if isinstance(error, TooBig) and error.of == "batch":
                     bound.refused(size, error.hint)
                 else:  # too much to answer at once may be these calls only

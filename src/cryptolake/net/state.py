@@ -22,7 +22,13 @@ class AtHash(dict[str, Json]):
         self.number = number
 
 
-class Proving(dict[str, Json], ABC):
+class Several(dict[str, Json]):
+    """The fields of an eth_call that holds `parts` calls which could be asked apart."""
+
+    parts = 1
+
+
+class Proving(Several, ABC):
     """The fields of an eth_call whose answer proves itself, or is asked elsewhere."""
 
     @abstractmethod

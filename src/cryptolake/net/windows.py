@@ -34,6 +34,7 @@ def ask_window(
     """
     learned, found = station.learned, set[Log]()
     cut: list[tuple[int, int]] = []  # how many addresses and topics were refused for a reason that was not said
+    called: set[str] = set()  # what the refusals of single blocks spoke of
     parts = [_of(question, question.addresses if addresses is None else addresses)]
     while parts:
         addresses, topics = parts.pop()
@@ -47,10 +48,11 @@ def ask_window(
             answer = pool.ask(station, METHOD, question.params(start, end, addresses, topics), start)
         except (TooBig, Doubtful) as error:
             of = error.of if isinstance(error, TooBig) else ""
-            if of in learned.misnamed:
-                of = "blocks"
+            if of == "blocks" or of in learned.misnamed:
+                of = _meant(learned, addresses, topics)
             if of in {"addresses", "topics"} and len(addresses) * len(topics) > 1:
-                _refused(learned, of, addresses, topics, error.hint if isinstance(error, TooBig) else None)
+                hint = error.hint if isinstance(error, TooBig) and error.of == of else None
+                _refused(learned, of, addresses, topics, hint)
                 parts.append((addresses, topics))
             elif end - start > 1:
                 if of in {"addresses", "topics"}:  # there is only one left: it was never their number
@@ -58,6 +60,7 @@ def ask_window(
                 raise
             elif len(addresses) * len(topics) > 1:  # a single block: it can only be the addresses or topics
                 cut.append((len(addresses), len(topics)))
+                called |= {of}
                 parts += _halves(question, addresses, topics)
             else:
                 raise _refuses_all(pool, station, error) from None
@@ -76,8 +79,20 @@ def ask_window(
     if cut:
         addresses_cut, topics_cut = cut[0]
         (learned.addresses if addresses_cut > 1 else learned.topics).refused(max(addresses_cut, topics_cut))
-        learned.forgive()
+        learned.forgive(called)
     return list(found)
+
+
+def _meant(learned: Learned, addresses: Sequence[str], topics: Sequence[str]) -> str:
+    """What an endpoint that speaks of blocks may mean: where it was found out to mean something else, what is more than it ever
+    took.
+    """
+    if "blocks" in learned.misnamed:
+        if len(addresses) > max(1, learned.addresses.most):
+            return "addresses"
+        if len(topics) > max(1, learned.topics.most):
+            return "topics"
+    return "blocks"
 
 
 def _require_places(found: set[Log], unread: set[str] | None) -> None:

@@ -18,7 +18,7 @@ from cryptolake.contracts.grades import UNPROVEN
 from cryptolake.contracts.partition import Partition
 from cryptolake.flow.plan import Span, make_plan, without_numbers
 from cryptolake.net.choice import HELPS
-from cryptolake.net.endpoint import Endpoint, Learned, Limits, Station
+from cryptolake.net.endpoint import MOST_TOGETHER, Endpoint, Learned, Limits, Station
 from cryptolake.net.limiter import SHARE, Limiter
 from cryptolake.net.memory import Memory
 from cryptolake.net.voices import same_voice
@@ -255,6 +255,17 @@ def _is_known(app: App, chain: str, instant: datetime, *, borne_out: bool) -> bo
     return kept is not None and kept.grade != UNPROVEN and (not borne_out or kept.grade != "one_voice")
 
 
+def _together(memory: Memory, chain: str, known: Sequence[Endpoint]) -> int:
+    """How many calls of contracts go in one, as earlier runs learned of the endpoint that is asked most."""
+    firsts = [each for each in known if not each.besides] or known
+    if not firsts:
+        return MOST_TOGETHER
+    first = max(firsts, key=lambda each: each.limits.rate / each.limits.cost(CALL))
+    station = Station(first, Limiter(first.limits.rate, told=first.limits.told), Learned(first.limits.log_span))
+    memory.recall(chain, station)
+    return station.learned.together.size
+
+
 def _as_learned(memory: Memory, chain: str, endpoint: Endpoint) -> Endpoint:
     """The endpoint with the rate and the span that earlier runs learned of it, where they did."""
     limits = endpoint.limits
@@ -332,6 +343,7 @@ def planned(
         scanned=kept_histories(app.folder.discovered),
         doubted=audit > 0,
         young={csu.name: csu for csu in csus},
+        together=lambda chain: _together(memory, chain, endpoints(chain)),
     )
     chains = with_prices(app, chains, able, plan.wanted, states, known=known, resume=resume)
     chains = with_event_prices(app, chains, able, plan.wanted, states)

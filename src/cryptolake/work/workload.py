@@ -19,6 +19,7 @@ from cryptolake.sources.onchain.planning import (
     CODE,
     HEADER,
     LOGS,
+    MAX_CALLS,
     QUIET_BLOCKS,
     Habit,
     birth_calls,
@@ -92,6 +93,7 @@ def work(
     scanned: Mapping[str, Sequence[int]] | None = None,
     doubted: bool = False,
     young: Mapping[str, Csu] | None = None,
+    together: Callable[[str], int] = lambda _chain: MAX_CALLS,
 ) -> list[Workload]:
     """The work per chain; markets and chains that did not run yet have none.
 
@@ -99,7 +101,7 @@ def work(
     the lake knows of how markets ask, by name; `scanned` the chains whose histories of events are kept, with how many blocks of
     each no second operator told. `doubted`: a sample of
     the answers is going to be compared (the setting `audit`). `young` are the markets whose rows may say that they began later
-    (None: all).
+    (None: all). `together` gives how many calls of contracts a chain's endpoints take in one.
     """
     early: dict[str, dict[str, Csu]] = {}
     asked: dict[str, dict[str, dict[Period, list[Csu]]]] = {}
@@ -115,7 +117,9 @@ def work(
     learned = habits or {}
     found = []
     for name in sorted({*asked, *early}):
-        one = _workload(chains[name], asked.get(name, {}), blocks, known, learned, (scanned or {}).get(name), doubted)
+        one = _workload(
+            chains[name], asked.get(name, {}), blocks, known, learned, (scanned or {}).get(name), doubted, together(name)
+        )
         found.append(replace(one, births=birth_calls(early.get(name, {}).values(), chains[name])))
     return found
 
@@ -136,6 +140,7 @@ def _workload(
     learned: Mapping[str, Habit],
     scanned: Sequence[int] | None,
     doubted: bool,
+    together: int,
 ) -> Workload:
     snapshots, events = asked.get(SNAPSHOTS, {}), asked.get(EVENTS, {})
     runs = _runs(sorted(events))
@@ -143,7 +148,7 @@ def _workload(
     instants = {instant for period in {*snapshots, *events} for instant in (period.start, period.end)}
     unknown = sorted(instant for instant in instants if not known(chain.name, instant))
     shot, watched = (_habits(of, learned) for of in (snapshots, events))
-    shots = snapshot_calls(shot, len(snapshots))
+    shots = snapshot_calls(shot, len(snapshots), together)
     calls = shots + sum(
         emitter_calls(watched, len(run)) + settling_calls(watched, len(run), _days(run)) for run in runs
     )

@@ -14,7 +14,7 @@ from datetime import datetime
 import orjson
 
 from cryptolake.contracts.block_clock import BlockClock
-from cryptolake.net.multicall import MAX_CALLS
+from cryptolake.net.multicall import MAX_CALLS as MAX_CALLS
 from cryptolake.net.reverts import TRUSTED_BLOCKS
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.event_rates import events_a_day
@@ -83,15 +83,18 @@ def learned(before: Habit, snapshot: bytes | None, liquidations: Sequence[bytes]
     return found
 
 
-def snapshot_calls(habits: Sequence[Habit], periods: int) -> int:
-    """Contract calls for snapshots of markets of one chain over so many periods: the first period teaches what to ask."""
+def snapshot_calls(habits: Sequence[Habit], periods: int, together: int = MAX_CALLS) -> int:
+    """Contract calls for snapshots of markets of one chain over so many periods: the first period teaches what to ask.
+
+    `together` calls of contracts go in one, at most.
+    """
     if not habits or not periods:
         return 0
     every, alone = sum(one.calls for one in habits), sum(one.alone for one in habits)
     deepest = max(one.rounds for one in habits)
     by_round = [sum(one.calls / one.rounds for one in habits if one.rounds > place) for place in range(deepest)]
-    first = sum(max(1, round(calls / MAX_CALLS + 0.4)) for calls in by_round)
-    return first + (periods - 1) * math.ceil(every / MAX_CALLS) + math.ceil(periods / TRUSTED_BLOCKS) * alone
+    first = sum(max(1, round(calls / together + 0.4)) for calls in by_round)
+    return first + (periods - 1) * math.ceil(every / together) + math.ceil(periods / TRUSTED_BLOCKS) * alone
 
 
 def emitter_calls(habits: Sequence[Habit], periods: int) -> int:
