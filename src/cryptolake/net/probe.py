@@ -27,6 +27,7 @@ from cryptolake.waiting import pause
 _SILENT = "0x00000000000000000000000000000000000000ff"
 _BATCHES = (100, 50, 20, 10, 5, 2)
 _ADDRESSES = (1000, 500, 100, 50, 20, 10)
+_FREE = 1e9  # units a second: no limit of our own
 _SPANS, _TRIES = 8, 3  # questions for the span; and for one that meets trouble
 MOST_CALLS = 400  # calls to one endpoint at most, members of batches counted
 
@@ -255,9 +256,10 @@ def _batch(pool: Pool, endpoint: Endpoint, http: CountedHttp) -> _Most:
     limits, refused = endpoint.limits, False
     told = int(limits.rate / limits.cost("eth_blockNumber")) if limits.told else max(_BATCHES)
     for size in sorted({max(1, min(one, limits.max_batch, told)) for one in _BATCHES}, reverse=True):
-        free = replace(
-            limits, max_batch=size, rate=max(limits.rate, 10.0 * size * limits.dearest)
-        )  # never split for the rate
+        # What is sent is counted in the limit that is shared, and never split for it: the endpoint alone is to say what is
+        # too much.
+        free = replace(limits, max_batch=size, told=False)
+        pool.stations[0].limiter.acquire(size * limits.cost("eth_blockNumber"))
         alone = Pool(
             pool.chain,
             pool.chain_id,
@@ -265,8 +267,9 @@ def _batch(pool: Pool, endpoint: Endpoint, http: CountedHttp) -> _Most:
             http,
             purse=pool.purse,
             attempts=1,
-            limiters=lambda _: pool.stations[0].limiter,
+            limiters=lambda _: Limiter(_FREE, 10_000.0 * limits.dearest),
         )
+        alone.stations[0].chain_ok = True  # it was asked before
         try:
             answers = alone.batch([("eth_blockNumber", [])] * size)
         except Stop:
@@ -276,8 +279,8 @@ def _batch(pool: Pool, endpoint: Endpoint, http: CountedHttp) -> _Most:
             continue
         except CryptolakeError:
             return _Most(None)
-        # The pool halves what is refused: only one request beside the chain check means that all went through at once.
-        if alone.requests <= 2 and not any(isinstance(one, RpcFault) for one in answers):
+        # The pool halves what is refused: a single request means that all went through at once.
+        if alone.requests == 1 and not any(isinstance(one, RpcFault) for one in answers):
             return _Most(size, is_limit=refused)
         refused = True
     return _Most(1, is_limit=refused)
