@@ -108,7 +108,9 @@ class Witness:
     ) -> list[str]:
         """Ask a sample of what is too dear to be asked whole, of the user's own; why some of it is not answered."""
         own = {name: [one for one in able[name] if not one.endpoint.besides] for name in dear}
-        chosen = self._chosen({name: parts[name] for name in dear}, own, self.sample or 0.0)
+        names = {one.endpoint.name for some in own.values() for one in some}
+        took = [one.window.end - one.window.start for one in found if one.window.endpoint in names]
+        chosen = self._chosen({name: parts[name] for name in dear}, own, self.sample or 0.0, max(took, default=None))
         problems: list[str] = []
         for name, pieces in chosen.items():
             heard = [one.window for one in found]
@@ -137,7 +139,11 @@ class Witness:
         return why_none(self.pool, {name})
 
     def _chosen(
-        self, parts: Mapping[str, Sequence[BlockRange]], able: Mapping[str, Sequence[Station]], share: float
+        self,
+        parts: Mapping[str, Sequence[BlockRange]],
+        able: Mapping[str, Sequence[Station]],
+        share: float,
+        widest: int | None = None,
     ) -> dict[str, list[BlockRange]]:
         """The blocks to ask again, by who answered them: all, or pieces of one question each, drawn by lot.
 
@@ -149,6 +155,7 @@ class Witness:
         pieces, questions = list[tuple[str, BlockRange]](), 0
         for name, some in parts.items():
             step = max((one.learned.span for one in worth_asking(able[name], None)), default=0)
+            step = step if widest is None else min(step, widest)  # a span that is being looked for may be too wide
             for part in some if step else ():
                 cut = [BlockRange(at, min(part.end, at + step)) for at in range(part.start, part.end, step)]
                 pieces += [(name, one) for one in cut]
