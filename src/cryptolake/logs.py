@@ -96,7 +96,10 @@ def url_secrets(url: str) -> list[str]:
     given = [password, f"{user}:{password}"] if password else [user]
     for name, value in parse_qsl(parts.query):
         (given if _NAMES_A_SECRET.search(name) else words).append(value)
-    return [*(one for one in words if len(one) >= _KEY_LENGTH or _TOKEN.fullmatch(one)), *(one for one in given if len(one) >= _SHORTEST)]
+    return [
+        *(one for one in words if len(one) >= _KEY_LENGTH or _TOKEN.fullmatch(one)),
+        *(one for one in given if len(one) >= _SHORTEST),
+    ]
 
 
 def redact_text(text: str, secrets: Iterable[str]) -> str:

@@ -47,7 +47,7 @@ def ask_window(
         try:
             answer = pool.ask(station, METHOD, question.params(start, end, addresses, topics), start)
         except (TooBig, Doubtful) as error:
-            of = error.of if isinstance(error, TooBig) else ""
+            of: str = error.of if isinstance(error, TooBig) else ""
             if of == "blocks" or of in learned.misnamed:
                 of = _meant(learned, addresses, topics)
             if of in {"addresses", "topics"} and len(addresses) * len(topics) > 1:

@@ -118,7 +118,14 @@ def work(
     found = []
     for name in sorted({*asked, *early}):
         one = _workload(
-            chains[name], asked.get(name, {}), blocks, known, learned, (scanned or {}).get(name), doubted, together(name)
+            chains[name],
+            asked.get(name, {}),
+            blocks,
+            known,
+            learned,
+            (scanned or {}).get(name),
+            doubted,
+            together(name),
         )
         found.append(replace(one, births=birth_calls(early.get(name, {}).values(), chains[name])))
     return found
