@@ -91,6 +91,28 @@ class Fixed:
         return admitted
 
 
+@dataclass(slots=True)
+class LockedOut:
+    """At most `limit` in any second; who breaks it is refused for `seconds`, anew by each refusal if `renewed`."""
+
+    limit: float
+    seconds: float
+    renewed: bool = False
+    rule: Sliding = field(init=False)
+    until: float = float("-inf")
+
+    def __post_init__(self) -> None:
+        self.rule = Sliding(self.limit)
+
+    def admits(self, now: float, cost: float) -> bool:
+        """As the protocol says."""
+        locked = now < self.until
+        admitted = not locked and self.rule.admits(now, cost)
+        if not admitted and (self.renewed or not locked):
+            self.until = now + self.seconds
+        return admitted
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A way to enforce: the rule, what a call costs, and whether each member of a batch is judged by itself."""

@@ -137,6 +137,6 @@ def _base64(view: _View) -> Iterator[_View]:
 
 
 def _read(view: _View, decoded: bytes, place: tuple[int, int]) -> Iterator[_View]:
-    """What is readable of decoded bytes; it all stands in one place of the view: no rest of the code is left beside a part."""
+    """What is readable of decoded bytes; all of it stands in one place of the view, so no rest of a code is left."""
     for found in _READABLE.finditer(decoded):
         yield view.part((letter, *place) for letter in found.group().decode())

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from benchmarks.enforcing import CALLS, KINDS, UNITS, Bucket, Fixed, Rule, Sliding
+from benchmarks.enforcing import CALLS, KINDS, UNITS, Bucket, Fixed, LockedOut, Rule, Sliding
 from tests.net.simulated import Simulation, simulated
 
 from cryptolake.net.limiter import SHARE, Limiter, SharedLimiter
@@ -49,6 +49,62 @@ def test_a_limit_that_nobody_told_is_found(name: str, guess: float) -> None:
     assert world.refused_share <= 0.01
     world.run(100)
     assert world.rate(200) >= 0.9 * CALLS
+
+
+FEW = 10.0  # units a second on average, of the rules that count otherwise
+WINDOWS = [(kind, seconds) for kind in ("sliding", "strict", "fixed") for seconds in (2.0, 5.0, 10.0, 30.0, 60.0)]
+LOCKS = [(seconds, renewed) for seconds in (5.0, 10.0, 60.0) for renewed in (False, True)]
+
+
+def window(kind: str, seconds: float) -> Rule:
+    if kind == "fixed":
+        return Fixed(FEW * seconds, seconds)
+    return Sliding(FEW * seconds, seconds, strict=kind == "strict")
+
+
+@pytest.mark.parametrize(("kind", "seconds"), WINDOWS)
+def test_a_limit_of_any_window_is_used_when_told(kind: str, seconds: float) -> None:
+    world = simulated(window(kind, seconds), FEW, told=True, jitter_s=0.01)
+    world.run(120)
+    assert world.rate(120) >= 0.9 * FEW
+    assert world.refused_share <= 0.01
+
+
+def refused_since(world: Simulation, seconds: float) -> float:
+    """The share of requests refused in the latest seconds."""
+    refused, sent = (sum(at > world.now[0] - seconds for at in found) for found in (world.refused, world.sent))
+    return refused / sent
+
+
+@pytest.mark.parametrize(("kind", "seconds"), WINDOWS)
+def test_a_limit_of_any_window_is_found_within_minutes(kind: str, seconds: float) -> None:
+    """What a limit counts over shows in how long nothing helps: where it is none by the second, it may be by ten of them."""
+    world = simulated(window(kind, seconds), 25.0, told=False, jitter_s=0.01)
+    world.run(600)
+    assert world.rate(300) >= 0.8 * FEW
+    assert refused_since(world, 300) <= 0.02
+
+
+@pytest.mark.parametrize(("seconds", "renewed"), LOCKS)
+def test_who_is_locked_out_for_a_while_finds_the_limit_of_the_second(seconds: float, renewed: bool) -> None:
+    world = simulated(LockedOut(FEW, seconds, renewed), 25.0, told=False, jitter_s=0.01)
+    world.run(900)
+    assert world.rate(600) >= 0.8 * FEW
+    assert refused_since(world, 600) <= 0.01
+
+
+def test_one_call_in_two_seconds_is_found() -> None:
+    world = simulated(Sliding(1, 2.0), 25.0, told=False, jitter_s=0.01)
+    world.run(900)
+    assert world.rate(600) >= 0.8 / 2
+
+
+def test_what_was_learned_too_low_finds_its_way_back() -> None:
+    world = simulated(Sliding(1.0, 2.0), 25.0, told=False)
+    world.run(120)
+    world.rule = Sliding(10 * FEW, 10.0)
+    world.run(600)
+    assert world.rate(300) >= 0.8 * FEW
 
 
 @pytest.mark.parametrize("name", RULES)

@@ -24,6 +24,8 @@ SHARE = 0.985  # of the limit that is used: arrivals jitter on the way, a provid
 _SECOND = 2 - SHARE  # seconds that hold at most a second's limit, for the same reason
 _BUSY = 0.6  # of a second's units, from which on the rate is what holds the asking up
 _LATE_S = _SECOND - 1  # what a window of a second has to spare
+_GRAIN_S, _GRAINS_S = 1 / 128, 0.5  # of the records of the latest second and minute
+_STEADY_S = 3.0  # as fast for so long: a limit of a second would have been met before
 _TRIAL = 1.5  # times as long as a refusal took, in which the first request after one goes alone
 _PIECE = 1 / 10  # of a second's limit that one request costs at most: larger ones leave gaps before and behind them
 KEPT_S = 7 * 86400.0  # how long a learned rate is believed
@@ -68,8 +70,8 @@ class Limiter:
         self._waited_at = self._noted_at = float("-inf")
 
     def _fresh(self) -> LimiterState:
-        second = Granted(_SECOND, kept_s=3.0, grain_s=1 / 128)
-        minute = Granted(60 * _SECOND, kept_s=62.0, grain_s=1.0)
+        second = Granted(_SECOND, kept_s=3.0, grain_s=_GRAIN_S)
+        minute = Granted(60 * _SECOND, kept_s=62.0, grain_s=_GRAINS_S)
         return LimiterState(Speed(self._given, self._given, self._told), second, minute)
 
     def _restored(self, stored: bytes) -> LimiterState:
@@ -122,11 +124,10 @@ class Limiter:
         tolerance = (max(self._burst, cost) if self._exact else self._burst) / rate
         at = max(now, full_at - tolerance, speed.resumes_at)
         if self._exact:
-            at = state.second.earliest(at, cost, self._in_a_second(rate))
-            if speed.minute < float("inf"):
-                at = state.minute.earliest(at, cost, speed.minute)
+            at = state.second.earliest(at, cost, self._in_a_second(speed))
             state.second.add(at, cost, now)
             state.minute.add(at, cost, now)
+            speed.let_through(at, cost)
             full_at = max(full_at, at + self._burst / rate)
         # The first one after a second complaint goes alone: the others wait as long as the refusal took to come.
         state.full_at, state.trial_s = max(full_at, at + state.trial_s), 0.0
@@ -135,9 +136,16 @@ class Limiter:
             self._waited_at = at
         return Place(at, speed.complained_at)
 
-    def _in_a_second(self, rate: float) -> float:
-        """The most units that any second may hold. A told limit that is used less for now loses no fraction of a unit."""
-        return min(self._given / SHARE, math.ceil(rate / SHARE - 1e-9)) if self._told else rate / SHARE
+    def _in_a_second(self, speed: Speed) -> float:
+        """The most units that any second may hold: no fraction of one is lost where the rate was learned from complaints, or
+        where a told limit is used less for now. Where a second is not what is counted, one more does no harm.
+        """
+        whole = math.ceil(speed.rate / SHARE - 1e-9)
+        if self._told:
+            return min(self._given / SHARE, whole)
+        if speed.window > 1:
+            return whole + 1
+        return whole if speed.complained_at > -math.inf else speed.rate / SHARE
 
     def use(self, place: Place, cost: float = 1.0) -> bool:
         """Whether a place still counts when its time has come: nobody was refused between its granting and its time.
@@ -186,13 +194,19 @@ class Limiter:
         """
         with self._held() as state:
             now = self._clock()
-            second = state.second.between(sent_at - 1, sent_at) if self._exact else None
-            news = state.speed.complaint(now, sent_at, after_s, second, state.minute.between(sent_at - 60, sent_at))
+            if self._exact:
+                second, later = state.second.between(sent_at - 1, sent_at), state.second.between(sent_at, math.inf)
+                span = state.minute.between(sent_at - state.speed.span, sent_at)
+                steady = math.floor((sent_at - 1) / _GRAINS_S) * _GRAINS_S
+                earlier = state.minute.between(steady - _STEADY_S, steady) / _STEADY_S
+                news = state.speed.complaint(now, sent_at, after_s, second, span, later, earlier)
+            else:
+                news = state.speed.complaint(now, sent_at, after_s)
             if news:
                 state.second.take_back(now)
                 state.minute.take_back(now)
                 state.full_at = state.speed.resumes_at + (0.0 if self._exact else self._burst / state.speed.rate)
-                state.trial_s = min(5.0, _TRIAL * (now - sent_at)) if state.speed.series else 0.0
+                state.trial_s = min(5.0, _TRIAL * (now - sent_at)) if state.speed.series or not self._told else 0.0
                 state.learned_at = self._wall()
             return news
 
@@ -208,7 +222,10 @@ class Limiter:
                 busy = state.second.between(now - 1, now) >= _BUSY * rate
             else:
                 busy = now - self._waited_at < max(1.0, 2 / rate)
-            state.speed.answer(now, sent_at, busy=busy)
+            if state.speed.answer(now, sent_at, busy=busy, since=state.second.between(sent_at - _GRAIN_S, now)):
+                state.second.take_back(now)
+                state.minute.take_back(now)
+                state.full_at = now + (0.0 if self._exact else self._burst / state.speed.rate)
             if state.speed.rate != rate:
                 state.learned_at = self._wall()
 

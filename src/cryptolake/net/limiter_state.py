@@ -8,9 +8,9 @@ from dataclasses import astuple, dataclass
 from cryptolake.net.granted import Granted
 from cryptolake.net.speed import Speed
 
-_MARK = b"CLL2"
+_MARK = b"CLL3"
 _HEAD = struct.Struct("<4sHHdddddi")  # mark, numbers in `second` and `minute`, then as in `packed`
-_SPEED = struct.Struct("<dd?ddddddddi?")
+_SPEED = struct.Struct("<dd?" + "d" * 19 + "i?")
 _FORMER = struct.Struct("<dddi")  # when it was written, full_at, used, month
 
 
