@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
+import orjson
 import pytest
 from tests.chain.anvil import CHAIN_ID, Anvil
 from tests.net.node import EMITTER
@@ -11,11 +14,12 @@ from tests.waiting import PATIENCE_S
 
 from cryptolake.demo.aggregate3 import decode_calls, encode_results
 from cryptolake.errors import Narrow, Retry, Skip
-from cryptolake.net.abi import decode_aggregate3, encode_aggregate3
-from cryptolake.net.endpoint import Endpoint, SecretUrl
+from cryptolake.net.abi import WORD, decode_aggregate3, encode_aggregate3
+from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.net.envelope import Json
 from cryptolake.net.faults import RpcFault
-from cryptolake.net.http import Http
+from cryptolake.net.http import Answer, Http
+from cryptolake.net.memory import Memory
 from cryptolake.net.multicall import MULTICALL3, Call, CallResult, Failed, Finished, Program, replay, run
 from cryptolake.net.reverts import TRUSTED_BLOCKS, Reverts
 from cryptolake.net.rpc import Pool
@@ -239,3 +243,55 @@ def test_on_a_real_node_two_busy_contracts_are_too_much_for_one_aggregate_and_bo
     assert [good for good, _ in decode_aggregate3(bytes.fromhex(str(said)[2:]))] == [True, False]
     outcomes = run(pool, {place: ask(place) for place in places}, anvil.number())
     assert [one.value for one in outcomes.values() if isinstance(one, Finished)] == [1, 1]
+
+
+class Limited:
+    """An endpoint in place of the HTTP client: refuses calls whose data is longer than `most` bytes, in these words."""
+
+    def __init__(self, most: int, words: str) -> None:
+        self.most, self.words = most, words
+        self.refused = 0
+
+    def post(self, url: str, body: bytes, **_: object) -> Answer:
+        asked = orjson.loads(body)
+        many = asked if isinstance(asked, list) else [asked]
+        return Answer(
+            200, {}, orjson.dumps([self._answer(one) for one in many] if many is asked else self._answer(asked)), 0.01
+        )
+
+    def _answer(self, question: dict[str, Any]) -> dict[str, Any]:
+        given = {"jsonrpc": "2.0", "id": question["id"]}
+        if question["method"] != "eth_call":
+            return given | {"result": hex(CHAIN_ID if question["method"] == "eth_chainId" else 10**6)}
+        data = question["params"][0]["data"]
+        if len(data) // 2 > self.most:
+            self.refused += 1
+            return given | {"error": {"code": -32000, "message": self.words}}
+        return given | {"result": encode_results([(True, call.data) for call in decode_calls(data)])}
+
+
+@pytest.mark.parametrize(
+    "words", ["out of gas", "execution aborted (timeout = 5s)", "request entity too large", "words nobody has read"]
+)
+def test_how_many_calls_one_takes_is_learned_and_kept_between_runs(tmp_path: Path, words: str) -> None:
+    """Whatever it is that is too much: it is met while it is found out, not every day anew."""
+    node, waits = Limited(10_000, words), list[float]()
+    calls = [number.to_bytes(WORD, "big") for number in range(400)]
+
+    def day(pool: Pool, block: int) -> int:
+        before = node.refused
+        outcome = run(pool, {"a": asks(*calls)}, block)["a"]
+        assert isinstance(outcome, Finished)
+        assert [one.data for one in outcome.value] == calls
+        return node.refused - before
+
+    def pool() -> Pool:
+        endpoint = Endpoint("mine", SecretUrl("http://mine"), Limits(rate=1e9))
+        return Pool("test", CHAIN_ID, [endpoint], node, memory=Memory(tmp_path), sleep=waits.append)  # type: ignore[arg-type]
+
+    first = pool()
+    refusals = [day(first, block) for block in range(100, 110)]
+    first.remember()
+    assert sum(refusals[5:]) <= 2, "it is looked from time to time whether more is taken by now"
+    assert sum(waits) < 30, "what is not done in time is halved, not waited for"
+    assert day(pool(), 200) == 0
