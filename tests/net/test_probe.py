@@ -13,6 +13,7 @@ from tests.waiting import PATIENCE_S
 
 from cryptolake.net.counted import CountedHttp
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
+from cryptolake.net.limiter import Limiter
 from cryptolake.net.probe import MOST_CALLS, Probed, probe
 from cryptolake.work.endpoints import kept
 
@@ -118,3 +119,24 @@ def test_trouble_that_passes_makes_no_limit(code: int, only: str) -> None:
     with Hostile(node(), {"trouble": (failing(code, only), 1)}) as server:
         found = probed(server)
     assert kept([found]) == {}, found
+
+
+@pytest.mark.parametrize("rate", [25.0, 200.0])
+def test_our_own_rate_is_no_limit_of_the_endpoint(rate: float) -> None:
+    """What is kept was sent to the endpoint and refused by it: it takes any batch, whatever rate the user has set."""
+    sizes: list[int] = []
+
+    def note(_handler: object, body: bytes) -> bool:
+        document = orjson.loads(body)
+        if isinstance(document, list):
+            sizes.append(len(document))
+        return False
+
+    with Hostile(node(), {"note": (note, 10**6)}) as server:
+        http = CountedHttp(MOST_CALLS, timeout_s=PATIENCE_S)
+        endpoint = Endpoint("mine", SecretUrl(server.url), Limits(rate=rate, told=True))
+        limiter = Limiter(rate, exact=True, sleep=lambda _: None)
+        found = probe("test", CHAIN_ID, endpoint, http, lambda _: limiter)
+        http.close()
+    assert "batch" not in found.limits
+    assert found.batch == max(sizes) == min(rate, 100)
