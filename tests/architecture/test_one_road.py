@@ -79,6 +79,7 @@ READS_THE_PANEL = {
     "work/lending.py": "publish asks at the door; collect takes the order of the markets",
     "work/checking.py": "judges it",
     "cli/quality.py": "judges it",
+    "work/complete.py": "counts its complete days while answers come, and hands out nothing",
     "work/cited.py": "names a version by its digest, and hands out nothing",
     "work/breaking.py": "judges copies that are broken on purpose, and hands out nothing",
 }

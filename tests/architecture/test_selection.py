@@ -14,6 +14,7 @@ from cryptolake.errors import BadInput
 
 # Commands that no selection means anything to, each with why. One that touches markets or their days does not belong here.
 NO_MARKET = {
+    "adopt": "its folder says which markets and days",
     "backfill": "a vendor's own entities, chosen by --dataset and --key",
     "coins check": "coins, not lending markets",
     "coins history": "coins, not lending markets",
@@ -69,6 +70,7 @@ NEEDED = {
     "release freeze": ("v1",),
     "ledger import": ("claims.json",),
     "init": ("--yes",),
+    "at": ("3561871a2400e886",),
 }
 
 

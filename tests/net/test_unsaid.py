@@ -22,9 +22,9 @@ from cryptolake.net.blocks import BlockRange, Blocks
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.net.http import Http
 from cryptolake.net.logs import LogFilter, gather
+from cryptolake.net.rate_trial import RateTrial
 from cryptolake.net.rpc import Pool
 from cryptolake.net.scan import scan
-from cryptolake.net.suspicion import Suspicion
 
 FILTERS = [LogFilter(EMITTER, frozenset({TOPIC}))]
 SPAN, WINDOWS = 10, 120
@@ -165,13 +165,13 @@ def test_an_odd_answer_to_a_wide_question_is_asked_in_smaller_ones(http: Http, o
 
 
 def test_it_is_tried_once_and_seldom_again_where_slowness_is_in_vain() -> None:
-    suspicion, rate, trials, now = Suspicion(), 100.0, 0, 0.0
+    trial, rate, trials, now = RateTrial(), 100.0, 0, 0.0
     for number in range(20_000):
         if number % 3 == 0:
-            suspicion.refused(rate)
+            trial.refused(rate)
         else:
-            suspicion.answered()
-        if suspicion.due and (found := suspicion.rate(now, rate, rate)) is not None:
+            trial.answered()
+        if trial.due and (found := trial.rate(now, rate, rate)) is not None:
             trials += found < rate
             rate = found
         now += 1 / rate
@@ -180,15 +180,15 @@ def test_it_is_tried_once_and_seldom_again_where_slowness_is_in_vain() -> None:
 
 
 def test_a_rate_that_was_found_is_not_gone_below_without_a_new_trial() -> None:
-    suspicion = Suspicion()
+    trial = RateTrial()
     for _ in range(20):
-        assert suspicion.refused(100.0) == "trouble"
-        suspicion.answered()
-    slower = suspicion.rate(0.0, 100.0, 80.0)
+        assert trial.refused(100.0) == "trouble"
+        trial.answered()
+    slower = trial.rate(0.0, 100.0, 80.0)
     assert slower is not None
     assert slower < 40
     for _ in range(60):
-        suspicion.answered()
-    assert suspicion.rate(1.0, slower, slower) is None
-    assert suspicion.refused(slower) == "trouble"
-    assert suspicion.refused(2 * slower) == "rate"
+        trial.answered()
+    assert trial.rate(1.0, slower, slower) is None
+    assert trial.refused(slower) == "trouble"
+    assert trial.refused(2 * slower) == "rate"

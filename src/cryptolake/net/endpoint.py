@@ -13,7 +13,7 @@ from typing import Self
 from cryptolake.net.bounds import NO_LIMIT, Bound
 from cryptolake.net.limiter import Limiter
 from cryptolake.net.patience import Forbearance
-from cryptolake.net.suspicion import Suspicion
+from cryptolake.net.rate_trial import RateTrial
 
 MOST_TOGETHER = 500  # about 100 kB of call data, accepted by every provider listed
 SURE = 2  # times that something must be said to be missing until that is believed for good
@@ -318,7 +318,7 @@ class Station:
     held: int = 0  # such complaints since the latest answer
     lock: threading.Lock = field(default_factory=threading.Lock)
     patience: Forbearance = field(default_factory=Forbearance)
-    suspicion: Suspicion = field(default_factory=Suspicion)
+    rate_trial: RateTrial = field(default_factory=RateTrial)
     hurried: bool = False  # whether somebody else can answer what it was asked last
     odd: set[str] = field(default_factory=set)  # the words of errors that nobody knows
     missed: int = 0  # opinions that it did not give, where it is only asked besides

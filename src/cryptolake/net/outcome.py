@@ -14,7 +14,7 @@ from cryptolake.net.faults import Doubtful, Overdue, TooFast, Unsaid, error_of
 from cryptolake.net.http import TooSlow
 from cryptolake.net.pauses import LATELY_S, sit_out, slow_down
 from cryptolake.net.questions import Question, blocks_of, divisible
-from cryptolake.net.suspicion import Means
+from cryptolake.net.rate_trial import Means
 
 
 def answered(station: Station, method: str, answers: Sequence[Json | Reply], sent_at: float) -> None:
@@ -28,7 +28,7 @@ def answered(station: Station, method: str, answers: Sequence[Json | Reply], sen
         slow_down(station, slower, sent_at)
     else:
         station.limiter.answered(sent_at)
-        station.suspicion.answered()
+        station.rate_trial.answered()
         _adapt(station)
 
 
@@ -78,15 +78,15 @@ def _meaning(station: Station, calls: Sequence[Question], error: CryptolakeError
         return None
     if station.limiter.now() - station.answered_at >= LATELY_S or not _took(station, calls):
         return None
-    means = station.suspicion.refused(station.limiter.rate)
+    means = station.rate_trial.refused(station.limiter.rate)
     _adapt(station)
     return means
 
 
 def _adapt(station: Station) -> None:
     """Ask at another rate where it is to be found out whether refusals come from it, or that was found out."""
-    limiter, suspicion = station.limiter, station.suspicion
-    if suspicion.due and (rate := suspicion.rate(limiter.now(), limiter.rate, limiter.sent())) is not None:
+    limiter, trial = station.limiter, station.rate_trial
+    if trial.due and (rate := trial.rate(limiter.now(), limiter.rate, limiter.sent())) is not None:
         limiter.go_on_at(rate)
 
 

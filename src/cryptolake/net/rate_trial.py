@@ -1,4 +1,4 @@
-"""`Suspicion`: whether refusals that say nothing mean that an endpoint is asked too fast. No I/O.
+"""`RateTrial`: whether refusals that say nothing mean that an endpoint is asked too fast. No I/O.
 
 Many who enforce a rate do not say so: a proxy's page with 503, a guard's 403, "server busy". And much that fails at random has
 nothing to do with the rate. So it is tried: where many questions are refused so, it is asked at half the speed of its answers
@@ -25,7 +25,7 @@ Means = Literal["trouble", "trial", "rate"]
 
 
 @dataclass(slots=True)
-class Suspicion:
+class RateTrial:
     """That of one endpoint. Times are seconds on its limiter's clock, rates units a second. Thread-safe."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
