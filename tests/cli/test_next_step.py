@@ -83,6 +83,7 @@ RESEARCH = [
         ("explain", "aave_v3_sandbox", "2024-12-02", "--against", "theirs.csv"),
         ("release._print: prices list", "release._print: monitor"),
     ),
+    Step(("adopt", "kept"), ("adopt.adopt_command: plan", "adopt.adopt_command: collect")),
     Step(("markets", "--chain", "sandbox"), ("markets.list_command: markets show x",)),
     Step(("markets", "sets"), ("markets.sets_command: plan --set x",)),
     Step(("markets", "show", "aave_v3_sandbox"), ("markets.show_command: markets check --live --csu x",)),
@@ -212,6 +213,8 @@ def sandbox(name: str) -> Iterator[tuple[Path, dict[str, str]]]:
         del variables["CRYPTOLAKE_DATA"]
         variables |= {f"CRYPTOLAKE_URL_{host.upper()}": url for host, url in replay.urls.items()}
         variables |= dict.fromkeys(KEYS, KEY) | {"CRYPTOLAKE_TEST_CSU": "aave_v3_sandbox"}
+        (place / "kept").mkdir()
+        (place / "kept" / "blocks.csv").write_text("chain,date,block\nsandbox,2024-12-03,10\n")
         (place / "mine.csv").write_text(
             "date,chain,asset,price\n2024-12-01,sandbox,0x2260fac5e5542a773aa44fbcfedf7c193bc2c599,99000\n"
         )
