@@ -41,6 +41,7 @@ GOOD: dict[str, tuple[str, object]] = {
     "alchemy_keys": ('["a-key"]', 1),
     "alchemy_plan": ("payg", "payg"),
     "grade": ("receipts", "receipts"),
+    "event_prices": ("true", True),
     "audit": ("0", 0.0),
     "urls": ('{"defillama": "http://127.0.0.1:9/x"}', {"defillama": "http://127.0.0.1:9/x"}),
     "variables": ('{"MINE": "1"}', None),

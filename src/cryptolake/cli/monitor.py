@@ -88,7 +88,7 @@ def _print(app: App, chosen: list[str] | None, first: date | None, last: date | 
     from cryptolake.watch.coverage import entries, markets, newest_day, pace, runs_document, vendor_entries
     from cryptolake.watch.health import read_runs
     from cryptolake.watch.progress import report
-    from cryptolake.work.complete import complete_by_market
+    from cryptolake.work.complete import Complete, complete_by_market
 
     now, keys = datetime.now(UTC), chosen or markets(app.ledger)
     counts, cut = app.ledger.counts(), False
@@ -99,7 +99,7 @@ def _print(app: App, chosen: list[str] | None, first: date | None, last: date | 
     if chosen is None:
         states |= vendor_entries(app.ledger)
     found = report(states, chosen)
-    complete = complete_by_market(app.tables, app.ledger, keys, first, last)
+    complete = complete_by_market(app.tables, app.ledger, keys, first, last) if keys else Complete({})
     runs = read_runs(app.folder.runs)
     if as_json:
         shown = runs_document(runs, now)

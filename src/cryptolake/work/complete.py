@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import TYPE_CHECKING
 
 from cryptolake.errors import CryptolakeError
 from cryptolake.gold.completeness import VALUES, complete_days, evidence_of, side_of
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
-from cryptolake.lake.tables import Tables
 from cryptolake.state.ledger import Ledger
 from cryptolake.watch.coverage import heat
+
+if TYPE_CHECKING:  # a monitor of an empty folder need not wait for the table format
+    from cryptolake.lake.tables import Tables
 
 _ANSWERED = "de"  # letters of the days that are answered and that nobody contradicts
 _SIDES = {of(name) for name in VALUES for of in (side_of, evidence_of)}
