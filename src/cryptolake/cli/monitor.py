@@ -115,7 +115,7 @@ def _print(app: App, chosen: list[str] | None, first: date | None, last: date | 
         return
     for line in found.lines():
         print_line(line)
-    if complete.by_market is not None:
+    if keys and complete.by_market is not None:
         whole = sum(complete.by_market.values())
         print_line(f"Complete in the panel as it was built last: {counted(whole, 'market-day')}")
     if cut:
