@@ -149,7 +149,7 @@ class Lake:
             ledger=self.ledger,
             bronze=self.bronze,
             tables=self.tables,
-            registry=SimpleNamespace(csus={csu.name: csu for csu in self.csus}, chains={}, exclusions=()),
+            registry=SimpleNamespace(csus={csu.name: csu for csu in self.csus}, chains={}, exclusions=(), events=()),
             onchain=lambda _csus: self.source,
             found=SimpleNamespace(told=lambda *_: {}, price_sources={}),
             access=dict,

@@ -24,8 +24,8 @@ def dearest_logs(chains: Sequence[Workload], found: Sequence[Cost], log_span: in
         wide = sum(one.calls(_WIDE).get("eth_getLogs", 0) for one in chains)
         now = sum(cost.calls for cost in logs)
         yield (
-            f"{logs[0].chain} makes {logs[0].calls / total:.0%} of the calls. An endpoint that allows {_WIDE:,} blocks per "
-            f"eth_getLogs would need {counted(wide, 'log call')} instead of {now:,}: CRYPTOLAKE_RPC_{logs[0].chain.upper()}=url"
+            f"{logs[0].chain} makes {logs[0].calls / total:.0%} of the calls. An endpoint that allows "
+            f"{counted(_WIDE, 'block')} per eth_getLogs would need {counted(wide, 'log call')} instead of {now:,}: CRYPTOLAKE_RPC_{logs[0].chain.upper()}=url"
         )
 
 
