@@ -13,7 +13,7 @@ from cryptolake.net.envelope import Json, Reply
 from cryptolake.net.faults import Doubtful, Overdue, TooFast, Unsaid, error_of
 from cryptolake.net.http import TooSlow
 from cryptolake.net.pauses import LATELY_S, sit_out, slow_down
-from cryptolake.net.questions import Question, blocks_of, divisible
+from cryptolake.net.questions import Question, blocks_of, divisible, parts_of
 from cryptolake.net.rate_trial import Means
 
 
@@ -92,5 +92,7 @@ def _adapt(station: Station) -> None:
 
 def _took(station: Station, calls: Sequence[Question]) -> bool:
     """Whether as large a question was answered before: size is no reason to refuse this one."""
-    blocks = blocks_of(calls[0]) if len(calls) == 1 else 0
+    blocks, parts = blocks_of(calls[0]) if len(calls) == 1 else 0, max(map(parts_of, calls))
+    if parts > 1 and not station.learned.together.took(parts):
+        return False
     return station.learned.blocks.took(blocks) if blocks else station.learned.batch.took(len(calls))

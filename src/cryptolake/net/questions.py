@@ -51,15 +51,20 @@ def blocks_of(call: Question) -> int:
 
 def of_one(call: Question, error: TooBig | Doubtful) -> CryptolakeError:
     """What a refusal means for one call alone: only a call of a contract may hold several that can be asked apart."""
-    method, params = call
+    method, _ = call
     if isinstance(error, Doubtful):
-        several = method == "eth_call" and params and getattr(params[0], "parts", 1) > 1
-        if several and (error.spoken or isinstance(error.otherwise, Overdue)):
+        if parts_of(call) > 1 and (error.spoken or isinstance(error.otherwise, Overdue)):
             return TooBig(of="gas")  # whatever it is, fewer may be answered
         return error.otherwise
     return (
         error if method == "eth_call" else Elsewhere(f"the endpoint refuses {method} as too big; set another endpoint")
     )
+
+
+def parts_of(call: Question) -> int:
+    """How many calls of contracts it holds that can be asked apart; 1 for everything else."""
+    method, params = call
+    return int(getattr(params[0], "parts", 1)) if method == "eth_call" and params else 1
 
 
 def smallest(calls: Sequence[Question], *, newest: bool = False) -> list[Question]:

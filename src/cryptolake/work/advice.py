@@ -25,7 +25,8 @@ def dearest_logs(chains: Sequence[Workload], found: Sequence[Cost], log_span: in
         now = sum(cost.calls for cost in logs)
         yield (
             f"{logs[0].chain} makes {logs[0].calls / total:.0%} of the calls. An endpoint that allows "
-            f"{counted(_WIDE, 'block')} per eth_getLogs would need {counted(wide, 'log call')} instead of {now:,}: CRYPTOLAKE_RPC_{logs[0].chain.upper()}=url"
+            f"{counted(_WIDE, 'block')} per eth_getLogs would need {counted(wide, 'log call')} instead of {now:,}: "
+            f"CRYPTOLAKE_RPC_{logs[0].chain.upper()}=url"
         )
 
 
