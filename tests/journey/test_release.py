@@ -254,7 +254,7 @@ def test_a_cited_id_leads_to_its_tables_and_code(released: Path, tmp_path: Path)
     assert run(tmp_path, "reprice", "--order", "chainlink", "--no-publish").exit_code == 0
     (before,) = said(run(tmp_path, "at", some["dataset_version"], *days, "--json"))
     assert (before["what"], before["where"]) == ("panel", f"version {some['panel_version']}")
-    with pytest.raises(Stop, match=r"nor any of 3 versions"):
+    with pytest.raises(Stop, match=r"nor any of \d+ versions"):
         run(tmp_path, "at", some["dataset_version"])
     with pytest.raises(BadInput, match="no version id"):
         run(tmp_path, "at", "1234567")
