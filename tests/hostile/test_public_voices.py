@@ -191,8 +191,12 @@ def test_what_it_says_of_state_fails_no_day_and_is_said(lake: Lake, aave_fortnig
             assert [one.verdict for one in verify(wanted[:1], app.ledger.states(), app.bronze, "onchain")] == [
                 "complete"
             ]
-        with lake.opened([own.url], public_rpc=False) as app:  # the user sorts it out
+        with lake.opened([own.url], public_rpc=False) as app:  # that it is silent settles nothing
             lake.collect(app, wanted)
+            found = verify(wanted, app.ledger.states(), app.bronze, "onchain")
+            assert [one.verdict for one in found] == ["complete", "suspect", "suspect"]
+        with Liar(url, honest) as another, lake.opened([own.url, another.url], public_rpc=False) as app:
+            lake.collect(app, wanted)  # another operator does
             assert {one.verdict for one in verify(wanted, app.ledger.states(), app.bronze, "onchain")} == {"complete"}
 
 

@@ -13,10 +13,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from cryptolake.cluster.worker_list import WorkerList
-from cryptolake.contracts.grades import is_borne_out
+from cryptolake.contracts.grades import Grade, is_borne_out
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
-from cryptolake.contracts.source import Dataset, Row, Source, Stamps, Trip, Weighs
+from cryptolake.contracts.source import Compares, Dataset, Grades, Row, Source, Stamps, Stands, Trip, Weighs
 from cryptolake.errors import CryptolakeError
 from cryptolake.net.block_cache import FileBlockCache
 from cryptolake.net.blocks import Header
@@ -63,7 +63,7 @@ class CarriedFiles:
     keep: Callable[[Files], None]
 
 
-class Asking(Source, Stamps, Weighs, Protocol):
+class Asking(Source, Stamps, Grades, Weighs, Compares, Protocol):
     """What is asked through a cluster: a source that says by which code its answers are read, and weighs them."""
 
 
@@ -111,6 +111,18 @@ class RemoteSource:
     def weigh(self, raw: Raw) -> str | None:
         """As the inner source: whoever is proven a liar by a worker's answer is known here."""
         return self._inner.weigh(raw)
+
+    def grade(self, raw: Raw) -> Grade:
+        """As the inner source."""
+        return self._inner.grade(raw)
+
+    def compare(self, new: Raw, kept: Raw) -> Stands:
+        """As the inner source."""
+        return self._inner.compare(new, kept)
+
+    def decides(self, raw: Raw) -> bool:
+        """As the inner source."""
+        return self._inner.decides(raw)
 
     def trips(self, partitions: Iterable[Partition]) -> Iterator[Trip]:
         """As the inner source. The boundaries that all of them need are remembered, to be found together."""

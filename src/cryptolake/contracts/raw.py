@@ -45,13 +45,15 @@ class Raw:
 class Miss:
     """A partition a trip could not answer, and why: `gone` will never be answered, `failed` may be retried.
 
-    `reason` is a stable code (`not_deployed`, `rpc`, `entitlement`, ...), `message` one line for people.
+    `reason` is a stable code (`not_deployed`, `rpc`, `entitlement`, ...), `message` one line for people. `disputed`: two who
+    were asked say different things, and nobody could decide.
     """
 
     partition: Partition
     state: Literal["gone", "failed"]
     reason: str
     message: str
+    disputed: bool = False
 
     def __post_init__(self) -> None:
         require_types(self)

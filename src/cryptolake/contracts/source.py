@@ -157,6 +157,31 @@ class Weighs(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Stands:
+    """Which of two answers to the same question stands: the `new` one or the one that was kept.
+
+    `doubt` is why that one is suspect for what the other says ("": it is not), `why` why the other one does not count.
+    """
+
+    new: bool
+    doubt: str = ""
+    why: str = ""
+
+
+@runtime_checkable
+class Compares(Protocol):
+    """A source whose answers are held against what was answered before: nothing that is proven gives way to less."""
+
+    def compare(self, new: Raw, kept: Raw) -> Stands:
+        """Which of two answers of a partition stands. Pure."""
+        ...
+
+    def decides(self, raw: Raw) -> bool:
+        """Whether an answer is borne out so far that what two contradicted each other about is settled by it. Pure."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """What an operation cost so far: requests sent, and how many of them were refused with 429."""
 

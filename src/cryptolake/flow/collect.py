@@ -26,10 +26,11 @@ from cryptolake.contracts.source import Hears, Source, Trip
 from cryptolake.errors import CryptolakeError, Retry, Skip, Stop
 from cryptolake.files.atomic import refused
 from cryptolake.files.lock import held, holder
+from cryptolake.flow.landing import ANSWERED, dispute, land, still_stands
 from cryptolake.flow.reading import entry, interpret, read_rows
 from cryptolake.flow.turns import LOOK_S, Turns
 from cryptolake.lake.bronze import Bronze
-from cryptolake.net.faults import Behind, Elsewhere, NotAwaited
+from cryptolake.net.faults import Behind, Disputed, Elsewhere, NotAwaited
 from cryptolake.state.ledger import Ledger
 from cryptolake.waiting import Interrupted, stopped, waited_for
 
@@ -208,6 +209,7 @@ class _Run:
         self._answered: set[Partition] = set()
         self._again: dict[Partition, Entry] = {}
         self._said = set[tuple[str, str]]()  # reasons of failures that were told
+        self._stands: dict[Partition, Entry] = {}  # answers that stay while they are asked for again
 
     def begin(self, mine: Sequence[Partition]) -> list[Partition]:
         """Write down what is about to be asked; what was landed but never read is read now. Returns the rest."""
@@ -221,11 +223,15 @@ class _Run:
             if landed is not None and raw is not None and raw.digest == landed.digest:
                 self._attempt[partition] = landed.attempt
                 unread[partition] = raw
+        self._stands = {
+            one: known for one, known in tried.items() if known.state in ANSWERED and known.digest and one not in unread
+        }
         now, rest = datetime.now(UTC), [partition for partition in mine if partition not in unread]
         for start in range(0, len(rest), _TOGETHER):  # in pieces, so that other writers get their turn
             self.ledger.append_many(
                 Entry(partition, "claimed", now, self.worker, attempt=self._attempt[partition])
                 for partition in rest[start : start + _TOGETHER]
+                if partition not in self._stands
             )
         for raw in unread.values():
             self.settle(interpret(self.source, raw, self.bronze))
@@ -264,10 +270,13 @@ class _Run:
     def give_up(self, partitions: Iterable[Partition]) -> None:
         """The failures stand: nobody will ask again in this run."""
         for partition in partitions:
-            self.settle(self._again.pop(partition))
+            self._end(self._again.pop(partition))
 
-    def settle(self, last: Entry) -> None:
-        """Record a final entry. A source may answer again what it has come to doubt: the later answer stands, counted once."""
+    def settle(self, last: Entry, asked: Entry | None = None) -> None:
+        """Record a final entry. A source may answer again what it has come to doubt: the later answer stands, counted once.
+
+        `asked` is what became of asking, where the entry is of an answer of before.
+        """
         last = self._fit(replace(last, worker=self.worker, attempt=self._attempt[last.partition]))
         self.ledger.append(last)
         with self._lock:
@@ -275,21 +284,40 @@ class _Run:
                 return
             self._answered.add(last.partition)
             self.settled += 1
-            self.result.add(last)
-        self.progress(last.partition, last.state)
+            self.result.add(asked or last)
+        self.progress(last.partition, (asked or last).state)
 
     def _failed(self, failure: Entry, *, is_last: bool) -> None:
         """Record a failure, or that the partition is going to be asked again because of it."""
         partition = failure.partition
         if is_last or self.stopping.is_set() or failure.reason not in PASSING:
-            self.settle(failure)
+            self._end(failure)
             return
         with self._lock:
             self._again[partition] = failure
             self._attempt[partition] += 1
             self.failed_at = time.monotonic()
             told = replace(failure, state="claimed", worker=self.worker, attempt=self._attempt[partition])
-        self.ledger.append(self._fit(told))
+        if partition not in self._stands:
+            self.ledger.append(self._fit(told))
+
+    def _end(self, failure: Entry) -> None:
+        """Nobody answered: the failure stands, or is told beside the answer of before, which does."""
+        partition, before = failure.partition, self._stands.get(failure.partition)
+        kept = None if before is None else self.bronze.read(partition, self.source.name)
+        if before is None or kept is None or kept.digest != before.digest:
+            self.settle(failure)
+        elif failure.state == "gone" and not before.rows:
+            self.settle(failure)  # nothing that was there is denied
+        else:
+            why = failure.error or failure.reason or failure.state
+            if failure.reason == "not_deployed":
+                dispute(self.source, Miss(partition, "gone", "not_deployed", why), self.bronze)
+            self.settle(still_stands(interpret(self.source, kept, self.bronze), why), failure)
+
+    def _landed(self, new: Entry) -> None:
+        """An answer lies in its place, and is read next."""
+        self.ledger.append(replace(new, worker=self.worker, attempt=self._attempt[new.partition]))
 
     def _fit(self, told: Entry) -> Entry:
         """The entry fit to keep and to print: a source's words may hold its key."""
@@ -317,17 +345,18 @@ class _Run:
                 return
             except CryptolakeError as error:
                 reason, message, given_up = reason_of(error), str(error), isinstance(error, NotAwaited)
+                if isinstance(error, Disputed):
+                    for partition in still_open:
+                        dispute(self.source, Miss(partition, "failed", reason, message), self.bronze)
                 break
             still_open.pop(outcome.partition, None)
             if isinstance(outcome, Raw):
-                attempt = self._attempt[outcome.partition]
-                digest = self.bronze.land(outcome)
-                landed = entry(outcome.partition, "landed", digest=digest, block=outcome.block)
-                self.ledger.append(replace(landed, worker=self.worker, attempt=attempt))
-                self.settle(interpret(self.source, outcome, self.bronze))
+                self.settle(land(self.source, outcome, self.bronze, self._landed))
             elif outcome.state == "gone":
-                self.settle(_missed(outcome))
+                self._end(_missed(outcome))
             else:
+                if outcome.disputed:
+                    dispute(self.source, outcome, self.bronze)
                 self._failed(_missed(outcome), is_last=is_last)
             if self.stopping.is_set() and still_open:
                 if isinstance(answers, Generator):

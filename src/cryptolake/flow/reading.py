@@ -12,7 +12,7 @@ from cryptolake.contracts.entry import SUSPECT, Entry, State
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.points import COLUMNS, Points
 from cryptolake.contracts.raw import Raw
-from cryptolake.contracts.source import Grades, Row, Source, Stamps, Weighs
+from cryptolake.contracts.source import Compares, Grades, Row, Source, Stamps, Weighs
 from cryptolake.errors import Skip
 from cryptolake.lake.bronze import Bronze
 
@@ -91,6 +91,7 @@ def interpret(source: Source, raw: Raw, bronze: Bronze) -> Entry:
         bronze.keep_rows(raw, rows, reader=source.reader(raw.partition.key))
     # A source that doubts an answer has the row say so instead of passing for sound.
     why = source.weigh(raw) if isinstance(source, Weighs) else None
+    why = why or contradicted(source, raw, bronze)
     return entry(
         raw.partition,
         "done" if rows else "empty",
@@ -101,6 +102,17 @@ def interpret(source: Source, raw: Raw, bronze: Bronze) -> Entry:
         error=why,
         grade=source.grade(raw) if isinstance(source, Grades) else None,
     )
+
+
+def contradicted(source: Source, raw: Raw, bronze: Bronze) -> str | None:
+    """Why the doubt that lies beside an answer is not settled by it; None where it is, or where there is none."""
+    doubt = bronze.doubt(raw.partition, source.name) if isinstance(source, Compares) else None
+    if doubt is None or not isinstance(source, Compares):
+        return None
+    if doubt.rival is None:
+        return None if source.decides(raw) else doubt.says
+    stands = source.compare(raw, doubt.rival)
+    return stands.doubt or (None if stands.new else stands.why or doubt.says)
 
 
 def read_rows(source: Source, partitions: Iterable[Partition], bronze: Bronze) -> list[Row]:

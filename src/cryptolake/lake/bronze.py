@@ -1,6 +1,7 @@
 """Bronze: answers as they came, their documented reading beside them, and a compact Parquet twin per month.
 
     bronze/tvl/<csu>/<period>.raw.json.gz           the answer, with request, provenance and digest
+    bronze/tvl/<csu>/<period>.doubt.gz              what contradicts it, until that is settled
     bronze/tvl/<csu>/<period>.json                  the documented form
     bronze/tvl/<csu>/<period>.rows.parquet          its rows, typed, until they are in the month's
     bronze/tvl/<csu>/<YYYY-MM>.parquet              the month's rows, typed
@@ -15,10 +16,7 @@ What does not belong here: reading an answer (sources) and scaling or pricing it
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 
 import orjson
@@ -30,30 +28,11 @@ from cryptolake.contracts.source import Row
 from cryptolake.files.atomic import sync_all, write_bytes
 from cryptolake.lake import twins
 from cryptolake.lake.archives import Archives
+from cryptolake.lake.envelopes import KeptDoubt, packed, packed_doubt, unpacked, unpacked_doubt
 from cryptolake.lake.whole import WholeAnswers
 
 _ANSWERS, _READER = "cryptolake.answers", "cryptolake.reader"  # what a twin says about itself
 ONCHAIN = "onchain"  # its bronze lies directly under the dataset, as documented; vendors' under their name
-
-
-def unpacked(packed: bytes) -> Raw | None:
-    """The answer in the bytes of its file; None when they are damaged or no longer match its digest."""
-    try:
-        document = orjson.loads(gzip.decompress(packed))
-        raw = Raw(
-            partition=Partition.parse(document["partition"]),
-            source=document["source"],
-            fetched_at=datetime.fromisoformat(document["fetched_at"]),
-            observed_at=datetime.fromisoformat(document["observed_at"]),
-            payload=document["payload"].encode("latin-1"),
-            request=document["request"],
-            provenance=document["provenance"],
-            block=document["block"],
-            block_hash=document["block_hash"],
-        )
-        return raw if raw.digest == document["digest"] else None
-    except (EOFError, zlib.error, gzip.BadGzipFile, orjson.JSONDecodeError, KeyError, ValueError):
-        return None
 
 
 class Bronze:
@@ -78,8 +57,7 @@ class Bronze:
     def land(self, raw: Raw) -> str:
         """Keep an answer; returns its digest. The same answer again changes nothing.
 
-        Another answer supersedes the old one, which stays beside it as `.superseded-<digest>`. The payload is stored
-        as text whose code points are its bytes, so that any bytes survive.
+        Another answer supersedes the old one, which stays beside it as `.superseded-<digest>`.
         """
         path = self.raw_path(raw.partition, raw.source)
         alone = raw.source == ONCHAIN
@@ -88,24 +66,42 @@ class Bronze:
             return raw.digest
         if old is not None and old.digest != raw.digest and path.exists():
             path.replace(path.with_name(f"{path.name}.superseded-{old.digest[:12]}"))
-        envelope = {
-            "partition": str(raw.partition),
-            "source": raw.source,
-            "fetched_at": raw.fetched_at.isoformat(),
-            "observed_at": raw.observed_at.isoformat(),
-            "block": raw.block,
-            "block_hash": raw.block_hash,
-            "request": dict(raw.request),
-            "provenance": dict(raw.provenance),
-            "digest": raw.digest,
-            "payload": raw.payload.decode("latin-1"),
-        }
-        write_bytes(path, gzip.compress(orjson.dumps(envelope), 6, mtime=0), synced=alone)
+        write_bytes(path, packed(raw), synced=alone)
         if alone:
             self._whole.note(raw.partition, path.stat(), raw.digest)
         else:
             self._unsynced.append(path)
         return raw.digest
+
+    def lay_beside(self, raw: Raw) -> None:
+        """Keep an answer that does not take the place of the one that is there, beside it as `.superseded-<digest>`."""
+        path = self.raw_path(raw.partition, raw.source)
+        write_bytes(path.with_name(f"{path.name}.superseded-{raw.digest[:12]}"), packed(raw))
+
+    def doubt(self, partition: Partition, source: str) -> KeptDoubt | None:
+        """What contradicts the partition's answer, or will contradict the first that comes; None where nothing does."""
+        try:
+            return unpacked_doubt(self._doubt_path(partition, source).read_bytes())
+        except FileNotFoundError:
+            return None
+
+    def keep_doubt(self, partition: Partition, source: str, doubt: KeptDoubt) -> None:
+        """Keep what contradicts a partition's answer; that of before stays beside it where it has a rival."""
+        before = self.doubt(partition, source)
+        if before is not None and before.rival is not None and before.rival != doubt.rival:
+            self.lay_beside(before.rival)
+        write_bytes(self._doubt_path(partition, source), packed_doubt(doubt))
+
+    def forget_doubt(self, partition: Partition, source: str) -> None:
+        """Nothing contradicts the partition's answer any more; what did stays beside it."""
+        before = self.doubt(partition, source)
+        if before is not None and before.rival is not None:
+            self.lay_beside(before.rival)
+        self._doubt_path(partition, source).unlink(missing_ok=True)
+
+    def _doubt_path(self, partition: Partition, source: str) -> Path:
+        stem = self._stem(partition, source)
+        return stem.with_name(f"{stem.name}.doubt.gz")
 
     def settle(self) -> None:
         """Make every vendor answer landed so far survive a power cut. One lost before that no longer has its digest."""
@@ -118,19 +114,19 @@ class Bronze:
         path = self.raw_path(partition, source)
         try:
             looked = path.stat() if source == ONCHAIN else None
-            packed = path.read_bytes() if source == ONCHAIN or path.exists() else self._archives.read(path)
+            content = path.read_bytes() if source == ONCHAIN or path.exists() else self._archives.read(path)
         except FileNotFoundError:
             return None
-        raw = unpacked(packed)  # truncated or damaged: the plan asks again
+        raw = unpacked(content)  # truncated or damaged: the plan asks again
         if raw is None or (source == ONCHAIN and raw.partition != partition):
             return None
         if looked is not None:
             self._whole.note(partition, looked, raw.digest)
         return raw
 
-    def keep(self, partition: Partition, source: str, packed: bytes) -> None:
+    def keep(self, partition: Partition, source: str, content: bytes) -> None:
         """Lay down an answer as it lies in another bronze folder, byte for byte; not made durable."""
-        write_bytes(self.raw_path(partition, source), packed, synced=False)
+        write_bytes(self.raw_path(partition, source), content, synced=False)
 
     def pack(self, source: str, dataset: str, period: Period) -> None:
         """Put a vendor's answers of one period into one file: hourly pulls would leave millions of small ones in a year."""

@@ -14,7 +14,8 @@ from pathlib import Path
 from cryptolake.contracts.partition import Partition
 from cryptolake.errors import BadInput
 from cryptolake.files.atomic import write_bytes
-from cryptolake.lake.bronze import Bronze, unpacked
+from cryptolake.lake.bronze import Bronze
+from cryptolake.lake.envelopes import unpacked
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same answers give the same bytes
 _ROOT = "bronze"

@@ -14,7 +14,7 @@ from itertools import combinations
 from cryptolake.errors import CryptolakeError
 from cryptolake.net.besides import among, others, why_none
 from cryptolake.net.endpoint import Station
-from cryptolake.net.faults import Behind, Malformed, NotAwaited
+from cryptolake.net.faults import Behind, Disputed, NotAwaited
 from cryptolake.net.rpc import Pool
 from cryptolake.net.stated_header import Header, stated_header
 from cryptolake.net.voices import by_voice, same_voice, told_by, voice
@@ -22,7 +22,7 @@ from cryptolake.net.voices import by_voice, same_voice, told_by, voice
 HEADER = "eth_getBlockByNumber"
 
 
-class Contradicted(Malformed):
+class Contradicted(Disputed):
     """Operators state different headers of a block, and nobody is left who could decide: no fact rests on it."""
 
 

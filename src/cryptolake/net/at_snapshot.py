@@ -16,10 +16,12 @@ from cryptolake.contracts.block_clock import BlockClock
 from cryptolake.contracts.grades import Grade
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
+from cryptolake.contracts.source import Stands
 from cryptolake.errors import Skip
 from cryptolake.net.agreement import Contradicted
 from cryptolake.net.block_cache import FileBlockCache
 from cryptolake.net.blocks import Blocks, Header
+from cryptolake.net.faults import Disputed
 from cryptolake.net.header_standing import HeaderStanding
 from cryptolake.net.multicall import Call, Failed, Finished, Program, transcript_to_json
 from cryptolake.net.rpc import Pool
@@ -75,6 +77,14 @@ class SnapshotReader(Protocol):
 
     def weigh(self, raw: Raw) -> str | None:
         """Why a kept answer is suspect, None: it is not."""
+        ...
+
+    def compare(self, new: Raw, kept: Raw) -> Stands:
+        """Which of two answers of a partition stands."""
+        ...
+
+    def decides(self, raw: Raw) -> bool:
+        """Whether an answer settles what operators said differently before."""
         ...
 
 
@@ -134,8 +144,9 @@ class Snapshots:
                 gone = error.reason == "not_deployed"
                 return Miss(partition, "gone" if gone else "failed", error.reason, str(error))
             except Contradicted as error:
-                return Miss(partition, "failed", "rpc", str(error))
+                return Miss(partition, "failed", "rpc", str(error), disputed=True)
             if isinstance(read.outcome, Failed):
-                return Miss(partition, "failed", "rpc", str(read.outcome.error))
+                disputed = isinstance(read.outcome.error, Disputed)
+                return Miss(partition, "failed", "rpc", str(read.outcome.error), disputed)
             self._likely[chain] = [call for stored in read.outcome.transcript for call, _ in stored]
             return Answered(header, transcript_to_json(read.outcome.transcript), read.proof, read.endpoint)

@@ -62,6 +62,10 @@ class Malformed(Retry):
     """An answer came that is none: no JSON, another question's, a field missing or misspelt."""
 
 
+class Disputed(Malformed):
+    """Operators say different things of the same fact, and nobody is left who could decide: no fact rests on it."""
+
+
 class Overdue(Retry):
     """The endpoint did not finish in time: too much at once, or a bad moment."""
 

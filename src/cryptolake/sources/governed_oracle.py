@@ -18,7 +18,7 @@ from cryptolake.contracts.grades import Grade
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.prices import ANY_CHAIN, PriceSource, Wanted
 from cryptolake.contracts.raw import Miss, Raw
-from cryptolake.contracts.source import Dataset, Row, Trip
+from cryptolake.contracts.source import Dataset, Row, Stands, Trip
 from cryptolake.errors import Skip
 from cryptolake.net.abi import address_at, addresses_at, call_data, word
 from cryptolake.net.access import Access
@@ -179,6 +179,14 @@ class GovernedOraclePrices:
     def weigh(self, raw: Raw) -> str | None:
         """Why an answer is suspect: somebody contradicts it, or it is of another block than its day's last."""
         return self._read.weigh(raw)
+
+    def compare(self, new: Raw, kept: Raw) -> Stands:
+        """Which of two answers of a chain's day stands."""
+        return self._read.compare(new, kept)
+
+    def decides(self, raw: Raw) -> bool:
+        """Whether an answer settles what operators said differently before."""
+        return self._read.decides(raw)
 
     def parse(self, raw: Raw) -> Sequence[Row]:
         """Rows of `quotes`, of the first of the day's oracles that has a price of the token; wrapped ether tells `eth` too."""

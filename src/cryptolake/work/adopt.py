@@ -20,6 +20,7 @@ from cryptolake.contracts.grades import UNPROVEN
 from cryptolake.contracts.partition import MARKET_DATASETS, Partition, Period
 from cryptolake.contracts.raw import Raw
 from cryptolake.errors import BadInput, Skip
+from cryptolake.flow.landing import land
 from cryptolake.flow.outputs import Output
 from cryptolake.net.stated_header import Header
 from cryptolake.registry.tables import report
@@ -105,7 +106,7 @@ def made_of_it(app: App) -> list[Output]:
 def _keep(app: App, answers: Sequence[Raw], source: OnchainSource) -> None:
     """Land the answers and enter them in the ledger as any other, by what they say of themselves."""
     for raw in answers:
-        app.bronze.land(raw)
+        land(source, raw, app.bronze)
         adopt(raw.partition, app.ledger, app.bronze, source)
 
 

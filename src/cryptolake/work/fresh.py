@@ -19,6 +19,7 @@ from cryptolake.contracts.entry import SETTLED, said
 from cryptolake.contracts.source import Source
 from cryptolake.contracts.table import Table
 from cryptolake.files.atomic import write_bytes
+from cryptolake.flow.landing import land
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.set_aside import move_aside, moved_ledger
 from cryptolake.sources.onchain.families import families
@@ -134,10 +135,13 @@ def finish(app: App) -> int:
             raw = old.read(partition, source.name)
             if raw is None or raw.digest != entry.digest:
                 continue
-            app.bronze.land(raw)
+            if (doubt := old.doubt(partition, source.name)) is not None:
+                app.bronze.keep_doubt(partition, source.name, doubt)
             if source is chain and partition.key in markets:
+                land(source, raw, app.bronze)
                 found += adopt(partition, app.ledger, app.bronze, source)
                 continue
+            app.bronze.land(raw)
         app.ledger.append(entry)
         found += 1
     if found:

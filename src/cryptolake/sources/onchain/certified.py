@@ -70,11 +70,11 @@ def erring_alike(given: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(sorted({" and ".join(names) for names in alike}))
 
 
-def asked_twice(given: Mapping[str, Any]) -> float:
-    """The share of a certificate's blocks that the endpoints of two voices answered."""
+def twice(given: Mapping[str, Any]) -> list[tuple[int, int]]:
+    """The blocks of a certificate that the endpoints of two voices answered, as stretches `[first, end)` in order."""
     first, end, voices = int(given["from_block"]), int(given["to_block"]) + 1, given.get("voices") or {}
-    windows, blocks, at = windows_of(given["windows"]), 0, first  # blocks from `at` on are not counted yet
-    starts = [one.start for one in windows]
+    windows, at = windows_of(given["windows"]), 0  # blocks from `at` on are not counted yet
+    starts, found = [one.start for one in windows], list[tuple[int, int]]()
     for again in windows_of(given.get("second") or ()):
         if not first <= again.start < again.end <= end:
             continue  # nobody was asked for blocks of other periods
@@ -84,8 +84,15 @@ def asked_twice(given: Mapping[str, Any]) -> float:
                 break
             since, until = max(told.start, again.start, at), min(told.end, again.end, end)
             if since < until and _two(voices, told.endpoint, again.endpoint):
-                blocks, at = blocks + until - since, until
-    return blocks / (end - first) if end > first else 0.0
+                found.append((since, until))
+                at = until
+    return found
+
+
+def asked_twice(given: Mapping[str, Any]) -> float:
+    """The share of a certificate's blocks that the endpoints of two voices answered."""
+    first, end = int(given["from_block"]), int(given["to_block"]) + 1
+    return sum(until - since for since, until in twice(given)) / (end - first) if end > first else 0.0
 
 
 def proven_by_roots(content: Mapping[str, Any], given: Mapping[str, Any]) -> bool:

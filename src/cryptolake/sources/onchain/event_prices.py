@@ -14,10 +14,10 @@ from functools import partial
 
 import orjson
 
-from cryptolake.contracts.grades import Grade, weakest
+from cryptolake.contracts.grades import Grade, is_borne_out, weakest
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
-from cryptolake.contracts.source import Dataset, Row, Trip
+from cryptolake.contracts.source import Dataset, Row, Stands, Trip
 from cryptolake.errors import CryptolakeError, Skip
 from cryptolake.net.at_snapshot import SnapshotReader
 from cryptolake.net.block_cache import FileBlockCache
@@ -32,6 +32,7 @@ from cryptolake.sources.onchain.families import families
 from cryptolake.sources.onchain.grading import read_grade
 from cryptolake.sources.onchain.rows import liquidation_row
 from cryptolake.sources.onchain.settling import miss
+from cryptolake.sources.onchain.succession import NEW, of_blocks, standing_of
 
 DATASET = Dataset(
     "event_prices",
@@ -161,6 +162,16 @@ class EventPrices:
             return next((str(why) for said in blocks if (why := said["certificate"].get("contradicted"))), None)
         except (KeyError, TypeError, ValueError, AttributeError):
             return "its certificate cannot be read"
+
+    def compare(self, new: Raw, kept: Raw) -> Stands:
+        """Which of two answers stands; of other events than are asked for now the kept one says nothing."""
+        if orjson.loads(new.payload)["of"] != orjson.loads(kept.payload)["of"]:
+            return NEW
+        return standing_of(*(of_blocks(one, self.grade(one), self.weigh(one)) for one in (new, kept)))
+
+    def decides(self, raw: Raw) -> bool:
+        """Whether two operators bear the answer out."""
+        return self.weigh(raw) is None and is_borne_out(self.grade(raw))
 
     def parse(self, raw: Raw) -> Sequence[Row]:
         """The events with what the oracle said at their blocks (rows as of `liquidations`), and `of` which answer they are.

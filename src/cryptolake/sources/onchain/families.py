@@ -131,6 +131,11 @@ def families() -> Mapping[str, Family]:
     return _families(tuple(onchain.__path__))
 
 
+def snapshot_of(csu: Csu) -> Program[list[Reserve]]:
+    """The program that reads a market's snapshot."""
+    return families()[csu.family].snapshot(csu)
+
+
 @lru_cache(maxsize=4)
 def _families(paths: tuple[str, ...]) -> Mapping[str, Family]:
     return {name: cast(Family, _Fenced(one)) for name, one in _found(paths).items() if hasattr(one, "snapshot")}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cryptolake.contracts.grades import Grade
 from cryptolake.contracts.raw import Raw
+from cryptolake.contracts.source import Stands
 from cryptolake.net.at_snapshot import SnapshotRead
 from cryptolake.net.blocks import Blocks, Header, KeepsBoundaries
 from cryptolake.net.header_standing import HeaderStanding
@@ -78,3 +79,17 @@ class ForAll:
 
         found = graded(raw)
         return misplaced(raw, raw.partition.key, self._kept) or next(iter((*found.faults, *found.doubts)), None)
+
+    def compare(self, new: Raw, kept: Raw) -> Stands:
+        """Which of two answers of a chain's day stands, by what is proven of each."""
+        from cryptolake.sources.onchain.misplaced import misplaced
+        from cryptolake.sources.onchain.succession import compared
+
+        chain = new.partition.key
+        return compared(new, kept, lambda _name, _of: None, lambda one: misplaced(one, chain, self._kept))
+
+    def decides(self, raw: Raw) -> bool:
+        """Whether two operators bear the answer out."""
+        from cryptolake.sources.onchain.succession import settles
+
+        return settles(raw)

@@ -16,7 +16,7 @@ from cryptolake.contracts.grades import Grade
 from cryptolake.errors import CryptolakeError
 from cryptolake.net.besides import among, another_voice, why_none
 from cryptolake.net.block_identity import BlockIdentity
-from cryptolake.net.faults import Malformed
+from cryptolake.net.faults import Disputed
 from cryptolake.net.multicall import MAX_CALLS, Call, CallResult, Failed, Finished, Program
 from cryptolake.net.reverts import Reverts
 from cryptolake.net.rpc import Pool
@@ -43,7 +43,7 @@ class Borne:
     contradicted: str = ""
 
 
-class Disagreed(Malformed):
+class Disagreed(Disputed):
     """Two voices read different state of a block; `liar` is who a third voice contradicts, empty where nobody can say.
 
     `undecided`: the first stands by what it read, and there is no third to decide.

@@ -16,6 +16,7 @@ from functools import partial
 
 import orjson
 
+from cryptolake.contracts.entry import SUSPECT
 from cryptolake.contracts.grades import at_least
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
@@ -24,7 +25,7 @@ from cryptolake.net.agreement import Contradicted
 from cryptolake.net.audit import quiet_blocks
 from cryptolake.net.blocks import BlockRange, Blocks, Header, HeaderStanding
 from cryptolake.net.examination import ExaminedWindows, Examiner
-from cryptolake.net.faults import Behind, Elsewhere, Malformed
+from cryptolake.net.faults import Behind, Disputed, Elsewhere, Malformed
 from cryptolake.net.logs import BlockWindow, Log, LogFilter, LogQuestion, log_to_json
 from cryptolake.net.multicall import Call, Failed, Finished, Program, transcript_to_json
 from cryptolake.net.odd_words import failing_alike
@@ -285,4 +286,5 @@ def miss(partition: Partition, error: CryptolakeError) -> Miss:
             reason = "no_archive"
         case _:
             reason = "rpc"
-    return Miss(partition, "gone" if reason == "not_deployed" else "failed", reason, str(error))
+    disputed = isinstance(error, Disputed) or reason == SUSPECT
+    return Miss(partition, "gone" if reason == "not_deployed" else "failed", reason, str(error), disputed)

@@ -15,14 +15,14 @@ import orjson
 from cryptolake.contracts.grades import Grade
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
-from cryptolake.contracts.source import Dataset, Row, Trip
+from cryptolake.contracts.source import Dataset, Row, Stands, Trip
 from cryptolake.errors import CryptolakeError, Skip
 from cryptolake.net.agreement import Contradicted
 from cryptolake.net.block_cache import FileBlockCache
 from cryptolake.net.blocks import BlockRange, Blocks, Header
 from cryptolake.net.liars import Liars, lie_about
 from cryptolake.net.logs import parse_logs
-from cryptolake.net.multicall import Call, Failed, Finished, Program, replay, transcript_from_json, transcript_to_json
+from cryptolake.net.multicall import Call, Failed, Finished, replay, transcript_from_json, transcript_to_json
 from cryptolake.net.odd_words import failing_alike
 from cryptolake.net.proof import Prover
 from cryptolake.net.rpc import Pool
@@ -47,6 +47,7 @@ from cryptolake.sources.onchain.rows import bad_debt_row, liquidation_row, not_a
 from cryptolake.sources.onchain.scans import LiquidationScan, Scanned, Watch, share_of, wished
 from cryptolake.sources.onchain.settling import miss
 from cryptolake.sources.onchain.state import KnownReverts, Read, StateReader
+from cryptolake.sources.onchain.succession import compared, settles
 from cryptolake.sources.onchain.weighing import weighed
 
 TVL = Dataset(
@@ -124,9 +125,8 @@ class OnchainSource:
         groups: dict[tuple[str, str, object], list[Partition]] = {}
         for partition in sorted(partitions, key=lambda p: (p.period, p.dataset, p.key)):
             chain = self._csus[partition.key].chain
-            slot: object = partition.period
-            if partition.dataset == LIQUIDATIONS.name:
-                slot = (partition.period.day.year, partition.period.day.month)
+            day = partition.period.day
+            slot: object = (day.year, day.month) if partition.dataset == LIQUIDATIONS.name else partition.period
             groups.setdefault((chain, partition.dataset, slot), []).append(partition)
             self._instants.setdefault(chain, set()).update((partition.period.start, partition.period.end))
         for (chain, dataset, _), members in groups.items():
@@ -258,6 +258,13 @@ class OnchainSource:
             return why
         return weighed(raw, chain, self._liars, logs=raw.partition.dataset == LIQUIDATIONS.name)
 
+    def compare(self, new: Raw, kept: Raw) -> Stands:
+        """Which of two answers of a market's period stands, by what is proven of each and of who gave them."""
+        chain = self._csus[new.partition.key].chain
+        return compared(new, kept, self._liars.accused(chain), lambda one: misplaced(one, chain, self._cache))
+
+    decides = staticmethod(settles)
+
     def isolated(self, raw: Raw) -> Sequence[Row]:
         """The isolated markets in a stored snapshot, none where the family has no such thing. Raises Skip as `parse`."""
         csu = self._csus[raw.partition.key]
@@ -366,7 +373,9 @@ class OnchainSource:
                     alone.close()
             likely = [call for name in markets for call in self._likely.get(name, ())]
             try:
-                read = state.markets(markets, _snapshot, header, likely, alive_at=self._answered)
+                read = state.markets(
+                    markets, lambda csu: families()[csu.family].snapshot(csu), header, likely, alive_at=self._answered
+                )
             finally:
                 for name in markets:  # asked for once: a market that always fails holds nobody up
                     self._likely.setdefault(name, [])
@@ -386,21 +395,14 @@ class OnchainSource:
             return csu, None
         history = BlockRange(csu.deployed_block or 0, header.number + 1)
 
-        def watch(done: int) -> None:
-            self._watch(Scanned(csu.chain, done, len(history)))
-
         found = self._discoveries.upto(
             pool,
             family.discovery(csu),
             history,
-            watch,
+            lambda done: self._watch(Scanned(csu.chain, done, len(history))),
             prover=Prover(pool, chain.receipts),
             accused=self._liars.accused(csu.chain),
         )
         for name, (block, of) in found.liars.items():
             self._liars.learn(csu.chain, lie_about(name, of, block))
         return family.discover(csu, found.logs), found
-
-
-def _snapshot(csu: Csu) -> Program[list[Reserve]]:
-    return families()[csu.family].snapshot(csu)

@@ -1,0 +1,81 @@
+"""Landing an answer where one lies already: which of the two stands is decided first, and neither is thrown away.
+
+The one road by which anything that was answered is replaced. What does not belong here: what makes an answer stand (sources),
+and asking (collect).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import structlog
+
+from cryptolake.contracts.entry import SUSPECT, Entry
+from cryptolake.contracts.raw import Miss, Raw
+from cryptolake.contracts.source import Compares, Source, Weighs
+from cryptolake.errors import Skip
+from cryptolake.flow.reading import entry, interpret, read
+from cryptolake.lake.bronze import Bronze
+from cryptolake.lake.envelopes import KeptDoubt
+
+log = structlog.get_logger(__name__)
+ANSWERED = ("done", "empty")
+
+
+def land(source: Source, new: Raw, bronze: Bronze, landed: Callable[[Entry], None] = lambda _entry: None) -> Entry:
+    """Keep an answer, in the place of the one that is there or beside it; the entry of the one that stands.
+
+    `landed` is told of the new one once it lies in its place, before it is read.
+    """
+    kept = bronze.read(new.partition, source.name) if isinstance(source, Compares) else None
+    if kept is None or not isinstance(source, Compares) or kept.digest == new.digest:
+        return _take(source, new, bronze, landed)
+    try:
+        read(source, kept)
+    except Skip:
+        return _take(source, new, bronze, landed)
+    try:
+        read(source, new)
+    except Skip as error:
+        bronze.lay_beside(new)
+        return _stays(source, kept, bronze, str(error))
+    if isinstance(source, Weighs):
+        source.weigh(new)  # whom it proves a liar counts at once
+    stands = source.compare(new, kept)
+    if stands.doubt:  # before anything moves: killed in between, it is known all the same
+        bronze.keep_doubt(new.partition, source.name, KeptDoubt(stands.doubt, kept if stands.new else new))
+    if stands.new:
+        return _take(source, new, bronze, landed)
+    if not stands.doubt:
+        bronze.lay_beside(new)
+    log.warning("an answer does not replace the one of before", partition=str(new.partition), why=stands.why)
+    return _stays(source, kept, bronze, "" if stands.doubt else stands.why)
+
+
+def dispute(source: Source, miss: Miss, bronze: Bronze) -> None:
+    """Remember that two who were asked say different things, so that one of them alone settles nothing later."""
+    if isinstance(source, Compares) and bronze.doubt(miss.partition, source.name) is None:
+        bronze.keep_doubt(miss.partition, source.name, KeptDoubt(miss.message))
+
+
+def still_stands(before: Entry, why: str) -> Entry:
+    """The entry of an answer that stays, with what became of asking again beside it."""
+    told = f"asked again on {datetime.now(UTC):%Y-%m-%d}, and the answer of before stands: {why}"
+    said = (before.error or "").partition("; asked again on ")[0] if before.reason == SUSPECT else ""
+    return replace(before, at=datetime.now(UTC), error=f"{said}; {told}" if said else told)
+
+
+def _take(source: Source, raw: Raw, bronze: Bronze, landed: Callable[[Entry], None]) -> Entry:
+    digest = bronze.land(raw)
+    landed(entry(raw.partition, "landed", digest=digest, block=raw.block))
+    found = interpret(source, raw, bronze)
+    if isinstance(source, Compares) and found.state in ANSWERED and found.reason is None:
+        bronze.forget_doubt(raw.partition, source.name)
+    return found
+
+
+def _stays(source: Source, kept: Raw, bronze: Bronze, why: str) -> Entry:
+    found = interpret(source, kept, bronze)
+    return still_stands(found, why) if why and found.reason is None else found

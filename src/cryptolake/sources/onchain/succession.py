@@ -1,0 +1,225 @@
+"""Which of two answers of one partition stands: nothing proven gives way to less, and nothing that was shown is dropped.
+
+A later answer takes the place of a kept one where it is proven as far and says the same, or where two operators bear it out in
+what differs. Else both differ and nobody can decide: the fuller one is kept, and is suspect until somebody settles it, whoever
+is silent meanwhile. What does not belong here: how far one answer is proven (grading), and landing it (flow). No I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from cryptolake.contracts.counting import counted
+from cryptolake.contracts.grades import EVIDENCE, Grade, at_least, is_borne_out
+from cryptolake.contracts.raw import Raw
+from cryptolake.contracts.source import Stands
+from cryptolake.net.liars import Accuser, alone
+from cryptolake.net.multicall import transcript_from_json
+from cryptolake.net.voices import surely_one_told
+from cryptolake.sources.onchain.adopted import taken_over
+from cryptolake.sources.onchain.certified import twice
+from cryptolake.sources.onchain.grading import graded
+from cryptolake.sources.onchain.grounds import grounds_of
+from cryptolake.sources.onchain.stretches import Stretch
+
+_LIQUIDATIONS = "liquidations"
+NEW = Stands(new=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ShownAnswer:
+    """What one answer shows, and how far: the logs of each block, and what contracts answered by what they were asked.
+
+    `disputed` are blocks that somebody contradicts in it, `odd` whether anything else of it is contradicted. `twice` are the
+    blocks whose logs two operators told or settled, `roots` whether receipts prove them all. `sampled`: a sample settles what a
+    sample found, as the same calls are drawn of a block whenever it is asked. `by` says who and when.
+    """
+
+    grade: Grade
+    by: str
+    doubts: tuple[str, ...] = ()
+    said: Mapping[object, object] = field(default_factory=dict)
+    logs: Mapping[int, frozenset[bytes]] = field(default_factory=dict)
+    disputed: frozenset[int] = frozenset()
+    odd: bool = False
+    twice: tuple[Stretch, ...] = ()
+    roots: bool = False
+    sampled: bool = False
+    voices: frozenset[str] = frozenset()
+    on_liars: bool = False
+
+    def decides(self, blocks: Iterable[int], *, state: bool, alike: bool = False) -> bool:
+        """Whether two operators bear it out in these blocks, and with `state` in what contracts answered; `alike`: it says the
+        same as what is to be decided about.
+        """
+        whole = at_least(self.grade, "two_voices") or (alike and self.sampled and is_borne_out(self.grade))
+        return not self.doubts and (not state or whole) and (self.roots or all(map(self._told_twice, blocks)))
+
+    def outranks(self, other: ShownAnswer) -> bool:
+        """Whether it is proven further."""
+        return EVIDENCE.index(self.grade) > EVIDENCE.index(other.grade)
+
+    def _told_twice(self, block: int) -> bool:
+        return any(start <= block < end for start, end in self.twice)
+
+
+def standing_of(new: ShownAnswer, kept: ShownAnswer) -> Stands:
+    """Which of the two stands, and why it is doubted for the other."""
+    lacks, more = _lacking(new.logs, kept.logs), _lacking(kept.logs, new.logs)
+    odd = [key for key, answer in new.said.items() if key in kept.said and kept.said[key] != answer]
+    if not (lacks or more or odd):
+        return _alike(new, kept)
+    blocks, state = {*lacks, *more}, bool(odd)
+    new_decides = new.decides(blocks | kept.disputed, state=state or kept.odd)
+    kept_decides = kept.decides(blocks | new.disputed, state=state or new.odd)
+    before, later = _words(kept, lacks, more, state=state), _words(new, more, lacks, state=state)
+    stays, takes = Stands(False, later, later), Stands(True, before)  # whichever: nobody can decide
+    undoubted = Stands(False, "", f"{later}; what two operators bear out is kept")
+    if new.roots != kept.roots and not state:
+        winner = new if new.roots else kept
+        if winner.decides(blocks, state=False):
+            return NEW if new.roots else undoubted
+    if new_decides != kept_decides and not (lacks or more):
+        return NEW if new_decides else undoubted
+    if not lacks:
+        if (new_decides and not kept_decides) or (kept.on_liars and not state):
+            return NEW
+        return takes if new.outranks(kept) or (more and not kept.outranks(new)) else stays
+    if new_decides and not kept_decides and _all_in(kept.voices, new.voices):
+        return NEW  # whoever said more came to say the same
+    if kept_decides and not new_decides and not more:
+        return undoubted
+    return takes if more and new.outranks(kept) else stays
+
+
+def _alike(new: ShownAnswer, kept: ShownAnswer) -> Stands:
+    """Which of two stands that show the same."""
+    if kept.doubts:
+        if new.decides(kept.disputed, state=kept.odd, alike=True):
+            return NEW
+        as_doubted = kept.disputed <= new.disputed and new.odd >= kept.odd and bool(new.doubts)
+        if as_doubted and not kept.outranks(new):
+            return NEW
+        return Stands(False, "", "it does not settle what was contradicted before")
+    if new.doubts:
+        if kept.decides(new.disputed, state=new.odd, alike=True):
+            return Stands(False, "", f"{new.doubts[0]}; what two operators bear out is kept")
+        return Stands(False, new.doubts[0], new.doubts[0]) if kept.outranks(new) else NEW
+    return Stands(False, "", f"it is proven as {new.grade} alone") if kept.outranks(new) else NEW
+
+
+def shown(raw: Raw, other: Raw, accused: Accuser) -> ShownAnswer:
+    """What an answer of a market, or of who prices for all, shows of what `other` was asked too."""
+    content, proof = orjson.loads(raw.payload), graded(raw)
+    given = content.get("certificate") or {}
+    voices = frozenset(map(str, (given.get("voices") or {}).values()))
+    said: dict[object, object] = dict(_answers(content.get("rounds") or content.get("context") or ()))
+    said |= {("bounds",): (content.get("from_block"), content["block"], content["block_hash"])}
+    by = _by(raw)
+    if raw.partition.dataset != _LIQUIDATIONS:
+        said |= {("found",): content.get("found")}
+        return ShownAnswer(proof.grade, by, proof.doubts, said, odd=bool(proof.doubts), sampled=True, voices=voices)
+    differences = given.get("differences") or ()
+    settled = {int(one["block"]) for one in differences if one["settled"]}
+    disputed = {int(one["block"]) for one in differences if not one["settled"]}
+    rests_on = (*(given.get("grounds") or ()), given.get("headers") or {})
+    odd = any(one.get("contradicted") for one in rests_on) or bool(given["blooms"]["contradictions"])
+    said |= {("time", number): at for number, at in content["timestamps"].items()}
+    return ShownAnswer(
+        proof.grade,
+        by,
+        proof.doubts,
+        said,
+        _logs_asked_of_both(content, orjson.loads(other.payload)),
+        frozenset(disputed),
+        odd=odd or bool(proof.doubts and not disputed),
+        twice=(*twice(given), *((number, number + 1) for number in sorted(settled))),
+        roots=proof.by_roots,
+        voices=voices,
+        on_liars=bool(alone(given, accused, by_roots=proof.by_roots)),
+    )
+
+
+def compared(new: Raw, kept: Raw, accused: Accuser, misplaced: Callable[[Raw], str | None]) -> Stands:
+    """Which of two answers stands, of a market or of who prices for all; `misplaced` says why one is of other blocks."""
+    if _no_account(kept, misplaced):
+        return NEW
+    if why := _no_account(new, misplaced):
+        return Stands(False, "", why)
+    return standing_of(shown(new, kept, accused), shown(kept, new, accused))
+
+
+def settles(raw: Raw) -> bool:
+    """Whether an answer settles what operators said differently of its day before it was there."""
+    found = graded(raw)
+    least: Grade = "two_voices" if raw.partition.dataset == _LIQUIDATIONS else "two_voices_sampled"
+    return not (found.faults or found.doubts) and at_least(found.grade, least)
+
+
+def _no_account(raw: Raw, misplaced: Callable[[Raw], str | None]) -> str:
+    """Why an answer proves nothing that another one could contradict; "" where it does."""
+    found = graded(raw)
+    return taken_over(orjson.loads(raw.payload)) or next(iter(found.faults), "") or misplaced(raw) or ""
+
+
+def of_blocks(raw: Raw, grade: Grade, doubt: str | None) -> ShownAnswer:
+    """What an answer shows that was asked at several blocks."""
+    content = orjson.loads(raw.payload)
+    said: dict[object, object] = {
+        (number, *key): answer for number, told in content["blocks"].items() for key, answer in _answers(told["rounds"])
+    }
+    doubts = (doubt,) if doubt else ()
+    return ShownAnswer(grade, _by(raw), doubts, said, odd=bool(doubts), sampled=True)
+
+
+def _answers(rounds: Any) -> Iterable[tuple[tuple[object, ...], object]]:
+    """What was asked and answered; how a call fails differs between kinds of nodes and does not count."""
+    for stored in transcript_from_json(rounds):
+        for call, answer in stored:
+            yield (call.to, call.data), answer.data if answer.success else None
+
+
+def _logs_asked_of_both(content: Mapping[str, Any], other: Mapping[str, Any]) -> dict[int, frozenset[bytes]]:
+    """The logs by block that the other was asked for as well: of contracts and topics of both questions, and in its blocks.
+
+    Contracts that the chain lists, and not the market's row, were for the other to find: those count as well.
+    """
+    ours, theirs = content["filters"], other["filters"]
+    every = {topic for topics in theirs.values() for topic in topics}
+    listed = any(one.lists(tuple(ours)) for one in grounds_of(content["certificate"]))
+    found: dict[int, set[bytes]] = {}
+    for log in content["logs"]:
+        topics = theirs.get(log["address"], every if listed else ())
+        number = int(log["blockNumber"], 16)
+        if log["topics"][0] in topics and other["from_block"] <= number <= other["to_block"]:
+            found.setdefault(number, set()).add(orjson.dumps(log, option=orjson.OPT_SORT_KEYS))
+    return {number: frozenset(logs) for number, logs in found.items()}
+
+
+def _lacking(one: Mapping[int, frozenset[bytes]], other: Mapping[int, frozenset[bytes]]) -> dict[int, int]:
+    """Per block how many logs one lacks that the other has."""
+    none = frozenset[bytes]()
+    return {number: count for number, logs in other.items() if (count := len(logs - one.get(number, none)))}
+
+
+def _all_in(some: Collection[str], others: Collection[str]) -> bool:
+    return bool(some) and all(any(surely_one_told(one, other) for other in others) for one in some)
+
+
+def _words(shown: ShownAnswer, more: Mapping[int, int], fewer: Mapping[int, int], *, state: bool) -> str:
+    """How an answer contradicts the other one."""
+    told = [
+        f"{counted(sum(some.values()), 'log')} {word} (block {min(some)})"
+        for some, word in ((more, "more"), (fewer, "fewer"))
+        if some
+    ]
+    told += ["other state or headers"] if state else []
+    return f"{shown.by} says {' and '.join(told)}, and nobody could settle it"
+
+
+def _by(raw: Raw) -> str:
+    return f"{raw.provenance.get('endpoint') or 'an endpoint'} on {raw.fetched_at:%Y-%m-%d}"

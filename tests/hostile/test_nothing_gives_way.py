@@ -1,0 +1,192 @@
+"""What was answered gives way to nothing that is proven less far, and a doubt to nobody's silence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from tests.chain.scenario import Fortnight
+from tests.hostile.lakes import Lake, without_receipts
+from tests.hostile.middleman import Middleman, honest, refusal, result
+from tests.hostile.server import Hostile
+from tests.hostile.test_state import inventing
+from tests.net.node import Node
+
+from cryptolake.app import App
+from cryptolake.contracts.entry import Entry
+from cryptolake.contracts.grades import Grade
+from cryptolake.contracts.partition import Partition
+from cryptolake.flow.resume import wish_for
+from cryptolake.work import lending
+from cryptolake.work.repair import repair_ledger
+
+pytestmark = [pytest.mark.chain, pytest.mark.xdist_group("fortnight")]
+Change = Callable[[dict[str, Any], Callable[..., dict[str, Any]]], "dict[str, Any] | None"]
+RECEIPTS = ("eth_getBlockReceipts", "eth_getTransactionReceipt")
+
+
+@pytest.fixture
+def lake(aave_fortnight: Fortnight, tmp_path: Path) -> Lake:
+    return Lake(tmp_path / "lake", aave_fortnight)
+
+
+def mute(*methods: str) -> Change:
+    """It does not know these methods."""
+    return lambda asked, _ask: (
+        refusal(asked, -32601, "the method does not exist") if asked["method"] in methods else None
+    )
+
+
+def dropper(asked: dict[str, Any], _ask: object) -> dict[str, Any] | None:
+    """It says that there are no logs, and knows no receipts."""
+    return result(asked, []) if asked["method"] == "eth_getLogs" else mute(*RECEIPTS)(asked, lambda *_: {})
+
+
+def down(asked: dict[str, Any], _ask: object) -> dict[str, Any]:
+    """It answers nothing."""
+    return refusal(asked, -32603, "internal error")
+
+
+class World:
+    """Endpoints of one chain by what they do, and a lake that is collected through some of them at a time."""
+
+    def __init__(self, lake: Lake, open_: ExitStack, day: Partition) -> None:
+        self.lake, self.day = lake, day
+        self._open, self._urls = open_, dict[str, str]()
+
+    def url(self, operator: str, change: Any) -> str:
+        key = f"{operator}:{getattr(change, '__qualname__', change)}"
+        if key not in self._urls:
+            server = Hostile(cast(Node, Middleman(self.lake.fortnight.node.url, change)))
+            self._urls[key] = self._open.enter_context(server).url
+        return self._urls[key]
+
+    def collect(
+        self, *endpoints: tuple[str, Any], resume: bool = True, proven: Grade | None = None, repair: bool = False
+    ) -> Entry:
+        """Collect the day through these (operator, what it does); its entry then."""
+        settings: dict[str, Any] = {"grade": "receipts"} if proven == "receipts_root" else {}
+        urls = [self.url(*one) for one in endpoints]
+        with self.lake.opened(urls, operators=[one for one, _ in endpoints], public_rpc=False, **settings) as app:
+            csus = [app.registry.csu("local")]
+            lending.collect(app, csus, wish_for([self.day]), resume=resume, proven=proven)
+            if repair:
+                repair_ledger(app)
+            return self._entry(app)
+
+    def _entry(self, app: App) -> Entry:
+        found = app.ledger.state(self.day)
+        assert found is not None
+        assert app.bronze.intact(self.day, found.digest)
+        return found
+
+
+WEAKER: dict[str, Sequence[tuple[str, Any]]] = {
+    "others that say less": [("c", dropper), ("d", mute("eth_getLogs", *RECEIPTS))],
+    "nobody who answers": [("c", down), ("d", down)],
+    "one of them alone": [("a", honest)],
+}
+
+
+@pytest.mark.parametrize("world", WEAKER)
+@pytest.mark.parametrize("how", ["grade", "no resume"])
+def test_a_day_that_two_operators_bear_out_stays_whoever_is_asked_again(lake: Lake, world: str, how: str) -> None:
+    with ExitStack() as open_:
+        there = World(lake, open_, lake.eventful[0])
+        before = there.collect(("a", honest), ("b", honest))
+        assert (before.state, before.grade, before.reason) == ("done", "two_voices", None)
+        wish: dict[str, Any] = {"proven": "receipts_root"} if how == "grade" else {"resume": False}
+        if world == "one of them alone" and how == "grade":
+            return  # that cannot be had, and nobody is asked
+        after = there.collect(*WEAKER[world], repair=True, **wish)
+        assert (after.state, after.rows, after.digest, after.grade, after.reason) == (
+            "done",
+            before.rows,
+            before.digest,
+            "two_voices",
+            None,
+        )
+
+
+def test_that_asking_again_failed_is_told_beside_the_answer(lake: Lake) -> None:
+    with ExitStack() as open_:
+        there = World(lake, open_, lake.eventful[0])
+        there.collect(("a", honest), ("b", honest))
+        after = there.collect(("c", down), resume=False)
+        assert (after.state, after.reason) == ("done", None)
+        assert "asked again on" in str(after.error)
+        assert there.collect(("a", honest), ("b", honest), resume=False).error is None
+
+
+@pytest.mark.parametrize("first", ["liar first", "honest first"])
+@pytest.mark.parametrize("silence", ["down", "gone", "mute"])
+def test_a_contradiction_stands_while_only_the_one_who_drops_logs_speaks(lake: Lake, first: str, silence: str) -> None:
+    without_receipts(lake)
+    dropping = lambda asked, _ask: result(asked, []) if asked["method"] == "eth_getLogs" else None  # noqa: E731
+    liar, good = ("l", dropping), ("a", honest)
+    with ExitStack() as open_:
+        there = World(lake, open_, lake.eventful[0])
+        before = there.collect(*([liar, good] if first == "liar first" else [good, liar]))
+        assert (before.state, before.reason) == ("done", "suspect")
+        silent: dict[str, list[tuple[str, Any]]] = {
+            "down": [("a", down)],
+            "gone": [],
+            "mute": [("a", mute("eth_getLogs"))],
+        }
+        quiet = silent[silence]
+        for resume in (True, False):
+            after = there.collect(*quiet, liar, resume=resume, repair=True)
+            assert (after.state, after.rows, after.reason) == ("done", before.rows, "suspect")
+        assert there.collect(good).reason == "suspect", "the one who contradicts is silent"
+        settled = there.collect(good, ("b", honest), repair=True)
+        assert (settled.state, settled.rows, settled.reason, settled.grade) == (
+            "done",
+            before.rows,
+            None,
+            "two_voices",
+        )
+
+
+def test_two_whole_answers_that_differ_make_the_day_suspect_and_the_fuller_one_is_kept(lake: Lake) -> None:
+    """One endpoint a run, which no run of its own could contradict; whichever comes first."""
+    without_receipts(lake)
+    dropping = lambda asked, _ask: result(asked, []) if asked["method"] == "eth_getLogs" else None  # noqa: E731
+    good = ("a", honest)
+    for number, order in enumerate(([("l", dropping), good], [good, ("l", dropping)])):
+        with ExitStack() as open_:
+            there = World(Lake(lake.folder.with_name(f"{number}"), lake.fortnight), open_, lake.eventful[0])
+            without_receipts(there.lake)
+            for one in order:
+                after = there.collect(one, resume=False)
+            assert (after.state, after.rows, after.reason) == (
+                "done",
+                len(lake.fortnight.liquidations_on(there.day.period.day)),
+                "suspect",
+            )
+            assert there.collect(good, ("b", honest), repair=True).reason is None
+
+
+def test_state_that_two_operators_told_differently_is_no_fact_once_one_of_them_is_silent(lake: Lake) -> None:
+    day = replace(lake.eventful[0], dataset="tvl")
+    with ExitStack() as open_:
+        truth = World(Lake(lake.folder.with_name("truth"), lake.fortnight), open_, day)
+        truth.collect(("a", honest))
+        with truth.lake.opened(public_rpc=False) as app:
+            raw = app.bronze.read(day, "onchain")
+            assert raw is not None
+            rows = app.onchain([app.registry.csu("local")]).parse(raw)
+        lie = inventing(sorted({str(row["total_supplied_raw"]) for row in rows} - {"0"}))
+        there = World(lake, open_, day)
+        with lake.opened([there.url("l", lie), there.url("a", honest)], operators=["l", "a"], public_rpc=False) as app:
+            lake.collect(app, [day])
+            failed = app.ledger.state(day)
+            assert failed is not None
+            assert failed.state == "failed"
+        for _ in range(2):
+            assert there.collect(("l", lie), repair=True).reason == "suspect"
+        settled = there.collect(("a", honest), ("b", honest), resume=False, proven="two_voices", repair=True)
+        assert (settled.state, settled.reason) == ("done", None)
