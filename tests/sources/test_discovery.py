@@ -186,3 +186,19 @@ def test_honest_operators_are_asked_for_a_block_once_each_however_many_days_ther
         assert len(asked) == len(set(asked))
     total = sum(last + 1 - first for node in nodes for first, last in node.asked)
     assert (total == 1800) is (share == 1.0)
+
+
+@pytest.mark.parametrize("left", ["liar", "honest"])
+def test_what_two_told_differently_stays_disputed_while_one_of_them_is_silent(tmp_path: Path, left: str) -> None:
+    honest, lying = Node(), Node(hidden=frozenset({70}))
+    blocks, all_of_it = BlockRange(0, 1000), list(range(0, 1000, 7))
+    with pytest.raises(Skip, match="disagree"):
+        Discoveries(tmp_path, 1.0).upto(pool_of(lying, honest, operators=["liar", "a"]), WANTED, blocks)
+    alone = pool_of(lying, operators=["liar"]) if left == "liar" else pool_of(honest, operators=["a"])
+    for share in (0.0, 1.0):  # by new processes
+        found = Discoveries(tmp_path, share).upto(alone, WANTED, blocks)
+        assert [log.block for log in found.logs] == all_of_it
+        assert "block 70" in found.contradicted
+    for _ in range(2):
+        found = Discoveries(tmp_path, 1.0).upto(pool_of(honest, Node(), operators=["a", "b"]), WANTED, blocks)
+        assert ([log.block for log in found.logs], found.grade, found.contradicted) == (all_of_it, "two_voices", "")

@@ -127,6 +127,8 @@ class History:
         self.told: dict[str, ToldBlocks] = {}  # by who told it (net.voices.told_by)
         self.failed: Counter[str] = Counter()  # times in this process that a second voice did not answer
         self.sampled: list[Stretch] = []  # blocks of which a sample was asked of a second operator
+        # Blocks that operators told differently and nobody settled, with the fullest version that one of the user's own gave.
+        self.disputed: dict[int, tuple[Log, ...]] = {}
         self._read()
 
     @classmethod
@@ -167,6 +169,18 @@ class History:
             self._append({"from": start, "end": end, "sampled": True})
         self.sampled = joined([*self.sampled, *blocks])
 
+    def dispute(self, block: int, fullest: Iterable[Log]) -> None:
+        """Operators tell this block differently, and nobody can decide: that is known until somebody can."""
+        logs = tuple(sorted({*self.disputed.get(block, ()), *fullest}, key=place))
+        if self.disputed.get(block) != logs:
+            self.disputed[block] = logs
+            self._append({"from": block, "end": block + 1, "disputed": [log_to_json(log) for log in logs]})
+
+    def settle(self, block: int) -> None:
+        """What was told differently of this block is decided."""
+        if self.disputed.pop(block, None) is not None:
+            self._append({"from": block, "end": block + 1, "disputed": None})
+
     def _take_back(self, by: str, blocks: Sequence[Stretch]) -> None:
         if by in self.told:
             self.told[by].drop(joined(blocks))
@@ -178,6 +192,9 @@ class History:
         told: dict[str, tuple[list[Stretch], list[Log]]] = {}
         for line in self.path.read_bytes().split(b"\n"):
             try:
+                if b'"disputed"' in line:
+                    self._read_dispute(line)
+                    continue
                 by, block, logs = _line(line)
             except (orjson.JSONDecodeError, ValueError, TypeError, KeyError, Retry):
                 continue  # cut short by a kill: its blocks are asked again
@@ -192,6 +209,13 @@ class History:
                 found += logs
         self._learn(told)
         self.sampled = joined(self.sampled)
+
+    def _read_dispute(self, line: bytes) -> None:
+        one = orjson.loads(line)
+        if one["disputed"] is None:
+            self.disputed.pop(int(one["from"]), None)
+        else:
+            self.disputed[int(one["from"])] = tuple(parse_logs(orjson.dumps(one["disputed"])))
 
     def _learn(self, told: dict[str, tuple[list[Stretch], list[Log]]]) -> None:
         for by, (blocks, logs) in told.items():

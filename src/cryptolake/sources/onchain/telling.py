@@ -73,7 +73,8 @@ class Telling:
         else:
             raise Skip(f"{self._pool.chain}: everybody is proven to lie about its events", reason="suspect")
         first = self._first()
-        logs = sorted((log for by, some in first.items() for log in self._history.told[by].within(some)), key=place)
+        logs = sorted({log for by, some in first.items() for log in self._history.told[by].within(some)}, key=place)
+        logs = self._as_disputed(logs)
         within = {by: common(one.blocks, self._whole) for by, one in self._history.told.items()}
         told, sampled = {by: some for by, some in within.items() if some}, common(self._history.sampled, self._whole)
         grade = history_grade(self._whole[0], told, sampled)
@@ -82,6 +83,25 @@ class Telling:
         return Discovered(tuple(logs), grade, self._whole[0], told, sampled, problem, self._liars, doubts)
 
     # -- what is known
+
+    def _as_disputed(self, logs: list[Log]) -> list[Log]:
+        """The logs with the fullest version of every block that is disputed still, whoever of both is silent by now.
+
+        Two operators who tell such a block alike settle it.
+        """
+        twice = self._history.twice()
+        for number, fullest in sorted(self._history.disputed.items()):
+            block = [(number, number + 1)]
+            if common(block, twice):
+                self._history.settle(number)
+            elif common(block, self._whole):
+                logs += [log for log in fullest if log not in logs]
+                words = (
+                    f"{self._pool.chain}: operators disagree about events of block {number}, and no two have settled it"
+                )
+                if not any(f"block {number};" in one for one in self._contradicted):
+                    self._contradicted.append(words)
+        return sorted(logs, key=place)
 
     def _first(self) -> dict[str, list[Stretch]]:
         """Who is believed for which blocks: known operators before unknown ones, each block once."""
@@ -259,8 +279,11 @@ class Telling:
         for number, claims in sorted(self._differences().items()):
             names = {self._name(by): said for by, said in claims.items()}
             settled, truth = settle(self._pool, question, number, names, self._prover)
-            if not settled.settled:
+            if settled.settled:
+                self._history.settle(number)
+            else:
                 own = [by for by in claims if by not in besides]
+                self._history.dispute(number, truth if len(own) != 1 else ())
                 for by in claims if len(own) != 1 else claims.keys() - set(own):
                     self._history.take_back(by, [(number, number + 1)])
                 words = (
