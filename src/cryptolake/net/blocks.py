@@ -20,6 +20,7 @@ from cryptolake.net.besides import why_none
 from cryptolake.net.block_identity import BlockIdentity, KnownBlock
 from cryptolake.net.boundary import closer, contradicted, pilots, probes
 from cryptolake.net.faults import Behind
+from cryptolake.net.finality import believed
 from cryptolake.net.header_standing import HeaderStanding as HeaderStanding
 from cryptolake.net.known_headers import KnownHeaders
 from cryptolake.net.rpc import Pool
@@ -224,6 +225,7 @@ class Blocks:
     def _search(self, wanted: Sequence[int]) -> dict[int, tuple[Header, Header]]:
         """The blocks before and after each of these times that touch each other, as headers say."""
         first, head = self._ends()
+        head = self._as_anybody_says(head) if any(at > head.timestamp for at in wanted) else head
         search = {at: self._headers.bracket(at, first, head) for at in wanted if first.timestamp < at <= head.timestamp}
         found: dict[int, tuple[Header, Header]] = {}
         misled: dict[int, int] = {}
@@ -264,6 +266,16 @@ class Blocks:
                 number = self._headers.pool.finalized_below(number)
             else:
                 return ends[min(ends)], ends[max(ends)]
+
+    def _as_anybody_says(self, head: Header) -> Header:
+        """The newest final block by everybody's word: one endpoint alone does not make a day that is over one to come."""
+        pool = self._headers.pool
+        for number in believed(pool.finalized_everywhere(pool.everybody if self._again else pool.stations)):
+            try:
+                return self._headers.of([number])[number] if number > head.number else head
+            except Behind:
+                continue  # nobody has what that one calls final
+        return head
 
     def _known(self, at: int) -> Header | None:
         return None if self._cache is None else self._cache.get(self._pool.chain, at)

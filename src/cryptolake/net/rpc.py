@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from cryptolake.errors import BadInput, CryptolakeError, Retry, Skip, Stop
@@ -31,6 +31,7 @@ from cryptolake.net.faults import (
     Unsaid,
     passing,
 )
+from cryptolake.net.finality import FinalBlock, newest
 from cryptolake.net.http import Http
 from cryptolake.net.liars import Liars
 from cryptolake.net.limiter import Limiter, for_limit
@@ -44,7 +45,6 @@ from cryptolake.net.wire import Wire
 
 _AGAIN = 3  # refusals of one question for its rate, after which it is found out whether it is its size
 _REFUSALS = 20  # of one question for the rate alone, each after a pause, until it counts as a failure
-_STALE_S = 3600.0  # a final block older than this: the chain stands still, or the endpoint, or it is a test's
 
 
 class Pool:
@@ -197,28 +197,26 @@ class Pool:
             (block,) = self.batch([("eth_getBlockByNumber", ["finalized", False])])
         except Elsewhere:
             block = None
-        number = quantity(block.get("number")) if isinstance(block, Mapping) else None
-        self.finality_assumed = number is None
-        if number is None:
+        told = FinalBlock.stated(block)
+        self.finality_assumed = told is None
+        if told is None:
             return max(0, (quantity(self.call("eth_blockNumber", [])) or 0) - 64)
-        at = quantity(block.get("timestamp")) if isinstance(block, Mapping) else None
-        # An endpoint that stands still is no chain that does: before days are called not final, the others are heard too.
-        return max(number, *self._finalized_everywhere()) if time.time() - (at or 0) > _STALE_S else number
+        return told.number if told.sound(time.time()) else newest([told, *self.finalized_everywhere(self.stations)])
 
     def finalized_below(self, number: int) -> int:
         """The newest block that another endpoint calls final, below `number`, which nobody has. Raises Behind if none is."""
-        if found := [one for one in self._finalized_everywhere() if 0 < one < number]:
+        if found := [one.number for one in self.finalized_everywhere(self.stations) if 0 < one.number < number]:
             return max(found)
         raise Behind(f"{self.chain}: the endpoint does not have block {number} yet; run again later")
 
-    def _finalized_everywhere(self) -> list[int]:
-        """What every endpoint calls final, besides those that do not say."""
-        found = [0]
-        for station in self.stations if len(self.stations) > 1 else ():
+    def finalized_everywhere(self, stations: Sequence[Station]) -> list[FinalBlock]:
+        """What each of these calls final, besides those that do not say; nothing where there is but one."""
+        found = []
+        for station in stations if len(stations) > 1 else ():
             if station.stopped is None and not station.silent(self._clock()):
                 with suppress(CryptolakeError):
                     (block,) = self._try(station, [("eth_getBlockByNumber", ["finalized", False])], None)
-                    found.append((quantity(block.get("number")) if isinstance(block, Mapping) else None) or 0)
+                    found += [one for one in [FinalBlock.stated(block)] if one is not None]
         return found
 
     def _somewhere(self, calls: Sequence[Question], left: Sequence[int]) -> dict[int, Json | RpcFault]:

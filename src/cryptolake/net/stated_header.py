@@ -74,12 +74,13 @@ def stated_header(answer: Json | object, number: int, chain: str, by: str = "") 
         "0x" + own.hex(),
         bloom if bloom is not None and len(bloom) == 256 else b"",
         "0x" + parent.hex() if parent is not None and len(parent) == 32 else "",
-        _sealed(answer),
+        is_sealed(answer),
         by=by,
     )
 
 
-def _sealed(answer: Mapping[str, object]) -> bool:
+def is_sealed(answer: Mapping[str, object]) -> bool:
+    """Whether all that a header says hashes to its hash."""
     try:
         proven_header(answer)
     except Malformed:
