@@ -71,6 +71,11 @@ def standing_of(new: ShownAnswer, kept: ShownAnswer) -> Stands:
     """Which of the two stands, and why it is doubted for the other."""
     lacks, more = _lacking(new.logs, kept.logs), _lacking(kept.logs, new.logs)
     odd = [key for key, answer in new.said.items() if key in kept.said and kept.said[key] != answer]
+    # A proven liar alone says nothing, but for what it does show.
+    if kept.on_liars and not (lacks or odd or kept.doubts) and (more or not new.on_liars):
+        return NEW
+    if new.on_liars and not kept.on_liars and not (more or odd):
+        return Stands(False, "", "it rests on a proven liar alone")
     if not (lacks or more or odd):
         return _alike(new, kept)
     blocks, state = {*lacks, *more}, bool(odd)
@@ -86,7 +91,7 @@ def standing_of(new: ShownAnswer, kept: ShownAnswer) -> Stands:
     if new_decides != kept_decides and not (lacks or more):
         return NEW if new_decides else undoubted
     if not lacks:
-        if (new_decides and not kept_decides) or (kept.on_liars and not state):
+        if new_decides and not kept_decides:
             return NEW
         return takes if new.outranks(kept) or (more and not kept.outranks(new)) else stays
     if new_decides and not kept_decides and _all_in(kept.voices, new.voices):
