@@ -131,7 +131,7 @@ LIES: dict[str, dict[str, Sequence[int]]] = {
 
 # Also when it is asked by hash, so that no vote says who is right; nor does a bloom filter, for the headers of these synthetic
 # blocks do not hash to their hash.
-STICKS_TO_IT = ("drops a block", "drops all", "makes up a log", "drops and makes up")
+STICKS_TO_IT = ("drops a block", "drops all", "makes up a log", "numbers anew", "drops and makes up")
 
 
 @pytest.mark.parametrize("lie", LIES)
@@ -188,6 +188,41 @@ def test_two_that_leave_out_the_same_log_outvote_nobody() -> None:
     assert found.suspect
     assert [one.alike for one in found.differences] == [("operator-0", "operator-2")]  # they are probably one
     assert places(found) == TRUTH
+
+
+WAYS: dict[str, dict[str, Sequence[int]]] = {
+    "leave out": {"hidden": [1400]},
+    "make up": {"invents": [1450]},
+    "double": {"doubled": [1400]},
+    "number otherwise": {"shifted": [1400]},
+    "number otherwise and leave out": {"shifted": [1400], "hidden": [1701]},
+    "number otherwise what they left out": {"ranges": [1400], "shifted": [1400]},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("honest", range(3))
+@pytest.mark.parametrize("header", [False, True])
+def test_a_vote_is_no_proof_that_somebody_is_a_liar(way: str, honest: int, header: bool) -> None:
+    """Two that err alike beside an honest one: whatever they say, the honest one is not named and nothing is settled as theirs."""
+    voices = [Voice(**WAYS[way]), Voice(**WAYS[way])]
+    for one in voices if header else ():
+        one.hash = lambda number: f"0x{number + 10**6:064x}"  # type: ignore[method-assign]
+    voices.insert(honest, Voice())
+    found, pool = examined(*voices)
+    assert f"node-{honest}" not in {one for each in found.differences for one in each.liars}
+    assert pool.stations[honest].stopped is None
+    if honest < 2:  # else the two are heard alone, and nobody differs from them
+        assert found.suspect or places(found) == TRUTH
+
+
+@pytest.mark.parametrize("numbering", [0, 1, 2])
+def test_of_equal_versions_that_nobody_can_settle_the_first_one_is_kept(numbering: int) -> None:
+    voices = [Voice(), Voice()]
+    voices.insert(numbering, Voice(shifted=[1400]))
+    found, _ = examined(*voices)
+    assert found.suspect == (numbering < 2)
+    assert (1400, 0 if numbering else 1) in places(found)
 
 
 ORDERS = sorted(set(itertools.permutations(["makes up", "makes up", "honest"])))

@@ -1,8 +1,8 @@
 """Differences between two voices, settled block by block, by the block's hash: who dropped or made up logs is proven.
 
-Without a proof of receipts nobody is outvoted: neither by two voices that leave out the same log, nor by two that make up the
-same. A block is settled then only where two voices agree and whoever else is asked comes to say the same. What does not
-belong here: asking for whole windows (scan, witness) and what a difference means for a day.
+Without a proof of receipts nobody is outvoted: neither by voices that leave out, make up or number a log alike, nor by some
+that give a block another header. A block is settled then only where two voices agree and whoever else spoke of it comes to say
+the same. What does not belong here: asking for whole windows (scan, witness) and what a difference means for a day.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cryptolake.net.bloom import may_hold
 from cryptolake.net.endpoint import Station
 from cryptolake.net.envelope import Json
 from cryptolake.net.faults import Malformed
-from cryptolake.net.logs import BlockWindow, Log, LogFilter, LogQuestion, place
+from cryptolake.net.logs import BlockWindow, Log, LogFilter, LogQuestion
 from cryptolake.net.proof import ProvenBlock, Prover
 from cryptolake.net.rpc import Pool
 from cryptolake.net.voices import distinct, voice
@@ -98,12 +98,12 @@ def settle(
             logs = frozenset(proven.logs)
             return _settled(number, proven.hash, said, "receipts_root", logs, claims, ()), logs
     header, agreed = _header(pool, number, claims)
-    by_hash = _by_hash(pool, question, number, header.hash, claims) if agreed else {}
-    truth, voices = _borne_out(by_hash, claims, header)
+    by_hash, kept_to = _by_hash(pool, question, number, header.hash, claims) if agreed else ({}, [])
+    truth, voices = _borne_out(by_hash, [*by_hash.values(), *kept_to], claims, header)
     if truth is not None:
         found = _settled(number, header.hash, said, "block_hash", truth, claims, voices)
         return replace(found, alike=_alike(by_hash, truth)), truth
-    fullest = max([*claims.values(), *by_hash.values()], key=lambda one: (len(one), sorted(map(place, one))))
+    fullest = max([*claims.values(), *by_hash.values()], key=len)  # of equals that of whoever was asked first
     alike = _alike(by_hash, fullest)
     return Difference(number, header.hash if agreed else "", said, alike=alike), fullest
 
@@ -128,18 +128,18 @@ def _settled(
 
 
 def _header(pool: Pool, number: int, claims: Mapping[str, Said]) -> tuple[Header, bool]:
-    """The header that most voices give, and whether two of them do and no other is given as often.
+    """The header that voices give, and whether two of them do and nobody gives another one.
 
-    It has a bloom filter only where it hashes to its hash: what else disproves a log is anybody's word.
+    One that does not hash to its hash says nothing where others do. It has a bloom filter only where it does: what else
+    disproves a log is anybody's word.
     """
     headers = [_header_at(pool, station, number) for station in _speakers(pool, claims)]
     told = [one for one in headers if one is not None]
+    told = [one for one in told if one.sealed] or told
     if not told:
         return Header(number, 0, ""), False
-    count = Counter(one.hash for one in told).most_common(2)
-    given = [one for one in told if one.hash == count[0][0]]
-    best = next((one for one in given if one.sealed), None) or replace(given[0], bloom=b"")
-    return best, count[0][1] > 1 and (len(count) == 1 or count[1][1] < count[0][1])
+    best = told[0] if told[0].sealed else replace(told[0], bloom=b"")
+    return best, len(told) > 1 and len({one.hash for one in told}) == 1
 
 
 def _header_at(pool: Pool, station: Station, number: int) -> Header | None:
@@ -151,18 +151,24 @@ def _header_at(pool: Pool, station: Station, number: int) -> Header | None:
 
 def _by_hash(
     pool: Pool, question: LogQuestion, number: int, block_hash: str, claims: Mapping[str, Said]
-) -> dict[str, Said]:
-    """What every voice says of the block by its hash; who cannot be asked so is held to what it said before."""
+) -> tuple[dict[str, Said], list[Said]]:
+    """What every voice says of the block, by its hash where it can be asked so; and all that was said of it besides by those
+    who do not take it back by its hash, and by a voice that says two things.
+    """
     at_block = AtBlock(question, block_hash)
     found: dict[str, Said] = {}
+    left = dict(claims)
     for station in _speakers(pool, claims):
-        name = station.endpoint.name
-        try:
-            found[voice(station.endpoint)] = frozenset(ask_window(pool, station, at_block, number, number + 1))
-        except CryptolakeError:
-            if name in claims:
-                found[voice(station.endpoint)] = claims[name]
-    return found
+        name, of = station.endpoint.name, voice(station.endpoint)
+        with suppress(CryptolakeError):
+            said = frozenset(ask_window(pool, station, at_block, number, number + 1))
+            if found.setdefault(of, said) == said:
+                left.pop(name, None)
+            else:
+                left[name] = said
+        if name in left:
+            found.setdefault(of, left[name])
+    return found, list(left.values())
 
 
 def _speakers(pool: Pool, claims: Mapping[str, Said]) -> list[Station]:
@@ -176,24 +182,20 @@ def _speakers(pool: Pool, claims: Mapping[str, Said]) -> list[Station]:
 
 
 def _borne_out(
-    by_hash: Mapping[str, Said], claims: Mapping[str, Said], header: Header
+    by_hash: Mapping[str, Said], kept_to: Sequence[Said], claims: Mapping[str, Said], header: Header
 ) -> tuple[Said | None, tuple[str, ...]]:
     """What two voices say of the block by its hash and nobody contradicts, now or before, and who they are.
 
-    By its hash everybody says the same then, but for numbers of logs and for what the block's bloom filter excludes: of a log
-    that some tell of and others do not, no vote says whether it was left out or made up. What was said before may have left
-    something out and may not have told of more: nodes that do not know the question by hash answer with nothing.
+    All that is `kept_to` says the same then, to the numbers of logs, but for what the block's bloom filter excludes: no vote
+    tells whether a log was left out, made up or numbered wrongly. What was taken back by hash may have left something out or
+    numbered it otherwise, and may not have told of more: nodes that do not know the question by hash answer with nothing.
     """
     for truth in sorted(set(by_hash.values()), key=len, reverse=True):
         voices = tuple(name for name, one in by_hash.items() if one == truth)
-        agreed = all(not _lacks(one, truth) and _adds_nothing(one, truth, header) for one in by_hash.values())
+        agreed = all(truth <= one and _adds_nothing(one, truth, header) for one in kept_to)
         if distinct(voices) > 1 and agreed and all(_adds_nothing(one, truth, header) for one in claims.values()):
             return truth, voices
     return None, ()
-
-
-def _lacks(other: Said, truth: Said) -> bool:
-    return bool(Counter(map(_event, truth)) - Counter(map(_event, other)))
 
 
 def _adds_nothing(other: Said, truth: Said, header: Header) -> bool:
