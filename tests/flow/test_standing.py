@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.examples import examples
 
-from cryptolake.contracts.entry import Entry, State
+from cryptolake.contracts.entry import SUSPECT, Entry, State
+from cryptolake.contracts.grades import EVIDENCE, Grade
 from cryptolake.contracts.partition import Partition, Period, hours
 from cryptolake.work.standing import ANSWERED, Standing, market_day, standing
 
@@ -65,6 +68,28 @@ def test_of_a_day_and_its_hours_what_is_answered_counts() -> None:
     assert of([whole, *every[:20]]).entries == (whole,)
     assert of([entry(Period.of_day(DAY), "failed"), *every]).entries == tuple(every)
     assert of([whole, *every]).entries == tuple(every), "once, not twice"
+
+
+@pytest.mark.parametrize("dataset", ["tvl", "liquidations"])
+@pytest.mark.parametrize("of_the_day", EVIDENCE)
+@pytest.mark.parametrize("of_the_hours", EVIDENCE)
+@pytest.mark.parametrize("doubted", [(), ("day",), ("hours",)])
+@pytest.mark.parametrize("told", [2, 3])
+def test_hours_that_are_proven_less_far_never_take_the_place_of_a_day(
+    dataset: str, of_the_day: Grade, of_the_hours: Grade, doubted: tuple[str, ...], told: int
+) -> None:
+    """One hour of less proof is enough; what is told otherwise by the two, or in doubt in what stands, is never called sound."""
+    whole = replace(entry(Period.of_day(DAY), "done", dataset), grade=of_the_day, rows=told)
+    every = [replace(entry(one, "empty", dataset), grade="receipts_root") for one in hours(DAY, DAY)]
+    every[23] = replace(every[23], state="done", grade=of_the_hours, rows=2)
+    whole, every[23] = (
+        replace(one, reason=SUSPECT if name in doubted else None) for name, one in (("day", whole), ("hours", every[23]))
+    )
+    found = of([*every, whole])
+    weaker = EVIDENCE.index(of_the_hours) < EVIDENCE.index(of_the_day)
+    stands = "day" if weaker or (of_the_hours == of_the_day and doubted == ("day",)) else "hours"
+    assert (whole in found.entries) == (stands == "day")
+    assert (found.reason == SUSPECT) == (stands in doubted or (dataset == "liquidations" and told != 2))
 
 
 @settings(max_examples=examples(100))

@@ -7,11 +7,11 @@ belong here: whether silver holds those answers (evidence).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 from cryptolake.contracts.entry import SUSPECT, Entry
-from cryptolake.contracts.grades import Grade, grade_of, weakest
+from cryptolake.contracts.grades import EVIDENCE, Grade, grade_of, weakest
 from cryptolake.contracts.partition import DAYS_OF, MARKET_DATASETS, Boundary, Partition, Period
 from cryptolake.errors import Stop
 from cryptolake.silver.refined import DAMAGED
@@ -61,8 +61,9 @@ def answers_of(entries: Iterable[Entry]) -> Iterator[tuple[Partition, str]]:
 def standing(states: Mapping[Partition, Entry], among: Iterable[MarketDay] | None = None) -> dict[MarketDay, Standing]:
     """What the ledger knows of every market's day, or of those `among`. A day that nobody asked for is left out.
 
-    Where a day was asked both whole and by the hour, what is answered counts; of two answers the hours'. Raises Stop where
-    days of two boundaries lie together: one date would be two spans of time.
+    Where a day was asked both whole and by the hour, what is answered counts: of two answers the one that is proven further,
+    of equals the one that is in doubt, else the hours'. Where they tell of numbers of events that differ, what stands is
+    suspect. Raises Stop where days of two boundaries lie together: one date would be two spans of time.
     """
     wanted = None if among is None else set(among)
     groups: dict[MarketDay, list[Entry]] = {}
@@ -90,11 +91,15 @@ def _standing(dataset: str, entries: Sequence[Entry]) -> Standing:
     found = [_single(entry) for entry in entries if entry.partition.period.granularity == "day"]
     if hours:
         found.append(_of_hours(dataset, hours))
-    return max(enumerate(found), key=lambda one: (_rank(one[1]), one[0]))[1]
+    best = max(enumerate(found), key=lambda one: (*_rank(one[1]), one[0]))[1]
+    told = {one.rows for one in found if one.state in ANSWERED and one.rows is not None}
+    return replace(best, reason=SUSPECT) if dataset == "liquidations" and len(told) > 1 else best
 
 
-def _rank(one: Standing) -> int:
-    return 2 if one.state in ANSWERED else 1 if one.state == "gone" else 0
+def _rank(one: Standing) -> tuple[int, int, bool]:
+    """How far an answer goes before another of the same day."""
+    answered = 2 if one.state in ANSWERED else 1 if one.state == "gone" else 0
+    return answered, EVIDENCE.index(one.grade) if one.grade is not None else -1, one.reason == SUSPECT
 
 
 def _single(entry: Entry) -> Standing:
