@@ -1,7 +1,8 @@
 """A second voice for what was read at a block: a lot of the calls, or all of them, asked again at another operator.
 
-The lot depends on chain and block only. Where two voices differ a third decides; while nobody can, no answer stands. What does
-not belong here: the first reading (proven), and what a grade is called elsewhere (grades).
+The lot depends on chain and block only. Where two voices differ a third says which reading is kept, and no vote makes it
+sound: it stays contradicted while one of the user's own endpoints reads something else. Who is only asked besides outvotes none
+of these. What does not belong here: the first reading (proven), and what a grade is called elsewhere (grades).
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ T = TypeVar("T")
 class Borne:
     """How a reading was borne out: its grade, who read it first and who again, and how many of its calls were asked again.
 
-    `problem` says why nobody bears it out who was wished for, `contradicted` who read something else while nobody can decide.
+    `problem` says why nobody bears it out who was wished for, `contradicted` who read something else while nobody can prove it.
     """
 
     grade: Grade
@@ -44,14 +45,15 @@ class Borne:
 
 
 class Disagreed(Disputed):
-    """Two voices read different state of a block; `liar` is who a third voice contradicts, empty where nobody can say.
+    """Two voices read different state of a block; `liar` is whom two others contradict, so that theirs is kept, empty where
+    nobody can say.
 
-    `undecided`: the first stands by what it read, and there is no third to decide.
+    `besides`: all who read something else are only asked besides, so that the first reading is kept.
     """
 
-    def __init__(self, message: str, liar: str = "", *, undecided: bool = False) -> None:
+    def __init__(self, message: str, liar: str = "", *, besides: bool = False) -> None:
         super().__init__(message)
-        self.liar, self.undecided = liar, undecided
+        self.liar, self.besides = liar, besides
 
 
 def borne_out(
@@ -88,7 +90,7 @@ def borne_out(
             return _each_alone(pool, chain, block, lot, known, heard, grade, reverts)
         problem = f"a second voice ({' and '.join(silent)}) did not answer"
         return Borne("one_voice", first, calls=len(known), problem=problem)
-    second = other.last_endpoint
+    second, contradicted = other.last_endpoint, ""
     if differing := _differing(lot, known, theirs):
         spoke = [one for one in pool.stations if one.endpoint.name in heard]
         if (
@@ -97,13 +99,15 @@ def borne_out(
             return _each_alone(pool, chain, block, lot, known, {*heard, second}, grade, reverts)
         rounds = _rounds(outcomes)
         try:
-            second = _decide(pool, other, chain, block, lot, known, theirs, heard, second, differing, reverts, rounds)
+            second, contradicted = _decide(
+                pool, other, chain, block, lot, known, theirs, heard, second, differing, reverts, rounds
+            )
         except Disagreed as error:
-            if not error.undecided or not _besides(pool, second):
+            if not error.besides:
                 raise
             # What is only asked besides fails nothing: the reading is kept, and what contradicts it with it.
             return Borne("one_voice", first, calls=len(known), problem=str(error), contradicted=str(error))
-    return Borne(grade, first, second, len(lot), len(known))
+    return Borne(grade, first, second, len(lot), len(known), contradicted=contradicted)
 
 
 def _each_alone(
@@ -123,22 +127,27 @@ def _each_alone(
     if len(groups) < 2:
         return Borne("one_voice", first, calls=len(known), problem=why_none(pool, heard))
     bearing, silent = list[str](), list[str]()
-    otherwise: list[tuple[dict[Call, CallResult], Call]] = []
+    otherwise: list[tuple[str, dict[Call, CallResult], Call]] = []
     for group in groups:
         theirs = _said(among(pool, group), chain, block, lot, reverts=reverts)
         if theirs is None:
             silent.append(group[0].endpoint.name)
         elif (call := _differing(lot, known, theirs)) is not None:
-            otherwise.append((theirs, call))
+            otherwise.append((group[0].endpoint.name, theirs, call))
         else:
             bearing.append(group[0].endpoint.name)
         if len(bearing) == 2:
-            return Borne(grade, bearing[0], bearing[1], len(lot), len(known))
+            break
+    words = ""
     if otherwise:
-        alike = any(_differing(lot, one, other) is None for (one, _), (other, _) in combinations(otherwise, 2))
+        names = " and ".join(name for name, _, _ in otherwise)
+        words = f"{first} read different state of block {block.number} (a call to {otherwise[0][2].to}), as {names} tells alone"
+    if len(bearing) == 2:
+        return Borne(grade, bearing[0], bearing[1], len(lot), len(known), contradicted=words)
+    if otherwise:
+        alike = any(_differing(lot, one, other) is None for (_, one, _), (_, other, _) in combinations(otherwise, 2))
         raise Disagreed(
-            f"{first} read different state of block {block.number} (a call to {otherwise[0][1].to}); set a third operator's "
-            "endpoint to decide, or run again",
+            f"{words}; set a third operator's endpoint to decide, or run again",
             liar=bearing[0] if alike and bearing else "",
         )
     return Borne("one_voice", first, calls=len(known), problem=f"{' and '.join(silent)} did not answer alone")
@@ -157,8 +166,10 @@ def _decide(
     differing: Call,
     reverts: Reverts,
     rounds: Sequence[Sequence[Call]],
-) -> str:
-    """Who bears the reading out, where the difference is none or the second voice's own; raise Disagreed otherwise."""
+) -> tuple[str, str]:
+    """Who bears the reading out, where the difference is none or the second voice's own, and who contradicts it all the same;
+    raise Disagreed otherwise.
+    """
     first = among(pool, [one for one in pool.stations if one.endpoint.name in heard])
     again = _said(first, chain, block, lot, reverts=Reverts())
     name = ", ".join(sorted(heard))
@@ -166,23 +177,27 @@ def _decide(
         # Calls within one aggregate may change what others of it read: the second voice is asked in the order of the reading.
         anew = _said(other, chain, block, *rounds, reverts=reverts)
         if anew is not None and _differing(lot, known, anew) is None:
-            return second
+            return second, ""
         raise Disagreed(
             f"{name} answered a call to {differing.to} at block {block.number} otherwise when asked again; run again"
         )
     words = f"{name} and {second} read different state of block {block.number} (a call to {differing.to})"
     judge, judged, _ = _another(pool, chain, block, lot, {*heard, second}, reverts)
+    takes_back = again is not None and _differing(lot, again, known) is not None
+    besides = not takes_back and _besides(pool, second)
     if judge is None or judged is None:
-        stands = again is not None and _differing(lot, again, known) is None
-        raise Disagreed(f"{words}; set a third operator's endpoint to decide, or run again", undecided=stands)
+        raise Disagreed(f"{words}; set a third operator's endpoint to decide, or run again", besides=besides)
+    third = judge.last_endpoint
     if _differing(lot, judged, known) is None:
         for station in pool.besides:
             if station.endpoint.name == second:
                 station.stopped = f"{second} read block {block.number} otherwise than two others and sits out"
-        return judge.last_endpoint
+        return third, "" if _besides(pool, second) else f"{words}; {third} sides with {name}"
+    besides = besides and _besides(pool, third)
     if _differing(lot, judged, theirs) is None:
-        raise Disagreed(f"{words}; {judge.last_endpoint} sides with {second}", liar=name if len(heard) == 1 else "")
-    raise Disagreed(f"{words}; {judge.last_endpoint} sides with neither; run again")
+        liar = name if len(heard) == 1 and not besides else ""
+        raise Disagreed(f"{words}; {third} sides with {second}", liar=liar, besides=besides)
+    raise Disagreed(f"{words}; {third} sides with neither; run again", besides=besides)
 
 
 def _another(

@@ -1,4 +1,4 @@
-"""State as it may be believed: read at a block, borne out by a second voice, read anew without whom a third one contradicts.
+"""State as it may be believed: read at a block, borne out by a second voice, read anew without whom two others contradict.
 
 The one road for all that a family reads of contracts, whatever it is for; `Read` is made here alone, so that whoever needs
 values has their proof in hand. What does not belong here: how programs are run (proven) and voices compared (second_voice).
@@ -7,7 +7,7 @@ values has their proof in hand. What does not belong here: how programs are run 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from cryptolake.contracts.grades import Grade
@@ -104,12 +104,14 @@ class StateReader:
         names: Mapping[str, object],
         believed: Callable[[CryptolakeError], bool],
     ) -> Read[T]:
-        """Read and have it borne out; whoever a third voice contradicts is not asked again. Raises as the first reading.
+        """Read and have it borne out; whom two others contradict is not asked again, and the reading without it says so: two
+        that read alike prove nothing. Raises as the first reading.
 
-        Where voices differ and nobody can say which is right, everything failed.
+        Where voices differ and nobody says which is right, everything failed.
         """
         pool = self.pool
         block = self.blocks.identity(header, self.chain.known_block)
+        outvoted: list[str] = []
         while True:
             heard = set[str]()
             outcomes = ask(pool, heard)
@@ -122,5 +124,7 @@ class StateReader:
                 if not error.liar or not honest:
                     return Read(dict.fromkeys(names, Failed(error, [])), Borne("one_voice", ""))
                 pool = among(pool, honest)
+                outvoted.append(str(error))
             else:
-                return Read(outcomes, borne)
+                said = dict.fromkeys(one for one in (*outvoted, borne.contradicted) if one)
+                return Read(outcomes, replace(borne, contradicted="; ".join(said)))
