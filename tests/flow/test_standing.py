@@ -78,12 +78,13 @@ def test_of_a_day_and_its_hours_what_is_answered_counts() -> None:
 def test_hours_that_are_proven_less_far_never_take_the_place_of_a_day(
     dataset: str, of_the_day: Grade, of_the_hours: Grade, doubted: tuple[str, ...], told: int
 ) -> None:
-    """One hour of less proof is enough; what is told otherwise by the two, or in doubt in what stands, is never called sound."""
+    """One hour of less proof is enough; what the two tell otherwise, or what is in doubt in what stands, is never sound."""
     whole = replace(entry(Period.of_day(DAY), "done", dataset), grade=of_the_day, rows=told)
     every = [replace(entry(one, "empty", dataset), grade="receipts_root") for one in hours(DAY, DAY)]
     every[23] = replace(every[23], state="done", grade=of_the_hours, rows=2)
     whole, every[23] = (
-        replace(one, reason=SUSPECT if name in doubted else None) for name, one in (("day", whole), ("hours", every[23]))
+        replace(one, reason=SUSPECT if name in doubted else None)
+        for name, one in (("day", whole), ("hours", every[23]))
     )
     found = of([*every, whole])
     weaker = EVIDENCE.index(of_the_hours) < EVIDENCE.index(of_the_day)

@@ -30,7 +30,11 @@ from tests.hostile.two_days import (
 from cryptolake.contracts.grades import Grade
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.receipt_rules import ReceiptRule
+from cryptolake.errors import CryptolakeError
+from cryptolake.net import rlp
+from cryptolake.net.abi import keccak
 from cryptolake.net.block_cache import FileBlockCache
+from cryptolake.net.headers import _APPENDED, _FIRST, _field
 
 FIXTURES = (world_of_two_days, truth_of_two_days)
 pytestmark = [pytest.mark.chain, pytest.mark.xdist_group("fortnight")]
@@ -130,6 +134,62 @@ def test_a_public_liar_about_headers_holds_up_no_day(world: World, truth: dict[P
     assert {one: day.rows for one, day in found.items()} == {one: day.rows for one, day in truth.items()}
     assert {day.grade for day in found.values()} == {"one_voice"}
     assert {day.suspect for day in found.values()} == {True}, "that somebody says otherwise is not kept silent"
+
+
+def forged(header: Header) -> Header:
+    """The header under the hash that it has by now."""
+    fields = _FIRST | {name: length for name, length in _APPENDED.items() if header.get(name) is not None}
+    encoded = rlp.encode([_field(header, name, length) for name, length in fields.items()])
+    return {**header, "hash": "0x" + keccak(encoded).hex()}
+
+
+FORGED = {
+    "last of the day at midnight": ("last of the day", midnight),
+    "first of the next before it": (
+        "first of the next",
+        lambda header, fortnight: {**header, "timestamp": hex(fortnight_end(EVENTFUL[0]) - 1)},
+    ),
+    "bloom filters": ("events", FIELDS["bloom filter"]),
+    "receipts roots": ("events", FIELDS["receipts root"]),
+}
+
+
+@pytest.mark.parametrize(
+    ("own", "who"), [(1, "HLL"), (1, "HLH"), (1, "LHH"), (3, "HLL"), (3, "LHL"), (3, "HLH"), (3, "LHH")]
+)
+@pytest.mark.parametrize("what", FORGED)
+@pytest.mark.parametrize(
+    ("rule", "grade"), [("standard", "two_voices"), ("standard", "receipts_root"), (None, "two_voices")]
+)
+def test_no_vote_about_a_header_makes_a_day_sound_and_no_public_ones_take_it_away(
+    world: World,
+    truth: dict[Partition, Day],
+    who: str,
+    own: int,
+    what: str,
+    rule: ReceiptRule | None,
+    grade: Grade,
+) -> None:
+    """Honest ones and such as forge headers alike, whole, so that each hashes to its hash."""
+    place, change = FORGED[what]
+    known = by_other_rules if rule is None else lambda one=honest: one
+    liar = lying(
+        lambda header, fortnight: forged(change(header, fortnight)), places(world.fortnight)[place], world.fortnight
+    )
+    changes = [known(liar) if one == "L" else known() for one in who]
+    try:
+        found = world.read(*changes, rule=rule, grade=grade, besides=range(own, 3))
+    except CryptolakeError:  # state that contradicts the header, which is loud
+        assert "H" not in who[:own] or who.count("L") > 1 < own
+        return
+    assert not [
+        one for one, day in found.items() if day.rows != truth[one].rows and day.rows is not None and not day.suspect
+    ]
+    assert not {f"server-{place}" for place, one in enumerate(who) if one == "H"} & {
+        name for day in found.values() for name in day.liars
+    }
+    if who[0] == "H" and own == 1:
+        assert {one: day.rows for one, day in found.items()} == {one: day.rows for one, day in truth.items()}
 
 
 def test_a_boundary_that_one_voice_gave_is_borne_out_before_two_rest_on_it(

@@ -204,7 +204,7 @@ WAYS: dict[str, dict[str, Sequence[int]]] = {
 @pytest.mark.parametrize("honest", range(3))
 @pytest.mark.parametrize("header", [False, True])
 def test_a_vote_is_no_proof_that_somebody_is_a_liar(way: str, honest: int, header: bool) -> None:
-    """Two that err alike beside an honest one: whatever they say, the honest one is not named and nothing is settled as theirs."""
+    """Two that err alike beside an honest one: whatever they say, it is not named and nothing is settled as theirs."""
     voices = [Voice(**WAYS[way]), Voice(**WAYS[way])]
     for one in voices if header else ():
         one.hash = lambda number: f"0x{number + 10**6:064x}"  # type: ignore[method-assign]

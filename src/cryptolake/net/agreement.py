@@ -30,16 +30,17 @@ class Contradicted(Disputed):
 class AgreedHeader:
     """A header and who bears it out, by its grade; `problem` says why nobody does ("" where somebody does).
 
-    `wrong` is the endpoint whose header was refuted by two others, or by a hash that it gave itself: `header` is theirs then.
-    `contradicted` says who states another one while nobody decides, `besides` that it is only such as are asked besides, which
-    fails nobody's day; `later` that somebody silent is asked again.
+    `wrong` is the endpoint whose header was refuted by a hash that it gave itself, or is another than two others give: `header`
+    is theirs then. `contradicted` says who states another one while no proof says who is right, `stands` that the header is
+    used all the same: two bear it out, or all who state another one are only asked besides, which fails nobody's day. `later`
+    says that somebody silent is asked again.
     """
 
     header: Header
     problem: str = ""
     wrong: str = ""
     contradicted: str = ""
-    besides: bool = False
+    stands: bool = False
     later: bool = False
 
 
@@ -83,25 +84,39 @@ class Agreement:
             for theirs in told:
                 ours, known = left[theirs.number], rivals.setdefault(theirs.number, [])
                 if _bears_out(theirs, ours):
-                    self._note(left.pop(ours.number), AgreedHeader(self._borne(ours, theirs)))
+                    odd = self._words(ours.number, [ours, theirs, *known]) if self._any_own(known) else ""
+                    agreed = AgreedHeader(self._borne(ours, theirs), contradicted=odd, stands=True)
+                    self._note(left.pop(ours.number), agreed)
                 elif self._provable() and ours.sealed and not theirs.sealed:
                     problem = f"{theirs.by} gives a header of block {theirs.number} that does not hash to its hash"
                 elif (
                     theirs.sealed and theirs.hash == ours.hash
                 ):  # the hash that both give is of other content than ours
                     self._note(left.pop(ours.number), AgreedHeader(self._borne(theirs, ours), wrong=ours.by))
-                elif (right := next((one for one in known if _bears_out(theirs, one)), None)) is not None:
-                    self._note(left.pop(ours.number), AgreedHeader(self._borne(right, theirs), wrong=ours.by))
+                elif (right := self._outvoting(ours, theirs, known)) is not None:
+                    odd = self._words(ours.number, [ours, theirs, *known])
+                    agreed = AgreedHeader(self._borne(right, theirs), wrong=ours.by, contradicted=odd, stands=True)
+                    self._note(left.pop(ours.number), agreed)
                 else:
                     known.append(theirs)
         for number, ours in left.items():
-            told_otherwise = [one.by for one in rivals.get(number, ())]
-            if not told_otherwise:
+            known = rivals.get(number, [])
+            if not known:
                 self._note(ours, AgreedHeader(self._borne(ours), problem or why_none(self._pool, heard)))
                 continue
-            words = f"{self._pool.chain}: {' and '.join([ours.by, *told_otherwise])} give different headers of block {number}"
-            besides = self._besides(told_otherwise)
-            self._note(ours, AgreedHeader(self._borne(ours), words, contradicted=words, besides=besides))
+            words = self._words(number, [ours, *known])
+            self._note(
+                ours, AgreedHeader(self._borne(ours), words, contradicted=words, stands=not self._any_own(known))
+            )
+
+    def _outvoting(self, ours: Header, theirs: Header, known: Sequence[Header]) -> Header | None:
+        """The header that two others give, unless both are only asked besides and ours is the user's own."""
+        right = next((one for one in known if _bears_out(theirs, one)), None)
+        return right if right is not None and (self._any_own([right, theirs]) or not self._any_own([ours])) else None
+
+    def _words(self, number: int, told: Sequence[Header]) -> str:
+        names = dict.fromkeys(one.by for one in told)
+        return f"{self._pool.chain}: {' and '.join(names)} give different headers of block {number}"
 
     def alone(self, header: Header) -> Header:
         """The header as the word of who states it."""
@@ -138,9 +153,10 @@ class Agreement:
         able = station.stopped is None and station.endpoint.answers(HEADER)
         return able and voice(station.endpoint) not in self._silent
 
-    def _besides(self, names: Collection[str]) -> bool:
-        """Whether these are all asked besides, and the endpoints that go first are others."""
-        return all(one.endpoint.besides for one in self._pool.everybody if one.endpoint.name in names)
+    def _any_own(self, headers: Collection[Header]) -> bool:
+        """Whether any of these is stated by an endpoint that is not only asked besides."""
+        besides = {one.endpoint.name for one in self._pool.besides}
+        return any(one.by not in besides for one in headers)
 
 
 def _alike(one: Header, other: Header) -> bool:

@@ -70,6 +70,7 @@ class Blocks:
         self._standing: dict[int, HeaderStanding] = {}
         self._later: set[int] = set()  # boundaries about which somebody was not waited for
         self._contradicted: dict[int, str] = {}  # boundaries about which operators differ, and who says what
+        self._outvoted: dict[int, str] = {}  # the same where two of them agree, so that theirs is used
 
     @property
     def silent(self) -> bool:
@@ -109,7 +110,7 @@ class Blocks:
         found, problem, doubt = self._headers.named(hashes), "", ""
         loose = [one for number, one in found.items() if not one.sealed and one.hash == hashes[number]]
         for number, borne in (self._agreement.of(loose) if self._again else {}).items():
-            if borne.contradicted and not borne.besides:
+            if borne.contradicted and not borne.stands:
                 raise _undecided(borne)
             found[number] = borne.header
             problem, doubt = problem or borne.problem, doubt or borne.contradicted
@@ -181,7 +182,8 @@ class Blocks:
             # Where somebody was silent who is waited for again later, it is looked at again then.
             self._found |= {at: one for at, one in proven.items() if at not in self._later}
             if proven and self._cache is not None:
-                self._cache.put(self._pool.chain, proven)
+                sure = {at: one for at, one in proven.items() if at not in self._outvoted}
+                self._cache.put(self._pool.chain, sure)
             found |= proven
         return dict(sorted(found.items()))
 
@@ -207,19 +209,23 @@ class Blocks:
                 self._standing |= {at: HeaderStanding((one,)) for at, one in alone.items()}
                 return alone
             heard = self._agreement.of(one for pair in pairs.values() for one in _to_bear_out(*pair))
+            for at, pair in pairs.items():
+                for part in (heard[one.number] for one in _to_bear_out(*pair)):
+                    if part.wrong and part.contradicted:
+                        self._outvoted[at] = part.contradicted
             if not self._headers.leave_out({one.wrong for one in heard.values() if one.wrong}):
                 break
         found = {}
         for at, pair in pairs.items():
             parts = [heard[one.number] for one in _to_bear_out(*pair)]
             (self._later.add if any(one.later for one in parts) else self._later.discard)(at)
-            odd = next((one for one in parts if one.wrong or (one.contradicted and not one.besides)), None)
+            odd = next((one for one in parts if one.wrong or (one.contradicted and not one.stands)), None)
             if odd is not None:
                 self._contradicted[at] = str(_undecided(odd))
                 continue
             self._contradicted.pop(at, None)
             found[at] = replace(pair[0], borne=tuple(two for one in parts for two in one.header.borne))
-            self._standing[at] = _standing_of(found[at], parts)
+            self._standing[at] = _standing_of(found[at], parts, self._outvoted.get(at, ""))
         return found
 
     def _search(self, wanted: Sequence[int]) -> dict[int, tuple[Header, Header]]:
@@ -248,12 +254,14 @@ class Blocks:
         if not self._again:
             return True
         borne = self._agreement.of([first])[first.number]
-        if borne.contradicted and not borne.besides:
+        if borne.contradicted and not borne.stands:
             raise _undecided(borne)
         if borne.wrong:
             self._headers.leave_out([borne.wrong])
+            self._outvoted |= {wanted: borne.contradicted} if borne.contradicted else {}
             return False
-        self._standing[wanted] = _standing_of(Header(-1, 0, "", borne=borne.header.borne), [borne])
+        began = Header(-1, 0, "", borne=borne.header.borne)
+        self._standing[wanted] = _standing_of(began, [borne], self._outvoted.get(wanted, ""))
         return True
 
     def _ends(self) -> tuple[Header, Header]:
@@ -286,10 +294,10 @@ def _to_bear_out(low: Header, high: Header) -> list[Header]:
     return [high] if low.sealed and high.sealed and high.parent == low.hash else [low, high]
 
 
-def _standing_of(bound: Header, parts: Sequence[AgreedHeader]) -> HeaderStanding:
-    """That of a boundary, by what was said of the headers that it rests on."""
+def _standing_of(bound: Header, parts: Sequence[AgreedHeader], outvoted: str) -> HeaderStanding:
+    """That of a boundary, by what was said of the headers that it rests on, and who was `outvoted` before."""
     problem = next((one.problem for one in parts if one.problem), "")
-    contradicted = next((one.contradicted for one in parts if one.contradicted), "")
+    contradicted = next((one.contradicted for one in parts if one.contradicted), outvoted)
     return HeaderStanding((bound,), problem=problem, contradicted=contradicted)
 
 

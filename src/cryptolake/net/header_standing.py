@@ -19,7 +19,7 @@ class HeaderStanding:
     `bounds` are the last blocks before the instants at which a period begins and ends (number -1 where it begins with the
     chain), `events` the blocks of its events; `hashed` are those of them whose headers hash to the hash in the logs, and are as
     certain as the logs. `problem` says why nobody bears out what nobody does, `contradicted` who states another header while
-    nobody decides ("": nobody).
+    no proof says who is right ("": nobody).
     """
 
     bounds: tuple[Header, ...] = ()

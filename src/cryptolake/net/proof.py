@@ -7,7 +7,7 @@ headers), which blocks are worth a proof and what becomes of one (sources).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -105,7 +105,7 @@ class Prover:
                     yield replace(proven, agreed=found.endpoints) if isinstance(proven, ProvenBlock) else proven
 
     def agreed(self, number: int) -> Agreed | Unproven:
-        """The header of a block, whose hash two operators give; or why there is none."""
+        """The header of a block, whose hash two operators give and none of the user's own contradicts; or why there is none."""
         if self._rule is None:
             return self._unproven(number, "rules", "its receipts follow rules that are not known here")
         heard: list[Endpoint] = []
@@ -118,7 +118,7 @@ class Prover:
                 heard.append(station.endpoint)
                 names = given.setdefault(header.hash, [])
                 names.append(station.endpoint.name)
-                if len(names) == 2:
+                if len(names) == 2 and not self._own_among(given, header.hash):
                     return Agreed(header, tuple(names))
         names = [name for some in given.values() for name in some]
         if not names:
@@ -128,6 +128,11 @@ class Prover:
                 number, "one_voice", f"only {names[0]} gives its hash; set an endpoint of another operator"
             )
         return self._unproven(number, "hashes_differ", f"{' and '.join(names)} give different hashes of it")
+
+    def _own_among(self, given: Mapping[str, Sequence[str]], besides: str) -> bool:
+        """Whether an endpoint that is not only asked besides gives another hash than this: no vote disproves it."""
+        own = {one.endpoint.name for one in self._pool.stations}
+        return any(name in own for hashed, names in given.items() if hashed != besides for name in names)
 
     def _header(self, number: int, expected: str | None, given: Json) -> Agreed | Unproven:
         """The header that hashes to what is expected, from whomever; else the one on which two operators agree."""

@@ -8,7 +8,7 @@ the same. What does not belong here: asking for whole windows (scan, witness) an
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -98,10 +98,11 @@ def settle(
             logs = frozenset(proven.logs)
             return _settled(number, proven.hash, said, "receipts_root", logs, claims, ()), logs
     header, agreed = _header(pool, number, claims)
-    by_hash, kept_to = _by_hash(pool, question, number, header.hash, claims) if agreed else ({}, [])
-    truth, voices = _borne_out(by_hash, [*by_hash.values(), *kept_to], claims, header)
-    if truth is not None:
-        found = _settled(number, header.hash, said, "block_hash", truth, claims, voices)
+    there = {name: said for name, said in claims.items() if any(one.endpoint.name == name for one in pool.everybody)}
+    by_hash, kept_to = _by_hash(pool, question, number, header.hash, there) if agreed else ({}, [])
+    truth, voices = _borne_out(by_hash, [*by_hash.values(), *kept_to], claims, claims.keys() - there.keys(), header)
+    if truth is not None:  # whoever is gone cannot take back what it said, and is not named for it
+        found = _settled(number, header.hash, said, "block_hash", truth, there, voices)
         return replace(found, alike=_alike(by_hash, truth)), truth
     fullest = max([*claims.values(), *by_hash.values()], key=len)  # of equals that of whoever was asked first
     alike = _alike(by_hash, fullest)
@@ -182,30 +183,39 @@ def _speakers(pool: Pool, claims: Mapping[str, Said]) -> list[Station]:
 
 
 def _borne_out(
-    by_hash: Mapping[str, Said], kept_to: Sequence[Said], claims: Mapping[str, Said], header: Header
+    by_hash: Mapping[str, Said],
+    kept_to: Sequence[Said],
+    claims: Mapping[str, Said],
+    gone: Collection[str],
+    header: Header,
 ) -> tuple[Said | None, tuple[str, ...]]:
     """What two voices say of the block by its hash and nobody contradicts, now or before, and who they are.
 
     All that is `kept_to` says the same then, to the numbers of logs, but for what the block's bloom filter excludes: no vote
     tells whether a log was left out, made up or numbered wrongly. What was taken back by hash may have left something out or
-    numbered it otherwise, and may not have told of more: nodes that do not know the question by hash answer with nothing.
+    numbered it otherwise, and may not have told of more: nodes that do not know the question by hash answer with nothing. So
+    may what those said who are `gone`, but for numbers.
     """
     for truth in sorted(set(by_hash.values()), key=len, reverse=True):
         voices = tuple(name for name, one in by_hash.items() if one == truth)
         agreed = all(truth <= one and _adds_nothing(one, truth, header) for one in kept_to)
-        if distinct(voices) > 1 and agreed and all(_adds_nothing(one, truth, header) for one in claims.values()):
+        agreed &= all(_adds_nothing(one, truth, header) for one in claims.values())
+        agreed &= all(_promised(claims[name], header) <= truth for name in gone)
+        if distinct(voices) > 1 and agreed:
             return truth, voices
     return None, ()
 
 
 def _adds_nothing(other: Said, truth: Said, header: Header) -> bool:
-    events = Counter(map(_event, truth))
-    extra = Counter(_event(one) for one in other if not any(header.bloom) or _held(one, header.bloom)) - events
-    return not extra
+    return not Counter(map(_event, _promised(other, header))) - Counter(map(_event, truth))
 
 
-def _held(log: Log, bloom: bytes) -> bool:
-    return may_hold(bloom, log.address) and all(may_hold(bloom, one) for one in log.topics)
+def _promised(said: Said, header: Header) -> Said:
+    """Those of the logs that the block's bloom filter does not exclude."""
+    bloom = header.bloom
+    if not any(bloom):
+        return said
+    return frozenset(log for log in said if all(may_hold(bloom, one) for one in (log.address, *log.topics)))
 
 
 def _event(log: Log) -> tuple[str, str, tuple[str, ...], bytes]:
