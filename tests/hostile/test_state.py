@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
-from datetime import date
+from dataclasses import fields, replace
+from datetime import UTC, date, datetime
 from typing import Any, cast
 
 import orjson
@@ -342,6 +342,32 @@ def test_a_second_voice_finds_invented_state(aave_fortnight: Fortnight, truth: d
         assert found == truth["tvl"], changes
         assert said["grade"] == "two_voices"
         assert said["endpoint"] != f"server-{changes.index(liar)}"
+
+
+BESIDE: dict[str, Any] = {
+    "block": 7,
+    "block_hash": "0x" + "ab" * 32,
+    "fetched_at": datetime(2020, 1, 1, tzinfo=UTC),
+    "observed_at": datetime(2020, 1, 1, tzinfo=UTC),
+    "request": {},
+    "provenance": {},
+}
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_what_stands_beside_an_answer_outside_of_its_digest_is_in_no_row(
+    aave_fortnight: Fortnight, dataset: str
+) -> None:
+    assert {*BESIDE} == {one.name for one in fields(Raw)} - {"partition", "source", "payload"}
+    with ExitStack() as open_:
+        url = open_.enter_context(Hostile(cast(Node, Middleman(aave_fortnight.node.url)))).url
+        source = open_.enter_context(reading(row_of(aave_fortnight), url))
+        raw = answered(source, dataset)
+        assert isinstance(raw, Raw), raw
+        for name, value in BESIDE.items():
+            told = replace(raw, **{name: value})
+            assert source.parse(told) == source.parse(raw), name
+            assert (source.weigh(told), source.grade(told)) == (source.weigh(raw), source.grade(raw)), name
 
 
 WORLDS = ["HL", "LH", "HLH", "HHL", "LHH", "HLL", "LHL", "LLH"]

@@ -90,7 +90,7 @@ def adopted_rows(csu: Csu, raw: Raw, content: Mapping[str, Any]) -> list[Row]:
         raise _unreadable(raw, f"its block is of {raw.observed_at:%Y-%m-%d %H:%M} UTC, which is not in the day")
     shared = {"csu": csu.name, "date": raw.partition.period.day, "chain": csu.chain}
     if dataset == "tvl":
-        shared |= {"block": raw.block, "block_hash": raw.block_hash, "timestamp": document["timestamp"]}
+        shared |= {"block": document["block"], "block_hash": document["block_hash"], "timestamp": document["timestamp"]}
     return [{**shared, **_row(raw, dataset, number, one)} for number, one in enumerate(listed, 1)]
 
 

@@ -7,10 +7,11 @@ stored answers of every past day give it too. What does not belong here: any fam
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 
-from cryptolake.contracts.raw import Raw
 from cryptolake.contracts.source import Row
 from cryptolake.registry.markets import Csu
+from cryptolake.sources.onchain.rows import ReadBlock
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +46,15 @@ class Isolated:
     own_price: tuple[int, int] | None
 
 
-def isolated_row(csu: Csu, raw: Raw, timestamp: int, one: Isolated) -> Row:
-    """One isolated market of a snapshot; `timestamp` is the block's (seconds since 1970, UTC)."""
+def isolated_row(csu: Csu, day: date, block: ReadBlock, one: Isolated) -> Row:
+    """One isolated market of a snapshot of a day."""
     price, unit = one.own_price or (None, None)
     return {
         "csu": csu.name,
-        "date": raw.partition.period.day,
+        "date": day,
         "chain": csu.chain,
-        "block": raw.block,
-        "timestamp": timestamp,
+        "block": block.number,
+        "timestamp": block.timestamp,
         "market": one.market,
         "loan_asset": one.loan,
         "loan_symbol": one.loan_symbol,

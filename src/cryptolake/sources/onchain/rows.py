@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
 
 import orjson
 
@@ -12,20 +15,37 @@ from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.records import AssetFacts, BadDebt, Liquidation, Reserve
 
 
+@dataclass(frozen=True, slots=True)
+class ReadBlock:
+    """The block that state was read at, as the answer's own content says: what stands beside it nobody believes.
+
+    `timestamp` is in seconds since 1970, UTC; `hash` is None where the content does not say it.
+    """
+
+    number: int
+    hash: str | None
+    timestamp: int
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> ReadBlock:
+        """That of a snapshot's content. Raises KeyError where it names none."""
+        return cls(content["block"], content.get("block_hash"), content["timestamp"])
+
+
 def _number(value: int | None) -> str | None:
     """An integer of any size as decimal text: JSON and Parquet have no uint256."""
     return None if value is None else str(value)
 
 
-def tvl_row(csu: Csu, raw: Raw, timestamp: int, reserve: Reserve) -> Row:
-    """One reserve of a snapshot; `timestamp` is the block's (seconds since 1970, UTC)."""
+def tvl_row(csu: Csu, day: date, block: ReadBlock, reserve: Reserve) -> Row:
+    """One reserve of a snapshot of a day."""
     return {
         "csu": csu.name,
-        "date": raw.partition.period.day,
+        "date": day,
         "chain": csu.chain,
-        "block": raw.block,
-        "block_hash": raw.block_hash,
-        "timestamp": timestamp,
+        "block": block.number,
+        "block_hash": block.hash,
+        "timestamp": block.timestamp,
         "asset": reserve.asset,
         "symbol": reserve.symbol,
         "decimals": reserve.decimals,

@@ -43,7 +43,7 @@ from cryptolake.sources.onchain.misplaced import misplaced
 from cryptolake.sources.onchain.proven import told_apart
 from cryptolake.sources.onchain.reader import reader_digest
 from cryptolake.sources.onchain.records import Reserve
-from cryptolake.sources.onchain.rows import bad_debt_row, liquidation_row, not_asked_row, tvl_row
+from cryptolake.sources.onchain.rows import ReadBlock, bad_debt_row, liquidation_row, not_asked_row, tvl_row
 from cryptolake.sources.onchain.scans import LiquidationScan, Scanned, Watch, share_of, wished
 from cryptolake.sources.onchain.settling import miss
 from cryptolake.sources.onchain.state import KnownReverts, Read, StateReader
@@ -200,7 +200,8 @@ class OnchainSource:
         if raw.partition.dataset == TVL.name:
             csu = replace(csu, found=tuple(document.get("found", ())))
             reserves = replay(families()[csu.family].snapshot(csu), transcript_from_json(document["rounds"]))
-            return [tvl_row(csu, raw, document["timestamp"], reserve) for reserve in reserves]
+            day, block = raw.partition.period.day, ReadBlock.of(document)
+            return [tvl_row(csu, day, block, reserve) for reserve in reserves]
         logs = parse_logs(orjson.dumps(document["logs"]))
         events = families()[csu.family].liquidations(csu, logs)
         if not events:
@@ -276,7 +277,7 @@ class OnchainSource:
             raise Skip(f"{raw.partition}: {told}, and it says nothing of isolated markets", reason="unproven")
         csu = replace(csu, found=tuple(document.get("found", ())))
         found = replay(family.isolated(csu), transcript_from_json(document["rounds"]))
-        return [isolated_row(csu, raw, document["timestamp"], one) for one in found]
+        return [isolated_row(csu, raw.partition.period.day, ReadBlock.of(document), one) for one in found]
 
     def reader(self, key: str) -> str:
         """Digest of all that decides how the market's answers are read: its family's code, its chain and addresses."""
