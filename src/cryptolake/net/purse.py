@@ -84,7 +84,8 @@ class Purse:
         self.reached: str | None = None  # the ceiling over all providers that ended the run, in words
 
     def ends(self, stopping: threading.Event) -> None:
-        """Set this event when a ceiling over all providers is reached: nothing more can be asked."""
+        """A run begins: set this event when a ceiling over all providers is reached, for nothing more can be asked."""
+        self.reached = None
         self._stopping.append(stopping)
 
     def take(self, endpoint: Endpoint, calls: int, units: float) -> None:

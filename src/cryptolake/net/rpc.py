@@ -38,7 +38,7 @@ from cryptolake.net.limiter import Limiter, for_limit
 from cryptolake.net.memory import Memory
 from cryptolake.net.outcome import answered, failed
 from cryptolake.net.pauses import SIT_OUT_S, pause
-from cryptolake.net.purse import Purse
+from cryptolake.net.purse import CeilingReached, Purse
 from cryptolake.net.questions import Question, divisible, learn_batch, of_one, state_block
 from cryptolake.net.waits import all_silent, answers_besides, any_awaited
 from cryptolake.net.wire import Wire
@@ -338,6 +338,7 @@ class Pool:
             with station.patience.asking(self._clock):
                 answers = self._heard(station, calls)
         except Stop as error:
+            self.go_on()  # a ceiling over all providers is nothing that an endpoint did
             station.stopped = str(error)
             raise
         except Elsewhere:
@@ -362,6 +363,13 @@ class Pool:
         if self._memory is not None:
             self._memory.note(self.chain, station)
         return answers
+
+    def go_on(self) -> None:
+        """Raise CeilingReached where a ceiling over all providers ended the run: whoever did not answer since then is not
+        silent, so nothing may be concluded from it.
+        """
+        if self.purse is not None and self.purse.reached is not None:
+            raise CeilingReached(self.purse.reached)
 
     def waits_for(self, method: str) -> bool:
         """Whether anybody here is waited for: none was found not to answer, or there is nobody to be asked instead."""
@@ -392,6 +400,8 @@ class Pool:
             raise self._doubts.denied(station, error, others=others) from None
 
     def _nobody(self, last: CryptolakeError) -> CryptolakeError:
+        if self.purse is not None and self.purse.reached is not None:
+            return CeilingReached(self.purse.reached)
         names = ", ".join(one.endpoint.name for one in self.stations)
         stopped = all(one.stopped for one in self.stations)
         reason = next((one.stopped for one in self.stations if one.stopped), str(last)) if stopped else str(last)

@@ -88,7 +88,8 @@ def borne_out(
     if other is None or theirs is None:
         if not silent:
             return _each_alone(pool, chain, block, lot, known, heard, grade, reverts)
-        problem = f"a second voice ({' and '.join(silent)}) did not answer"
+        why = dict.fromkeys(one.stopped for one in pool.everybody if one.endpoint.name in silent and one.stopped)
+        problem = ": ".join([f"a second voice ({' and '.join(silent)}) did not answer", *filter(None, why)])
         return Borne("one_voice", first, calls=len(known), problem=problem)
     second, contradicted = other.last_endpoint, ""
     if differing := _differing(lot, known, theirs):

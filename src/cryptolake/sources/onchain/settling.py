@@ -97,7 +97,9 @@ class Settling:
 
         def answer(place: int) -> None:
             try:
-                answers[place] = self._period(question, periods[place])
+                found = self._period(question, periods[place])
+                self.pool.go_on()  # else what it lacks may be what a ceiling kept from being asked
+                answers[place] = found
             except CryptolakeError as error:
                 failures.append(error)
 

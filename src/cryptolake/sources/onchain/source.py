@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -139,7 +139,9 @@ class OnchainSource:
         return blocks is not None and blocks.silent
 
     def fetch(self, trip: Trip) -> Iterator[Raw | Miss]:
-        """One multicall conversation, or one log scan. A market that fails, fails alone."""
+        """One multicall conversation, or one log scan. A market that fails, fails alone. Whoever was not asked, for a ceiling
+        ended the run, proves nothing absent nor failed.
+        """
         chain = self._registry.chains[self._csus[trip.partitions[0].key].chain]
         askable = []
         for partition in trip.partitions:
@@ -156,6 +158,15 @@ class OnchainSource:
             first_of_chain = self._finding.setdefault(chain.name, threading.Lock())
         with first_of_chain:  # the boundaries of all trips of a chain are found together, by whoever comes first
             blocks.prefetch(self._instants.pop(chain.name, ()))
+        with closing(self._answers(pool, blocks, chain, askable)) as answers:
+            for outcome in answers:
+                if isinstance(outcome, Miss):
+                    pool.go_on()
+                yield outcome
+
+    def _answers(
+        self, pool: Pool, blocks: Blocks, chain: Chain, askable: Sequence[Partition]
+    ) -> Generator[Raw | Miss, None, None]:
         if askable[0].dataset == TVL.name:
             yield from self._snapshots(pool, blocks, chain, askable)
         else:

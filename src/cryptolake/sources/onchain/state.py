@@ -107,7 +107,8 @@ class StateReader:
         """Read and have it borne out; whom two others contradict is not asked again, and the reading without it says so: two
         that read alike prove nothing. Raises as the first reading.
 
-        Where voices differ and nobody says which is right, everything failed.
+        Where voices differ and nobody says which is right, everything failed. Raises CeilingReached where one ended the run
+        meanwhile: a second voice that was not asked for it is not silent.
         """
         pool = self.pool
         block = self.blocks.identity(header, self.chain.known_block)
@@ -120,11 +121,13 @@ class StateReader:
                     pool, self.chain, block, outcomes, heard, self.wanted, self.reverts.again, believed=believed
                 )
             except Disagreed as error:
+                pool.go_on()
                 honest = [one for one in pool.stations if one.endpoint.name != error.liar]
                 if not error.liar or not honest:
                     return Read(dict.fromkeys(names, Failed(error, [])), Borne("one_voice", ""))
                 pool = among(pool, honest)
                 outvoted.append(str(error))
             else:
+                pool.go_on()
                 said = dict.fromkeys(one for one in (*outvoted, borne.contradicted) if one)
                 return Read(outcomes, replace(borne, contradicted="; ".join(said)))
