@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from threading import Event
 
 import pytest
 from benchmarks.simulated_ethereum import Simulated
@@ -15,12 +16,17 @@ from tests.flow.test_plan_comes_true import clock_of
 
 from cryptolake.app import App
 from cryptolake.contracts.partition import Partition, Period
-from cryptolake.contracts.states import PRICE_CONTRADICTED
+from cryptolake.contracts.states import PRICE_CONTRADICTED, PRICE_LOST
 from cryptolake.flow.resume import wish_of
 from cryptolake.gold.daily_panel import TABLE as PANEL
 from cryptolake.net.endpoint import Endpoint, Limits, SecretUrl
 from cryptolake.work import lending
+from cryptolake.work.beside import ask_prices
+from cryptolake.work.price_sources import lake_pricing, price_sources
+from cryptolake.work.verify import worth_asking
+from cryptolake.work.vouched import opened_cell, panel_of, to_make_good, verify_kept
 
+TVL = Partition("tvl", POOL, Period.of_day(FIRST))
 ORACLE = Partition("governed_oracle_prices", "base", Period.of_day(FIRST))
 
 
@@ -53,6 +59,17 @@ def figures(app: App) -> list[tuple[str, str | None, str | None]]:
     return app.tables.read(PANEL).select("status", "reason", "tvl_evidence").rows()
 
 
+def said_alike(app: App) -> tuple[str, str | None, str | None]:
+    """State, reason and evidence of the one day's TVL in the panel, once `verify` and `verify show` say the same of it."""
+    state, reason, grade = panel_of(app).panel.select("status", "reason", "tvl_evidence").row(0)
+    cell = opened_cell(app, TVL, app.ledger.state(TVL))
+    (found,) = verify_kept(app, [TVL], least="two_voices")
+    assert (cell.state, cell.grade) == (state, grade if state != "failed" else cell.grade)
+    expected = {"ok": "complete" if grade == "two_voices" else "weak", "suspect": "suspect", "failed": "gap"}
+    assert (found.verdict, found.grade) == (expected[state], cell.grade)
+    return state, reason, grade
+
+
 def asked(http: Providers) -> int:
     return sum(sum(one.values()) for one in http.asked.values())
 
@@ -73,6 +90,7 @@ def test_a_price_that_a_public_endpoint_contradicts_is_suspect_and_so_is_what_it
         assert (entry.reason, entry.grade) == (("suspect", "one_voice") if lies else (None, "two_voices"))
         assert not lies or "read different state" in (entry.error or "")
         assert figures(app) == [expected]
+        assert said_alike(app) == expected
         before = asked(http)
         assert collect(app, POOL, last=1).failed == 0
         assert asked(http) == before
@@ -97,6 +115,7 @@ def test_a_total_is_no_better_proven_than_its_prices(tmp_path: Path, grade: str 
         assert entry is not None
         app.ledger.append(replace(entry, grade=grade))
         assert figures(app) == [("ok", None, "one_voice")]
+        assert said_alike(app) == ("ok", None, "one_voice")
 
 
 def test_a_wish_for_more_proof_asks_prices_again_too_and_once(tmp_path: Path) -> None:
@@ -112,3 +131,25 @@ def test_a_wish_for_more_proof_asks_prices_again_too_and_once(tmp_path: Path) ->
         before = asked(http)
         lending.collect(app, csus, wish, proven="two_voices")
         assert asked(http) == before
+
+
+@pytest.mark.parametrize("harm", ["deleted", "cut"])
+def test_a_figure_whose_price_has_lost_its_answer_is_not_ok(tmp_path: Path, harm: str) -> None:
+    """Whoever is asked says so, nothing else of the lake is held up, and asking again for the price alone makes it good."""
+    with lake(tmp_path, grade="two_voices", nodes=[Simulated] * 2) as (app, http):
+        assert collect(app, POOL, last=1).failed == 0
+        assert figures(app) == [("ok", None, "two_voices")]
+        file = app.bronze.raw_path(ORACLE, price_sources(app)["governed_oracle"].name)
+        if harm == "deleted":
+            file.unlink()
+        else:
+            file.write_bytes(file.read_bytes()[:-20])
+        assert said_alike(app)[:2] == ("failed", PRICE_LOST)
+        assert not to_make_good(app, app.ledger.states(), lake_pricing(app)), "what is kept cannot make it good"
+        before = asked(http)
+        wanting = worth_asking(verify_kept(app, [TVL]), lambda _one: "two_voices")
+        assert [one.by_prices_alone for one in wanting] == [True]
+        ask_prices(app, {("base", FIRST)}, workers=1, stopping=Event(), proven="one_voice")
+        assert asked(http) > before
+        assert figures(app) == [("ok", None, "two_voices")]
+        assert said_alike(app) == ("ok", None, "two_voices")

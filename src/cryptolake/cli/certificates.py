@@ -33,7 +33,7 @@ def show_command(
     Example: cryptolake verify show liquidations/aave_v3_ethereum/2024-12-31
     """
     from cryptolake.contracts.partition import Partition
-    from cryptolake.work.cells import opened
+    from cryptolake.work.vouched import opened_cell
 
     app: App = context.obj.open()
     partition = Partition.parse(cell)
@@ -41,7 +41,7 @@ def show_command(
     if entry is None:  # another name of a market, or none at all
         partition = Partition(partition.dataset, app.registry.csu(partition.key).name, partition.period)
         entry = app.ledger.of([partition]).get(partition)
-    found = opened(partition, entry, app.bronze)
+    found = opened_cell(app, partition, entry)
     if as_json:
         print_json(_document(found))
     else:

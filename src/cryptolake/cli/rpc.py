@@ -30,7 +30,6 @@ from cryptolake.errors import BadInput
 if TYPE_CHECKING:
     from cryptolake.app import App
     from cryptolake.contracts.partition import Partition
-    from cryptolake.net.liars import Accuser
     from cryptolake.net.probe import Probed
 
 
@@ -207,7 +206,8 @@ def verify_command(
     """
     from cryptolake.work.attainable import what_can_be_had
     from cryptolake.work.selection import chosen_partitions, held_partitions, named_partitions, snapshots_asked
-    from cryptolake.work.verify import verify, worth_asking
+    from cryptolake.work.verify import worth_asking
+    from cryptolake.work.vouched import verify_kept
 
     if context.invoked_subcommand is not None:
         if selected.named or selected.dated or as_json or repair or min_grade != "one_voice":
@@ -215,7 +215,6 @@ def verify_command(
         return
     wish = {"grade": min_grade} if repair and min_grade != "one_voice" else {}
     app: App = context.obj.open(**wish, **selected.settings)
-    states = app.ledger.states()
     if selected.dated:
         csus = chosen_csus(app, selected)
         partitions = chosen_partitions(app, csus, ["liquidations"])
@@ -228,17 +227,12 @@ def verify_command(
     else:
         partitions = held_partitions(app, list(app.registry.csus.values()), None)
     least: Grade = "receipts_root" if min_grade == "receipts" else min_grade
-
-    def accused(csu: str) -> Accuser:
-        return app.liars.accused(app.registry.csu(csu).chain)
-
-    found = verify(partitions, states, app.bronze, "onchain", least=least, accused=accused, csus=app.registry.csus)
+    found = verify_kept(app, partitions, least=least)
     weak = [app.registry.csu(one.partition.key) for one in found if one.verdict == "weak"]
     if repair and (wanting := worth_asking(found, what_can_be_had(app, weak, least))):
-        _ask_again(app, wanting)
-        found = verify(
-            partitions, app.ledger.states(), app.bronze, "onchain", least=least, accused=accused, csus=app.registry.csus
-        )
+        _ask_again(app, [one.partition for one in wanting if not one.by_prices_alone])
+        _ask_prices_again(app, [one.partition for one in wanting if one.by_prices], least)
+        found = verify_kept(app, partitions, least=least)
     counts: Counter[str] = Counter(one.verdict for one in found)
     grades = {
         dataset: Counter(one.grade for one in found if one.grade is not None and one.partition.dataset == dataset)
@@ -292,9 +286,26 @@ def _ask_again(app: App, partitions: Sequence[Partition]) -> None:
     from cryptolake.flow.resume import wish_for
     from cryptolake.work import lending
 
+    if not partitions:
+        return
     csus = [app.registry.csu(name) for name in sorted({one.key for one in partitions})]
     refuse_recorded(app, csus)
     with watched() as seen:
         wish = wish_for(partitions)
         lending.collect(app, csus, wish, resume=False, what="verify", stopping=seen.stopping, show=seen.show)
     print_note(f"{counted(len(partitions), 'day was', 'days were')} asked again")
+
+
+def _ask_prices_again(app: App, partitions: Sequence[Partition], least: Grade) -> None:
+    """Ask those who price for all what is wanting of the days of these, in the words of the chain itself."""
+    from cryptolake.work.beside import ask_prices
+    from cryptolake.work.lending import workers_of
+
+    if not partitions:
+        return
+    csus = [app.registry.csu(name) for name in sorted({one.key for one in partitions})]
+    refuse_recorded(app, csus)
+    days = {(app.registry.csu(one.key).chain, one.period.day) for one in partitions}
+    with watched() as seen:
+        found = ask_prices(app, days, workers=workers_of(app, csus), stopping=seen.stopping, proven=least)
+    print_note(f"{counted(found.done + found.empty + found.failed, 'answer')} of prices asked again")

@@ -30,6 +30,9 @@ _NOT_DEPLOYED = "not_deployed"
 PRICE_CONTRADICTED = "price_contradicted"
 """The reason of a day that is valued by a price which somebody contradicts, while nobody can decide."""
 
+PRICE_LOST = "price_damaged"
+"""The reason of a day that is valued by a price whose answer is not there, or is not the recorded one."""
+
 DOUBTS = (SUSPECT, PRICE_CONTRADICTED)
 """Reasons beside an answer for which what is made of it is suspect."""
 

@@ -137,12 +137,23 @@ class Bronze:
         raw = self.read(partition, source)
         return raw is not None and (digest is None or raw.digest == digest)
 
-    def lost(self, answers: Iterable[tuple[Partition, str]]) -> set[Partition]:
-        """The on-chain partitions whose answer of this digest is not there, or not whole (see `lake.whole` for how it knows).
+    def lost(self, answers: Iterable[tuple[Partition, str]], source: str = ONCHAIN) -> set[Partition]:
+        """The partitions whose answer of this digest is not there, or not whole (see `lake.whole` for how it knows).
 
         Costs a look at each file; those that nothing is known of are read.
         """
-        return self._whole.lost(answers, self.intact)
+
+        def intact(partition: Partition, digest: str) -> bool:
+            return self.intact(partition, digest, source)
+
+        root = self._root
+
+        def place(one: Partition) -> Path | str:
+            if source != ONCHAIN:
+                return self.raw_path(one, source)
+            return f"{root}/{one.dataset}/{one.key}/{one.period}.raw.json.gz"  # there are millions
+
+        return self._whole.lost(answers, intact, place)
 
     def keep_whole(self) -> None:
         """Keep what is known of whole answers, so that the next process need not read them."""

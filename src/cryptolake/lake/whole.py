@@ -27,7 +27,7 @@ class WholeAnswers:
     """What is known of the answers in the folder `bronze`, kept in its `whole.json`. Thread-safe."""
 
     def __init__(self, bronze: Path) -> None:
-        self._bronze, self._file = str(bronze), bronze / "whole.json"
+        self._file = bronze / "whole.json"
         self._lock = threading.Lock()
         self._new: _Marks = {}  # since it was kept last
         self._known: _Marks | None = None
@@ -42,9 +42,14 @@ class WholeAnswers:
                     )
 
     def lost(
-        self, answers: Iterable[tuple[Partition, str]], intact: Callable[[Partition, str], bool]
+        self,
+        answers: Iterable[tuple[Partition, str]],
+        intact: Callable[[Partition, str], bool],
+        place: Callable[[Partition], Path | str],
     ) -> set[Partition]:
-        """Those whose answer is not there or is not that of the digest; `intact` reads the files that nothing is known of."""
+        """Those whose answer is not there or is not that of the digest; `place` says where it lies, `intact` reads those that
+        nothing is known of, and those that lie in no file of their own.
+        """
         with self._lock:
             if self._known is None:
                 self._known = _merged(_read(self._file), self._new)
@@ -53,12 +58,15 @@ class WholeAnswers:
         for partition, digest in answers:
             series, period = f"{partition.dataset}/{partition.key}", str(partition.period)
             try:
-                looks = os.stat(f"{self._bronze}/{series}/{period}.raw.json.gz")
+                looks = os.stat(place(partition))
             except FileNotFoundError:
-                found.add(partition)
+                looks = None
+            if looks is not None and known.get(series, {}).get(period) == _mark(looks, digest):
                 continue
-            if known.get(series, {}).get(period) != _mark(looks, digest) and not intact(partition, digest):
+            if not intact(partition, digest):
                 found.add(partition)
+            elif looks is not None:
+                self.note(partition, looks, digest)
         return found
 
     def keep(self) -> None:

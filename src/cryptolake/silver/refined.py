@@ -110,13 +110,15 @@ class PriceAnswers:
     """What those who price for all answered, by the ledger: of each day, and what counts for all days (a user's file).
 
     `certified` are the sources whose answers say how far they are proven, `proofs` the grade of each by source, chain and day,
-    and whether somebody contradicts it.
+    and whether somebody contradicts it. `lost` are those whose answer is not there or not the recorded one, as `proofs` names
+    them; the day is None, and the chain empty, of what counts for all days.
     """
 
     of_days: Mapping[date, Sequence[tuple[str, str | None]]] = field(default_factory=dict)
     of_all: Sequence[tuple[str, str | None]] = ()
     certified: frozenset[str] = frozenset()
     proofs: Mapping[tuple[str, str, date], tuple[Grade, bool]] = field(default_factory=dict)
+    lost: frozenset[tuple[str, str, date | None]] = frozenset()
 
     def digest(self, day: date) -> str:
         """One digest of all that was answered for a day, in whatever order."""

@@ -7,7 +7,7 @@ belong here: how they are asked (sources), the vendors (prices) and which price 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 
@@ -90,8 +90,33 @@ def ask_beside(
     again. `more` is told how many there are, `progress` of every answer. The answers count as soon as silver is made of their
     days.
     """
+    return ask_prices(
+        app,
+        _answered(app, csus, wish),
+        workers=workers,
+        stopping=stopping,
+        resume=resume,
+        only_failed=only_failed,
+        proven=proven,
+        more=more,
+        progress=progress,
+    )
+
+
+def ask_prices(
+    app: App,
+    days: Collection[ChainDay],
+    *,
+    workers: int,
+    stopping: threading.Event,
+    resume: bool = True,
+    only_failed: bool = False,
+    proven: Grade | None = None,
+    more: Callable[[int], None] = lambda _count: None,
+    progress: Progress = lambda _partition, _state: None,
+) -> Collected:
+    """The same of chains and days, whether their snapshots are in or not."""
     found = Collected()
-    days = _answered(app, csus, wish)
     for name in asked_beside(app) if days else ():
         if stopping.is_set():
             break

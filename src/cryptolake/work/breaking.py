@@ -27,7 +27,7 @@ from cryptolake.errors import CryptolakeError, Stop
 from cryptolake.flow.collect import collect
 from cryptolake.gold import daily_panel, flagged_markets
 from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
-from cryptolake.lake.bronze import ONCHAIN, Bronze
+from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.tables import Tables
 from cryptolake.silver.liquidations import TABLE as LIQUIDATIONS
 from cryptolake.state.ledger import Ledger
@@ -37,8 +37,7 @@ from cryptolake.work.coin_runs import run_of
 from cryptolake.work.panel import PanelNow, expected_rows
 from cryptolake.work.panel_quality import examine
 from cryptolake.work.selection import chosen_wish, collected_csus, held_partitions
-from cryptolake.work.verify import verify
-from cryptolake.work.vouched import panel_of
+from cryptolake.work.vouched import panel_of, verify_kept
 
 Opener = Callable[..., App]
 """Opens an app under these settings; the caller closes it."""
@@ -198,7 +197,7 @@ class _Copy:
         """What `verify` finds wanting."""
         app = self.app
         held = held_partitions(app, collected_csus(app), None)
-        for one in verify(held, app.ledger.states(), app.bronze, ONCHAIN):
+        for one in verify_kept(app, held):
             if one.verdict != "complete":
                 return self._noticed(f"verify: {one.verdict}", f"{one.partition}: {'; '.join(one.says)}")
         return None

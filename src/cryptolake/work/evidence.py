@@ -11,11 +11,13 @@ import polars as pl
 
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.partition import MARKET_DATASETS
+from cryptolake.contracts.states import PRICE_LOST
 from cryptolake.silver import isolated_markets, refined
 from cryptolake.silver.prices import Pricing
 from cryptolake.silver.refined import DAMAGED, UNREADABLE
 from cryptolake.work import derivation
 from cryptolake.work.derivation import AMOUNTS_DIFFER, PRICES_DIFFER, QUOTES_DIFFER
+from cryptolake.work.price_evidence import LOST_WORDS
 from cryptolake.work.standing import ANSWERED, MarketDay, Standing
 
 LADDERS_DIFFER, EARLIER_RULE = "ladders_differ", "priced_by_earlier_rule"
@@ -58,6 +60,7 @@ LACKING: Mapping[str, tuple[str, str]] = {
         "the present reader cannot read its answer, which is kept; update cryptolake and run `cryptolake refine`, or run "
         "`cryptolake ledger repair` and `cryptolake collect --retry-failed` to ask again",
     ),
+    PRICE_LOST: ("failed", LOST_WORDS),
     "rows_differ": (
         "failed",
         "the present reader finds another number of rows than the ledger counted; run `cryptolake ledger repair`, then "
@@ -67,6 +70,9 @@ LACKING: Mapping[str, tuple[str, str]] = {
 
 # What valuing all of silver anew from every kept quote makes good by itself: only the valuation is not what it should be.
 MENDED_BY_VALUING = frozenset({PRICES_DIFFER, QUOTES_DIFFER, LADDERS_DIFFER, EARLIER_RULE, TOLD_SINCE})
+
+# What no reading of kept answers makes good: what they are valued by has to be asked, or brought, again.
+MENDED_BY_ASKING = frozenset({PRICE_LOST})
 
 EVIDENCE = pl.Schema(
     {

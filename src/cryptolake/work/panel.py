@@ -36,7 +36,7 @@ from cryptolake.silver import (
 )
 from cryptolake.sources.onchain.families import isolating
 from cryptolake.work import evidence
-from cryptolake.work.price_evidence import priced_evidence
+from cryptolake.work.price_evidence import priced_evidence, prices_of_days
 from cryptolake.work.standing import MarketDay, Standing, answers_of, market_day, standing
 from cryptolake.work.tables import derive, read_from
 
@@ -153,7 +153,8 @@ def _evidence(
         isolating={name for name, csu in csus.items() if isolating(csu.family) is not None},
         told_by=told_by,
     )
-    return amounts, events, apart, priced_evidence(found, amounts, events, priced, told_by)
+    worth = prices_of_days(amounts, events, priced, told_by)
+    return amounts, events, apart, priced_evidence(found, worth)
 
 
 def finished() -> list[FoundTable]:

@@ -128,12 +128,17 @@ def read_quotes(
 
 
 def price_answers(app: App, states: Mapping[Partition, Entry]) -> PriceAnswers:
-    """Which answers of price sources there are for each day, by the ledger: those that `read_quotes` reads."""
+    """Which answers of price sources there are for each day, by the ledger: those that `read_quotes` reads.
+
+    Costs a look at each file of them.
+    """
     of_days: dict[date, list[tuple[str, str | None]]] = {}
     of_all: list[tuple[str, str | None]] = []
     proofs: dict[tuple[str, str, date], tuple[Grade, bool]] = {}
     certified = frozenset(name for name, one in app.found.price_sources.items() if one.asked == "snapshots")
-    told = {one.name: (name, one) for name, source in price_sources(app).items() for one in source.datasets}
+    sources = price_sources(app)
+    told = {one.name: (name, one) for name, source in sources.items() for one in source.datasets}
+    kept: dict[str, list[tuple[Partition, str]]] = {}
     for partition, entry in states.items():
         if entry.digest is None or partition.dataset not in told:
             continue
@@ -141,9 +146,15 @@ def price_answers(app: App, states: Mapping[Partition, Entry]) -> PriceAnswers:
         day = partition.period.day
         of = of_all if dataset.reach == "whole_history" else of_days.setdefault(day, [])
         of.append((str(partition), entry.digest))
+        kept.setdefault(name, []).append((partition, entry.digest))
         if name in certified:
             proofs[name, partition.key, day] = grade_of(entry.grade), entry.reason == SUSPECT
-    return PriceAnswers(of_days, of_all, certified, proofs)
+    lost = frozenset[tuple[str, str, date | None]](
+        (name, "", None) if told[one.dataset][1].reach == "whole_history" else (name, one.key, one.period.day)
+        for name, answers in kept.items()
+        for one in app.bronze.lost(answers, sources[name].name)
+    )
+    return PriceAnswers(of_days, of_all, certified, proofs, lost)
 
 
 def _again(name: str) -> str:

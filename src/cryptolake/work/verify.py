@@ -20,6 +20,8 @@ from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.grading import Graded, graded
 from cryptolake.work.absences import contradicted_absences
 from cryptolake.work.attainable import highest_of
+from cryptolake.work.price_evidence import DOUBTED_WORDS, LOST_WORDS, PRICES_WEAKER, PriceProof, prices_behind
+from cryptolake.work.standing import MarketDay
 from cryptolake.work.workload import EVENTS
 
 Verdict = Literal["complete", "weak", "suspect", "gap"]
@@ -30,7 +32,8 @@ class Verified:
     """One market and period of a dataset, and what its proof is worth; `grade` is None where no answer was read.
 
     `problem` says why it is proven no further than it is ("": it is as far as was wished for); `alike` names operators that
-    erred in the same way about a block of it, and are probably one.
+    erred in the same way about a block of it, and are probably one. `by_prices` says whether the prices of the day are wanting,
+    `by_prices_alone` that the answer itself is not.
     """
 
     partition: Partition
@@ -39,6 +42,8 @@ class Verified:
     grade: Grade | None = None
     problem: str = ""
     alike: tuple[str, ...] = ()
+    by_prices: bool = False
+    by_prices_alone: bool = False
 
 
 def verify(
@@ -50,12 +55,13 @@ def verify(
     least: Grade = "one_voice",
     accused: Callable[[str], Accuser] | None = None,
     csus: Mapping[str, Csu] | None = None,
+    priced: Mapping[MarketDay, PriceProof] | None = None,
 ) -> list[Verified]:
     """Judge every wanted partition: its answer must be whole. Of liquidations, touching periods must also touch in blocks.
 
     What is complete and proven less far than `least`, or than the ledger says, is weak; what the ledger calls suspect is, and
     what rests alone on those that `accused` names of a market's chain. An absence that the market's row (of `csus`) or another
-    day contradicts is a gap.
+    day contradicts is a gap. What the prices (`priced`) of a day are worth counts like the answer itself.
     """
     not_absent = contradicted_absences(states, csus or {})
     found = []
@@ -103,15 +109,26 @@ def verify(
         doubted = [*proof.doubts, *([] if wrong else _accused(payload, accused, partition, proof))]
         if entry.reason == SUSPECT and not doubted:
             doubted = [entry.error or "somebody contradicted it"]
-        weak = [] if proof.reaches(highest_of(partition.dataset, least)) else [_weakness(proof)]
+        enough = highest_of(partition.dataset, least)
+        weak = [] if proof.reaches(enough) else [_weakness(proof)]
         if entry.grade is not None and not at_least(proof.grade, grade_of(entry.grade)):
             weak.append(
                 f"the ledger says {entry.grade}, the answer proves {proof.grade}; run `cryptolake ledger repair`"
             )
+        own = bool(wrong or doubted or weak)
+        prices = prices_behind(priced or {}, entry)
+        wrong += [LOST_WORDS] if prices.lost else []
+        doubted += [DOUBTED_WORDS] if prices.doubted else []
+        grade, says = proof.grade, proof.says
+        if prices.grade is not None and not at_least(prices.grade, grade):
+            grade, says = prices.grade, PRICES_WEAKER
+            weak += [] if at_least(grade, enough) else [f"{grade}: {says}; run `cryptolake collect --grade`"]
         verdict: Verdict = "gap" if wrong else "suspect" if doubted else "weak" if weak else "complete"
         if verdict != "weak":
             weak = []
-        found.append(Verified(partition, verdict, (*wrong, *doubted, *weak), proof.grade, proof.says, proof.alike))
+        told = (*wrong, *doubted, *weak)
+        by_prices = bool(told) and (prices.lost or prices.doubted or says == PRICES_WEAKER)
+        found.append(Verified(partition, verdict, told, grade, says, proof.alike, by_prices, by_prices and not own))
     return found
 
 
@@ -133,10 +150,10 @@ def _weakness(proof: Graded) -> str:
     return f"{proof.grade}{chance}{f': {proof.says}' if proof.says else ''}; run `cryptolake collect --grade`"
 
 
-def worth_asking(found: Iterable[Verified], most: Callable[[Partition], Grade]) -> list[Partition]:
+def worth_asking(found: Iterable[Verified], most: Callable[[Partition], Grade]) -> list[Verified]:
     """What is wanting, but for what is only weak and proven as far as can be had (`most`) already."""
     return [
-        one.partition
+        one
         for one in found
         if one.verdict != "complete"
         and not (one.verdict == "weak" and one.grade is not None and at_least(one.grade, most(one.partition)))

@@ -28,9 +28,9 @@ from cryptolake.lake.bronze import ONCHAIN
 from cryptolake.registry.markets import Csu
 from cryptolake.silver import liquidations, prices, quotes, tvl
 from cryptolake.work.cells import Cell
-from cryptolake.work.cells import opened as opened_answer
 from cryptolake.work.chosen_panel import chosen_panel
 from cryptolake.work.standing import standing
+from cryptolake.work.vouched import opened_cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,13 +236,11 @@ def _answers(app: App, csu: Csu, day: date, dataset: str) -> list[KeptAnswer]:
     entries = next((one.entries for key, one in stands.items() if key == (dataset, csu.name, day)), ())
     if not entries:
         known = app.ledger.of([partition]).get(partition)
-        return [KeptAnswer(opened_answer(partition, known, app.bronze), "", None if known is None else known.digest)]
+        return [KeptAnswer(opened_cell(app, partition, known), "", None if known is None else known.digest)]
     found = []
     for entry in entries:
         path = app.bronze.raw_path(entry.partition, ONCHAIN)
         found.append(
-            KeptAnswer(
-                opened_answer(entry.partition, entry, app.bronze), str(path.relative_to(app.folder.root)), entry.digest
-            )
+            KeptAnswer(opened_cell(app, entry.partition, entry), str(path.relative_to(app.folder.root)), entry.digest)
         )
     return found
