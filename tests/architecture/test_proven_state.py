@@ -25,7 +25,11 @@ ASKS: dict[str, dict[str, str]] = {
         "sources/onchain/second_voice.py": "asks again",
     },
     "run_proven": {"sources/onchain/proven.py": "defines it", "sources/onchain/state.py": "is the road"},
-    "borne_out": {"sources/onchain/second_voice.py": "defines it", "sources/onchain/state.py": "is the road"},
+    "borne_out": {
+        "sources/onchain/second_voice.py": "defines it",
+        "sources/onchain/state.py": "is the road",
+        "sources/onchain/failures.py": "asks again about what made markets fail, for the road",
+    },
     "Read": {"sources/onchain/state.py": "makes what was read together with who bears it out"},
 }
 # Questions about state; below the road (net) they are asked, and besides it only to find out what is absent.

@@ -63,7 +63,22 @@ def reverted(_data: str) -> tuple[bool, str]:
     return False, "0x"
 
 
-LIES: dict[str, Lie] = {one.__name__: one for one in (shortened, doubled, halved, reverted)}
+def emptied(_data: str) -> tuple[bool, str]:
+    """It answers, and with nothing."""
+    return True, "0x"
+
+
+def cut(data: str) -> tuple[bool, str]:
+    """An answer without its last word."""
+    return True, data[:-64] if len(data) > 66 else "0x"
+
+
+def zeroed(data: str) -> tuple[bool, str]:
+    """An answer of as many zeros."""
+    return True, "0x" + "0" * (len(data) - 2)
+
+
+LIES: dict[str, Lie] = {one.__name__: one for one in (shortened, doubled, halved, reverted, emptied, cut, zeroed)}
 
 
 @dataclass

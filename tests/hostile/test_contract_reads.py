@@ -1,7 +1,7 @@
 """Whatever a family reads of contracts to make liquidations, a liar about it gives no figure that claims two voices.
 
-Every getter that is asked, in every world that can be played, shortened, doubled, halved or refused; the liar first or
-second, beside one honest operator or two. Real contracts on a real node.
+Every getter that is asked, in every world that can be played, shortened, doubled, halved, refused, emptied, cut or zeroed; the
+liar first or second, beside one honest operator or two. Real contracts on a real node.
 """
 
 from __future__ import annotations
@@ -80,8 +80,13 @@ def no_lie_passes(bench: Bench) -> None:
     every = [(getter, lie, place) for getter in sorted(bench.getters) for lie in bench.lies(getter) for place in PLACES]
     assert len(every) > 5
     for number, (getter, lie, place) in enumerate(lots.sample(every, min(LYING, len(every)))):
-        found = bench.with_a_liar(getter, lie, place, WISHES[number % len(WISHES)])
+        wished = WISHES[number % len(WISHES)]
+        found = bench.with_a_liar(getter, lie, place, wished)
         assert bench.wrong(found) == [], (getter, lie, place)
+        failed = [one for one in found.values() if isinstance(one, str)]
+        assert not any("correct the row" in one for one in failed), (getter, lie, place, failed)
+        if PLACES[place][1] == 3:  # the third says who is right, also about what made the market fail
+            assert not failed, (getter, lie, place, wished, failed)
         loud += any(isinstance(one, str) for one in found.values())
         healed += PLACES[place][1] == 3 and found == bench.truth
     assert loud, "nobody heard a lie"
@@ -162,6 +167,9 @@ class Recorded:
         self._answers = answers
 
     def ask(self, method: str, params: Sequence[Any]) -> dict[str, Any]:
+        if method == "eth_getBlockByNumber":
+            said = {"hash": BLOCK.hash, "parentHash": BLOCK.parent, "timestamp": hex(BLOCK.timestamp)}
+            return {"result": {"number": hex(BLOCK.number), **said}}
         if method != "eth_call":
             return {"result": {"eth_chainId": hex(31337), "eth_getCode": "0x60"}.get(method, hex(BLOCK.number))}
         known = self._answers.get(Call(checksum(params[0]["to"]), bytes.fromhex(params[0]["data"][2:])))

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from cryptolake.errors import CryptolakeError, Skip
-from cryptolake.net.besides import another_endpoint
+from cryptolake.net.besides import among, another_endpoint
 from cryptolake.net.block_identity import BlockIdentity
 from cryptolake.net.blocks import Blocks, Header
 from cryptolake.net.envelope import Json
-from cryptolake.net.faults import RpcFault
+from cryptolake.net.faults import Malformed, RpcFault
 from cryptolake.net.multicall import Asks, Call, CallResult, Failed, Finished, Program, run
 from cryptolake.net.reverts import Reverts
 from cryptolake.net.rpc import Pool
+from cryptolake.net.voices import by_voice
 from cryptolake.registry.anchors import NOTHING, Finding, Identity, identity, interchangeable
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.family import FamilyFacts
@@ -229,9 +230,43 @@ def stranger(csu: Csu, finding: Finding) -> Skip:
 
 
 def _strangers(pool: Pool, blocks: Blocks, chain: Chain, csus: Sequence[Csu]) -> dict[str, CryptolakeError]:
-    """Of markets whose anchors said nothing at a block, those that say nothing right at the newest final block either."""
-    facts = declared()
+    """Of markets whose anchors said nothing at a block, those that say nothing right at the newest final block either.
+
+    A row is wrong where whoever else answers says so too; one operator's word against two others' counts for nothing.
+    """
     head = blocks.identity(blocks.header(pool.finalized()), chain.known_block)
+    found = _strange(pool, chain, csus, head)
+    if not found:
+        return found
+    doubted = [one for one in csus if one.name in found]
+    said: list[dict[str, CryptolakeError]] = []
+    for group in by_voice([one for one in pool.everybody if one.stopped is None], lambda one: one.endpoint):
+        try:
+            said.append(_strange(among(pool, group), chain, doubted, head))
+        except CryptolakeError:
+            continue  # it cannot say
+        if len(said) == _JUDGES:
+            break
+    return {name: error for name, own in found.items() if (error := _judged(name, own, said)) is not None}
+
+
+_JUDGES = 3  # operators, each asked alone
+
+
+def _judged(name: str, error: CryptolakeError, said: Sequence[Mapping[str, CryptolakeError]]) -> CryptolakeError | None:
+    """What becomes of the error of a market that is strange as one of these says; None where two others outvote it."""
+    right = sum(name not in one for one in said)
+    if not right:
+        return error
+    if right >= _JUDGES - 1:
+        return None
+    words = str(error).partition(";")[0]  # without the remedy, which is for who is sure of it
+    return Malformed(f"{words}, as one operator says and another does not; set a third operator's endpoint to decide")
+
+
+def _strange(pool: Pool, chain: Chain, csus: Sequence[Csu], head: BlockIdentity) -> dict[str, CryptolakeError]:
+    """Why the anchors of these markets are not those of their rows at this block, by market; those that are, are left out."""
+    facts = declared()
     programs = {csu.name: identity(csu, facts[csu.family], lasting=True) for csu in csus}
     found: dict[str, CryptolakeError] = {}
     for csu, outcome in zip(csus, run_programs(pool, programs, head, chain).values(), strict=True):

@@ -19,6 +19,7 @@ from cryptolake.net.reverts import Reverts
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.markets import Csu
+from cryptolake.sources.onchain.failures import failures_borne_out
 from cryptolake.sources.onchain.proven import run_programs, run_proven
 from cryptolake.sources.onchain.second_voice import Borne, Disagreed, borne_out
 
@@ -80,7 +81,7 @@ class StateReader:
                 reverts=self.reverts.first,
             )
 
-        return self._read(ask, header, markets, believed)
+        return self._read(ask, header, markets, believed, settled=True)
 
     def programs(
         self, programs: Callable[[], Mapping[str, Program[T]]], header: Header, likely: Sequence[Call] = ()
@@ -95,7 +96,7 @@ class StateReader:
         def ask(pool: Pool, heard: set[str]) -> dict[str, Finished[T] | Failed]:
             return run_programs(pool, programs(), block, self.chain, likely, heard, self.reverts.first)
 
-        return self._read(ask, header, names, lambda _error: False)
+        return self._read(ask, header, names, lambda _error: False, settled=False)
 
     def _read(
         self,
@@ -103,12 +104,17 @@ class StateReader:
         header: Header,
         names: Mapping[str, object],
         believed: Callable[[CryptolakeError], bool],
+        *,
+        settled: bool,
     ) -> Read[T]:
         """Read and have it borne out; whom two others contradict is not asked again, and the reading without it says so: two
         that read alike prove nothing. Raises as the first reading.
 
-        Where voices differ and nobody says which is right, everything failed. Raises CeilingReached where one ended the run
-        meanwhile: a second voice that was not asked for it is not silent.
+        `settled`: who is absent by the first reading was settled in it.
+
+        Where voices differ and nobody says which is right, everything failed; where they differ about what made some markets
+        fail, these alone. Raises CeilingReached where one ended the run meanwhile: a second voice that was not asked for it is
+        not silent.
         """
         pool = self.pool
         block = self.blocks.identity(header, self.chain.known_block)
@@ -117,9 +123,9 @@ class StateReader:
             heard = set[str]()
             outcomes = ask(pool, heard)
             try:
-                borne = borne_out(
-                    pool, self.chain, block, outcomes, heard, self.wanted, self.reverts.again, believed=believed
-                )
+                again = self.reverts.again
+                outcomes = failures_borne_out(pool, self.chain, block, outcomes, heard, again, settled=settled)
+                borne = borne_out(pool, self.chain, block, outcomes, heard, self.wanted, again, believed=believed)
             except Disagreed as error:
                 pool.go_on()
                 honest = [one for one in pool.stations if one.endpoint.name != error.liar]
