@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from cryptolake.net.endpoint import Endpoint, SecretUrl
 from cryptolake.net.told import ToldLimits
-from cryptolake.net.voices import UNKNOWN, distinct, same_voice, surely_one, voice
+from cryptolake.net.voices import UNKNOWN, are_two, by_voice, distinct, same_voice, surely_one, told_by, voice
 from cryptolake.registry.endpoints import endpoints_of
 from cryptolake.registry.loader import load_registry
-from cryptolake.registry.providers import operator_of, operators, rpc_plans
+from cryptolake.registry.providers import UNTOLD, operator_of, operators, relays, rpc_plans
 from cryptolake.sources.onchain.families import declared
+from cryptolake.sources.onchain.kept_voices import bear_out
 
 NAMES = st.sampled_from(["", "a", "b", "c"])
 ENDPOINTS = st.builds(
@@ -45,7 +46,52 @@ def test_keys_and_addresses_of_one_operator_are_one_voice() -> None:
     assert voices["alchemy"] == 2
     assert same_voice(found[0], found[1])
     assert len(voices) > 2
-    assert not any(same_voice(found[0], one) for one in found[2:])
+    others = [one for one in found[2:] if voice(one) != UNKNOWN]
+    assert others
+    assert not any(same_voice(found[0], one) for one in others)
+    assert found[-1].upstream == UNTOLD, "whom nobody bears out is asked last"
+
+
+def test_who_does_not_tell_whose_nodes_answer_bears_nobody_out() -> None:
+    """Whoever is said in the registry to pass questions on to nodes of many says `unknown` there; kept answers know it too."""
+    said = {name for name, one in operators().items() if "passes questions on" in one.source or "a relay" in one.source}
+    assert said == relays()
+    chain = load_registry(declared()).chains["ethereum"]
+    own = [*(f"https://eth.{operators()[name].hosts[0]}/key" for name in sorted(said)), "https://eth.llamarpc.com"]
+    *through, direct = endpoints_of(chain, own=own, rate=None, keys=[], plan="free", public=False)
+    for one in through:
+        assert all(same_voice(one, other) for other in (*through, direct))
+        assert not surely_one(one, direct), "what is proven of one is not of the other"
+        assert not bear_out(one.operator, "alchemy")
+    assert len(by_voice([*through, direct], lambda one: one)) == 1
+    assert len(by_voice([through[0], direct, replace(direct, operator="me", account="mine")], lambda one: one)) == 2
+
+
+@given(
+    told=st.tuples(st.sampled_from([None, "me", "you"]), st.sampled_from([None, "me", "you"])),
+    hosts=st.tuples(*[st.sampled_from(["eth.llamarpc.com", "eth-mainnet.g.alchemy.com", "a.example"])] * 2),
+    keys=st.tuples(*[st.sampled_from(["v2/one", "v2/two"])] * 2),
+)
+def test_what_is_said_of_a_place_in_the_list_makes_no_two_voices_of_one(
+    told: tuple[str | None, ...], hosts: tuple[str, ...], keys: tuple[str, ...]
+) -> None:
+    """One account, or one known host, is one voice whatever the user says of it; and what he says the same of is one too."""
+    chain = load_registry(declared()).chains["ethereum"]
+    urls = [f"https://{host}/{key}" for host, key in zip(hosts, keys, strict=True)]
+    listed = endpoints_of(chain, own=urls, rate=None, keys=[], plan="free", public=True)
+    one, other = (
+        ToldLimits.model_validate({"operator": said}).applied(endpoint)
+        for said, endpoint in zip(told, listed, strict=False)
+    )
+    known = hosts[0] == hosts[1] != "a.example"
+    said = told[0] is not None and told[0] == told[1]
+    assert same_voice(one, other) >= (known or said or urls[0] == urls[1])
+    assert are_two(told_by(one), told_by(other)) <= (not known and not said)
+    assert surely_one(one, other) == (known or said or urls[0] == urls[1])
+    for public in listed[2:]:
+        assert same_voice(one, public) >= (
+            operator_of(urls[0]) is not None and operator_of(urls[0]) == operator_of(public.url.reveal())
+        )
 
 
 def test_what_the_user_tells_of_an_endpoint_counts() -> None:

@@ -33,7 +33,13 @@ def why_none(pool: Pool, heard: Collection[str]) -> str:
     """Why nobody is left who could bear out the endpoints named in `heard`, in words."""
     out = [one.stopped for one in pool.besides if one.stopped is not None and one.endpoint.name not in heard]
     there = [one.endpoint for one in pool.everybody if one.stopped is None]
-    unknown = [one.name for one in there if voice(one) == UNKNOWN]
+    unknown = [one.name for one in there if voice(one) == UNKNOWN and not one.operator]
+    relays = [one.operator for one in there if voice(one) == UNKNOWN and one.operator]
+    if not out and relays and not unknown and len(there) > 1:
+        return (
+            f"{' and '.join(dict.fromkeys(relays))} does not tell whose nodes answer there, which may be any other's: set an "
+            "endpoint of another operator"
+        )
     if not out and unknown and len(there) > 1:
         return (
             f"nobody says who runs {' and '.join(unknown)}, which may be any other's: write "

@@ -73,7 +73,8 @@ class Endpoint:
 
     `provider` names whose it is, for ceilings and prices; `usd_per_million` is the price of a million units, None when it is
     not known. `operator` is who runs it and `upstream` whose nodes it passes questions on to, as far as that is known ("":
-    it is not): by these two it counts as a voice of its own or not. `dataset_of` is set where no node answers but an archive in
+    it is not); `called` is who the user says runs it, where its host tells that already: by these it counts as a voice of its
+    own or not. `dataset_of` is set where no node answers but an archive in
     a protocol of its own (portal): the id of the chain whose data the URL names. `besides` says that it is only asked for a
     second opinion, beside what others answered: it may fail, and is not waited for.
     """
@@ -86,6 +87,7 @@ class Endpoint:
     usd_per_million: float | None = None
     operator: str = ""
     upstream: str = ""
+    called: str = ""
     dataset_of: int | None = None
     besides: bool = False
 

@@ -29,11 +29,12 @@ class ToldLimits(BaseModel):
     operator: str | None = Field(
         None,
         min_length=1,
-        description="who runs it: endpoints of one operator are one voice, and one of an unknown operator is none of its own",
+        description="who runs it, where its host does not tell: endpoints of one operator are one voice, and one of an unknown "
+        "operator is none of its own",
     )
 
     def applied(self, endpoint: Endpoint) -> Endpoint:
-        """The endpoint under these limits."""
+        """The endpoint under these limits. Who runs a known host stays so: what is said of a place in a list adds a name."""
         limits = endpoint.limits
         if self.rate is not None:
             limits = replace(limits, rate=self.rate, told=True)
@@ -43,6 +44,7 @@ class ToldLimits(BaseModel):
             limits = replace(limits, max_batch=self.batch)
         return replace(
             endpoint,
-            operator=self.operator or endpoint.operator,
+            operator=endpoint.operator or self.operator or "",
+            called=(self.operator or "") if endpoint.operator else endpoint.called,
             limits=replace(limits, most_addresses=self.addresses or limits.most_addresses, archive=self.archive),
         )

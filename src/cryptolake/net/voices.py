@@ -1,7 +1,8 @@
 """Voices: which endpoints can bear each other out. One operator is one voice, however many keys and addresses it has.
 
 An endpoint whose operator nobody knows is one voice with every other endpoint, known or not: it may be any of them behind an
-address of its own. An endpoint that only passes questions on speaks with the voice of whose nodes answer. What does not
+address of its own. An endpoint that only passes questions on speaks with the voice of whose nodes answer; where that is not
+told, it is as unknown as they are. One account is one voice, whatever is said of it. What does not
 belong here: who of a pool is left to be asked (besides), and what is asked of a second voice (witness).
 """
 
@@ -58,18 +59,21 @@ def surely_one_told(one: str, other: str) -> bool:
 
 def same_voice(one: Endpoint, other: Endpoint) -> bool:
     """Whether two endpoints may be one and the same node behind two addresses: neither bears the other out."""
-    return bool(_names(one) & _names(other)) or UNKNOWN in (voice(one), voice(other))
+    return surely_one(one, other) or UNKNOWN in (voice(one), voice(other))
 
 
 def surely_one(one: Endpoint, other: Endpoint) -> bool:
     """Whether two endpoints are known to be of one operator, so that what is proven of one is of both."""
-    return bool(_names(one) & _names(other))
+    return bool(_names(one) & _names(other)) or (bool(one.account) and one.account == other.account)
 
 
 def by_voice(some: Iterable[Spoken], endpoint: Callable[[Spoken], Endpoint]) -> list[list[Spoken]]:
-    """Those that speak through endpoints, by voice, in their order: none of a group bears out the one that it begins with."""
+    """Those that speak through endpoints, by voice: none of a group bears out the one that it begins with.
+
+    They keep their order, but for those that may be anybody: they come last, for no other would have a group of its own.
+    """
     found: list[list[Spoken]] = []
-    for one in some:
+    for one in sorted(some, key=lambda one: voice(endpoint(one)) == UNKNOWN):
         same = next((group for group in found if same_voice(endpoint(one), endpoint(group[0]))), None)
         if same is None:
             found.append([one])
@@ -85,7 +89,8 @@ def distinct(voices: Iterable[str]) -> int:
 
 
 def _names(endpoint: Endpoint) -> set[str]:
-    return {one.strip().casefold() for one in (endpoint.operator, endpoint.upstream) if one.strip()}
+    said = (endpoint.operator, endpoint.upstream, endpoint.called)
+    return {one.strip().casefold() for one in said if one.strip()} - {UNKNOWN}
 
 
 @lru_cache(maxsize=1024)

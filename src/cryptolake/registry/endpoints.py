@@ -17,6 +17,7 @@ from cryptolake.registry.providers import (
     ARCHIVE,
     OWN,
     PUBLIC,
+    UNTOLD,
     Operator,
     RpcPlan,
     host_of,
@@ -87,7 +88,8 @@ def _public(chain: Chain) -> list[Endpoint]:
         name = offered.name if offered.name != PUBLIC else (host_of(url) or PUBLIC)
         # Without an account nobody can be billed.
         found.append(_endpoint(f"{chain.name}-{name}", url, offered.limits, offered, account=url, usd_per_million=0.0))
-    return found
+    # What one says first that may be anybody, nobody could bear out.
+    return sorted(found, key=lambda one: one.upstream == UNTOLD or not one.operator)
 
 
 def alchemy_url(subdomain: str, key: str) -> str:

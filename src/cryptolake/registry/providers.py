@@ -71,9 +71,14 @@ def rpc_plans() -> Mapping[str, RpcPlan]:
     return plans
 
 
+UNTOLD = "unknown"
+
+
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """Who runs the endpoints of some hosts, and whose nodes they pass questions on to ("": their own, or it is not known)."""
+    """Who runs the endpoints of some hosts, and whose nodes they pass questions on to ("": their own, as far as is known;
+    `UNTOLD`: others', and it is not told whose).
+    """
 
     name: str
     hosts: tuple[str, ...]
@@ -91,6 +96,12 @@ def operators() -> Mapping[str, Operator]:
         except (KeyError, TypeError, AttributeError) as error:
             raise BadInput(f"providers.yaml: operator {name}: {error!r}; correct that row") from None
     return found
+
+
+@lru_cache(maxsize=1)
+def relays() -> frozenset[str]:
+    """The operators that pass questions on to nodes of which they do not tell whose they are."""
+    return frozenset(name for name, one in operators().items() if one.upstream == UNTOLD)
 
 
 def operator_of(url: str) -> Operator | None:

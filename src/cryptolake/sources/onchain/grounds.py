@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from cryptolake.contracts.grades import Grade, weakest
-from cryptolake.net.voices import are_two
+from cryptolake.sources.onchain.kept_voices import bear_out
 from cryptolake.sources.onchain.second_voice import Borne
 
 What = Literal["emitters", "values"]
@@ -50,7 +50,7 @@ class Ground:
         if not (self.calls or self.first or self.second):
             return "receipts_root"  # nobody was asked anything, so that nothing rests on an answer
         said, again = ([voices.get(name, "") for name in names] for names in (self.first, self.second))
-        if not (said and again and 0 < self.again <= self.calls and all(are_two(a, b) for a in said for b in again)):
+        if not (said and again and 0 < self.again <= self.calls and all(bear_out(a, b) for a in said for b in again)):
             return "one_voice"
         return "two_voices" if self.again == self.calls else "two_voices_sampled"
 

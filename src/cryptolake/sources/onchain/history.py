@@ -24,7 +24,7 @@ from cryptolake.contracts.grades import Grade
 from cryptolake.errors import Retry
 from cryptolake.files.atomic import refused
 from cryptolake.net.logs import Log, LogFilter, log_to_json, parse_logs, place
-from cryptolake.net.voices import are_two
+from cryptolake.sources.onchain.kept_voices import bear_out
 from cryptolake.sources.onchain.stretches import Stretch, common, joined, without
 
 ROW = "row"  # what names a market's parts where no events do
@@ -76,7 +76,7 @@ def told_twice(told: Mapping[str, Sequence[Stretch]]) -> list[Stretch]:
     return joined(
         piece
         for (one, ours), (other, theirs) in combinations(told.items(), 2)
-        if are_two(one, other)
+        if bear_out(one, other)
         for piece in common(ours, theirs)
     )
 
