@@ -17,6 +17,7 @@ from tests.hostile.liars import Liar, dropping, honest
 
 from cryptolake.app import App
 from cryptolake.contracts.grades import GRADES, Grade
+from cryptolake.contracts.partition import Partition, hours
 from cryptolake.flow.resume import wish_for
 from cryptolake.net.endpoint import Endpoint, SecretUrl
 from cryptolake.work import lending
@@ -124,3 +125,33 @@ def test_a_wish_is_cut_to_what_rules_and_operators_allow(wish: Grade) -> None:
             assert set(told.values()) == {"one_voice"}
         if told["liquidations"] != wish and audit:
             assert found.why
+
+
+@pytest.mark.chain
+@pytest.mark.xdist_group("fortnight")
+@pytest.mark.parametrize("grade", ["two_voices", "receipts_root"])
+def test_a_period_without_blocks_is_proven_by_who_bears_out_its_bounds(
+    aave_fortnight: Fortnight, tmp_path: Path, grade: Grade
+) -> None:
+    """One operator's word for them is one voice, with the reason; with a second nothing of it is asked again for any grade."""
+    day = WANTED[4].period.day
+    partitions = [Partition("liquidations", "local", one) for one in hours(day, day)][:6]
+    lake = Lake(tmp_path / "lake", aave_fortnight)
+
+    def graded_hours(app: App) -> tuple[int, dict[bool, set[tuple[str | None, bool]]]]:
+        """How many were asked; of those with and without blocks, grade and whether there is a reason for it."""
+        found = lending.collect(app, [app.registry.csu("local")], wish_for(partitions), proven=grade)
+        said: dict[bool, set[tuple[str | None, bool]]] = {True: set(), False: set()}
+        for one in verify(partitions, app.ledger.states(), app.bronze, "onchain", least=grade):
+            given = lake.certificate(app, one.partition)
+            blocks = given["to_block"] >= given["from_block"]
+            assert (one.verdict == "complete") == (one.grade == grade or (not blocks and one.grade == "two_voices"))
+            said[blocks].add((one.grade, bool(one.problem)))
+        return found.done + found.empty, said
+
+    with Liar(aave_fortnight.node.url, honest) as one, Liar(aave_fortnight.node.url, honest) as other:
+        with lake.opened([one.url], public_rpc=False) as app:
+            assert graded_hours(app) == (6, {True: {("one_voice", True)}, False: {("one_voice", True)}})
+        with lake.opened([one.url, other.url], public_rpc=False, grade=grade.removesuffix("_root")) as app:
+            assert graded_hours(app) == (6, {True: {(grade, False)}, False: {("two_voices", False)}})
+            assert graded_hours(app)[0] == 0

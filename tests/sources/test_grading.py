@@ -185,7 +185,7 @@ def test_all_of_it_compared_by_two_is_one_voice_for_what_else_it_rests_on() -> N
     found = graded(
         earlier(
             opinion(FIRST, cut, "alchemy-1", "ethereum-publicnode"),
-            opinion(cut, FIRST + BLOCKS, "alchemy-1", "ethereum-drpc", "different"),
+            opinion(cut, FIRST + BLOCKS, "alchemy-1", "ethereum-ankr", "different"),
         )
     )
     assert (found.grade, found.noticed) == ("one_voice", 1.0)

@@ -101,7 +101,7 @@ class Examiner:
         settled: dict[int, tuple[Difference, Said]] = {}
         for _ in range(len(self.pool.everybody) + 1):
             proven, unproven, roots = self._by_receipts(question, windows, logs, within)
-            heard = Testimony() if proven is not None else self._second(windows, within)
+            heard = Testimony() if proven is not None or not within else self._second(windows, within)
             blooms = self._blooms(question, windows, logs, within)
             claims = {number: one.said for number, one in blooms.doubts.items()}
             claims |= self._differences(windows, logs, heard)
@@ -176,7 +176,7 @@ class Examiner:
         """Every block proven by its receipts root: what the first voice had said otherwise, and the roots; None, and why, where
         one is not.
         """
-        if self.wanted != "receipts_root" or not question.addresses:
+        if self.wanted != "receipts_root" or not question.addresses or not within:
             return None, "", None
         if self.prover is None:
             return None, "no receipts can be proven", None
@@ -240,7 +240,9 @@ class Examiner:
     def _grade(self, heard: Testimony, within: BlockRange, proven: bool) -> tuple[Grade, float]:
         if proven:
             return "receipts_root", 1.0
-        covered = sum(one.end - one.start for one in heard.windows) / len(within) if len(within) else 0.0
+        if not within:  # nothing could be left out: who bears out its bounds says all
+            return "two_voices", 1.0
+        covered = sum(one.end - one.start for one in heard.windows) / len(within)
         if (
             heard.unread
         ):  # whose logs they are that nobody could compare is anybody's guess: no drop is sure to be noticed

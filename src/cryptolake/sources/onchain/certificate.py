@@ -39,7 +39,8 @@ def certificate(
     nobody does, the grade is `one_voice`. `asked_of` is everybody who could be asked then, `failing_alike` are pairs of them
     that failed in the same odd words. Whoever reads it believes grade and verdict only as far as these bear them out.
     """
-    resting = least(examined.grade, grounds, voices, asked)
+    # Of a period without blocks nothing rests on contracts: nobody can have logged anything.
+    resting = least(examined.grade, grounds, voices, asked) if within else examined.grade
     grade = headers.grade if headers.grade == "one_voice" else resting
     names = dict.fromkeys(one.endpoint for one in (*examined.windows, *examined.second))
     names |= dict.fromkeys(() if examined.roots is None else examined.roots.agreed)
@@ -51,7 +52,7 @@ def certificate(
             for one in (
                 examined.problem,
                 headers.problem if examined.grade != "one_voice" == headers.grade else "",
-                shortcoming(examined.grade, grounds, voices, asked),
+                shortcoming(examined.grade, grounds, voices, asked) if within else "",
             )
             if one
         )

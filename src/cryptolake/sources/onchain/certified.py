@@ -13,9 +13,8 @@ from typing import Any
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.grades import Grade
 from cryptolake.net.logs import BlockWindow
-from cryptolake.net.stated_header import borne_grade
-from cryptolake.net.voices import are_two
 from cryptolake.sources.onchain.history import ROW, history_grade
+from cryptolake.sources.onchain.kept_voices import all_borne, bear_out
 
 
 def windows_of(given: object) -> list[BlockWindow]:
@@ -95,6 +94,13 @@ def asked_twice(given: Mapping[str, Any]) -> float:
     return sum(until - since for since, until in twice(given)) / (end - first) if end > first else 0.0
 
 
+def without_blocks(content: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
+    """Whether stored liquidations are of a period in which the chain had no block: its bounds are all that proves it."""
+    bounds = given["from_block"], given["to_block"]
+    same = bounds == (content.get("from_block"), content.get("to_block"))
+    return same and int(bounds[0]) == int(bounds[1]) + 1 and not content.get("logs")
+
+
 def proven_by_roots(content: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
     """Whether the receipts of every block were rebuilt: two voices gave the last block's hash, and the logs kept are of the
     proven blocks.
@@ -124,12 +130,12 @@ def headers_grade(content: Mapping[str, Any], given: Mapping[str, Any]) -> Grade
     events = {
         int(number)
         for one in headers.get("events") or ()
-        if one["hashed"] is True or borne_grade(one["borne"]) == "two_voices"
+        if one["hashed"] is True or all_borne(one["borne"])
         for number in one["blocks"]
     }
     last = int(content["to_block" if "to_block" in content else "block"])
     ends = [last, int(content["from_block"]) - 1] if "from_block" in content else [last]
-    borne = all(number in bounds and borne_grade(bounds[number]["borne"]) == "two_voices" for number in ends)
+    borne = all(number in bounds and all_borne(bounds[number]["borne"]) for number in ends)
     dated = {int(log["blockNumber"], 16) for log in content.get("logs") or ()}
     return "two_voices" if borne and bounds[last]["hash"] == content["block_hash"] and dated <= events else "one_voice"
 
@@ -160,4 +166,4 @@ def two_voices(given: Mapping[str, Any]) -> bool:
 def _two(voices: Mapping[str, Any], one: str, other: str) -> bool:
     """Whether two endpoints are two voices; one of which the certificate does not say who it is bears nobody out."""
     names = voices.get(one), voices.get(other)
-    return all(names) and are_two(*map(str, names))
+    return all(names) and bear_out(*map(str, names))

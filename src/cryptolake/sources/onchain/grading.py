@@ -20,7 +20,7 @@ from cryptolake.contracts import grades
 from cryptolake.contracts.grades import Grade, at_least, grade_of, weakest
 from cryptolake.contracts.raw import Raw
 from cryptolake.registry.endpoints import operator_named
-from cryptolake.registry.providers import Operator
+from cryptolake.registry.providers import UNTOLD, Operator
 from cryptolake.sources.onchain.adopted import taken_over
 from cryptolake.sources.onchain.certified import (
     asked_twice,
@@ -32,6 +32,7 @@ from cryptolake.sources.onchain.certified import (
     proven_by_roots,
     speaks_for_another_block,
     two_voices,
+    without_blocks,
 )
 from cryptolake.sources.onchain.grounds import grounds_of, least, missing, most
 
@@ -91,7 +92,7 @@ def graded(raw: Raw, payload: Mapping[str, Any] | None = None) -> Graded:
 def _events(content: Mapping[str, Any], given: Mapping[str, Any]) -> Graded:
     """What a certificate of liquidations proves: the least of all that it rests on, by what it holds and by its own word."""
     faults, doubts = tuple(holes(content, given)), tuple(contradictions(given))
-    by_roots = proven_by_roots(content, given)
+    by_roots, none = proven_by_roots(content, given), without_blocks(content, given)
     if "grade" not in given:
         found = _by_opinions(given)
     elif by_roots:
@@ -99,20 +100,23 @@ def _events(content: Mapping[str, Any], given: Mapping[str, Any]) -> Graded:
     elif given.get("unread"):  # whose logs they are that nobody could compare is anybody's guess
         found = Graded("one_voice", 0.0)
     else:
-        share = asked_twice(given)
+        share = 1.0 if none else asked_twice(given)  # of none all were asked of whoever there is
         found = Graded("two_voices" if share == 1.0 else "two_voices_sampled" if share else "one_voice", share)
     logs, headers = found.grade, headers_grade(content, given)
     grounds, voices = grounds_of(given), given.get("voices") or {}
     asked = [str(one) for one in content.get("filters") or ()]
     valued = len({(str(to), str(data)) for stored in content.get("context") or () for to, data, *_ in stored})
-    resting = "one_voice" if asked and missing(grounds, valued) else least(logs, grounds, voices, asked)
+    resting = (
+        logs if none else "one_voice" if asked and missing(grounds, valued) else least(logs, grounds, voices, asked)
+    )
     grade = headers if headers == "one_voice" else resting
     says = found.says if grade == logs else _LACKS if not given.get("problem") else ""
     told = replace(found, grade=grade, says=says)
     if "grade" in given:
         told = _no_further_than_said(told, given)
     alike = erring_alike(given)
-    return replace(told, faults=faults, doubts=doubts, alike=alike, by_roots=by_roots, most=most(grounds, asked))
+    highest = "two_voices" if none else most(grounds, asked)
+    return replace(told, faults=faults, doubts=doubts, alike=alike, by_roots=by_roots, most=highest)
 
 
 def _no_further_than_said(earned: Graded, given: Mapping[str, Any]) -> Graded:
@@ -173,7 +177,8 @@ def _by_opinions(given: Mapping[str, Any]) -> Graded:
 
 def _two_operators(first: str, second: str) -> bool:
     one, other = operator_named(first), operator_named(second)
-    return one is not None and other is not None and not _names(one) & _names(other)
+    known = one is not None and other is not None and UNTOLD not in (one.upstream, other.upstream)
+    return known and one is not None and other is not None and not _names(one) & _names(other)
 
 
 def _names(operator: Operator) -> set[str]:
