@@ -97,6 +97,20 @@ def test_rows_of_the_panel_leave_by_one_door() -> None:
     assert found == READS_THE_PANEL.keys(), "take the rows from work.chosen_panel, or ask work.handing_out"
 
 
+def test_what_is_said_of_an_answer_is_said_with_its_prices() -> None:
+    """One reader of evidence: `verify` and `opened` know nothing of prices where they are not given what these are worth."""
+    beside = {
+        (where, one.name)
+        for where, tree in modules()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module in {"cryptolake.work.verify", "cryptolake.work.cells"}
+        for one in node.names
+        if one.name in {"verify", "opened"} and where != "work/vouched.py"
+    }
+    # It looks for the grade of logs in copies that are broken on purpose.
+    assert beside <= {("work/breaking.py", "opened")}, "ask work.vouched"
+
+
 def test_only_the_app_reads_where_the_data_folder_is() -> None:
     found = [f"{where}:{line}" for where, tree in modules() if where != "app.py" for line in reads_data(tree)]
     assert found == [], "take a member of App, e.g. app.folder.ledger"
