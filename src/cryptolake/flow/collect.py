@@ -5,15 +5,12 @@ What does not belong here: which partitions to ask for (plan) and what becomes o
 
 from __future__ import annotations
 
-import itertools
-import os
 import random
-import socket
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -24,8 +21,7 @@ from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Hears, Source, Trip
 from cryptolake.errors import CryptolakeError, Retry, Skip, Stop
-from cryptolake.files.atomic import refused
-from cryptolake.files.lock import held, holder
+from cryptolake.flow.claims import claims_renewed, release_dead, sign_of_life
 from cryptolake.flow.landing import ANSWERED, dispute, land, still_stands
 from cryptolake.flow.reading import entry, interpret, read_rows
 from cryptolake.flow.turns import LOOK_S, Turns
@@ -34,11 +30,10 @@ from cryptolake.net.faults import Behind, Disputed, Elsewhere, NotAwaited
 from cryptolake.state.ledger import Ledger
 from cryptolake.waiting import Interrupted, stopped, waited_for
 
-__all__ = ["WORKER", "Collected", "Progress", "collect", "interpret", "read_rows"]
+__all__ = ["Collected", "Progress", "collect", "interpret", "read_rows"]
 
 log = structlog.get_logger(__name__)
 
-WORKER = f"{socket.gethostname()}:{os.getpid()}"
 LEASE_S = 600.0  # renewed all the while; how long the claims of a machine that vanished stay
 ATTEMPTS = 3
 _TOGETHER = 10_000  # entries in one transaction; about half a second
@@ -47,7 +42,6 @@ PASSING = frozenset({"unreachable", "rpc", "reorganised", "unanswered"})
 
 Progress = Callable[[Partition, str], None]
 Order = Callable[[Trip], float]
-_numbers = itertools.count(1)
 
 
 @dataclass(slots=True)
@@ -125,7 +119,7 @@ def collect(
     """
     asked = sorted(set(partitions))
     release_dead(ledger)
-    with _sign_of_life(ledger) as worker, _held(ledger, worker, lease_s):
+    with sign_of_life(ledger) as worker, claims_renewed(ledger, worker, lease_s):
         run = _Run(source, bronze, ledger, progress, stopping or threading.Event(), worker)
         mine = ledger.claim(asked, worker, lease_s)
         if since is not None:
@@ -149,44 +143,6 @@ def collect(
             raise Interrupted(len(mine) - run.settled) from None
     run.result.released = len(mine) - run.settled
     return run.result
-
-
-@contextmanager
-def _sign_of_life(ledger: Ledger) -> Iterator[str]:
-    """A worker's name nobody else bears, and the lock that says it lives: it ends with this process, however that ends."""
-    with ExitStack() as lock:
-        while True:
-            worker = f"{WORKER}#{next(_numbers)}"
-            sign = ledger.sign(worker)
-            try:
-                if lock.enter_context(held(sign)):  # else a process in a container has our number and host name
-                    break
-            except OSError as error:
-                raise refused(error, sign) from None
-        try:
-            yield worker
-        finally:
-            with suppress(OSError):  # Windows keeps a file that is open
-                sign.unlink()
-
-
-@contextmanager
-def _held(ledger: Ledger, worker: str, lease_s: float) -> Iterator[None]:
-    """Renew the worker's claims while the block lasts, so that no run of hours loses them; release what is left."""
-    ended = threading.Event()
-
-    def renew() -> None:
-        while not ended.wait(lease_s / 4):
-            ledger.renew(worker, lease_s)
-
-    beat = threading.Thread(target=renew, name="lease", daemon=True)
-    beat.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        beat.join()
-        ledger.release(worker)
 
 
 class _Run:
@@ -373,23 +329,6 @@ class _Run:
             self._said.add((reason, message))
         tell = log.debug if known else log.warning
         tell("partition failed", partition=str(partition), reason=reason, error=message)
-
-
-def release_dead(ledger: Ledger) -> int:
-    """Give back what workers that have died still hold, so that it need not wait for their lease; how many partitions.
-
-    A worker has died when its sign of life is there and nobody holds it. A process number would not do: a container numbers
-    its processes itself, and numbers are used again. Without a sign (another machine's worker) only the lease can tell.
-    """
-    released = 0
-    for worker, count, _ in ledger.claims():
-        sign = ledger.sign(worker)
-        if sign.exists() and holder(sign) is None:
-            ledger.release(worker)
-            released += count
-            with suppress(OSError):
-                sign.unlink()
-    return released
 
 
 def reason_of(error: CryptolakeError) -> str:

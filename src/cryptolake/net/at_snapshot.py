@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -23,6 +22,7 @@ from cryptolake.net.block_cache import FileBlockCache
 from cryptolake.net.blocks import Blocks, Header
 from cryptolake.net.faults import Disputed
 from cryptolake.net.header_standing import HeaderStanding
+from cryptolake.net.likely import Likely
 from cryptolake.net.multicall import Call, Failed, Finished, Program, transcript_to_json
 from cryptolake.net.rpc import Pool
 
@@ -99,7 +99,7 @@ class Snapshots:
         self._cache, self._read = block_cache, read
         self._blocks: dict[str, Blocks] = {}
         self._instants: dict[str, set[datetime]] = {}
-        self._likely: dict[str, list[Call]] = {}
+        self._likely = Likely()  # by chain
         self._first: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
 
@@ -131,22 +131,21 @@ class Snapshots:
                 chain, Blocks(pool, self._cache, clock, provable=provable, again=self._read.again)
             )
             first = self._first.setdefault(chain, threading.Lock())
-        with ExitStack() as alone:
-            alone.enter_context(first)  # whoever comes first finds the boundaries, and learns what is asked
+        with first:  # the boundaries of all periods are found together, by whoever comes first
             blocks.prefetch(self._instants.pop(chain, ()))
-            if chain in self._likely:
-                alone.close()
-            try:
-                _, header = blocks.range_of(partition.period)
-                stands = blocks.standing(partition.period.end)
-                read = self._read(chain, pool, blocks, header, stands, program, self._likely.get(chain, ()))
-            except Skip as error:
-                gone = error.reason == "not_deployed"
-                return Miss(partition, "gone" if gone else "failed", error.reason, str(error))
-            except Contradicted as error:
-                return Miss(partition, "failed", "rpc", str(error), disputed=True)
-            if isinstance(read.outcome, Failed):
-                disputed = isinstance(read.outcome.error, Disputed)
-                return Miss(partition, "failed", "rpc", str(read.outcome.error), disputed)
-            self._likely[chain] = [call for stored in read.outcome.transcript for call, _ in stored]
-            return Answered(header, transcript_to_json(read.outcome.transcript), read.proof, read.endpoint)
+        try:
+            _, header = blocks.range_of(partition.period)
+            stands = blocks.standing(partition.period.end)
+            with self._likely.of(chain, [chain]) as likely:
+                read = self._read(chain, pool, blocks, header, stands, program, likely)
+                if isinstance(read.outcome, Finished):
+                    self._likely.learn(chain, read.outcome)
+        except Skip as error:
+            gone = error.reason == "not_deployed"
+            return Miss(partition, "gone" if gone else "failed", error.reason, str(error))
+        except Contradicted as error:
+            return Miss(partition, "failed", "rpc", str(error), disputed=True)
+        if isinstance(read.outcome, Failed):
+            disputed = isinstance(read.outcome.error, Disputed)
+            return Miss(partition, "failed", "rpc", str(read.outcome.error), disputed)
+        return Answered(header, transcript_to_json(read.outcome.transcript), read.proof, read.endpoint)

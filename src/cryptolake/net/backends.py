@@ -15,10 +15,8 @@ from cryptolake.net.faults import Behind
 from cryptolake.net.questions import Question, divisible, newest_block
 from cryptolake.net.wire import Wire
 
-_TRIES, _KNOWN_TRIES = (
-    4,
-    8,
-)  # until it is believed that none has it: at first, and where several nodes are known to answer
+# Until it is believed that none has it: at first, and where several nodes are known to answer.
+_TRIES, _KNOWN_TRIES = 4, 8
 
 
 def from_another_node(wire: Wire, station: Station, calls: Sequence[Question]) -> list[Json | Reply] | None:

@@ -10,13 +10,16 @@ from collections.abc import Callable, Sequence
 
 from cryptolake.errors import CryptolakeError, Retry
 from cryptolake.net.backends import from_another_node
+from cryptolake.net.choice import LOGS
 from cryptolake.net.endpoint import Station
 from cryptolake.net.envelope import Json, Reply
-from cryptolake.net.faults import Behind, Denied, Doubtful, Elsewhere
+from cryptolake.net.faults import Behind, Denied, Doubtful, Elsewhere, TooFast, Unsaid
+from cryptolake.net.pauses import pause
 from cryptolake.net.questions import Question, divisible, smallest
 from cryptolake.net.wire import Wire
 
 LATER_S = 2.0  # after which a refusal for good must still hold
+_AGAIN = 3  # refusals of one question for its rate or for no reason, after which it is found out whether it is itself
 _STRIKES = 3  # refusals for good of single questions, while simple ones are answered, that end an endpoint
 
 
@@ -58,6 +61,26 @@ class Doubts:
         if not self._passes(station, small):
             return None
         return self._again(station, calls, refusal)
+
+    def looked_at(
+        self, station: Station, calls: Sequence[Question], refused: int, ask: Callable[[], list[Json | Reply]]
+    ) -> list[Json | Reply]:
+        """What `ask` gives; what it is refused for the `refused`-th time is looked at: whether it is the rate (`of_itself`)."""
+        try:
+            return ask()
+        except TooFast as error:
+            if isinstance(error, Unsaid) or (calls[0][0] == LOGS and divisible(calls)):
+                known = (calls[0][0], type(error)) in station.of_size
+                if (known or refused % _AGAIN == 0) and (found := self.of_itself(station, calls, error)):
+                    return found
+            raise
+
+    def rest_after(self, error: TooFast, refused: int) -> None:
+        """Rest where a limiter does not see to it. Raises what it is after several times."""
+        if isinstance(error, Unsaid) and not error.of_rate:
+            if refused >= _AGAIN:
+                raise Retry(str(error), after_s=error.after_s)
+            self._sleep(pause(refused - 1, error))
 
     def denied(self, station: Station, error: Denied, *, others: bool) -> CryptolakeError:
         """What a refusal for good of one question means: it is believed when a simple one is refused for good later.

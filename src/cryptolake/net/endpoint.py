@@ -119,18 +119,12 @@ class Learned:
         self.addresses, self.topics = Bound(most_addresses, ceiling=most_addresses), Bound()
         self._archive = archive  # blocks behind the head whose state may be asked for
         self._dense: int | None = None  # blocks to ask for where logs are dense
-        self._most_results, self._told_results = (
-            0,
-            0,
-        )  # the most logs that an answer held; how many it may hold, as told
-        self._crowded = self._asking = (
-            False  # whether the last window was refused for its logs; and whether one is asked
-        )
-        self._grown, self._calm, self._patience = (
-            False,
-            0,
-            1,
-        )  # answers since it was changed, and how many until it grows
+        self._most_results = 0  # the most logs that an answer held
+        self._told_results = 0  # how many it may hold, as told
+        self._crowded = False  # whether the last window was refused for its logs
+        self._asking = False  # whether a window is asked while that is so
+        self._grown = False  # whether the dense span was raised last
+        self._calm, self._patience = 0, 1  # answers since it was changed, and how many until it grows
         self.misnamed: frozenset[str] = frozenset()  # what its words name when they mean something else
         self.head = -1  # the newest block it is known to have
         self.tells_head = True

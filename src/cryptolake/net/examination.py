@@ -243,9 +243,8 @@ class Examiner:
         if not within:  # nothing could be left out: who bears out its bounds says all
             return "two_voices", 1.0
         covered = sum(one.end - one.start for one in heard.windows) / len(within)
-        if (
-            heard.unread
-        ):  # whose logs they are that nobody could compare is anybody's guess: no drop is sure to be noticed
+        # Whose logs they are that nobody could compare is anybody's guess: no drop is sure to be noticed.
+        if heard.unread:
             return "one_voice", 0.0
         if heard.problem or not covered:
             return "one_voice", covered

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 from cryptolake.errors import BadInput, CryptolakeError, Retry, Skip, Stop
 from cryptolake.net.answers import quantity
@@ -39,11 +40,10 @@ from cryptolake.net.memory import Memory
 from cryptolake.net.outcome import answered, failed
 from cryptolake.net.pauses import SIT_OUT_S, pause
 from cryptolake.net.purse import CeilingReached, Purse
-from cryptolake.net.questions import Question, divisible, learn_batch, of_one, state_block
+from cryptolake.net.questions import Question, learn_batch, of_one, state_block
 from cryptolake.net.waits import all_silent, answers_besides, any_awaited
 from cryptolake.net.wire import Wire
 
-_AGAIN = 3  # refusals of one question for its rate, after which it is found out whether it is its size
 _REFUSALS = 20  # of one question for the rate alone, each after a pause, until it counts as a failure
 
 
@@ -269,12 +269,13 @@ class Pool:
         while True:
             numbers = left[:size]
             try:
-                answers = self._looked_at(station, [calls[number] for number in numbers], block, refused + 1)
+                asked = [calls[number] for number in numbers]
+                answers = self._doubts.looked_at(station, asked, refused + 1, partial(self._try, station, asked, block))
             except TooFast as error:
                 refused += 1
                 if not patiently or station.limiter.silent or refused >= self._patience or self.hurried:
                     raise
-                self._rest_after(error, refused)
+                self._doubts.rest_after(error, refused)
                 fits = min(size, fitting(station, methods))
                 if fits > size // 2 and not isinstance(error, Unsaid):
                     # It should have fitted, so it may be too many calls at once whatever the rate is.
@@ -299,32 +300,12 @@ class Pool:
         """Ask one endpoint for one thing; while it is asked too fast, again when its limiter lets us."""
         for refused in range(1, 1 if station.endpoint.besides else self._patience):
             try:
-                return self._looked_at(station, [call], block, refused)[0]
+                return self._doubts.looked_at(station, [call], refused, partial(self._try, station, [call], block))[0]
             except TooFast as error:
                 if station.limiter.silent:
                     raise
-                self._rest_after(error, refused)
+                self._doubts.rest_after(error, refused)
         return self._try(station, [call], block)[0]
-
-    def _looked_at(
-        self, station: Station, calls: Sequence[Question], block: int | None, refused: int
-    ) -> list[Json | Reply]:
-        """As `_try`; what is refused for the `refused`-th time is looked at: whether it is the rate."""
-        try:
-            return self._try(station, calls, block)
-        except TooFast as error:
-            if isinstance(error, Unsaid) or (calls[0][0] == LOGS and divisible(calls)):
-                known = (calls[0][0], type(error)) in station.of_size
-                if (known or refused % _AGAIN == 0) and (found := self._doubts.of_itself(station, calls, error)):
-                    return found
-            raise
-
-    def _rest_after(self, error: TooFast, refused: int) -> None:
-        """Rest where a limiter does not see to it. Raises what it is after several times."""
-        if isinstance(error, Unsaid) and not error.of_rate:
-            if refused >= _AGAIN:
-                raise Retry(str(error), after_s=error.after_s)
-            self._sleep(pause(refused - 1, error))
 
     def _try(self, station: Station, calls: Sequence[Question], block: int | None) -> list[Json | Reply]:
         """Ask one endpoint once and remember how it went. Raises where not one of the calls was answered."""

@@ -74,9 +74,8 @@ def prepare(connection: sqlite3.Connection) -> None:
             connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")
     except BaseException:
-        if (
-            connection.in_transaction
-        ):  # SQLite may have ended it itself, e.g. on a full disk; that cause is the one to tell
+        # SQLite may have ended it itself, e.g. on a full disk; that cause is the one to tell.
+        if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
 

@@ -17,7 +17,7 @@ import orjson
 
 from cryptolake.errors import Stop
 from cryptolake.files.atomic import write_bytes
-from cryptolake.flow.collect import WORKER
+from cryptolake.flow.claims import WORKER
 from cryptolake.net.rpc import Pool
 
 EVERY_S = 2.0

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.partition import Partition
-from cryptolake.flow.collect import WORKER
+from cryptolake.flow.claims import WORKER
 from cryptolake.net.rpc import Pool
 from cryptolake.sources.onchain.scans import Scanned
 from cryptolake.watch.health import RunHealth, endpoints_of

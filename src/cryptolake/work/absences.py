@@ -16,7 +16,7 @@ import structlog
 from cryptolake.app import App
 from cryptolake.contracts.entry import Entry, State
 from cryptolake.contracts.partition import MARKET_DATASETS, Partition, Period
-from cryptolake.flow.collect import WORKER
+from cryptolake.flow.claims import WORKER
 from cryptolake.flow.reading import entry
 from cryptolake.flow.resume import Wish
 from cryptolake.registry.markets import Csu

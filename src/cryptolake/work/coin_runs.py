@@ -14,7 +14,7 @@ from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.table import Table
 from cryptolake.errors import BadInput
-from cryptolake.flow.collect import WORKER
+from cryptolake.flow.claims import WORKER
 from cryptolake.lake.runs import Runs
 from cryptolake.publish.stores import Stores
 from cryptolake.sources.coingecko import COINS_MARKETS, MARKET_GLOBAL, top_of

@@ -17,7 +17,7 @@ from cryptolake.app import App
 from cryptolake.contracts.entry import SUSPECT, Entry
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.source import Weighs
-from cryptolake.flow.collect import WORKER
+from cryptolake.flow.claims import WORKER
 from cryptolake.lake.bronze import ONCHAIN
 from cryptolake.net.block_cache import Moved
 from cryptolake.sources.onchain.source import LIQUIDATIONS

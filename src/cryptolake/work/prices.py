@@ -21,7 +21,8 @@ from cryptolake.contracts.prices import ADOPTED, Wanted
 from cryptolake.contracts.raw import Raw
 from cryptolake.contracts.source import Source
 from cryptolake.errors import BadInput, Skip
-from cryptolake.flow.collect import WORKER, Collected, Progress
+from cryptolake.flow.claims import WORKER
+from cryptolake.flow.collect import Collected, Progress
 from cryptolake.flow.collect import collect as collect_partitions
 from cryptolake.flow.outputs import Output
 from cryptolake.flow.plan import make_plan

@@ -12,7 +12,7 @@ from cryptolake.contracts.entry import SETTLED, Entry
 from cryptolake.contracts.partition import MARKET_DATASETS, Partition
 from cryptolake.contracts.source import Source
 from cryptolake.errors import BadInput, CryptolakeError, Stop
-from cryptolake.flow.collect import WORKER, release_dead
+from cryptolake.flow.claims import WORKER, release_dead
 from cryptolake.flow.reading import entry, interpret
 from cryptolake.lake.bronze import Bronze
 from cryptolake.lake.set_aside import move_damaged

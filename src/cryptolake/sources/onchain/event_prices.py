@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 
@@ -22,8 +21,9 @@ from cryptolake.errors import CryptolakeError, Skip
 from cryptolake.net.at_snapshot import SnapshotReader
 from cryptolake.net.block_cache import FileBlockCache
 from cryptolake.net.blocks import Blocks
+from cryptolake.net.likely import Likely
 from cryptolake.net.logs import Log, log_to_json, parse_logs
-from cryptolake.net.multicall import Call, Failed, replay, transcript_from_json, transcript_to_json
+from cryptolake.net.multicall import Failed, replay, transcript_from_json, transcript_to_json
 from cryptolake.net.rpc import Pool
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry
@@ -67,8 +67,7 @@ class EventPrices:
         self._registry, self._pools, self._read, self._kept = registry, pools, read, kept
         self._cache, self._provenance, self._again = block_cache, dict(provenance or {}), again
         self._blocks: dict[str, Blocks] = {}
-        self._likely: dict[str, list[Call]] = {}  # what each market's program asked before
-        self._teaching: dict[str, threading.Lock] = {}
+        self._likely = Likely(_LIKELY)
         self._lock = threading.Lock()
 
     def keys(self, dataset: str) -> Sequence[str]:
@@ -115,19 +114,11 @@ class EventPrices:
         for number, some in sorted(by_block.items()):
             events = families()[csu.family].liquidations(csu, some)
             program = partial(families()[csu.family].settle, csu, events)
-            with ExitStack() as alone:
-                if csu.name not in self._likely:  # whoever comes first learns what is asked, the others wait
-                    with self._lock:
-                        teaching = self._teaching.setdefault(csu.name, threading.Lock())
-                    alone.enter_context(teaching)
-                    if csu.name in self._likely:
-                        alone.close()
-                likely = self._likely.get(csu.name, ())
+            with self._likely.of(csu.name, [csu.name]) as likely:
                 read = self._read(chain.name, pool, blocks, headers[number], stands, program, likely)
                 if isinstance(read.outcome, Failed):
                     raise read.outcome.error
-                asked = (call for stored in read.outcome.transcript for call, _ in stored)
-                self._likely[csu.name] = list(dict.fromkeys([*likely, *asked]))[-_LIKELY:]
+                self._likely.learn(csu.name, read.outcome)
             asked_first.setdefault(read.endpoint)
             said[str(number)] = {
                 "hash": headers[number].hash,

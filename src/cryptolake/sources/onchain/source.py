@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
-from dataclasses import replace
+from contextlib import closing
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -21,8 +20,8 @@ from cryptolake.net.agreement import Contradicted
 from cryptolake.net.block_cache import FileBlockCache
 from cryptolake.net.blocks import BlockRange, Blocks, Header
 from cryptolake.net.liars import Liars, lie_about
-from cryptolake.net.logs import parse_logs
-from cryptolake.net.multicall import Call, Failed, Finished, replay, transcript_from_json, transcript_to_json
+from cryptolake.net.likely import Likely
+from cryptolake.net.multicall import Failed, Finished, transcript_to_json
 from cryptolake.net.odd_words import failing_alike
 from cryptolake.net.proof import Prover
 from cryptolake.net.rpc import Pool
@@ -30,23 +29,21 @@ from cryptolake.net.voices import told_by
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.loader import Registry
 from cryptolake.registry.markets import Csu
-from cryptolake.sources.onchain.adopted import adopted_rows, taken_over
+from cryptolake.sources.onchain.adopted import taken_over
 from cryptolake.sources.onchain.births import Births
 from cryptolake.sources.onchain.certificate import snapshot_certificate
 from cryptolake.sources.onchain.discovery import Discoveries
-from cryptolake.sources.onchain.events import settled_debts, to_settle
-from cryptolake.sources.onchain.families import bad_debt_in, discovering, families, isolating, writing_off
+from cryptolake.sources.onchain.families import discovering, families, isolating, writing_off
 from cryptolake.sources.onchain.grading import graded
 from cryptolake.sources.onchain.history import Discovered
-from cryptolake.sources.onchain.isolated import isolated_row
 from cryptolake.sources.onchain.misplaced import misplaced
 from cryptolake.sources.onchain.proven import told_apart
 from cryptolake.sources.onchain.reader import reader_digest
 from cryptolake.sources.onchain.records import Reserve
-from cryptolake.sources.onchain.rows import ReadBlock, bad_debt_row, liquidation_row, not_asked_row, tvl_row
 from cryptolake.sources.onchain.scans import LiquidationScan, Scanned, Watch, share_of, wished
 from cryptolake.sources.onchain.settling import miss
 from cryptolake.sources.onchain.state import KnownReverts, Read, StateReader
+from cryptolake.sources.onchain.stored import stored_bad_debt, stored_isolated, stored_rows
 from cryptolake.sources.onchain.succession import compared, settles
 from cryptolake.sources.onchain.weighing import weighed
 
@@ -105,12 +102,10 @@ class OnchainSource:
         self._lock = threading.Lock()
         self._instants: dict[str, set[datetime]] = {}  # boundaries that the trips handed out will need, by chain
         self._finding: dict[str, threading.Lock] = {}
-        # What each market's program asked last time: next time all of it goes in the first request.
-        self._likely: dict[str, list[Call]] = {}
+        self._likely = Likely()  # of each market's program
         self._answered: dict[str, int] = {}  # the first block at which a market did answer
         self._reverts: dict[str, KnownReverts] = {}
         self._births = Births(1 if grade == "one_voice" else 2)
-        self._teaching: dict[str, threading.Lock] = {}
         self._reading = threading.Lock()
         self._csus = {csu.name: csu for csu in csus}
         self._provenance = dict(provenance or {})
@@ -203,57 +198,12 @@ class OnchainSource:
             return self._reverts.setdefault(chain.name, KnownReverts())
 
     def parse(self, raw: Raw) -> Sequence[Row]:
-        """Re-run the family's program over the stored answers. Raises Skip when they do not fit the family's layout."""
-        csu = self._csus[raw.partition.key]
-        document = orjson.loads(raw.payload)
-        if taken_over(document) is not None:
-            return adopted_rows(csu, raw, document)
-        if raw.partition.dataset == TVL.name:
-            csu = replace(csu, found=tuple(document.get("found", ())))
-            reserves = replay(families()[csu.family].snapshot(csu), transcript_from_json(document["rounds"]))
-            day, block = raw.partition.period.day, ReadBlock.of(document)
-            return [tvl_row(csu, day, block, reserve) for reserve in reserves]
-        logs = parse_logs(orjson.dumps(document["logs"]))
-        events = families()[csu.family].liquidations(csu, logs)
-        if not events:
-            return []
-        wanted = to_settle(events, bad_debt_in(csu, logs))
-        settled = replay(families()[csu.family].settle(csu, wanted), transcript_from_json(document["context"]))
-        stamps = document["timestamps"]
-        found = settled.events[: len(events)]
-        return [liquidation_row(csu, raw, stamps[str(one.block)], one, settled.facts) for one in found]
+        """The rows of a stored answer. Raises Skip when it does not fit the family's layout."""
+        return stored_rows(self._csus[raw.partition.key], raw)
 
     def bad_debt(self, raw: Raw) -> Sequence[Row]:
-        """The bad debt in a stored answer of liquidations, or a row that says that nobody asked. Raises Skip as `parse`.
-
-        Whether it was asked for stands in the answer: its filters name the events of bad debt, or there was nobody to emit any.
-        """
-        csu = self._csus[raw.partition.key]
-        document = orjson.loads(raw.payload)
-        family, filters = writing_off(csu.family), document.get("filters")
-        if (
-            family is None
-            or filters is None
-            or (filters and not any({*topics} >= family.BAD_DEBT for topics in filters.values()))
-        ):
-            return [not_asked_row(csu, raw)]
-        logs = parse_logs(orjson.dumps(document["logs"]))
-        debts = family.bad_debt(csu, logs)
-        if not debts:
-            return []
-        events = family.liquidations(csu, logs)
-        settled = replay(family.settle(csu, to_settle(events, debts)), transcript_from_json(document["context"]))
-        stamps = document["timestamps"]
-        return [
-            bad_debt_row(
-                csu,
-                raw,
-                stamps[str(one.block)],
-                replace(one, asset=asset, amount_raw=amount),
-                settled.facts[asset],
-            )
-            for one, asset, amount in settled_debts(debts, len(events), settled.events)
-        ]
+        """The bad debt in a stored answer of liquidations, or a row that says that nobody asked. Raises Skip as `parse`."""
+        return stored_bad_debt(self._csus[raw.partition.key], raw)
 
     def grade(self, raw: Raw) -> Grade:
         """How far an answer is proven, by its certificate."""
@@ -279,28 +229,19 @@ class OnchainSource:
 
     def isolated(self, raw: Raw) -> Sequence[Row]:
         """The isolated markets in a stored snapshot, none where the family has no such thing. Raises Skip as `parse`."""
-        csu = self._csus[raw.partition.key]
-        family = isolating(csu.family)
-        if family is None:
-            return []
-        document = orjson.loads(raw.payload)
-        if (told := taken_over(document)) is not None:
-            raise Skip(f"{raw.partition}: {told}, and it says nothing of isolated markets", reason="unproven")
-        csu = replace(csu, found=tuple(document.get("found", ())))
-        found = replay(family.isolated(csu), transcript_from_json(document["rounds"]))
-        return [isolated_row(csu, raw.partition.period.day, ReadBlock.of(document), one) for one in found]
+        return stored_isolated(self._csus[raw.partition.key], raw)
 
     def reader(self, key: str) -> str:
         """Digest of all that decides how the market's answers are read: its family's code, its chain and addresses."""
-        return self._stamp(key, OnchainSource.parse)
+        return self._stamp(key, stored_rows)
 
     def isolated_reader(self, key: str) -> str | None:
         """The same for its isolated markets; None where its snapshots tell of none."""
-        return self._stamp(key, OnchainSource.isolated) if isolating(self._csus[key].family) is not None else None
+        return self._stamp(key, stored_isolated) if isolating(self._csus[key].family) is not None else None
 
     def bad_debt_reader(self, key: str) -> str | None:
         """The same for its bad debt; None where its logs tell of none."""
-        return self._stamp(key, OnchainSource.bad_debt) if writing_off(self._csus[key].family) is not None else None
+        return self._stamp(key, stored_bad_debt) if writing_off(self._csus[key].family) is not None else None
 
     def _stamp(self, key: str, parse: Callable[..., object]) -> str:
         csu = self._csus[key]
@@ -376,24 +317,13 @@ class OnchainSource:
 
         While a market has not asked anything yet, one conversation of its chain teaches what it asks and the others wait.
         """
-        with ExitStack() as alone:
-            if any(name not in self._likely for name in markets):
-                with self._lock:
-                    teaching = self._teaching.setdefault(chain.name, threading.Lock())
-                alone.enter_context(teaching)
-                if all(name in self._likely for name in markets):
-                    alone.close()
-            likely = [call for name in markets for call in self._likely.get(name, ())]
-            try:
-                read = state.markets(
-                    markets, lambda csu: families()[csu.family].snapshot(csu), header, likely, alive_at=self._answered
-                )
-            finally:
-                for name in markets:  # asked for once: a market that always fails holds nobody up
-                    self._likely.setdefault(name, [])
+        with self._likely.of(chain.name, list(markets)) as likely:
+            read = state.markets(
+                markets, lambda csu: families()[csu.family].snapshot(csu), header, likely, alive_at=self._answered
+            )
             for name, outcome in read.outcomes.items():
                 if isinstance(outcome, Finished):
-                    self._likely[name] = [call for stored in outcome.transcript for call, _ in stored]
+                    self._likely.learn(name, outcome)
                     self._answered[name] = min(header.number, self._answered.get(name, header.number))
             return read
 
