@@ -109,7 +109,7 @@ def demo_command(
         pulled += [(journey.CORRECTION, one) for one in _ask(app, journey.CORRECTION)]
     checked = check_and_report(app)
     _print_panel(app)
-    _print_permissionless(invented, app.folder.root)
+    _print_permissionless(invented)
     _print_vendors(pulled)
     _print_tables(app)
     broken = sum(1 for one in checked.results if one.rows)
@@ -220,12 +220,10 @@ def _permissionless(state: State, folder: Path) -> list[tuple[object, ...]]:
     return app.tables.read(TABLE).select(_OF_TOTALS).rows()
 
 
-def _print_permissionless(rows: list[tuple[object, ...]], folder: Path) -> None:
-    from cryptolake.demo import journey, permissionless
+def _print_permissionless(rows: list[tuple[object, ...]]) -> None:
+    from cryptolake.demo import permissionless
 
     print_table(f"daily_panel of {permissionless.CSU} (invented): totals leave out what a list names", _OF_TOTALS, rows)
-    place = shlex.quote(str(folder / permissionless.FOLDER))
-    print_line(f"Why: [bold]cryptolake --data {place} why {permissionless.CSU} {journey.FIRST}[/]")
 
 
 def _print_vendors(pulled: Sequence[tuple[journey.VendorStep, Pulled]]) -> None:
@@ -272,6 +270,7 @@ def _print_tables(app: App) -> None:
 
 def _next(folder: Path) -> list[str]:
     """Commands that show the rest, as they can be typed here."""
+    from cryptolake.demo import journey, permissionless
     from cryptolake.settings import load_settings
 
     local = Path(".venv/bin/cryptolake")
@@ -280,7 +279,9 @@ def _next(folder: Path) -> list[str]:
     settings = load_settings()
     own = "".join(f"{one.upper()}= " for one in ("database_url", "reader_url") if getattr(settings, one) is not None)
     command = f"{own}{name} --data {shlex.quote(str(folder))}"
+    invented = f"{own}{name} --data {shlex.quote(str(folder / permissionless.FOLDER))}"
     return [
+        f"{invented} why {permissionless.CSU} {journey.FIRST}",
         f'{command} query --sql "select * from market_segment_analysis" --json',
         f"{command} query --coverage",
         f"{command} monitor",
