@@ -139,8 +139,10 @@ def _plain(path: Path, data: bytes, *, synced: bool = True) -> None:
     path.write_bytes(data)
 
 
-def _block(period: Period) -> int:
-    return 10_000_000 + int(period.end.timestamp()) // 12
+def _block(csu: Csu, period: Period) -> tuple[int, str]:
+    """Number and hash of the period's last block."""
+    number = 10_000_000 + int(period.end.timestamp()) // 12
+    return number, "0x" + hashlib.sha256(f"{csu.chain}{period}".encode()).hexdigest()
 
 
 def _raw(csu: Csu, dataset: str, period: Period, payload: dict[str, object]) -> Raw:
@@ -153,15 +155,16 @@ def _raw(csu: Csu, dataset: str, period: Period, payload: dict[str, object]) -> 
         orjson.dumps(payload),
         {"chain": csu.chain, "dataset": dataset},
         _MARK,
-        _block(period),
-        "0x" + hashlib.sha256(f"{csu.chain}{period}".encode()).hexdigest(),
+        *_block(csu, period),
     )
 
 
 def _snapshot(world: World, csu: Csu, period: Period) -> Raw:
     rounds = _drive(aave_v3.snapshot(csu), lambda call: _answer(world, csu, period.day, call))
     stamp = int(period.end.timestamp()) - 7
-    return _raw(csu, "tvl", period, {"csu": csu.name, "timestamp": stamp, "rounds": transcript_to_json(rounds)})
+    number, block_hash = _block(csu, period)
+    said = {"csu": csu.name, "block": number, "block_hash": block_hash, "timestamp": stamp}
+    return _raw(csu, "tvl", period, {**said, "rounds": transcript_to_json(rounds)})
 
 
 def _events(world: World, csu: Csu, period: Period, count: int) -> Raw:

@@ -115,9 +115,13 @@ def answers(csu: Csu, days: Sequence[date]) -> Iterator[Raw]:
         period = Period.of_day(day)
         stamp = int(period.end.timestamp()) - 12
         block = 1_000 + number
+        block_hash = "0x" + sha256(f"{CHAIN} {block}".encode()).hexdigest()
         found = tuple(one.words.hex() for one in _MARKETS)
         rounds = _driven(csu, found, stamp, 1 + number / 200)
-        held = {"csu": csu.name, "timestamp": stamp, "found": found, "rounds": transcript_to_json(rounds)}
+        held = {
+            "csu": csu.name, "block": block, "block_hash": block_hash, "timestamp": stamp,
+            "found": found, "rounds": transcript_to_json(rounds),
+        }  # fmt: skip
         silent = {"csu": csu.name, "logs": [], "timestamps": {}, "context": []}
         for dataset, payload in (("tvl", held), ("liquidations", silent)):
             yield Raw(
@@ -129,7 +133,7 @@ def answers(csu: Csu, days: Sequence[date]) -> Iterator[Raw]:
                 {"chain": CHAIN, "dataset": dataset},
                 {"sandbox": "true", "answers": "invented"},
                 block,
-                "0x" + sha256(f"{CHAIN} {block}".encode()).hexdigest(),
+                block_hash,
             )
 
 

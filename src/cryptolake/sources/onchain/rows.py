@@ -19,17 +19,17 @@ from cryptolake.sources.onchain.records import AssetFacts, BadDebt, Liquidation,
 class ReadBlock:
     """The block that state was read at, as the answer's own content says: what stands beside it nobody believes.
 
-    `timestamp` is in seconds since 1970, UTC; number and hash are None where the content does not say them.
+    `timestamp` is in seconds since 1970, UTC; `hash` is None where the content does not say it.
     """
 
-    number: int | None
+    number: int
     hash: str | None
     timestamp: int
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> ReadBlock:
-        """That of a snapshot's content. Raises KeyError where it names no time."""
-        return cls(content.get("block"), content.get("block_hash"), content["timestamp"])
+        """That of a snapshot's content. Raises KeyError where it names none."""
+        return cls(content["block"], content.get("block_hash"), content["timestamp"])
 
 
 def _number(value: int | None) -> str | None:
