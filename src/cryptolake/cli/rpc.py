@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -278,7 +278,20 @@ def verify_command(
             print_line(f"[red]{one.verdict}[/] {one.partition}: {'; '.join(one.says)}")
         if len(wrong) > 20:
             print_line(f"... and {len(wrong) - 20:,} more; [bold]--json[/] lists them all")
+        if counts["suspect"]:
+            print_line(
+                _settling({app.registry.csu(one.partition.key).chain for one in wrong if one.verdict == "suspect"})
+            )
     raise typer.Exit(1 if wrong else 0)
+
+
+def _settling(chains: Collection[str]) -> str:
+    """What is to be done about days that somebody contradicts, in one line."""
+    variables = ", ".join(f"CRYPTOLAKE_RPC_{name.upper()}" for name in sorted(chains))
+    return (
+        "What is suspect stays so until one more operator bears out either side: name an endpoint of another one in "
+        f"[bold]{variables}[/], leave out one that you do not believe, and run [bold]cryptolake verify --repair[/]"
+    )
 
 
 def _ask_again(app: App, partitions: Sequence[Partition]) -> None:

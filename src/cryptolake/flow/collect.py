@@ -19,7 +19,7 @@ import structlog
 from cryptolake.contracts.entry import NOT_YET, SETTLED, Entry
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
-from cryptolake.contracts.source import Hears, Source, Trip
+from cryptolake.contracts.source import Compares, Hears, Source, Trip
 from cryptolake.errors import CryptolakeError, Retry, Skip, Stop
 from cryptolake.flow.claims import claims_renewed, release_dead, sign_of_life
 from cryptolake.flow.landing import ANSWERED, dispute, land, still_stands
@@ -58,6 +58,9 @@ class Collected:
     known: int = 0  # settled before and not asked, where the caller says so
     failures: list[Entry] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)  # why something is pending, once for each chain or vendor
+    in_vain: set[Partition] = field(
+        default_factory=set
+    )  # asked again and not answered: what the ledger says is of before
 
     @property
     def gone(self) -> int:
@@ -87,6 +90,7 @@ class Collected:
         for name in ("done", "empty", "unanswerable", "failed", "pending", "elsewhere", "released", "known"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.failures += other.failures
+        self.in_vain |= other.in_vain
         self.notices += [one for one in other.notices if one not in self.notices]
 
 
@@ -241,6 +245,8 @@ class _Run:
             self._answered.add(last.partition)
             self.settled += 1
             self.result.add(asked or last)
+            if asked is not None:
+                self.result.in_vain.add(last.partition)
         self.progress(last.partition, (asked or last).state)
 
     def _failed(self, failure: Entry, *, is_last: bool) -> None:
@@ -269,7 +275,8 @@ class _Run:
             why = failure.error or failure.reason or failure.state
             if failure.reason == "not_deployed":
                 dispute(self.source, Miss(partition, "gone", "not_deployed", why), self.bronze)
-            self.settle(still_stands(interpret(self.source, kept, self.bronze), why), failure)
+            read_again = interpret(self.source, kept, self.bronze) if isinstance(self.source, Compares) else before
+            self.settle(still_stands(read_again, why), failure)
 
     def _landed(self, new: Entry) -> None:
         """An answer lies in its place, and is read next."""

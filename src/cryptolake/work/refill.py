@@ -75,7 +75,7 @@ def not_done(
 ) -> tuple[str, ...]:
     """One line for everything a fresh start was asked to replace and could not; empty when all of it is replaced.
 
-    `states` are the ledger's of the partitions asked, `kept` counts rows by (source, asset, metric). With all datasets
+    `states` are what became of the partitions now asked, `kept` counts rows by (source, asset, metric). With all datasets
     chosen every metric that has a history is expected, else every dataset must have given something.
     """
     lines = []

@@ -109,7 +109,9 @@ def pull_or_backfill(
                 loaded = _load(operation, source.name, frame, warehouse, restate=restate, at=asked_at)
             else:
                 loaded = refill(fresh, source.name, {one.key for one in wanted}, frame, warehouse, asked_at)
-                not_replaced = not_done(source, chosen, stores.ledger.of(wanted), frame, loaded.kept)
+                said = {one: entry for one, entry in stores.ledger.of(wanted).items() if one not in collected.in_vain}
+                said |= {one.partition: one for one in collected.failures}
+                not_replaced = not_done(source, chosen, said, frame, loaded.kept)
             if operation == "pull":
                 for dataset in sorted({one.dataset for one in wanted}):
                     stores.bronze.pack(source.name, dataset, period)

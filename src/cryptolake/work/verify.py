@@ -110,7 +110,7 @@ def verify(
         if entry.reason == SUSPECT and not doubted:
             doubted = [entry.error or "somebody contradicted it"]
         enough = highest_of(partition.dataset, least)
-        weak = [] if proof.reaches(enough) else [_weakness(proof)]
+        weak = [] if proof.reaches(enough) else [_weakness(proof, enough)]
         if entry.grade is not None and not at_least(proof.grade, grade_of(entry.grade)):
             weak.append(
                 f"the ledger says {entry.grade}, the answer proves {proof.grade}; run `cryptolake ledger repair`"
@@ -122,7 +122,7 @@ def verify(
         grade, says = proof.grade, proof.says
         if prices.grade is not None and not at_least(prices.grade, grade):
             grade, says = prices.grade, PRICES_WEAKER
-            weak += [] if at_least(grade, enough) else [f"{grade}: {says}; run `cryptolake collect --grade`"]
+            weak += [] if at_least(grade, enough) else [f"{grade}: {says}; {_asking_for(enough)}"]
         verdict: Verdict = "gap" if wrong else "suspect" if doubted else "weak" if weak else "complete"
         if verdict != "weak":
             weak = []
@@ -143,11 +143,16 @@ def _accused(
     return [words] if words else []
 
 
-def _weakness(proof: Graded) -> str:
-    """Why an answer is proven no further, in words."""
+def _asking_for(grade: Grade) -> str:
+    """The command that has a day proven that far, in the command line's own words."""
+    return f"run `cryptolake collect --grade {grade.removesuffix('_root')}` with the same selection"
+
+
+def _weakness(proof: Graded, enough: Grade) -> str:
+    """Why an answer is proven no further than it is, and less than is wanted, in words."""
     sampled = proof.grade == "two_voices_sampled" and proof.noticed is not None
     chance = f"; one dropped log is noticed with {proof.noticed:.0%}" if sampled else ""
-    return f"{proof.grade}{chance}{f': {proof.says}' if proof.says else ''}; run `cryptolake collect --grade`"
+    return f"{proof.grade}{chance}{f': {proof.says}' if proof.says else ''}; {_asking_for(enough)}"
 
 
 def worth_asking(found: Iterable[Verified], most: Callable[[Partition], Grade]) -> list[Verified]:
