@@ -226,6 +226,9 @@ def test_a_liquidation_at_prices_that_contradict_each_other_is_never_ok() -> Non
     assert silent["liquidations_reason"] == "seizure_disagrees"
     real = made(COMET, [said(USDC, 1.0)], [seized("comet", 1.0, 40_000.0, 60_000.0)]).day("comet")
     assert real["liquidations_status"] == "ok", "bad debt: less was seized than was repaid"
+    for repaid in (100_000.0, 4e15):
+        dear = made(COMET, [said(USDC, 1.0)], [seized("comet", 1.0, 40_000.0, repaid)]).day("comet")
+        assert "seizure_disagrees" in dear["liquidations_reason"].split(";"), "nobody repays twice what he gets"
 
 
 @pytest.mark.parametrize(("shared", "suspect"), [(False, True), (True, False)])

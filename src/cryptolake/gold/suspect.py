@@ -10,7 +10,7 @@
     borrowed_over_supplied    more than 105 % of the deposits are lent out
     liquidations_exceed_debt  more was liquidated than was owed on that day and the day before together
     seizure_disagrees         more than 5 % of what was liquidated is at contradicted prices, or more than twice as much
-                              was seized as was repaid
+                              was seized as was repaid, or was repaid as was seized and is no bad debt
     event_price_unproven      more than 0.1 % of what was liquidated is at such prices
     repaid_own_price_only     where anyone may open markets, more than 5 % of what was repaid is in tokens that nobody but the
                               market prices
@@ -43,7 +43,8 @@ LIQUIDATIONS_SUSPECT = (
 _DISAGREEING_SHARE = 0.05
 _UNPROVEN_SHARE = 0.001  # as much may lack a price
 _FROZEN_DAYS, _MOVED = 5, 0.05
-_SEIZED_OVER_REPAID, _SMALL_USD = 2.0, 1_000.0  # liquidation bonuses are below 50 %; of small sums nothing is said
+# Liquidation bonuses are below 50 %, and nobody repays more than he gets; of small sums nothing is said.
+_SEIZED_AND_REPAID_APART, _SMALL_USD = 2.0, 1_000.0
 _SPIKE = math.log(2)
 _AROUND = 3  # days on each side; fewer than three known neighbours give no verdict
 _OVER_LENT = 1.05
@@ -115,6 +116,9 @@ def flagged(panel: pl.DataFrame) -> pl.DataFrame:
         known = pl.col(values).list.drop_nulls()
         return (known.list.len() >= _AROUND) & ((level - known.list.median()).abs() > _SPIKE)
 
+    def apart(more: pl.Expr, less: pl.Expr) -> pl.Expr:
+        return ((more > _SEIZED_AND_REPAID_APART * less) & (more > _SMALL_USD)).fill_null(value=False)
+
     spikes = [spike(level, f"_around_{name}") & spike(level, f"_unlost_{name}") for name, level in levels.items()]
     before = borrowed.shift(1).over("csu", order_by="date").fill_null(0.0)
     exposed = pl.col("exposure_usd")
@@ -130,10 +134,8 @@ def flagged(panel: pl.DataFrame) -> pl.DataFrame:
         "seizure_disagrees": (pl.col("disagreeing_events_usd") > _DISAGREEING_SHARE * pl.col("events_usd")).fill_null(
             value=False
         )
-        | (
-            (pl.col("seized_of_priced_usd") > _SEIZED_OVER_REPAID * pl.col("repaid_of_priced_usd"))
-            & (pl.col("seized_of_priced_usd") > _SMALL_USD)
-        ).fill_null(value=False),
+        | apart(pl.col("seized_of_priced_usd"), pl.col("repaid_of_priced_usd"))
+        | apart(pl.col("repaid_of_priced_usd") - lost, pl.col("seized_of_priced_usd")),
         "event_price_unproven": pl.col("unproven_events_usd") > _UNPROVEN_SHARE * pl.col("events_usd"),
         "repaid_own_price_only": pl.col("anyone") & (pl.col("repaid_by_own_usd") > _DISAGREEING_SHARE * liquidated),
         "dust_storm": (pl.col("liquidation_count") >= _STORM)

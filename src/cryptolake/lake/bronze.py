@@ -26,6 +26,7 @@ from cryptolake.contracts.partition import MARKET_DATASETS, Partition, Period
 from cryptolake.contracts.raw import Raw
 from cryptolake.contracts.source import Row
 from cryptolake.files.atomic import sync_all, write_bytes
+from cryptolake.files.content import content_of
 from cryptolake.lake import twins
 from cryptolake.lake.archives import Archives
 from cryptolake.lake.envelopes import KeptDoubt, packed, packed_doubt, unpacked, unpacked_doubt
@@ -80,10 +81,8 @@ class Bronze:
 
     def doubt(self, partition: Partition, source: str) -> KeptDoubt | None:
         """What contradicts the partition's answer, or will contradict the first that comes; None where nothing does."""
-        try:
-            return unpacked_doubt(self._doubt_path(partition, source).read_bytes())
-        except FileNotFoundError:
-            return None
+        content = content_of(self._doubt_path(partition, source))
+        return None if content is None else unpacked_doubt(content)
 
     def keep_doubt(self, partition: Partition, source: str, doubt: KeptDoubt) -> None:
         """Keep what contradicts a partition's answer; that of before stays beside it where it has a rival."""
@@ -114,10 +113,10 @@ class Bronze:
         path = self.raw_path(partition, source)
         try:
             looked = path.stat() if source == ONCHAIN else None
-            content = path.read_bytes() if source == ONCHAIN or path.exists() else self._archives.read(path)
+            content = content_of(path) if source == ONCHAIN or path.exists() else self._archives.read(path)
         except FileNotFoundError:
             return None
-        raw = unpacked(content)  # truncated or damaged: the plan asks again
+        raw = None if content is None else unpacked(content)  # truncated or damaged: the plan asks again
         if raw is None or (source == ONCHAIN and raw.partition != partition):
             return None
         if looked is not None:
@@ -197,10 +196,8 @@ class Bronze:
 
     def kept_rows(self, partition: Partition, digest: str, *, reader: str) -> list[Row] | None:
         """What this very answer was read as when it landed; None when that is not known, or was told by other code."""
-        try:
-            twin = twins.read(self._rows_path(partition).read_bytes())
-        except FileNotFoundError:
-            return None
+        content = content_of(self._rows_path(partition))
+        twin = None if content is None else twins.read(content)
         if twin is None or (twin[1].get(_ANSWERS), twin[1].get(_READER)) != (digest, reader):
             return None
         return list(twin[0].iter_rows(named=True))
@@ -250,10 +247,8 @@ class Bronze:
     ) -> tuple[pl.DataFrame, dict[str, str]] | None:
         """The month's twin and the digests of the answers in it; None when absent, damaged, edited or read by other code."""
         path = self._root / dataset / key / f"{month}.parquet"
-        try:
-            twin = twins.read(path.read_bytes())
-        except FileNotFoundError:
-            return None
+        content = content_of(path)
+        twin = None if content is None else twins.read(content)
         if twin is None or twin[1].get(_READER) != reader:
             return None  # the answers themselves are read again
         try:

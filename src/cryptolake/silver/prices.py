@@ -17,6 +17,7 @@ prices to amounts (`tvl`, `liquidations`).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -168,6 +169,8 @@ def pricing_of(order: str, max_age_s: Mapping[str, float], tolerance: float) -> 
     ladder = tuple(name.strip() for name in order.split(",") if name.strip())
     if unknown := [name for name in ladder if name not in known]:
         raise BadInput(f"price_order: unknown source {unknown[0]!r}; known: {', '.join(known)}")
+    if twice := [name for name, count in Counter(ladder).items() if count > 1]:
+        raise BadInput(f"price_order: {twice[0]!r} stands in it twice; name each source once, whom you believe first")
     told = ",".join(ladder)
     return Pricing(ladder=ladder or known, max_age_s={**max_age_s, ORACLE: 0.0}, tolerance=tolerance, told=told)
 

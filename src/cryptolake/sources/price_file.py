@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from difflib import get_close_matches
 
 import orjson
 
@@ -93,7 +94,10 @@ class PriceFile:
         if not math.isfinite(price) or price <= 0:
             raise ValueError(f"{cells['price']!r} is no price; leave the line out where there is none")
         if chain != ANY_CHAIN and chain not in self._chains:
-            raise ValueError(f"unknown chain {chain!r}; write its name as in `cryptolake markets list`, or {ANY_CHAIN}")
+            near = get_close_matches(chain, self._chains, n=3) or sorted(self._chains)
+            raise ValueError(
+                f"unknown chain {chain!r}; write {', '.join(near)}, or {ANY_CHAIN} for a token of every chain"
+            )
         asset = _token(cells["asset"], chain, ())
         quote = _token(cells.get("quote") or "usd", chain, ("usd", *_NAMED))
         if asset == quote:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -131,10 +132,25 @@ def read_file(
 
 
 def keep_file(app: App, raw: Raw, rows: int) -> list[Output]:
-    """Keep a price file that was read."""
+    """Keep a price file that was read. What was brought last counts, also where the same was brought before another one."""
+    raw = replace(raw, partition=_place_of(app, raw))
     digest = app.bronze.land(raw)
     app.ledger.append(Entry(raw.partition, "done", raw.fetched_at, WORKER, rows=rows, digest=digest))
     return [Output("quotes", rows, raw.request["file"])]
+
+
+def _place_of(app: App, raw: Raw) -> Partition:
+    """Where a price file is kept: its own place, or a new one where the same lies there and another was brought after it."""
+    files = app.ledger.states(raw.partition.dataset)
+    kept = files.get(raw.partition)
+    last = max(files, key=lambda one: files[one].at, default=raw.partition)
+    if kept is None or kept.digest != raw.digest or last == raw.partition:
+        return raw.partition
+    return (
+        last
+        if files[last].digest == raw.digest
+        else replace(raw.partition, key=f"{raw.partition.key}+{raw.fetched_at:%H%M%S%f}")
+    )
 
 
 def reprice(app: App) -> list[Output]:
