@@ -55,7 +55,7 @@ LENDING = [
          ("extend.extend_command: refine", "extend.extend_command: build")),
     Step(("rpc", "probe", "--csu", "aave_v3_sandbox"), ("rpc.probe_command: rpc probe --keep",)),
     Step(("ledger", "inspect"), ("ledger.inspect_command: monitor",)),
-    Step(("ledger", "repair"), ("ledger.repair_command: collect --retry-failed",)),
+    Step(("ledger", "repair")),
     Step(("ledger", "export"), ("ledger.export_command: ledger import x",)),
     Step(("ledger", "import", "my lake/checkpoints/tvl_progress.json"), ("ledger.import_command: collect",)),
     Step(("setup",), ("vendors.setup_command: run --days 7", "vendors.setup_command: backfill defillama")),

@@ -19,7 +19,7 @@ from tests.orchestration.conftest import sandbox_variables
 from tests.server_folder import server_folder
 from tests.vendors.server import Reply, in_turn, vendor
 
-from cryptolake.demo.journey import KEY, KEYS
+from cryptolake.demo.journey import KEY, KEYS, mark
 from cryptolake.demo.replay import Replay, sandbox_registry
 from cryptolake.publish.server import stop_embedded
 
@@ -77,6 +77,12 @@ def _hurt_an_index(data: Path) -> None:
     with (data / "ledger.sqlite").open("r+b") as file:
         file.seek((page - 1) * size)
         file.write(b"\xff" * size)
+
+
+def _damage(data: Path) -> None:
+    """An answer of the chain is cut short."""
+    answer = data / "bronze" / "tvl" / "aave_v3_sandbox" / "2024-12-02.raw.json.gz"
+    answer.write_bytes(answer.read_bytes()[:-9])
 
 
 FAILURES = [
@@ -147,6 +153,30 @@ FAILURES = [
         ("ledger repair",),
         says=("ledger.inspect_command: ledger repair",),
         spoils=_hurt_an_index,
+    ),
+    Failure(
+        "a damaged answer",
+        ("ledger", "repair"),
+        ("collect --retry-failed",),
+        code=0,
+        says=("ledger.repair_command: collect --retry-failed",),
+        spoils=_damage,
+    ),
+    Failure(
+        "a damaged answer of the demo",  # that `demo` brings it back is proven in tests/journey/test_demo.py
+        ("ledger", "repair"),
+        (),
+        code=0,
+        says=("ledger.repair_command: demo",),
+        spoils=lambda data: (_damage(data), mark(data)),
+    ),
+    Failure(
+        "a lost ledger, repaired",
+        ("ledger", "repair"),
+        ("refine",),
+        code=0,
+        says=("ledger.repair_command: refine",),
+        spoils=_lose("ledger.sqlite"),
     ),
     Failure(
         "an unreadable ledger",

@@ -14,6 +14,7 @@ from cryptolake.contracts.partition import Partition, Period
 from cryptolake.contracts.points import Points
 from cryptolake.contracts.raw import Raw
 from cryptolake.contracts.source import Row
+from cryptolake.errors import Skip
 from cryptolake.flow.reading import read
 
 AT = datetime(2024, 6, 1, tzinfo=UTC)
@@ -47,6 +48,11 @@ def test_what_contradicts_itself_is_left_out_and_nothing_else(
     values: dict[tuple[int, str], set[float]] = {}
     for day, asset, value in found:
         values.setdefault((day, asset), set()).add(value)
+    if found and all(len(told) > 1 for told in values.values()):
+        with pytest.raises(Skip) as nothing:  # what is left is no answer, and not an empty one
+            read(source, raw(ONE))
+        assert nothing.value.reason == "contradicts_itself"
+        return
     with structlog.testing.capture_logs() as said:
         rows = list(read(source, raw(ONE)))
     kept = [((row["pulled_at"] - AT).days, row["asset"], row["value"]) for row in rows]

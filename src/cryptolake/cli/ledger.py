@@ -135,6 +135,7 @@ def repair_command(context: typer.Context, as_json: JsonFlag = False) -> None:
 
     Example: cryptolake ledger repair
     """
+    from cryptolake.demo.journey import is_marked
     from cryptolake.work.repair import repair_ledger
 
     app: App = context.obj.open()
@@ -158,7 +159,11 @@ def repair_command(context: typer.Context, as_json: JsonFlag = False) -> None:
     print_table("Repaired", ("what", "count"), rows)
     for partition in found.damaged[:5]:
         print_line(f"[red]damaged[/] {partition}")
-    print_next("collect --retry-failed", selection=True)
+    if found.damaged or any(entry.state == "failed" for entry in app.ledger.states().values()):
+        # The demo's chain answers while the demo runs, and nowhere else.
+        print_next("demo" if is_marked(app.folder.root) else "collect --retry-failed", selection=True)
+    elif found.corrected or found.adopted or found.read_anew:
+        print_next("refine")
 
 
 @only_reads

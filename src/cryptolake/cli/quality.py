@@ -66,10 +66,9 @@ def check_and_report(
     from cryptolake.gold.daily_panel import TABLE as DAILY_PANEL
     from cryptolake.quality import report
     from cryptolake.version import __version__
-    from cryptolake.work.panel_quality import examine
+    from cryptolake.work.panel_quality import examine, keeps_results
 
-    if store and app.database.is_embedded and not app.folder.is_writable:
-        store = False
+    if store and not keeps_results(app):
         print_note("The data folder cannot be written: the results are not kept")
     examined = examine(app, app.tables.read(DAILY_PANEL) if panel is None else panel, store=store)
     if path is None and not app.folder.is_writable:

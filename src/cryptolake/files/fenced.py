@@ -7,6 +7,7 @@ does not belong here: what a source must declare (sources.found) and what is don
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from cryptolake.contracts.partition import NO_NAME, Granularity, Partition, can_name
@@ -15,6 +16,9 @@ from cryptolake.contracts.source import Asked, Counts, Dataset, Grades, Prepares
 from cryptolake.errors import Skip, Stop
 from cryptolake.files.foreign import fence
 
+_POINT = frozenset(
+    {"pulled_at", "source", "asset", "metric_name", "value"}
+)  # the columns of contracts.points, which is heavy
 BROKEN_READER = "schema_drift"  # a reader that breaks on an answer does not know its layout
 
 
@@ -125,6 +129,9 @@ class FencedSource:
         if not is_series:
             found: Sequence[Row] = rows
             return found
+        if not isinstance(rows, Points):
+            for row in rows:
+                _require_point(row)
         points = Points.of(rows)
         if empty := [one for one in points.frame.columns if points.frame[one].null_count()]:
             raise ValueError(
@@ -133,6 +140,22 @@ class FencedSource:
         if points.frame.height and points.frame["source"].unique().to_list() != [self._name]:
             raise ValueError(f"a row has another source than {self._name!r}")
         return points
+
+
+def _require_point(row: Row) -> None:
+    """Raises ValueError or TypeError for a row that columns would take for another one, or take a part of."""
+    if extra := sorted(set(row) - _POINT):
+        raise ValueError(
+            f"a row has {extra[0]!r}, which `metrics` has not; give it a dataset of its own or leave it out"
+        )
+    if isinstance(row.get("value"), bool | str):
+        raise TypeError(f"a row has the value {row['value']!r}; write a number")
+    at = row.get("pulled_at")
+    if isinstance(at, datetime) and at.tzinfo is None:
+        raise ValueError(f"pulled_at {at} has no time zone; write it in UTC")
+    for name in ("asset", "metric_name"):
+        if isinstance(text := row.get(name), str) and (not text.strip() or not text.isprintable()):
+            raise ValueError(f"{text!r} cannot be an {name.partition('_')[0]}'s name; write it in printable characters")
 
 
 class _Counting(FencedSource):

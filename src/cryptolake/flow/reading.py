@@ -42,7 +42,10 @@ def read(source: Source, raw: Raw) -> Sequence[Row]:
 
 
 def _without_contradictions(rows: Sequence[Row], raw: Raw) -> Sequence[Row]:
-    """The points of a series without the instants for which the answer gives several values: nobody knows which one holds."""
+    """The points of a series without the instants for which the answer gives several values: nobody knows which one holds.
+
+    Raises Skip where nothing else is left: what says only what it contradicts itself is no answer, and not an empty one.
+    """
     if not rows or not (isinstance(rows, Points) or COLUMNS.keys() <= rows[0].keys()):
         return rows
     frame = Points.of(rows).frame
@@ -57,6 +60,12 @@ def _without_contradictions(rows: Sequence[Row], raw: Raw) -> Sequence[Row]:
         points=int(odd.sum()),
         first=f"{first['asset']} {first['metric_name']} {first['pulled_at']:%Y-%m-%d %H:%M}",
     )
+    if odd.all():
+        raise Skip(
+            f"{raw.partition}: the answer gives several values for each of its instants; it is kept and not loaded, run the "
+            "same command again later",
+            reason="contradicts_itself",
+        )
     if isinstance(rows, Points):
         return Points(frame.filter(~odd))
     return [row for row, left_out in zip(rows, odd, strict=True) if not left_out]

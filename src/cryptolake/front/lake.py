@@ -164,7 +164,7 @@ class Lake:
     ) -> pl.DataFrame:
         """Run every check over the selection: severity, rows that break it, what should hold, examples; broken ones first.
 
-        `store` keeps the results in the table `quality_results` (PostgreSQL).
+        `store` keeps the results in the table `quality_results` (PostgreSQL), but for an embedded one that cannot be written.
 
         >>> lake.quality(store=False).filter(severity="error")["rows"].sum()
         0

@@ -31,6 +31,8 @@ _FUNCTIONS = {
     *("duckdb_columns", "duckdb_functions", "duckdb_tables", "duckdb_types", "duckdb_views"),
 }
 
+_OF_THE_MACHINE = {"current_setting", "getenv", "getvariable", "pg_conf_load_time", "version"}  # no table says it
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
@@ -141,6 +143,8 @@ def _require_reading(engine: duckdb.DuckDBPyConnection, statement: str) -> None:
             name = str(part["function"]["function_name"])
             if name not in _FUNCTIONS:
                 raise BadInput(f"{_READS_ONLY}, so {name}() is refused; known: {', '.join(sorted(_FUNCTIONS))}")
+        if str(part.get("class", "")) == "FUNCTION" and (name := str(part.get("function_name"))) in _OF_THE_MACHINE:
+            raise BadInput(f"{_READS_ONLY}, so {name}() is refused; leave it out")
 
 
 def _parts(tree: object) -> Iterator[dict[str, Any]]:

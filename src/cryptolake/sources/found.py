@@ -331,6 +331,8 @@ def _require_members(source: Source) -> None:
         raise FileFault("the source has no `name` of letters, digits and _")
     if not isinstance(datasets, list | tuple) or not all(isinstance(one, Dataset) for one in datasets):
         raise FileFault("the source has no `datasets`, a tuple of cryptolake.contracts.source.Dataset")
+    if not datasets:
+        raise FileFault("the source's `datasets` are none; declare one, or begin the file's name with _")
     for member, argument in (("keys", "dataset"), ("trips", "partitions"), ("fetch", "trip"), ("parse", "raw")):
         require_function(getattr(source, member, None), f"{member} of the source", argument)
     for member, arguments in (("prepare", ("datasets", "granularity")), ("reader", ("key",))):

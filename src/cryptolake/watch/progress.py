@@ -31,6 +31,7 @@ REMEDIES = {
     "layout": "the contract answers in an unknown layout; see `cryptolake markets check`, update cryptolake",
     "silence": "events are missing that must be there; set another endpoint and run again",
     "entitlement": "this endpoint of the vendor needs a paid key",
+    "contradicts_itself": "the answer gives several values for each of its instants; it is kept, run again later",
     "impossible_time": "the answer tells of a time that cannot be; it is kept, run again later",
     "schema_drift": "the vendor changed its answer; the raw answer is kept, update cryptolake and run again",
 }

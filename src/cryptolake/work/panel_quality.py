@@ -28,7 +28,13 @@ class Examined:
     at: datetime
 
 
+def keeps_results(app: App) -> bool:
+    """Whether results of checks can be kept: an embedded database cannot be started where nothing may be written."""
+    return not app.database.is_embedded or app.folder.is_writable
+
+
 def examine(app: App, panel: pl.DataFrame, *, store: bool = True) -> Examined:
-    """Check a chosen panel and what it is made of; `store` appends the results to `quality_results` in PostgreSQL."""
+    """Check a chosen panel and what it is made of; `store` appends the results to `quality_results` where that can be done."""
     tables, at = finished(app, panel), datetime.now(UTC)
-    return Examined(check_panel(app, tables, at, keep=store), tables, content_digest(DAILY_PANEL, panel), at)
+    results = check_panel(app, tables, at, keep=store and keeps_results(app))
+    return Examined(results, tables, content_digest(DAILY_PANEL, panel), at)
