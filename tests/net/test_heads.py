@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import orjson
 import pytest
+from tests.examples import representative
 from tests.net.node import CHAIN_ID, EMITTER, TOPIC, Node, pool_of
 from tests.net.test_doubts import Server, pool_on, scanned
 
@@ -267,9 +269,10 @@ def flapping(question: str, chance: float, seed: int) -> Callable[[Any], tuple[i
     return rule
 
 
-@pytest.mark.parametrize("words", [one for one in BEYOND if "range params" not in one])
-@pytest.mark.parametrize("chance", [0.0, 0.3, 0.5])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("words", "chance", "seed"),
+    representative(product((one for one in BEYOND if "range params" not in one), [0.0, 0.3, 0.5], range(3)), times=3),
+)
 def test_nodes_behind_one_address_that_are_not_as_far_are_no_matter_of_size(
     words: str, chance: float, seed: int
 ) -> None:
