@@ -28,10 +28,16 @@ _LOCKS = {"fcntl", "msvcrt"}
 _TEMPORARY = {"mkstemp", "NamedTemporaryFile"}
 
 
-def modules() -> Iterator[tuple[str, ast.Module]]:
+Modules = list[tuple[str, ast.Module]]
+
+
+@pytest.fixture(scope="module")
+def modules() -> Modules:
     """Every module of the package by its path there, parsed."""
-    for path in sorted(PACKAGE.rglob("*.py")):
-        yield path.relative_to(PACKAGE).as_posix(), ast.parse(path.read_text("utf-8"))
+    return [
+        (one.relative_to(PACKAGE).as_posix(), ast.parse(one.read_text("utf-8")))
+        for one in sorted(PACKAGE.rglob("*.py"))
+    ]
 
 
 def reads_data(tree: ast.AST) -> Iterator[int]:
@@ -85,10 +91,10 @@ READS_THE_PANEL = {
 }
 
 
-def test_rows_of_the_panel_leave_by_one_door() -> None:
+def test_rows_of_the_panel_leave_by_one_door(modules: Modules) -> None:
     found = {
         where
-        for where, tree in modules()
+        for where, tree in modules
         for name, call in calls(tree)
         if name in {"read", "stored"}
         and call.args
@@ -97,11 +103,11 @@ def test_rows_of_the_panel_leave_by_one_door() -> None:
     assert found == READS_THE_PANEL.keys(), "take the rows from work.chosen_panel, or ask work.handing_out"
 
 
-def test_what_is_said_of_an_answer_is_said_with_its_prices() -> None:
+def test_what_is_said_of_an_answer_is_said_with_its_prices(modules: Modules) -> None:
     """One reader of evidence: `verify` and `opened` know nothing of prices where they are not given what these are worth."""
     beside = {
         (where, one.name)
-        for where, tree in modules()
+        for where, tree in modules
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and node.module in {"cryptolake.work.verify", "cryptolake.work.cells"}
         for one in node.names
@@ -111,15 +117,15 @@ def test_what_is_said_of_an_answer_is_said_with_its_prices() -> None:
     assert beside <= {("work/breaking.py", "opened")}, "ask work.vouched"
 
 
-def test_only_the_app_reads_where_the_data_folder_is() -> None:
-    found = [f"{where}:{line}" for where, tree in modules() if where != "app.py" for line in reads_data(tree)]
+def test_only_the_app_reads_where_the_data_folder_is(modules: Modules) -> None:
+    found = [f"{where}:{line}" for where, tree in modules if where != "app.py" for line in reads_data(tree)]
     assert found == [], "take a member of App, e.g. app.folder.ledger"
 
 
-def test_only_the_app_opens_the_warehouse_and_sets_its_tables_up() -> None:
+def test_only_the_app_opens_the_warehouse_and_sets_its_tables_up(modules: Modules) -> None:
     found = [
         f"{where}:{call.lineno}"
-        for where, tree in modules()
+        for where, tree in modules
         for name, call in calls(tree)
         if (where != "app.py" and name == "Database")
         or (where != "publish/database.py" and (name == "setup" or ast.unparse(call.func).endswith("Warehouse.open")))
@@ -127,13 +133,13 @@ def test_only_the_app_opens_the_warehouse_and_sets_its_tables_up() -> None:
     assert found == [], "use `with app.warehouse() as warehouse`"
 
 
-def test_files_are_written_and_locked_in_one_place() -> None:
-    found = [f"{where} {what}" for where, tree in modules() if not where.startswith("files/") for what in writes(tree)]
+def test_files_are_written_and_locked_in_one_place(modules: Modules) -> None:
+    found = [f"{where} {what}" for where, tree in modules if not where.startswith("files/") for what in writes(tree)]
     assert found == [], "use files.atomic.write_bytes, files.lock"
 
 
-def test_whatever_else_renames_files_only_moves_them() -> None:
-    found = {where for where, tree in modules() if not where.startswith("files/") and moves(tree)}
+def test_whatever_else_renames_files_only_moves_them(modules: Modules) -> None:
+    found = {where for where, tree in modules if not where.startswith("files/") and moves(tree)}
     assert found == set(MOVES)
 
 
@@ -178,11 +184,11 @@ def foreign() -> set[str]:
     }
 
 
-def test_mechanics_name_no_vendor_no_family_no_table_and_no_sql() -> None:
+def test_mechanics_name_no_vendor_no_family_no_table_and_no_sql(modules: Modules) -> None:
     unknown = foreign()
     found = [
         f"{where}:{line} {word}"
-        for where, tree in modules()
+        for where, tree in modules
         if where.startswith("flow/")
         for line, word in names(tree)
         if word in unknown

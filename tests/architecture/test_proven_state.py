@@ -61,19 +61,20 @@ def asks(tree: ast.AST, method: str) -> bool:
     return any(isinstance(node, ast.Constant) and node.value == method for node in ast.walk(tree))
 
 
+@pytest.fixture(scope="module")
 def modules() -> dict[str, ast.Module]:
     return {path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py")}
 
 
 @pytest.mark.parametrize("name", ASKS)
-def test_contracts_are_read_by_one_road(name: str) -> None:
-    found = {where for where, tree in modules().items() if uses(tree, name)}
+def test_contracts_are_read_by_one_road(modules: dict[str, ast.Module], name: str) -> None:
+    found = {where for where, tree in modules.items() if uses(tree, name)}
     assert found <= ASKS[name].keys(), "read contracts with sources.onchain.state.StateReader"
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_no_source_asks_about_state_beside_it(method: str) -> None:
-    found = {where for where, tree in modules().items() if where.startswith("sources/") and asks(tree, method)}
+def test_no_source_asks_about_state_beside_it(modules: dict[str, ast.Module], method: str) -> None:
+    found = {where for where, tree in modules.items() if where.startswith("sources/") and asks(tree, method)}
     assert found <= NAMES.keys(), "read contracts with sources.onchain.state.StateReader"
 
 
