@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from typer.testing import CliRunner
 
 from cryptolake.catalogue import found_tables
 from cryptolake.cli import _words as words
-from cryptolake.cli import app, complete, presence, values
+from cryptolake.cli import app, complete, found, presence, values
 from cryptolake.cli.complete import Told, answer, read_document
 from cryptolake.registry.loader import chain_names, market_rows, set_names
 
@@ -50,17 +51,17 @@ def asked(shell: str, line: str, action: str = "get-args") -> dict[str, str]:
 
 
 def served(shell: str, line: str, action: str = "get-args") -> Told:
-    found = answer(asked(shell, line, action))
-    assert found is not None
-    return _in_order(found)
+    said = answer(asked(shell, line, action))
+    assert said is not None
+    return _in_order(said)
 
 
-def _in_order(found: Told) -> Told:
+def _in_order(said: Told) -> Told:
     """With the words in order: the library names its own help option in a new order in every process."""
-    if found.text is None:
-        return found
-    lines = found.text.replace("((", "((\n").replace("))", "\n))").splitlines()
-    return Told("\n".join(sorted(lines)), found.code)
+    if said.text is None:
+        return said
+    lines = said.text.replace("((", "((\n").replace("))", "\n))").splitlines()
+    return Told("\n".join(sorted(lines)), said.code)
 
 
 @cache
@@ -75,6 +76,17 @@ def by_library(shell: str, line: str, action: str = "get-args") -> Told:
         result = RUN.invoke(app, [], env={**asked(shell, line, action), "COLUMNS": "9999"})
     assert result.exception is None or isinstance(result.exception, SystemExit), result.output
     return _in_order(Told(None if action == "is-args" else result.output.removesuffix("\n"), result.exit_code))
+
+
+@contextmanager
+def read_once() -> Iterator[None]:
+    """Which files are commands is found out once, and what each offers: in life a process answers one line."""
+    asks, files = mock.patch("cryptolake.cli.found.ask", _ask), mock.patch.object(complete, "command_files", _files)
+    with asks, files:
+        yield
+
+
+_ask, _files = cache(found.ask), cache(presence.command_files)
 
 
 def every(node: Mapping[str, Any], name: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -107,8 +119,11 @@ def test_the_committed_words_are_those_of_today() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_place_of_every_command_is_answered_as_the_library_would(name: str) -> None:
-    for line in lines_of(name, COMMANDS[name]):
-        assert served("fish", line) == by_library("fish", line), line  # with each word's text; bash has the words alone
+    with read_once():
+        for line in lines_of(name, COMMANDS[name]):
+            assert served("fish", line) == by_library("fish", line), (
+                line
+            )  # with each word's text; bash has the words alone
 
 
 @pytest.mark.parametrize(
@@ -116,7 +131,8 @@ def test_every_place_of_every_command_is_answered_as_the_library_would(name: str
 )
 @pytest.mark.parametrize("shell", SHELLS)
 def test_every_shell_is_told_in_its_own_way(shell: str, line: str) -> None:
-    assert served(shell, line) == by_library(shell, line)
+    with read_once():
+        assert served(shell, line) == by_library(shell, line)
 
 
 @pytest.mark.parametrize("line", ["pl", "nonsense", "plan --csu aave_v3_e", "plan --data "])
@@ -146,7 +162,8 @@ word = st.one_of(
 @given(st.lists(st.sampled_from(WORDS), max_size=2), st.lists(word, max_size=4))
 def test_any_line_is_read_as_the_library_reads_it(first: list[str], rest: list[str]) -> None:
     line = " ".join([*first, *rest])
-    assert served("zsh", line) == by_library("zsh", line)
+    with read_once():
+        assert served("zsh", line) == by_library("zsh", line)
 
 
 def test_names_are_those_of_the_registry_and_the_tables() -> None:
