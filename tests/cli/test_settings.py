@@ -168,14 +168,19 @@ def test_what_is_right_is_taken_wherever_it_stands(
 
 @pytest.mark.parametrize("where", PLACES)
 @pytest.mark.parametrize("name", [*GOOD, *NAMED])
-def test_garbage_is_one_line_or_a_value(place: Path, monkeypatch: pytest.MonkeyPatch, name: str, where: str) -> None:
+@pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.soak)])
+def test_garbage_is_one_line_or_a_value(
+    place: Path, monkeypatch: pytest.MonkeyPatch, name: str, where: str, step: int
+) -> None:
+    """Every setting in every place meets every fourth text, in turn; in the soak run all of them."""
     del place
     if where == "cryptolake.toml":
         texts = [*(json.dumps(one, ensure_ascii="\udcff" not in one) for one in GARBAGE), *OF_TOML]
         name = NAMED.get(name, name)
     else:
         texts = list(GARBAGE)
-    for text in texts:
+    turn = [*GOOD, *NAMED.values(), *NAMED].index(name) + PLACES.index(where)
+    for text in texts[turn % step :: step]:
         put(where, name, text, monkeypatch)
         is_refused_in_one_line()
 
@@ -272,13 +277,18 @@ def test_a_key_that_nobody_reads_is_refused_by_every_command(tmp_path: Path, nam
         assert (done.returncode, len(done.stderr.splitlines()), done.stdout) == (2, 1, ""), done
 
 
+@pytest.mark.parametrize("step", [3, pytest.param(1, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("name", sorted(Settings.model_fields))
-def test_a_slip_of_the_pen_in_a_variable_is_refused(place: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_slip_of_the_pen_in_a_variable_is_refused(
+    place: Path, monkeypatch: pytest.MonkeyPatch, name: str, step: int
+) -> None:
     slips = {name[:at] + name[at + 1 :] for at in range(len(name))} | {
         name[: at + 1] + name[at:] for at in range(len(name))
     }
     # RPC_ and URL_ may name any chain and host: what comes of those is said where they are asked.
-    for slip in sorted(one for one in slips - set(Settings.model_fields) if not one.startswith(("rpc_", "url_"))):
+    for slip in sorted(one for one in slips - set(Settings.model_fields) if not one.startswith(("rpc_", "url_")))[
+        ::step
+    ]:
         variable_name = f"CRYPTOLAKE_{slip.upper()}"
         monkeypatch.setenv(variable_name, "1")
         with pytest.raises(BadInput, match=f"nobody reads {variable_name}; did you mean"):
