@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
+from itertools import product
 from pathlib import Path
 
 import pytest
 from tests.command import CLEAN, cryptolake
+from tests.examples import representative
 from tests.loopback import LoopbackServer
 from tests.server_folder import server_folder
 from tests.waiting import PATIENCE_S, until
@@ -120,18 +122,17 @@ def interrupted(folder: Path, at: Trouble, *words: str, registry: Path | None = 
 KINDS = ("hangs", "drips", "429", "503")
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("pull", "defillama", "--key", "aave"),
-        ("backfill", "defillama", "--key", "usd-coin"),
-        ("coins", "refresh"),
-        ("collect", *DAYS),
-    ],
-    ids=lambda words: words[0],
-)
-def test_ctrl_c_ends_every_wait(ready: Path, words: tuple[str, ...], kind: str) -> None:
+WAITS = {
+    "pull": ("pull", "defillama", "--key", "aave"),
+    "backfill": ("backfill", "defillama", "--key", "usd-coin"),
+    "coins": ("coins", "refresh"),
+    "collect": ("collect", *DAYS),
+}
+
+
+@pytest.mark.parametrize(("name", "kind"), representative(product(WAITS, KINDS)))
+def test_ctrl_c_ends_every_wait(ready: Path, name: str, kind: str) -> None:
+    words = WAITS[name]
     with trouble(kind) as at:
         code, out, err = interrupted(ready, at, *words)
     assert code == 130, (out, err)
@@ -149,7 +150,9 @@ def test_ctrl_c_ends_every_wait(ready: Path, words: tuple[str, ...], kind: str) 
     ledger.close()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", ["hangs", *(pytest.param(one, marks=pytest.mark.soak) for one in KINDS if one != "hangs")]
+)
 def test_prices_too(lake: Path, tmp_path: Path, kind: str) -> None:
     registry = tmp_path / "registry.yaml"  # with a name for the chain, or the vendor is not asked at all
     described = sandbox_registry().read_text("utf-8")
