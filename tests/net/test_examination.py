@@ -7,9 +7,11 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import pytest
+from tests.examples import representative
 from tests.net.node import EMITTER, TOPIC, Node, pool_of
 
 from cryptolake.contracts.grades import Grade
@@ -275,8 +277,7 @@ def test_the_cheapest_second_voice_is_asked() -> None:
     assert heard.logs == tuple(logs)
 
 
-@pytest.mark.parametrize("span", [10, 100, 300])
-@pytest.mark.parametrize("share", [0.02, 0.3, 0.7, 1.0])
+@pytest.mark.parametrize(("share", "span"), representative(product([0.02, 0.3, 0.7, 1.0], [10, 100, 300])))
 def test_the_probability_stated_is_the_share_of_single_drops_that_are_noticed(share: float, span: int) -> None:
     """Every fifth single drop is tried. What the sample covers is noticed for sure; headers of a few blocks may notice more."""
     grade: Grade = "two_voices" if share == 1.0 else "two_voices_sampled"
@@ -380,9 +381,10 @@ def test_where_only_free_keys_are_left_to_ask_they_compare_fewer_blocks() -> Non
     assert sum(key.methods["eth_getLogs"] for key in keys) == len(heard.windows) == 4
 
 
-@pytest.mark.parametrize("limit", [10, 100, 1000])
-@pytest.mark.parametrize("told", [True, False])
-@pytest.mark.parametrize("sample", [None, 0.02, 0.2, 0.0])
+@pytest.mark.parametrize(
+    ("sample", "told", "limit"),
+    representative(product([None, 0.02, 0.2, 0.0], [True, False], [10, 100, 1000]), of=2),
+)
 def test_a_second_voice_costs_a_few_times_what_the_first_one_took_unless_it_is_bought(
     sample: float | None, told: bool, limit: int
 ) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
+from tests.examples import representative
 from tests.hostile.server import Hostile
 from tests.net.node import CHAIN_ID, EMITTER, TOPIC, Node
 from tests.net.refusing import SHAPES, Takes, endpoint, in_band
@@ -67,7 +68,9 @@ def cases(*of: str, shapes: Iterable[str]) -> list[tuple[Specimen, str]]:
 SHAPES_OF_LOGS = [name for name in SHAPES if not name.startswith("each")]
 
 
-@pytest.mark.parametrize(("specimen", "shape"), cases("blocks", shapes=SHAPES_OF_LOGS), ids=str)
+@pytest.mark.parametrize(
+    ("specimen", "shape"), representative(cases("blocks", shapes=SHAPES_OF_LOGS), times=3), ids=str
+)
 def test_a_limit_on_blocks_costs_its_search_and_no_more(http: Http, specimen: Specimen, shape: str) -> None:
     with endpoint(Node(), Takes(blocks=LIMIT), specimen, SHAPES[shape]) as server:
         pool = pool_on(http, server)
@@ -182,15 +185,15 @@ BATCHES = [
 ]
 
 
-@pytest.mark.parametrize(("specimen", "shape", "limit"), BATCHES, ids=str)
+@pytest.mark.parametrize(("specimen", "shape", "limit"), representative(BATCHES, times=3), ids=str)
 def test_a_limit_on_batches_is_learned(http: Http, specimen: Specimen, shape: str, limit: int) -> None:
     with endpoint(Node(), Takes(batch=limit), specimen, SHAPES[shape]) as server:
         pool = pool_on(http, server)
-        for first in (0, 100):
-            wanted = list(range(first, first + 100))
+        for first in (0, 30):
+            wanted = list(range(first, first + 30))
             headers = Blocks(pool).headers(wanted)
             assert {number: one.hash for number, one in headers.items()} == {n: f"0x{n:064x}" for n in wanted}
-        assert len(server.arrivals) <= 1 + 200 / limit + GUESSED
+        assert len(server.arrivals) <= 1 + 60 / limit + GUESSED
         assert pool.stations[0].stopped is None
 
 

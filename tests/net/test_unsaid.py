@@ -9,11 +9,13 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import product
 from typing import Any
 
 import orjson
 import pytest
 from benchmarks.enforcing import Bucket, Rule
+from tests.examples import representative
 from tests.hostile.server import Fault, Hostile, reset
 from tests.net.node import CHAIN_ID, EMITTER, TOPIC, Node
 from tests.waiting import PATIENCE_S
@@ -111,8 +113,7 @@ def test_a_rate_that_is_enforced_without_saying_so_is_found(http: Http, how: str
     assert asked <= 1.6 * WINDOWS + 40
 
 
-@pytest.mark.parametrize("share", [0.02, 0.1, 0.3])
-@pytest.mark.parametrize("how", SILENT)
+@pytest.mark.parametrize(("how", "share"), representative(product(SILENT, [0.02, 0.1, 0.3])))
 def test_trouble_at_random_is_neither_a_size_nor_a_rate(http: Http, how: str, share: float) -> None:
     """What was answered before is asked again as it is; spans and batches stay, and so does the rate."""
     node = Node(limit=2000, logs_of=lambda number: [0] if number % 7 == 0 else [])
