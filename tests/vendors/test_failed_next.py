@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import product
 
 import pytest
+from tests.examples import representative
 from tests.server_folder import server_folder
 from tests.vendors.server import Reply, vendor
 from tests.vendors.shell import Shell
@@ -41,8 +43,7 @@ def shell() -> Iterator[Shell]:
 
 
 @pytest.mark.usefixtures("at_once")
-@pytest.mark.parametrize("odd", ODD)
-@pytest.mark.parametrize("call", CALLS, ids=" ".join)
+@pytest.mark.parametrize(("call", "odd"), representative(product(CALLS, ODD), times=2), ids=str)
 def test_the_next_step_is_the_same_call(
     shell: Shell, monkeypatch: pytest.MonkeyPatch, call: tuple[str, ...], odd: str
 ) -> None:
