@@ -87,7 +87,7 @@ def killed(data: Path, url: str, after_s: float) -> bool:
     return True
 
 
-@pytest.mark.parametrize("moments", [12, pytest.param(200, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("moments", [6, pytest.param(200, marks=pytest.mark.soak)])
 def test_kill_9_at_random_moments_changes_nothing(tmp_path: Path, moments: int) -> None:
     State.settings = None
     with Replay() as replay:
