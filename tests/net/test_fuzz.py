@@ -10,8 +10,10 @@ import orjson
 import pytest
 from tests.net.bodies import Grammar
 from tests.net.node import CHAIN_ID, EMITTER, TOPIC, Node
+from tests.net.raw_answers import BODY, raw_answer, raw_server
+from tests.waiting import PATIENCE_S
 
-from cryptolake.errors import CryptolakeError
+from cryptolake.errors import BadInput, CryptolakeError
 from cryptolake.net.abi import addresses_at, text, word
 from cryptolake.net.answers import read
 from cryptolake.net.blocks import BlockRange, Blocks, Header
@@ -161,10 +163,54 @@ def test_no_answer_crashes_its_reader() -> None:
     fuzz_readers(7, SOME)
 
 
+def fuzz_http(seed: int, answers: int) -> Counter[str]:
+    """The same on the wire: headers, statuses, encodings and lengths as no library writes them. What came of them."""
+    reactions: Counter[str] = Counter()
+    client = Http(timeout_s=PATIENCE_S)
+    try:
+        with raw_server() as server:
+            for number in range(answers):
+                server.answer = raw_answer(random.Random(seed * 1_000_000 + number))
+                try:
+                    (reply,) = replies(client.post(server.url, b"{}"), ["eth_call"])
+                except BadInput as error:
+                    raise AssertionError(f"an answer is nothing that was put in: {server.answer!r}") from error
+                except CryptolakeError as error:
+                    assert str(error)
+                    reactions[type(error).__name__] += 1
+                except Exception as error:
+                    raise AssertionError(f"HTTP crashed with {server.answer!r}") from error
+                else:
+                    reactions["answered" if reply == b'"0x1"' else "refused"] += 1
+    finally:
+        client.close()
+    return reactions
+
+
+def test_no_answer_crashes_http() -> None:
+    reactions = fuzz_http(3, 600)
+    assert reactions["answered"] > 50
+    assert len(reactions) >= 4
+
+
+@pytest.mark.parametrize("status", [200, 304, 429, 503])
+def test_a_header_that_cannot_be_read_is_left_out(status: int) -> None:
+    client = Http(timeout_s=PATIENCE_S)
+    try:
+        with raw_server() as server:
+            odd = b"X-Served-By: Z\xfcrich\r\nRetry-After: \xb2\r\nX-Cache: hit\r\n"
+            server.answer = b"HTTP/1.1 %d X\r\n" % status + odd + b"\r\n" + BODY
+            answer = client.post(server.url, b"{}")
+            assert (answer.status, answer.headers) == (status, {"x-cache": "hit"})
+    finally:
+        client.close()
+
+
 @pytest.mark.soak
 def test_no_answer_of_very_many_crashes() -> None:
     seed = random.SystemRandom().randrange(10**6)
     fuzz_readers(seed, MANY)
+    fuzz_http(seed, MANY // 4)
     fuzz(seed, SOME)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -26,6 +27,8 @@ from cryptolake.waiting import STOP, Interrupted, cut_when_stopped, waited_for
 
 MAX_ANSWER = 256 * 1024 * 1024  # bytes, decompressed; the largest honest answer seen is about 20 MB (USDT's history)
 _PIECE = 1024 * 1024  # bytes read at a time
+_NO_URL = "an address to ask is no URL; look at CRYPTOLAKE_RPC_* and CRYPTOLAKE_URL_*"
+_DIGITS = 19  # of the longest length that any answer has
 
 DEADLINE_S = 60.0  # for one whole request, from the first byte sent to the last one received
 
@@ -143,22 +146,26 @@ class Http:
                 request = request.query(dict(params))
             if headers:
                 request = request.headers(dict(headers))
-            asked = request.body_bytes(body) if body is not None else request
-            with asked.build_streamed() as response:
-                content = _body(response)
+            asked = (request.body_bytes(body) if body is not None else request).build_streamed()
+        except ClientClosedError:
+            raise Interrupted from None
+        except (PyreqwestError, ValueError):  # ValueError: no scheme or host
+            raise BadInput(_NO_URL) from None
+        try:
+            with asked as response:
+                told = _headers(response)
+                content = _body(response, told.get("content-length", ""))
         except RequestTimeoutError:
             waited = f"{most_s:.0f} s"
             raise TooSlow(f"no whole answer within {waited}; try again later or another endpoint") from None
         except ClientClosedError:
             raise Interrupted from None
-        except (BuilderError, ValueError):  # ValueError: no scheme or host, seen before anything is built
-            raise BadInput("an address to ask is no URL; look at CRYPTOLAKE_RPC_* and CRYPTOLAKE_URL_*") from None
-        except PyreqwestError as error:
+        except (PyreqwestError, ValueError) as error:  # ValueError: what came cannot be read, wherever that is seen
+            if isinstance(error, BuilderError) and not url.lower().startswith(("http://", "https://")):
+                raise BadInput(_NO_URL) from None
             kind = type(error).__name__.removesuffix("Error").lower()
             raise Retry(f"the connection failed ({kind}); try again later or another endpoint") from None
-        return Answer(
-            int(response.status), {k.lower(): v for k, v in response.headers.items()}, content, monotonic() - started
-        )
+        return Answer(int(response.status), told, content, monotonic() - started)
 
     def close(self) -> None:
         """Close the pooled connections."""
@@ -167,10 +174,24 @@ class Http:
             self._beside.shutdown(wait=False)
 
 
-def _body(response: SyncResponse) -> bytes:
-    """The whole decompressed body, read piece by piece: a small compressed one may be of any size. Raises TooLarge."""
-    length = response.headers.get("content-length")
-    if length is not None and length.isdigit() and int(length) > MAX_ANSWER:
+def _headers(response: SyncResponse) -> dict[str, str]:
+    """The headers by lower-case name, without those that cannot be read: any server on the way may write anything there.
+
+    The library raises for a value that is no plain text, wherever it is looked at; nowhere else are its headers read.
+    """
+    found = dict[str, str]()
+    for name in response.headers:
+        with suppress(ValueError):
+            found[name.lower()] = response.headers.getall(name)[-1]
+    return found
+
+
+def _body(response: SyncResponse, length: str) -> bytes:
+    """The whole decompressed body, read piece by piece: a small compressed one may be of any size. Raises TooLarge.
+
+    `length` is what the headers say, whatever that is.
+    """
+    if length.isascii() and length.isdigit() and (len(length) > _DIGITS or int(length) > MAX_ANSWER):
         raise TooLarge
     pieces, size = list[bytes](), 0
     while (piece := response.body_reader.read(_PIECE)) is not None:
