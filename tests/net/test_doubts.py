@@ -228,6 +228,44 @@ def test_a_revert_is_the_contracts_answer(words: str) -> None:
     assert isinstance(answer, RpcFault)
 
 
+REASON = "0x08c379a0" + "20".rjust(64, "0") + "3".rjust(64, "0") + b"OLD".hex().ljust(64, "0")
+NOT_LIVE, UNREADABLE = "0x4b1c1a0b", "0x08c379a0c379a0"
+
+
+@pytest.mark.parametrize("data", [REASON, NOT_LIVE, "0x"])
+@pytest.mark.parametrize("status", [200, 400, 404, 422, 429, 500, 502, 503])
+@pytest.mark.parametrize("calls", [1, 3])
+def test_a_revert_is_one_whatever_the_status_when_code_words_and_data_say_so(
+    data: str, status: int, calls: int
+) -> None:
+    fault = {"code": 3, "message": "execution reverted: OLD", "data": data}
+
+    def rule(asked: Any) -> tuple[int, bytes] | None:
+        members = asked if isinstance(asked, list) else [asked]
+        found = [{"jsonrpc": "2.0", "id": one["id"], "error": fault} for one in members]
+        reads = members[0]["method"] == "eth_call"
+        return (status, orjson.dumps(found if isinstance(asked, list) else found[0])) if reads else None
+
+    server = Server(rule)
+    answers = pool_on(server).batch([("eth_call", [{"to": EMITTER, "data": hex(one)}, "0x10"]) for one in range(calls)])
+    assert answers == [RpcFault(3, "execution reverted: OLD", data)] * calls
+    assert len(server.asked) <= 3
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "data"),
+    [(3, "execution reverted", UNREADABLE), (3, "service unavailable", REASON), (-32603, "execution reverted", REASON)],
+)
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_status_of_trouble_is_believed_where_one_of_them_says_otherwise(
+    status: int, code: int, words: str, data: str
+) -> None:
+    said = orjson.dumps({"jsonrpc": "2.0", "id": 0, "error": {"code": code, "message": words, "data": data}})
+    server = Server(once(status, 0, "", 3, said))
+    server.node.call = lambda *_: "0x07"
+    assert pool_on(server).batch([("eth_call", [{"to": EMITTER, "data": "0x"}, "0x10"])]) == ["0x07"]
+
+
 def given(change: Callable[[list[Any]], Any]) -> Rule:
     """Answers batches with what is made of the true answers."""
 

@@ -6,12 +6,15 @@ makes it smaller (`Doubtful`). What does not belong here: reading the answer (en
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from cryptolake.errors import CryptolakeError, Narrow, Retry, Stop
 from cryptolake.net import wordings
 from cryptolake.net.wordings import Dimension
 
+# What a contract reverts with: nothing, or an error's selector and whole words.
+_ENCODED = re.compile(r"0x(?:[0-9a-f]{8}(?:[0-9a-f]{64})*)?", re.IGNORECASE)
 _SMALLER = "the endpoint refuses a question of this size; it is asked in smaller pieces"
 
 
@@ -102,11 +105,12 @@ def classify(
     """What to do about an error object given to a question of `method` with this HTTP status.
 
     `RpcFault` means the contract itself answered so (a revert): only a call of one can be, and only where the request as a
-    whole went well. TooBig carries the largest size the text names, if it names one. The endpoint's text is not repeated: it
+    whole went well, or code, words and data all say so, as where a gateway sends what its node said with a status of its own.
+    TooBig carries the largest size the text names, if it names one. The endpoint's text is not repeated: it
     may hold a key.
     """
     text = wordings.plain(message)
-    if method == "eth_call" and status == 200:
+    if method == "eth_call" and (status == 200 or _reverted(code, text, data)):
         of = None if (data or "").removeprefix("0x") else wordings.dimension(text)
         if code == 3 and (of == "gas" or (of is not None and "revert" not in text)):
             return TooBig(of=of)  # the node gave up, not the contract: no revert, whatever code it wears
@@ -114,6 +118,12 @@ def classify(
         if encoded or wordings.REVERTED.search(text):
             return TooBig(of=of) if of == "gas" else RpcFault(code, message, data)
     return told(text) or _by_code(code)
+
+
+def _reverted(code: int | None, text: str, data: str | None) -> bool:
+    """Whether all that an error says is that a contract reverted: its code, words, and data as of contracts."""
+    encoded = data is not None and _ENCODED.fullmatch(data) is not None
+    return code == 3 and encoded and wordings.REVERTED.search(text) is not None
 
 
 def told(text: str) -> CryptolakeError | None:
