@@ -5,7 +5,7 @@ What does not belong here: which calls go together and what becomes of a refusal
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from cryptolake.errors import Skip
 from cryptolake.net.abi import decode_aggregate3, encode_aggregate3
@@ -23,7 +23,11 @@ class Plain(Several):
     def __init__(self, multicall3: str, calls: Sequence[Call]) -> None:
         data = encode_aggregate3([(call.to, call.data) for call in calls])
         super().__init__(to=multicall3, data="0x" + data.hex())
-        self.parts = len(calls)
+        self.parts, self._last = len(calls), calls[-1:]
+
+    @property
+    def least(self) -> Mapping[str, Json]:
+        return _alone(self._last) or self
 
 
 class NoMulticall(Unidentified):
@@ -37,8 +41,12 @@ class Aggregate(Proving):
         self._before, self._count, self._identity = identity.calls(multicall3), len(calls), identity
         every = [*self._before, *((call.to, call.data) for call in calls)]
         super().__init__(to=multicall3, data="0x" + encode_aggregate3(every).hex())
-        self.parts = len(calls)
+        self.parts, self._last = len(calls), calls[-1:]
         self.results: list[CallResult] = []
+
+    @property
+    def least(self) -> Mapping[str, Json]:
+        return _alone(self._last) or self
 
     def believe(self, answer: Json) -> None:
         content = content_of(answer)
@@ -52,6 +60,11 @@ class Aggregate(Proving):
             raise Unidentified("an aggregate was answered with something else; it is asked elsewhere")
         self._identity.check(found[: len(self._before)])
         self.results = [CallResult(good, piece) for good, piece in found[len(self._before) :]]
+
+
+def _alone(calls: Sequence[Call]) -> Mapping[str, Json]:
+    """The fields of an eth_call for the first of these; none where there is none."""
+    return {"to": calls[0].to, "data": "0x" + calls[0].data.hex()} if calls else {}
 
 
 def content_of(answer: Json) -> bytes:

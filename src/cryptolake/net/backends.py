@@ -12,7 +12,7 @@ from cryptolake.net.answers import quantity
 from cryptolake.net.endpoint import Station
 from cryptolake.net.envelope import Json, Reply
 from cryptolake.net.faults import Behind
-from cryptolake.net.questions import Question, divisible, newest_block
+from cryptolake.net.questions import Question, newest_block, several
 from cryptolake.net.wire import Wire
 
 # Until it is believed that none has it: at first, and where several nodes are known to answer.
@@ -34,7 +34,7 @@ def from_another_node(wire: Wire, station: Station, calls: Sequence[Question]) -
     if station.hurried and station.uneven:
         raise lacks
     for _ in range(0 if station.hurried else _KNOWN_TRIES if station.uneven else _TRIES):
-        if not station.uneven and divisible(calls) and _says_less(wire, station, newest):
+        if not station.uneven and several(calls) and _says_less(wire, station, newest):
             station.uneven = True
         try:
             found = wire.send(station, calls)

@@ -13,9 +13,10 @@ from cryptolake.net.backends import from_another_node
 from cryptolake.net.choice import LOGS
 from cryptolake.net.endpoint import Station
 from cryptolake.net.envelope import Json, Reply
-from cryptolake.net.faults import Behind, Denied, Doubtful, Elsewhere, TooFast, Unsaid
+from cryptolake.net.faults import Behind, Denied, Doubtful, Elsewhere, TooBig, TooFast, Unsaid
+from cryptolake.net.http import TooSlow
 from cryptolake.net.pauses import pause
-from cryptolake.net.questions import Question, divisible, smallest
+from cryptolake.net.questions import Question, divisible, parts_of, smallest
 from cryptolake.net.wire import Wire
 
 LATER_S = 2.0  # after which a refusal for good must still hold
@@ -62,6 +63,22 @@ class Doubts:
             return None
         return self._again(station, calls, refusal)
 
+    def of_parts(
+        self, station: Station, calls: Sequence[Question], error: CryptolakeError
+    ) -> list[Json | Reply] | None:
+        """What came for one aggregate that failed without a word, asked again; None where one of its calls fails alone too.
+
+        Raises TooBig when that is answered and the aggregate is not: fewer of its calls may be.
+        """
+        if len(calls) > 1 or parts_of(calls[0]) == 1 or not isinstance(error, Doubtful) or error.spoken:
+            return None
+        if not station.chain_ok or isinstance(error.otherwise, TooSlow) or not self._passes(station, smallest(calls)):
+            return None
+        try:
+            return self._wire.send(station, calls)
+        except Doubtful:
+            raise TooBig(of="gas") from None
+
     def looked_at(
         self, station: Station, calls: Sequence[Question], refused: int, ask: Callable[[], list[Json | Reply]]
     ) -> list[Json | Reply]:
@@ -69,7 +86,8 @@ class Doubts:
         try:
             return ask()
         except TooFast as error:
-            if isinstance(error, Unsaid) or (calls[0][0] == LOGS and divisible(calls)):
+            one = calls[0][0] == LOGS or len(calls) == 1  # a batch is made smaller for its rate as it is
+            if isinstance(error, Unsaid) or (one and divisible(calls)):
                 known = (calls[0][0], type(error)) in station.of_size
                 if (known or refused % _AGAIN == 0) and (found := self.of_itself(station, calls, error)):
                     return found

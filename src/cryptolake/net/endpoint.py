@@ -117,6 +117,8 @@ class Learned:
         self.blocks, self.batch = Bound(span, ceiling=most_blocks), Bound(batch, ceiling=batch)
         self.together = Bound(MOST_TOGETHER, ceiling=MOST_TOGETHER)  # calls of contracts that one eth_call holds
         self.addresses, self.topics = Bound(most_addresses, ceiling=most_addresses), Bound()
+        self.finding_filters = threading.Lock()  # held by who finds out how many addresses and topics it takes
+        self.filters_in_vain: set[tuple[int, int]] = set()  # so many were refused, and so was the smallest question
         self._archive = archive  # blocks behind the head whose state may be asked for
         self._dense: int | None = None  # blocks to ask for where logs are dense
         self._most_results = 0  # the most logs that an answer held

@@ -13,7 +13,7 @@ from cryptolake.net.envelope import Json, Reply
 from cryptolake.net.faults import Doubtful, Overdue, TooFast, Unsaid, error_of
 from cryptolake.net.http import TooSlow
 from cryptolake.net.pauses import LATELY_S, sit_out, slow_down
-from cryptolake.net.questions import Question, blocks_of, divisible, parts_of
+from cryptolake.net.questions import Question, blocks_of, divisible, filters_of, parts_of, several
 from cryptolake.net.rate_trial import Means
 
 
@@ -60,7 +60,7 @@ def failed(
         if means == "rate":
             slow_down(station, error, sent_at)
         return Unsaid(error, of_rate=means != "trouble")
-    big = greeted and divisible(calls)
+    big = greeted and several(calls)
     station.patience.waited(method if greeted else "", asked_at, now, refused=error_of(error, TooFast), divisible=big)
     if isinstance(error, Doubtful) and isinstance(error.otherwise, TooFast):
         slow_down(station, error.otherwise, sent_at)
@@ -94,5 +94,8 @@ def _took(station: Station, calls: Sequence[Question]) -> bool:
     """Whether as large a question was answered before: size is no reason to refuse this one."""
     blocks, parts = blocks_of(calls[0]) if len(calls) == 1 else 0, max(map(parts_of, calls))
     if parts > 1 and not station.learned.together.took(parts):
+        return False
+    addresses, topics = filters_of(calls[0])
+    if not (station.learned.addresses.took(addresses) and station.learned.topics.took(topics)) and blocks:
         return False
     return station.learned.blocks.took(blocks) if blocks else station.learned.batch.took(len(calls))

@@ -12,7 +12,7 @@ from cryptolake.net.answers import quantity
 from cryptolake.net.bounds import Bound
 from cryptolake.net.envelope import Json, Reply
 from cryptolake.net.faults import Doubtful, Elsewhere, Overdue, TooBig
-from cryptolake.net.state import AtHash
+from cryptolake.net.state import AtHash, Several
 
 Question = tuple[str, Sequence[Json]]
 """A method and its parameters."""
@@ -35,8 +35,28 @@ def newest_block(calls: Iterable[Question]) -> int | None:
 
 
 def divisible(calls: Sequence[Question]) -> bool:
-    """Whether it could be asked in smaller pieces: several calls, or logs of several blocks."""
+    """Whether it could be asked in smaller pieces: whatever of it an endpoint may limit is more than one."""
+    return several(calls) or max(filters_of(calls[0])) > 1 or parts_of(calls[0]) > 1
+
+
+def several(calls: Sequence[Question]) -> bool:
+    """Whether several calls, or logs of several blocks, are asked for: what nobody has to wait for as a whole."""
     return len(calls) > 1 or blocks_of(calls[0]) > 1
+
+
+def filters_of(call: Question) -> tuple[int, int]:
+    """How many addresses and first topics a question for logs names; 1 for everything else."""
+    method, params = call
+    asked = params[0] if method == "eth_getLogs" and params else None
+    if not isinstance(asked, Mapping):
+        return 1, 1
+    topics = asked.get("topics")
+    first = topics[0] if isinstance(topics, list) and topics else None
+    return _count(asked.get("address")), _count(first)
+
+
+def _count(named: Json) -> int:
+    return max(1, len(named)) if isinstance(named, list) else 1
 
 
 def blocks_of(call: Question) -> int:
@@ -68,13 +88,22 @@ def parts_of(call: Question) -> int:
 
 
 def smallest(calls: Sequence[Question], *, newest: bool = False) -> list[Question]:
-    """The smallest question of the same kind: one call of several, one block of a window of logs (`newest`: its last)."""
+    """The smallest question of the same kind: one call of several, and of one for logs one block (`newest`: its last), one
+    address and one topic; one of the calls that an aggregate holds.
+    """
     (method, params), *_ = calls
-    span = params[0] if method == "eth_getLogs" and params else None
-    if not isinstance(span, Mapping):
+    asked = params[0] if params else None
+    if isinstance(asked, Several) and asked.parts > 1:
+        return [(method, [asked.least, *params[1:]])]
+    if method != "eth_getLogs" or not isinstance(asked, Mapping):
         return [(method, params)]
-    block = span.get("toBlock" if newest else "fromBlock")
-    return [(method, [{**span, "fromBlock": block, "toBlock": block}])]
+    block = asked.get("toBlock" if newest else "fromBlock")
+    found: dict[str, Json] = {**asked, "fromBlock": block, "toBlock": block}
+    if isinstance(address := asked.get("address"), list) and address:
+        found["address"] = address[0]
+    if isinstance(topics := asked.get("topics"), list) and topics and isinstance(topics[0], list):
+        found["topics"] = [topics[0][:1], *topics[1:]]
+    return [(method, [found])]
 
 
 def _last(call: Question) -> int | None:

@@ -283,6 +283,8 @@ class Pool:
                 size = fits
                 continue
             except (TooBig, Doubtful) as error:
+                if not self.hurried and (found := self._doubts.of_parts(station, asked, error)):
+                    return by_place(numbers, found)
                 if size == 1 or (self.hurried and isinstance(error, Doubtful)):
                     raise of_one(calls[numbers[0]], error) from None
                 if isinstance(error, TooBig) and error.of == "batch":

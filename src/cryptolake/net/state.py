@@ -7,6 +7,7 @@ and what a block says of itself (block_identity).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 from cryptolake.net.envelope import Json
 
@@ -23,9 +24,14 @@ class AtHash(dict[str, Json]):
 
 
 class Several(dict[str, Json]):
-    """The fields of an eth_call that holds `parts` calls which could be asked apart."""
+    """The fields of an eth_call that holds `parts` calls which could be asked apart; `least` are those of one of them."""
 
     parts = 1
+
+    @property
+    def least(self) -> Mapping[str, Json]:
+        """The fields of an eth_call that asks for one of the parts alone."""
+        return self
 
 
 class Proving(Several, ABC):

@@ -10,8 +10,11 @@ from collections.abc import Sequence
 from cryptolake.errors import CryptolakeError, Stop
 from cryptolake.net.endpoint import Learned, Station
 from cryptolake.net.faults import Doubtful, Elsewhere, Malformed, TooBig
+from cryptolake.net.filters import find, untried
 from cryptolake.net.logs import METHOD, Log, LogQuestion, place
 from cryptolake.net.rpc import Pool
+
+_AGAIN = 2
 
 Part = tuple[Sequence[str], Sequence[str]]
 """Addresses and first topics that are asked for together."""
@@ -33,8 +36,7 @@ def ask_window(
     Raises TooBig or Doubtful when fewer blocks may help (`teach` tells what to do then), else by reaction.
     """
     learned, found = station.learned, set[Log]()
-    cut: list[tuple[int, int]] = []  # how many addresses and topics were refused for a reason that was not said
-    called: set[str] = set()  # what the refusals of single blocks spoke of
+    again = 0  # times that one block was refused whole and answered whole soon after
     parts = [_of(question, question.addresses if addresses is None else addresses)]
     while parts:
         addresses, topics = parts.pop()
@@ -50,18 +52,26 @@ def ask_window(
             of: str = error.of if isinstance(error, TooBig) else ""
             if of == "blocks" or of in learned.misnamed:
                 of = _meant(learned, addresses, topics)
-            if of in {"addresses", "topics"} and len(addresses) * len(topics) > 1:
+            many = len(addresses) * len(topics) > 1
+            if of in {"addresses", "topics"} and many:
                 hint = error.hint if isinstance(error, TooBig) and error.of == of else None
                 _refused(learned, of, addresses, topics, hint)
+                parts.append((addresses, topics))
+                continue
+            asked_in_vain = pool.hurried and isinstance(error, Doubtful) and not error.spoken
+            unsaid = end - start == 1 or (not of and not asked_in_vain and untried(station, addresses, topics))
+            few = find(pool, station, question, start, addresses, topics) if unsaid and many else None
+            if few:  # whatever it was called
+                if end - start == 1:
+                    learned.forgive({of})
                 parts.append((addresses, topics))
             elif end - start > 1:
                 if of in {"addresses", "topics"}:  # there is only one left: it was never their number
                     learned.misname(of)
                 raise
-            elif len(addresses) * len(topics) > 1:  # a single block: it can only be the addresses or topics
-                cut.append((len(addresses), len(topics)))
-                called |= {of}
-                parts += _halves(question, addresses, topics)
+            elif few is False and again < _AGAIN:
+                again += 1
+                parts.append((addresses, topics))
             else:
                 raise _refuses_all(pool, station, error) from None
         else:
@@ -76,10 +86,6 @@ def ask_window(
                 found.update(readable)
                 unread |= others
     _require_places(found, unread)
-    if cut:
-        addresses_cut, topics_cut = cut[0]
-        (learned.addresses if addresses_cut > 1 else learned.topics).refused(max(addresses_cut, topics_cut))
-        learned.forgive(called)
     return list(found)
 
 
@@ -127,14 +133,6 @@ def teach(learned: Learned, error: TooBig | Doubtful, start: int, end: int) -> l
 
 def _of(question: LogQuestion, addresses: Sequence[str]) -> Part:
     return addresses, question.topics(addresses)
-
-
-def _halves(question: LogQuestion, addresses: Sequence[str], topics: Sequence[str]) -> list[Part]:
-    half = max(len(addresses), len(topics)) // 2
-    if len(addresses) > 1:
-        half = len(addresses) // 2
-        return [_of(question, addresses[half:]), _of(question, addresses[:half])]
-    return [(addresses, topics[half:]), (addresses, topics[:half])]
 
 
 def _refused(learned: Learned, of: str, addresses: Sequence[str], topics: Sequence[str], hint: int | None) -> None:
