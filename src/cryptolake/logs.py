@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
+from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 if TYPE_CHECKING:
     import structlog
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 _SHORTEST = 4
 _KEY_LENGTH = 16  # the shortest key that a provider puts into a path or host name; shorter parts are words
 _TOKEN = re.compile(r"(?=.*\d)(?=.*[a-z]).{8,}", re.IGNORECASE)  # no word of a language is made so
+# What is shorter than a key and looks like words is one from so many digits or letters on, unless such a word is in it.
+_DIGITS, _ONE_WORD, _SEVERAL_WORDS = 8, 13, 10
+_WORDS = re.compile(
+    "api|archive|bc|beta|chains?|datasets?|devnet|endpoint|ethereum|evm|ext|full|fullnode|gateway|graphql|https?|json|jsonrpc|"
+    "main|mainnet|networks?|nodes?|one|private|projects?|proxy|public|query|rpc|service|testnet|stream|trace|v[0-9]|websocket|wss?"
+)
 _NAMES_A_SECRET = re.compile(r"key|token|secret|auth|pass|pwd|sig|cred", re.IGNORECASE)
 # What logging was set up with in this process: two folders may be open at once, and neither's secrets may be told.
 _in_force: list[Settings] = []
@@ -85,21 +91,42 @@ def url_secrets(url: str) -> list[str]:
     """What in an endpoint's address may be its key: providers repeat parts of it in their answers. Nothing for other texts."""
     if "://" not in url:
         return []
-    parts = urlsplit(url)
-    host, user, password = (
-        (parts.hostname or "").split("."),
-        unquote(parts.username or ""),
-        unquote(parts.password or ""),
-    )
-    words = [*parts.path.split("/"), *host[:1], user]
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").split(".")
+    except ValueError:  # brackets that are no address
+        return [url]
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    # Of the host the last two labels are the provider's name; of what follows, a fragment is written like a query.
+    words = [*host[: max(1, len(host) - 2)], user]
+    keys = [*re.split("[/;=]", parts.path), *parts.path.split("/"), *parts.fragment.split("/")]
     # What stands where only a secret does is one however short it is: a user name only where there is no password.
     given = [password, f"{user}:{password}"] if password else [user]
-    for name, value in parse_qsl(parts.query):
-        (given if _NAMES_A_SECRET.search(name) else words).append(value)
-    return [
-        *(one for one in words if len(one) >= _KEY_LENGTH or _TOKEN.fullmatch(one)),
-        *(one for one in given if len(one) >= _SHORTEST),
-    ]
+    for part in re.split("[&;]", f"{parts.query}&{parts.fragment}"):
+        name, equals, value = (unquote(one.replace("+", " ")) for one in part.partition("="))
+        if not equals:
+            keys.append(name)  # a key may be all there is
+        else:
+            (given if _NAMES_A_SECRET.search(name) else words).append(value)
+    return list(
+        dict.fromkeys(
+            [
+                *(one for one in [*words, *keys] if len(one) >= _KEY_LENGTH or _TOKEN.fullmatch(one)),
+                *(one for one in keys if _may_be_a_key(one)),
+                *(one for one in given if len(one) >= _SHORTEST),
+            ]
+        )
+    )
+
+
+def _may_be_a_key(part: str) -> bool:
+    """Whether a part of a path, shorter than keys are, is none of the words that stand in addresses."""
+    pieces = [one for one in re.split(r"[^a-z0-9]+", part.lower()) if one]
+    if any(_WORDS.fullmatch(one) for one in pieces):
+        return False
+    if part.isdigit():
+        return len(part) >= _DIGITS
+    return len(part) >= (_ONE_WORD if len(pieces) == 1 else _SEVERAL_WORDS)
 
 
 def redact_text(text: str, secrets: Iterable[str]) -> str:

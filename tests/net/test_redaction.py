@@ -48,6 +48,40 @@ def test_no_part_of_an_address_comes_back(spelling: str, address: str, secret: s
     assert not bare(told.removeprefix("error: <").removesuffix(">"), secret) or bare("***", secret)
 
 
+PLACES = [
+    "https://rpc.example/?{}", "https://rpc.example/v2?net=main&{}", "https://rpc.example/{}", "https://rpc.example/v2/{}/rpc",
+    "https://rpc.example/v2#{}", "https://rpc.example/v2#apikey={}", "https://rpc.example/x?token={}",
+    "https://rpc.example/x;k={}", "https://rpc.example/a#/{}/b",
+]  # fmt: skip
+SHORT = [
+    "12345678901234",
+    "abcdefghijklmno",
+    "abc_defghi",
+    "9f8e7d6c5b4a39281706f5e4d3c2b1a0",
+    "zyxwvutsrqponml",
+    "k3y-0f-mine",
+]
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("key", SHORT)
+def test_a_short_key_is_one_wherever_it_stands(place: str, key: str) -> None:
+    assert not bare(redact_text(f"error at {key}", url_secrets(place.format(key))), key)
+
+
+@pytest.mark.parametrize(
+    "host", ["{}.rpc.example", "n1.{}.h.example", "eth.mainnet.{}.quick.example", "a.b.{}.c.d.example"]
+)
+def test_any_label_of_a_host_may_be_its_key(host: str) -> None:
+    key = "9f8e7d6c5b4a3928"
+    assert not bare(redact_text(f"error at {key}", url_secrets(f"https://{host.format(key)}/")), key)
+
+
+@pytest.mark.parametrize("url", ["https://[::1", "https://[", "http://a]b/", "://", "x://[v1.a]:b/?#"])
+def test_no_address_crashes(url: str) -> None:
+    assert isinstance(url_secrets(url), list)
+
+
 @given(user=SECRETS, password=SECRETS)
 def test_no_header_comes_back(user: str, password: str) -> None:
     url = f"https://{quote(user, safe='')}:{quote(password, safe='')}@rpc.example/"
@@ -55,5 +89,14 @@ def test_no_header_comes_back(user: str, password: str) -> None:
     assert header.rstrip("=")[:-2] not in redact_text(f"Authorization: Basic {header}", url_secrets(url))
 
 
-def test_words_of_an_address_are_no_secrets() -> None:
-    assert url_secrets("https://eth-mainnet.example/v2/rpc?net=mainnet&chain=base") == []
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://eth-mainnet.example/v2/rpc?net=mainnet&chain=base", "https://api.avax.network/ext/bc/C/rpc",
+        "https://portal.sqd.dev/datasets/base-mainnet", "https://rpc.gnosis.gateway.fm", "https://mainnet.base.org",
+        "https://arb.example/arbitrum-one", "https://rpc.example/ethereum/archive", "http://127.0.0.1:8545",
+        "http://localhost:8545/optimism#main", "https://x.example/?debug",
+    ],
+)  # fmt: skip
+def test_words_of_an_address_are_no_secrets(url: str) -> None:
+    assert url_secrets(url) == []
