@@ -105,6 +105,11 @@ def test_settings_are_read_by_name_from_file_and_environment(tmp_path: Path, mon
         ("[endpoints.ethereum-own-1]\nspam = 500\n", "endpoints.ethereum-own-1.spam"),
         ("[endpoints.ethereum-own-1]\nspan = 0\n", "endpoints.ethereum-own-1.span"),
         ('[endpoints.ethereum-own-1]\nrate = "fast"\n', "endpoints.ethereum-own-1.rate"),
+        *(
+            (f"[endpoints.ethereum-own-1]\n{name} = {word}\n", f"endpoints.ethereum-own-1.{name}")
+            for name in ("rate", "span", "batch", "addresses", "archive")
+            for word in ("true", "false")
+        ),
         ("[endpoints.etherium-own-1]\nspan = 500\n", "endpoints.etherium-own-1: .*ethereum-own-1"),
         ("[endpoint.ethereum-own-1]\nspan = 500\n", "nobody reads 'endpoint'; did you mean endpoints"),
     ],

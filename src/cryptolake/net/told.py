@@ -8,10 +8,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 if TYPE_CHECKING:
     from cryptolake.net.endpoint import Endpoint
+
+
+def _number(value: object) -> object:
+    """`true` is no number: taken for 1 it would ask for every block alone."""
+    if isinstance(value, bool):
+        raise ValueError("is a number, not true or false")
+    return value
 
 
 class ToldLimits(BaseModel):
@@ -32,6 +39,8 @@ class ToldLimits(BaseModel):
         description="who runs it, where its host does not tell: endpoints of one operator are one voice, and one of an unknown "
         "operator is none of its own",
     )
+
+    _require_numbers = field_validator("rate", "span", "batch", "addresses", "archive", mode="before")(_number)
 
     def applied(self, endpoint: Endpoint) -> Endpoint:
         """The endpoint under these limits. Who runs a known host stays so: what is said of a place in a list adds a name."""
