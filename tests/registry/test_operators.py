@@ -14,7 +14,7 @@ from cryptolake.net.told import ToldLimits
 from cryptolake.net.voices import UNKNOWN, are_two, by_voice, distinct, same_voice, surely_one, told_by, voice
 from cryptolake.registry.endpoints import endpoints_of
 from cryptolake.registry.loader import load_registry
-from cryptolake.registry.providers import UNTOLD, operator_of, operators, relays, rpc_plans
+from cryptolake.registry.providers import UNTOLD, normal_form, operator_of, operators, relays, rpc_plans
 from cryptolake.sources.onchain.families import declared
 from cryptolake.sources.onchain.kept_voices import bear_out
 
@@ -156,3 +156,40 @@ def test_hosts_by_other_names_are_their_operators(url: str, name: str) -> None:
     found = operator_of(url)
     assert found is not None
     assert found.name == name
+
+
+SPELLINGS = (
+    "https://rpc.example.org/v1/KEY",
+    "https://RPC.Example.org/v1/KEY",
+    "https://rpc.example.org./v1/KEY",
+    "https://rpc.example.org:443/v1/KEY",
+    "https://rpc.example.org/v1/KEY/",
+    "http://rpc.example.org/v1/KEY",
+    "http://rpc.example.org:80/v1/KEY//",
+    "HTTPS://rpc.example.org.:443/v1/KEY",
+)
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_one_place_is_one_voice_however_it_is_written_and_whatever_is_said_of_it(spelling: str) -> None:
+    chain = load_registry(declared()).chains["ethereum"]
+    found = endpoints_of(chain, own=[SPELLINGS[0], spelling], rate=None, keys=[], plan="free", public=False)
+    one, other = (
+        ToldLimits.model_validate({"operator": name}).applied(each) for name, each in zip("ab", found, strict=True)
+    )
+    assert same_voice(one, other)
+
+
+@pytest.mark.parametrize(
+    "other", ["http://rpc.example.org:8545/v1/KEY", "https://rpc.example.org/v1/KEZ", "https://b.org/v1/KEY"]
+)
+def test_another_place_is_another_account(other: str) -> None:
+    assert normal_form(SPELLINGS[0]) != normal_form(other)
+    assert normal_form(normal_form(other)) == normal_form(other)
+
+
+def test_every_host_of_an_operator_is_known_by_any_spelling() -> None:
+    for one in operators().values():
+        for host in one.hosts:
+            for spelling in (f"https://{host}./x", f"https://{host.upper()}:443/x", f"https://a.{host}./x/"):
+                assert operator_of(spelling) == one

@@ -21,6 +21,7 @@ from cryptolake.registry.providers import (
     Operator,
     RpcPlan,
     host_of,
+    normal_form,
     operator_of,
     operators,
     plan_of,
@@ -114,7 +115,7 @@ def _endpoint(
     name: str, url: str, limits: Limits, plan: RpcPlan, *, account: str, usd_per_million: float | None
 ) -> Endpoint:
     """The account is named by a digest: its name becomes a file name and must not tell the key."""
-    digest = hashlib.sha256(account.encode()).hexdigest()[:16]
+    digest = hashlib.sha256(normal_form(account).encode()).hexdigest()[:16]
     of = operator_of(url)
     operator, upstream = (of.name, of.upstream) if of is not None else ("", "")
     return Endpoint(name, SecretUrl(url), limits, digest, plan.provider, usd_per_million, operator, upstream)

@@ -114,11 +114,42 @@ def operator_of(url: str) -> Operator | None:
 
 
 def host_of(url: str) -> str:
-    """The host of a URL; empty where it has none, or is none: whoever asks it says so."""
+    """The host of a URL in normal form; empty where it has none, or is none: whoever asks it says so."""
     try:
-        return urlsplit(url).hostname or ""
+        return _host(urlsplit(url).hostname or "")
     except ValueError:
         return ""
+
+
+def normal_form(url: str) -> str:
+    """One way to write a URL of all those that reach the same place; as it is where it is none.
+
+    Case and last dot of the host, a port that goes without saying, http or https then, and the path's last slash tell nothing.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = _host(parts.hostname or ""), parts.port
+    except ValueError:
+        return url
+    if not host:
+        return url
+    usual = port in (None, _PORTS.get(parts.scheme))
+    who = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
+    place = f"[{host}]" if ":" in host else host
+    scheme = "https" if usual and parts.scheme in _PORTS else parts.scheme
+    rest = f"?{parts.query}" if parts.query else ""
+    return f"{scheme}://{who}{place}{'' if usual else f':{port}'}{parts.path.rstrip('/')}{rest}"
+
+
+_PORTS = {"http": 80, "https": 443}
+
+
+def _host(name: str) -> str:
+    name = name.removesuffix(".").lower()
+    try:
+        return name if name.isascii() else name.encode("idna").decode("ascii")
+    except UnicodeError:
+        return name
 
 
 def plan_of(url: str, otherwise: str) -> RpcPlan:
