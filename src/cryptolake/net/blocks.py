@@ -20,7 +20,6 @@ from cryptolake.net.besides import why_none
 from cryptolake.net.block_identity import BlockIdentity, KnownBlock
 from cryptolake.net.boundary import closer, contradicted, pilots, probes
 from cryptolake.net.faults import Behind
-from cryptolake.net.finality import believed
 from cryptolake.net.header_standing import HeaderStanding as HeaderStanding
 from cryptolake.net.known_headers import KnownHeaders
 from cryptolake.net.rpc import Pool
@@ -230,8 +229,7 @@ class Blocks:
 
     def _search(self, wanted: Sequence[int]) -> dict[int, tuple[Header, Header]]:
         """The blocks before and after each of these times that touch each other, as headers say."""
-        first, head = self._ends()
-        head = self._as_anybody_says(head) if any(at > head.timestamp for at in wanted) else head
+        first, head = self._ends(max(wanted))
         search = {at: self._headers.bracket(at, first, head) for at in wanted if first.timestamp < at <= head.timestamp}
         found: dict[int, tuple[Header, Header]] = {}
         misled: dict[int, int] = {}
@@ -264,26 +262,20 @@ class Blocks:
         self._standing[wanted] = _standing_of(began, [borne], self._outvoted.get(wanted, ""))
         return True
 
-    def _ends(self) -> tuple[Header, Header]:
-        """The first block, and the newest final one that can be had: an endpoint may call final what nobody has."""
-        number = self._headers.pool.finalized()
+    def _ends(self, until: int) -> tuple[Header, Header]:
+        """The first block, and the newest final one that can be had: an endpoint may call final what nobody has.
+
+        Whoever is only asked besides has no say in what is final, not even where nobody else is left to ask for headers.
+        """
+        pool = self._pool if self._headers.pool.hurried else self._headers.pool
+        number = pool.finalized(until)
         while True:
             try:
                 ends = self._headers.of([0, number])
             except Behind:
-                number = self._headers.pool.finalized_below(number)
+                number = pool.finalized_below(number)
             else:
                 return ends[min(ends)], ends[max(ends)]
-
-    def _as_anybody_says(self, head: Header) -> Header:
-        """The newest final block by everybody's word: one endpoint alone does not make a day that is over one to come."""
-        pool = self._headers.pool
-        for number in believed(pool.finalized_everywhere(pool.everybody if self._again else pool.stations)):
-            try:
-                return self._headers.of([number])[number] if number > head.number else head
-            except Behind:
-                continue  # nobody has what that one calls final
-        return head
 
     def _known(self, at: int) -> Header | None:
         return None if self._cache is None else self._cache.get(self._pool.chain, at)

@@ -13,7 +13,6 @@ from contextlib import suppress
 from functools import partial
 
 from cryptolake.errors import BadInput, CryptolakeError, Retry, Skip, Stop
-from cryptolake.net.answers import quantity
 from cryptolake.net.choice import LOGS, fitting, in_flight, kept, next_for_logs, order, surely_missing, worth_asking
 from cryptolake.net.doubts import Doubts
 from cryptolake.net.endpoint import Endpoint, Learned, Station
@@ -32,7 +31,7 @@ from cryptolake.net.faults import (
     Unsaid,
     passing,
 )
-from cryptolake.net.finality import FinalBlock, newest
+from cryptolake.net.finality import FinalBlock, settled
 from cryptolake.net.http import Http
 from cryptolake.net.liars import Liars
 from cryptolake.net.limiter import Limiter, for_limit
@@ -41,6 +40,7 @@ from cryptolake.net.outcome import answered, failed
 from cryptolake.net.pauses import SIT_OUT_S, pause
 from cryptolake.net.purse import CeilingReached, Purse
 from cryptolake.net.questions import Question, learn_batch, of_one, state_block
+from cryptolake.net.voices import by_voice
 from cryptolake.net.waits import all_silent, answers_besides, any_awaited
 from cryptolake.net.wire import Wire
 
@@ -191,32 +191,48 @@ class Pool:
         """How many requests in flight the limits can feed: rate x latency, with room to spare (Little's law)."""
         return in_flight(self.stations, method)
 
-    def finalized(self) -> int:
-        """The newest block that cannot be reorganised away; 64 below the head where the chain has no such tag."""
-        try:
+    def finalized(self, until: float | None = None) -> int:
+        """The newest block that cannot be reorganised away; 64 below the head where the chain has no such tag.
+
+        With `until`, a time (seconds since 1970, UTC) that is to be final, none of one's own operators denies it (`settled`).
+        """
+        told, first = None, ""
+        with suppress(Elsewhere):
             (block,) = self.batch([("eth_getBlockByNumber", ["finalized", False])])
-        except Elsewhere:
-            block = None
-        told = FinalBlock.stated(block)
-        self.finality_assumed = told is None
-        if told is None:
-            return max(0, (quantity(self.call("eth_blockNumber", [])) or 0) - 64)
-        return told.number if told.sound(time.time()) else newest([told, *self.finalized_everywhere(self.stations)])
+            told, first = FinalBlock.stated(block), self.last_endpoint
+        self.finality_assumed = False
+        if told is not None and told.sound(time.time(), until):
+            return told.number
+        words = {} if told is None else {first: told}
+        words |= self._finalized_by([one for one in self.stations if one.endpoint.name != first])
+        if not words:
+            self.finality_assumed, head = True, ("eth_blockNumber", [])
+            ours = FinalBlock.behind(self.call(*head))
+            words = {self.last_endpoint: ours}
+            others = [one for one in self.stations if one.endpoint.name != self.last_endpoint]
+            words |= {name: FinalBlock.behind(one) for name, one in self._each(others, head).items()}
+        groups = [[one.endpoint.name for one in some] for some in by_voice(self.stations, lambda one: one.endpoint)]
+        return settled([[words[name] for name in some if name in words] for some in groups], time.time())
 
     def finalized_below(self, number: int) -> int:
         """The newest block that another endpoint calls final, below `number`, which nobody has. Raises Behind if none is."""
-        if found := [one.number for one in self.finalized_everywhere(self.stations) if 0 < one.number < number]:
+        words = self._finalized_by(self.stations if len(self.stations) > 1 else ()).values()
+        if found := [one.number for one in words if 0 < one.number < number]:
             return max(found)
         raise Behind(f"{self.chain}: the endpoint does not have block {number} yet; run again later")
 
-    def finalized_everywhere(self, stations: Sequence[Station]) -> list[FinalBlock]:
-        """What each of these calls final, besides those that do not say; nothing where there is but one."""
-        found = []
-        for station in stations if len(stations) > 1 else ():
+    def _finalized_by(self, stations: Sequence[Station]) -> dict[str, FinalBlock]:
+        """What each of these calls final, by its name, besides those that do not say."""
+        told = self._each(stations, ("eth_getBlockByNumber", ["finalized", False]))
+        return {name: said for name, one in told.items() if (said := FinalBlock.stated(one)) is not None}
+
+    def _each(self, stations: Sequence[Station], question: Question) -> dict[str, Json | Reply]:
+        """What each of these answers at the first try, by its name."""
+        found: dict[str, Json | Reply] = {}
+        for station in stations:
             if station.stopped is None and not station.silent(self._clock()):
                 with suppress(CryptolakeError):
-                    (block,) = self._try(station, [("eth_getBlockByNumber", ["finalized", False])], None)
-                    found += [one for one in [FinalBlock.stated(block)] if one is not None]
+                    (found[station.endpoint.name],) = self._try(station, [question], None)
         return found
 
     def _somewhere(self, calls: Sequence[Question], left: Sequence[int]) -> dict[int, Json | RpcFault]:
