@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +13,7 @@ from benchmarks.synthetic_lake import market
 from tests.net.node import CHAIN_ID, Node, block_named, linear, pool_of
 from tests.sources.answering import array, at
 
-from cryptolake.contracts.partition import Partition, days
+from cryptolake.contracts.partition import Partition, Period, days
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.net.abi import call_data
 from cryptolake.net.blocks import Blocks
@@ -68,8 +68,8 @@ class Town(Node):
         return head | {"result": answer}
 
 
-def collected(node: Town) -> dict[str, list[Raw | Miss]]:
-    """What a scan over two days gives for each market, in the order of the days."""
+def collected(node: Town, periods: Sequence[Period] = PERIODS) -> dict[str, list[Raw | Miss]]:
+    """What a scan over two days (or these) gives for each market, in the order of the days."""
     pool = pool_of(node)
     scan = LiquidationScan(
         source="onchain",
@@ -82,7 +82,7 @@ def collected(node: Town) -> dict[str, list[Raw | Miss]]:
         audit=0.0,
         watch=lambda _: None,
     )
-    asked = [Partition("liquidations", name, period) for name in ("listed", "plain") for period in PERIODS]
+    asked = [Partition("liquidations", name, period) for name in ("listed", "plain") for period in periods]
     found: dict[str, list[Raw | Miss]] = {"listed": [], "plain": []}
     for one in scan.run(asked):
         found[one.partition.key].append(one)
@@ -132,3 +132,26 @@ def test_a_list_that_is_refused_or_odd_is_no_empty_list(answer: str | None, reas
     assert [(one.state, one.reason) for one in found["listed"] if isinstance(one, Miss)] == [("failed", reason)] * 2
     assert len(found["listed"]) == 2
     assert [emitters(one) for one in found["plain"]] == [{PLAIN.entry["pool"]}] * 2
+
+
+@pytest.mark.parametrize("replaced_at", [1, 2, 12, 24, 25, 36, 48])
+@pytest.mark.parametrize("periods", [PERIODS, PERIODS[:1], PERIODS[1:]], ids=["both days", "the first", "the second"])
+def test_whoever_was_replaced_within_any_day_of_a_scan_is_asked_for_logs(
+    replaced_at: int, periods: Sequence[Period]
+) -> None:
+    """At noon of the first or the only day too; `replaced_at` is the first block that lists the other one."""
+    node = Town(
+        HOURLY,
+        1000,
+        logs_of=lambda _: [],
+        listed=lambda _: SOUND,
+        pool=lambda block: word(BEFORE if block < replaced_at else AFTER),
+        code=lambda _to, _block: "0x6001",
+    )
+    found = collected(node, periods)
+    first, last = (1 if periods[0] == PERIODS[0] else 25), (24 if periods[-1] == PERIODS[0] else 48)
+    wanted = {BEFORE if block < replaced_at else AFTER for block in range(first, last + 1)}
+    for one in found["listed"]:
+        assert emitters(one) >= wanted
+        grounds = orjson.loads(one.payload)["certificate"]["grounds"] if isinstance(one, Raw) else []
+        assert [ground["block"] for ground in grounds if ground["what"] == "emitters"] == [first - 1, last]

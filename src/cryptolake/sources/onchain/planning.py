@@ -44,6 +44,7 @@ class Habit:
     calls: int = 100
     alone: int = 0
     emitters: int = 0
+    lists: bool = False
     event_blocks: float = 0.0
     settling: int = 3
 
@@ -51,14 +52,14 @@ class Habit:
 # Counted against simulated contracts (benchmarks/simulated_ethereum); sizes are about those of 2025. What a market really
 # asked takes their place as soon as the lake holds an answer.
 _HABITS = {
-    "aave_v2": Habit(3, 112, emitters=2),
+    "aave_v2": Habit(3, 112, emitters=2, lists=True),
     "aave_v3": Habit(3, 91, emitters=2),
-    "cap": Habit(3, 80, emitters=3, settling=2),
-    "compound_v2": Habit(3, 95, alone=2, emitters=3, settling=4),
+    "cap": Habit(3, 80, emitters=3, settling=2, lists=True),
+    "compound_v2": Habit(3, 95, alone=2, emitters=3, settling=4, lists=True),
     "compound_v3": Habit(3, 66, emitters=1),
-    "euler_v2": Habit(4, 400, emitters=1),
-    "fluid": Habit(3, 150, emitters=2),
-    "gearbox": Habit(6, 250, emitters=6),
+    "euler_v2": Habit(4, 400, emitters=1, lists=True),
+    "fluid": Habit(3, 150, emitters=2, lists=True),
+    "gearbox": Habit(6, 250, emitters=6, lists=True),
     "morpho_blue": Habit(3, 1200, emitters=1),
 }
 
@@ -98,8 +99,13 @@ def snapshot_calls(habits: Sequence[Habit], periods: int, together: int = MAX_CA
 
 
 def emitter_calls(habits: Sequence[Habit], periods: int) -> int:
-    """Contract calls that name the emitters at the first and the last block of one run of touching periods."""
-    return (1 if periods == 1 else 2) * max((one.emitters for one in habits), default=0)
+    """Contract calls that name the emitters at both ends of one run of touching periods."""
+    return _ends_asked(habits, periods) * max((one.emitters for one in habits), default=0)
+
+
+def _ends_asked(habits: Iterable[Habit], periods: int) -> int:
+    """At how many blocks the emitters are named: lists that the chain holds before the first period, too."""
+    return 2 if periods > 1 or any(one.lists for one in habits) else 1
 
 
 def settling_calls(habits: Iterable[Habit], periods: int, days: float) -> int:
@@ -126,7 +132,7 @@ def borne_out_calls(habits: Iterable[Habit], periods: int, days: float) -> int:
     Emitters are named at both ends of the run, events are valued once a period with any.
     """
     every = list(habits)
-    return (1 if periods == 1 else 2) * bool(every) + round(_lively(every, periods, days))
+    return _ends_asked(every, periods) * bool(every) + round(_lively(every, periods, days))
 
 
 def birth_calls(csus: Iterable[Csu], chain: Chain) -> int:

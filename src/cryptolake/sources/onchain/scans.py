@@ -102,9 +102,12 @@ class LiquidationScan:
             yield from self._touching(members, {period: ranges[period] for period in touching})
 
     def _touching(self, asked: Sequence[Partition], ranges: Mapping[Period, Bounds]) -> Iterator[Raw | Miss]:
-        """Periods that touch each other: the emitters of first and last block, one scan over all of it, period by period."""
-        first, last = (ranges[period][1] for period in (min(ranges), max(ranges)))
+        """Periods that touch each other: the emitters at both ends, one scan over all of it, period by period."""
         csus = [self.csus[name] for name in sorted({partition.key for partition in asked})]
+        first, last = ranges[min(ranges)][1], ranges[max(ranges)][1]
+        if any(_listed(csu) for csu in csus) and ranges[min(ranges)][0].start:
+            # What the chain lists may have been replaced within the first period.
+            first = self.blocks.last_before(min(ranges).start)
         filters: dict[str, list[LogFilter]] = {}
         likely: list[Call] = []
         at_last = self._emitters(csus, last)
