@@ -243,3 +243,57 @@ def test_a_bloom_filter_that_hashes_to_nothing_disproves_nobody(
     found = world.read(*(by_other_rules(one) if strange else one for one in changes), rule=rule)
     assert all(day.suspect or day.rows == truth[one].rows for one, day in found.items())
     assert not {name for day in found.values() for name in day.liars} & {"server-1"}
+
+
+ODD: Mapping[str, Callable[[Header, Fortnight], Header]] = {
+    "no filter": lambda header, _: {**header, "logsBloom": "0x0"},
+    "a field too few": lambda header, _: {name: value for name, value in header.items() if name != "mixHash"},
+    "a field unheard of": lambda header, _: {**header, "extraData": header["extraData"] + "11e5"},
+}
+LATER: Mapping[str, tuple[str, Callable[[Header, Fortnight], Header]]] = {
+    "the chain two days later": (
+        "the chain's first",
+        lambda header, _: {**header, "timestamp": hex(fortnight_end(EVENTFUL[1]) + 1)},
+    ),
+    "last two of the day at midnight": ("last two of the day", midnight),
+    "receipts root": ("last of the day", FIELDS["receipts root"]),
+}
+
+
+WHO = ["mine + nobody knows", "mine + public", "mine, mine + nobody knows", "mine, mine + public", "mine, liar"]
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("what", LATER)
+@pytest.mark.parametrize("place", ["lied about", "all"])
+@pytest.mark.parametrize("who", WHO)
+def test_whoever_states_a_header_that_hashes_is_not_heard_instead_of_ones_own_whose_does_not(
+    world: World, truth: dict[Partition, Day], odd: str, what: str, place: str, who: str
+) -> None:
+    where, change = LATER[what]
+    blocks = places(world.fortnight)
+    liar = lying(lambda header, fortnight: forged(change(header, fortnight)), blocks[where], world.fortnight)
+    own = lying(ODD[odd], blocks[where if place == "lied about" else "all"], world.fortnight)
+    mine = who.count("mine")
+    try:
+        found = world.read(
+            *[own] * mine,
+            liar,
+            besides=[] if who == "mine, liar" else [mine],
+            unknown=[mine] if "nobody knows" in who else [],
+        )
+    except CryptolakeError:
+        assert who == "mine, liar"
+        return
+    right = {one: day.rows for one, day in found.items()} == {one: day.rows for one, day in truth.items()}
+    if who == "mine, liar":
+        assert all(day.suspect or day.rows in (None, truth[one].rows) for one, day in found.items())
+        assert not over_claimed(found, truth)
+        return
+    assert right
+    assert not {name for day in found.values() for name in day.liars}
+    if mine == 2:
+        assert {day.grade for day in found.values()} == {"two_voices"}, "two of one's own say the same"
+        assert not any(day.suspect for day in found.values())
+    elif what != "the chain two days later":  # which is no matter of a day that there was
+        assert any(day.suspect for day in found.values()), "that somebody says otherwise is not kept silent"

@@ -83,6 +83,7 @@ class World:
         grade: Grade = "two_voices",
         cache: Path | None = None,
         besides: Sequence[int] = (),
+        unknown: Sequence[int] = (),
     ) -> dict[Partition, Day]:
         csu = csu_on(self.fortnight)
         wanted = [Partition(name, csu.name, Period.of_day(day)) for name in ("liquidations", "tvl") for day in EVENTFUL]
@@ -98,7 +99,7 @@ class World:
                     f"server-{n}",
                     SecretUrl(url),
                     Limits(rate=500 if n else 10_000, log_span=10, most_blocks=10),
-                    operator=f"operator-{n}",
+                    operator="" if n in unknown else f"operator-{n}",
                     besides=n in besides,
                 )
                 for n, url in enumerate(urls)

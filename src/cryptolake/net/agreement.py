@@ -7,7 +7,7 @@ which headers a fact rests on (blocks), and chains of headers down to a block (p
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -32,8 +32,8 @@ class AgreedHeader:
 
     `wrong` is the endpoint whose header was refuted by a hash that it gave itself, or is another than two others give: `header`
     is theirs then. `contradicted` says who states another one while no proof says who is right, `stands` that the header is
-    used all the same: two bear it out, or all who state another one are only asked besides, which fails nobody's day. `later`
-    says that somebody silent is asked again.
+    used all the same: two bear it out, or all who state another one are only asked besides, which fails nobody's day, or
+    give one that does not hash; `own` that one of one's own is among them. `later` says that somebody silent is asked again.
     """
 
     header: Header
@@ -41,17 +41,24 @@ class AgreedHeader:
     wrong: str = ""
     contradicted: str = ""
     stands: bool = False
+    own: bool = False
     later: bool = False
 
 
 class Agreement:
     """Asks other operators of a pool for headers, each once. Thread-safe.
 
-    `provable` says whether it is known how the chain's headers hash: only then one that does not says nothing.
+    `provable` says whether it is known how the chain's headers hash: only then one that does not is the weaker one, `rivals`
+    what others were already heard to say of a block, who may be no voice of their own.
     """
 
-    def __init__(self, pool: Pool, provable: Callable[[], bool]) -> None:
-        self._pool, self._provable, self._lock = pool, provable, threading.Lock()
+    def __init__(
+        self,
+        pool: Pool,
+        provable: Callable[[], bool],
+        rivals: Callable[[int], Sequence[Header]] = lambda _number: (),
+    ) -> None:
+        self._pool, self._provable, self._rivals, self._lock = pool, provable, rivals, threading.Lock()
         self._known: dict[Header, AgreedHeader] = {}
         self._later: set[Header] = set()  # of these, those about which somebody was not waited for
         self._silent = set[str]()  # voices that gave none, however often they were asked: once is enough for a run
@@ -84,11 +91,15 @@ class Agreement:
             for theirs in told:
                 ours, known = left[theirs.number], rivals.setdefault(theirs.number, [])
                 if _bears_out(theirs, ours):
-                    odd = self._words(ours.number, [ours, theirs, *known]) if self._any_own(known) else ""
+                    others_say = self._otherwise(ours, known)
+                    odd = ""
+                    if self._any_own(one for one in others_say if self._as_good(one, ours)):
+                        odd = self._words(ours.number, [ours, theirs, *others_say])
                     agreed = AgreedHeader(self._borne(ours, theirs), contradicted=odd, stands=True)
                     self._note(left.pop(ours.number), agreed)
-                elif self._provable() and ours.sealed and not theirs.sealed:
+                elif not self._as_good(theirs, ours):
                     problem = f"{theirs.by} gives a header of block {theirs.number} that does not hash to its hash"
+                    known.append(theirs)
                 elif (
                     theirs.sealed and theirs.hash == ours.hash
                 ):  # the hash that both give is of other content than ours
@@ -100,18 +111,29 @@ class Agreement:
                 else:
                     known.append(theirs)
         for number, ours in left.items():
-            known = rivals.get(number, [])
+            known = self._otherwise(ours, rivals.get(number, []))
             if not known:
                 self._note(ours, AgreedHeader(self._borne(ours), problem or why_none(self._pool, heard)))
                 continue
             words = self._words(number, [ours, *known])
-            self._note(
-                ours, AgreedHeader(self._borne(ours), words, contradicted=words, stands=not self._any_own(known))
-            )
+            fails = self._any_own(one for one in known if self._as_good(one, ours) or not self._any_own([ours]))
+            told = AgreedHeader(self._borne(ours), words, contradicted=words, stands=not fails)
+            self._note(ours, replace(told, own=self._any_own(known)))
+
+    def _otherwise(self, ours: Header, heard: Sequence[Header]) -> list[Header]:
+        """Who else says otherwise, besides those `heard` now."""
+        names = {ours.by, *(one.by for one in heard)}
+        more = [one for one in self._rivals(ours.number) if one.by not in names and not _bears_out(one, ours)]
+        return [*heard, *more]
+
+    def _as_good(self, theirs: Header, ours: Header) -> bool:
+        """Whether a header is no weaker than another one: it hashes to its hash, where headers of the chain do."""
+        return theirs.sealed or not ours.sealed or not self._provable()
 
     def _outvoting(self, ours: Header, theirs: Header, known: Sequence[Header]) -> Header | None:
         """The header that two others give, unless both are only asked besides and ours is the user's own."""
-        right = next((one for one in known if _bears_out(theirs, one)), None)
+        able = [one for one in known if self._as_good(one, ours)]
+        right = next((one for one in able if _bears_out(theirs, one)), None)
         return right if right is not None and (self._any_own([right, theirs]) or not self._any_own([ours])) else None
 
     def _words(self, number: int, told: Sequence[Header]) -> str:
@@ -153,16 +175,17 @@ class Agreement:
         able = station.stopped is None and station.endpoint.answers(HEADER)
         return able and voice(station.endpoint) not in self._silent
 
-    def _any_own(self, headers: Collection[Header]) -> bool:
+    def _any_own(self, headers: Iterable[Header]) -> bool:
         """Whether any of these is stated by an endpoint that is not only asked besides."""
         besides = {one.endpoint.name for one in self._pool.besides}
         return any(one.by not in besides for one in headers)
 
 
-def _alike(one: Header, other: Header) -> bool:
+def alike(one: Header, other: Header) -> bool:
+    """Whether two headers are the same as far as is used of those that do not hash to their hashes."""
     return (one.hash, one.timestamp, one.parent) == (other.hash, other.timestamp, other.parent)
 
 
 def _bears_out(theirs: Header, ours: Header) -> bool:
     """Whether a second header is the same as far as the first is used: its hash says all where it hashes to it."""
-    return theirs.hash == ours.hash if ours.sealed else _alike(theirs, ours)
+    return theirs.hash == ours.hash if ours.sealed else alike(theirs, ours)

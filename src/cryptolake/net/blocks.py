@@ -63,7 +63,7 @@ class Blocks:
     ) -> None:
         self._pool, self._cache, self._clock, self._again = pool, cache, clock, again
         self._headers = headers = KnownHeaders(pool, provable=provable)
-        self._agreement = Agreement(pool, lambda: headers.provable)
+        self._agreement = Agreement(pool, lambda: headers.provable, headers.rivals)
         self._found: dict[int, Header] = {}  # boundaries, by timestamp
         # Of the same; that of the chain's first block for those before it.
         self._standing: dict[int, HeaderStanding] = {}
@@ -252,7 +252,7 @@ class Blocks:
         if not self._again:
             return True
         borne = self._agreement.of([first])[first.number]
-        if borne.contradicted and not borne.stands:
+        if borne.contradicted and (borne.own or not borne.stands):
             raise _undecided(borne)
         if borne.wrong:
             self._headers.leave_out([borne.wrong])
