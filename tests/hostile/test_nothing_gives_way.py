@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
+import orjson
 import pytest
 from tests.chain.scenario import Fortnight
 from tests.hostile.lakes import Lake, without_receipts
@@ -190,3 +192,27 @@ def test_state_that_two_operators_told_differently_is_no_fact_once_one_of_them_i
             assert there.collect(("l", lie), repair=True).reason == "suspect"
         settled = there.collect(("a", honest), ("b", honest), resume=False, proven="two_voices", repair=True)
         assert (settled.state, settled.reason) == ("done", None)
+
+
+@pytest.mark.parametrize("given", [None, "odd", {"windows": 7}])
+def test_what_an_answer_shows_counts_though_its_certificate_is_missing_or_cannot_be_read(
+    lake: Lake, given: object
+) -> None:
+    """As answers were kept before there were certificates."""
+    without_receipts(lake)
+    dropping = lambda asked, _ask: result(asked, []) if asked["method"] == "eth_getLogs" else None  # noqa: E731
+    with ExitStack() as open_:
+        there = World(lake, open_, lake.eventful[0])
+        before = there.collect(("a", honest), ("b", honest))
+        with lake.opened(public_rpc=False) as app:
+            raw = app.bronze.read(there.day, "onchain")
+            assert raw is not None
+            content = orjson.loads(raw.payload)
+            del content["certificate"]
+            old = replace(raw, payload=orjson.dumps(content | ({} if given is None else {"certificate": given})))
+            app.bronze.land(old)
+            app.ledger.append(replace(before, digest=old.digest, grade=None, at=datetime.now(UTC)))
+        after = there.collect(("l", dropping), resume=False)
+        assert (after.state, after.rows, after.reason) == ("done", before.rows, "suspect")
+        settled = there.collect(("a", honest), ("b", honest))
+        assert (settled.rows, settled.reason, settled.grade) == (before.rows, None, "two_voices")

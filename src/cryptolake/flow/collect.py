@@ -22,8 +22,8 @@ from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Compares, Hears, Source, Trip
 from cryptolake.errors import CryptolakeError, Retry, Skip, Stop
 from cryptolake.flow.claims import claims_renewed, release_dead, sign_of_life
-from cryptolake.flow.landing import ANSWERED, dispute, land, still_stands
-from cryptolake.flow.reading import entry, interpret, read_rows
+from cryptolake.flow.landing import ANSWERED, dispute, land, remember_lost, still_stands
+from cryptolake.flow.reading import doubt_of, entry, interpret, lost_words, read_rows
 from cryptolake.flow.turns import LOOK_S, Turns
 from cryptolake.lake.bronze import Bronze
 from cryptolake.net.faults import Behind, Disputed, Elsewhere, NotAwaited
@@ -183,6 +183,9 @@ class _Run:
             if landed is not None and raw is not None and raw.digest == landed.digest:
                 self._attempt[partition] = landed.attempt
                 unread[partition] = raw
+        for partition in mine:
+            if partition in tried and partition not in unread:
+                remember_lost(self.source, tried[partition], self.bronze)
         self._stands = {
             one: known for one, known in tried.items() if known.state in ANSWERED and known.digest and one not in unread
         }
@@ -268,7 +271,7 @@ class _Run:
         partition, before = failure.partition, self._stands.get(failure.partition)
         kept = None if before is None else self.bronze.read(partition, self.source.name)
         if before is None or kept is None or kept.digest != before.digest:
-            self.settle(failure)
+            self.settle(self._not_denied(failure))
         elif failure.state == "gone" and not before.rows:
             self.settle(failure)  # nothing that was there is denied
         else:
@@ -277,6 +280,14 @@ class _Run:
                 dispute(self.source, Miss(partition, "gone", "not_deployed", why), self.bronze)
             read_again = interpret(self.source, kept, self.bronze) if isinstance(self.source, Compares) else before
             self.settle(still_stands(read_again, why), failure)
+
+    def _not_denied(self, failure: Entry) -> Entry:
+        """The failure, where it says that there is nothing in the place of an answer that is lost: asked again until it is."""
+        doubt = None if failure.state != "gone" else doubt_of(self.source, failure.partition, self.bronze)
+        if doubt is None or doubt.lost is None:
+            return failure
+        words = f"{failure.error or failure.reason}; {lost_words(doubt.lost)}"
+        return replace(failure, state="failed", reason="damaged", error=words)
 
     def _landed(self, new: Entry) -> None:
         """An answer lies in its place, and is read next."""

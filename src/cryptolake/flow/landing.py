@@ -17,8 +17,8 @@ from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Compares, Source, Weighs
 from cryptolake.errors import Skip
 from cryptolake.flow.reading import entry, interpret, read
-from cryptolake.lake.bronze import Bronze
-from cryptolake.lake.envelopes import KeptDoubt
+from cryptolake.lake.bronze import ONCHAIN, Bronze
+from cryptolake.lake.envelopes import KeptDoubt, LostAnswer
 
 log = structlog.get_logger(__name__)
 ANSWERED = ("done", "empty")
@@ -34,7 +34,10 @@ def land(source: Source, new: Raw, bronze: Bronze, landed: Callable[[Entry], Non
         return _take(source, new, bronze, landed)
     try:
         read(source, kept)
-    except Skip:
+    except Skip:  # what the present reader cannot read may show what contradicts the new one all the same
+        stands = source.compare(new, kept)
+        if says := stands.doubt or ("" if stands.new else stands.why):
+            bronze.keep_doubt(new.partition, source.name, KeptDoubt(says, kept))
         return _take(source, new, bronze, landed)
     try:
         read(source, new)
@@ -58,6 +61,22 @@ def dispute(source: Source, miss: Miss, bronze: Bronze) -> None:
     """Remember that two who were asked say different things, so that one of them alone settles nothing later."""
     if isinstance(source, Compares) and bronze.doubt(miss.partition, source.name) is None:
         bronze.keep_doubt(miss.partition, source.name, KeptDoubt(miss.message))
+
+
+def remember_lost(source: Source, known: Entry, bronze: Bronze) -> None:
+    """Where the answer that the ledger knows is gone or damaged, remember what is known of it: no less takes its place unseen.
+
+    Before anybody is asked, so that neither a failure nor a run that is killed forgets it.
+    """
+    partition = known.partition
+    if known.digest is None or not isinstance(source, Compares) or (known.rows is None and known.grade is None):
+        return
+    if bronze.holds(partition, source.name, known.digest):
+        return
+    before = bronze.doubt(partition, source.name) or KeptDoubt("")
+    content = bronze.documented_content(partition) if source.name == ONCHAIN else None
+    lost = LostAnswer(known.rows, known.grade, content)
+    bronze.keep_doubt(partition, source.name, replace(before, lost=before.lost or lost))
 
 
 def still_stands(before: Entry, why: str) -> Entry:

@@ -8,13 +8,16 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import structlog
 
+from cryptolake.contracts.counting import counted
 from cryptolake.contracts.entry import SUSPECT, Entry, State
+from cryptolake.contracts.grades import at_least, grade_of
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.points import COLUMNS, Points
 from cryptolake.contracts.raw import Raw
 from cryptolake.contracts.source import Compares, Grades, Row, Source, Stamps, Weighs
 from cryptolake.errors import Skip
-from cryptolake.lake.bronze import Bronze
+from cryptolake.lake.bronze import Bronze, content_of
+from cryptolake.lake.envelopes import KeptDoubt, LostAnswer
 
 log = structlog.get_logger(__name__)
 
@@ -100,7 +103,7 @@ def interpret(source: Source, raw: Raw, bronze: Bronze) -> Entry:
         bronze.keep_rows(raw, rows, reader=source.reader(raw.partition.key))
     # A source that doubts an answer has the row say so instead of passing for sound.
     why = source.weigh(raw) if isinstance(source, Weighs) else None
-    why = why or contradicted(source, raw, bronze)
+    why = why or contradicted(source, raw, bronze, rows)
     return entry(
         raw.partition,
         "done" if rows else "empty",
@@ -113,15 +116,43 @@ def interpret(source: Source, raw: Raw, bronze: Bronze) -> Entry:
     )
 
 
-def contradicted(source: Source, raw: Raw, bronze: Bronze) -> str | None:
+def contradicted(source: Source, raw: Raw, bronze: Bronze, rows: Sequence[Row]) -> str | None:
     """Why the doubt that lies beside an answer is not settled by it; None where it is, or where there is none."""
-    doubt = bronze.doubt(raw.partition, source.name) if isinstance(source, Compares) else None
+    doubt = doubt_of(source, raw.partition, bronze)
     if doubt is None or not isinstance(source, Compares):
+        return None
+    if doubt.lost is not None and (why := _less_than(source, raw, rows, doubt.lost)) is not None:
+        return why
+    if not doubt.says:
         return None
     if doubt.rival is None:
         return None if source.decides(raw) else doubt.says
     stands = source.compare(raw, doubt.rival)
     return stands.doubt or (None if stands.new else stands.why or doubt.says)
+
+
+def doubt_of(source: Source, partition: Partition, bronze: Bronze) -> KeptDoubt | None:
+    """The doubt that lies beside a partition's answer, where the source's answers are held against those of before."""
+    return bronze.doubt(partition, source.name) if isinstance(source, Compares) else None
+
+
+def lost_words(lost: LostAnswer) -> str:
+    """What is known of an answer that is gone."""
+    rows = "" if lost.rows is None else f" and had {counted(lost.rows, 'row')}"
+    return f"the answer of before, which is lost or damaged, was {grade_of(lost.grade)}{rows}"
+
+
+def _less_than(source: Compares, raw: Raw, rows: Sequence[Row], lost: LostAnswer) -> str | None:
+    """Why an answer does not stand for one that is gone; None where it proves as much and shows the same, or settles it."""
+    grade = grade_of(source.grade(raw) if isinstance(source, Grades) else None)
+    before, words = grade_of(lost.grade), lost_words(lost)
+    if not at_least(grade, before):
+        return f"{words}; this one is {grade}: run `cryptolake collect --grade {before.removesuffix('_root')}`"
+    fewer = lost.rows is not None and len(rows) < lost.rows
+    same = lost.rows in (None, len(rows)) and (lost.content is None or lost.content == content_of(raw.partition, rows))
+    if same or (source.decides(raw) and not (fewer and at_least(before, "two_voices") and grade == before)):
+        return None
+    return f"{words}; this one has {counted(len(rows), 'row')}{'' if fewer else ' that say otherwise'}"
 
 
 def read_rows(source: Source, partitions: Iterable[Partition], bronze: Bronze) -> list[Row]:

@@ -17,6 +17,8 @@ What does not belong here: reading an answer (sources) and scaling or pricing it
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import orjson
@@ -32,8 +34,25 @@ from cryptolake.lake.archives import Archives
 from cryptolake.lake.envelopes import KeptDoubt, packed, packed_doubt, unpacked, unpacked_doubt
 from cryptolake.lake.whole import WholeAnswers
 
+_SECTIONS = {"tvl": "tvl_raw", "liquidations": "liquidations"}  # where a documented form has its rows
 _ANSWERS, _READER = "cryptolake.answers", "cryptolake.reader"  # what a twin says about itself
 ONCHAIN = "onchain"  # its bronze lies directly under the dataset, as documented; vendors' under their name
+
+
+def documented(partition: Partition, rows: Sequence[Row]) -> list[dict[str, object]]:
+    """The rows of an on-chain answer as its documented form has them: without what all of them share."""
+    shared = {
+        "csu",
+        "date",
+        "chain",
+        *(("block", "block_hash", "timestamp") if partition.dataset == "tvl" else ()),
+    }
+    return [{name: value for name, value in row.items() if name not in shared} for row in rows]
+
+
+def content_of(partition: Partition, rows: Sequence[Row]) -> str:
+    """Digest of the rows of an on-chain answer, as of those in a documented form."""
+    return sha256(orjson.dumps(documented(partition, rows))).hexdigest()
 
 
 class Bronze:
@@ -85,8 +104,13 @@ class Bronze:
         return None if content is None else unpacked_doubt(content)
 
     def keep_doubt(self, partition: Partition, source: str, doubt: KeptDoubt) -> None:
-        """Keep what contradicts a partition's answer; that of before stays beside it where it has a rival."""
+        """Keep what contradicts a partition's answer; that of before stays beside it where it has a rival.
+
+        What was known of a lost answer is known until the doubt is settled, and nothing that comes later stands for it.
+        """
         before = self.doubt(partition, source)
+        if before is not None and before.lost is not None:
+            doubt = replace(doubt, lost=before.lost)
         if before is not None and before.rival is not None and before.rival != doubt.rival:
             self.lay_beside(before.rival)
         write_bytes(self._doubt_path(partition, source), packed_doubt(doubt))
@@ -136,6 +160,17 @@ class Bronze:
         raw = self.read(partition, source)
         return raw is not None and (digest is None or raw.digest == digest)
 
+    def holds(self, partition: Partition, source: str, digest: str) -> bool:
+        """Whether this very answer is there, in its place or beside the one that took it."""
+        path = self.raw_path(partition, source)
+        if self.intact(partition, digest, source):
+            return True
+        try:
+            raw = unpacked(path.with_name(f"{path.name}.superseded-{digest[:12]}").read_bytes())
+        except FileNotFoundError:
+            return False
+        return raw is not None and raw.digest == digest
+
     def lost(self, answers: Iterable[tuple[Partition, str]], source: str = ONCHAIN) -> set[Partition]:
         """The partitions whose answer of this digest is not there, or not whole (see `lake.whole` for how it knows).
 
@@ -165,7 +200,6 @@ class Bronze:
         """
         if raw.source != ONCHAIN:
             return
-        stem = self._stem(raw.partition, raw.source)
         head: dict[str, object] = {
             "csu": raw.partition.key,
             "date": str(raw.partition.period),
@@ -175,15 +209,20 @@ class Bronze:
         }
         if raw.provenance.get("sandbox"):
             head["sandbox"] = True
-        shared = {
-            "csu",
-            "date",
-            "chain",
-            *(("block", "block_hash", "timestamp") if raw.partition.dataset == "tvl" else ()),
-        }
-        section = "tvl_raw" if raw.partition.dataset == "tvl" else "liquidations"
-        head[section] = [{name: value for name, value in row.items() if name not in shared} for row in rows]
-        write_bytes(stem.with_name(f"{stem.name}.json"), orjson.dumps(head, option=orjson.OPT_INDENT_2))
+        head[_SECTIONS[raw.partition.dataset]] = documented(raw.partition, rows)
+        write_bytes(self._documented_path(raw.partition), orjson.dumps(head, option=orjson.OPT_INDENT_2))
+
+    def documented_content(self, partition: Partition) -> str | None:
+        """Digest of the rows in the documented form that lies there (`content_of`); None where none does that can be read."""
+        try:
+            rows = orjson.loads(self._documented_path(partition).read_bytes())[_SECTIONS[partition.dataset]]
+            return sha256(orjson.dumps(rows)).hexdigest()
+        except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
+            return None
+
+    def _documented_path(self, partition: Partition) -> Path:
+        stem = self._stem(partition, ONCHAIN)
+        return stem.with_name(f"{stem.name}.json")
 
     def keep_rows(self, raw: Raw, rows: Sequence[Row], *, reader: str) -> None:
         """Keep what an on-chain answer was read as, typed, until `compact` takes it into the month's twin.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -21,11 +21,24 @@ _BROKEN = (EOFError, zlib.error, gzip.BadGzipFile, orjson.JSONDecodeError, KeyEr
 
 
 @dataclass(frozen=True, slots=True)
+class LostAnswer:
+    """What ledger and side files know of an answer that is gone: its number of rows, its grade, the digest of its rows."""
+
+    rows: int | None = None
+    grade: str | None = None
+    content: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class KeptDoubt:
-    """Why the answer of a partition is doubted, in words, and the answer that says otherwise (None: nobody's was kept)."""
+    """Why the answer of a partition is doubted, in words, and the answer that says otherwise (None: nobody's was kept).
+
+    `lost` is what is known of an answer that lay there and that nobody can read any more; `says` is empty where that is all.
+    """
 
     says: str
     rival: Raw | None = None
+    lost: LostAnswer | None = None
 
 
 def packed(raw: Raw) -> bytes:
@@ -43,15 +56,23 @@ def unpacked(content: bytes) -> Raw | None:
 
 def packed_doubt(doubt: KeptDoubt) -> bytes:
     """The bytes of a doubt's file."""
-    return _zipped({"says": doubt.says, "rival": None if doubt.rival is None else _document(doubt.rival)})
+    told: dict[str, object] = {
+        "says": doubt.says,
+        "rival": None if doubt.rival is None else _document(doubt.rival),
+    }
+    return _zipped(told if doubt.lost is None else told | {"lost": asdict(doubt.lost)})
 
 
 def unpacked_doubt(content: bytes) -> KeptDoubt:
     """The doubt in the bytes of its file. Of a damaged one nobody knows any more what it was: it is a doubt all the same."""
     try:
         document = orjson.loads(gzip.decompress(content))
-        rival = document["rival"]
-        return KeptDoubt(str(document["says"]), None if rival is None else _answer(rival))
+        rival, lost = document["rival"], document.get("lost")
+        return KeptDoubt(
+            str(document["says"]),
+            None if rival is None else _answer(rival),
+            None if lost is None else LostAnswer(**lost),
+        )
     except _BROKEN:
         return KeptDoubt("what contradicted it cannot be read any more")
 

@@ -138,6 +138,10 @@ def repair(
             ),
             worker=WORKER,
             attempt=everything[partition].attempt,
+            # What it proved is known still, and nothing less takes its place unseen.
+            rows=everything[partition].rows,
+            digest=everything[partition].digest,
+            grade=everything[partition].grade,
         )
         for partition in damaged
     )

@@ -156,9 +156,13 @@ class EventPrices:
 
     def compare(self, new: Raw, kept: Raw) -> Stands:
         """Which of two answers stands; of other events than are asked for now the kept one says nothing."""
-        if orjson.loads(new.payload)["of"] != orjson.loads(kept.payload)["of"]:
-            return NEW
-        return standing_of(*(of_blocks(one, self.grade(one), self.weigh(one)) for one in (new, kept)))
+        try:
+            if orjson.loads(new.payload)["of"] != orjson.loads(kept.payload)["of"]:
+                return NEW
+            before = of_blocks(kept, self.grade(kept), self.weigh(kept))
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return NEW  # nothing in it can be read
+        return standing_of(of_blocks(new, self.grade(new), self.weigh(new)), before)
 
     def decides(self, raw: Raw) -> bool:
         """Whether two operators bear the answer out."""

@@ -8,7 +8,8 @@ is silent meanwhile. What does not belong here: how far one answer is proven (gr
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -28,6 +29,7 @@ from cryptolake.sources.onchain.stretches import Stretch
 
 _LIQUIDATIONS = "liquidations"
 NEW = Stands(new=True)
+_ODD = (KeyError, IndexError, TypeError, ValueError, AttributeError)  # of what is not formed as answers are
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +134,8 @@ def shown(raw: Raw, other: Raw, accused: Accuser) -> ShownAnswer:
     settled = {int(one["block"]) for one in differences if one["settled"]}
     disputed = {int(one["block"]) for one in differences if not one["settled"]}
     rests_on = (*(given.get("grounds") or ()), given.get("headers") or {})
-    odd = any(one.get("contradicted") for one in rests_on) or bool(given["blooms"]["contradictions"])
-    said |= {("time", number): at for number, at in content["timestamps"].items()}
+    odd = any(one.get("contradicted") for one in rests_on) or bool((given.get("blooms") or {}).get("contradictions"))
+    said |= {("time", number): at for number, at in (content.get("timestamps") or {}).items()}
     return ShownAnswer(
         proof.grade,
         by,
@@ -142,7 +144,7 @@ def shown(raw: Raw, other: Raw, accused: Accuser) -> ShownAnswer:
         _logs_asked_of_both(content, orjson.loads(other.payload)),
         frozenset(disputed),
         odd=odd or bool(proof.doubts and not disputed),
-        twice=(*twice(given), *((number, number + 1) for number in sorted(settled))),
+        twice=(*(twice(given) if given else ()), *((number, number + 1) for number in sorted(settled))),
         roots=proof.by_roots,
         voices=voices,
         on_liars=bool(alone(given, accused, by_roots=proof.by_roots)),
@@ -151,11 +153,33 @@ def shown(raw: Raw, other: Raw, accused: Accuser) -> ShownAnswer:
 
 def compared(new: Raw, kept: Raw, accused: Accuser, misplaced: Callable[[Raw], str | None]) -> Stands:
     """Which of two answers stands, of a market or of who prices for all; `misplaced` says why one is of other blocks."""
-    if _no_account(kept, misplaced):
+    if _of_something_else(kept, misplaced):
         return NEW
+    faulty = bool(graded(kept).faults)
     if why := _no_account(new, misplaced):
-        return Stands(False, "", why)
-    return standing_of(shown(new, kept, accused), shown(kept, new, accused))
+        return NEW if faulty else Stands(False, "", why)
+    if not faulty:
+        return standing_of(shown(new, kept, accused), shown(kept, new, accused))
+    stands = _held_against_unproven(new, kept, accused)
+    return stands if stands.doubt else NEW
+
+
+def _held_against_unproven(new: Raw, kept: Raw, accused: Accuser) -> Stands:
+    """Which of two stands where the kept one has no proof that can be read, as one voice's word for what it shows."""
+    for told in (kept, _without_certificate(kept)):
+        with suppress(*_ODD):
+            before = replace(shown(told, new, accused), grade="one_voice", doubts=(), twice=(), roots=False)
+            return standing_of(shown(new, told, accused), before)
+    return NEW  # nothing in it can be read
+
+
+def _without_certificate(raw: Raw) -> Raw:
+    """What an answer says, without what cannot be read of its proof."""
+    try:
+        content = orjson.loads(raw.payload)
+        return replace(raw, payload=orjson.dumps({key: one for key, one in content.items() if key != "certificate"}))
+    except _ODD:
+        return raw
 
 
 def settles(raw: Raw) -> bool:
@@ -167,8 +191,15 @@ def settles(raw: Raw) -> bool:
 
 def _no_account(raw: Raw, misplaced: Callable[[Raw], str | None]) -> str:
     """Why an answer proves nothing that another one could contradict; "" where it does."""
-    found = graded(raw)
-    return taken_over(orjson.loads(raw.payload)) or next(iter(found.faults), "") or misplaced(raw) or ""
+    return next(iter(graded(raw).faults), "") or _of_something_else(raw, misplaced)
+
+
+def _of_something_else(raw: Raw, misplaced: Callable[[Raw], str | None]) -> str:
+    """Why an answer tells nothing of its day's blocks: a file of somebody's, or other blocks; "" where it does."""
+    try:
+        return taken_over(orjson.loads(raw.payload)) or misplaced(raw) or ""
+    except orjson.JSONDecodeError:
+        return ""
 
 
 def of_blocks(raw: Raw, grade: Grade, doubt: str | None) -> ShownAnswer:
@@ -195,7 +226,7 @@ def _logs_asked_of_both(content: Mapping[str, Any], other: Mapping[str, Any]) ->
     """
     ours, theirs = content["filters"], other["filters"]
     every = {topic for topics in theirs.values() for topic in topics}
-    listed = any(one.lists(tuple(ours)) for one in grounds_of(content["certificate"]))
+    listed = any(one.lists(tuple(ours)) for one in grounds_of(content.get("certificate") or {}))
     found: dict[int, set[bytes]] = {}
     for log in content["logs"]:
         topics = theirs.get(log["address"], every if listed else ())
