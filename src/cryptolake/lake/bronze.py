@@ -8,6 +8,7 @@
     bronze/isolated_markets/<csu>/<YYYY-MM>.parquet another reading of the month's tvl answers, typed
     bronze/bad_debt/<csu>/<YYYY-MM>.parquet         another reading of the month's liquidations answers, typed
     bronze/whole.json                               which of these answers were found whole; may be deleted
+    bronze/proofs.json                              what their certificates were read to prove; may be deleted
     bronze/<source>/<dataset>/<period>/<key>.raw.json.gz    vendors
     bronze/<source>/<dataset>/<period>.zip                  the same files of a finished hour, packed into one
 
@@ -32,6 +33,7 @@ from cryptolake.files.content import content_of
 from cryptolake.lake import twins
 from cryptolake.lake.archives import Archives
 from cryptolake.lake.envelopes import KeptDoubt, packed, packed_doubt, unpacked, unpacked_doubt
+from cryptolake.lake.read_proofs import ReadProofs
 from cryptolake.lake.whole import WholeAnswers
 
 _SECTIONS = {"tvl": "tvl_raw", "liquidations": "liquidations"}  # where a documented form has its rows
@@ -62,6 +64,7 @@ class Bronze:
         self._root = root / "bronze"
         self._archives = Archives()
         self._whole = WholeAnswers(self._root)
+        self.proofs = ReadProofs(self._root)
         self._unsynced: list[Path] = []  # vendors' answers come by the thousand; they are made durable together
 
     def _stem(self, partition: Partition, source: str) -> Path:
@@ -190,8 +193,9 @@ class Bronze:
         return self._whole.lost(answers, intact, place)
 
     def keep_whole(self) -> None:
-        """Keep what is known of whole answers, so that the next process need not read them."""
+        """Keep what is known of whole answers and of their certificates, so that the next process need not read them."""
         self._whole.keep()
+        self.proofs.keep()
 
     def document(self, raw: Raw, rows: Sequence[Row]) -> None:
         """Write the documented form of an on-chain answer: tvl with `tvl_raw`, liquidations with `liquidations`.

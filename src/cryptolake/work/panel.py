@@ -36,6 +36,7 @@ from cryptolake.silver import (
 )
 from cryptolake.sources.onchain.families import isolating
 from cryptolake.work import evidence
+from cryptolake.work.grading import certified_states
 from cryptolake.work.price_evidence import priced_evidence, prices_of_days
 from cryptolake.work.standing import MarketDay, Standing, answers_of, market_day, standing
 from cryptolake.work.tables import derive, read_from
@@ -93,7 +94,8 @@ def panel_now(
     `standing(states)`, for a caller that has it already.
     """
     columns = daily_panel.COLUMNS
-    stands = standing(states) if known is None else known
+    certified = certified_states(states, bronze)
+    stands = standing(certified) if known is None or certified is not states else known
     of_tvl = [*columns["tvl"], *flagged_markets.COLUMNS["tvl"]]
     amounts, events, apart, found = _evidence(tables, bronze, stands, csus, told_by, of_tvl, columns["liquidations"])
     named = exclusions.conform(left_out)

@@ -14,10 +14,10 @@ import structlog
 from cryptolake.app import App
 from cryptolake.contracts.counting import counted
 from cryptolake.contracts.entry import SUSPECT, Entry
-from cryptolake.contracts.grades import Grade, grade_of
+from cryptolake.contracts.grades import Grade, grade_of, weakest
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.prices import Wanted
-from cryptolake.contracts.source import Source
+from cryptolake.contracts.source import Grades, Source
 from cryptolake.errors import BadInput, Stop
 from cryptolake.flow.reading import read_recorded
 from cryptolake.lake.bronze import Bronze
@@ -26,6 +26,7 @@ from cryptolake.silver.quotes import TABLE as QUOTES
 from cryptolake.silver.refined import TABLE as REFINED
 from cryptolake.silver.refined import PriceAnswers, pricing_of_most
 from cryptolake.sources.price_file import PriceFile
+from cryptolake.work.grading import proof_of
 
 log = structlog.get_logger(__name__)
 
@@ -148,13 +149,20 @@ def price_answers(app: App, states: Mapping[Partition, Entry]) -> PriceAnswers:
         of.append((str(partition), entry.digest))
         kept.setdefault(name, []).append((partition, entry.digest))
         if name in certified:
-            proofs[name, partition.key, day] = grade_of(entry.grade), entry.reason == SUSPECT
+            proofs[name, partition.key, day] = _proven(app.bronze, sources[name], entry, entry.digest)
     lost = frozenset[tuple[str, str, date | None]](
         (name, "", None) if told[one.dataset][1].reach == "whole_history" else (name, one.key, one.period.day)
         for name, answers in kept.items()
         for one in app.bronze.lost(answers, sources[name].name)
     )
     return PriceAnswers(of_days, of_all, certified, proofs, lost)
+
+
+def _proven(bronze: Bronze, source: Source, entry: Entry, digest: str) -> tuple[Grade, bool]:
+    """How far a price is proven and whether somebody contradicts it: as the ledger says, and no better than its answer."""
+    grade, doubted = grade_of(entry.grade), entry.reason == SUSPECT
+    found = proof_of(bronze, entry.partition, digest, source) if isinstance(source, Grades) else None
+    return (grade, doubted) if found is None else (weakest([grade, grade_of(found.grade)]), doubted or found.doubted)
 
 
 def _again(name: str) -> str:
