@@ -21,8 +21,9 @@ from tests.net.node import Node
 from cryptolake.app import App
 from cryptolake.contracts.entry import Entry
 from cryptolake.contracts.grades import Grade
-from cryptolake.contracts.partition import Partition
+from cryptolake.contracts.partition import Partition, hours
 from cryptolake.flow.resume import wish_for
+from cryptolake.lake.envelopes import KeptDoubt
 from cryptolake.work import lending
 from cryptolake.work.repair import repair_ledger
 
@@ -216,3 +217,36 @@ def test_what_an_answer_shows_counts_though_its_certificate_is_missing_or_cannot
         assert (after.state, after.rows, after.reason) == ("done", before.rows, "suspect")
         settled = there.collect(("a", honest), ("b", honest))
         assert (settled.rows, settled.reason, settled.grade) == (before.rows, None, "two_voices")
+
+
+def test_state_in_dispute_is_no_fact_by_the_days_last_hour_and_events_are_compared_by_their_blocks(lake: Lake) -> None:
+    without_receipts(lake)
+    period = lake.eventful[0].period
+    last = list(hours(period.day, period.day))
+    truth, events = replace(lake.eventful[0], dataset="tvl"), lake.eventful[0]
+
+    def less(asked: dict[str, Any], ask: Callable[..., dict[str, Any]]) -> dict[str, Any] | None:
+        """As many logs, of other amounts."""
+        if asked["method"] != "eth_getLogs":
+            return None
+        answer = ask(asked)
+        for one in answer.get("result") or ():
+            one["data"] = f"{one['data'][:60]}7{one['data'][61:]}"
+        return answer
+
+    with ExitStack() as open_:
+        there = World(lake, open_, truth)
+        there.collect(("a", honest))
+        with lake.opened(public_rpc=False) as app:
+            app.bronze.keep_doubt(truth, "onchain", KeptDoubt("two read different state"))
+        hour = World(lake, open_, replace(truth, period=last[-1]))
+        assert hour.collect(("l", honest)).reason == "suspect"
+        assert hour.collect(("a", honest), ("b", honest)).reason is None
+        there = World(lake, open_, events)
+        assert there.collect(("a", honest)).reason is None
+        of_hours = [World(lake, open_, replace(events, period=one)) for one in last]
+        told = [one.collect(("l", less)) for one in of_hours]
+        assert {one.reason for one in told if one.rows} == {"suspect"}
+        assert {one.reason for one in told if not one.rows} == {None}
+        with lake.opened(public_rpc=False) as app:
+            assert app.ledger.state(events).reason == "suspect"  # type: ignore[union-attr]

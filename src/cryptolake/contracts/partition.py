@@ -150,5 +150,19 @@ class Partition:
             raise BadInput(f"{text!r} is no partition; write dataset/key/period, e.g. tvl/aave_v3_ethereum/2024-12-31")
         return cls(parts[0], parts[1], Period.parse(parts[2]))
 
+    def sharing(self, *, ends: bool) -> list[Partition]:
+        """The other partitions of this series that share blocks with it: a day's hours, an hour's days; `ends`: its last block.
+
+        Days of another boundary are of another lake.
+        """
+        period = self.period
+        if period.granularity == "hour":
+            around = (Period.of_day(period.start.astimezone(zone).date(), name) for name, zone in ZONES.items())
+            found = [day for day in around if day.start <= period.start and period.end <= day.end]
+        else:
+            count = (period.end - period.start) // _HOUR
+            found = [Period.of_hour(period.start + number * _HOUR) for number in range(count)]
+        return [Partition(self.dataset, self.key, one) for one in found if not ends or one.end == period.end]
+
     def __str__(self) -> str:
         return f"{self.dataset}/{self.key}/{self.period}"

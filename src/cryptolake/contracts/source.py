@@ -160,12 +160,14 @@ class Weighs(Protocol):
 class Stands:
     """Which of two answers to the same question stands: the `new` one or the one that was kept.
 
-    `doubt` is why that one is suspect for what the other says ("": it is not), `why` why the other one does not count.
+    `doubt` is why that one is suspect for what the other says ("": it is not), `why` why the other one does not count. `apart`:
+    they say different things, whoever is right.
     """
 
     new: bool
     doubt: str = ""
     why: str = ""
+    apart: bool = False
 
 
 @runtime_checkable
@@ -173,7 +175,7 @@ class Compares(Protocol):
     """A source whose answers are held against what was answered before: nothing that is proven gives way to less."""
 
     def compare(self, new: Raw, kept: Raw) -> Stands:
-        """Which of two answers of a partition stands. Pure."""
+        """Which of two answers stands, of one partition or of two that share blocks: only these are compared. Pure."""
         ...
 
     def decides(self, raw: Raw) -> bool:

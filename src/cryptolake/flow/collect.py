@@ -22,7 +22,7 @@ from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Compares, Hears, Source, Trip
 from cryptolake.errors import CryptolakeError, Retry, Skip, Stop
 from cryptolake.flow.claims import claims_renewed, release_dead, sign_of_life
-from cryptolake.flow.landing import ANSWERED, dispute, land, remember_lost, still_stands
+from cryptolake.flow.landing import ANSWERED, dispute, land, remember_lost, set_apart, still_stands
 from cryptolake.flow.reading import doubt_of, entry, interpret, lost_words, read_rows
 from cryptolake.flow.turns import LOOK_S, Turns
 from cryptolake.lake.bronze import Bronze
@@ -289,6 +289,12 @@ class _Run:
         words = f"{failure.error or failure.reason}; {lost_words(doubt.lost)}"
         return replace(failure, state="failed", reason="damaged", error=words)
 
+    def _doubt(self, doubted: Entry) -> None:
+        """Another answer is suspect by now for what was just landed; it counts for none that was asked."""
+        before = self.ledger.state(doubted.partition)
+        if before is not None and before.digest == doubted.digest:
+            self.ledger.append(self._fit(replace(doubted, worker=self.worker, attempt=before.attempt)))
+
     def _landed(self, new: Entry) -> None:
         """An answer lies in its place, and is read next."""
         self.ledger.append(replace(new, worker=self.worker, attempt=self._attempt[new.partition]))
@@ -325,7 +331,9 @@ class _Run:
                 break
             still_open.pop(outcome.partition, None)
             if isinstance(outcome, Raw):
-                self.settle(land(self.source, outcome, self.bronze, self._landed))
+                self.settle(landed := land(self.source, outcome, self.bronze, self._landed))
+                for doubted in set_apart(self.source, landed, self.bronze):
+                    self._doubt(doubted)
             elif outcome.state == "gone":
                 self._end(_missed(outcome))
             else:

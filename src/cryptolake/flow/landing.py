@@ -6,17 +6,18 @@ and asking (collect).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
 
 from cryptolake.contracts.entry import SUSPECT, Entry
+from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Compares, Source, Weighs
 from cryptolake.errors import Skip
-from cryptolake.flow.reading import entry, interpret, read
+from cryptolake.flow.reading import entry, interpret, read, sharing
 from cryptolake.lake.bronze import ONCHAIN, Bronze
 from cryptolake.lake.envelopes import KeptDoubt, LostAnswer
 
@@ -55,6 +56,28 @@ def land(source: Source, new: Raw, bronze: Bronze, landed: Callable[[Entry], Non
         bronze.lay_beside(new)
     log.warning("an answer does not replace the one of before", partition=str(new.partition), why=stands.why)
     return _stays(source, kept, bronze, "" if stands.doubt else stands.why)
+
+
+def set_apart(source: Source, new: Entry, bronze: Bronze) -> Iterator[Entry]:
+    """The entries of whichever of a landed answer and of those that share blocks with it (a day and its hours) are doubted for
+    each other: both, where nobody can decide, else the one that is contradicted by what is proven.
+    """
+    if not isinstance(source, Compares) or new.state not in ANSWERED:
+        return
+    others = [kept for one in sharing(source, new.partition) if (kept := bronze.read(one, source.name)) is not None]
+    raw, doubted = bronze.read(new.partition, source.name) if others else None, set[Partition]()
+    if raw is None:
+        return
+    for one, rival in (pair for kept in others for pair in ((raw, kept), (kept, raw))):
+        stands = source.compare(one, rival)
+        if not stands.apart or (stands.new and not stands.doubt):
+            continue
+        if bronze.doubt(one.partition, source.name) is None:
+            bronze.keep_doubt(one.partition, source.name, KeptDoubt(stands.doubt or stands.why, rival))
+        doubted.add(one.partition)
+    for partition in sorted(doubted):
+        if (found := bronze.read(partition, source.name)) is not None:
+            yield interpret(source, found, bronze)
 
 
 def dispute(source: Source, miss: Miss, bronze: Bronze) -> None:

@@ -119,15 +119,36 @@ def interpret(source: Source, raw: Raw, bronze: Bronze) -> Entry:
 def contradicted(source: Source, raw: Raw, bronze: Bronze, rows: Sequence[Row]) -> str | None:
     """Why the doubt that lies beside an answer is not settled by it; None where it is, or where there is none."""
     doubt = doubt_of(source, raw.partition, bronze)
-    if doubt is None or not isinstance(source, Compares):
+    if not isinstance(source, Compares):
         return None
-    if doubt.lost is not None and (why := _less_than(source, raw, rows, doubt.lost)) is not None:
-        return why
-    if not doubt.says:
-        return None
+    if doubt is not None:
+        if doubt.lost is not None and (why := _less_than(source, raw, rows, doubt.lost)) is not None:
+            return why
+        if doubt.says and (why := _unsettled(source, raw, doubt)) is not None:
+            return why
+    # A doubt belongs to blocks, whatever period they are told in: of a day, of its hours.
+    for one in sharing(source, raw.partition):
+        of_other = bronze.doubt(one, source.name)
+        if of_other is None or not of_other.says:
+            continue
+        if (why := _unsettled(source, raw, of_other)) is not None:
+            return f"{why} (of {one.period})"
+    return None
+
+
+def sharing(source: Source, partition: Partition) -> list[Partition]:
+    """The partitions whose answers are of blocks of this one: those with its last block, where a source tells of instants."""
+    ends = {one.name for one in source.datasets if one.reach == "as_of"}
+    return partition.sharing(ends=partition.dataset in ends)
+
+
+def _unsettled(source: Compares, raw: Raw, doubt: KeptDoubt) -> str | None:
+    """Why an answer does not settle a doubt. A rival of another period counts where it says something else."""
     if doubt.rival is None:
         return None if source.decides(raw) else doubt.says
     stands = source.compare(raw, doubt.rival)
+    if doubt.rival.partition != raw.partition and not stands.apart:
+        return None
     return stands.doubt or (None if stands.new else stands.why or doubt.says)
 
 

@@ -71,6 +71,12 @@ class ShownAnswer:
 
 def standing_of(new: ShownAnswer, kept: ShownAnswer) -> Stands:
     """Which of the two stands, and why it is doubted for the other."""
+    both = new.said.keys() & kept.said.keys()
+    apart = bool(_lacking(new.logs, kept.logs) or _lacking(kept.logs, new.logs))
+    return replace(_standing_of(new, kept), apart=apart or any(new.said[key] != kept.said[key] for key in both))
+
+
+def _standing_of(new: ShownAnswer, kept: ShownAnswer) -> Stands:
     lacks, more = _lacking(new.logs, kept.logs), _lacking(kept.logs, new.logs)
     odd = [key for key, answer in new.said.items() if key in kept.said and kept.said[key] != answer]
     # A proven liar alone says nothing, but for what it does show.
@@ -124,11 +130,17 @@ def shown(raw: Raw, other: Raw, accused: Accuser) -> ShownAnswer:
     content, proof = orjson.loads(raw.payload), graded(raw)
     given = content.get("certificate") or {}
     voices = frozenset(map(str, (given.get("voices") or {}).values()))
-    said: dict[object, object] = dict(_answers(content.get("rounds") or content.get("context") or ()))
-    said |= {("bounds",): (content.get("from_block"), content["block"], content["block_hash"])}
+    asked = orjson.loads(other.payload)
+    # Of another period, what contracts answered is of another block, but where both end with the same one.
+    same = raw.partition == other.partition or content["block"] == asked["block"]
+    said: dict[object, object] = {}
+    if same:
+        said |= dict(_answers(content.get("rounds") or content.get("context") or ()))
+        start = content.get("from_block") if raw.partition == other.partition else None
+        said |= {("bounds",): (start, content["block"], content["block_hash"])}
     by = _by(raw)
     if raw.partition.dataset != _LIQUIDATIONS:
-        said |= {("found",): content.get("found")}
+        said |= {("found",): content.get("found")} if same else {}
         return ShownAnswer(proof.grade, by, proof.doubts, said, odd=bool(proof.doubts), sampled=True, voices=voices)
     differences = given.get("differences") or ()
     settled = {int(one["block"]) for one in differences if one["settled"]}
@@ -141,7 +153,7 @@ def shown(raw: Raw, other: Raw, accused: Accuser) -> ShownAnswer:
         by,
         proof.doubts,
         said,
-        _logs_asked_of_both(content, orjson.loads(other.payload)),
+        _logs_asked_of_both(content, asked),
         frozenset(disputed),
         odd=odd or bool(proof.doubts and not disputed),
         twice=(*(twice(given) if given else ()), *((number, number + 1) for number in sorted(settled))),
