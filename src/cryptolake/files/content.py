@@ -7,7 +7,7 @@ from pathlib import Path
 from cryptolake.errors import Stop
 
 
-def content_of(path: Path) -> bytes | None:
+def bytes_of(path: Path) -> bytes | None:
     """The bytes of a file, None where there is none.
 
     Raises Stop with the path and the remedy where something is there that cannot be read: that it says nothing is not known.

@@ -29,7 +29,7 @@ from cryptolake.contracts.partition import MARKET_DATASETS, Partition, Period
 from cryptolake.contracts.raw import Raw
 from cryptolake.contracts.source import Row
 from cryptolake.files.atomic import sync_all, write_bytes
-from cryptolake.files.content import content_of
+from cryptolake.files.content import bytes_of
 from cryptolake.lake import twins
 from cryptolake.lake.archives import Archives
 from cryptolake.lake.envelopes import KeptDoubt, packed, packed_doubt, unpacked, unpacked_doubt
@@ -103,7 +103,7 @@ class Bronze:
 
     def doubt(self, partition: Partition, source: str) -> KeptDoubt | None:
         """What contradicts the partition's answer, or will contradict the first that comes; None where nothing does."""
-        content = content_of(self._doubt_path(partition, source))
+        content = bytes_of(self._doubt_path(partition, source))
         return None if content is None else unpacked_doubt(content)
 
     def keep_doubt(self, partition: Partition, source: str, doubt: KeptDoubt) -> None:
@@ -140,7 +140,7 @@ class Bronze:
         path = self.raw_path(partition, source)
         try:
             looked = path.stat() if source == ONCHAIN else None
-            content = content_of(path) if source == ONCHAIN or path.exists() else self._archives.read(path)
+            content = bytes_of(path) if source == ONCHAIN or path.exists() else self._archives.read(path)
         except FileNotFoundError:
             return None
         raw = None if content is None else unpacked(content)  # truncated or damaged: the plan asks again
@@ -239,7 +239,7 @@ class Bronze:
 
     def kept_rows(self, partition: Partition, digest: str, *, reader: str) -> list[Row] | None:
         """What this very answer was read as when it landed; None when that is not known, or was told by other code."""
-        content = content_of(self._rows_path(partition))
+        content = bytes_of(self._rows_path(partition))
         twin = None if content is None else twins.read(content)
         if twin is None or (twin[1].get(_ANSWERS), twin[1].get(_READER)) != (digest, reader):
             return None
@@ -290,7 +290,7 @@ class Bronze:
     ) -> tuple[pl.DataFrame, dict[str, str]] | None:
         """The month's twin and the digests of the answers in it; None when absent, damaged, edited or read by other code."""
         path = self._root / dataset / key / f"{month}.parquet"
-        content = content_of(path)
+        content = bytes_of(path)
         twin = None if content is None else twins.read(content)
         if twin is None or twin[1].get(_READER) != reader:
             return None  # the answers themselves are read again
