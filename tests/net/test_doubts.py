@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import product
 from typing import Any
 
 import orjson
 import pytest
+from tests.examples import representative
 from tests.net.node import ADDRESSES, CHAIN_ID, EMITTER, TOPIC, Node
 from tests.waiting import PATIENCE_S, until
 
@@ -155,8 +157,7 @@ MISLEADING = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("status", [200, 400, 403, 503])
-@pytest.mark.parametrize("words", MISLEADING)
+@pytest.mark.parametrize(("words", "status"), representative(product(MISLEADING, [200, 400, 403, 503])))
 def test_a_window_is_halved_before_words_of_another_kind_are_believed(words: str, status: int) -> None:
     server = Server(at_most(1000, words, status=status))
     pool = pool_on(server)
@@ -188,9 +189,9 @@ PASSING = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("at", range(1, 7))
-@pytest.mark.parametrize(("status", "code", "words"), PASSING)
-def test_one_refusal_that_passes_ends_no_endpoint(status: int, code: int, words: str, at: int) -> None:
+@pytest.mark.parametrize(("passing", "at"), representative(product(PASSING, range(1, 7)), times=2))
+def test_one_refusal_that_passes_ends_no_endpoint(passing: tuple[int, int, str], at: int) -> None:
+    status, code, words = passing
     server = Server(once(status, code, words, at, None if words else b""))
     server.node.call = lambda *_: "0x07"
     pool = pool_on(server)
