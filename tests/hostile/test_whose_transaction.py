@@ -6,10 +6,11 @@ Every place where transactions are named x who lies x grade x whether receipts c
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 
 import pytest
+from tests.examples import representative
 from tests.hostile.middleman import Change, honest
 from tests.hostile.two_days import Day, World, over_claimed, truth_of_two_days, world_of_two_days
 
@@ -52,9 +53,10 @@ def naming_others(*where: str) -> Change:
     return answered
 
 
-@pytest.mark.parametrize("rule", ["standard", None])
-@pytest.mark.parametrize("grade", ["two_voices", "receipts_root"])
-@pytest.mark.parametrize("where", TOGETHER, ids=" and ".join)
+@pytest.mark.parametrize(
+    ("where", "grade", "rule"),
+    representative(product(TOGETHER, ["two_voices", "receipts_root"], ["standard", None])),
+)
 def test_no_wrong_transaction_is_called_proven_and_nobody_honest_is_named(
     world: World, truth: dict[Partition, Day], where: tuple[str, ...], grade: Grade, rule: ReceiptRule | None
 ) -> None:
