@@ -51,10 +51,10 @@ def test_kill_9_between_any_two_files_changes_nothing(demo: tuple[Path, object])
     moments = random.Random(20241231)
     killed = 0
     with server_folder("killed", "sandbox") as folder:
-        for _ in range(8):
+        for _ in range(4):
             arguments = ["demo", moments.choice(["before", "after"]), str(moments.randint(1, 12))]
             killed += python(KILLER, *arguments, folder=folder, variables={}).returncode == -signal.SIGKILL
-        assert killed >= 6, "the killer must really have killed"
+        assert killed >= 3, "the killer must really have killed"
         result = cryptolake(folder, "demo")
         assert result.returncode == 0, result.stderr
         found = published(folder / "sandbox")
