@@ -11,6 +11,7 @@ from itertools import product
 from typing import Any
 
 import pytest
+from tests.examples import representative
 from tests.loopback import Answer, serving, target
 from tests.waiting import PATIENCE_S
 
@@ -108,8 +109,7 @@ def access_to(digger: Digger, http: Http) -> Access:
     )
 
 
-@pytest.mark.parametrize("place", range(-1, PLACES))
-@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize(("name", "place"), representative(product(SOURCES, range(-1, PLACES)), times=2))
 def test_no_vendors_depth_crashes(digger: Digger, name: str, place: int) -> None:
     http = Http(timeout_s=PATIENCE_S)
     digger.place = place
