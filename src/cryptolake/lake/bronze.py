@@ -185,10 +185,10 @@ class Bronze:
 
         root = self._root
 
-        def place(one: Partition) -> Path | str:
+        def place(one: Partition, period: str) -> Path | str:
             if source != ONCHAIN:
                 return self.raw_path(one, source)
-            return f"{root}/{one.dataset}/{one.key}/{one.period}.raw.json.gz"  # there are millions
+            return f"{root}/{one.dataset}/{one.key}/{period}.raw.json.gz"  # there are millions
 
         return self._whole.lost(answers, intact, place)
 

@@ -42,4 +42,6 @@ def _digest(content: bytes, schema: pl.Schema) -> str:
     """SHA-256 over all that lies before the footer, which the note is part of, and over what the columns are."""
     footer = int.from_bytes(content[-_END : -_END + 4], "little")
     columns = ", ".join(f"{name} {dtype}" for name, dtype in schema.items())
-    return hashlib.sha256(memoryview(content)[: -_END - footer].tobytes() + columns.encode()).hexdigest()
+    found = hashlib.sha256(memoryview(content)[: -_END - footer])
+    found.update(columns.encode())
+    return found.hexdigest()

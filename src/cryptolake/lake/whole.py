@@ -45,23 +45,24 @@ class WholeAnswers:
         self,
         answers: Iterable[tuple[Partition, str]],
         intact: Callable[[Partition, str], bool],
-        place: Callable[[Partition], Path | str],
+        place: Callable[[Partition, str], Path | str],
     ) -> set[Partition]:
-        """Those whose answer is not there or is not that of the digest; `place` says where it lies, `intact` reads those that
-        nothing is known of, and those that lie in no file of their own.
+        """Those whose answer is not there or is not that of the digest; `place` says where it lies, given its period's text
+        too, `intact` reads those that nothing is known of, and those that lie in no file of their own.
         """
         with self._lock:
             if self._known is None:
                 self._known = _merged(_read(self._file), self._new)
             known = self._known
         found = set()
+        nothing: dict[str, str] = {}
         for partition, digest in answers:
             series, period = f"{partition.dataset}/{partition.key}", str(partition.period)
             try:
-                looks = os.stat(place(partition))
+                looks = os.stat(place(partition, period))
             except FileNotFoundError:
                 looks = None
-            if looks is not None and known.get(series, {}).get(period) == _mark(looks, digest):
+            if looks is not None and known.get(series, nothing).get(period) == _mark(looks, digest):
                 continue
             if not intact(partition, digest):
                 found.add(partition)

@@ -69,12 +69,17 @@ def expected_rows(found: pl.DataFrame, csus: Mapping[str, Csu]) -> pl.DataFrame:
 
 @dataclass(frozen=True, slots=True)
 class PanelNow:
-    """The panel, the evidence it rests on, and what of it is flagged or left out, with the list of what is to be left out."""
+    """The panel, the evidence it rests on, and what of it is flagged or left out, with the list of what is to be left out.
+
+    `tvl` and `liquidations` are silver's rows that it was made of, all columns.
+    """
 
     panel: pl.DataFrame
     evidence: pl.DataFrame
     flagged: pl.DataFrame
     exclusions: pl.DataFrame
+    tvl: pl.DataFrame
+    liquidations: pl.DataFrame
 
 
 def panel_now(
@@ -104,7 +109,8 @@ def panel_now(
     anyone = [name for name, csu in csus.items() if isolating(csu.family) is not None]
     expected = expected.with_columns(pl.col("csu").is_in(anyone).alias("anyone"))
     panel = daily_panel.build(amounts, events, expected, flagged)
-    return PanelNow(panel, found, flagged, named)
+    rows = (amounts.select(tvl.TABLE.columns), events.select(liquidations.TABLE.columns))
+    return PanelNow(panel, found, flagged, named, *rows)
 
 
 def _lost(tables: Tables) -> pl.DataFrame:
@@ -213,6 +219,8 @@ def build(
     stored: dict[str, pl.DataFrame | None] = dict.fromkeys([*REFINED, *asked_alone()])
     changed = {
         **stored,
+        tvl.TABLE.name: now.tvl,  # just read: the year's rows need not be read again
+        liquidations.TABLE.name: now.liquidations,
         MARKET_DAYS: expected_rows(now.evidence, csus),
         **{table.name: rows for table, rows in built},
     }
