@@ -105,9 +105,6 @@ class LiquidationScan:
         """Periods that touch each other: the emitters at both ends, one scan over all of it, period by period."""
         csus = [self.csus[name] for name in sorted({partition.key for partition in asked})]
         first, last = ranges[min(ranges)][1], ranges[max(ranges)][1]
-        if any(_listed(csu) for csu in csus) and ranges[min(ranges)][0].start:
-            # What the chain lists may have been replaced within the first period.
-            first = self.blocks.last_before(min(ranges).start)
         filters: dict[str, list[LogFilter]] = {}
         likely: list[Call] = []
         at_last = self._emitters(csus, last)
@@ -118,14 +115,25 @@ class LiquidationScan:
             else:
                 filters[name] = outcome.value
                 likely += [call for stored in outcome.transcript for call, _ in stored]
-        if filters and first.number != last.number:
+        early = [first] if first.number != last.number else []
+        if any(_listed(csu) for csu in csus) and ranges[min(ranges)][0].start:
+            early.insert(0, self.blocks.last_before(min(ranges).start))
+        left = list(filters)
+        for number, block in enumerate(early):
             # An emitter replaced on the way stands only in the first list. No list yet: the market was born on the way.
-            at_first = self._emitters([csu for csu in csus if csu.name in filters], first, likely)
-            grounds[0] = Ground.of("emitters", first.number, at_first.borne)
-            for name, outcome in at_first.outcomes.items():
+            if not left:
+                break
+            unborn = _absent if block is first else _not_whole
+            before = self._emitters([csu for csu in csus if csu.name in left], block, likely, unborn)
+            ground = Ground.of("emitters", block.number, before.borne)
+            grounds = [*grounds, ground] if number else [ground, grounds[1]]
+            left = []
+            for name, outcome in before.outcomes.items():
                 if isinstance(outcome, Finished):
                     filters[name] = _united([*filters[name], *outcome.value])
-                elif not _absent(outcome.error):  # refused or odd: whose events there were is not known
+                elif unborn(outcome.error):
+                    left.append(name)
+                else:  # refused or odd: whose events there were is not known
                     del filters[name]
                     yield from (miss(partition, outcome.error) for partition in asked if partition.key == name)
         if not filters:
@@ -191,10 +199,16 @@ class LiquidationScan:
         prover = Prover(self.pool, self.chain.receipts)
         return Examiner(self.pool, self.blocks, filters, wanted, witness, prover)
 
-    def _emitters(self, csus: Sequence[Csu], block: Header, likely: Sequence[Call] = ()) -> Read[list[LogFilter]]:
+    def _emitters(
+        self,
+        csus: Sequence[Csu],
+        block: Header,
+        likely: Sequence[Call] = (),
+        unborn: Callable[[CryptolakeError], bool] = lambda error: _absent(error),
+    ) -> Read[list[LogFilter]]:
         """Whose events are wanted of each market, as of a block. That there is no list is borne out like what it holds."""
         markets = {csu.name: csu for csu in csus}
-        return self.state.markets(markets, _named, block, likely, believed=_absent)
+        return self.state.markets(markets, _named, block, likely, believed=unborn)
 
 
 def _named(csu: Csu) -> Program[list[LogFilter]]:
@@ -242,6 +256,11 @@ def _absent(error: CryptolakeError) -> bool:
     No contract (which is settled by then), one that knows no such call, or one that lists nothing.
     """
     return isinstance(error, Skip) and error.reason in {"not_deployed", "revert", "unlisted"}
+
+
+def _not_whole(error: CryptolakeError) -> bool:
+    """Whether a market is not there yet, or not whole: before the first period it may be half made. It is proven at its end."""
+    return _absent(error) or (isinstance(error, Skip) and error.reason == "identity")
 
 
 def _united(filters: Sequence[LogFilter]) -> list[LogFilter]:
