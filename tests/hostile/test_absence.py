@@ -17,15 +17,20 @@ from tests.chain.scenario import Fortnight
 from tests.hostile.lakes import WANTED, Lake
 from tests.hostile.middleman import Change, Middleman, honest, result
 from tests.hostile.server import Hostile
+from tests.hostile.test_headers import forged
 from tests.net.node import Node
 
 from cryptolake.app import App
 from cryptolake.contracts.entry import Entry
+from cryptolake.contracts.grades import Grade
 from cryptolake.contracts.partition import Partition, hours
+from cryptolake.flow.collect import Collected
+from cryptolake.flow.resume import wish_for
 from cryptolake.sources.onchain.planning import CODE
 from cryptolake.work import lending
 from cryptolake.work.estimate import planned
 from cryptolake.work.repair import repair_ledger
+from cryptolake.work.verify import Verified, verify
 
 pytestmark = [pytest.mark.chain, pytest.mark.xdist_group("fortnight")]
 DAY = next(one for one in WANTED if one.period.day == date(2024, 12, 5))  # three liquidations
@@ -235,3 +240,100 @@ def test_the_plan_counts_the_questions_of_code_that_bear_out_a_later_deployment(
         }
         rows.lake.collect(app, wanted)
         assert list(told.values()) == [one[CODE] for one in rows.asked]
+
+
+NOWHERE = nothing_old("eth_call", "eth_getCode")  # on a chain whose Multicall3 is younger
+
+
+@pytest.fixture
+def unsaid(rows: Rows) -> Rows:
+    """The row says nothing of when the market was deployed."""
+    rows.deployed, rows.multicall3 = None, False
+    return rows
+
+
+def worth(app: App, wanted: Sequence[Partition], least: Grade) -> list[Verified]:
+    return verify(wanted, app.ledger.states(), app.bronze, "onchain", least=least, csus=app.registry.csus)
+
+
+def wished(rows: Rows, app: App, wanted: Sequence[Partition], proven: Grade | None) -> Collected:
+    return lending.collect(app, [app.registry.csu("local")], wish_for(wanted), proven=proven)
+
+
+def test_one_operators_absence_gives_way_to_no_proven_answer_not_even_that_nothing_happened(unsaid: Rows) -> None:
+    rows, days = unsaid, [QUIET]
+    with rows.opened(honest, honest) as app:
+        rows.lake.collect(app, days)
+        assert found(app, days) == [("empty", None)]
+    with rows.opened(NOWHERE, operators=["l"]) as app:
+        rows.lake.collect(app, days, resume=False)
+        (entry,) = [app.ledger.state(one) for one in days]
+        assert entry is not None
+        assert (entry.state, entry.grade) == ("empty", "two_voices")
+    with rows.opened(honest, honest) as app:
+        rows.lake.collect(app, days)
+        assert found(app, days) == [("empty", None)]
+
+
+@pytest.mark.parametrize("grade", ["two_voices", "receipts_root"])
+def test_an_absence_is_graded_and_asked_again_for_more_proof(unsaid: Rows, grade: Grade) -> None:
+    rows, days = unsaid, [of_tvl(QUIET), QUIET]
+    with rows.opened(NOWHERE, operators=["l"]) as app:
+        rows.lake.collect(app, days)
+        assert set(found(app, days)) == {("gone", "not_deployed")}
+        assert {one.verdict for one in worth(app, days, "one_voice")} == {"complete"}
+        assert {(one.verdict, one.grade) for one in worth(app, days, grade)} == {("weak", "one_voice")}
+    with rows.opened(honest, honest) as app:
+        assert wished(rows, app, days, None).known == len(days), "nobody wished for more"
+        wished(rows, app, days, grade)
+        assert found(app, days) == [("done", None), ("empty", None)]
+
+
+def test_an_absence_that_two_operators_say_is_proven_and_stays_so(unsaid: Rows) -> None:
+    rows, days = unsaid, [of_tvl(QUIET), QUIET]
+    with rows.opened(NOWHERE, NOWHERE) as app:
+        rows.lake.collect(app, days)
+        assert set(found(app, days)) == {("gone", "not_deployed")}
+        assert {(one.verdict, one.grade) for one in worth(app, days, "receipts_root")} == {("complete", "two_voices")}
+        before = [one.total() for one in rows.asked]
+        assert wished(rows, app, days, "two_voices").known == len(days)
+        assert [one.total() for one in rows.asked] == before
+    with rows.opened(NOWHERE, operators=["l"]) as app:
+        rows.lake.collect(app, days, resume=False)
+        assert {one.grade for one in worth(app, days, "one_voice")} == {"two_voices"}, "nor does it give way to less"
+
+
+@pytest.mark.parametrize("said", [True, False], ids=["row says since when", "row says nothing"])
+def test_a_chain_that_began_too_late_by_one_operators_word_makes_no_market_absent(rows: Rows, said: bool) -> None:
+    rows.deployed = {"block": 1} if said else None
+
+    def young(question: dict[str, Any], ask: Any) -> dict[str, Any] | None:
+        if question["method"] != "eth_getBlockByNumber" or question["params"][0] != "0x0":
+            return None
+        reply: dict[str, Any] = ask(question)
+        late = DAY.period.end.timestamp() + 86400
+        return reply | {"result": forged(reply["result"] | {"timestamp": hex(int(late))})}
+
+    with rows.opened(young) as app:
+        rows.lake.collect(app, BOTH)
+        assert {state for state, _ in found(app, BOTH)} == {"failed"}
+    with rows.opened(honest, honest) as app:
+        rows.lake.collect(app, BOTH)
+        assert found(app, BOTH) == [("done", None)] * 2
+
+
+@pytest.mark.parametrize("own", [1, 2])
+def test_whoever_is_only_asked_besides_fails_no_day_before_a_market(unsaid: Rows, own: int) -> None:
+    """The world is one in which the market is not there yet; the public endpoint says that it is."""
+    lake, days = unsaid.lake, [of_tvl(QUIET), QUIET]
+    with ExitStack() as stack:
+        urls = [
+            stack.enter_context(Hostile(cast(Node, Middleman(lake.fortnight.node.url, one)))).url
+            for one in [*[NOWHERE] * own, honest]
+        ]
+        told = {"local-local": {"operator": "public"}}
+        app = stack.enter_context(lake.opened(urls[:own], public=urls[own:], told_of_public=told))
+        lake.collect(app, days)
+        assert set(found(app, days)) == {("gone", "not_deployed")}
+        verdicts = {(one.verdict, one.grade) for one in worth(app, days, "one_voice")}
+        assert verdicts == ({("suspect", "one_voice")} if own == 1 else {("complete", "two_voices")})

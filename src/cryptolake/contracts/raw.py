@@ -46,7 +46,8 @@ class Miss:
     """A partition a trip could not answer, and why: `gone` will never be answered, `failed` may be retried.
 
     `reason` is a stable code (`not_deployed`, `rpc`, `entitlement`, ...), `message` one line for people. `disputed`: two who
-    were asked say different things, and nobody could decide.
+    were asked say different things, and nobody could decide. `grade` says how far an absence is proven, None where
+    nobody asked.
     """
 
     partition: Partition
@@ -54,6 +55,7 @@ class Miss:
     reason: str
     message: str
     disputed: bool = False
+    grade: str | None = None
 
     def __post_init__(self) -> None:
         require_types(self)

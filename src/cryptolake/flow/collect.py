@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 import structlog
 
 from cryptolake.contracts.entry import NOT_YET, SETTLED, Entry
+from cryptolake.contracts.grades import at_least, grade_of
 from cryptolake.contracts.partition import Partition
 from cryptolake.contracts.raw import Miss, Raw
 from cryptolake.contracts.source import Compares, Hears, Source, Trip
@@ -170,6 +171,7 @@ class _Run:
         self._again: dict[Partition, Entry] = {}
         self._said = set[tuple[str, str]]()  # reasons of failures that were told
         self._stands: dict[Partition, Entry] = {}  # answers that stay while they are asked for again
+        self._absent: dict[Partition, Entry] = {}  # absences that are asked for again
 
     def begin(self, mine: Sequence[Partition]) -> list[Partition]:
         """Write down what is about to be asked; what was landed but never read is read now. Returns the rest."""
@@ -189,6 +191,7 @@ class _Run:
         self._stands = {
             one: known for one, known in tried.items() if known.state in ANSWERED and known.digest and one not in unread
         }
+        self._absent = {one: known for one, known in tried.items() if known.state == "gone"}
         now, rest = datetime.now(UTC), [partition for partition in mine if partition not in unread]
         for start in range(0, len(rest), _TOGETHER):  # in pieces, so that other writers get their turn
             self.ledger.append_many(
@@ -269,10 +272,13 @@ class _Run:
     def _end(self, failure: Entry) -> None:
         """Nobody answered: the failure stands, or is told beside the answer of before, which does."""
         partition, before = failure.partition, self._stands.get(failure.partition)
+        known = self._absent.get(partition)
+        if known is not None and known.state == failure.state and not _proven_as_far(failure, known):
+            failure = replace(failure, reason=known.reason, error=known.error, grade=known.grade)
         kept = None if before is None else self.bronze.read(partition, self.source.name)
         if before is None or kept is None or kept.digest != before.digest:
             self.settle(self._not_denied(failure))
-        elif failure.state == "gone" and not before.rows:
+        elif failure.state == "gone" and not before.rows and _proven_as_far(failure, before):
             self.settle(failure)  # nothing that was there is denied
         else:
             why = failure.error or failure.reason or failure.state
@@ -374,5 +380,10 @@ def reason_of(error: CryptolakeError) -> str:
             return "too_big"
 
 
+def _proven_as_far(absence: Entry, before: Entry) -> bool:
+    """Whether an absence is proven as far as the answer that it would replace: it gives way to nothing less."""
+    return at_least(grade_of(absence.grade), grade_of(before.grade))
+
+
 def _missed(miss: Miss) -> Entry:
-    return entry(miss.partition, miss.state, reason=miss.reason, error=miss.message)
+    return entry(miss.partition, miss.state, reason=miss.reason, error=miss.message, grade=miss.grade)

@@ -25,6 +25,7 @@ from cryptolake.net.header_standing import HeaderStanding
 from cryptolake.net.likely import Likely
 from cryptolake.net.multicall import Call, Failed, Finished, Program, transcript_to_json
 from cryptolake.net.rpc import Pool
+from cryptolake.net.voices import grade_of_absence
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +142,9 @@ class Snapshots:
                 if isinstance(read.outcome, Finished):
                     self._likely.learn(chain, read.outcome)
         except Skip as error:
-            gone = error.reason == "not_deployed"
-            return Miss(partition, "gone" if gone else "failed", error.reason, str(error))
+            if error.reason == "not_deployed":
+                return Miss(partition, "gone", error.reason, str(error), grade=grade_of_absence(str(error)))
+            return Miss(partition, "failed", error.reason, str(error))
         except Contradicted as error:
             return Miss(partition, "failed", "rpc", str(error), disputed=True)
         if isinstance(read.outcome, Failed):

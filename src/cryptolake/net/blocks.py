@@ -24,6 +24,7 @@ from cryptolake.net.header_standing import HeaderStanding as HeaderStanding
 from cryptolake.net.known_headers import KnownHeaders
 from cryptolake.net.rpc import Pool
 from cryptolake.net.stated_header import Header as Header
+from cryptolake.net.voices import BY_TWO
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,10 @@ class Blocks:
                 raise Contradicted(self._contradicted[wanted])
             first = self.header(0)
             if first.timestamp >= wanted and self._began(first, wanted):
-                raise Skip(f"{self._pool.chain} did not exist before {instant:%Y-%m-%d}", reason="not_deployed")
+                borne = self._standing.get(wanted, HeaderStanding((first,))).grade != "one_voice"
+                said_by = f", {BY_TWO}" if borne else ""
+                words = f"{self._pool.chain} did not exist before {instant:%Y-%m-%d}{said_by}"
+                raise Skip(words, reason="not_deployed")
             if first.timestamp < wanted:
                 break
         raise Skip(
@@ -248,8 +252,12 @@ class Blocks:
         return found
 
     def _began(self, first: Header, wanted: int) -> bool:
-        """Whether the chain's first block is borne out; what its time rules out is for ever. Raises Contradicted."""
+        """Whether the chain's first block is borne out; what its time rules out is for ever. Raises Contradicted.
+
+        The block after it must follow it, in time and by its parent.
+        """
         if not self._again:
+            self._require_second(first)
             return True
         borne = self._agreement.of([first])[first.number]
         if borne.contradicted and (borne.own or not borne.stands):
@@ -258,9 +266,17 @@ class Blocks:
             self._headers.leave_out([borne.wrong])
             self._outvoted |= {wanted: borne.contradicted} if borne.contradicted else {}
             return False
+        self._require_second(first)
         began = Header(-1, 0, "", borne=borne.header.borne)
         self._standing[wanted] = _standing_of(began, [borne], self._outvoted.get(wanted, ""))
         return True
+
+    def _require_second(self, first: Header) -> None:
+        """Raise Contradicted where the block after the chain's first one is said to be older, or to follow another."""
+        second = self.header(1)
+        other_parent = first.sealed and second.sealed and second.parent != first.hash
+        if second.timestamp < first.timestamp or other_parent:
+            raise Contradicted(f"{self._pool.chain}: block 1 is said to be before block 0; set another endpoint")
 
     def _ends(self, until: int) -> tuple[Header, Header]:
         """The first block, and the newest final one that can be had: an endpoint may call final what nobody has.

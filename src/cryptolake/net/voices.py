@@ -12,10 +12,13 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import TypeVar
 
+from cryptolake.contracts.grades import Grade
 from cryptolake.net.endpoint import Endpoint
 
 Spoken = TypeVar("Spoken")
 UNKNOWN = "unknown"
+BY_ONE, BY_TWO = "as one operator says", "as two operators say"
+"""In the words of an absence: who said it. By one: another operator was asked, and did not answer or says otherwise."""
 _VIA = " via "  # between whose nodes answer and who passes questions on to them
 
 
@@ -80,6 +83,11 @@ def by_voice(some: Iterable[Spoken], endpoint: Callable[[Spoken], Endpoint]) -> 
         else:
             same.append(one)
     return found
+
+
+def grade_of_absence(words: str) -> Grade:
+    """How far an absence is proven, by its words: two operators are the most there is."""
+    return "two_voices" if BY_TWO in words and BY_ONE not in words else "one_voice"
 
 
 def distinct(voices: Iterable[str]) -> int:

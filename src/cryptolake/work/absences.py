@@ -7,7 +7,7 @@ how an absence is settled when it is asked (sources).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -15,10 +15,12 @@ import structlog
 
 from cryptolake.app import App
 from cryptolake.contracts.entry import Entry, State
+from cryptolake.contracts.grades import Grade, at_least, weakest
 from cryptolake.contracts.partition import MARKET_DATASETS, Partition, Period
 from cryptolake.flow.claims import WORKER
 from cryptolake.flow.reading import entry
 from cryptolake.flow.resume import Wish
+from cryptolake.net.voices import grade_of_absence
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.presence import ALONE, contradicts
 from cryptolake.state.ledger import Ledger
@@ -78,6 +80,23 @@ def said_by_one(app: App, wish: Wish) -> list[Partition]:
         if alone and voices_in(app.nodes(app.registry.chain(app.registry.csus[key].chain))) > 1:
             found += [Partition(dataset, key, one) for one in periods if str(one) in alone]
     return found
+
+
+def proven_less(app: App, wish: Wish, least: Callable[[Partition], Grade]) -> list[Partition]:
+    """Absences of a wish that are proven less far than is wished for, as far as that can be had of an absence."""
+    tally, found = app.ledger.tally(), list[Partition]()
+    for (dataset, key), periods in wish.items():
+        if dataset not in MARKET_DATASETS or not tally.get((dataset, key), {}).get("gone"):
+            continue
+        told = dict(app.ledger.absences(dataset, key))
+        some = (Partition(dataset, key, one) for one in periods if str(one) in told)
+        found += [one for one in some if not absence_reaches(told[str(one.period)], least(one))]
+    return found
+
+
+def absence_reaches(words: str, wish: Grade) -> bool:
+    """Whether an absence of these words is proven as far as is wished for, or as there is."""
+    return at_least(grade_of_absence(words), weakest([wish, "two_voices"]))
 
 
 def _doubted(partition: Partition, why: str, before: Entry) -> Entry:

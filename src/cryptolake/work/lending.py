@@ -36,7 +36,7 @@ from cryptolake.watch.health import Reporter, latencies, read_runs
 from cryptolake.watch.pace import Pace, Show
 from cryptolake.work import at_events, panel
 from cryptolake.work import refine as refining
-from cryptolake.work.absences import doubt_absences, said_by_one
+from cryptolake.work.absences import doubt_absences, proven_less, said_by_one
 from cryptolake.work.at_events import ask_at_events
 from cryptolake.work.attainable import what_can_be_had
 from cryptolake.work.beside import ask_beside
@@ -88,10 +88,11 @@ def collect(
     since = datetime.now(UTC)
     left = compare(wish, app.ledger, resume=resume, only_failed=only_failed)
     few = left.settled_count <= AT_ONCE
-    intact = (
-        app.bronze.intact if proven is None else partial(proven_so_far, app.bronze, what_can_be_had(app, csus, proven))
-    )
+    most = None if proven is None else what_can_be_had(app, csus, proven)
+    intact = app.bronze.intact if most is None else partial(proven_so_far, app.bronze, most)
     hurt = [*(damaged(left, intact) if few else []), *(said_by_one(app, wish) if resume else [])]
+    if most is not None and resume and not only_failed:
+        hurt = sorted({*hurt, *proven_less(app, wish, most)})
     chains = {csu.name: csu.chain for csu in csus}
     unsettled = (
         set()

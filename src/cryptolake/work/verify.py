@@ -12,13 +12,15 @@ from typing import Literal
 import orjson
 
 from cryptolake.contracts.entry import SETTLED, SUSPECT, Entry, said
-from cryptolake.contracts.grades import Grade, at_least, grade_of
+from cryptolake.contracts.grades import Grade, at_least, grade_of, weakest
 from cryptolake.contracts.partition import Partition, Period
 from cryptolake.lake.bronze import ONCHAIN, Bronze
 from cryptolake.net.liars import Accuser, alone, resting_on
+from cryptolake.net.voices import grade_of_absence
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.grading import Graded, graded
-from cryptolake.work.absences import contradicted_absences
+from cryptolake.sources.onchain.presence import doubted_absence
+from cryptolake.work.absences import absence_reaches, contradicted_absences
 from cryptolake.work.attainable import highest_of
 from cryptolake.work.price_evidence import DOUBTED_WORDS, LOST_WORDS, PRICES_WEAKER, PriceProof, prices_behind
 from cryptolake.work.standing import MarketDay
@@ -80,6 +82,9 @@ def verify(
             words = f"{not_absent[partition]}; run `cryptolake ledger repair`, then `cryptolake collect`"
             found.append(Verified(partition, "gap", (words,)))
             continue
+        if entry.state == "gone" and entry.reason == "not_deployed":
+            found.append(_absence(partition, entry, least))
+            continue
         if entry.state == "gone":
             found.append(Verified(partition, "complete", (entry.reason or said(entry.state),)))
             continue
@@ -130,6 +135,17 @@ def verify(
         by_prices = bool(told) and (prices.lost or prices.doubted or says == PRICES_WEAKER)
         found.append(Verified(partition, verdict, told, grade, says, proof.alike, by_prices, by_prices and not own))
     return found
+
+
+def _absence(partition: Partition, entry: Entry, least: Grade) -> Verified:
+    """What the proof of an absence is worth, by who said it."""
+    words = entry.error or ""
+    grade, enough = grade_of_absence(words), weakest([highest_of(partition.dataset, least), "two_voices"])
+    if doubted_absence(words):
+        return Verified(partition, "suspect", (words,), grade)
+    if not absence_reaches(words, least):
+        return Verified(partition, "weak", (f"{grade}: {words}; {_asking_for(enough)}",), grade, words)
+    return Verified(partition, "complete", ("not_deployed",), grade)
 
 
 def _accused(

@@ -66,7 +66,8 @@ class Births:
                 silent += [one.endpoint.name for one in other.stations]
         alone = silent if len(said) == 1 else []
         for one in csus:
-            self._known[_key(one)] = absent_by_row(one, alone) if all(voice[one.name] for voice in said) else ""
+            words = absent_by_row(one, alone, by_two=len(said) > 1)
+            self._known[_key(one)] = words if all(voice[one.name] for voice in said) else ""
 
 
 def _key(csu: Csu) -> tuple[str, int]:

@@ -6,7 +6,7 @@ two readings are compared and settled (second_voice), and absences, which two vo
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TypeVar
 
 from cryptolake.errors import CryptolakeError, Skip
@@ -30,19 +30,24 @@ def failures_borne_out(
     reverts: Reverts,
     *,
     settled: bool,
+    believed: Callable[[CryptolakeError], bool] = lambda _error: False,
 ) -> dict[str, Finished[T] | Failed]:
     """The outcomes, whatever grade is wished for: what failed by answers that another voice has otherwise fails by that.
 
     `heard` and `reverts` as in `second_voice.borne_out`; `settled`: absences are settled already (proven). A failure that
-    nobody else can be asked about stands as it is. Raises Disagreed naming the endpoint that a third voice contradicts.
+    nobody else can be asked about stands as it is; so does one of which something is `believed`, where those alone who are only
+    asked besides say otherwise: that is a doubt, which is told where it is believed. Raises Disagreed naming the endpoint that
+    a third voice contradicts.
     """
     failed = {
         name: one for name, one in outcomes.items() if isinstance(one, Failed) and _by_answers(one.error, settled)
     }
     read = {name: Finished(None, one.transcript) for name, one in failed.items()}
     try:
-        why = borne_out(pool, chain, block, read, heard, "two_voices", reverts).contradicted
-        differs = Disagreed(why) if why else None
+        borne = borne_out(pool, chain, block, read, heard, "two_voices", reverts)
+        differs = Disagreed(borne.contradicted) if borne.contradicted else None
+        if not borne.second:  # nobody but those who are only asked besides
+            failed = {name: one for name, one in failed.items() if not believed(one.error)}
     except Disagreed as error:
         if error.liar:
             raise

@@ -1,9 +1,10 @@
 """Whether a market is really absent at a block. Absence lasts for ever in the ledger, so it is never taken from one voice.
 
 A market is absent when none of the contracts of its beginning has code there, as two voices say or, with one voice, its own
-word; and when they have code by now, for an address that never has any is no market to come. Whatever any number of voices
-says, it is not absent from the block on at which its row says that it was deployed: either is wrong then, and the day fails.
-What does not belong here: what a row's deployment block is worth (births), and what a market that is there answers.
+word, which its words tell apart (`grade_of_absence`); and when they have code by now, for an address that never has any is no
+market to come. Whatever any number of voices says, it is not absent from the block on at which its row says that it was
+deployed: either is wrong then, and the day fails. What does not belong here: what a row's deployment block is worth (births),
+and what a market that is there answers.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 
+from cryptolake.contracts.partition import Period
 from cryptolake.errors import CryptolakeError, Retry, Skip
 from cryptolake.net.answers import data
 from cryptolake.net.besides import another_endpoint, another_voice
 from cryptolake.net.block_identity import BlockIdentity
+from cryptolake.net.blocks import Blocks
 from cryptolake.net.faults import Malformed
 from cryptolake.net.rpc import Pool
+from cryptolake.net.voices import BY_ONE, BY_TWO
 from cryptolake.registry.anchors import addresses
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.family import FamilyFacts
@@ -26,16 +30,25 @@ _BY_ROW, _BY_CODE = "was deployed at block", "has no contract at block"
 _RESTS_ON = re.compile(rf"({_BY_ROW}|{_BY_CODE}) (\d+)")
 
 
-ALONE = "as one operator says"
-"""In the words of an absence of which another operator was asked, and did not answer: it is asked again."""
+ALONE = BY_ONE
+"""In the words of an absence of which another operator was asked, and did not say the same: it is asked again."""
+
+_OTHERWISE = "finds a contract"
 
 
-def absent_by_row(csu: Csu, silent: Sequence[str] = ()) -> str:
+def absent_by_row(csu: Csu, silent: Sequence[str] = (), *, by_two: bool = False) -> str:
     """The words of an absence that rests on the row's deployment block; `silent` are those who did not answer about it."""
-    return f"{csu.name} {_BY_ROW} {csu.deployed_block}{_alone(silent)}"
+    return f"{csu.name} {_BY_ROW} {csu.deployed_block}{_said_by(by_two, silent)}"
 
 
-def _alone(silent: Sequence[str]) -> str:
+def doubted_absence(words: str) -> bool:
+    """Whether somebody says otherwise, who is only asked besides."""
+    return ALONE in words and _OTHERWISE in words
+
+
+def _said_by(by_two: bool, silent: Sequence[str]) -> str:
+    if by_two:
+        return f", {BY_TWO}"
     return f", {ALONE}: {' and '.join(silent)} did not answer" if silent else ""
 
 
@@ -81,6 +94,8 @@ def settled_absence(
             return Malformed(f"{csu.name}: an endpoint finds no contract after it had answered; set another endpoint")
         heard = pool.last_endpoints
         confirmed, silent = _of_another_voice(pool, chain, began, block.number, heard)
+        otherwise = silent if confirmed and silent else []
+        confirmed = None if otherwise else confirmed
         if confirmed is None and (other := another_endpoint(pool, heard)) is not None:
             confirmed = _code_elsewhere(other, chain, began, block.number) or None  # the same voice can only contradict
         if confirmed:
@@ -99,7 +114,30 @@ def settled_absence(
             )
     except CryptolakeError as error:
         return error
-    return Skip(f"{csu.name} {_BY_CODE} {block.number}{_alone(silent)}", reason="not_deployed")
+    said_by = (
+        f", {ALONE}: {' and '.join(otherwise)} {_OTHERWISE}" if otherwise else _said_by(confirmed is False, silent)
+    )
+    return Skip(f"{csu.name} {_BY_CODE} {block.number}{said_by}", reason="not_deployed")
+
+
+def absent_with_its_chain(blocks: Blocks, csu: Csu, period: Period, said: CryptolakeError) -> CryptolakeError:
+    """What becomes of a market's period for which its chain gave an error.
+
+    A chain's age (`not_deployed`) makes no market absent that is older by its row, whoever tells it.
+    """
+    block = None if csu.deployed_later else csu.deployed_block
+    if not isinstance(said, Skip) or said.reason != "not_deployed" or block is None:
+        return said
+    try:
+        at = blocks.header(block).time
+    except CryptolakeError as error:
+        return error
+    if at >= period.end:
+        return said
+    return Malformed(
+        f"{csu.name}: {said}, while block {block} at which its row says it was deployed is of {at:%Y-%m-%d}; set another "
+        "endpoint, or correct the row"
+    )
 
 
 def beginnings(csu: Csu, family: FamilyFacts) -> list[str]:
@@ -141,13 +179,22 @@ def _code_now(pool: Pool, chain: Chain, contracts: Sequence[str]) -> bool:
 def _of_another_voice(
     pool: Pool, chain: Chain, contracts: Sequence[str], block: int, heard: Collection[str]
 ) -> tuple[bool | None, list[str]]:
-    """Whether another voice than those heard finds code, None where nobody says; and who did not answer then."""
+    """Whether another voice than those heard finds code, None where nobody says; and who did not answer then.
+
+    Where nobody but those who are only asked besides finds any, with their names: that is a doubt and fails nothing.
+    """
     silent: list[str] = []
-    while (voice := another_voice(pool, {*heard, *silent})) is not None:
-        if (found := _code_elsewhere(voice, chain, contracts, block)) is not None:
+    besides: list[str] = []
+    while (voice := another_voice(pool, {*heard, *silent, *besides})) is not None:
+        found = _code_elsewhere(voice, chain, contracts, block)
+        names = [one.endpoint.name for one in voice.stations]
+        if found and voice.hurried and not pool.hurried:
+            besides += names
+        elif found is not None:
             return found, []
-        silent += [one.endpoint.name for one in voice.stations]
-    return None, silent
+        else:
+            silent += names
+    return (True, besides) if besides else (None, silent)
 
 
 def _code_elsewhere(pool: Pool, chain: Chain, contracts: Sequence[str], block: int) -> bool | None:

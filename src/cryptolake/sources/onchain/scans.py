@@ -30,6 +30,7 @@ from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.births import Births
 from cryptolake.sources.onchain.families import families
 from cryptolake.sources.onchain.grounds import Ground
+from cryptolake.sources.onchain.presence import absent_with_its_chain
 from cryptolake.sources.onchain.settling import CoveredPeriod, Settling, miss
 from cryptolake.sources.onchain.state import KnownReverts, Read, StateReader
 
@@ -96,7 +97,9 @@ class LiquidationScan:
             try:
                 ranges[period] = self.blocks.range_of(period)
             except (Skip, Contradicted) as error:
-                yield from (miss(partition, error) for partition in asked if partition.period == period)
+                for partition in (one for one in asked if one.period == period):
+                    csu = self.csus[partition.key]
+                    yield miss(partition, absent_with_its_chain(self.blocks, csu, period, error))
         for touching in _touching(sorted(ranges)):
             members = [partition for partition in asked if partition.period in touching]
             yield from self._touching(members, {period: ranges[period] for period in touching})

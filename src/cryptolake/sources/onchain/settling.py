@@ -31,7 +31,7 @@ from cryptolake.net.multicall import Call, Failed, Finished, Program, transcript
 from cryptolake.net.odd_words import failing_alike
 from cryptolake.net.quiet import TOGETHER
 from cryptolake.net.rpc import Pool
-from cryptolake.net.voices import told_by
+from cryptolake.net.voices import grade_of_absence, told_by
 from cryptolake.registry.chains import Chain
 from cryptolake.registry.markets import Csu
 from cryptolake.sources.onchain.births import Births
@@ -182,7 +182,7 @@ class Settling:
             if isinstance(outcome, Failed):
                 answers.append(miss(partition, _with_events(outcome.error)))
             elif absent:
-                answers.append(Miss(partition, "gone", "not_deployed", absent))
+                answers.append(miss(partition, Skip(absent, reason="not_deployed")))
             else:
                 borne = [Ground.of("values", period.snapshot.number, read.borne)] if read and outcome else []
                 headers = standing.of_events({log.block for log in told})
@@ -289,4 +289,6 @@ def miss(partition: Partition, error: CryptolakeError) -> Miss:
         case _:
             reason = "rpc"
     disputed = isinstance(error, Disputed) or reason == SUSPECT
-    return Miss(partition, "gone" if reason == "not_deployed" else "failed", reason, str(error), disputed)
+    if reason == "not_deployed":
+        return Miss(partition, "gone", reason, str(error), disputed, grade_of_absence(str(error)))
+    return Miss(partition, "failed", reason, str(error), disputed)

@@ -37,6 +37,7 @@ from cryptolake.sources.onchain.families import discovering, families, isolating
 from cryptolake.sources.onchain.grading import graded
 from cryptolake.sources.onchain.history import Discovered
 from cryptolake.sources.onchain.misplaced import misplaced
+from cryptolake.sources.onchain.presence import absent_with_its_chain
 from cryptolake.sources.onchain.proven import told_apart
 from cryptolake.sources.onchain.reader import reader_digest
 from cryptolake.sources.onchain.records import Reserve
@@ -255,7 +256,8 @@ class OnchainSource:
         try:
             _, header = blocks.range_of(period)
         except (Skip, Contradicted) as error:
-            yield from (miss(partition, error) for partition in asked)
+            for partition in asked:
+                yield miss(partition, absent_with_its_chain(blocks, self._csus[partition.key], period, error))
             return
         markets: dict[str, Csu] = {}
         histories: dict[str, Discovered | None] = {}

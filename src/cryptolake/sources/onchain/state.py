@@ -124,7 +124,9 @@ class StateReader:
             outcomes = ask(pool, heard)
             try:
                 again = self.reverts.again
-                outcomes = failures_borne_out(pool, self.chain, block, outcomes, heard, again, settled=settled)
+                outcomes = failures_borne_out(
+                    pool, self.chain, block, outcomes, heard, again, settled=settled, believed=believed
+                )
                 borne = borne_out(pool, self.chain, block, outcomes, heard, self.wanted, again, believed=believed)
             except Disagreed as error:
                 pool.go_on()
