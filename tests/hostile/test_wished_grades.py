@@ -97,6 +97,32 @@ def test_what_cannot_be_had_is_not_asked_for_again_and_one_line_says_why(
     assert most in grades["liquidations"]
 
 
+@pytest.mark.chain
+@pytest.mark.xdist_group("fortnight")
+@pytest.mark.parametrize("besides", [True, False])
+def test_where_nobody_says_whose_the_first_endpoint_is_nothing_is_asked_anew_and_one_line_says_what_to_write(
+    aave_fortnight: Fortnight, tmp_path: Path, besides: bool
+) -> None:
+    """Whoever is behind it, public or one's own: any of them may be the first one's own operator."""
+    lake, asked = Lake(tmp_path / "lake", aave_fortnight), list[int]()
+    with ExitStack() as open_:
+        servers = [open_.enter_context(Liar(aave_fortnight.node.url, honest)) for _ in range(2)]
+        urls = [one.url for one in servers]
+        own: dict[str, Any] = {"own": urls, "operators": ["", "b"], "public_rpc": False}
+        if besides:
+            known = {"local-local": {"operator": "b"}}
+            own = {"own": urls[:1], "operators": [""], "public": urls[1:], "told_of_public": known}
+        for _ in range(3):
+            before = sum(one.methods["eth_getLogs"] + one.methods["eth_call"] for one in servers)
+            with lake.opened(**own, grade="two_voices") as app, capture_logs() as said:
+                wished(lake, app, "two_voices")
+            asked.append(sum(one.methods["eth_getLogs"] + one.methods["eth_call"] for one in servers) - before)
+        (line,) = (one for one in said if "cannot be had" in one["event"])
+        assert 'write `operator = "..."` under [endpoints.local-own-1]' in line["most"]["local"]
+    assert asked[0]
+    assert asked[1:] == [0, 0]
+
+
 def endpoint(name: str, operator: str, *, archive: bool = False) -> Endpoint:
     return Endpoint(name, SecretUrl(""), operator=operator, dataset_of=1 if archive else None)
 
@@ -109,6 +135,8 @@ def test_a_wish_is_cut_to_what_rules_and_operators_allow(wish: Grade) -> None:
         "keys": [endpoint("a", "x"), endpoint("b", "x")],
         "two": [endpoint("a", "x"), endpoint("b", "y")],
         "archive": [endpoint("a", "x"), endpoint("b", "sqd", archive=True)],
+        "unknown": [endpoint("a", ""), endpoint("b", "y")],
+        "unknown first": [endpoint("a", ""), endpoint("b", "y"), endpoint("c", "z")],
     }
     for (name, some), rule, liar, audit in product(sets.items(), ("standard", None), ("", "b"), (0.0, 0.02)):
         lied: Callable[[Endpoint], bool] = lambda one, liar=liar: one.name == liar  # type: ignore[misc]  # noqa: E731
@@ -120,7 +148,7 @@ def test_a_wish_is_cut_to_what_rules_and_operators_allow(wish: Grade) -> None:
             assert (told["liquidations"] == wish) == (name in {"two", "archive"} and not liar)
         if wish == "receipts_root":
             assert told["tvl"] != wish
-            assert (told["liquidations"] == wish) == (name == "two" and rule is not None)
+            assert (told["liquidations"] == wish) == (name in {"two", "unknown first"} and rule is not None)
         if wish == "two_voices_sampled" and not audit:
             assert set(told.values()) == {"one_voice"}
         if told["liquidations"] != wish and audit:

@@ -17,7 +17,7 @@ from cryptolake.contracts.grades import Grade, weakest
 from cryptolake.contracts.partition import MARKET_DATASETS, Partition
 from cryptolake.contracts.receipt_rules import ReceiptRule
 from cryptolake.net.endpoint import Endpoint
-from cryptolake.net.voices import by_voice, same_voice, told_by
+from cryptolake.net.voices import UNKNOWN, by_voice, same_voice, told_by, voice
 from cryptolake.registry.chains import UNSAID
 from cryptolake.registry.markets import Csu
 from cryptolake.work.workload import EVENTS
@@ -72,8 +72,15 @@ def attainable(
     nodes = [one for one in endpoints if one.dataset_of is None]
     honest = [one for one in endpoints if not lied(one)]
     logs, state = voices_in(honest) > 1, voices_in(nodes) > 1
-    why = []
-    if not logs:
+    why, unknown = [], first_unknown(endpoints)
+    if unknown is not None and any(voice(one) != UNKNOWN for one in endpoints):
+        # Who reads first has to be somebody: whoever is asked besides bears out nobody who may be itself.
+        logs = state = False
+        why.append(
+            f"nobody says who runs {unknown.name}, which is asked first and may be any other: write "
+            f'`operator = "..."` under [endpoints.{unknown.name}] in cryptolake.toml'
+        )
+    elif not logs:
         named = sorted({told_by(one) for one in endpoints if lied(one)})
         liars = f"; {' and '.join(named)} was proven to drop logs (`cryptolake rpc clear` believes it again)"
         why.append(f"set an endpoint of a second operator{liars if named else ''}")
@@ -89,6 +96,12 @@ def attainable(
 def voices_in(endpoints: Iterable[Endpoint]) -> int:
     """How many endpoints there are of which no two may be one voice, counted in their order."""
     return len(by_voice(endpoints, lambda one: one))
+
+
+def first_unknown(endpoints: Sequence[Endpoint]) -> Endpoint | None:
+    """The endpoint that is asked first, where nobody knows whose it is; None where that is known, or there is none."""
+    first = next((one for one in endpoints if not one.besides), None)
+    return first if first is not None and voice(first) == UNKNOWN else None
 
 
 def named_liars(app: App, chain: str) -> Callable[[Endpoint], bool]:
