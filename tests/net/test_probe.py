@@ -121,6 +121,14 @@ def test_trouble_that_passes_makes_no_limit(code: int, only: str) -> None:
     assert kept([found]) == {}, found
 
 
+@pytest.mark.parametrize("only", ["eth_chainId", "eth_getBlockByNumber", "eth_blockNumber", "eth_getBalance"])
+def test_one_failure_leaves_nothing_unmeasured(only: str) -> None:
+    with Hostile(node(), {"trouble": (failing(502, only), 1)}) as server:
+        found = probed(server)
+    assert (found.reachable, found.chain_ok, found.problem) == (True, True, "")
+    assert None not in (found.head, found.latency_s, found.archive_full, found.log_span, found.batch, found.addresses)
+
+
 @pytest.mark.parametrize("rate", [25.0, 200.0])
 def test_our_own_rate_is_no_limit_of_the_endpoint(rate: float) -> None:
     """What is kept was sent to the endpoint and refused by it: it takes any batch, whatever rate the user has set."""

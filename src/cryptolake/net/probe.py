@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from statistics import median
+from typing import TypeVar
 
 from cryptolake.contracts.counting import counted
-from cryptolake.errors import CryptolakeError, Narrow, Skip, Stop
+from cryptolake.errors import CryptolakeError, Narrow, Retry, Skip, Stop
 from cryptolake.net.burst import most_at_once
 from cryptolake.net.counted import CountedHttp
 from cryptolake.net.endpoint import Endpoint, Learned
@@ -29,6 +30,8 @@ _BATCHES = (100, 50, 20, 10, 5, 2)
 _ADDRESSES = (1000, 500, 100, 50, 20, 10)
 _FREE = 1e9  # units a second: no limit of our own
 _SPANS, _TRIES = 8, 3  # questions for the span; and for one that meets trouble
+_REST_S = 0.25  # after trouble, doubled each time: who enforces a rate without saying so lets through again then
+T = TypeVar("T")
 MOST_CALLS = 400  # calls to one endpoint at most, members of batches counted
 
 
@@ -95,7 +98,7 @@ def _probed(
     pool = Pool(chain, chain_id, [asked], http, limiters=limiter, purse=purse, attempts=1, sleep=pause)
     found = Probed(endpoint.name, chain, reachable=False)
     try:
-        head = _header(pool, "latest")
+        head = _patiently(lambda: _header(pool, "latest"))
     except CryptolakeError as error:
         known_wrong = isinstance(error, Stop) and "chain id" in str(error)
         return replace(
@@ -145,25 +148,38 @@ def _answers(pool: Pool, method: str, params: list[Json]) -> bool | None:
 
 def _tried(ask: Callable[[], bool]) -> bool | None:
     """What asking gives, False where the endpoint itself refuses, None for trouble that may pass. A bad key raises Stop."""
-    for _ in range(_TRIES):
+    spoken = 0  # times that it answered with an error that nobody knows: once may be a bad moment, or our rate
+    for number in range(_TRIES):
         try:
             return ask()
         except Stop:
             raise
         except (Elsewhere, Narrow, Skip):
             return False
-        except Doubtful as error:
-            if error.spoken:
+        except CryptolakeError as error:
+            spoken += isinstance(error, Doubtful) and error.spoken
+            if spoken >= _TRIES - 1:
                 return False
-        except CryptolakeError:
-            continue
+            pause(_REST_S * 2**number)
     return None
+
+
+def _patiently(ask: Callable[[], T]) -> T:
+    """What asking gives; trouble is met several times, each after a longer rest. Raises what is left of it."""
+    for number in range(_TRIES):
+        try:
+            return ask()
+        except Elsewhere:
+            raise
+        except Retry:
+            pause(_REST_S * 2**number)
+    return ask()
 
 
 def _latency(pool: Pool) -> float:
     taken = []
     for _ in range(3):
-        pool.call("eth_blockNumber", [])
+        _patiently(lambda: pool.call("eth_blockNumber", []))
         taken.append(pool.stations[0].learned.last_s)
     return round(median(taken), 3)
 
@@ -196,7 +212,7 @@ def _archive(pool: Pool, found: Probed, at: int) -> tuple[_Most, Probed]:
                 refused = middle
             case None:
                 return _Most(None), found
-    days = (at - _header(pool, hex(head - deepest))[1]) / 86400
+    days = (at - _patiently(lambda: _header(pool, hex(head - deepest)))[1]) / 86400
     told = replace(found, archive_blocks=deepest, archive_days=round(days, 1), archive_full=deepest == head - 1)
     return _Most(deepest, is_limit=refused is not None), told
 
@@ -219,6 +235,7 @@ def _log_span(pool: Pool, endpoint: Endpoint, head: int) -> _Most:
             if isinstance(error, Doubtful) and not error.spoken:  # a bad moment, or a silent refusal: nobody knows
                 trouble += 1
                 if trouble < _TRIES:
+                    pause(_REST_S * trouble)
                     continue
             if span == 1:
                 return _Most(None)
@@ -230,6 +247,7 @@ def _log_span(pool: Pool, endpoint: Endpoint, head: int) -> _Most:
             trouble += 1
             if trouble >= _TRIES:
                 return _Most(None)
+            pause(_REST_S * trouble)
         else:
             learned.answered(span)
     return _Most(min(learned.span, head), is_limit=refused and learned.settled and trouble < _TRIES)
