@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -172,6 +174,41 @@ def test_pauses_are_short_while_answers_come_and_long_when_none_does() -> None:
     speed.answer(now, now, busy=True)
     speed.complaint(now + 0.1, now + 0.1, None, 90.0, 90.0)
     assert speed.resumes_at - (now + 0.1) == pytest.approx(FIRST_PAUSE_S)
+
+
+@dataclass
+class ByChance:
+    """Refuses this share of what the rule admits, whatever the rate is."""
+
+    rule: Rule
+    share: float
+    lots: random.Random = field(default_factory=lambda: random.Random(1))
+
+    def admits(self, now: float, cost: float) -> bool:
+        return self.rule.admits(now, cost) and self.lots.random() >= self.share
+
+
+@pytest.mark.parametrize("share", [0.01, 0.03, 0.1])
+def test_refusals_by_chance_do_not_cost_the_rate_that_was_told(share: float) -> None:
+    world = simulated(ByChance(Sliding(CALLS), share), CALLS, told=True)
+    world.run(300)
+    assert world.rate(150) >= 0.9 * (1 - share) * CALLS
+
+
+@pytest.mark.parametrize("share", [0.01, 0.03])
+def test_refusals_by_chance_do_not_cost_a_rate_that_is_searched(share: float) -> None:
+    world = simulated(ByChance(Sliding(CALLS), share), 25.0, told=False)
+    world.run(300)
+    assert world.rate(300) >= 0.3 * CALLS
+
+
+def test_a_limit_is_found_where_refusals_come_by_chance_too() -> None:
+    world = simulated(ByChance(Sliding(CALLS), 0.02), CALLS, told=True)
+    world.run(100)
+    world.rule = ByChance(Sliding(CALLS / 5), 0.02)
+    world.run(100)
+    assert world.limiters[0].rate <= CALLS / 3
+    assert refused_since(world, 50) <= 0.15
 
 
 def test_a_vendors_limit_finds_back_to_what_was_given() -> None:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from cryptolake.errors import Stop
 from cryptolake.files.lock import locked
+from cryptolake.net.chance import LOCKED_OUT, Chance
 from cryptolake.net.granted import Granted
 from cryptolake.net.limiter_state import LimiterState, packed, unpacked
 from cryptolake.net.speed import Speed
@@ -68,6 +69,7 @@ class Limiter:
         self._lock = threading.Lock()
         self._state = self._fresh()
         self._waited_at = self._noted_at = float("-inf")
+        self._chance = Chance()
 
     def _fresh(self) -> LimiterState:
         second = Granted(_SECOND, kept_s=3.0, grain_s=_GRAIN_S)
@@ -128,6 +130,7 @@ class Limiter:
             state.second.add(at, cost, now)
             state.minute.add(at, cost, now)
             speed.let_through(at, cost)
+            self._chance.let_through()
             full_at = max(full_at, at + self._burst / rate)
         # The first one after a second complaint goes alone: the others wait as long as the refusal took to come.
         state.full_at, state.trial_s = max(full_at, at + state.trial_s), 0.0
@@ -193,7 +196,14 @@ class Limiter:
         complaints have followed each other), and the rate falls. Refusals of the same burst change nothing more.
         """
         with self._held() as state:
-            now = self._clock()
+            now, rate = self._clock(), state.speed.rate
+            reaction = "slower"
+            if self._exact and after_s is None and sent_at > state.speed.complained_at:
+                reaction = self._chance.complained(rate)
+            elif self._exact:
+                self._chance.another()
+            if reaction == "spared":
+                return False
             if self._exact:
                 second, later = state.second.between(sent_at - 1, sent_at), state.second.between(sent_at, math.inf)
                 span = state.minute.between(sent_at - state.speed.span, sent_at)
@@ -208,7 +218,19 @@ class Limiter:
                 state.full_at = state.speed.resumes_at + (0.0 if self._exact else self._burst / state.speed.rate)
                 state.trial_s = min(5.0, _TRIAL * (now - sent_at)) if state.speed.series or not self._told else 0.0
                 state.learned_at = self._wall()
+                if self._exact:
+                    self._compare(state.speed, rate, now, as_before=reaction == "as before")
             return news
+
+    def _compare(self, speed: Speed, rate: float, now: float, *, as_before: bool) -> None:
+        """Go back to the rate of before a complaint that has nothing to do with it."""
+        if speed.series >= LOCKED_OUT:
+            self._chance.forget()
+        elif as_before:
+            speed.go_on_at(self._chance.well, now)
+            speed.ceiling = rate
+        elif not speed.series and (found := self._chance.noted(rate)) is not None:
+            speed.go_on_at(found, now)
 
     def answered(self, sent_at: float) -> None:
         """An answer came to a request sent at `sent_at`: the rate may rise, or find back to the limit given."""
