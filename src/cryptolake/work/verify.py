@@ -22,6 +22,7 @@ from cryptolake.sources.onchain.grading import Graded, graded
 from cryptolake.sources.onchain.presence import doubted_absence
 from cryptolake.work.absences import absence_reaches, contradicted_absences
 from cryptolake.work.attainable import highest_of
+from cryptolake.work.overlaps import overlapping
 from cryptolake.work.price_evidence import DOUBTED_WORDS, LOST_WORDS, PRICES_WEAKER, PriceProof, prices_behind
 from cryptolake.work.standing import MarketDay
 from cryptolake.work.workload import EVENTS
@@ -65,7 +66,7 @@ def verify(
     what rests alone on those that `accused` names of a market's chain. An absence that the market's row (of `csus`) or another
     day contradicts is a gap. What the prices (`priced`) of a day are worth counts like the answer itself.
     """
-    not_absent = contradicted_absences(states, csus or {})
+    not_absent, differing = contradicted_absences(states, csus or {}), overlapping(states, bronze)
     found = []
     ends: dict[str, tuple[Period, int]] = {}
     for partition in sorted(set(wanted), key=lambda one: (one.dataset, one.key, one.period)):
@@ -112,6 +113,7 @@ def verify(
                 wrong.append(f"it begins at block {payload['from_block']}, the period before ended at {before[1]}")
             ends[partition.key] = (partition.period, payload["to_block"])
         doubted = [*proof.doubts, *([] if wrong else _accused(payload, accused, partition, proof))]
+        doubted += [] if wrong or entry.reason == SUSPECT else differing(raw)
         if entry.reason == SUSPECT and not doubted:
             doubted = [entry.error or "somebody contradicted it"]
         enough = highest_of(partition.dataset, least)
