@@ -277,13 +277,12 @@ class App:
         from cryptolake.sources.onchain.source import OnchainSource
         from cryptolake.version import __version__
 
-        sandbox = {"sandbox": "true"} if any(csu.sandbox for csu in csus) else {}
         return OnchainSource(
             registry=self.registry,
             csus=csus,
             pools=self.pool,
             block_cache=self.block_cache,
-            provenance={"cryptolake": __version__, **sandbox},
+            provenance={"cryptolake": __version__} | ({"sandbox": "true"} if any(csu.sandbox for csu in csus) else {}),
             journals=self.folder.journals,
             discovered=self.folder.discovered,
             audit=self.settings.audit,
@@ -292,6 +291,7 @@ class App:
             watch=watch,
             liars=self.liars,
             sample=self.settings.sample,
+            kept=self.bronze,
         )
 
     @cached_property

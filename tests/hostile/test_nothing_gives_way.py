@@ -26,6 +26,7 @@ from cryptolake.flow.resume import wish_for
 from cryptolake.lake.envelopes import KeptDoubt
 from cryptolake.work import lending
 from cryptolake.work.repair import repair_ledger
+from cryptolake.work.verify import verify
 
 pytestmark = [pytest.mark.chain, pytest.mark.xdist_group("fortnight")]
 Change = Callable[[dict[str, Any], Callable[..., dict[str, Any]]], "dict[str, Any] | None"]
@@ -219,6 +220,61 @@ def test_what_an_answer_shows_counts_though_its_certificate_is_missing_or_cannot
         assert (settled.rows, settled.reason, settled.grade) == (before.rows, None, "two_voices")
 
 
+def doubling(asked: dict[str, Any], ask: Callable[..., dict[str, Any]]) -> dict[str, Any] | None:
+    """It gives the last log of every block twice."""
+    if asked["method"] != "eth_getLogs":
+        return mute(*RECEIPTS)(asked, ask)
+    answer = ask(asked)
+    last = {one["blockNumber"]: one for one in answer.get("result") or ()}
+    more = [one | {"logIndex": hex(int(one["logIndex"], 16) + 50)} for one in last.values()]
+    return answer | {"result": [*answer["result"], *more]} if more else answer
+
+
+@pytest.mark.parametrize("receipts", [True, False])
+@pytest.mark.parametrize("doubter", ["gone", "mended", "mended and third", "third"])
+def test_logs_that_nobody_honest_bears_out_are_settled_by_two_operators_or_by_receipts(
+    lake: Lake, doubter: str, receipts: bool
+) -> None:
+    """Where the one who made them up is there still, it is asked for those blocks, or they are proven."""
+    if not receipts:
+        without_receipts(lake)
+    good: list[tuple[str, Any]] = [("a", honest), ("b", honest)]
+    l_now: list[tuple[str, Any]] = [("l", honest)] if "mended" in doubter else [("l", doubling)]
+    there_now = {"gone": good, "mended": [*l_now, *good]}.get(doubter, [*good, *l_now])
+    with ExitStack() as open_:
+        there = World(lake, open_, lake.eventful[0])
+        truth = len(lake.fortnight.liquidations_on(there.day.period.day))
+        before = there.collect(("l", doubling))
+        assert (before.rows or 0) > truth
+        assert before.reason is None
+        told = str(there.collect(*there_now, proven="two_voices").error)
+        if "third" in doubter:
+            assert "l on " in told, "who said so then, not who stands in its place by now"
+            assert "local-own" not in told
+        after = there.collect(*there_now)
+        if doubter == "third" and not receipts:
+            assert after.reason == "suspect"
+        else:
+            assert (after.rows, after.reason, after.grade) == (truth, None, "two_voices")
+
+
+def test_what_a_public_endpoint_makes_up_changes_no_figure(lake: Lake) -> None:
+    without_receipts(lake)
+    with ExitStack() as open_:
+        there = World(lake, open_, lake.eventful[0])
+        truth = len(lake.fortnight.liquidations_on(there.day.period.day))
+        own, public = there.url("a", honest), there.url("p", doubling)
+        with lake.opened(
+            [own], operators=["a"], public=[public], told_of_public={"local-local": {"operator": "p"}}
+        ) as app:
+            lake.collect(app, [there.day])
+            found = app.ledger.state(there.day)
+            assert found is not None
+            assert (found.rows, found.reason) == (truth, "suspect")
+        settled = there.collect(("a", honest), ("b", honest))
+        assert (settled.rows, settled.reason) == (truth, None)
+
+
 def test_state_in_dispute_is_no_fact_by_the_days_last_hour_and_events_are_compared_by_their_blocks(lake: Lake) -> None:
     without_receipts(lake)
     period = lake.eventful[0].period
@@ -249,4 +305,11 @@ def test_state_in_dispute_is_no_fact_by_the_days_last_hour_and_events_are_compar
         assert {one.reason for one in told if one.rows} == {"suspect"}
         assert {one.reason for one in told if not one.rows} == {None}
         with lake.opened(public_rpc=False) as app:
-            assert app.ledger.state(events).reason == "suspect"  # type: ignore[union-attr]
+            entry = app.ledger.state(events)
+            assert entry is not None
+            assert entry.reason == "suspect"
+            # As in a lake whose day and hours landed before they were held against each other.
+            app.ledger.append(replace(entry, reason=None, error=None))
+            (found,) = verify([events], app.ledger.states(), app.bronze, "onchain")
+            assert found.verdict == "suspect"
+            assert any("says something else of the same blocks" in one for one in found.says)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 from cryptolake.contracts.grades import EVIDENCE, at_least
@@ -69,3 +70,31 @@ def test_whoever_showed_more_and_comes_to_say_less_beside_another_is_believed() 
     assert (standing_of(less, full).new, standing_of(less, full).doubt) == (True, "")
     strangers = ShownAnswer("two_voices", "b", twice=((0, 10),), voices=frozenset({"one", "other"}))
     assert not standing_of(strangers, full).new
+
+
+def test_a_log_that_nobody_bears_out_any_more_is_settled_by_two_operators_of_ones_own() -> None:
+    """Once whoever told it was asked again, or is no longer there to be asked."""
+    made_up = ShownAnswer("one_voice", "l", logs={BLOCK: frozenset({b"a"})}, told=((0, 10, "l"),))
+    two = ShownAnswer(
+        "two_voices",
+        "a and b",
+        twice=((0, 10),),
+        own=((0, 10),),
+        told=((0, 10, "a"), (0, 10, "b")),
+        asked_of=frozenset({"a", "b"}),
+    )
+    assert (standing_of(two, made_up).new, standing_of(two, made_up).doubt) == (True, "")
+    there = replace(two, asked_of=frozenset({"a", "b", "l"}))
+    assert standing_of(there, made_up).doubt, "it could have been asked, and was not"
+    assert standing_of(replace(there, told=(*there.told, (7, 8, "l"))), made_up).new
+    for lacking in (
+        replace(two, own=()),
+        replace(two, own=((8, 10),)),
+        replace(two, twice=()),
+        replace(two, grade="one_voice", twice=()),
+        replace(two, doubts=("l says otherwise",), disputed=frozenset({BLOCK})),
+    ):
+        assert standing_of(lacking, made_up).doubt
+    proven = replace(made_up, grade="two_voices", twice=((0, 10),))
+    assert standing_of(two, proven).doubt, "two operators bore it out before"
+    assert standing_of(two, replace(made_up, told=())).doubt, "nobody knows who told it"

@@ -41,7 +41,7 @@ _ANSWERS, _READER = "cryptolake.answers", "cryptolake.reader"  # what a twin say
 ONCHAIN = "onchain"  # its bronze lies directly under the dataset, as documented; vendors' under their name
 
 
-def documented(partition: Partition, rows: Sequence[Row]) -> list[dict[str, object]]:
+def rows_of_document(partition: Partition, rows: Sequence[Row]) -> list[dict[str, object]]:
     """The rows of an on-chain answer as its documented form has them: without what all of them share."""
     shared = {
         "csu",
@@ -54,7 +54,7 @@ def documented(partition: Partition, rows: Sequence[Row]) -> list[dict[str, obje
 
 def content_of(partition: Partition, rows: Sequence[Row]) -> str:
     """Digest of the rows of an on-chain answer, as of those in a documented form."""
-    return sha256(orjson.dumps(documented(partition, rows))).hexdigest()
+    return sha256(orjson.dumps(rows_of_document(partition, rows))).hexdigest()
 
 
 class Bronze:
@@ -105,6 +105,11 @@ class Bronze:
         """What contradicts the partition's answer, or will contradict the first that comes; None where nothing does."""
         content = bytes_of(self._doubt_path(partition, source))
         return None if content is None else unpacked_doubt(content)
+
+    def rival(self, partition: Partition, source: str) -> Raw | None:
+        """The answer that contradicts the partition's; None where nothing does, or nobody's was kept."""
+        doubt = self.doubt(partition, source)
+        return None if doubt is None else doubt.rival
 
     def keep_doubt(self, partition: Partition, source: str, doubt: KeptDoubt) -> None:
         """Keep what contradicts a partition's answer; that of before stays beside it where it has a rival.
@@ -213,7 +218,7 @@ class Bronze:
         }
         if raw.provenance.get("sandbox"):
             head["sandbox"] = True
-        head[_SECTIONS[raw.partition.dataset]] = documented(raw.partition, rows)
+        head[_SECTIONS[raw.partition.dataset]] = rows_of_document(raw.partition, rows)
         write_bytes(self._documented_path(raw.partition), orjson.dumps(head, option=orjson.OPT_INDENT_2))
 
     def documented_content(self, partition: Partition) -> str | None:

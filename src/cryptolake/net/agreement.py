@@ -117,8 +117,8 @@ class Agreement:
                 continue
             words = self._words(number, [ours, *known])
             fails = self._any_own(one for one in known if self._as_good(one, ours) or not self._any_own([ours]))
-            told = AgreedHeader(self._borne(ours), words, contradicted=words, stands=not fails)
-            self._note(ours, replace(told, own=self._any_own(known)))
+            said = AgreedHeader(self._borne(ours), words, contradicted=words, stands=not fails)
+            self._note(ours, replace(said, own=self._any_own(known)))
 
     def _otherwise(self, ours: Header, heard: Sequence[Header]) -> list[Header]:
         """Who else says otherwise, besides those `heard` now."""

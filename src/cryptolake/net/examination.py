@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 
@@ -94,8 +94,17 @@ class Examiner:
         """Whether headers of quiet blocks are looked at."""
         return self.wanted != "one_voice"
 
-    def examine(self, windows: Sequence[BlockWindow], logs: Sequence[Log], within: BlockRange) -> ExaminedWindows:
-        """Examine one covered period. Raises as `scan` where a proven liar's windows cannot be asked elsewhere."""
+    def examine(
+        self,
+        windows: Sequence[BlockWindow],
+        logs: Sequence[Log],
+        within: BlockRange,
+        doubted: Collection[int] = (),
+    ) -> ExaminedWindows:
+        """Examine one covered period. Raises as `scan` where a proven liar's windows cannot be asked elsewhere.
+
+        `doubted` are blocks of which somebody said something else before: everybody is asked for them, receipts first.
+        """
         windows, logs = self._numbered(*self._without_liars(windows, logs, (), within), within)
         question = LogQuestion(self.pool.chain, self.filters)
         settled: dict[int, tuple[Difference, Said]] = {}
@@ -105,6 +114,10 @@ class Examiner:
             blooms = self._blooms(question, windows, logs, within)
             claims = {number: one.said for number, one in blooms.doubts.items()}
             claims |= self._differences(windows, logs, heard)
+            if proven is None:
+                claims = {
+                    number: _claimed(windows, logs, number) for number in doubted if within.start <= number < within.end
+                } | claims
             new = {number: settle(self.pool, question, number, said, self.prover) for number, said in claims.items()}
             overtaken = {
                 number for number, (one, _) in new.items() if not one.settled and self._overtaken(claims[number])
@@ -249,6 +262,11 @@ class Examiner:
         if heard.problem or not covered:
             return "one_voice", covered
         return ("two_voices", 1.0) if covered == 1.0 else ("two_voices_sampled", covered)
+
+
+def _claimed(windows: Sequence[BlockWindow], logs: Sequence[Log], number: int) -> dict[str, Said]:
+    """What was said of a block, by whom."""
+    return {answered_by(windows, number) or "": frozenset(one for one in logs if one.block == number)}
 
 
 def _answered(windows: Sequence[BlockWindow], logs: Sequence[Log], within: BlockRange) -> list[AnsweredWindow]:

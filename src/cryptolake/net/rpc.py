@@ -206,7 +206,8 @@ class Pool:
         words = {} if told is None else {first: told}
         words |= self._finalized_by([one for one in self.stations if one.endpoint.name != first])
         if not words:
-            self.finality_assumed, head = True, ("eth_blockNumber", [])
+            self.finality_assumed = True
+            head: Question = ("eth_blockNumber", [])
             ours = FinalBlock.behind(self.call(*head))
             words = {self.last_endpoint: ours}
             others = [one for one in self.stations if one.endpoint.name != self.last_endpoint]

@@ -89,7 +89,8 @@ def settle(
 ) -> tuple[Difference, Said]:
     """Settle one block that endpoints (the keys of `claims`) answered differently: what is known, and the logs to keep.
 
-    Where nothing can be settled the fullest version that anybody gave is kept: versions are never mixed.
+    Where nothing can be settled the fullest version that anybody of one's own gave is kept: versions are never mixed, and who
+    is only asked besides changes no figure.
     """
     said = {name: len(one) for name, one in claims.items()}
     with suppress(CryptolakeError):  # a ceiling, or nobody to ask: voices may still agree
@@ -104,9 +105,18 @@ def settle(
     if truth is not None:  # whoever is gone cannot take back what it said, and is not named for it
         found = _settled(number, header.hash, said, "block_hash", truth, there, voices)
         return replace(found, alike=_alike(by_hash, truth)), truth
-    fullest = max([*claims.values(), *by_hash.values()], key=len)  # of equals that of whoever was asked first
+    fullest = max(_of_ones_own(pool, claims, by_hash), key=len)  # of equals that of whoever was asked first
     alike = _alike(by_hash, fullest)
     return Difference(number, header.hash if agreed else "", said, alike=alike), fullest
+
+
+def _of_ones_own(pool: Pool, claims: Mapping[str, Said], by_hash: Mapping[str, Said]) -> list[Said]:
+    """What endpoints of one's own said; what anybody said where none of them did."""
+    besides = {one.endpoint.name for one in pool.everybody if one.endpoint.besides}
+    own = {voice(one.endpoint) for one in pool.everybody if not one.endpoint.besides}
+    found = [said for name, said in claims.items() if name not in besides]
+    found += [said for of, said in by_hash.items() if of in own] if found else []
+    return found or [*claims.values(), *by_hash.values()]
 
 
 def _alike(by_hash: Mapping[str, Said], fullest: Said) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ def certificate(
     grounds: Sequence[Ground],
     asked: Collection[str],
     failing_alike: Sequence[tuple[str, str]] = (),
+    besides: Collection[str] = (),
 ) -> dict[str, object]:
     """The certificate of the blocks `within`, as JSON values; `voices` says who every endpoint is (`net.voices.told_by`).
 
@@ -37,7 +38,8 @@ def certificate(
     contracts for it, by whom and by whom again, first of all who named the contracts (`asked`) at the first and at the last
     block of the scan. `headers` is who bears out those that the day rests on: its boundaries and the times of its events; where
     nobody does, the grade is `one_voice`. `asked_of` is everybody who could be asked then, `failing_alike` are pairs of them
-    that failed in the same odd words. Whoever reads it believes grade and verdict only as far as these bear them out.
+    that failed in the same odd words, `besides` those who were only asked for second opinions. Whoever reads it believes grade
+    and verdict only as far as these bear them out.
     """
     # Of a period without blocks nothing rests on contracts: nobody can have logged anything.
     resting = least(examined.grade, grounds, voices, asked) if within else examined.grade
@@ -68,6 +70,7 @@ def certificate(
         "voices": {name: voices.get(name, "") for name in names},
         "asked_of": sorted({*voices.values()}),
         "failing_alike": failing_alike,
+        "besides": sorted({*besides} & {*names}),
         "grade": grade,
         "logs_grade": examined.grade,
         "headers": headers.to_json(),

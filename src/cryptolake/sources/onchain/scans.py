@@ -31,7 +31,7 @@ from cryptolake.sources.onchain.births import Births
 from cryptolake.sources.onchain.families import families
 from cryptolake.sources.onchain.grounds import Ground
 from cryptolake.sources.onchain.presence import absent_with_its_chain
-from cryptolake.sources.onchain.settling import CoveredPeriod, Settling, miss
+from cryptolake.sources.onchain.settling import CoveredPeriod, DoubtedBlocks, Settling, miss
 from cryptolake.sources.onchain.state import KnownReverts, Read, StateReader
 
 # Periods are settled together that were covered within so many seconds, at most so many of them.
@@ -82,6 +82,7 @@ class LiquidationScan:
     births: Births = field(default_factory=Births)
     reverts: KnownReverts = field(default_factory=KnownReverts)
     sample: float | None = None
+    doubted: DoubtedBlocks = lambda _partition: ()
 
     @property
     def state(self) -> StateReader:
@@ -160,6 +161,7 @@ class LiquidationScan:
             grounds,
             frozenset(csu.name for csu in csus if csu.name in filters and not _listed(csu)),
             self.births,
+            self.doubted,
         )
         covered = _Covered(whole.start)
 

@@ -7,7 +7,7 @@ belong here: how windows are asked (net/scan), which period is covered (scans), 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -58,6 +58,14 @@ class CoveredPeriod:
     unread: frozenset[str] = frozenset()  # emitters whose events no endpoint gives in a way that can be read
 
 
+DoubtedBlocks = Callable[[Partition], Collection[int]]
+"""The blocks of a partition of which answers or operators say different things, as is known from before."""
+
+
+def _none_doubted(_partition: Partition) -> Collection[int]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Settling:
     """Settles covered periods of one scan.
@@ -77,6 +85,7 @@ class Settling:
     emitters: Sequence[Ground] = ()  # who named the emitters, and who bears that out
     by_row: frozenset[str] = frozenset()  # the markets whose emitters their rows name, not the chain
     births: Births = field(default_factory=Births)
+    doubted: DoubtedBlocks = _none_doubted
     _likely: dict[str, list[Call]] = field(default_factory=dict)  # what each market's program asked before
     # Periods with windows that nobody compared, and who answered these.
     _sampled: list[tuple[CoveredPeriod, frozenset[str]]] = field(default_factory=list)
@@ -140,7 +149,8 @@ class Settling:
     def _period(self, question: LogQuestion, period: CoveredPeriod) -> list[Raw | Miss]:
         """The answers of one period."""
         try:
-            examined = self.examiner.examine(period.windows, period.logs, period.within)
+            doubted = {number for one in period.asked for number in self.doubted(one)}
+            examined = self.examiner.examine(period.windows, period.logs, period.within, doubted)
             if not at_least(examined.grade, "two_voices"):
                 self._sampled.append((period, frozenset(one.endpoint for one in examined.windows)))
             stamps, standing = self._headers_under(period, examined.logs)
@@ -258,7 +268,10 @@ class Settling:
         alike = failing_alike(self.pool.everybody)
         asked = tuple(dict.fromkeys(one.address for one in self.filters[csu]))
         emitters = [replace(one, named=asked if csu in self.by_row else ()) for one in self.emitters]
-        return certificate(within, examined, voices, datetime.now(UTC), standing, [*emitters, *values], asked, alike)
+        besides = [one.endpoint.name for one in self.pool.everybody if one.endpoint.besides]
+        return certificate(
+            within, examined, voices, datetime.now(UTC), standing, [*emitters, *values], asked, alike, besides
+        )
 
 
 def _with_events(error: CryptolakeError) -> CryptolakeError:

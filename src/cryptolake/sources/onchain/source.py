@@ -33,6 +33,7 @@ from cryptolake.sources.onchain.adopted import taken_over
 from cryptolake.sources.onchain.births import Births
 from cryptolake.sources.onchain.certificate import snapshot_certificate
 from cryptolake.sources.onchain.discovery import Discoveries
+from cryptolake.sources.onchain.doubted import KeepsAnswers, contradicted_in
 from cryptolake.sources.onchain.families import discovering, families, isolating, writing_off
 from cryptolake.sources.onchain.grading import graded
 from cryptolake.sources.onchain.history import Discovered
@@ -71,7 +72,9 @@ class OnchainSource:
     `state_grade` how far state, where that differs, and `audit` the share of log windows that a second voice is asked for where
     that is a sample (0: nor for state). `sample` is that share where all are wished for and too dear (None: whatever it costs).
     `watch` is told how far every scan has come, `discovered` is the folder where the events that name markets' parts are kept
-    for ever (None: in memory), `liars` who was proven to answer logs wrongly.
+    for ever (None: in memory), `liars` who was proven to answer logs wrongly,
+    `kept` the answers of before,
+    of which blocks that somebody contradicts are asked of everybody.
     """
 
     name = "onchain"
@@ -93,11 +96,12 @@ class OnchainSource:
         watch: Watch = lambda _scanned: None,
         liars: Liars | None = None,
         sample: float | None = None,
+        kept: KeepsAnswers | None = None,
     ) -> None:
         self._registry, self._pools, self._cache = registry, pools, block_cache
         self._journals, self._audit, self._sample, self._grade, self._watch = journals, audit, sample, grade, watch
         self._state_grade = state_grade or grade
-        self._liars = liars or Liars()
+        self._liars, self._kept = liars or Liars(), kept
         self._discoveries = Discoveries(discovered, share_of(grade, audit), sample)
         self._blocks: dict[str, Blocks] = {}
         self._lock = threading.Lock()
@@ -180,6 +184,7 @@ class OnchainSource:
                 self._births,
                 self._reverting(chain),
                 self._sample,
+                lambda one: () if self._kept is None else contradicted_in(self._kept, one, self.name),
             )
             yield from scan.run(askable)
 

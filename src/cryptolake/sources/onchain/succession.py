@@ -20,7 +20,7 @@ from cryptolake.contracts.raw import Raw
 from cryptolake.contracts.source import Stands
 from cryptolake.net.liars import Accuser, alone
 from cryptolake.net.multicall import transcript_from_json
-from cryptolake.net.voices import surely_one_told
+from cryptolake.net.voices import surely_one_told, voice_told
 from cryptolake.sources.onchain.adopted import taken_over
 from cryptolake.sources.onchain.certified import twice
 from cryptolake.sources.onchain.grading import graded
@@ -39,6 +39,9 @@ class ShownAnswer:
     `disputed` are blocks that somebody contradicts in it, `odd` whether anything else of it is contradicted. `twice` are the
     blocks whose logs two operators told or settled, `roots` whether receipts prove them all. `sampled`: a sample settles what a
     sample found, as the same calls are drawn of a block whenever it is asked. `by` says who and when.
+
+    `own` are the blocks that two operators told who are not only asked besides, or that receipts prove,
+    `told` who told which blocks, `asked_of` everybody who could be asked; `proven` are single blocks that receipts prove.
     """
 
     grade: Grade
@@ -53,6 +56,10 @@ class ShownAnswer:
     sampled: bool = False
     voices: frozenset[str] = frozenset()
     on_liars: bool = False
+    own: tuple[Stretch, ...] = ()
+    told: tuple[tuple[int, int, str], ...] = ()
+    asked_of: frozenset[str] = frozenset()
+    proven: frozenset[int] = frozenset()
 
     def decides(self, blocks: Iterable[int], *, state: bool, alike: bool = False) -> bool:
         """Whether two operators bear it out in these blocks, and with `state` in what contracts answered; `alike`: it says the
@@ -60,6 +67,21 @@ class ShownAnswer:
         """
         whole = at_least(self.grade, "two_voices") or (alike and self.sampled and is_borne_out(self.grade))
         return not self.doubts and (not state or whole) and (self.roots or all(map(self._told_twice, blocks)))
+
+    def heard_all(self, other: ShownAnswer, blocks: Iterable[int]) -> bool:
+        """Whether two operators of one's own tell these blocks, and whoever told them in the other was asked for them again or
+        is gone.
+        """
+        for block in {*blocks} - self.proven:
+            again = [who for start, end, who in self.told if start <= block < end]
+            before = {who for start, end, who in other.told if start <= block < end}
+            for who in before:
+                there = any(surely_one_told(who, one) for one in self.asked_of)
+                if there and not any(surely_one_told(who, one) for one in again):
+                    return False
+            if not before or not any(start <= block < end for start, end in self.own):
+                return False
+        return True
 
     def outranks(self, other: ShownAnswer) -> bool:
         """Whether it is proven further."""
@@ -104,6 +126,8 @@ def _standing_of(new: ShownAnswer, kept: ShownAnswer) -> Stands:
         return takes if new.outranks(kept) or (more and not kept.outranks(new)) else stays
     if new_decides and not kept_decides and _all_in(kept.voices, new.voices):
         return NEW  # whoever said more came to say the same
+    if new_decides and not kept_decides and new.heard_all(kept, blocks | kept.disputed):
+        return NEW  # nobody bears it out any more
     if kept_decides and not new_decides and not more:
         return undoubted
     return takes if more and new.outranks(kept) else stays
@@ -160,7 +184,38 @@ def shown(raw: Raw, other: Raw, accused: Accuser) -> ShownAnswer:
         roots=proof.by_roots,
         voices=voices,
         on_liars=bool(alone(given, accused, by_roots=proof.by_roots)),
+        own=_by_ones_own(given),
+        told=_told(given),
+        asked_of=frozenset(map(str, given.get("asked_of") or ())),
+        proven=frozenset(int(one["block"]) for one in differences if one["settled"] == "receipts_root"),
     )
+
+
+def _by_ones_own(given: Mapping[str, Any]) -> tuple[Stretch, ...]:
+    """The blocks that two operators of one's own told, or that receipts prove; none where it is not known who those are."""
+    if "besides" not in given:
+        return ()
+    besides, voices = {*given["besides"]}, given.get("voices") or {}
+    second = [one for one in given.get("second") or () if one[2] not in besides]
+    own = {voice_told(str(voices.get(name, ""))).partition(" via ")[0] for name in voices.keys() - besides} - {""}
+    settled = [
+        int(one["block"])
+        for one in given.get("differences") or ()
+        if one["settled"] == "receipts_root" or (one["settled"] and len({*one["by"]} & own) > 1)
+    ]
+    return (*twice({**given, "second": second}), *((number, number + 1) for number in sorted(settled)))
+
+
+def _told(given: Mapping[str, Any]) -> tuple[tuple[int, int, str], ...]:
+    """Who told which blocks `[first, end)`, first, again, or of one in dispute."""
+    voices = given.get("voices") or {}
+    windows = [*(given.get("windows") or ()), *(given.get("second") or ())]
+    found = [(int(start), int(end) + 1, str(voices.get(name, name))) for start, end, name, *_ in windows]
+    for one in given.get("differences") or ():
+        block = int(one["block"])
+        found += [(block, block + 1, str(voices.get(name, name))) for name in one["said"]]
+        found += [(block, block + 1, str(name)) for name in one.get("by") or ()]
+    return tuple(found)
 
 
 def compared(new: Raw, kept: Raw, accused: Accuser, misplaced: Callable[[Raw], str | None]) -> Stands:
@@ -192,6 +247,17 @@ def _without_certificate(raw: Raw) -> Raw:
         return replace(raw, payload=orjson.dumps({key: one for key, one in content.items() if key != "certificate"}))
     except _ODD:
         return raw
+
+
+def blocks_apart(kept: Raw, rival: Raw | None) -> frozenset[int]:
+    """The blocks of a kept answer of liquidations of which somebody says something else: in it, or in its rival."""
+    nobody: Accuser = lambda _name, _of: None  # noqa: E731
+    try:
+        ours = shown(kept, rival or kept, nobody)
+        theirs = ours if rival is None else shown(rival, kept, nobody)
+    except _ODD:
+        return frozenset()
+    return ours.disputed | {*_lacking(ours.logs, theirs.logs), *_lacking(theirs.logs, ours.logs)}
 
 
 def settles(raw: Raw) -> bool:
@@ -270,4 +336,13 @@ def _words(shown: ShownAnswer, more: Mapping[int, int], fewer: Mapping[int, int]
 
 
 def _by(raw: Raw) -> str:
-    return f"{raw.provenance.get('endpoint') or 'an endpoint'} on {raw.fetched_at:%Y-%m-%d}"
+    """Who answered, as operators, for places in a list are others' by now; and when."""
+    content = orjson.loads(raw.payload)
+    given = content.get("certificate")
+    named = set[str]()
+    with suppress(*_ODD):
+        voices = given["voices"]
+        first = given["first"] if "first" in given else [one[2] for one in given["windows"]]
+        named = {voice_told(str(voices.get(name, ""))) for name in first} - {""}
+    who = " and ".join(sorted(named)) or "an endpoint of an unknown operator"
+    return f"{who} on {raw.fetched_at:%Y-%m-%d}"
