@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import TypeVar
 
+from cryptolake.contracts.grades import at_least
 from cryptolake.errors import CryptolakeError, Skip
 from cryptolake.net.block_identity import BlockIdentity
 from cryptolake.net.faults import Malformed
@@ -31,8 +32,10 @@ def failures_borne_out(
     *,
     settled: bool,
     believed: Callable[[CryptolakeError], bool] = lambda _error: False,
-) -> dict[str, Finished[T] | Failed]:
+) -> tuple[dict[str, Finished[T] | Failed], str]:
     """The outcomes, whatever grade is wished for: what failed by answers that another voice has otherwise fails by that.
+
+    A failure that two voices bear out stands though another one contradicts it; who does is told beside the outcomes.
 
     `heard` and `reverts` as in `second_voice.borne_out`; `settled`: absences are settled already (proven). A failure that
     nobody else can be asked about stands as it is; so does one of which something is `believed`, where those alone who are only
@@ -45,6 +48,8 @@ def failures_borne_out(
     read = {name: Finished(None, one.transcript) for name, one in failed.items()}
     try:
         borne = borne_out(pool, chain, block, read, heard, "two_voices", reverts)
+        if borne.contradicted and at_least(borne.grade, "two_voices"):
+            return dict(outcomes), borne.contradicted
         differs = Disagreed(borne.contradicted) if borne.contradicted else None
         if not borne.second:  # nobody but those who are only asked besides
             failed = {name: one for name, one in failed.items() if not believed(one.error)}
@@ -53,8 +58,8 @@ def failures_borne_out(
             raise
         differs = error
     if differs is None:
-        return dict(outcomes)
-    return {**outcomes, **{name: Failed(differs, one.transcript) for name, one in failed.items()}}
+        return dict(outcomes), ""
+    return {**outcomes, **{name: Failed(differs, one.transcript) for name, one in failed.items()}}, ""
 
 
 def _by_answers(error: CryptolakeError, settled: bool) -> bool:

@@ -124,7 +124,7 @@ class StateReader:
             outcomes = ask(pool, heard)
             try:
                 again = self.reverts.again
-                outcomes = failures_borne_out(
+                outcomes, doubt = failures_borne_out(
                     pool, self.chain, block, outcomes, heard, again, settled=settled, believed=believed
                 )
                 borne = borne_out(pool, self.chain, block, outcomes, heard, self.wanted, again, believed=believed)
@@ -137,5 +137,5 @@ class StateReader:
                 outvoted.append(str(error))
             else:
                 pool.go_on()
-                said = dict.fromkeys(one for one in (*outvoted, borne.contradicted) if one)
+                said = dict.fromkeys(one for one in (*outvoted, doubt, borne.contradicted) if one)
                 return Read(outcomes, replace(borne, contradicted="; ".join(said)))
