@@ -102,6 +102,8 @@ def url_secrets(url: str) -> list[str]:
     keys = [*re.split("[/;=]", parts.path), *parts.path.split("/"), *parts.fragment.split("/")]
     # What stands where only a secret does is one however short it is: a user name only where there is no password.
     given = [password, f"{user}:{password}"] if password else [user]
+    if parts.scheme.startswith("postgres"):  # a login and a database have names that stand in every second line
+        words, keys, given = [], [], given if password else []
     for part in re.split("[&;]", f"{parts.query}&{parts.fragment}"):
         name, equals, value = (unquote(one.replace("+", " ")) for one in part.partition("="))
         if not equals:

@@ -100,3 +100,13 @@ def test_no_header_comes_back(user: str, password: str) -> None:
 )  # fmt: skip
 def test_words_of_an_address_are_no_secrets(url: str) -> None:
     assert url_secrets(url) == []
+
+
+@pytest.mark.parametrize("login", ["cryptolake", "refine:a long password", "build:pw12"])
+@pytest.mark.parametrize("database", ["cryptolake", "abcdefghij0123456789abcdef"])
+def test_names_of_a_database_and_its_login_blacken_no_remedy(login: str, database: str) -> None:
+    """They are ordinary words: only a password is a secret there."""
+    found = url_secrets(f"postgresql://{login}@db.example.com:5432/{database}?sslmode=require&password=hunter2x")
+    password = login.partition(":")[2]
+    assert set(found) == {"hunter2x", *((password, login) if password else ())}
+    assert redact_text("run `cryptolake build` first", found) == "run `cryptolake build` first"
