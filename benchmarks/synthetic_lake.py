@@ -178,7 +178,8 @@ def _events(world: World, csu: Csu, period: Period, count: int) -> Raw:
         stamps[str(block)] = start + second - (start + second) % 12
         collateral, debt = dice.sample(assets, 2)
         owed = int(10 ** dice.uniform(0, 4) * 10**18 // (world.price(csu.chain, debt, period.day) // 10**6 + 1))
-        words = [owed, owed, int(token("who", dice.randrange(50)), 16), 0]
+        prices = [world.price(csu.chain, one, period.day) for one in (collateral, debt)]
+        words = [owed, owed * prices[1] * 21 // (prices[0] * 20), int(token("who", dice.randrange(50)), 16), 0]
         logs.append(
             Log(
                 csu.entry["pool"],

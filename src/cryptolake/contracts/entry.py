@@ -13,6 +13,7 @@ from cryptolake.contracts.partition import Partition
 # empty: answered, and the answer is "nothing happened"; failed: may be retried; gone: can never be answered.
 State = Literal["claimed", "landed", "done", "empty", "failed", "gone"]
 SETTLED: frozenset[State] = frozenset({"done", "empty", "gone"})
+DAMAGED = "damaged"  # the reason of an answer that was lost or cannot be trusted any more: it is asked for again
 SUSPECT = "suspect"  # the reason beside an answer that somebody contradicts: it is asked for again
 CONTRADICTED = "another endpoint contradicts it"  # why, where its certificate says more of it
 NOT_YET = "not_yet"  # the reason of a failure nobody is to blame for: what was asked for has not come to its end yet
@@ -39,6 +40,11 @@ class Entry:
     reason: str | None = None
     error: str | None = None
     grade: str | None = None
+
+    @property
+    def has_answer(self) -> bool:
+        """Whether an answer of it lies in bronze, by what the ledger knows; of one that was lost only the digest is known."""
+        return self.digest is not None and self.reason != DAMAGED
 
     @property
     def settled(self) -> bool:

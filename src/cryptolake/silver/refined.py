@@ -13,13 +13,14 @@ from datetime import date
 
 import polars as pl
 
+from cryptolake.contracts.entry import DAMAGED as DAMAGED
 from cryptolake.contracts.grades import Grade
 from cryptolake.contracts.table import Field, Table
 from cryptolake.silver import bad_debt, isolated_markets, liquidations, prices, quotes, tvl
 
 # Why a day's answers gave no rows: the kept answer is not the recorded one, the present reader cannot read it, or it was given
 # to a question that did not ask for such rows.
-DAMAGED, UNREADABLE, NOT_ASKED = "damaged", "unreadable", bad_debt.NOT_ASKED
+UNREADABLE, NOT_ASKED = "unreadable", bad_debt.NOT_ASKED
 
 INPUTS = ("tvl", "isolated_markets", "liquidations", "bad_debt", "quotes", "prices")
 TABLE = Table(

@@ -120,14 +120,18 @@ def with_event_prices(
 def build(app: App, states: States) -> list[Output]:
     """Make the table of all kept answers anew; nothing where nobody ever asked for any."""
     answers = sorted(
-        (one, entry.digest) for one, entry in states.items() if one.dataset == DATASET.name and entry.digest is not None
+        (one, entry.digest)
+        for one, entry in states.items()
+        if one.dataset == DATASET.name and entry.has_answer and entry.digest
     )
     if not answers and app.tables.version(event_prices.TABLE) is None:
         return []
     counting: dict[tuple[str, date], set[str]] = {}
     for (dataset, csu, day), one in standing(states).items():
         if dataset == EVENTS and one.state in ANSWERED:
-            counting[csu, day] = {entry.digest for entry in one.entries if entry.digest is not None}
+            counting[csu, day] = {
+                entry.digest for entry in one.entries if entry.digest is not None and entry.has_answer
+            }
     known = [(one, digest) for one, digest in answers if one.key in app.registry.csus]
     rows, _ = read_recorded(source_of(app), known, app.bronze)
     frame = event_prices.value(event_prices.conform(rows, counting), app.tables.read(PRICES))

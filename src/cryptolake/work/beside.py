@@ -228,6 +228,7 @@ def with_prices(
             found[chain] = replace(
                 before,
                 price_calls=before.price_calls + len(periods) + app.found.price_sources[name].rounds - 1,
+                price_rounds=before.price_rounds + app.found.price_sources[name].rounds - 1,
                 headers=before.headers + boundary_headers(on.clock, new),
                 again=before.again + borne_out_headers((), len(new), 0, provable=on.receipts is not None),
             )

@@ -90,7 +90,8 @@ def _calls_again(
     """
     found = _others(known)
     others = [each for each in found if not each.besides] or found
-    count = (one.snapshot_calls if state_whole else one.snapshots) + one.borne_out + one.price_calls
+    snapshots = one.snapshot_calls - one.snapshot_rounds if state_whole else one.snapshots
+    count = snapshots + one.borne_out + one.price_calls - one.price_rounds
     if not (audit and others and count):
         return []
     speed = {each.name: each.limits.rate / each.limits.cost(CALL) for each in others}

@@ -112,7 +112,11 @@ def read_quotes(
     frames = [QUOTES.empty()]
     for name, source in sources.items():
         datasets = {one.name for one in source.datasets}
-        kept = [(p, entry.digest) for p, entry in states.items() if p.dataset in datasets and entry.digest is not None]
+        kept = [
+            (p, entry.digest)
+            for p, entry in states.items()
+            if p.dataset in datasets and entry.has_answer and entry.digest
+        ]
         dated = source.datasets[0].reach != "whole_history"
         kept = [one for one in kept if chosen is None or not dated or one[0].period.day in chosen]
         rows, lost = read_recorded(source, sorted(kept), bronze)
@@ -141,7 +145,7 @@ def price_answers(app: App, states: Mapping[Partition, Entry]) -> PriceAnswers:
     told = {one.name: (name, one) for name, source in sources.items() for one in source.datasets}
     kept: dict[str, list[tuple[Partition, str]]] = {}
     for partition, entry in states.items():
-        if entry.digest is None or partition.dataset not in told:
+        if entry.digest is None or not entry.has_answer or partition.dataset not in told:
             continue
         name, dataset = told[partition.dataset]
         day = partition.period.day

@@ -28,6 +28,7 @@ from cryptolake.sources.onchain.planning import (
     boundary_headers,
     emitter_calls,
     event_headers,
+    first_rounds,
     habit,
     settling_calls,
     snapshot_calls,
@@ -45,7 +46,8 @@ class Workload:
     `quiet` the headers of blocks without events that two voices are asked for, `again` those of boundaries and of events that a
     second one is asked for too; `eventful` are the blocks with events. `price_calls` are contract calls of those who price for
     all, few enough that a sample of them is all. `told_once` are the blocks of each kept history that no second operator told,
-    `snapshot_calls` the contract calls of snapshots among all, and `borne_out` those that ask again what logs rest on. `births`
+    `snapshot_calls` the contract calls of snapshots among all, `snapshot_rounds` and `price_rounds` those of them that only the
+    first voice needs, to learn what to ask, and `borne_out` those that ask again what logs rest on. `births`
     are the questions of code that bear out when markets began.
     """
 
@@ -62,6 +64,8 @@ class Workload:
     eventful: int = 0
     told_once: tuple[int, ...] = ()
     snapshot_calls: int = 0
+    snapshot_rounds: int = 0
+    price_rounds: int = 0
     borne_out: int = 0
     births: int = 0
 
@@ -179,6 +183,7 @@ def _workload(
         eventful=event_headers(watched, 0, _days(events), doubted=False),
         told_once=tuple(scanned or ()) if named_by_events else (),
         snapshot_calls=shots,
+        snapshot_rounds=first_rounds(shot, together) if snapshots else 0,
         borne_out=sum(borne_out_calls(watched, len(run), _days(run)) for run in runs),
     )
 

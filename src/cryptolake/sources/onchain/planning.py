@@ -92,10 +92,16 @@ def snapshot_calls(habits: Sequence[Habit], periods: int, together: int = MAX_CA
     if not habits or not periods:
         return 0
     every, alone = sum(one.calls for one in habits), sum(one.alone for one in habits)
-    deepest = max(one.rounds for one in habits)
+    teaching = first_rounds(habits, together)
+    return teaching + periods * math.ceil(every / together) + math.ceil(periods / TRUSTED_BLOCKS) * alone
+
+
+def first_rounds(habits: Sequence[Habit], together: int = MAX_CALLS) -> int:
+    """Contract calls more that a first snapshot takes, whose answers say what to ask next; who asks the same again knows."""
+    deepest = max((one.rounds for one in habits), default=0)
     by_round = [sum(one.calls / one.rounds for one in habits if one.rounds > place) for place in range(deepest)]
     first = sum(max(1, round(calls / together + 0.4)) for calls in by_round)
-    return first + (periods - 1) * math.ceil(every / together) + math.ceil(periods / TRUSTED_BLOCKS) * alone
+    return first - math.ceil(sum(one.calls for one in habits) / together)
 
 
 def emitter_calls(habits: Sequence[Habit], periods: int) -> int:
