@@ -31,8 +31,8 @@ CHANGES = [
 ]
 # Read from the last line of a whole run of pytest on two cores; the run of today had some other tests beside it.
 SUITE = [
-    ("tests of the fast suite", "2,761", "6,905"),
-    ("its time on two cores", "12 min", "15.7 min"),
+    ("tests of the fast suite", "2,761", "9,376"),
+    ("its time on two cores", "12 min", "21.4 min (aim 15: missed)"),
 ]
 
 
