@@ -18,7 +18,7 @@ fi
 # The validators of Data Package and Croissant bring many packages, so they have an environment of their own.
 if [[ ! -x build/validators/bin/mlcroissant ]]; then
   .venv/bin/uv venv --quiet build/validators
-  .venv/bin/uv pip install --quiet --python build/validators/bin/python "frictionless>=5.18" "mlcroissant>=1.1"
+  .venv/bin/uv pip install --quiet --python build/validators/bin/python "frictionless>=5.18" "mlcroissant[parquet]>=1.1"
 fi
 build/validators/bin/python -c 'from importlib.metadata import version as v; print(*(f"{n} {v(n)}" for n in ("frictionless", "mlcroissant")))'
 dpkg-query --show --showformat='${Package} ${Version}\n' chromium r-base-core r-cran-haven r-cran-plm
