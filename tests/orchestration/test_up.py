@@ -53,7 +53,8 @@ def materialise_from_the_page(tab: Page, site: str) -> None:
 
 @pytest.mark.services
 def test_lineage_is_drawn_and_assets_materialise_from_the_page(replay: Replay, folder: Path) -> None:
-    with stack(sandbox_variables(replay, folder)) as running, page(4800, 2800) as tab:
+    # Large enough for the whole graph with its words: a graph that has to be drawn smaller shows bare boxes.
+    with stack(sandbox_variables(replay, folder)) as running, page(9600, 5600) as tab:
         tab.open(f"{running.page}/asset-groups")
         for group in ("bronze", "silver", "gold", "published"):
             tab.wait_for(f"document.body.innerText.includes('{group}')")
